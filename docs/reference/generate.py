@@ -1,0 +1,309 @@
+"""Writes the reference pages from the code: commands, settings and drop reasons.
+
+    python docs/reference/generate.py          writes the pages
+    python docs/reference/generate.py --check  fails if a page is not what the code says
+
+tests/test_docs.py makes the same check.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import click
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from typer.main import get_command
+
+import pairaug
+from pairaug.cli import app
+from pairaug.config import PRESETS, Settings, flatten, load_settings
+
+FOLDER = Path(__file__).parent
+_NOTE = "<!-- Written by docs/reference/generate.py from the code; edit that, not this. -->\n"
+
+
+def pages() -> dict[str, str]:
+    """File name → what it should hold."""
+    return {
+        "commands.md": commands_page(),
+        "settings.md": settings_page(),
+        "drop-reasons.md": drop_reasons_page(),
+    }
+
+
+def commands_page() -> str:
+    """Every command with its help, arguments and options."""
+    lines = [
+        "# Commands",
+        "",
+        _NOTE,
+        "Exit codes: 0 done; 1 a problem that you can fix, told in one line; 2 wrong usage;",
+        "130 stopped.",
+        "",
+    ]
+    for path, command in commands():
+        lines += [f"## pairaug {path}", "", f"{command.help or ''}".strip(), ""]
+        lines += ["```text", _usage(path, command), "```", ""]
+        parameters = [row for row in map(_parameter_row, command.params) if row]
+        if parameters:
+            lines += [
+                "| argument or option | meaning | default |",
+                "|---|---|---|",
+                *parameters,
+                "",
+            ]
+    return "\n".join(lines)
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """(name after `pairaug`, command) of everything that can be run."""
+
+    def walk(prefix: str, group: Any) -> Iterator[tuple[str, Any]]:
+        for name, command in group.commands.items():
+            path = f"{prefix} {name}".strip()
+            if hasattr(command, "commands"):
+                yield from walk(path, command)
+            else:
+                yield path, command
+
+    yield from walk("", get_command(app))
+
+
+def settings_page() -> str:
+    """Every setting with its type, default, presets' values and meaning, one section a stage."""
+    lines = [
+        "# Settings",
+        "",
+        _NOTE,
+        "Given in a YAML file, and by `--set section.name=value` on top. What a file leaves out",
+        "comes from its preset, and from the defaults below where the preset says nothing. An",
+        "unknown name is an error.",
+        "",
+        *_presets_table(),
+        "## The run",
+        "",
+        *_table(Settings, ""),
+    ]
+    for name, field in Settings.model_fields.items():
+        models = list(_models(field.annotation))
+        if models:
+            lines += [f"## {name}", "", field.description or "", ""]
+        for model in models:
+            if len(models) > 1:
+                lines += [f"### {name}: {_discriminator(model)}", "", _first_line(model), ""]
+            lines += _table(model, f"{name}.")
+    return "\n".join(lines)
+
+
+def drop_reasons_page() -> str:
+    """Every reason for which a stage drops a pair."""
+    lines = [
+        "# Drop reasons",
+        "",
+        _NOTE,
+        "A pair that cannot go on is kept in the parts with `drop_stage`, `drop_reason` and, where",
+        "there is a number to tell, `drop_detail`. `export` writes no parts; its reasons are",
+        "counted in its card.",
+        "",
+    ]
+    for stage, reasons in drop_reasons().items():
+        lines += [f"## {stage}", "", "| reason | meaning |", "|---|---|"]
+        lines += [f"| `{reason}` | {_cell(meaning)} |" for reason, meaning in reasons.items()] + [
+            ""
+        ]
+    return "\n".join(lines)
+
+
+def drop_reasons() -> dict[str, dict[str, str]]:
+    """Stage → reason → meaning, from each module's `DROP_REASONS`."""
+    found: dict[str, dict[str, str]] = {}
+    for module in stage_modules():
+        reasons: Mapping[str, str] = getattr(module, "DROP_REASONS", {})
+        stage = module.__name__.split(".")[1]
+        found.setdefault("read" if stage == "readers" else stage, {}).update(reasons)
+    order = ("read", "rewrite", "generate", "edit", "score", "prune", "export")
+    return {stage: found[stage] for stage in order if found.get(stage)}
+
+
+def stage_modules() -> Iterator[Any]:
+    """Every module of the stages' ring."""
+    stages = ("readers", "rewrite", "generate", "edit", "score", "prune", "export")
+    for name in stages:
+        module = importlib.import_module(f"pairaug.{name}")
+        yield module
+        for inner in pkgutil.iter_modules(getattr(module, "__path__", [])):
+            yield importlib.import_module(f"{module.__name__}.{inner.name}")
+
+
+def _usage(path: str, command: click.Command) -> str:
+    arguments = [
+        parameter for parameter in command.params if parameter.param_type_name == "argument"
+    ]
+    names = [(parameter.name or "").upper() for parameter in arguments]
+    shown = [
+        name if parameter.required else f"[{name}]"
+        for name, parameter in zip(names, arguments, strict=True)
+    ]
+    return " ".join(["pairaug", path, *shown, "[OPTIONS]"])
+
+
+def setting_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """The dotted names of all settings, sections included."""
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name}"
+        for inner in _models(field.annotation):
+            yield from setting_names(inner, f"{prefix}{name}.")
+
+
+def _parameter_row(parameter: click.Parameter) -> str | None:
+    if parameter.name == "help":
+        return None
+    is_option = parameter.param_type_name == "option"
+    name = ", ".join(parameter.opts) if is_option else (parameter.name or "").upper()
+    meaning = getattr(parameter, "help", "") or ""
+    if parameter.required:
+        return f"| `{name}` | {_cell(meaning)} | required |"
+    default = parameter.default
+    # Click marks a default that is not given with an object of its own.
+    is_shown = isinstance(default, str | int | float | Path) and default is not False
+    return f"| `{name}` | {_cell(meaning)} | {_value(default) if is_shown else ''} |"
+
+
+def _presets_table() -> list[str]:
+    """What each preset sets, by name; only where presets differ."""
+    values = {preset: flatten(_preset(preset)) for preset in PRESETS}
+    names = list(dict.fromkeys(name for flat in values.values() for name in flat))
+    lines = [
+        "## Presets",
+        "",
+        "What each preset sets; an empty cell is the default.",
+        "",
+        "| setting | " + " | ".join(f"`{preset}`" for preset in PRESETS) + " |",
+        "|---" * (len(PRESETS) + 1) + "|",
+    ]
+    for name in names:
+        cells = [_value(flat[name]) if name in flat else "" for flat in values.values()]
+        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def _preset(preset: str) -> dict[str, Any]:
+    load_settings(preset=preset)  # a preset that is not valid should not be documented
+    path = Path(pairaug.__file__).parent / "presets" / f"{preset}.yaml"
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+
+
+def _table(model: type[BaseModel], prefix: str) -> list[str]:
+    lines = ["| setting | values | default | meaning |", "|---|---|---|---|"]
+    return [*lines, *_rows(model, prefix), ""]
+
+
+def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        inner = list(_models(field.annotation))
+        if inner and not prefix:
+            continue  # a stage's section of its own
+        if inner:
+            many = len(inner) > 1
+            for choice in inner:
+                label = f" ({_discriminator(choice)})" if many else ""
+                yield f"| `{prefix}{name}`{label} | section | | {_cell(field.description or '')} |"
+                yield from _rows(choice, f"{prefix}{name}.")
+            continue
+        cells = (_values(field), _default(field), _cell(field.description or ""))
+        yield f"| `{prefix}{name}` | " + " | ".join(cells) + " |"
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        return
+    for inner in get_args(annotation):
+        yield from _models(inner)
+
+
+def _discriminator(model: type[BaseModel]) -> str:
+    """The value that chooses this model among others: that of its first Literal field."""
+    for name, field in model.model_fields.items():
+        if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1:
+            return f"{name}: {get_args(field.annotation)[0]}"
+    return model.__name__
+
+
+def _values(field: FieldInfo) -> str:
+    limits = [_limit(rule) for rule in field.metadata]
+    return _cell(", ".join([_type(field.annotation), *filter(None, limits)]))
+
+
+def _type(annotation: Any) -> str:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(f"`{choice}`" for choice in inner)
+    if origin in (Union, UnionType):
+        return " or ".join(_type(part) for part in inner)
+    if origin in (list, tuple):
+        return f"list of {_type(inner[0])}"
+    if origin is dict:
+        return "mapping"
+    if annotation is type(None):
+        return "null"
+    names = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path"}
+    return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def _limit(rule: Any) -> str:
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "min_length": "length ≥"}
+    for name, sign in signs.items():
+        if (bound := getattr(rule, name, None)) is not None:
+            return f"{sign} 2^63" if bound == 2**63 else f"{sign} {bound}"
+    return ""
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default is PydanticUndefined:
+        return "required" if field.default_factory is None else ""
+    return _value(field.default)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return ", ".join(_value(item) for item in value)
+    words = {"None": "null", "True": "true", "False": "false"}
+    text = words.get(str(value), str(value))
+    return f"`{text}`" if text else ""
+
+
+def _first_line(model: type[BaseModel]) -> str:
+    return (model.__doc__ or "").strip().splitlines()[0]
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def main() -> int:
+    """Writes the pages, or compares them; 1 where one is not current."""
+    stale = []
+    for name, content in pages().items():
+        path = FOLDER / name
+        text = content.rstrip() + "\n"
+        if "--check" not in sys.argv:
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+    for name in stale:
+        sys.stderr.write(f"docs/reference/{name} is not current: run docs/reference/generate.py\n")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

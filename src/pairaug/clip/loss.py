@@ -1,0 +1,28 @@
+"""The contrastive loss between films and reports, on vectors alone."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+
+def contrastive_loss(
+    images: Float[Tensor, "pair feature"],
+    reports: Float[Tensor, "pair feature"],
+    logit_scale: Float[Tensor, ""],
+) -> Float[Tensor, ""]:
+    """The cross-entropy of finding each film's report in the batch, and each report's film.
+
+        L = -1/2N sum_i [ log softmax_j(s u_i . v_j)[i] + log softmax_j(s u_j . v_i)[i] ]
+
+    Radford et al. 2021, figure 3 (InfoNCE, van den Oord et al. 2018, both ways). `images` u and
+    `reports` v are unit vectors, row i of both being pair i; `logit_scale` s is one over the
+    temperature.
+    """
+    logits = logit_scale * images @ reports.T
+    own = torch.arange(len(images), device=images.device)
+    by_image = functional.cross_entropy(logits, own)
+    by_report = functional.cross_entropy(logits.T, own)
+    return (by_image + by_report) / 2

@@ -1,0 +1,117 @@
+"""Which token of the source report each token of the edited report corresponds to.
+
+A token without a counterpart keeps its own attention map; the others take the source's. Token ids
+come in as plain integers, with both special tokens and without padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+AlignmentKind = Literal["refine", "substitute"]
+
+
+class Alignment(NamedTuple):
+    """How the source's attention maps become the edited report's.
+
+    Column j of `mapping` says which source maps token j of the edited report takes, and `alpha`
+    whether it does (1) or keeps its own map (0):
+
+        mixed[:, j] = alpha_j * (source_maps @ mapping)[:, j] + (1 - alpha_j) * own_maps[:, j]
+    """
+
+    mapping: Float[Tensor, "source_token edited_token"]
+    alpha: Float[Tensor, " edited_token"]
+
+
+def align(
+    kind: AlignmentKind, source: Sequence[int], edited: Sequence[int], window: int
+) -> Alignment:
+    """The alignment of two token sequences, each padded to `window`."""
+    return refine(source, edited, window) if kind == "refine" else substitute(source, edited, window)
+
+
+def refine(source: Sequence[int], edited: Sequence[int], window: int) -> Alignment:
+    """Shared tokens take the source's maps, new tokens keep their own.
+
+    Shared are the matches of a global alignment (gap 0, match 1, mismatch -1), as prompt-to-prompt's
+    `AttentionRefine` has them. A padding position takes the map of the same position of the source.
+    """
+    mapping, alpha = _padding(len(edited), window)
+    for position, match in enumerate(matched_tokens(source, edited)):
+        if match is not None:
+            mapping[match, position] = 1.0
+            alpha[position] = 1.0
+    return Alignment(mapping, alpha)
+
+
+def substitute(source: Sequence[int], edited: Sequence[int], window: int) -> Alignment:
+    """As `refine`, but tokens that replace others take the maps of those that they replace.
+
+    A span between two shared tokens that is not empty on either side counts as replaced. Spans of
+    equal length go token by token; otherwise each new token takes the sum of the replaced tokens'
+    maps over the number of new tokens, which keeps the attention that the span receives, as
+    prompt-to-prompt's `AttentionReplace` does. Pure insertions keep their own maps.
+    """
+    mapping, alpha = refine(source, edited, window)
+    for old, new in replaced_spans(source, edited):
+        alpha[new.start : new.stop] = 1.0
+        if len(old) == len(new):
+            for position, replaced in zip(new, old, strict=True):
+                mapping[replaced, position] = 1.0
+        else:
+            mapping[old.start : old.stop, new.start : new.stop] = 1.0 / len(new)
+    return Alignment(mapping, alpha)
+
+
+def matched_tokens(source: Sequence[int], edited: Sequence[int]) -> list[int | None]:
+    """For each token of `edited` the position of the equal source token it is aligned with, or None.
+
+    Needleman-Wunsch with gap 0, match 1 and mismatch -1. Where several alignments are best, a gap
+    in the source is preferred to one in the edited text, and that to a match, going back from the
+    end, which is the order that the reference takes.
+    """
+    rows, columns = len(source) + 1, len(edited) + 1
+    score = [[0] * columns for _ in range(rows)]
+    for i in range(1, rows):
+        above, current, token = score[i - 1], score[i], source[i - 1]
+        for j in range(1, columns):
+            diagonal = above[j - 1] + (1 if edited[j - 1] == token else -1)
+            current[j] = max(current[j - 1], above[j], diagonal)
+    matches: list[int | None] = [None] * len(edited)
+    i, j = len(source), len(edited)
+    while i > 0 and j > 0:
+        if score[i][j] == score[i][j - 1]:
+            j -= 1
+        elif score[i][j] == score[i - 1][j]:
+            i -= 1
+        else:
+            i, j = i - 1, j - 1
+            matches[j] = i
+    return matches
+
+
+def replaced_spans(source: Sequence[int], edited: Sequence[int]) -> list[tuple[range, range]]:
+    """Token ranges of `source` and `edited`, neither empty, where one replaces the other."""
+    spans: list[tuple[range, range]] = []
+    old_start = new_start = 0
+    anchors = [*enumerate(matched_tokens(source, edited)), (len(edited), len(source))]
+    for position, match in anchors:
+        if match is None:
+            continue
+        old, new = range(old_start, match), range(new_start, position)
+        if old and new:
+            spans.append((old, new))
+        old_start, new_start = match + 1, position + 1
+    return spans
+
+
+def _padding(num_tokens: int, window: int) -> tuple[Tensor, Tensor]:
+    """A mapping and alpha in which only the padding positions are set, each to itself."""
+    is_padding = torch.arange(window) >= num_tokens
+    return torch.diag(is_padding.float()), is_padding.float()

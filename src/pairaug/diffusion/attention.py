@@ -1,0 +1,166 @@
+"""Attention processors that let an edited row take the attention maps of its source row.
+
+They count nothing and remember nothing: what to swap comes in with each call as tensors. No map is
+ever built; prompt-to-prompt's mixed maps are applied to the values, which is the same thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from pairaug.errors import ModelError
+
+Heads = Float[Tensor, "row head position feature"]
+
+
+class Swap(NamedTuple):
+    """What the attention processors need to know about one step.
+
+    Edited rows lie together from `first_edited` on; every other row attends as always. With w the
+    weight of the source's map per token of the edited report (alpha where and while it is taken):
+    `moved` is the alignment's mapping times w, `kept` is 1 - w; both None leave cross-attention
+    alone. Self-attention over at most `max_self_positions` positions is the source's; 0: none is.
+    """
+
+    first_edited: int
+    source_rows: Int[Tensor, " edit"]
+    moved: Float[Tensor, "edit source_token edited_token"] | None
+    kept: Float[Tensor, "edit edited_token"] | None
+    max_self_positions: int
+
+
+def cross_attention(
+    query: Heads,
+    key: Float[Tensor, "row head token feature"],
+    value: Float[Tensor, "row head token feature"],
+    swap: Swap,
+) -> Heads:
+    """Attention to tokens, in which edited rows mix the source's map with their own.
+
+        out_edit = SDPA(q_src, k_src, mapping @ (w * v_edit)) + SDPA(q_edit, k_edit, (1 - w) * v_edit)
+
+    Hertz et al. 2022, section 3.2, whose mixed map P_src @ (mapping * w) + P_edit * (1 - w) is here
+    multiplied by the values term by term.
+    """
+    if swap.moved is None or swap.kept is None:
+        return F.scaled_dot_product_attention(query, key, value)
+    start, stop = swap.first_edited, swap.first_edited + len(swap.source_rows)
+    edited_value = value[start:stop]
+    moved = swap.moved[:, None].to(value.dtype) @ edited_value
+    kept = swap.kept[:, None, :, None].to(value.dtype) * edited_value
+    own = F.scaled_dot_product_attention(
+        query, key, torch.cat([value[:start], kept, value[stop:]])
+    )
+    taken = F.scaled_dot_product_attention(
+        query[swap.source_rows], key[swap.source_rows], moved
+    )
+    return torch.cat([own[:start], own[start:stop] + taken, own[stop:]])
+
+
+def self_attention(query: Heads, key: Heads, value: Heads, swap: Swap) -> Heads:
+    """Attention between positions, in which edited rows look where their source looks.
+
+    out_edit = SDPA(q_src, k_src, v_edit), on maps small enough to hold layout rather than texture.
+    """
+    if query.shape[2] <= swap.max_self_positions:
+        start, stop = swap.first_edited, swap.first_edited + len(swap.source_rows)
+        query = torch.cat([query[:start], query[swap.source_rows], query[stop:]])
+        key = torch.cat([key[:start], key[swap.source_rows], key[stop:]])
+    return F.scaled_dot_product_attention(query, key, value)
+
+
+class SwapProcessor:
+    """Computes one attention call of the denoiser, with what `swap` says exchanged.
+
+    Without `swap` it computes what diffusers' own `AttnProcessor2_0` does.
+    """
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+        swap: Swap | None = None,
+    ) -> Tensor:
+        if attention_mask is not None:
+            raise ValueError("attention masks cannot be combined with a swap")
+        inputs, shape = hidden_states, hidden_states.shape
+        if hidden_states.ndim == 4:
+            hidden_states = hidden_states.flatten(2).transpose(1, 2)
+        if attn.group_norm is not None:
+            hidden_states = attn.group_norm(hidden_states.transpose(1, 2)).transpose(1, 2)
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        if encoder_hidden_states is not None and attn.norm_cross:
+            context = attn.norm_encoder_hidden_states(context)
+        query, key, value = (
+            projection(states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+            for projection, states in (
+                (attn.to_q, hidden_states),
+                (attn.to_k, context),
+                (attn.to_v, context),
+            )
+        )
+        if attn.norm_q is not None:
+            query = attn.norm_q(query)
+        if attn.norm_k is not None:
+            key = attn.norm_k(key)
+        if swap is None:
+            attended = F.scaled_dot_product_attention(query, key, value)
+        elif encoder_hidden_states is None:
+            attended = self_attention(query, key, value, swap)
+        else:
+            attended = cross_attention(query, key, value, swap)
+        output = attn.to_out[1](attn.to_out[0](attended.transpose(1, 2).flatten(2)))
+        if inputs.ndim == 4:
+            output = output.transpose(1, 2).reshape(shape)
+        if attn.residual_connection:
+            output = output + inputs
+        return output / attn.rescale_output_factor
+
+
+@contextmanager
+def swapping(denoiser: Any) -> Iterator[int]:
+    """Within it, every attention layer of `denoiser` obeys `Swap`; afterwards all is as before.
+
+    Yields the number of layers. Raises `ModelError` where the denoiser has none, or has one that
+    cannot be made to obey: an edit by the others alone would look like one and be another.
+    """
+    before = dict(denoiser.attn_processors)
+    _check_layers(denoiser, before)
+    denoiser.set_attn_processor({name: SwapProcessor() for name in before})
+    try:
+        yield len(before)
+    finally:
+        denoiser.set_attn_processor(before)
+
+
+def _check_layers(denoiser: Any, processors: dict[str, Any]) -> None:
+    layers = {
+        name
+        for name, module in denoiser.named_modules()
+        if isinstance(module, Attention) or name.rpartition(".")[2] in ("attn1", "attn2")
+    }
+    if not layers:
+        raise ModelError("the denoiser has no attention layers: there is nothing that an edit can swap")
+    # Exact classes: a subclass, or a processor with weights, computes something else.
+    hooked = {
+        name.removesuffix(".processor")
+        for name, processor in processors.items()
+        if type(processor) in (AttnProcessor, AttnProcessor2_0)
+    }
+    missed = sorted(layers - hooked)
+    if missed:
+        raise ModelError(
+            f"only {len(layers) - len(missed)} of the denoiser's {len(layers)} attention layers "
+            f"can be edited; the first that cannot is {missed[0]}"
+        )

@@ -1,0 +1,252 @@
+"""The VAE, text encoder, denoiser and schedule that belong together, loaded from one folder.
+
+What the models are asked for is here too: latents of films, films of latents, text states and
+predictions. Loops over noise levels are in `sampling.py` and `editing.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+from transformers.utils import logging as hub_logging
+
+from pairaug.diffusion.attention import Swap
+from pairaug.diffusion.folder import variant_of, weights_sha256
+from pairaug.diffusion.prompts import Prompt, fit_prompt
+from pairaug.errors import ModelError
+
+Latents = Float[Tensor, "batch channel height width"]
+Films = Float[np.ndarray, "film row column"]
+TextStates = Float[Tensor, "prompt token feature"]
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+# A VAE's activations at full resolution dwarf everything else: latent positions per call.
+_MAX_VAE_POSITIONS = 4 * 64 * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A latent diffusion model, ready to use on one device.
+
+    Films are float32 in [0, 1], `film row column`, at `image_size`; latents are float32 whatever
+    the models' dtype, so that a trajectory of many steps loses nothing by rounding.
+    """
+
+    vae: AutoencoderKL = field(repr=False)
+    denoiser: UNet2DConditionModel = field(repr=False)
+    text_encoder: CLIPTextModel = field(repr=False)
+    tokenizer: CLIPTokenizer = field(repr=False)
+    scheduler_config: Mapping[str, Any]
+    sha256: str
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def window(self) -> int:
+        """The most tokens that a prompt may have, both special tokens included."""
+        positions = int(self.text_encoder.config.max_position_embeddings)
+        return min(positions, int(self.tokenizer.model_max_length))
+
+    @property
+    def vae_factor(self) -> int:
+        """Pixels per latent position, along each side."""
+        return 2 ** (len(self.vae.config["block_out_channels"]) - 1)
+
+    @property
+    def image_size(self) -> int:
+        """The side of the model's films, in pixels: the size it was trained at."""
+        sample_size = self.denoiser.config["sample_size"]
+        side = sample_size if isinstance(sample_size, int) else sample_size[0]
+        return int(side) * self.vae_factor
+
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channel, height and width of the latents of one film."""
+        side = self.image_size // self.vae_factor
+        return int(self.denoiser.config["in_channels"]), side, side
+
+    def fit_prompt(self, text: str) -> Prompt:
+        """`text` as a prompt that fits the text encoder; what was left out is in the result."""
+        return fit_prompt(text, lambda part: len(self.tokenizer(part).input_ids), self.window)
+
+    def token_ids(self, prompt: str) -> list[int]:
+        """The prompt's tokens with both special tokens and without padding."""
+        ids = list(self.tokenizer(prompt).input_ids)
+        if len(ids) > self.window:
+            raise ValueError(f"a prompt of {len(ids)} tokens does not fit into {self.window}")
+        return ids
+
+    @torch.inference_mode()
+    def encode_prompts(self, prompts: Sequence[str]) -> TextStates:
+        """The text encoder's states, one row per prompt, padded to the window as in training.
+
+        A prompt that does not fit is an error, never cut: see `fit_prompt`.
+        """
+        distinct = list(dict.fromkeys(prompts))
+        for prompt in distinct:
+            self.token_ids(prompt)
+        tokens = self.tokenizer(
+            distinct, padding="max_length", max_length=self.window, return_tensors="pt"
+        ).to(self.device)
+        # Stable Diffusion attends to padding too; only some text encoders ask for a mask.
+        masked = bool(getattr(self.text_encoder.config, "use_attention_mask", False))
+        states = self.text_encoder(
+            tokens.input_ids, attention_mask=tokens.attention_mask if masked else None
+        ).last_hidden_state
+        rows = {prompt: row for row, prompt in enumerate(distinct)}
+        return states[[rows[prompt] for prompt in prompts]]
+
+    @torch.inference_mode()
+    def encode_films(self, films: Films) -> Latents:
+        """Scaled latents of films: the posterior's mean, so nothing is drawn."""
+        pixels = torch.from_numpy(np.ascontiguousarray(films, dtype=np.float32))[:, None]
+        pixels = (2.0 * pixels - 1.0).to(self.device, self.vae.dtype)
+        pixels = pixels.expand(-1, int(self.vae.config["in_channels"]), -1, -1)
+        parts = pixels.split(self._films_per_call(films.shape[-1] // self.vae_factor))
+        means = torch.cat([self.vae.encode(part).latent_dist.mean for part in parts]).float()
+        return (means - self._shift) * self._scaling
+
+    @torch.inference_mode()
+    def decode_latents(self, latents: Latents) -> Films:
+        """The films of scaled latents, clipped to [0, 1]; NaN stays NaN."""
+        unscaled = (latents / self._scaling + self._shift).to(self.vae.dtype)
+        parts = unscaled.split(self._films_per_call(latents.shape[-1]))
+        pixels = torch.cat([self.vae.decode(part).sample.float().mean(dim=1) for part in parts])
+        return (pixels / 2.0 + 0.5).clamp(0.0, 1.0).cpu().numpy()
+
+    def predict(
+        self,
+        latents: Latents,
+        timestep: Int[Tensor, ""],
+        text: TextStates,
+        swap: Swap | None = None,
+    ) -> Latents:
+        """The denoiser's output for each row, float32: epsilon or v, as the model was trained.
+
+        `swap` reaches the attention processors; without `attention.swapping` it is an error.
+        """
+        return self.denoiser(
+            latents.to(self.dtype),
+            timestep.to(self.device),
+            encoder_hidden_states=text,
+            cross_attention_kwargs=None if swap is None else {"swap": swap},
+            return_dict=False,
+        )[0].float()
+
+    @property
+    def _scaling(self) -> float:
+        return float(self.vae.config["scaling_factor"])
+
+    @property
+    def _shift(self) -> float:
+        return float(self.vae.config.get("shift_factor") or 0.0)
+
+    def _films_per_call(self, latent_side: int) -> int:
+        return max(1, _MAX_VAE_POSITIONS // latent_side**2)
+
+
+def load_bundle(
+    folder: Path,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    allow_pickle: bool = False,
+) -> Bundle:
+    """The model in `folder` (see `folder.model_folder`), cast to `dtype` whatever the disk holds.
+
+    Only the five parts are read: a safety checker, which blackens films, never is.
+    """
+    if dtype not in _DTYPES:
+        raise ModelError(f"unknown dtype {dtype}; choose one of {', '.join(_DTYPES)}")
+    try:
+        denoiser = _loaded(UNet2DConditionModel, folder, "unet", _DTYPES[dtype], allow_pickle)
+        # Stable Diffusion's VAE overflows in half precision; bfloat16 has the range.
+        vae_dtype = torch.float32 if dtype == "float16" else _DTYPES[dtype]
+        vae = _loaded(AutoencoderKL, folder, "vae", vae_dtype, allow_pickle)
+        with _without_progress_bar():
+            text_encoder = CLIPTextModel.from_pretrained(
+                folder,
+                subfolder="text_encoder",
+                dtype=_DTYPES[dtype],
+                use_safetensors=None if allow_pickle else True,
+                variant=variant_of(folder, "text_encoder"),
+                local_files_only=True,
+            )
+        tokenizer = CLIPTokenizer.from_pretrained(
+            folder, subfolder="tokenizer", local_files_only=True
+        )
+        config = _scheduler_config(folder)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ModelError(f"cannot load the generator in {folder}: {reason[0]}") from error
+    _check_parts(denoiser, vae, text_encoder, folder)
+    for model in (denoiser, vae, text_encoder):
+        model.requires_grad_(False).eval().to(device)
+    return Bundle(
+        vae,
+        denoiser,
+        text_encoder,
+        tokenizer,
+        config,
+        weights_sha256(folder),
+        torch.device(device),
+        _DTYPES[dtype],
+    )
+
+
+def _loaded(kind: Any, folder: Path, part: str, dtype: torch.dtype, allow_pickle: bool) -> Any:
+    return kind.from_pretrained(
+        folder,
+        subfolder=part,
+        torch_dtype=dtype,
+        use_safetensors=None if allow_pickle else True,
+        variant=variant_of(folder, part),
+        local_files_only=True,
+        # Without accelerate the other way only logs a warning and does this.
+        low_cpu_mem_usage=False,
+    )
+
+
+@contextmanager
+def _without_progress_bar() -> Iterator[None]:
+    """transformers draws a bar for every model that it loads, over the program's own."""
+    was_on = hub_logging.is_progress_bar_enabled()
+    hub_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_on:
+            hub_logging.enable_progress_bar()
+
+
+def _scheduler_config(folder: Path) -> dict[str, Any]:
+    path = folder / "scheduler" / "scheduler_config.json"
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _check_parts(denoiser: Any, vae: Any, text_encoder: Any, folder: Path) -> None:
+    """Parts of different models load without a word, and then draw noise or fail in the loop."""
+    text_width = int(text_encoder.config.hidden_size)
+    wanted_width = denoiser.config["cross_attention_dim"]
+    if text_width != wanted_width:
+        raise ModelError(
+            f"{folder}: the text encoder's width is {text_width}, the denoiser wants {wanted_width}"
+        )
+    channels = int(vae.config["latent_channels"])
+    taken, made = int(denoiser.config["in_channels"]), int(denoiser.config["out_channels"])
+    if not channels == taken == made:
+        raise ModelError(
+            f"{folder}: the VAE has {channels} latent channels, the denoiser takes {taken} and "
+            f"makes {made}; inpainting and upscaling models cannot be used"
+        )

@@ -1,0 +1,99 @@
+"""What an edit is asked for, and what that means in tensors: which maps are swapped, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from pairaug.diffusion.alignment import AlignmentKind, align
+from pairaug.diffusion.attention import Swap
+from pairaug.diffusion.bundle import Bundle
+from pairaug.diffusion.schedule import SchedulerName
+
+GuidanceFrom = Literal["empty", "source-report"]
+
+
+@dataclass(frozen=True, slots=True)
+class EditOptions:
+    """How films are edited.
+
+    `cross_replace` and `self_replace` are the shares of the steps, counted from the noisy end, in
+    which cross- and self-attention are the source's. `guidance_from` is what guidance pushes away
+    from; `source-report`, and `drift`, are for inverted sources.
+    """
+
+    num_steps: int = 75
+    guidance_scale: float = 4.0
+    guidance_from: GuidanceFrom = "empty"
+    drift: bool = True
+    scheduler: SchedulerName = "folder"
+    alignment: AlignmentKind = "refine"
+    cross_replace: float = 0.5
+    self_replace: float = 0.2
+    self_max_positions: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What is swapped, in which steps, for one batch of edits."""
+
+    source_of: Int[Tensor, " edit"]
+    moved: Float[Tensor, "edit source_token edited_token"]
+    kept: Float[Tensor, "edit edited_token"]
+    cross_swapped: Float[np.ndarray, " edit"]
+    num_cross_steps: int
+    num_self_steps: int
+    max_self_positions: int
+
+    def at(self, step_index: int, num_sources: int) -> Swap | None:
+        """The swap of one step, where the source's rows lie before the edited ones; None: none."""
+        crosses, selfs = step_index < self.num_cross_steps, step_index < self.num_self_steps
+        if not crosses and not selfs:
+            return None
+        return Swap(
+            first_edited=num_sources,
+            source_rows=self.source_of,
+            moved=self.moved if crosses else None,
+            kept=self.kept if crosses else None,
+            max_self_positions=self.max_self_positions if selfs else 0,
+        )
+
+
+def make_control(
+    bundle: Bundle,
+    source_prompts: Sequence[str],
+    edited_prompts: Sequence[str],
+    source_of: Sequence[int],
+    options: EditOptions,
+) -> Control:
+    """The alignments of a batch of edits as tensors, and the steps in which they are used.
+
+    Of `num_steps` steps, cross-attention is swapped in the first int(cross_replace * (num_steps + 1))
+    and self-attention in the first int(self_replace * num_steps), as prompt-to-prompt counts them.
+    """
+    num_steps = options.num_steps
+    num_cross_steps = min(num_steps, int(options.cross_replace * (num_steps + 1)))
+    num_self_steps = int(options.self_replace * num_steps)
+    source_ids = [bundle.token_ids(prompt) for prompt in source_prompts]
+    mappings, alphas, shares = [], [], []
+    for prompt, owner in zip(edited_prompts, source_of, strict=True):
+        ids = bundle.token_ids(prompt)
+        mapping, alpha = align(options.alignment, source_ids[owner], ids, bundle.window)
+        mappings.append(mapping * alpha)
+        alphas.append(alpha)
+        shares.append(float(alpha[: len(ids)].mean()) * num_cross_steps / num_steps)
+    return Control(
+        source_of=torch.tensor(list(source_of), dtype=torch.int64, device=bundle.device),
+        moved=torch.stack(mappings).to(bundle.device),
+        kept=(1.0 - torch.stack(alphas)).to(bundle.device),
+        cross_swapped=np.array(shares),
+        num_cross_steps=num_cross_steps,
+        num_self_steps=num_self_steps,
+        max_self_positions=options.self_max_positions,
+    )

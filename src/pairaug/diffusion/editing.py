@@ -1,0 +1,291 @@
+"""Prompt-to-prompt edits of films: the source and the edit denoised together, maps swapped.
+
+Arrays in, arrays out; pairs are the edit stage's. What is swapped is `control.py`'s, how the source
+moves is `source.py`'s, and what a swap computes is `attention.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pairaug.diffusion.attention import Swap, swapping
+from pairaug.diffusion.bundle import Bundle
+from pairaug.diffusion.control import Control, EditOptions, make_control
+from pairaug.diffusion.ddim import guided
+from pairaug.diffusion.inversion import Inversion, invert_films
+from pairaug.diffusion.sampling import initial_latents
+from pairaug.diffusion.schedule import Solver, ddim_solver, make_solver
+from pairaug.diffusion.source import RecordedSource, RegeneratedSource, Source
+
+Latents = Float[Tensor, "batch channel height width"]
+TextStates = Float[Tensor, "prompt token feature"]
+Films = Float[np.ndarray, "film row column"]
+
+
+@dataclass(frozen=True, slots=True)
+class EditedFilms:
+    """Edited films in [0, 1] (NaN where the model went astray), and how much was swapped.
+
+    `cross_swapped` is the share of cross-attention that was the source's: of the edited report's
+    tokens, padding left out, times the steps. `self_swapped` is the share of the steps in which
+    self-attention was.
+    """
+
+    films: Films
+    latents: Latents
+    cross_swapped: Float[np.ndarray, " film"]
+    self_swapped: float
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The text states of one batch: one row per source, per edit, and what guidance starts from.
+
+    `base` has one row per edit, and `source_base` one per source; both None without guidance.
+    """
+
+    source: Float[Tensor, "source token feature"]
+    edited: Float[Tensor, "edit token feature"]
+    base: Float[Tensor, "edit token feature"] | None
+    source_base: Float[Tensor, "source token feature"] | None
+
+
+def edit_films(
+    bundle: Bundle,
+    films: Films,
+    source_prompts: Sequence[str],
+    edited_prompts: Sequence[str],
+    options: EditOptions,
+    source_of: Sequence[int] | None = None,
+    batch_size: int = 8,
+) -> tuple[EditedFilms, Float[np.ndarray, " source"]]:
+    """Real films edited from their reports to others, and the inversion error of each film.
+
+    Edit i changes film `source_of[i]` (by default film i) from its report to `edited_prompts[i]`.
+    Films are at the model's size, and each is inverted once. `batch_size` counts edits.
+    """
+    owners = list(range(len(edited_prompts))) if source_of is None else list(source_of)
+    order: list[int] = []
+    parts: list[EditedFilms] = []
+    errors = np.zeros(len(films))
+    for rows in _groups_of_films(owners, len(films), batch_size):
+        prompts = [source_prompts[row] for row in rows]
+        inversion = invert_films(bundle, films[rows], prompts, options.num_steps)
+        errors[rows] = inversion.errors
+        edits = [edit for edit, owner in enumerate(owners) if owner in rows]
+        for start in range(0, len(edits), batch_size):
+            batch = edits[start : start + batch_size]
+            texts = [edited_prompts[edit] for edit in batch]
+            places = [rows.index(owners[edit]) for edit in batch]
+            parts.append(edit_inverted(bundle, inversion, texts, options, places))
+            order += batch
+    return _joined(parts, order), errors
+
+
+def edit_regenerated(
+    bundle: Bundle,
+    source_prompts: Sequence[str],
+    edited_prompts: Sequence[str],
+    seeds: Sequence[int],
+    options: EditOptions,
+    batch_size: int = 8,
+) -> EditedFilms:
+    """The paper's edits: source and edit drawn together, from one noise per seed.
+
+    No film comes in, so nothing but the two reports and the swapped maps ties the two together.
+    """
+    if options.guidance_from != "empty":
+        raise ValueError("a source that is drawn along is guided from the empty text")
+    parts = []
+    for start in range(0, len(seeds), batch_size):
+        rows = slice(start, start + batch_size)
+        noise, generators = initial_latents(bundle, seeds[rows])
+        # Solvers and generators of their own: the source's rows leave the batch before the edit's.
+        twins = initial_latents(bundle, seeds[rows])[1]
+        config, name, num_steps = bundle.scheduler_config, options.scheduler, options.num_steps
+        solver = make_solver(config, name, num_steps, generators)
+        latents = noise * solver.initial_scale
+        source = RegeneratedSource(latents, make_solver(config, name, num_steps, twins))
+        sources, texts = source_prompts[rows], edited_prompts[rows]
+        parts.append(
+            _edited(bundle, source, latents, solver, sources, texts, range(len(sources)), options)
+        )
+    return _joined(parts, range(len(seeds)))
+
+
+def edit_inverted(
+    bundle: Bundle,
+    inversion: Inversion,
+    edited_prompts: Sequence[str],
+    options: EditOptions,
+    source_of: Sequence[int],
+) -> EditedFilms:
+    """One batch of edits of inverted films; edit i changes film `source_of[i]`. Always by DDIM."""
+    if options.scheduler not in ("folder", "ddim"):
+        raise ValueError(f"an inverted film is edited by ddim, not by {options.scheduler}")
+    used = sorted(set(source_of))
+    inversion = inversion.subset(used)
+    owners = [used.index(row) for row in source_of]
+    solver = ddim_solver(bundle.scheduler_config, options.num_steps)
+    is_guided = options.drift and options.guidance_from == "empty"
+    source = RecordedSource(inversion.trajectory, solver, options.drift, is_guided)
+    start = inversion.trajectory[0][owners]
+    return _edited(
+        bundle, source, start, solver, inversion.prompts, edited_prompts, owners, options
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Guide:
+    """The denoiser under the texts of one batch, with guidance applied."""
+
+    bundle: Bundle
+    texts: Texts
+    guidance_scale: float
+
+    def alone(self, latents: Latents, timestep: Tensor) -> Latents:
+        """The prediction for edits whose source has left the batch."""
+        text, base = self.texts.edited, self.texts.base
+        if base is None:
+            return self.bundle.predict(latents, timestep, text)
+        rows = self.bundle.predict(latents.repeat(2, 1, 1, 1), timestep, torch.cat([text, base]))
+        conditional, unconditional = rows.chunk(2)
+        return guided(unconditional, conditional, self.guidance_scale)
+
+    def together(
+        self,
+        of_source: Float[Tensor, "source channel height width"],
+        of_edited: Float[Tensor, "edit channel height width"],
+        timestep: Tensor,
+        swap: Swap | None,
+        guides_source: bool,
+    ) -> tuple[
+        Float[Tensor, "source channel height width"], Float[Tensor, "edit channel height width"]
+    ]:
+        """The predictions for the sources and for their edits, from one call of the denoiser.
+
+        Rows: sources, edits, then what each edit is guided from, and each source if it is.
+        """
+        texts = self.texts
+        rows, text = [of_source, of_edited], [texts.source, texts.edited]
+        if texts.base is not None:
+            rows.append(of_edited)
+            text.append(texts.base)
+        if guides_source and texts.source_base is not None:
+            rows.append(of_source)
+            text.append(texts.source_base)
+        outputs = self.bundle.predict(torch.cat(rows), timestep, torch.cat(text), swap)
+        source, edited, *bases = outputs.split([len(part) for part in rows])
+        if bases:
+            edited = guided(bases[0], edited, self.guidance_scale)
+        if len(bases) > 1:
+            source = guided(bases[1], source, self.guidance_scale)
+        return source, edited
+
+
+@torch.inference_mode()
+def edit_latents(
+    bundle: Bundle,
+    source: Source,
+    latents: Latents,
+    solver: Solver,
+    texts: Texts,
+    control: Control,
+    guidance_scale: float,
+) -> Latents:
+    """Edited latents at the clean end, from `latents` at the noisy one, one row per edit.
+
+    Only the edit's conditional rows take the source's maps. Once no step needs them, the source's
+    rows leave the batch.
+    """
+    guide = _Guide(bundle, texts, guidance_scale)
+    with swapping(bundle.denoiser):
+        for step_index, timestep in enumerate(solver.timesteps):
+            swap = control.at(step_index, len(texts.source))
+            of_edited = solver.scaled(latents, step_index)
+            if swap is None and not source.runs_to_end:
+                prediction = guide.alone(of_edited, timestep)
+                latents = solver.step(prediction, step_index, latents)
+                continue
+            source_prediction, prediction = guide.together(
+                source.model_input(step_index), of_edited, timestep, swap, source.is_guided
+            )
+            drift = source.advance(source_prediction, step_index)
+            latents = solver.step(prediction, step_index, latents)
+            if drift is not None:
+                latents = latents + drift[control.source_of]
+    return latents
+
+
+def _edited(
+    bundle: Bundle,
+    source: Source,
+    latents: Latents,
+    solver: Solver,
+    source_prompts: Sequence[str],
+    edited_prompts: Sequence[str],
+    source_of: Sequence[int],
+    options: EditOptions,
+) -> EditedFilms:
+    texts = _texts(bundle, source_prompts, edited_prompts, source_of, options)
+    control = make_control(bundle, source_prompts, edited_prompts, source_of, options)
+    latents = edit_latents(bundle, source, latents, solver, texts, control, options.guidance_scale)
+    self_swapped = control.num_self_steps / options.num_steps
+    return EditedFilms(
+        bundle.decode_latents(latents), latents, control.cross_swapped, self_swapped
+    )
+
+
+def _texts(
+    bundle: Bundle,
+    source_prompts: Sequence[str],
+    edited_prompts: Sequence[str],
+    source_of: Sequence[int],
+    options: EditOptions,
+) -> Texts:
+    num_sources, num_edits = len(source_prompts), len(edited_prompts)
+    states = bundle.encode_prompts([*source_prompts, *edited_prompts, ""])
+    source, edited, empty = states.split([num_sources, num_edits, 1])
+    if options.guidance_scale == 1.0:
+        return Texts(source, edited, None, None)
+    if options.guidance_from == "source-report":
+        return Texts(source, edited, source[list(source_of)], None)
+    return Texts(
+        source, edited, empty.expand(num_edits, -1, -1), empty.expand(num_sources, -1, -1)
+    )
+
+
+def _joined(parts: Sequence[EditedFilms], order: Sequence[int]) -> EditedFilms:
+    """The parts as one, film `order[i]` of the result being the i-th of the parts in turn."""
+    if not parts:
+        raise ValueError("there is nothing to edit")
+    back = np.argsort(np.asarray(order))
+    return EditedFilms(
+        np.concatenate([part.films for part in parts])[back],
+        torch.cat([part.latents for part in parts])[torch.from_numpy(back)],
+        np.concatenate([part.cross_swapped for part in parts])[back],
+        parts[0].self_swapped,
+    )
+
+
+def _groups_of_films(
+    source_of: Sequence[int], num_films: int, batch_size: int
+) -> Iterator[list[int]]:
+    """Films, in order, in groups that together have at most `batch_size` edits, or are one film."""
+    group: list[int] = []
+    num_edits = 0
+    for film in range(num_films):
+        own = sum(owner == film for owner in source_of)
+        if group and num_edits + own > batch_size:
+            yield group
+            group, num_edits = [], 0
+        group.append(film)
+        num_edits += own
+    if group:
+        yield group

@@ -1,0 +1,70 @@
+"""Latents that regenerate a real film: DDIM run backwards, with every level of it recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pairaug.diffusion.bundle import Bundle
+from pairaug.diffusion.sampling import denoise
+from pairaug.diffusion.schedule import ddim_solver
+
+Films = Float[np.ndarray, "film row column"]
+
+
+@dataclass(frozen=True, slots=True)
+class Inversion:
+    """Films as latents at every noise level, with the reports they were inverted under.
+
+    `trajectory[0]` is the noisiest level and `trajectory[-1]` the VAE's latents of the films.
+    `errors` is the mean absolute difference, on the films' scale of 0 to 1, between each film and
+    what plain DDIM makes of `trajectory[0]` at guidance 1: the VAE's loss and the inversion's.
+    """
+
+    trajectory: Float[Tensor, "level film channel height width"]
+    prompts: tuple[str, ...]
+    errors: Float[np.ndarray, " film"]
+
+    def subset(self, rows: Sequence[int]) -> Inversion:
+        """The inversion of some of the films, in the order of `rows`."""
+        return Inversion(
+            self.trajectory[:, list(rows)],
+            tuple(self.prompts[row] for row in rows),
+            self.errors[list(rows)],
+        )
+
+
+@torch.inference_mode()
+def invert_films(
+    bundle: Bundle,
+    films: Films,
+    prompts: Sequence[str],
+    num_steps: int,
+    num_corrections: int = 0,
+) -> Inversion:
+    """The DDIM trajectory of one batch of films, each under its own report, at guidance 1.
+
+    A step back to a noisier level needs the prediction at that level, which is not known yet: the
+    cleaner latents stand in for it. Each of `num_corrections` repeats the step with its own
+    result in their place, a fixed-point iteration that costs one more prediction.
+    """
+    solver = ddim_solver(bundle.scheduler_config, num_steps)
+    text = bundle.encode_prompts(prompts)
+    latents = bundle.encode_films(films)
+    levels = [latents]
+    for step_index in reversed(range(num_steps)):
+        guess = latents
+        for _ in range(1 + num_corrections):
+            prediction = bundle.predict(guess, solver.timesteps[step_index], text)
+            guess = solver.step_back(prediction, step_index, guess, latents)
+        latents = guess
+        levels.append(latents)
+    trajectory = torch.stack(levels[::-1])
+    regenerated = bundle.decode_latents(denoise(bundle, trajectory[0], text, solver, 1.0))
+    errors = np.abs(regenerated - films).mean(axis=(1, 2), dtype=np.float64)
+    return Inversion(trajectory, tuple(prompts), errors)

@@ -1,0 +1,101 @@
+"""Drawing films from prompts: initial latents by seed, guidance, and the loop over noise levels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pairaug.diffusion.bundle import Bundle
+from pairaug.diffusion.ddim import guided
+from pairaug.diffusion.schedule import SchedulerName, Solver, make_solver
+
+Latents = Float[Tensor, "batch channel height width"]
+TextStates = Float[Tensor, "prompt token feature"]
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingOptions:
+    """How films are drawn; a `guidance_scale` of 1 is conditional only, and half the work."""
+
+    num_steps: int = 50
+    guidance_scale: float = 4.0
+    scheduler: SchedulerName = "folder"
+
+
+def draw_films(
+    bundle: Bundle,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    options: SamplingOptions,
+    batch_size: int = 8,
+) -> Float[np.ndarray, "film row column"]:
+    """One film per prompt, in [0, 1] at the model's size, NaN where the model went astray.
+
+    A film depends on its prompt and its seed; the films drawn beside it change it by no more than
+    float noise. Prompts must fit the text encoder: see `Bundle.fit_prompt`.
+    """
+    if len(prompts) != len(seeds):
+        raise ValueError(f"{len(prompts)} prompts, but {len(seeds)} seeds")
+    films = [np.zeros((0, bundle.image_size, bundle.image_size), dtype=np.float32)]
+    for start in range(0, len(prompts), batch_size):
+        rows = slice(start, start + batch_size)
+        latents = draw_latents(bundle, prompts[rows], seeds[rows], options)
+        films.append(bundle.decode_latents(latents))
+    return np.concatenate(films)
+
+
+@torch.inference_mode()
+def draw_latents(
+    bundle: Bundle, prompts: Sequence[str], seeds: Sequence[int], options: SamplingOptions
+) -> Latents:
+    """Latents at the clean end for one batch of prompts and seeds."""
+    latents, generators = initial_latents(bundle, seeds)
+    solver = make_solver(
+        bundle.scheduler_config, options.scheduler, options.num_steps, generators
+    )
+    is_guided = options.guidance_scale != 1.0
+    texts = [*prompts, *([""] * len(prompts) if is_guided else [])]
+    return denoise(
+        bundle, latents, bundle.encode_prompts(texts), solver, options.guidance_scale
+    )
+
+
+def initial_latents(
+    bundle: Bundle, seeds: Sequence[int]
+) -> tuple[Latents, list[torch.Generator]]:
+    """Standard normal latents, one row per seed, and the generators that go on from there.
+
+    Drawn on the CPU in float32, so that the device and the dtype change no draw.
+    """
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    shape = bundle.latent_shape()
+    rows = [torch.randn(shape, generator=generator) for generator in generators]
+    return torch.stack(rows).to(bundle.device), generators
+
+
+@torch.inference_mode()
+def denoise(
+    bundle: Bundle, latents: Latents, text: TextStates, solver: Solver, guidance_scale: float
+) -> Latents:
+    """Standard normal `latents` taken to the clean end.
+
+    `text` holds the conditional rows, followed by the rows for the empty text unless
+    `guidance_scale` is 1.
+    """
+    latents = latents * solver.initial_scale
+    num_copies = len(text) // len(latents)
+    for step_index, timestep in enumerate(solver.timesteps):
+        rows = solver.scaled(latents, step_index).repeat(num_copies, 1, 1, 1)
+        predictions = bundle.predict(rows, timestep, text).chunk(num_copies)
+        prediction = (
+            predictions[0]
+            if num_copies == 1
+            else guided(predictions[1], predictions[0], guidance_scale)
+        )
+        latents = solver.step(prediction, step_index, latents)
+    return latents

@@ -1,0 +1,162 @@
+"""Timesteps and solvers: how a prediction of the denoiser moves latents to the next noise level.
+
+Noise levels are numbered by `step_index`: 0 is the noisiest, `num_steps` the clean end. DDIM is
+our own, because inversion runs it backwards; the other solvers are diffusers' scheduler classes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import diffusers
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from pairaug.diffusion.ddim import PredictionType, clean_and_noise, ddim_step
+from pairaug.errors import ModelError, SettingsError
+
+SchedulerName = Literal["folder", "ddim", "dpm++2m", "unipc", "pndm"]
+
+Latents = Float[Tensor, "batch channel height width"]
+
+_CLASS_NAMES = {
+    "ddim": "DDIMScheduler",
+    "dpm++2m": "DPMSolverMultistepScheduler",
+    "unipc": "UniPCMultistepScheduler",
+    "pndm": "PNDMScheduler",
+}
+
+
+@runtime_checkable
+class Solver(Protocol):
+    """One run over the noise levels. It may remember earlier predictions: one per group of rows."""
+
+    timesteps: Int[Tensor, " step"]
+    initial_scale: float
+
+    def scaled(self, latents: Latents, step_index: int) -> Latents:
+        """The latents as the denoiser wants to see them."""
+        ...
+
+    def step(self, prediction: Latents, step_index: int, latents: Latents) -> Latents:
+        """The latents at `step_index + 1`, from those at `step_index` and the prediction there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseLevels:
+    """The levels of a DDIM run: one timestep per step, and `alpha_bar` also at the clean end."""
+
+    timesteps: Int[Tensor, " step"]
+    alpha_bar: Float[Tensor, " level"]
+
+
+@dataclass(frozen=True, slots=True)
+class DdimSolver:
+    """DDIM without added noise. It remembers nothing, so it can be shared and run backwards."""
+
+    levels: NoiseLevels
+    prediction_type: PredictionType
+    initial_scale: float = 1.0
+
+    @property
+    def timesteps(self) -> Int[Tensor, " step"]:
+        return self.levels.timesteps
+
+    def scaled(self, latents: Latents, step_index: int) -> Latents:
+        return latents
+
+    def step(self, prediction: Latents, step_index: int, latents: Latents) -> Latents:
+        start, end = self.levels.alpha_bar[step_index : step_index + 2]
+        return ddim_step(latents, prediction, start, end, self.prediction_type)
+
+    def step_back(
+        self, prediction: Latents, step_index: int, guess: Latents, latents: Latents
+    ) -> Latents:
+        """The latents at `step_index` from which a step leads to `latents`: one step of inversion.
+
+        `prediction` is the denoiser's for `guess`, taken as latents at `step_index`. Where the
+        guess is the answer, `step` undoes this exactly.
+        """
+        end, start = self.levels.alpha_bar[step_index : step_index + 2]
+        noise = clean_and_noise(guess, prediction, end, self.prediction_type)[1]
+        return ddim_step(latents, noise, start, end, "epsilon")
+
+
+class SchedulerSolver:
+    """A scheduler of diffusers, over one group of rows, each with its own generator."""
+
+    def __init__(self, scheduler: Any, num_steps: int, generators: Sequence[torch.Generator]):
+        with warnings.catch_warnings():
+            # Some schedulers make NumPy arrays of tensors in a way that NumPy 2 warns about.
+            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+            scheduler.set_timesteps(num_steps)
+        self.timesteps = scheduler.timesteps
+        self.initial_scale = float(scheduler.init_noise_sigma)
+        self._scheduler = scheduler
+        # Ancestral schedulers draw noise at each step; the others take no generator.
+        takes_generator = "generator" in inspect.signature(scheduler.step).parameters
+        self._arguments = {"generator": list(generators)} if takes_generator else {}
+
+    def scaled(self, latents: Latents, step_index: int) -> Latents:
+        return self._scheduler.scale_model_input(latents, self.timesteps[step_index])
+
+    def step(self, prediction: Latents, step_index: int, latents: Latents) -> Latents:
+        timestep = self.timesteps[step_index]
+        return self._scheduler.step(prediction, timestep, latents, **self._arguments).prev_sample
+
+
+def prediction_type_of(config: Mapping[str, Any]) -> PredictionType:
+    """What the denoiser was trained to predict, read off its scheduler's configuration."""
+    kind = config.get("prediction_type", "epsilon")
+    if kind not in ("epsilon", "v_prediction"):
+        raise ModelError(
+            f"the scheduler's prediction_type is {kind}; PairAug knows epsilon and v_prediction"
+        )
+    return kind
+
+
+def ddim_solver(config: Mapping[str, Any], num_steps: int) -> DdimSolver:
+    """DDIM over `num_steps` levels of the noise schedule that `config` describes."""
+    _check_num_steps(config, num_steps)
+    scheduler = diffusers.DDIMScheduler.from_config(dict(config))
+    scheduler.set_timesteps(num_steps)
+    timesteps = torch.as_tensor(scheduler.timesteps, dtype=torch.int64)
+    alpha_bar = torch.cat(
+        [scheduler.alphas_cumprod[timesteps], scheduler.final_alpha_cumprod.reshape(1)]
+    )
+    levels = NoiseLevels(timesteps, alpha_bar.to(torch.float32))
+    return DdimSolver(levels, prediction_type_of(config))
+
+
+def make_solver(
+    config: Mapping[str, Any],
+    name: SchedulerName,
+    num_steps: int,
+    generators: Sequence[torch.Generator],
+) -> Solver:
+    """A fresh solver for one group of rows; `folder` takes the class that the model comes with."""
+    class_name = config.get("_class_name") if name == "folder" else _CLASS_NAMES[name]
+    if class_name == "DDIMScheduler":
+        return ddim_solver(config, num_steps)
+    _check_num_steps(config, num_steps)
+    prediction_type_of(config)
+    scheduler_class = getattr(diffusers, str(class_name), None)
+    if scheduler_class is None:
+        raise ModelError(f"the model's scheduler is a {class_name}, which diffusers does not have")
+    # Latents are not confined to [-1, 1]: clipping them, some classes' default, ruins them.
+    known = inspect.signature(scheduler_class.__init__).parameters
+    off = {key: False for key in ("clip_sample", "thresholding") if key in known}
+    scheduler = scheduler_class.from_config({**config, **off})
+    return SchedulerSolver(scheduler, num_steps, generators)
+
+
+def _check_num_steps(config: Mapping[str, Any], num_steps: int) -> None:
+    most = int(config.get("num_train_timesteps", 1000))
+    if not 1 <= num_steps <= most:
+        raise SettingsError(f"num_steps must be between 1 and {most} for this model, got {num_steps}")

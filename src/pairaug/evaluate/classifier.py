@@ -1,0 +1,102 @@
+"""Findings read off films by a transformers image classifier, to check films against reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoModelForImageClassification
+
+from pairaug.clip.folder import weights_sha256
+from pairaug.errors import ModelError
+from pairaug.images import fit_square
+from pairaug.phantom.findings import LABELS
+
+_BATCH = 32
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class FindingsClassifier:
+    """A classifier whose outputs are phantom findings, each present or not on its own."""
+
+    def __init__(self, folder: Path, device: str = "cpu", dtype: str = "float32") -> None:
+        self._dtype = _DTYPES[dtype]
+        try:
+            model, loading = AutoModelForImageClassification.from_pretrained(
+                folder,
+                dtype=self._dtype,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise ModelError(f"cannot load the classifier in {folder}: {reason[0]}") from error
+        # transformers fills what is missing with random numbers and goes on.
+        missing = sorted(loading["missing_keys"])
+        if missing:
+            raise ModelError(f"{folder} lacks {len(missing)} weights; the first is {missing[0]}")
+        self._columns = _columns(folder, model.config.id2label)
+        self.thresholds = _thresholds(folder, model.config)
+        self._size, self._mean, self._std = _transform(folder)
+        self._model = model.requires_grad_(False).eval().to(device)
+        self._device = device
+        self.sha256 = weights_sha256(folder)
+
+    @torch.inference_mode()
+    def probabilities(self, films: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """float32 `film label` in [0, 1], in the order of `LABELS`, for films in [0, 1]."""
+        rows = [np.zeros((0, len(LABELS)), dtype=np.float32)]
+        for start in range(0, len(films), _BATCH):
+            group = [self._prepared(film) for film in films[start : start + _BATCH]]
+            pixels = torch.from_numpy(np.stack(group))[:, None]
+            channels = int(getattr(self._model.config, "num_channels", 1))
+            pixels = pixels.expand(-1, channels, -1, -1).to(self._device, self._dtype)
+            rows.append(torch.sigmoid(self._model(pixels).logits.float()).cpu().numpy())
+        return np.concatenate([rows[0], *(row[:, self._columns] for row in rows[1:])])
+
+    def reads(self, probabilities: np.ndarray) -> np.ndarray:
+        """True where a probability exceeds its label's threshold."""
+        return probabilities > self.thresholds
+
+    def _prepared(self, film: np.ndarray) -> np.ndarray:
+        # Eight bits, as the films that the classifier was trained on.
+        levels = np.rint(np.clip(fit_square(film, self._size), 0.0, 1.0) * 255.0) / 255.0
+        return ((levels - self._mean) / self._std).astype(np.float32)
+
+
+def _columns(folder: Path, names: dict[int, str]) -> list[int]:
+    """Where each of `LABELS` is among the model's outputs."""
+    places = {name.lower(): int(column) for column, name in names.items()}
+    missing = [label for label in LABELS if label not in places]
+    if missing:
+        raise ModelError(
+            f"the classifier in {folder} has no output {missing[0]!r}; it must read: "
+            f"{', '.join(LABELS)}"
+        )
+    return [places[label] for label in LABELS]
+
+
+def _thresholds(folder: Path, config: object) -> np.ndarray:
+    """The probability above which each label counts as read: `thresholds` of the config, or 0.5."""
+    stated = getattr(config, "thresholds", None) or {}
+    if not isinstance(stated, dict):
+        raise ModelError(f"thresholds in {folder}/config.json must map labels to numbers")
+    return np.array([float(stated.get(label, 0.5)) for label in LABELS])
+
+
+def _transform(folder: Path) -> tuple[int, float, float]:
+    """Side in pixels, mean and deviation of the classifier's input."""
+    path = folder / "preprocessor_config.json"
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        size = settings["size"]
+        side = int(size.get("shortest_edge") or size["height"])
+        return side, float(np.mean(settings["image_mean"])), float(np.mean(settings["image_std"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{path} must state size, image_mean and image_std ({type(error).__name__})"
+        ) from error

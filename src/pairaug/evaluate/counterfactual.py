@@ -1,0 +1,289 @@
+"""Intra edits of phantoms against the true counterfactual: same patient, changed findings.
+
+Only phantoms can be drawn again with other findings, so only here is the right answer known.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from pydantic import Field
+
+from pairaug.errors import DataError
+from pairaug.evaluate.edits import NOT_USED, Edit, EditScores, distances, make_edit, score_edits
+from pairaug.evaluate.models import PhantomBenchmark, open_classifier, open_generator
+from pairaug.evaluate.results import text_table, write_result
+from pairaug.phantom.study import Study, draw_study
+from pairaug.stage import batched, seed_for
+
+if TYPE_CHECKING:
+    from pairaug.diffusion.bundle import Bundle
+    from pairaug.diffusion.editing import EditOptions
+    from pairaug.diffusion.inversion import Inversion
+    from pairaug.evaluate.classifier import FindingsClassifier
+
+Method = Literal[
+    "inverted", "inverted_no_swap", "inverted_no_drift", "regenerated", "free", "source", "truth"
+]
+
+METHODS: Mapping[str, str] = {
+    "inverted": "inverted source, maps swapped",
+    "inverted_no_swap": "inverted source, no swap",
+    "inverted_no_drift": "inverted source, no drift",
+    "regenerated": "regenerated source (paper)",
+    "free": "drawn from the changed report",
+    "source": "VAE round trip of the source",
+    "truth": "VAE round trip of the right answer",
+}
+"""What is compared. `source` is what doing nothing is worth; `truth` is the best that can be."""
+
+# Rewritten reports that give no edit, per edit wanted, before we give up.
+_PATIENCE = 20
+
+
+class CounterfactualSettings(PhantomBenchmark):
+    """Edits of phantoms against their right answers."""
+
+    num_edits: int = Field(64, ge=1, description="Edits, each of another phantom patient.")
+    methods: tuple[Method, ...] = Field(
+        get_args(Method), description="What is compared; `free` is always drawn, as the yardstick."
+    )
+    cross_replace: float = Field(
+        0.5, ge=0, le=1, description="Share of the steps with the source's cross-attention."
+    )
+    self_replace: float = Field(
+        0.2, ge=0, le=1, description="Share of the steps with the source's self-attention."
+    )
+    alignment: Literal["refine", "substitute"] = Field(
+        "refine", description="Which tokens of the two reports share their maps."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Counterfactual:
+    """The benchmark's outcome."""
+
+    num_edits: int
+    not_used: Mapping[str, int]
+    """Rewritten reports that gave no edit, by reason."""
+    changes: Mapping[str, int]
+    methods: Mapping[str, EditScores]
+
+
+def run_counterfactual(
+    settings: CounterfactualSettings,
+    out: Path,
+    report_progress: Callable[[int], None] = lambda num_films: None,
+) -> Path:
+    """The path of `counterfactual.json` in the folder `out`; the table is in `counterfactual.txt`.
+
+    `report_progress` is told of films just made: `num_edits` of them for each method.
+    """
+    bundle, classifier = open_generator(settings), open_classifier(settings)
+    edits, not_used = draw_edits(settings.seed, settings.num_edits, bundle.image_size)
+    result = compare(bundle, classifier, edits, settings, not_used, report_progress)
+    content = {
+        "benchmark": "counterfactual",
+        "settings": settings.model_dump(mode="json"),
+        "models": {"generator": bundle.sha256, "classifier": classifier.sha256},
+        **as_json(result),
+    }
+    return write_result(out, "counterfactual", content, format_counterfactual(result))
+
+
+def draw_edits(
+    seed: int,
+    num_edits: int,
+    size: int,
+    rewrite: Callable[[Study], str | None],
+) -> tuple[list[Edit], dict[str, int]]:
+    """Edits of phantom patients 0, 1, 2 and so on, their reports changed by `rewrite`.
+
+    With them the number of rewritten reports that gave none, by reason.
+    """
+    edits: list[Edit] = []
+    not_used: Counter[str] = Counter()
+    index = 0
+    while len(edits) < num_edits:
+        study = draw_study(seed, index)
+        edit = make_edit(study, rewrite(study), size)
+        if isinstance(edit, Edit):
+            edits.append(edit)
+        else:
+            not_used[edit] += 1
+        index += 1
+        if index >= _PATIENCE * num_edits:
+            raise DataError(
+                f"of {index} phantoms only {len(edits)} gave an edit ({dict(not_used)})"
+            )
+    return edits, dict(not_used)
+
+
+def compare(
+    bundle: Bundle,
+    classifier: FindingsClassifier,
+    edits: Sequence[Edit],
+    settings: CounterfactualSettings,
+    not_used: Mapping[str, int] | None = None,
+    report_progress: Callable[[int], None] = lambda num_films: None,
+) -> Counterfactual:
+    """The edits made by each method, and what they are worth."""
+    names = [name for name in METHODS if name in settings.methods or name == "free"]
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for group in batched(edits, settings.batch_size):
+        batch = _Batch(bundle, group, settings)
+        for name in names:
+            parts[name].append(batch.films(name))
+            report_progress(len(group))
+    films = {name: np.concatenate(part) for name, part in parts.items()}
+    failed = {name: ~np.isfinite(made).all(axis=(1, 2)) for name, made in films.items()}
+    for name, made in films.items():
+        made[failed[name]] = 0.0
+    free = distances(films["free"], edits)
+    scores = {
+        name: score_edits(
+            made,
+            classifier.reads(classifier.probabilities(made)),
+            edits,
+            free,
+            int(failed[name].sum()),
+        )
+        for name, made in films.items()
+    }
+    changes = Counter(edit.change for edit in edits)
+    return Counterfactual(len(edits), dict(not_used or {}), dict(sorted(changes.items())), scores)
+
+
+def format_counterfactual(result: Counterfactual) -> str:
+    """The table, one line per method, and what the columns mean."""
+    rows = [
+        [
+            METHODS[name],
+            *(str(number) for number in (s.distance, s.ratio, s.hits, s.altered, s.kept)),
+            str(s.invented),
+        ]
+        for name, s in result.methods.items()
+    ]
+    header = ("", "distance", "of free", "change read", "altered", "kept", "invented")
+    changes = ", ".join(f"{count} {change}" for change, count in result.changes.items())
+    not_used = ", ".join(f"{count} {reason}" for reason, count in sorted(result.not_used.items()))
+    failed = {name: s.num_failed for name, s in result.methods.items() if s.num_failed}
+    lines = [
+        f"{result.num_edits} edits of new phantom patients (simulated): {changes}",
+        "",
+        text_table(header, rows),
+        "",
+        "distance: mean absolute difference to the true counterfactual, films from 0 to 1;",
+        "of free: that distance over the one of films drawn freely from the changed report;",
+        "change read: edits in which every finding to appear or go has, by the classifier;",
+        "altered: edits of severity, zone or kind whose film is nearer the right answer;",
+        "kept, invented: findings to stay that are still read, and absent ones that are read.",
+        "Brackets: 95 % bootstrap intervals over edits.",
+    ]
+    if not_used:
+        lines.append(f"Rewritten reports that gave no edit: {not_used}.")
+    if failed:
+        lines.append(f"Films that failed and count as black: {failed}.")
+    return "\n".join(lines)
+
+
+def as_json(result: Counterfactual) -> dict[str, Any]:
+    """The result as plain values."""
+    return {
+        "num_edits": result.num_edits,
+        "changes": dict(result.changes),
+        "not_used": {reason: result.not_used.get(reason, 0) for reason in NOT_USED},
+        "methods": {
+            name: {
+                "distance": scores.distance.as_dict(),
+                "ratio_to_free": scores.ratio.as_dict(),
+                "hits": scores.hits.as_dict(),
+                "hits_by_change": {
+                    change: estimate.as_dict() for change, estimate in scores.hits_by_change.items()
+                },
+                "altered": scores.altered.as_dict(),
+                "kept": scores.kept.as_dict(),
+                "invented": scores.invented.as_dict(),
+                "num_failed": scores.num_failed,
+            }
+            for name, scores in result.methods.items()
+        },
+    }
+
+
+class _Batch:
+    """Some of the edits, made by one method after the other; sources are inverted once for all."""
+
+    def __init__(
+        self, bundle: Bundle, edits: Sequence[Edit], settings: CounterfactualSettings
+    ) -> None:
+        self._bundle = bundle
+        self._settings = settings
+        self._source = np.stack([edit.source for edit in edits])
+        self._truth = np.stack([edit.truth for edit in edits])
+        self._before = [bundle.fit_prompt(edit.before).text for edit in edits]
+        self._after = [bundle.fit_prompt(edit.after).text for edit in edits]
+        # The same noise for what is drawn freely and what is edited from a regenerated source.
+        self._seeds = [
+            seed_for(settings.seed, edit.study.patient_id, "counterfactual") for edit in edits
+        ]
+
+    def films(self, method: str) -> np.ndarray:
+        """float32 `film height width`, NaN where the model went astray."""
+        match method:
+            case "source" | "truth":
+                films = self._source if method == "source" else self._truth
+                return self._bundle.decode_latents(self._bundle.encode_films(films))
+            case "free":
+                return self._free()
+            case "regenerated":
+                return self._regenerated()
+            case _:
+                return self._inverted(method)
+
+    @cached_property
+    def _inversion(self) -> Inversion:
+        from pairaug.diffusion.inversion import invert_films
+
+        return invert_films(self._bundle, self._source, self._before, self._settings.num_steps)
+
+    def _free(self) -> np.ndarray:
+        from pairaug.diffusion.sampling import SamplingOptions, draw_films
+
+        options = SamplingOptions(self._settings.num_steps, self._settings.guidance_scale)
+        return draw_films(self._bundle, self._after, self._seeds, options, len(self._seeds))
+
+    def _regenerated(self) -> np.ndarray:
+        from pairaug.diffusion.editing import edit_regenerated
+
+        options, seeds = self._options(), self._seeds
+        made = edit_regenerated(self._bundle, self._before, self._after, seeds, options)
+        return made.films
+
+    def _inverted(self, method: str) -> np.ndarray:
+        from pairaug.diffusion.editing import edit_inverted
+
+        options = self._options(
+            swaps=method != "inverted_no_swap", drift=method != "inverted_no_drift"
+        )
+        places = range(len(self._after))
+        return edit_inverted(self._bundle, self._inversion, self._after, options, places).films
+
+    def _options(self, swaps: bool = True, drift: bool = True) -> EditOptions:
+        from pairaug.diffusion.editing import EditOptions
+
+        settings = self._settings
+        return EditOptions(
+            num_steps=settings.num_steps,
+            guidance_scale=settings.guidance_scale,
+            drift=drift,
+            alignment=settings.alignment,
+            cross_replace=settings.cross_replace if swaps else 0.0,
+            self_replace=settings.self_replace if swaps else 0.0,
+        )

@@ -1,0 +1,289 @@
+"""Whether generated films show what their reports state, measured on new phantom patients.
+
+Beside each number on generated films is the same number on the patients' true films: no classifier
+and no scorer is perfect, and that is how far they can be trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from pairaug.evaluate.models import (
+    BUNDLED,
+    PhantomBenchmark,
+    open_classifier,
+    open_generator,
+    resolved_device,
+)
+from pairaug.evaluate.results import text_table, write_result
+from pairaug.metrics import (
+    Estimate,
+    bootstrap,
+    column_aurocs,
+    label_aurocs,
+    macro_auroc,
+    mean,
+    share,
+)
+from pairaug.phantom.findings import LABELS, label_vector
+from pairaug.phantom.study import Study, draw_study
+from pairaug.stage import seed_for
+
+if TYPE_CHECKING:
+    from pairaug.diffusion.bundle import Bundle
+
+
+class FidelitySettings(PhantomBenchmark):
+    """Fidelity of a generator and a scorer on phantoms."""
+
+    scorer: str = Field(BUNDLED, description="`bundled`, a transformers CLIP folder, or a hub id.")
+    num_patients: int = Field(256, ge=2, description="New phantom patients, one film each.")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFidelity:
+    """One finding: on how many films it is, and how well it is read off both kinds of film."""
+
+    label: str
+    num_positive: int
+    generated: Estimate
+    true: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the classifier reads off one kind of film."""
+
+    macro_auroc: Estimate
+    """Mean over labels of the AUROC of the stated findings."""
+    side_right: Estimate
+    """Share of one-sided findings that are likelier on their own side than on the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """Fidelity of generated films, and of what judges them, on phantoms."""
+
+    num_patients: int
+    num_failed: int
+    """Films in which the generator went astray (NaN); they count, as black films."""
+    generated: Reading
+    true: Reading
+    labels: tuple[LabelFidelity, ...]
+    round_trip: Estimate
+    """Mean absolute difference, on a scale of 0 to 1, between true films and the VAE's of them."""
+    scorer_true: Estimate
+    """AUROC of the scorer's cosine between true pairs and pairs with another patient's report."""
+    scorer_generated: Estimate
+    """The same with generated films."""
+
+
+def run_fidelity(
+    settings: FidelitySettings,
+    out: Path,
+    report_progress: Callable[[int], None] = lambda num_films: None,
+) -> Path:
+    """The path of `fidelity.json` in the folder `out`; the table is in `fidelity.txt`.
+
+    `report_progress` is told of films just drawn, `settings.num_patients` of them in all.
+    """
+    from pairaug.clip.encoders import open_encoder
+    from pairaug.clip.folder import model_folder
+
+    bundle, classifier = open_generator(settings), open_classifier(settings)
+    studies = [draw_study(settings.seed, index) for index in range(settings.num_patients)]
+    true = np.stack([study.render(bundle.image_size).image for study in studies])
+    generated, num_failed = _generated(bundle, studies, settings, report_progress)
+    round_trips = round_trip_errors(bundle, true)
+    folder = _scorer_folder(settings) or model_folder(settings.scorer)
+    encoder = open_encoder(folder, device=resolved_device(settings.device))
+    reports = encoder.encode_reports([study.text for study in studies])
+    result = measure_fidelity(
+        np.stack([label_vector(study.findings) for study in studies]),
+        {"true": classifier.probabilities(true), "generated": classifier.probabilities(generated)},
+        {
+            "true": encoder.encode_images(list(true)) @ reports.T,
+            "generated": encoder.encode_images(list(generated)) @ reports.T,
+        },
+        round_trips,
+        num_failed,
+    )
+    models = {
+        "generator": bundle.sha256,
+        "classifier": classifier.sha256,
+        "scorer": encoder.weights_sha256,
+    }
+    content = {
+        "benchmark": "fidelity",
+        "settings": settings.model_dump(mode="json"),
+        "models": models,
+        **as_json(result),
+    }
+    return write_result(out, "fidelity", content, format_fidelity(result))
+
+
+def measure_fidelity(
+    findings: np.ndarray,
+    probabilities: dict[str, np.ndarray],
+    cosines: dict[str, np.ndarray],
+    round_trips: np.ndarray,
+    num_failed: int = 0,
+) -> Fidelity:
+    """All numbers from arrays, each under the keys "true" and "generated" where there are two.
+
+    `findings` and `probabilities` are `film label`, in the order of `LABELS`; `cosines` is `film
+    report`, own reports on the diagonal; `round_trips` has one error per film.
+    """
+    columns = {kind: label_aurocs(findings, scores) for kind, scores in probabilities.items()}
+    return Fidelity(
+        num_patients=len(findings),
+        num_failed=num_failed,
+        generated=_reading(findings, probabilities["generated"]),
+        true=_reading(findings, probabilities["true"]),
+        labels=tuple(
+            LabelFidelity(
+                label,
+                int(findings[:, column].sum()),
+                columns["generated"][column],
+                columns["true"][column],
+            )
+            for column, label in enumerate(LABELS)
+        ),
+        round_trip=mean(round_trips),
+        scorer_true=matching_auroc(cosines["true"]),
+        scorer_generated=matching_auroc(cosines["generated"]),
+    )
+
+
+def side_hits(findings: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """For each finding that is on one side only: is it read as likelier there than on the other?
+
+    Booleans, over all films and all kinds that have a left and a right label.
+    """
+    hits: list[np.ndarray] = []
+    for label in LABELS:
+        if not label.startswith("left "):
+            continue
+        left, right = LABELS.index(label), LABELS.index(label.replace("left", "right", 1))
+        one_sided = findings[:, left] != findings[:, right]
+        is_left = findings[one_sided, left] > 0
+        reads_left = probabilities[one_sided, left] - probabilities[one_sided, right]
+        hits.append(np.where(is_left, reads_left > 0, reads_left < 0))
+    return np.concatenate(hits)
+
+
+def matching_auroc(cosines: np.ndarray, seed: int = 0) -> Estimate:
+    """The chance that a film's own report scores above another patient's, over all films.
+
+    `cosines` is `film report`, own reports on the diagonal. Each film gets one other report, by a
+    random cycle through all of them; both of a film's scores are drawn together in the bootstrap.
+    """
+    order = np.random.default_rng(seed).permutation(len(cosines))
+    other = np.empty_like(order)
+    # A cycle has no fixed point: nobody is given the own report.
+    other[order] = np.roll(order, 1)
+    matched, shuffled = np.diagonal(cosines), cosines[np.arange(len(cosines)), other]
+
+    def statistic(own: np.ndarray, others: np.ndarray) -> float:
+        labels = np.concatenate([np.ones(len(own)), np.zeros(len(others))])
+        scores = np.concatenate([own, others])
+        return float(column_aurocs(labels[:, None], scores[:, None])[0])
+
+    return bootstrap(statistic, matched.astype(float), shuffled.astype(float), seed=seed)
+
+
+def round_trip_errors(bundle: Bundle, films: np.ndarray) -> np.ndarray:
+    """Mean absolute difference between each film and the VAE's version of it, on a 0-1 scale."""
+    decoded = bundle.decode_latents(bundle.encode_films(films))
+    return np.abs(decoded - films).mean(axis=(1, 2), dtype=np.float64)
+
+
+def format_fidelity(result: Fidelity) -> str:
+    """The table: the headline numbers, then every finding."""
+    undefined = "-"
+    rows = [
+        ["macro AUROC of stated findings", result.generated.macro_auroc, result.true.macro_auroc],
+        ["right side, one-sided findings", result.generated.side_right, result.true.side_right],
+        ["scorer AUROC, own report or other", result.scorer_generated, result.scorer_true],
+        ["VAE round trip, mean difference", undefined, f"{result.round_trip.value:.4f}"],
+    ]
+    labels = [
+        [f"  {row.label} ({row.num_positive})", row.generated, row.true] for row in result.labels
+    ]
+    table = text_table(
+        ("", "generated", "true films"), [[str(cell) for cell in row] for row in rows + labels]
+    )
+    failed = f"; {result.num_failed} films failed" if result.num_failed else ""
+    return (
+        f"Fidelity on {result.num_patients} new phantom patients (simulated){failed}\n\n{table}\n\n"
+        "Brackets: 95 % bootstrap intervals over patients. Findings: AUROC (films that have it)."
+    )
+
+
+def as_json(result: Fidelity) -> dict[str, Any]:
+    """The result as plain values."""
+    return {
+        "num_patients": result.num_patients,
+        "num_failed": result.num_failed,
+        **{
+            kind: {
+                "macro_auroc": reading.macro_auroc.as_dict(),
+                "side_right": reading.side_right.as_dict(),
+                "scorer_auroc": scorer.as_dict(),
+            }
+            for kind, reading, scorer in (
+                ("generated", result.generated, result.scorer_generated),
+                ("true", result.true, result.scorer_true),
+            )
+        },
+        "round_trip": result.round_trip.as_dict(),
+        "labels": {
+            row.label: {
+                "num_positive": row.num_positive,
+                "generated": row.generated.as_dict(),
+                "true": row.true.as_dict(),
+            }
+            for row in result.labels
+        },
+    }
+
+
+def _reading(findings: np.ndarray, probabilities: np.ndarray) -> Reading:
+    return Reading(macro_auroc(findings, probabilities), share(side_hits(findings, probabilities)))
+
+
+def _generated(
+    bundle: Bundle,
+    studies: Sequence[Study],
+    settings: FidelitySettings,
+    report_progress: Callable[[int], None],
+) -> tuple[np.ndarray, int]:
+    """A film drawn from each study's report, and how many failed."""
+    from pairaug.diffusion.sampling import SamplingOptions, draw_films
+
+    options = SamplingOptions(settings.num_steps, settings.guidance_scale)
+    drawn: list[np.ndarray] = []
+    for start in range(0, len(studies), settings.batch_size):
+        group = studies[start : start + settings.batch_size]
+        prompts = [bundle.fit_prompt(study.text).text for study in group]
+        seeds = [seed_for(settings.seed, study.patient_id, "fidelity") for study in group]
+        drawn.append(draw_films(bundle, prompts, seeds, options, settings.batch_size))
+        report_progress(len(group))
+    films = np.concatenate(drawn)
+    failed = ~np.isfinite(films).all(axis=(1, 2))
+    films[failed] = 0.0
+    return films, int(failed.sum())
+
+
+def _scorer_folder(settings: FidelitySettings) -> Path | None:
+    if settings.scorer != BUNDLED:
+        return None
+    from pairaug.bundled import folder
+
+    return folder("scorer")

@@ -1,0 +1,82 @@
+"""What the benchmarks on phantoms share: which models, on which device, on which patients."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from pairaug.errors import SettingsError
+from pairaug.settings import StageSettings
+
+if TYPE_CHECKING:
+    from pairaug.diffusion.bundle import Bundle
+    from pairaug.evaluate.classifier import FindingsClassifier
+
+BUNDLED = "bundled"
+
+
+class PhantomBenchmark(StageSettings):
+    """The settings of every benchmark on phantoms."""
+
+    generator: str = Field(BUNDLED, description="`bundled`, a diffusers folder, or a hub id.")
+    classifier: str = Field(
+        BUNDLED, description="`bundled`, or a folder with a classifier of phantom findings."
+    )
+    seed: int = Field(
+        7_000_001,
+        ge=0,
+        lt=2**63,
+        description="Which phantom patients, and all draws; not the seed of the models' training.",
+    )
+    num_steps: int = Field(25, ge=1, description="Denoising steps, for every film.")
+    guidance_scale: float = Field(
+        4.0, ge=1.0, description="Weight of the report in drawing and editing; the paper's is 4."
+    )
+    batch_size: int = Field(8, ge=1, description="Films drawn or edited at once.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where models run.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="The generator's number type."
+    )
+
+
+def resolved_device(name: str) -> str:
+    """`name`, or what `auto` stands for here; `SettingsError` where PyTorch does not see it."""
+    import torch
+
+    found = {"cpu": True, "cuda": torch.cuda.is_available()}
+    found["mps"] = torch.backends.mps.is_available()
+    if name == "auto":
+        return "cuda" if found["cuda"] else "cpu"
+    if not found[name]:
+        raise SettingsError(
+            f"device is {name!r}, but PyTorch sees none here; set device to cpu or auto"
+        )
+    return name
+
+
+def open_generator(settings: PhantomBenchmark) -> Bundle:
+    """The generator that `settings` name."""
+    from pairaug.diffusion.bundle import load_bundle
+    from pairaug.diffusion.folder import model_folder
+
+    folder = _bundled("generator", settings.generator) or model_folder(settings.generator)
+    return load_bundle(folder, device=resolved_device(settings.device), dtype=settings.dtype)
+
+
+def open_classifier(settings: PhantomBenchmark) -> FindingsClassifier:
+    """The findings classifier that `settings` name, always in float32."""
+    from pairaug.clip.folder import model_folder
+    from pairaug.evaluate.classifier import FindingsClassifier
+
+    folder = _bundled("classifier", settings.classifier) or model_folder(settings.classifier)
+    return FindingsClassifier(folder, resolved_device(settings.device))
+
+
+def _bundled(name: str, model: str) -> Path | None:
+    if model != BUNDLED:
+        return None
+    from pairaug.bundled import folder
+
+    return folder(name)

@@ -1,0 +1,314 @@
+"""What of a report may be prompted: this film's findings, without history, earlier films or marks.
+
+`source_prompt` is the text that a report stands for in prompts and edits. It says nothing that the
+report does not say; it only leaves out.
+"""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+from pairaug.findings.extract import extract
+from pairaug.findings.leave_out import (
+    COMPARISONS,
+    DATES,
+    DE_IDENTIFIED,
+    HEADING,
+    MARKED_ADJECTIVE,
+    MARKED_ITEM,
+    NOT_THIS_FILM,
+    NOTED_ELSEWHERE,
+    OPENINGS,
+    OTHER_IMAGING,
+    REMARKS,
+    REMOVED_DEVICE,
+    RESOLVED,
+    SECTIONS_LEFT_OUT,
+)
+from pairaug.findings.sentences import sentences
+from pairaug.findings.statement import Statement
+
+MAX_PROMPT_WORDS = 50
+"""The paper's limit for a report that is prompted."""
+
+# What is left of an export's markup: "normal.&gt;]".
+_STRAY = re.compile(r"[\[\]{}|*#`~^]|(?<!\w)[<>]|[<>](?!\w)")
+_PARENTHESES = re.compile(r"\s*\(([^()]*)\)")
+_CLAUSE = re.compile(r"\s*(?:[,;:]|\b(?:and|but|with|however|which|although|while|where)\b)\s*")
+# What cannot stand at the end of a sentence, or at its start, once something was left out.
+_DANGLING_END = re.compile(
+    r"[\s,;:\-(]*\b(?:the|a|an|of|in|on|at|to|for|with|and|or|but|is|are|was|were|be|been|has|have|had|"
+    r"from|by|as|than|which|that|there|this|these|its|also|slightly|mildly|significantly|minimally|"
+    r"however|although|versus|vs|since|when|compared|consistent|due|appear|appears|remain|remains|"
+    r"seen at|again|now|where|within|into|it|they|he|she)\b[\s,;:\-(]*[.]*$|[\s,;:\-(]+[.]*$",
+    re.IGNORECASE,
+)
+_DANGLING_START = re.compile(
+    r"^[\s,;:.\-)]*(?:(?:and|but|or|with|which|that|however|although|is|are|was|were|has|have|than|"
+    r"also|then)\b[\s,;:]*)*",
+    re.IGNORECASE,
+)
+_VERBS_OF_A_TAIL = ("shows", "showed", "indicates", "started", "could", "represents", "needs")
+# A sentence of nothing but regions, once "unchanged" has been left out of it.
+_BARE = re.compile(
+    r"(?:(?:the|and|or|of|in|a|an|is|are|size|shape|position|appearance|heart|cardiac|mediastinal|"
+    r"mediastinum|cardiomediastinal|silhouettes?|contours?|hilar|hila|lungs?|chest|pulmonary|"
+    r"vasculature|vascularity|aorta|aortic|markings|costophrenic|angles?|diaphragms?|"
+    r"hemidiaphragms?|spine|thoracic|bony|osseous|structures|interstitial|left|right|both)\b\W*)+",
+    re.IGNORECASE,
+)
+_TIDY = (
+    (re.compile(r"\s+([,.;:])"), r"\1"),
+    (re.compile(r"\b(is|are|was|were|remains?|appears?) (?:and|or|but|,)\s+"), r"\1 "),
+    (re.compile(r"\b(of|in|with|the|a|and|or) (?=(?:and|or|,|;)\b)"), ""),
+    (re.compile(r"\b(?:in|on|at|from|to|of|with|since|by|as)\s*(?=[,.;]|$)", re.IGNORECASE), ""),
+    (
+        re.compile(r"^((?:the )?(?:mediastinum|heart|aorta|trachea|[\w ]+ silhouette)) are\b", re.I),
+        r"\1 is",
+    ),
+    (re.compile(r"([,;:])(?:\s*[,;:])+"), r"\1"),
+    (re.compile(r",(?=\s*\.)|,\s*$"), ""),
+    (re.compile(r"\b(and|or|with|is|are|the|a|an|of|in) \1\b", re.IGNORECASE), r"\1"),
+    (re.compile(r"\b([Aa]) (?=[aeio])"), r"\1n "),
+    (re.compile(r"\b([Aa])n (?=[bcdfghjklmnpqrstvwxyz])"), r"\1 "),
+    (re.compile(r"\s+"), " "),
+)
+
+
+def source_prompt(report: str, max_words: int = MAX_PROMPT_WORDS) -> str:
+    """`report` as it is prompted: cleaned and shortened, nothing changed. Empty if nothing is left."""
+    return shorten(clean(report), max_words)
+
+
+def clean(report: str) -> str:
+    """`report` as sentences about this film alone.
+
+    Left out are history, indication, technique and comparison, whether sections or words; other
+    kinds of imaging; advice; dates; and de-identification marks with the clause they stand in. A
+    finding that has resolved becomes one that is denied. Repeated sentences are said once. Cleaning
+    twice is cleaning once.
+    """
+    text = _sections_kept(report)
+    kept: list[str] = []
+    for start, end in sentences(text):
+        sentence = _clean_sentence(text[start:end])
+        if sentence and sentence.lower() not in (other.lower() for other in kept):
+            kept.append(sentence)
+    return " ".join(kept)
+
+
+def shorten(text: str, max_words: int = MAX_PROMPT_WORDS) -> str:
+    """`text` with whole sentences left out until it has at most `max_words` words.
+
+    First go sentences without findings, then those that another sentence repeats, then general and
+    named denials, then open questions; findings go last, the later before the earlier. Of a single
+    sentence that is too long, the clauses without findings go.
+    """
+    kept = [text[start:end] for start, end in sentences(text)]
+    while len(kept) > 1 and _num_words(kept) > max_words:
+        stated = [extract(sentence) for sentence in kept]
+        del kept[min(range(len(kept)), key=lambda place: (_worth(place, stated), -place))]
+    if _num_words(kept) > max_words:
+        kept = [_shorten_sentence(kept[0], max_words)]
+    return " ".join(kept)
+
+
+def _num_words(parts: list[str]) -> int:
+    return sum(len(part.split()) for part in parts)
+
+
+def _worth(place: int, stated: list[list[Statement]]) -> int:
+    """How much is lost without the sentence at `place`: 0 for nothing."""
+    own = stated[place]
+    if not own:
+        return 0
+    others = {_key(s) for other, some in enumerate(stated) if other != place for s in some}
+    if all(_key(statement) in others for statement in own):
+        return 1
+    strongest = max(
+        (
+            {"absent": 1, "uncertain": 3, "present": 4}[statement.presence]
+            for statement in own
+            if statement.finding != "no finding"
+        ),
+        default=1,
+    )
+    if strongest == 1 and any(s.presence == "absent" and not s.implied for s in own):
+        strongest = 2
+    return strongest + 1
+
+
+def _key(statement: Statement) -> tuple[str | None, ...]:
+    return (
+        statement.finding,
+        statement.presence,
+        statement.detail,
+        statement.side,
+        statement.zone,
+        statement.severity,
+    )
+
+
+def _shorten_sentence(sentence: str, max_words: int) -> str:
+    """The first clauses that state something and fit; at worst the first words."""
+    pieces = [piece for piece in _CLAUSE.split(sentence.rstrip(".")) if piece]
+    telling = [piece for piece in pieces if extract(piece)]
+    kept: list[str] = []
+    for piece in telling:
+        if _num_words([*kept, piece]) > max_words:
+            break
+        kept.append(piece)
+    if not kept:
+        words = (telling or pieces or [sentence])[0].split()
+        return _finished(" ".join(words[:max_words]))
+    return _finished(", ".join(kept))
+
+
+def _sections_kept(report: str) -> str:
+    """The report without headings, and without the sections that are not about this film's findings."""
+    text = re.sub(r"[ \t]+", " ", unescape(report).replace("\r", ""))
+    parts: list[str] = []
+    place, is_kept = 0, True
+    for match in HEADING.finditer(text):
+        if is_kept:
+            parts.append(text[place : match.start()])
+        is_kept = not SECTIONS_LEFT_OUT.match(match.group())
+        place = match.end()
+    if is_kept:
+        parts.append(text[place:])
+    # A section ends a sentence, whether or not it ends in a point.
+    return "\n\n".join(part.strip() for part in parts if part.strip())
+
+
+def _clean_sentence(sentence: str) -> str:
+    """One sentence cleaned, or an empty string where nothing about this film is left."""
+    text = " ".join(_STRAY.sub(" ", sentence).split())
+    text = _PARENTHESES.sub(lambda match: match.group() if extract(match.group(1)) else "", text)
+    text = DATES.sub(" ", text)
+    text = _without_opening(text)
+    text = _without_marks(text)
+    text = _without_other_things(text)
+    if not text:
+        return ""
+    text = _resolved_as_denied(text)
+    stated = {s.finding for s in extract(text) if s.presence != "absent"}
+    for pattern, replacement in COMPARISONS:
+        text = pattern.sub(replacement, text)
+    text = _finished(text)
+    own = extract(text)
+    if any(s.presence != "absent" and s.finding not in stated for s in own):
+        return ""  # leaving out would state what was denied
+    return text if own or _is_remark(text) else ""
+
+
+def _is_remark(text: str) -> bool:
+    """True for a sentence on something else that films show, such as the aorta."""
+    return bool(REMARKS.search(text)) and not _BARE.fullmatch(text)
+
+
+def _without_opening(text: str) -> str:
+    """Without "Chest X-ray on admission shows", which says how the findings were seen."""
+    for pattern in OPENINGS:
+        match = pattern.match(text)
+        if match and match.end() < len(text):
+            text = text[match.end() :].lstrip(" ,:;-")
+    return text
+
+
+def _without_marks(text: str) -> str:
+    """Without the clauses that hold a de-identification mark: the word that is missing is not known."""
+    if not DE_IDENTIFIED.search(text):
+        return text
+    text = MARKED_ADJECTIVE.sub("", NOTED_ELSEWHERE.sub(" ", text))
+    return _clauses_without(DE_IDENTIFIED, MARKED_ITEM.sub("", text))
+
+
+def _without_other_things(text: str) -> str:
+    """Without clauses of history, treatment or advice; nothing where it is about other imaging."""
+    if OTHER_IMAGING.search(text):
+        return ""
+    return _clauses_without(NOT_THIS_FILM, text) if NOT_THIS_FILM.search(text) else text
+
+
+def _clauses_without(pattern: re.Pattern[str], text: str, later: bool = True) -> str:
+    """The clauses before the first that matches `pattern`, if they state something; else later ones.
+
+    Clauses on both sides of one that is left out are not joined: what is left must be one stretch.
+    """
+    stretches: list[tuple[int, int]] = []
+    start: int | None = None
+    for clause_start, clause_end in _clauses(text):
+        if pattern.search(text, clause_start, clause_end):
+            if start is not None:
+                stretches.append((start, clause_start))
+            if not later:
+                break
+            start = None
+        elif start is None:
+            start = clause_start
+    else:
+        if start is not None:
+            stretches.append((start, len(text)))
+    found = (_alone(text, *stretch) for stretch in stretches)
+    return next((stretch for stretch in found if stretch), "")
+
+
+def _clauses(text: str) -> list[tuple[int, int]]:
+    bounds = [0, *(match.start() for match in _CLAUSE.finditer(text)), len(text)]
+    return [(one, two) for one, two in zip(bounds, bounds[1:], strict=False) if two > one]
+
+
+def _alone(text: str, start: int, end: int) -> str:
+    """A stretch of clauses as a sentence of its own; empty where it would not say the same.
+
+    Cut off from its "without", a list of what is denied would state it: it gets a "no" of its own.
+    """
+    stretch = _finished(text[start:end])
+    words = stretch.split()
+    if len(words) < 2 or words[0].lower() in _VERBS_OF_A_TAIL:
+        return ""
+    own = extract(stretch)
+    before = [s for s in extract(text) if start <= s.start and s.end <= end]
+    if own and _presences(own) == _presences(before):
+        return stretch
+    return _denial(text, before)
+
+
+def _presences(statements: list[Statement]) -> list[tuple[str, str]]:
+    return [(statement.finding, statement.presence) for statement in statements]
+
+
+def _denial(text: str, statements: list[Statement]) -> str:
+    """ "No A or B." of statements in `text` that name what they deny; empty if any does not."""
+    if not statements or any(s.presence != "absent" or s.implied for s in statements):
+        return ""
+    named = [
+        " ".join(filter(None, (s.side, text[s.start : s.end].lower())))
+        for s in statements
+        if s.finding not in ("cardiomegaly", "enlarged cardiomediastinum")
+    ]
+    return f"No {' or '.join(named)}." if named else ""
+
+
+def _resolved_as_denied(text: str) -> str:
+    """ "The effusion has resolved." as "No effusion."; a device that was taken out is not mentioned."""
+    if REMOVED_DEVICE.search(text):
+        return _clauses_without(REMOVED_DEVICE, text, later=False)
+    if not RESOLVED.search(text):
+        return text
+    return _denial(text, extract(text)) or text
+
+
+def _finished(text: str) -> str:
+    """`text` as one sentence: nothing dangling, spaces and commas in order, capital and point."""
+    previous = None
+    while previous != text:
+        previous = text
+        for pattern, replacement in _TIDY:
+            text = pattern.sub(replacement, text)
+        text = _DANGLING_START.sub("", _DANGLING_END.sub("", text.strip()))
+    text = text.strip(" ,;:-").rstrip(".").strip()
+    if not any(character.isalpha() for character in text):
+        return ""
+    return f"{text[0].upper()}{text[1:]}."

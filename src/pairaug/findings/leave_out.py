@@ -1,0 +1,184 @@
+"""The words by which a report speaks of something else than this film's findings.
+
+Patterns only; `cleaning.py` says what is done with each.
+"""
+
+from __future__ import annotations
+
+import re
+
+
+def _words(*alternatives: str) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{'|'.join(alternatives)})\b", re.IGNORECASE)
+
+
+# Open-i writes XXXX, MIMIC-CXR ___, and older PhysioNet sets [** **].
+DE_IDENTIFIED = re.compile(r"\b[Xx]{2,}\b|_{2,}|\[\*\*.*?\*\*\]|\[(?:REDACTED|NAME|DATE)\]")
+
+_LEFT_OUT = (
+    "final report|wet read|examination|exam|study|procedure|technique|indication|indications|"
+    "views?|clinical (?:indication|history|information|data|statement|details)|"
+    "reason for (?:this )?(?:exam|examination|study)|history|comparisons?|recommendations?|"
+    "notification|(?:electronically )?signed(?: by)?|date|dictated by|patient"
+)
+_KEPT = "report|findings?|impressions?|conclusions?|opinion|interpretation|addendum"
+# A heading opens a line or follows a point, or stands in capitals anywhere, and ends in a colon.
+HEADING = re.compile(
+    rf"(?:^|(?<=\.)\s)\s*(?i:{_LEFT_OUT}|{_KEPT})\s*:\.?|"
+    rf"\b(?:{_LEFT_OUT.upper()}|{_KEPT.upper()})\s*:",
+    re.MULTILINE,
+)
+SECTIONS_LEFT_OUT = re.compile(rf"\s*(?:{_LEFT_OUT})\s*:", re.IGNORECASE)
+
+_FILM = r"(?:x-?\s?rays?|radiographs?|radiography|radiograms?|cxrs?|films?|imaging|images?|views?)"
+_SHOWS = (
+    r"(?:shows?|showed|showing|shown|reveals?|revealed|revealing|demonstrates?|demonstrated|"
+    r"demonstrating|depicts?|depicted|depicting|identif(?:y|ies|ied)|confirm(?:s|ed))"
+)
+# How the findings were seen: "Frontal chest radiograph on admission shows ...".
+OPENINGS = (
+    re.compile(
+        rf"^(?:[^.;:]{{0,90}}?\b)?{_FILM}\b(?:(?!\b(?:not|no)\b)[^.;]){{0,110}}?\b{_SHOWS}\b"
+        rf"(?!\s+(?:no|not)\s+(?:significant\s+)?change)\s*(?:evidence of\b|that\b|:)?",
+        re.IGNORECASE,
+    ),
+    re.compile(rf"^(?:[^.;:]{{0,60}}?\b)?{_FILM}\b(?:[^.;:,]{{0,60}}:|\s+with\b)\s*", re.IGNORECASE),
+    # "Radiological worsening with patchy consolidations": the change is not on this film.
+    re.compile(
+        r"^(?:(?:radiolog\w+|radiographic|clinical|marked|mild|slight|interval|further)\s+)*"
+        r"(?:worsening|improvement|progression|deterioration|regression|stability)\b[^,.;]{0,40}?,?\s*"
+        r"\b(?:with|due to)\s+(?:greater\s+)?(?=\S)",
+        re.IGNORECASE,
+    ),
+)
+
+# A sentence with one of these is about another examination.
+OTHER_IMAGING = _words(
+    r"(?:hr|mdr)?ct", r"cta", r"scans?", r"tomograph\w+", r"mri", r"ultraso\w+", r"echocardio\w+",
+    r"bronchoscop\w+", r"angiogra\w+",
+)  # fmt: skip
+# History, treatment, advice: not to be seen on this film.
+NOT_THIS_FILM = _words(
+    r"patients?(?!'?s? (?:is )?rotat)", r"years?[- ]old", r"y/?o", r"(?:wo)?man", r"male", r"female",
+    r"he", r"she", r"his", r"her",
+    r"fever\w*", r"cough\w*", r"sputum", r"dyspn\w+", r"shortness of breath", r"smok\w+", r"febrile",
+    r"symptom\w*", r"complain\w*", r"present(?:ed|ing) (?:with|to)", r"admi(?:ssion|tted)",
+    r"discharge\w*", r"referred", r"hospital\w*", r"emergency", r"died", r"deceased", r"death",
+    r"histor(?:y|ies)", r"treat(?:ed|ment|ments)", r"untreated", r"therap\w+", r"antibiotic\w*",
+    r"steroid\w*", r"surg(?:ery|ical resection)", r"clinical(?:ly)?", r"physical exam\w*",
+    r"crackles", r"auscultation", r"saturation", r"desaturat\w+", r"oxygen\w*", r"ventilated",
+    r"rt[- ]?pcr", r"pcr", r"swab\w*", r"serolog\w*", r"cultures?", r"laborator\w+", r"blood",
+    r"biops\w+", r"positive for", r"tested", r"negative for covid\S*",
+    r"lateral view", r"recommend\w*", r"correlat\w+", r"follow[- ]?up",
+    r"further evaluation", r"advised", r"should be", r"suggest(?:ed)? (?:repeat|ct)",
+    r"if clinically", r"discussed", r"notified", r"telephone\w*", r"dr", r"physician",
+    r"weeks? later", r"days? later", r"months? later", r"after", r"before", r"prior to",
+    r"during (?:her|his|the)", r"day \d+", r"\d+(?:st|nd|rd|th) day", r"over the months",
+    r"not available", r"pulmonologist\w*", r"infect(?:ed|ious disease)", r"case \d*",
+    r"this (?:is a|case)", r"diagnos\w+", r"findings are", r"radiologist\w*",
+)  # fmt: skip
+REMOVED_DEVICE = _words(
+    r"remov(?:al|ed)", r"withdrawn", r"extubat\w+", r"extraction of", r"taken out", r"replaced",
+)  # fmt: skip
+RESOLVED = _words(
+    r"resolved", r"resolution of", r"resolution", r"no longer", r"clear(?:ed|ing) of", r"cleared",
+    r"disappear\w+", r"rather than",
+)  # fmt: skip
+
+# Other things that a film shows: kept though they are none of the fourteen findings.
+REMARKS = _words(
+    r"aort\w+", r"spin(?:e|al)", r"spondyl\w+", r"scolio\w+", r"kypho\w+", r"degenerative",
+    r"osteo\w+", r"hyper(?:inflat|expan|lucen|aerat)\w+", r"hypo(?:inflat|aerat)\w+",
+    r"emphysem\w+", r"copd", r"lung volumes?", r"inspirat\w+", r"expan(?:ded|sion)", r"inflated",
+    r"aerat\w+", r"(?:hemi)?diaphragms?", r"hernia", r"calcif\w+", r"tortuo\w+", r"ectati\w+",
+    r"unfolded", r"hil(?:a|um|ar)", r"trachea\w*", r"sternotomy", r"cabg", r"clips?", r"sutures?",
+    r"bronchiectasis", r"bronchial", r"air[- ]?bronchograms?", r"cysts?", r"bullae?", r"blebs?",
+    r"pectus", r"rotat(?:ed|ion)", r"stent\w*", r"graft\w*", r"pneumomediastinum", r"fissures?",
+    r"subcutaneous", r"interstitial", r"markings", r"silhouette", r"contours?", r"costophrenic",
+    r"eventration", r"azygos", r"granulom\w+", r"arthri\w+", r"vertebra\w*", r"curvature", r"dextro\w+", r"levo\w+",
+)  # fmt: skip
+
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]*\.?"
+DATES = re.compile(
+    r"\b(?:(?:on|from|of|dated|at|since)\s+)?(?:the\s+)?(?:"
+    r"\d{1,4}[/-]\d{1,2}[/-]\d{2,4}|\d{1,2}\.\d{1,2}\.(?:19|20)?\d{2}|"
+    rf"\d{{1,2}}(?:st|nd|rd|th)?\s+(?:of\s+)?{_MONTH},?\s+(?:19|20)\d{{2}}|"
+    rf"{_MONTH}\s+\d{{1,2}}(?:st|nd|rd|th)?,?\s+(?:19|20)\d{{2}}|{_MONTH}\s+(?:19|20)\d{{2}}|"
+    r"\d{1,2}:\d{2}(?::\d{2})?(?:\s*[ap]\.?m\.?)?)",
+    re.IGNORECASE,
+)
+_MARK = r"(?:[Xx]{2,}|_{2,})"
+# A mark where an adjective stands: "No XXXX consolidation". What it was is not missed.
+MARKED_ADJECTIVE = re.compile(
+    rf"(?:^|(?<=\bno )|(?<=\ba )|(?<=\bthe )|(?<=\bof )|(?<=\bwith )|(?<=\bis )|(?<=\bare ))"
+    rf"(?:{_MARK}\s+)+(?=[a-z]{{4}})(?!(?:were|have|with|from|that|this|which|since|than|within|"
+    r"intact|normal|unremarkable|grossly|appear|appears|remain|remains|change|changes|represent|"
+    r"represents|likely|stable|tips?|project|projects|projecting|overlying|clear|seen|noted|"
+    r"demonstrate|demonstrates|between|consistent|compatible|related)\b)",
+    re.IGNORECASE,
+)
+# A marked item of a list: "The heart, pulmonary XXXX and mediastinum".
+MARKED_ITEM = re.compile(rf",\s+(?:\w+\s+)?{_MARK}(?=,|\s+and\b)|,?\s+and\s+{_MARK}(?=\s+(?:is|are)\b)")
+NOTED_ELSEWHERE = re.compile(
+    r"\b(?:(?:as|when)\s+)?(?:compared|comparison|similar|relative)\s+(?:to|with)\s+[^.;,]*?"
+    r"(?:[Xx]{2,}|_{2,})(?:[\s,/]*(?:[Xx]{2,}|_{2,}))*|"
+    r"\b(?:from|since|on|of|at|in|dated)\s+(?:the\s+|a\s+)?(?:prior\s+|previous\s+)?"
+    r"(?:(?:study|exam|examination|radiograph|film|ct)\s+)?(?:of\s+|from\s+|dated\s+|on\s+)?"
+    r"(?:[Xx]{2,}|_{2,})(?:[\s,/]*(?:and|of|[Xx]{2,}|_{2,}))*(?=\s*[.,;]|\s*$)",
+    re.IGNORECASE,
+)
+
+_EARLIER = (
+    r"(?:(?:the|a|an|her|his|patient's)\s+)?(?:most recent|prior|previous|last|earlier|preceding|"
+    r"comparison|old|outside|recent)\s+(?:chest\s+|ct\s+|pa\s+|ap\s+|portable\s+)*"
+    r"(?:study|studies|exams?|examinations?|x-?rays?|radiographs?|films?|images?|imaging|scans?|"
+    r"reports?|cxr|day|views?|ct)(?:\s+(?:of|from|dated|on|earlier)\b[^.,;]*)?"
+)
+_HOW = (
+    r"(?:(?:significantly|slightly|markedly|mildly|moderately|minimally|substantially|grossly|"
+    r"essentially|overall|partially|somewhat|further|also|now|not|relatively|again|largely|"
+    r"clearly|very)\s+)*"
+)
+_CHANGED = (
+    r"(?:increased|decreased|improved|worsened|progressed|regressed|developed|changed|enlarged in "
+    r"the interval|unchanged|stable|improving|worsening|progressing|increasing|decreasing|"
+    r"resolving|persisted|persistent|larger|smaller|better|worse|new|more prominent|"
+    r"less prominent|diminished|reduced in size)"
+)
+_EXTENT = (
+    r"(?:\s+(?:in|of)\s+(?:size|extent|appearance|severity|position|configuration|number|"
+    r"prominence|degree|aeration|location|density))?"
+)
+_OFTEN = (
+    r"(?:(?:significant|mild|slight|marked|minimal|substantial|some|further|appreciable|gross|"
+    r"definite|overall|interval|radiological|radiographic|minor|partial|almost complete|"
+    r"remarkable)\s+)*"
+)
+# Applied in this order, so that the long phrases go before the words that they hold.
+COMPARISONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), replacement)
+    for pattern, replacement in (
+        (rf"[,\s]*\b(?:(?:as|when)\s+)?(?:compared|similar|in comparison|relative|comparable)\s+"
+         rf"(?:to|with)\s+(?:the\s+)?(?:{_EARLIER}|prior\b|previous\b|before\b|earlier\b|"
+         rf"yesterday\b|older\b)", " "),
+        (rf"[,\s]*\b(?:since|from|than|on|to|of|with)\s+{_EARLIER}", " "),
+        (rf"{_EARLIER}", " "),
+        (r"[,\s]*\b(?:as\s+)?(?:seen|noted|described|mentioned|identified|demonstrated)\s+"
+         r"(?:previously|before|earlier|above)\b|\bas before\b", " "),
+        (rf"[,\s]*\b(?:has|have)\s+{_HOW}(?:been\s+)?{_HOW}{_CHANGED}{_EXTENT}", ""),
+        (rf"[,\s]*\b(?:is|are|was|were|remains?|appears?)\s+{_HOW}{_CHANGED}{_EXTENT}\s*(?:and\b)?",
+         " is "),
+        (rf"\b(?:an?\s+)?{_OFTEN}(?:development|progression|regression|worsening|improvement|persistence|increase|"
+         r"decrease|re-?demonstration|reappearance|enlargement in)\s+(?:of|in)\s+(?:size of\s+)?"
+         r"(?:the\s+)?", ""),
+        (rf"\bno\s+{_OFTEN}changes?\s*(?:is\s+(?:seen|noted)\s*)?(?:in|of|from|since)?\b\s*"
+         r"(?:the\s+)?", ""),
+        (r"\b(?:in|during|over)\s+the\s+interval\b|\binterval\b", ""),
+        (r"\bnew(?:ly)?(?:\s+since[^.,;]*)?(?:\s+onset)?\b|\bnow\b|\bagain(?:\s+(?:seen|noted|"
+         r"demonstrated|identified|observed))?\b(?:\s+(?:is|are)(?:\s+an?\b)?)?", " "),
+        (rf"\b(?:stable|unchanged|improved|worsened|persistent|persisting|persistently|improving|worsening|resolving|"
+         rf"increasing|decreasing|residual|progressive|continued|redemonstrated|long-?standing|"
+         rf"chronic-appearing)\b{_EXTENT}(?:\s+of\s+the\b)?", " "),
+        (r"\bpreviously\b|\bcurrently\b|\bat this time\b|\btoday\b|\brecent(?:ly)?\b", " "),
+    )
+)  # fmt: skip

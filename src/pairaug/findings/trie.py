@@ -1,0 +1,72 @@
+"""Phrase templates expanded, and many phrases compiled into one regular expression.
+
+An alternation of a thousand phrases is tried one by one at every word; the same phrases as a tree
+of letters are read in one walk, which is what makes the extractor fast.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+# Between two words of a phrase: spaces, line breaks or hyphens, however many.
+_GAP = r"[\s\-\u2010-\u2013]+"
+_CLOSING = {"(": ")", "[": "]"}
+
+
+def expand(template: str) -> list[str]:
+    """Every phrase that a template stands for, each once.
+
+    "(a|b)" is a choice and "[a|b]" a choice that may be left out; both nest. Spaces that meet
+    count as one: "[pleural] effusion[s]" gives four phrases.
+    """
+    phrases, end = _choices(template, 0, "")
+    assert end == len(template), f"unbalanced template {template!r}"
+    return list(dict.fromkeys(" ".join(phrase.split()) for phrase in phrases))
+
+
+def _choices(template: str, start: int, closing: str) -> tuple[list[str], int]:
+    """The phrases of alternatives up to `closing`, and where they end."""
+    alternatives: list[str] = []
+    current = [""]
+    place = start
+    while place < len(template) and template[place] != closing:
+        character = template[place]
+        if character in _CLOSING:
+            inner, place = _choices(template, place + 1, _CLOSING[character])
+            assert place < len(template), f"unbalanced template {template!r}"
+            inner = ["", *inner] if character == "[" else inner
+            current = [head + tail for head in current for tail in inner]
+        elif character == "|":
+            alternatives += current
+            current = [""]
+        else:
+            current = [head + character for head in current]
+        place += 1
+    return alternatives + current, place
+
+
+def pattern_of(phrases: Iterable[str]) -> str:
+    """A regular expression that matches the longest of `phrases` that fits, as whole words."""
+    root: dict[str, Any] = {}
+    for phrase in phrases:
+        node = root
+        for character in phrase:
+            node = node.setdefault(character, {})
+        node[""] = {}
+    return rf"\b(?:{_branch(root)})\b"
+
+
+def _branch(node: dict[str, Any]) -> str:
+    options = [
+        (_GAP if character == " " else re.escape(character)) + _branch(node[character])
+        for character in sorted(node)
+        if character
+    ]
+    if not options:
+        return ""
+    joined = "|".join(options)
+    if "" in node:
+        return f"(?:{joined})?"
+    return f"(?:{joined})" if len(options) > 1 else joined

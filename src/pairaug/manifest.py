@@ -1,0 +1,351 @@
+"""Pairs on disk: a manifest is a folder of Parquet parts, one row for each pair.
+
+A part's presence is the only mark of "done", so it is written under a temporary name, flushed, and
+renamed last. Its bytes depend on the pairs and the fingerprint alone. The schema carries Hugging
+Face features, so that `datasets.load_dataset("parquet", ...)` decodes the images.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pairaug.errors import RunError
+from pairaug.pair import FINDINGS, SCORES, Branch, Drop, ImageRef, Pair, Report
+
+FORMAT_VERSION = 1
+"""Part of every fingerprint; raised when stored pairs change their layout or meaning."""
+
+_TEMPORARY_SUFFIX = ".writing"
+_PART_NAME = re.compile(r"part-(\d{5,})\.parquet")
+_META = b"pairaug"
+
+# `datasets` knows no Arrow map, so what the contract calls maps are structs of the fixed names,
+# which read as dictionaries everywhere: row["labels"]["edema"] is 1, 0 or None.
+_TEXT_COLUMNS_BEFORE = (
+    "id",
+    "parent_id",
+    "branch",
+    "patient_id",
+    "source_patient_id",
+    "split",
+    "findings",
+    "impression",
+)
+_TEXT_COLUMNS_AFTER = ("drop_stage", "drop_reason", "drop_detail", "trace")
+
+
+def _value(dtype: str) -> dict[str, Any]:
+    return {"dtype": dtype, "_type": "Value"}
+
+
+def _features() -> dict[str, Any]:
+    """The columns as Hugging Face features, in the form that `datasets` keeps in a schema."""
+    vector = {"feature": _value("float32"), "_type": "List"}
+    return {
+        **{name: _value("string") for name in _TEXT_COLUMNS_BEFORE},
+        "image": {"_type": "Image"},
+        "image_sha256": _value("string"),
+        "image_height": _value("int32"),
+        "image_width": _value("int32"),
+        "labels": {name: _value("int8") for name in FINDINGS},
+        "scores": {name: _value("float64") for name in SCORES},
+        "image_embedding": vector,
+        "report_embedding": vector,
+        **{name: _value("string") for name in _TEXT_COLUMNS_AFTER},
+    }
+
+
+def _schema() -> pa.Schema:
+    text_before = [pa.field(name, pa.string()) for name in _TEXT_COLUMNS_BEFORE]
+    text_after = [pa.field(name, pa.string()) for name in _TEXT_COLUMNS_AFTER]
+    columns = [
+        pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        pa.field("image_sha256", pa.string()),
+        pa.field("image_height", pa.int32()),
+        pa.field("image_width", pa.int32()),
+        pa.field("labels", pa.struct([(name, pa.int8()) for name in FINDINGS])),
+        pa.field("scores", pa.struct([(name, pa.float64()) for name in SCORES])),
+        pa.field("image_embedding", pa.list_(pa.float32())),
+        pa.field("report_embedding", pa.list_(pa.float32())),
+    ]
+    features = json.dumps({"info": {"features": _features()}})
+    return pa.schema([*text_before, *columns, *text_after], metadata={"huggingface": features})
+
+
+SCHEMA = _schema()
+
+
+def fingerprint(covers: Mapping[str, Any], parent: str | None = None) -> str:
+    """The hash of all that decides a stage's output: `covers` and its input's fingerprint."""
+    content = {"format": FORMAT_VERSION, "parent": parent, "covers": covers}
+    return sha256(_canonical_json(content).encode()).hexdigest()
+
+
+def part_path(folder: Path, index: int) -> Path:
+    """Where part `index` of a manifest is, or will be."""
+    return folder / f"part-{index:05d}.parquet"
+
+
+def part_paths(folder: Path) -> list[Path]:
+    """The parts that are done, in order."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if _PART_NAME.fullmatch(path.name))
+
+
+def part_index(path: Path) -> int:
+    """The number of a part, from its file's name."""
+    name = _PART_NAME.fullmatch(path.name)
+    if name is None:
+        raise ValueError(f"{path.name} is not the name of a part")
+    return int(name[1])
+
+
+def write_part(
+    folder: Path,
+    index: int,
+    pairs: Iterable[Pair],
+    fingerprint: str,
+    *,
+    is_last: bool = False,
+) -> Path:
+    """The path of the part, once it is safely on disk.
+
+    `is_last` marks the manifest's last part, from which a reader that resumes knows that the whole
+    source has been read.
+    """
+    rows = [_to_row(pair) for pair in pairs]
+    if not rows:
+        raise ValueError("a part without pairs; `datasets` cannot load one")
+    own = {"format": FORMAT_VERSION, "fingerprint": fingerprint, "is_last": is_last}
+    metadata = {**(SCHEMA.metadata or {}), _META: _canonical_json(own).encode()}
+    buffer = BytesIO()
+    pq.write_table(
+        pa.Table.from_pylist(rows, schema=SCHEMA).replace_schema_metadata(metadata),
+        buffer,
+        compression="zstd",
+        write_page_checksum=True,
+    )
+    path = part_path(folder, index)
+    write_file(path, buffer.getvalue())
+    return path
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a file so that it is either there in full or not there at all, come what may."""
+    temporary = path.with_name(path.name + _TEMPORARY_SUFFIX)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        _remove_quietly(temporary)
+        raise _cannot_write(path, len(content), error) from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes the temporary files that an interrupted run left in a folder."""
+    if folder.is_dir():
+        for path in folder.glob(f"*{_TEMPORARY_SUFFIX}"):
+            path.unlink(missing_ok=True)
+
+
+def read_part(path: Path) -> list[Pair]:
+    """The pairs of a part, in order."""
+    return [_from_row(row) for row in _read_table(path, SCHEMA.names).to_pylist()]
+
+
+def read_pairs(folder: Path) -> Iterator[Pair]:
+    """The pairs of a manifest, part after part."""
+    for path in part_paths(folder):
+        yield from read_part(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a pair: enough to count and to prune by, without texts and images."""
+
+    branch: Branch
+    scores: Mapping[str, float | None]
+    drop: Drop | None
+
+
+def read_outcomes(path: Path) -> list[Outcome]:
+    """What became of each pair of a part, in order."""
+    columns = ["branch", "scores", "drop_stage", "drop_reason", "drop_detail"]
+    rows = _read_table(path, columns).to_pylist()
+    return [
+        Outcome(Branch(row["branch"]), dict(_stated(row["scores"])), _drop_of(row)) for row in rows
+    ]
+
+
+def part_fingerprint(path: Path) -> str:
+    """The fingerprint under which a part was written."""
+    return str(_own_metadata(path)["fingerprint"])
+
+
+def is_last_part(path: Path) -> bool:
+    """True if the part is marked as its manifest's last."""
+    return bool(_own_metadata(path)["is_last"])
+
+
+def _read_table(path: Path, columns: list[str]) -> pa.Table:
+    present = _metadata(path).schema.to_arrow_schema().names
+    missing = [name for name in columns if name not in present]
+    if missing:
+        raise RunError(f"{path} is not a part of a PairAug run: it has no column {missing[0]}")
+    try:
+        return pq.read_table(path, columns=columns, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise _cannot_read(path, error) from error
+
+
+def _metadata(path: Path) -> pq.FileMetaData:
+    try:
+        return pq.read_metadata(path)
+    except (pa.ArrowException, OSError) as error:
+        raise _cannot_read(path, error) from error
+
+
+def _own_metadata(path: Path) -> dict[str, Any]:
+    own = (_metadata(path).metadata or {}).get(_META)
+    if own is None:
+        raise RunError(f"{path} was not written by PairAug; move it out of the run folder")
+    return json.loads(own)
+
+
+def _to_row(pair: Pair) -> dict[str, Any]:
+    _check_names(pair.labels, FINDINGS, "label")
+    _check_names(pair.scores, SCORES, "score")
+    image = pair.image
+    return {
+        "id": pair.id,
+        "parent_id": pair.parent_id,
+        "branch": pair.branch.value,
+        "patient_id": pair.patient_id,
+        "source_patient_id": pair.source_patient_id,
+        "split": pair.split,
+        "findings": pair.report.findings,
+        "impression": pair.report.impression,
+        "image": {"bytes": image.png, "path": image.path} if image else None,
+        "image_sha256": image.sha256 if image else None,
+        "image_height": image.height if image else None,
+        "image_width": image.width if image else None,
+        "labels": {name: _as_int(state) for name, state in pair.labels.items()},
+        "scores": dict(pair.scores),
+        "image_embedding": pair.image_embedding,
+        "report_embedding": pair.report_embedding,
+        "drop_stage": pair.drop.stage if pair.drop else None,
+        "drop_reason": pair.drop.reason if pair.drop else None,
+        "drop_detail": pair.drop.detail if pair.drop else None,
+        "trace": _canonical_json(pair.trace),
+    }
+
+
+def _from_row(row: Mapping[str, Any]) -> Pair:
+    return Pair(
+        id=row["id"],
+        branch=Branch(row["branch"]),
+        patient_id=row["patient_id"],
+        report=Report(row["findings"] or "", row["impression"] or ""),
+        split=row["split"],
+        parent_id=row["parent_id"],
+        source_patient_id=row["source_patient_id"],
+        image=_image_of(row),
+        labels={name: bool(state) for name, state in _stated(row["labels"])},
+        scores=dict(_stated(row["scores"])),
+        image_embedding=_vector(row["image_embedding"]),
+        report_embedding=_vector(row["report_embedding"]),
+        trace=json.loads(row["trace"] or "{}"),
+        drop=_drop_of(row),
+    )
+
+
+def _image_of(row: Mapping[str, Any]) -> ImageRef | None:
+    image = row["image"]
+    if image is None:
+        return None
+    return ImageRef(
+        path=image["path"],
+        png=image["bytes"],
+        sha256=row["image_sha256"],
+        height=row["image_height"],
+        width=row["image_width"],
+    )
+
+
+def _drop_of(row: Mapping[str, Any]) -> Drop | None:
+    if row["drop_stage"] is None:
+        return None
+    return Drop(row["drop_stage"], row["drop_reason"], row["drop_detail"] or "")
+
+
+def _stated(values: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in (values or {}).items() if value is not None]
+
+
+def _vector(values: Sequence[float] | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(values)
+
+
+def _as_int(state: bool | None) -> int | None:
+    return None if state is None else int(state)
+
+
+def _check_names(values: Mapping[str, Any], known: Sequence[str], what: str) -> None:
+    for name in values:
+        if name not in known:
+            raise ValueError(f"unknown {what} {name!r}; the names are: {', '.join(known)}")
+
+
+def _canonical_json(value: Any) -> str:
+    """JSON with one spelling for equal values, so that equal pairs have equal bytes."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename survive a power cut, where the file system lets a folder be opened."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_quietly(path: Path) -> None:
+    if path.exists():
+        path.unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, num_bytes: int, error: OSError) -> RunError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunError(
+            f"the disk is full: {num_bytes} bytes for {path.name} do not fit in {path.parent}. "
+            "Make room and run the same command again: it resumes."
+        )
+    return RunError(f"cannot write {path}: {error.strerror or error}")
+
+
+def _cannot_read(path: Path, error: Exception) -> RunError:
+    if isinstance(error, FileNotFoundError):
+        return RunError(f"{path} does not exist")
+    return RunError(
+        f"{path} is damaged or cut short. Delete it and run the same command again: "
+        "only this part is made anew."
+    )

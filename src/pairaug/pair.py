@@ -1,0 +1,163 @@
+"""The pair, the one record that every stage reads and returns, and the small records it is made of.
+
+Everything here is frozen: a stage returns changed copies. How pairs are stored is manifest.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+FINDINGS = (
+    "no finding",
+    "enlarged cardiomediastinum",
+    "cardiomegaly",
+    "lung lesion",
+    "lung opacity",
+    "edema",
+    "consolidation",
+    "pneumonia",
+    "atelectasis",
+    "pneumothorax",
+    "pleural effusion",
+    "pleural other",
+    "fracture",
+    "support devices",
+)
+"""The keys of `Pair.labels`: the 14 observations of CheXpert (Irvin et al. 2019), lower case."""
+
+SCORES = ("image_report", "image_image", "change")
+"""The keys of `Pair.scores`: three cosines in [-1, 1]."""
+
+
+class Branch(StrEnum):
+    """Where a pair comes from."""
+
+    REAL = "real"
+    INTER = "inter"
+    INTRA = "intra"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A radiologist's text by section; a section that is not there is empty."""
+
+    findings: str = ""
+    impression: str = ""
+
+    @property
+    def text(self) -> str:
+        """Impression, then findings, joined by one space: the paper's order."""
+        sections = (self.impression.strip(), self.findings.strip())
+        return " ".join(section for section in sections if section)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """Where an image is, never its pixels: an absolute `path`, or the `png` bytes themselves.
+
+    Films on disk have a path; phantoms and synthetic images, which have no file, carry their bytes.
+    """
+
+    path: str | None = None
+    png: bytes | None = field(default=None, repr=False)
+    sha256: str | None = None
+    height: int | None = None
+    width: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Why a pair left the run: the stage, a reason from a short fixed list, and what was measured.
+
+    `detail` never holds report text or a patient's id.
+    """
+
+    stage: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One image with its report, and how both came to be.
+
+    A label or score that is absent means the same as one that is None: not stated, not scored.
+    """
+
+    id: str
+    branch: Branch
+    patient_id: str
+    report: Report
+    split: str = "train"
+    parent_id: str | None = None
+    source_patient_id: str | None = None
+    image: ImageRef | None = None
+    labels: Mapping[str, bool | None] = field(default_factory=dict)
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+    image_embedding: tuple[float, ...] | None = field(default=None, repr=False)
+    report_embedding: tuple[float, ...] | None = field(default=None, repr=False)
+    trace: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    drop: Drop | None = None
+
+    def child(
+        self,
+        name: str,
+        *,
+        branch: Branch,
+        report: Report,
+        patient_id: str | None = None,
+        **changes: Any,
+    ) -> Pair:
+        """A new pair made from this one, with id `<id>~<name>`, in the same split, without image.
+
+        Unless `patient_id` says otherwise, an intra child is this pair's patient, and an inter
+        child is a new patient, named by the child's own id.
+        """
+        child_id = f"{self.id}~{name}"
+        own_patient = child_id if branch is Branch.INTER else self.patient_id
+        return Pair(
+            id=child_id,
+            branch=branch,
+            patient_id=patient_id or own_patient,
+            report=report,
+            split=self.split,
+            parent_id=self.id,
+            source_patient_id=self.source_patient_id or self.patient_id,
+            **changes,
+        )
+
+    def with_image(self, image: ImageRef) -> Pair:
+        """This pair with another image."""
+        return replace(self, image=image)
+
+    def with_scores(self, **scores: float | None) -> Pair:
+        """This pair with scores added, or replaced where it has them."""
+        return replace(self, scores={**self.scores, **scores})
+
+    def with_embeddings(
+        self, *, image: Iterable[float] | None = None, report: Iterable[float] | None = None
+    ) -> Pair:
+        """This pair with the embeddings that are given; the other stays as it is.
+
+        They are stored as float32.
+        """
+        return replace(
+            self,
+            image_embedding=self.image_embedding if image is None else _floats(image),
+            report_embedding=self.report_embedding if report is None else _floats(report),
+        )
+
+    def with_trace(self, stage: str, **entries: Any) -> Pair:
+        """This pair with `entries` (plain JSON values) added to what `stage` has noted on it."""
+        return replace(self, trace={**self.trace, stage: {**self.trace.get(stage, {}), **entries}})
+
+    def dropped(self, stage: str, reason: str, detail: str = "") -> Pair:
+        """This pair, marked as having left the run at `stage`."""
+        return replace(self, drop=Drop(stage, reason, detail))
+
+
+def _floats(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)

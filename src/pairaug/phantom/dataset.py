@@ -1,0 +1,251 @@
+"""A folder of simulated films and reports, laid out as any reader of films and a CSV expects."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from hashlib import blake2b
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pairaug.errors import DataError, SettingsError
+from pairaug.phantom.render import SIZE
+from pairaug.phantom.study import Study, draw_study
+from pairaug.phantom.truth import true_labels
+
+# CheXpert's columns, in its order and spelling. A name that phantoms do not model stays blank.
+LABEL_COLUMNS = (
+    "No Finding",
+    "Enlarged Cardiomediastinum",
+    "Cardiomegaly",
+    "Lung Lesion",
+    "Lung Opacity",
+    "Edema",
+    "Consolidation",
+    "Pneumonia",
+    "Atelectasis",
+    "Pneumothorax",
+    "Pleural Effusion",
+    "Pleural Other",
+    "Fracture",
+    "Support Devices",
+)
+COLUMNS = (
+    "id",
+    "file",
+    "patient_id",
+    "study_id",
+    "view",
+    "split",
+    "findings",
+    "impression",
+    *LABEL_COLUMNS,
+)
+# Patients who are not for training, as parts of one.
+VALIDATE_SHARE, TEST_SHARE = 0.1, 0.1
+_CHUNK = 16  # studies that a process takes at a time
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSize:
+    """How many phantoms a dataset has, which, and at how many pixels a side."""
+
+    num_patients: int
+    seed: int = 0
+    size: int = SIZE
+    num_studies: int = 1
+    """Studies of each patient: same anatomy, findings drawn anew."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_patients", 1), ("seed", 0), ("size", 32), ("num_studies", 1)):
+            if getattr(self, name) < least:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+
+
+def write_dataset(
+    out: Path,
+    dataset: DatasetSize,
+    masks: bool = False,
+    num_processes: int = 2,
+    report_progress: Callable[[int], None] = lambda num_studies: None,
+) -> Path:
+    """The path of `reports.csv` in the folder `out`, once it and all its films are written.
+
+    Beside it: `images/*.png` (8 bit), `findings.jsonl` (the exact truth), `README.md`, and with
+    `masks` one PNG for each structure of each film. The same arguments give the same bytes.
+    `report_progress` is called with the number of studies just written.
+    """
+    _claim(out, masks)
+    chunks = list(_chunks(dataset))
+    write = partial(_write_films, out, dataset, masks)
+    truths: list[str] = []
+    rows: list[list[str]] = []
+    with _map(num_processes) as run:
+        for chunk, done in zip(chunks, run(write, chunks), strict=True):
+            for truth, row in done:
+                truths.append(truth)
+                rows.append(row)
+            report_progress(len(chunk))
+    _write(out / "findings.jsonl", "".join(truths).encode())
+    _write(out / "README.md", _card(dataset, masks).encode())
+    # Written last: its presence means that the dataset is whole.
+    _write(out / "reports.csv", _csv(rows).encode())
+    return out / "reports.csv"
+
+
+def split_of(patient_id: str) -> str:
+    """The patient's split, by a hash of the id: a larger dataset agrees with a smaller one."""
+    digest = blake2b(patient_id.encode(), digest_size=8).digest()
+    position = int.from_bytes(digest, "big") / 2**64
+    if position < TEST_SHARE:
+        return "test"
+    return "validate" if position < TEST_SHARE + VALIDATE_SHARE else "train"
+
+
+def _claim(out: Path, masks: bool) -> None:
+    """Makes the folder, which must be new or empty."""
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise DataError(f"{out} is not an empty folder; pass another --out, or empty it first")
+        (out / "images").mkdir(parents=True)
+        if masks:
+            (out / "masks").mkdir()
+    except OSError as error:
+        raise DataError(f"cannot write to {out}: {error.strerror}") from error
+
+
+def _chunks(dataset: DatasetSize) -> Iterator[list[tuple[int, int]]]:
+    """(patient, visit) in order, a few at a time."""
+    total = dataset.num_patients * dataset.num_studies
+    for start in range(0, total, _CHUNK):
+        places = range(start, min(start + _CHUNK, total))
+        yield [divmod(place, dataset.num_studies) for place in places]
+
+
+@contextmanager
+def _map(num_processes: int) -> Iterator[Callable[..., Iterable]]:
+    """A `map` over one process, or over several that share nothing with this one."""
+    if num_processes <= 1:
+        yield map
+        return
+    with ProcessPoolExecutor(num_processes, mp_context=get_context("spawn")) as pool:
+        yield pool.map
+
+
+def _write_films(
+    out: Path, dataset: DatasetSize, masks: bool, visits: list[tuple[int, int]]
+) -> list[tuple[str, list[str]]]:
+    """Writes the films of some studies; their lines of truth and rows of reports."""
+    done: list[tuple[str, list[str]]] = []
+    for index, visit in visits:
+        study = draw_study(dataset.seed, index, visit)
+        film = study.render(dataset.size)
+        name = _study_id(study)
+        _write(out / "images" / f"{name}.png", _png(np.rint(film.image * 255).astype(np.uint8)))
+        if masks:
+            folder = out / "masks" / name
+            folder.mkdir()
+            for structure, mask in film.masks.items():
+                pixels = mask.astype(np.uint8) * np.uint8(255)
+                _write(folder / f"{structure.replace(' ', '-')}.png", _png(pixels))
+        done.append((_truth(study), _row(study)))
+    return done
+
+
+def _study_id(study: Study) -> str:
+    return f"{study.patient_id}-{study.visit}"
+
+
+def _truth(study: Study) -> str:
+    """One line of JSON: how to draw this film again, and what is on it."""
+    record = {
+        "id": _study_id(study),
+        "patient_id": study.patient_id,
+        "seed": study.seed,
+        "index": study.index,
+        "visit": study.visit,
+        "anatomy": asdict(study.anatomy),
+        "findings": [asdict(finding) for finding in study.findings],
+    }
+    return json.dumps(record) + "\n"
+
+
+def _row(study: Study) -> list[str]:
+    labels = {name.title(): str(int(is_so)) for name, is_so in true_labels(study.findings).items()}
+    name = _study_id(study)
+    return [
+        name,
+        f"images/{name}.png",
+        study.patient_id,
+        name,
+        "PA",
+        split_of(study.patient_id),
+        study.findings_text,
+        study.impression_text,
+        *(labels.get(column, "") for column in LABEL_COLUMNS),
+    ]
+
+
+def _csv(rows: Iterable[list[str]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, format="PNG", compress_level=6)
+    return encoded.getvalue()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes a file under a temporary name and renames it, so that no half file keeps its name."""
+    partial_path = path.with_name(f".{path.name}.partial")
+    try:
+        partial_path.write_bytes(content)
+        partial_path.replace(path)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _card(dataset: DatasetSize, masks: bool) -> str:
+    command = (
+        f"pairaug phantom --out DIR --num-patients {dataset.num_patients} --seed {dataset.seed}"
+    )
+    num = dataset.num_patients * dataset.num_studies
+    masks_line = (
+        "- `masks/STUDY/*.png`: where each structure and each finding is, 255 inside\n"
+        if masks
+        else ""
+    )
+    return f"""---
+license: apache-2.0
+language: en
+tags: [synthetic, chest-radiograph, simulated]
+---
+
+# Phantom chest radiographs
+
+**Simulated. Not clinical data: no patient, hospital or radiologist is behind any film or report.**
+Phantoms measure software, because what is on each film is known exactly. They say nothing of how a
+method does on real patients, and must not be used to make or support a diagnosis.
+
+{num} studies of {dataset.num_patients} simulated patients, films of {dataset.size} x {dataset.size}
+pixels, drawn by PairAug from seed {dataset.seed}: `{command}`.
+
+- `images/*.png`: films, 8 bit grey; the patient's left is at the right of the film
+- `reports.csv`: one line per study, with the report's sections, a split by patient, and labels with
+  CheXpert's names (1 present, 0 absent, blank for what is not simulated)
+- `findings.jsonl`: the exact truth: anatomy, and findings with side, zone and severity
+{masks_line}"""

@@ -1,0 +1,82 @@
+"""Devices on the film: metal and tubes, drawn over the tissue as (opacity, where)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pairaug.phantom.anatomy import Anatomy
+from pairaug.phantom.canvas import Grid, Plane, polyline, step, wire
+from pairaug.phantom.findings import Finding
+from pairaug.phantom.geometry import Thorax
+from pairaug.phantom.pathology import choices
+
+
+def draw_device(
+    anatomy: Anatomy, thorax: Thorax, finding: Finding, plane: Grid
+) -> tuple[Plane, NDArray[np.bool_]]:
+    """Opacity of the device in [0, 1], and where it is."""
+    jitter = choices(anatomy, finding, 4) - 0.5
+    match finding.kind:
+        case "pacemaker":
+            drawn = _pacemaker(thorax, finding, jitter, plane)
+        case "central line":
+            drawn = _central_line(thorax, finding, jitter, plane)
+        case _:
+            drawn = _endotracheal_tube(thorax, jitter, plane)
+    return drawn, drawn > 0.3
+
+
+def _pacemaker(
+    thorax: Thorax, finding: Finding, jitter: NDArray[np.float64], plane: Grid
+) -> Plane:
+    """A can below the clavicle, one lead to the right atrium and one to the right ventricle."""
+    sign = 1.0 if finding.side == "left" else -1.0
+    x, y = sign * (0.56 + 0.06 * jitter[0]), -0.52 + 0.08 * jitter[1]
+    across, down = np.abs(plane.x - np.float32(x)), np.abs(plane.y - np.float32(y))
+    # A rounded box: the corner's distance is Euclidean, the sides' is straight.
+    corner = np.sqrt(
+        np.maximum(across - np.float32(0.045), 0.0) ** 2
+        + np.maximum(down - np.float32(0.035), 0.0) ** 2
+    )
+    can = step(np.float32(0.055) - corner, 0.025)
+    header = step(np.float32(0.03) - np.maximum(across - 0.02, down - 0.01 + 0 * across), 0.02)
+    vein = (0.04 + thorax.shift - 0.12, -0.42)
+    entry = [(x - sign * 0.05, y - 0.06), (sign * 0.34, -0.66), (sign * 0.14, -0.60), vein]
+    atrium = (thorax.atrium_centre[0] - 0.05, thorax.atrium_centre[1] - 0.02)
+    apex_x = thorax.heart_centre[0] + 0.55 * thorax.heart_radii[0]
+    apex = (apex_x, thorax.heart_centre[1] + 0.62 * thorax.heart_radii[1])
+    through = (thorax.shift - 0.07, thorax.heart_centre[1] + 0.02)
+    right_atrial = [*entry, (vein[0] - 0.01, -0.12), (through[0], atrium[1] + 0.06), atrium]
+    ventricular = [*entry, (vein[0] + 0.015, -0.10), through, (through[0] + 0.12, apex[1] + 0.03), apex]
+    drawn = np.maximum(np.float32(0.95) * can, np.float32(0.75) * header * can)
+    for lead in (right_atrial, ventricular):
+        curve = polyline(np.array(lead), plane.size)
+        drawn = np.maximum(drawn, np.float32(0.62) * wire(curve, 0.016, plane.size))
+        tip = curve[-max(3, plane.size // 20) :]
+        drawn = np.maximum(drawn, np.float32(0.85) * wire(tip, 0.030, plane.size))
+    return drawn
+
+
+def _central_line(
+    thorax: Thorax, finding: Finding, jitter: NDArray[np.float64], plane: Grid
+) -> Plane:
+    """A catheter from the neck or the arm's vein to the superior vena cava."""
+    cava = thorax.shift - 0.085
+    tip = (cava + 0.01, -0.02 + 0.14 * jitter[0])
+    if finding.side == "right":
+        path = [(-0.24 + 0.05 * jitter[1], -1.02), (-0.19, -0.72), (cava - 0.01, -0.42), tip]
+    else:
+        path = [(0.27 + 0.05 * jitter[1], -1.02), (0.22, -0.70), (0.07, -0.50), (cava, -0.30), tip]
+    return np.float32(0.60) * wire(polyline(np.array(path), plane.size), 0.022, plane.size)
+
+
+def _endotracheal_tube(thorax: Thorax, jitter: NDArray[np.float64], plane: Grid) -> Plane:
+    """A tube in the trachea, its two walls and a marker line, ending above the carina."""
+    top, end = thorax.midline_top, -0.40 + 0.10 * jitter[0]
+    drawn: Plane = np.zeros((plane.size, plane.size), dtype=np.float32)
+    for offset, opacity in ((-0.030, 0.50), (0.030, 0.50), (0.012, 0.72)):
+        path = [(top + offset, -1.02), (0.9 * top + offset, -0.7), (0.8 * top + offset, end)]
+        line = wire(polyline(np.array(path), plane.size), 0.013, plane.size)
+        drawn = np.maximum(drawn, np.float32(opacity) * line)
+    return drawn

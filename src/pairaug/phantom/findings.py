@@ -1,0 +1,140 @@
+"""The findings that a phantom can have, how often they are drawn, and their label vector.
+
+What a finding looks like is in `render.py`, how it is reported in `describe.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Side = Literal["left", "right"]
+Zone = Literal["upper", "middle", "lower"]
+Severity = Literal["mild", "moderate", "severe"]
+
+SIDES: tuple[Side, ...] = ("left", "right")
+ZONES: tuple[Zone, ...] = ("upper", "middle", "lower")
+SEVERITIES: tuple[Severity, ...] = ("mild", "moderate", "severe")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Kind:
+    """What a finding of one kind may state, and how often phantoms have it.
+
+    `chance` is the probability per patient, or per side for a kind that has sides.
+    """
+
+    name: str
+    chance: float
+    has_side: bool = False
+    zones: tuple[Zone, ...] = ()
+    severities: tuple[Severity, ...] = ()
+    is_device: bool = False
+
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("cardiomegaly", 0.26, severities=SEVERITIES),
+        Kind("edema", 0.16, severities=SEVERITIES),
+        Kind("pleural effusion", 0.20, has_side=True, severities=SEVERITIES),
+        Kind("pneumothorax", 0.10, has_side=True, severities=SEVERITIES),
+        Kind("consolidation", 0.15, has_side=True, zones=ZONES, severities=SEVERITIES),
+        Kind("atelectasis", 0.12, has_side=True, zones=("lower",), severities=SEVERITIES[:2]),
+        Kind("nodule", 0.07, has_side=True, zones=ZONES),
+        Kind("mass", 0.05, has_side=True, zones=ZONES),
+        Kind("pacemaker", 0.12, has_side=True, is_device=True),
+        Kind("central line", 0.08, has_side=True, is_device=True),
+        Kind("endotracheal tube", 0.12, is_device=True),
+    )
+}
+
+# Kinds that cannot be drawn on one side at once: the later one gives way.
+EXCLUSIVE = (
+    ("pneumothorax", "pleural effusion"),
+    ("pneumothorax", "consolidation"),
+    ("nodule", "mass"),
+    ("atelectasis", "pleural effusion"),
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """One finding of a phantom; `side` is the patient's, so "left" is at the right of the film."""
+
+    kind: str
+    side: Side | None = None
+    zone: Zone | None = None
+    severity: Severity | None = None
+
+    def __post_init__(self) -> None:
+        kind = KINDS[self.kind]
+        assert (self.side is not None) == kind.has_side, self
+        assert self.zone in (kind.zones or (None,)), self
+        assert self.severity in (kind.severities or (None,)), self
+
+    @property
+    def label(self) -> str:
+        """The entry of `LABELS` that this finding sets."""
+        name = "lung lesion" if self.kind in ("nodule", "mass") else self.kind
+        return name if self.side is None or KINDS[self.kind].is_device else f"{self.side} {name}"
+
+
+# What the bundled findings classifier reads off a film, in the order of its outputs.
+LABELS: tuple[str, ...] = (
+    "cardiomegaly",
+    "edema",
+    "left pleural effusion",
+    "right pleural effusion",
+    "left pneumothorax",
+    "right pneumothorax",
+    "left consolidation",
+    "right consolidation",
+    "left atelectasis",
+    "right atelectasis",
+    "left lung lesion",
+    "right lung lesion",
+    "pacemaker",
+    "central line",
+    "endotracheal tube",
+)
+
+
+def label_vector(findings: Iterable[Finding]) -> np.ndarray:
+    """float32 of shape (15,): 1 where a label of `LABELS` is present."""
+    present = {finding.label for finding in findings}
+    return np.array([label in present for label in LABELS], dtype=np.float32)
+
+
+def draw_findings(rng: np.random.Generator) -> tuple[Finding, ...]:
+    """Findings of one study, each side of each kind drawn on its own; about one study in ten has none."""
+    drawn: list[Finding] = []
+    for kind in KINDS.values():
+        # One device of a kind at most: the side is drawn, not each side in turn.
+        sides: tuple[Side | None, ...] = (None,)
+        if kind.is_device and kind.has_side:
+            sides = ("left" if rng.random() < (0.8 if kind.name == "pacemaker" else 0.35) else "right",)
+        elif kind.has_side:
+            sides = SIDES
+        for side in sides:
+            # Every draw is made, used or not, so that one kind's chance never shifts another's draws.
+            chance, zone, severity = rng.random(3)
+            if chance >= kind.chance:
+                continue
+            finding = Finding(
+                kind.name,
+                side,
+                kind.zones[int(zone * len(kind.zones))] if kind.zones else None,
+                kind.severities[int(severity * len(kind.severities))] if kind.severities else None,
+            )
+            if not any(_excludes(finding, other) for other in drawn):
+                drawn.append(finding)
+    return tuple(drawn)
+
+
+def _excludes(one: Finding, other: Finding) -> bool:
+    names = {one.kind, other.kind}
+    return one.side == other.side and any(names == set(pair) for pair in EXCLUSIVE)

@@ -1,0 +1,167 @@
+"""Where things are in one thorax: borders of lungs, heart and vessels in film units.
+
+Everything here follows from the patient and from the findings that move borders (a large heart, a
+raised dome); nothing is drawn yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pairaug.phantom.anatomy import Anatomy
+from pairaug.phantom.canvas import Grid, Plane, step
+from pairaug.phantom.findings import Finding
+
+# How far the heart outgrows the patient's own size, by severity of cardiomegaly.
+_HEART_GROWTH = {"mild": 1.20, "moderate": 1.38, "severe": 1.58}
+
+
+@dataclass(frozen=True, slots=True)
+class Thorax:
+    """Borders and centres of one patient's chest, in film units."""
+
+    half_width: float
+    apex: float
+    dome_right: float
+    dome_left: float
+    midline_top: float
+    bend: float
+    heart_centre: tuple[float, float]
+    heart_radii: tuple[float, float]
+    heart_angle: float
+    atrium_centre: tuple[float, float]
+    atrium_radii: tuple[float, float]
+    knob_centre: tuple[float, float]
+    knob_radius: float
+    descending_offset: float
+    shift: float
+
+    @classmethod
+    def of(cls, anatomy: Anatomy, findings: Sequence[Finding] = ()) -> Thorax:
+        """The chest of this patient with these findings."""
+        half_width = 0.72 + 0.11 * anatomy.thorax_width
+        apex = -0.76 - 0.07 * anatomy.lung_volume
+        dome_left = 0.30 + 0.30 * anatomy.lung_volume
+        dome_right = dome_left - 0.02 - 0.09 * anatomy.diaphragm
+        # Lost lung volume raises the dome of its side and draws the mediastinum over.
+        shift = 0.06 * anatomy.rotation
+        for finding in findings:
+            lift = 0.0
+            if finding.kind == "atelectasis":
+                lift = 0.07 if finding.severity == "mild" else 0.14
+                shift += lift * (0.25 if finding.side == "left" else -0.25)
+            if finding.kind == "pneumothorax" and finding.severity == "severe":
+                shift += -0.07 if finding.side == "left" else 0.07
+            dome_left -= lift if finding.side == "left" else 0.0
+            dome_right -= lift if finding.side == "right" else 0.0
+        growth = next(
+            (_HEART_GROWTH[f.severity or "mild"] for f in findings if f.kind == "cardiomegaly"), 1.0
+        )
+        # A normal heart takes 0.42 to 0.49 of the thorax; cardiomegaly goes beyond 0.5.
+        width = half_width * (0.42 + 0.07 * anatomy.heart_size) * growth
+        tall = (0.27 + 0.03 * anatomy.heart_size) * (1.0 + 0.45 * (growth - 1.0))
+        floor = 0.5 * (dome_left + dome_right)
+        heart_x = shift + 0.33 * width
+        heart_y = floor - 0.66 * tall + 0.04
+        knob = 0.085 + 0.05 * max(anatomy.aorta - 0.5, 0.0) * 2.0
+        return cls(
+            half_width=half_width,
+            apex=apex,
+            dome_right=dome_right,
+            dome_left=dome_left,
+            midline_top=0.05 * anatomy.rotation,
+            bend=0.10 * anatomy.scoliosis,
+            heart_centre=(heart_x, heart_y),
+            heart_radii=(width * 1.02, tall),
+            heart_angle=0.30 + 0.30 * anatomy.heart_tilt,
+            atrium_centre=(shift - 0.27 * width, heart_y - 0.02),
+            atrium_radii=(width * 0.42, tall * 0.86),
+            knob_centre=(0.135 + shift + 0.04 * anatomy.aorta, -0.27),
+            knob_radius=knob,
+            descending_offset=0.13 + 0.06 * max(anatomy.aorta - 0.6, 0.0) / 0.4,
+            shift=shift,
+        )
+
+    def midline(self, y: Plane) -> Plane:
+        """x of the spine at height y: straight, turned or curved."""
+        sway = np.float32(self.bend) * np.sin((y + np.float32(0.9)) * np.float32(1.9))
+        return np.float32(self.midline_top) * (np.float32(0.5) - y * np.float32(0.5)) + sway
+
+    def wall(self, y: Plane) -> Plane:
+        """Distance from the midline to the inner chest wall at height y."""
+        rise = np.clip(
+            (np.float32(0.42) - y) * np.float32(1.0 / (0.42 - self.apex)), 0.0, 1.0
+        ).astype(np.float32)
+        dome = np.maximum(np.float32(1.0) - rise * rise, 0.0) ** np.float32(0.54)
+        return np.float32(0.13) + np.float32(self.half_width - 0.13) * dome
+
+
+@dataclass(frozen=True, slots=True)
+class Lung:
+    """One lung: `air` is its field on the film in [0, 1], `depth` the air along the beam."""
+
+    side: Literal["left", "right"]
+    sign: float  # +1 for the patient's left, which is at the right of the film
+    air: Plane
+    depth: Plane
+    lateral: Plane  # distance to the chest wall, positive inside
+    above_dome: Plane  # distance to the diaphragm, positive above it
+    hilum: tuple[float, float]
+    apex: float
+    base: float
+    half_width: float
+    middle: float
+
+    @classmethod
+    def of(cls, thorax: Thorax, side: Literal["left", "right"], plane: Grid) -> Lung:
+        """The lung of that side, bounded by chest wall, mediastinum and diaphragm."""
+        sign = 1.0 if side == "left" else -1.0
+        middle = thorax.midline(plane.y)
+        along = np.float32(sign) * (plane.x - middle)
+        lateral = thorax.wall(plane.y) - along
+        # The medial border leaves room for great vessels above and comes in again at the hila.
+        medial = (
+            along
+            - np.float32(0.120 + 0.03 * thorax.knob_radius)
+            - np.float32(0.050) * step(plane.y + np.float32(0.15), 0.7)
+            - np.float32(0.060) * step(np.float32(thorax.apex + 0.22) - plane.y, 0.4)
+        )
+        dome = thorax.dome_left if side == "left" else thorax.dome_right
+        centre, width = 0.50 * thorax.half_width + 0.02, 0.55 * thorax.half_width
+        bow = ((along - np.float32(centre)) * np.float32(1.0 / width)) ** 2
+        # The outer part falls off more steeply: the costophrenic angle is deep and sharp.
+        outer = np.maximum(along - np.float32(centre), 0.0)
+        floor = np.float32(dome) + np.float32(0.10) * bow + np.float32(0.42) * outer * outer
+        above = floor - plane.y
+        air = step(lateral, 0.030) * step(medial, 0.085) * step(above, 0.028)
+        round_edge = np.sqrt(np.clip(np.minimum(lateral, medial) * np.float32(3.0) + np.float32(0.06), 0.0, 1.0))
+        depth = air * (np.float32(0.50) + np.float32(0.50) * round_edge)
+        return cls(
+            side=side,
+            sign=sign,
+            air=air,
+            depth=depth,
+            lateral=lateral,
+            above_dome=above,
+            hilum=(thorax.shift * 0.6 + sign * 0.205, -0.03 if side == "left" else 0.02),
+            apex=thorax.apex,
+            base=dome,
+            half_width=thorax.half_width,
+            middle=0.5 * thorax.midline_top,
+        )
+
+    def at(self, zone: str, across: float, along: float) -> tuple[float, float]:
+        """A place in a zone; `across` from hilum (0) to wall (1), `along` from the zone's top to its end."""
+        top = self.apex + 0.16
+        height = (self.base - 0.10 - top) / 3.0
+        index = ("upper", "middle", "lower").index(zone)
+        y = top + height * (index + along)
+        rise = min(max((0.42 - y) / (0.42 - self.apex), 0.0), 1.0)
+        wall = 0.13 + (self.half_width - 0.13) * max(1.0 - rise * rise, 0.0) ** 0.54
+        inner = 0.24 if zone == "upper" else 0.34
+        x = self.middle + self.sign * (inner + (max(wall - 0.10, inner + 0.05) - inner) * across)
+        return x, y

@@ -1,0 +1,76 @@
+"""Pairs of simulated patients: films and reports drawn on the spot, with the truth in the trace.
+
+A phantom has no file, so its film travels inside the pair. Phantoms are not clinical data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Literal
+
+from pydantic import Field
+
+from pairaug.images import png_ref
+from pairaug.pair import Branch, Pair, Report
+from pairaug.phantom.study import Study, draw_study
+from pairaug.phantom.truth import true_labels
+from pairaug.readers.reader import Provenance, SplitShares
+from pairaug.settings import StageSettings
+from pairaug.stage import Context
+
+
+class PhantomSource(StageSettings):
+    """Simulated patients, one study each."""
+
+    source: Literal["phantom"] = Field("phantom", description="The layout: simulated patients.")
+    num_patients: int = Field(48, ge=1, description="How many patients are drawn.")
+    seed: int | None = Field(
+        None, ge=0, lt=2**63, description="Which patients are drawn; without it, the run's seed."
+    )
+    size: int = Field(128, ge=32, le=1024, description="Pixels a side of each film.")
+    split: SplitShares = Field(
+        SplitShares(validate_share=0.0, test_share=0.0, seed=0),
+        description="Division of patients; all are for training unless said.",
+    )
+
+
+class PhantomReader:
+    """The pairs of simulated patients 0, 1, 2 and so on."""
+
+    def __init__(self, settings: PhantomSource, context: Context) -> None:
+        self._settings = settings
+        self._context = context
+        self._seed = context.seed if settings.seed is None else settings.seed
+
+    def describe(self) -> Provenance:
+        """Public, and nobody's: the films are simulated."""
+        return Provenance(source="phantom", name="phantom", licence="Apache-2.0", access="public")
+
+    def __iter__(self) -> Iterator[Pair]:
+        """One pair for each patient; the same ones whatever `num_patients` is."""
+        for index in range(self._settings.num_patients):
+            pair = self._pair(draw_study(self._seed, index))
+            self._context.report_progress(1)
+            yield pair
+
+    def _pair(self, study: Study) -> Pair:
+        """The study as a pair; its trace says how to draw the same patient again."""
+        size = self._settings.size
+        return Pair(
+            id=f"phantom/{study.index:06d}",
+            branch=Branch.REAL,
+            patient_id=study.patient_id,
+            report=Report(findings=study.findings_text, impression=study.impression_text),
+            split=self._settings.split.split_of(study.patient_id),
+            image=png_ref(study.render(size).image),
+            labels=dict(true_labels(study.findings)),
+        ).with_trace(
+            "read",
+            source="phantom",
+            seed=study.seed,
+            index=study.index,
+            visit=study.visit,
+            size=size,
+            findings=[asdict(finding) for finding in study.findings],
+        )

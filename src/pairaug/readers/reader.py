@@ -1,0 +1,74 @@
+"""What every reader offers: a stream of real pairs, and where they come from.
+
+Splitting by patient is here too, because every dataset without splits of its own needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Literal, Protocol
+
+from pydantic import Field, model_validator
+
+from pairaug.pair import Pair
+from pairaug.settings import StageSettings
+
+Split = Literal["train", "validate", "test"]
+Access = Literal["public", "credentialed", "private"]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a dataset comes from, and what its users have agreed to."""
+
+    source: str
+    """The layout, as in the setting `read.source`."""
+    name: str
+    """What the dataset is called; the first part of its pairs' ids."""
+    licence: str
+    access: Access
+    """`credentialed`: signed for, such as PhysioNet. `private`: a hospital's own."""
+    citation: str = ""
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of each file that lists the pairs, by name: another listing is another dataset."""
+
+
+class Reader(Protocol):
+    """The real pairs of one dataset, streamed in the order of its files; each pass starts anew.
+
+    A study that cannot be used comes out as a dropped pair with its reason.
+    """
+
+    def __iter__(self) -> Iterator[Pair]: ...
+
+    def describe(self) -> Provenance: ...
+
+
+class SplitShares(StageSettings):
+    """How patients are divided where the dataset does not say."""
+
+    validate_share: float = Field(
+        default=0.1, ge=0, le=1, description="Share of patients to validate on."
+    )
+    test_share: float = Field(
+        default=0.1, ge=0, le=1, description="Share of patients kept for tests."
+    )
+    seed: int = Field(
+        default=0, description="Another seed is another division; the run's seed is not."
+    )
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> SplitShares:
+        if self.validate_share + self.test_share > 1:
+            raise ValueError("validate_share and test_share together exceed 1")
+        return self
+
+    def split_of(self, patient_id: str) -> Split:
+        """The patient's split: a hash of the id and the seed alone, so that no order matters."""
+        digest = blake2b(f"{self.seed}\0{patient_id}".encode(), digest_size=8).digest()
+        position = int.from_bytes(digest, "big") / 2**64
+        if position < self.test_share:
+            return "test"
+        return "validate" if position < self.test_share + self.validate_share else "train"

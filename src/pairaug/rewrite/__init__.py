@@ -1,0 +1,6 @@
+"""Reports rewritten: new patients, and changes in the same one."""
+
+from pairaug.rewrite.reasons import MEANINGS, Reason
+from pairaug.rewrite.settings import RewriteSettings
+
+__all__ = ["MEANINGS", "Reason", "RewriteSettings"]

@@ -1,0 +1,62 @@
+"""What every backend offers: one request in, one report or one failure out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pairaug.findings import Statement
+from pairaug.pair import Branch, Report
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An answer that was not accepted: its text, and why in words that hold no report text."""
+
+    text: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for: a rewrite of one cleaned report.
+
+    `report` is at most `max_words` long, so that original and rewrite can be compared. `seed`
+    depends on the run's seed, the report and the variant alone. `rejected` holds the answers of
+    earlier attempts.
+    """
+
+    branch: Branch
+    report: str
+    stated: tuple[Statement, ...]
+    max_words: int
+    seed: int
+    variant: int = 0
+    rejected: Sequence[Rejected] = ()
+
+    @property
+    def attempt(self) -> int:
+        """0 for the first."""
+        return len(self.rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no answer: a class of error, never its text."""
+
+    why: str
+
+
+class Backend(Protocol):
+    """Something that rewrites reports."""
+
+    name: str
+    model: str
+    """Which version of it: a model's name, or the edition of the rules."""
+    concurrency: int
+    """Requests worth having in flight at once."""
+
+    async def answer(self, request: Request) -> Report | Failure: ...
+
+    async def close(self) -> None: ...

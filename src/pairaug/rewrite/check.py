@@ -1,0 +1,125 @@
+"""Whether a rewrite may be used, and what it changes.
+
+Reports are compared by what they say of each topic (`topics.py`), not by their words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pairaug.findings import Statement, extract
+from pairaug.findings.leave_out import DATES, DE_IDENTIFIED
+from pairaug.pair import Branch
+from pairaug.rewrite.reasons import Reason
+from pairaug.rewrite.topics import (
+    Change,
+    changes_between,
+    contradictions_in,
+    denies_normality,
+    lost_topics,
+)
+
+# More than this is another patient, or another report.
+MAX_INTRA_CHANGES = 3
+
+_REFUSAL = re.compile(
+    r"\b(?:sorry|i can(?:no|')t|i am unable|i'm unable|unable to (?:assist|comply|provide|help)|"
+    r"as an ai|language model|i cannot|cannot assist|not able to (?:assist|provide)|openai)\b",
+    re.IGNORECASE,
+)
+_MARKUP = re.compile(
+    r"[*#`{}|\\~^=\[\]]|</?\w+>|^\s*[-•]|\n\s*(?:[-•]|\d+[.)])|"
+    r"\b(?:here(?:'s| is)|augmentation|augmented|rewritten|original report|word count)\b|"
+    r"^(?:findings|impression|report|note)\s*:",
+    re.IGNORECASE | re.MULTILINE,
+)
+_NAME = re.compile(r"\b(?:dr|mr|mrs|ms|prof)\.?\s+[A-Z][a-z]+")
+_COMPARES = re.compile(
+    r"\b(?:compar(?:ed|ison)|prior|previous(?:ly)?|interval|unchanged|stable|again|persistent|"
+    r"worsen(?:ed|ing)|improv(?:ed|ing|ement)|resolv(?:ed|ing)|resolution|no longer|remains?|"
+    r"since the|earlier|new(?:ly)?|decreased|now)\b",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(
+    r"^(?:(?:augmented|revised|new|modified|updated|rewritten)\s+)?(?:chest\s+x-?ray\s+)?"
+    r"(?:report|findings|impression|augmentation)\s*:\s*",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`reason` is None where the rewrite is accepted; `detail` holds no report text."""
+
+    reason: Reason | None
+    detail: str = ""
+    changes: tuple[Change, ...] = ()
+
+
+def tidied(answer: str) -> str:
+    """An answer without the quotes or the label that language models like to put around a text."""
+    text = answer.strip()
+    if len(text) > 1 and text[0] in "\"'“`" and text[-1] in "\"'”`":
+        text = text.strip("\"'“”`").strip()
+    text = _LABEL.sub("", text)
+    if _MARKUP.search(text):
+        return text  # as it is, for the verdict
+    return " ".join(text.split())
+
+
+def check(branch: Branch, stated: Sequence[Statement], answer: str, max_words: int) -> Verdict:
+    """The verdict on `answer` as a rewrite of a report that says `stated`."""
+    problem = _problem_of_form(branch, answer, max_words)
+    if problem:
+        return problem
+    after = extract(answer)
+    if not after:
+        return Verdict(Reason.EMPTY_ANSWER, "it states no finding")
+    # What the report itself contradicts ("clear lungs; basal scarring") is not the rewrite's fault.
+    contradicted = set(contradictions_in(after)) - set(contradictions_in(stated))
+    if contradicted:
+        named = ", ".join(sorted(contradicted))
+        return Verdict(Reason.CONTRADICTION, f"it both states and denies {named}")
+    changes = changes_between(stated, after)
+    if branch is Branch.INTER:
+        return _inter_verdict(changes, denies_normality(stated, after))
+    return _intra_verdict(changes, lost_topics(stated, after))
+
+
+def _problem_of_form(branch: Branch, answer: str, max_words: int) -> Verdict | None:
+    num_words = len(answer.split())
+    if not any(character.isalpha() for character in answer):
+        return Verdict(Reason.EMPTY_ANSWER, "it has no text")
+    if _REFUSAL.search(answer):
+        return Verdict(Reason.REFUSAL, "it declines instead of reporting")
+    if DE_IDENTIFIED.search(answer) or DATES.search(answer) or _NAME.search(answer):
+        return Verdict(Reason.IDENTIFYING, "it holds a name, a date or a de-identification mark")
+    if _MARKUP.search(answer):
+        return Verdict(Reason.MARKUP, "it holds markup, a heading or a remark on itself")
+    if num_words > max_words:
+        return Verdict(Reason.TOO_LONG, f"it has {num_words} words; at most {max_words} are allowed")
+    if branch is Branch.INTER and _COMPARES.search(answer):
+        return Verdict(Reason.COMPARES, "it speaks of an earlier film")
+    return None
+
+
+def _inter_verdict(changes: Sequence[Change], is_no_longer_normal: bool) -> Verdict:
+    if not is_no_longer_normal and not any(change.is_reversal for change in changes):
+        return Verdict(Reason.UNCHANGED, "it reverses no finding that the report states or denies")
+    return Verdict(None, changes=tuple(changes))
+
+
+def _intra_verdict(changes: Sequence[Change], lost: Sequence[str]) -> Verdict:
+    if lost:
+        missing = ", ".join(lost)
+        return Verdict(Reason.CHANGED_TOO_MUCH, f"it no longer mentions: {missing}")
+    if not changes:
+        return Verdict(Reason.UNCHANGED, "no finding appears, resolves, moves, worsens or improves")
+    if len(changes) > MAX_INTRA_CHANGES:
+        return Verdict(
+            Reason.CHANGED_TOO_MUCH,
+            f"it changes {len(changes)} findings; at most {MAX_INTRA_CHANGES} are plausible at once",
+        )
+    return Verdict(None, changes=tuple(changes))

@@ -1,0 +1,44 @@
+"""Why a report or its rewrite is dropped: the one list of reasons of this stage."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """A reason for which a pair leaves the run at `rewrite`."""
+
+    # Of a real pair.
+    EMPTY_REPORT = "empty_report"
+    REPORT_TOO_SHORT = "report_too_short"
+    # Of a child, before anything is asked.
+    NOTHING_TO_CHANGE = "nothing_to_change"
+    # Of a child, for the last of its answers.
+    EMPTY_ANSWER = "empty_answer"
+    TOO_LONG = "too_long"
+    REFUSAL = "refusal"
+    MARKUP = "markup"
+    IDENTIFYING = "identifying"
+    COMPARES = "compares"
+    CONTRADICTION = "contradiction"
+    UNCHANGED = "unchanged"
+    CHANGED_TOO_MUCH = "changed_too_much"
+    BACKEND_ERROR = "backend_error"
+
+
+MEANINGS: dict[Reason, str] = {
+    Reason.EMPTY_REPORT: "The pair has no report text.",
+    Reason.REPORT_TOO_SHORT: "The report has fewer words than `rewrite.min_words`.",
+    Reason.NOTHING_TO_CHANGE: "The report says nothing of any finding on this film.",
+    Reason.EMPTY_ANSWER: "The answer has no text, or states no finding.",
+    Reason.TOO_LONG: "The answer has more words than `rewrite.max_words`.",
+    Reason.REFUSAL: "The answer declines, or speaks of itself instead of a film.",
+    Reason.MARKUP: "The answer holds headings, lists, quotes or other markup.",
+    Reason.IDENTIFYING: "The answer holds a name, a date or a de-identification mark.",
+    Reason.COMPARES: "A new patient's report speaks of an earlier film.",
+    Reason.CONTRADICTION: "The answer states and denies the same finding.",
+    Reason.UNCHANGED: "No stated finding is reversed (inter), or nothing changes (intra).",
+    Reason.CHANGED_TOO_MUCH: "An intra answer changes more findings than one change explains.",
+    Reason.BACKEND_ERROR: "The language model gave no answer within the retries.",
+}
+"""What each reason means, for the reference pages."""

@@ -1,0 +1,34 @@
+"""Rewriting by rules: deterministic, offline, for any English chest report."""
+
+from __future__ import annotations
+
+from random import Random
+
+from pairaug.pair import Branch, Report
+from pairaug.rewrite.backends import Failure, Request
+from pairaug.rewrite.rules.inter import other_patient, written
+from pairaug.rewrite.rules.intra import changed_report
+
+EDITION = "1"
+"""Changes whenever the same seed gives other texts."""
+
+
+class Rules:
+    """The backend that needs no model: each attempt is another draw from the request's seed."""
+
+    name = "rules"
+    model = f"rules-{EDITION}"
+    concurrency = 1
+
+    async def answer(self, request: Request) -> Report | Failure:
+        rng = Random(f"{request.seed}/{request.branch}/{request.attempt}")
+        if request.branch is Branch.INTER:
+            patient = other_patient(request.stated, rng)
+            return written(patient, rng, request.max_words)
+        changed = changed_report(request.report, rng, request.max_words)
+        return Failure("the rules know no change for this report") if changed is None else (
+            Report(findings=changed)
+        )
+
+    async def close(self) -> None:
+        """Nothing is held open."""

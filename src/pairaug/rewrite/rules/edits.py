@@ -1,0 +1,377 @@
+"""One finding changed in a report, with every other sentence left as it stands.
+
+Each function takes the report's sentences and returns the new ones, or None where it cannot say the
+change in plain words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pairaug.findings import Severity, Side, Statement, extract
+from pairaug.rewrite.rules.kinds import ADVERBS, KIND_OF, OTHER_DENIALS, Described
+from pairaug.rewrite.rules.structure import Listed, parse
+from pairaug.rewrite.rules.wording import (
+    NORMAL_HEART,
+    NORMAL_LUNGS,
+    NORMAL_MEDIASTINUM,
+    denial,
+    tidy,
+)
+from pairaug.rewrite.topics import ACUTE, AIRSPACE, Topic, topic_of
+
+_SEVERITY_WORD = re.compile(
+    r"\b(?:very )?(?:(?:mild|small|minimal|slight) to (?:moderate)|moderate to (?:severe|large|marked)|"
+    r"mild|mildly|minimal|minimally|small|tiny|trace|slight|slightly|subtle|faint|moderate|"
+    r"moderately|severe|severely|large|extensive|massive|marked|markedly|gross|huge)(?:-sized)?\b",
+    re.IGNORECASE,
+)
+_MODIFIERS = re.compile(
+    r"(?:\b(?:left|right|bilateral|bibasilar|bibasal|basilar|basal|upper|mid|middle|lower|lobe|lobes|"
+    r"lung|zone|zones|sided|side|pleural|pulmonary|interstitial|alveolar|airspace|air|space|focal|"
+    r"patchy|hazy|linear|layering|subsegmental|segmental|apical|perihilar|retrocardiac|diffuse|"
+    r"multifocal|peripheral|nodular|reticular|confluent|streaky|vague|dense|vascular|venous|ground|"
+    r"glass|loculated|residual)\b[\s,\-]*)*$",
+    re.IGNORECASE,
+)
+# After which a degree can be put in: nothing, an article, a verb, or the start of an item.
+_TAKES_AN_ADJECTIVE = re.compile(
+    r"(?:^|\b(?:an?|the|is|are|with|and|include|by)\s+|,\s+)$", re.IGNORECASE
+)
+_PLAIN_PHRASE = re.compile(
+    r"(?:(?:left|right|bilateral|bibasilar|basilar|upper|mid|lower|lobe|lung|zone|sided|pleural|"
+    r"pulmonary|interstitial|focal|airspace|effusions?|pneumothorax|pneumothoraces|edema|"
+    r"consolidations?|atelectasis|pneumonia|opacity|opacities|infiltrates?|in|at|the|base)\b[\s\-]*)+",
+    re.IGNORECASE,
+)
+_IN_LUNGS = ("edema", "atelectasis", "lung lesion", *AIRSPACE)
+_ARTICLE = re.compile(r"^(?:an?|the|some)\s+", re.IGNORECASE)
+_HEART_IS = re.compile(
+    r"^(?P<subject>(?:the )?(?:heart size|heart|cardiac silhouette(?: size)?|cardiac size))"
+    r"(?P<verb> (?:is|appears|remains|size is))?(?P<grade> \w+ly)? "
+    r"(?P<state>normal in size(?: and (?:contour|configuration))?|within normal limits(?: in size)?|"
+    r"not (?:significantly )?enlarged|unremarkable|normal|enlarged)(?: in size)?\.$",
+    re.IGNORECASE,
+)
+_ENLARGED = re.compile(r"^(?:\w+ly )?enlarged (?P<subject>heart|cardiac silhouette)\.$", re.IGNORECASE)
+_CLEAR = re.compile(
+    r"^(?:(?:the |both )?lungs?(?: fields)?(?: are| is)? (?:clear)(?: bilaterally)?|clear lungs"
+    r"(?: bilaterally)?|the lung fields are clear)\.$",
+    re.IGNORECASE,
+)
+
+
+def _is_about(statement: Statement, topic: Topic) -> bool:
+    """True for a statement on `topic`, a denial of all kinds of lesion or device included."""
+    own = topic_of(statement)
+    return own == topic or (statement.presence == "absent" and own == Topic(topic.finding))
+
+
+def resolve(sentences: Sequence[str], topic: Topic) -> list[str] | None:
+    """The report with `topic` gone: denied where it was stated, or left out if it is a device."""
+    is_device = topic.finding == "support devices"
+    kept: list[str] = []
+    place: int | None = None  # where the denial belongs
+    phrase = ""
+    for sentence in sentences:
+        own = [
+            s for s in extract(sentence) if s.presence != "absent" and topic_of(s) == topic
+        ]
+        if not own:
+            kept.append(sentence)
+            continue
+        heart = _normal_heart(sentence) if topic.finding == "cardiomegaly" else None
+        if heart is not None:
+            kept.append(heart)
+            place, phrase = -1, heart  # said in place
+            continue
+        rest, gone = _without(sentence, topic)
+        kept += rest
+        if place is None or (not rest and place >= 0 and not phrase):
+            place, phrase = len(kept), gone
+    if is_device:
+        return kept
+    if place is None:
+        return None
+    if place >= 0:
+        kept.insert(place, _gone(topic, phrase, extract(" ".join(kept))))
+    return _once(kept)
+
+
+def _gone(topic: Topic, phrase: str, others: Sequence[Statement]) -> str:
+    """The sentence that denies `topic`, or nothing where another one does so already.
+
+    It keeps the words that stated the finding where these are plain. Shadows of no plain name give
+    way to clear lungs, if there is nothing else in them.
+    """
+    if topic.finding == "cardiomegaly":
+        return NORMAL_HEART[1]
+    if topic.finding == "enlarged cardiomediastinum":
+        return NORMAL_MEDIASTINUM[0]
+    if topic == Topic("consolidation") and not phrase:
+        lungs = [s for s in others if s.finding in _IN_LUNGS and s.presence != "absent"]
+        phrase = "focal opacity"
+        if not lungs:
+            return NORMAL_LUNGS[0]
+    if any(s.presence == "absent" and s.side is None and _is_about(s, topic) for s in others):
+        return ""
+    if phrase:
+        return denial([phrase])
+    kind = KIND_OF.get(topic)
+    return denial([kind.denied_as[0] if kind else OTHER_DENIALS.get(topic.finding, topic.finding)])
+
+
+def _without(sentence: str, topic: Topic) -> tuple[list[str], str]:
+    """The sentences that are left of one without `topic`, and the plain words that stated it."""
+    listed = parse(sentence)
+    if listed is None or listed.is_denial:
+        others = [
+            s
+            for s in extract(sentence)
+            if s.finding != "no finding" and not _is_about(s, topic)
+        ]
+        return restated(others, sentence), ""
+    left = [item for item in listed.items if not _any_about(item.statements, topic)]
+    mixed = [
+        s
+        for item in listed.items
+        if _any_about(item.statements, topic)
+        for s in item.statements
+        if not _is_about(s, topic)
+    ]
+    gone = next(item.text for item in listed.items if _any_about(item.statements, topic))
+    rest = [listed.with_items(left).text()] if left else []
+    return rest + restated(mixed, sentence), _plain(gone)
+
+
+def _any_about(statements: Sequence[Statement], topic: Topic) -> bool:
+    return any(_is_about(statement, topic) for statement in statements)
+
+
+def _plain(phrase: str) -> str:
+    """A noun phrase without article and degree if it is short and plain, else an empty string."""
+    words = _SEVERITY_WORD.sub("", _ARTICLE.sub("", phrase))
+    words = " ".join(_ARTICLE.sub("", words.strip()).split())
+    words = re.sub(r"\blayering\b|\bfocal\b", "", words).strip()
+    words = " ".join(words.split())
+    if not _PLAIN_PHRASE.fullmatch(words) or len(words.split()) > 6:
+        return ""
+    return words if words[1:2].isupper() else words[:1].lower() + words[1:]
+
+
+def restated(statements: Sequence[Statement], source: str) -> list[str]:
+    """Plain sentences that say `statements`, which were read from `source`."""
+    said: list[str] = []
+    denied: list[str] = []
+    for statement in statements:
+        words = _words_of(statement, source)
+        if statement.finding == "cardiomegaly" and statement.presence == "absent":
+            said.append(NORMAL_HEART[1])
+        elif statement.finding == "enlarged cardiomediastinum" and statement.presence == "absent":
+            said.append(NORMAL_MEDIASTINUM[0])
+        elif statement.finding == "no finding" or (
+            statement.implied and statement.presence == "absent"
+        ):
+            continue
+        elif statement.presence == "absent":
+            denied.append(words)
+        elif statement.presence == "present":
+            said.append(tidy(f"{words}."))
+        else:
+            said.append(tidy(f"Possible {words}."))
+    if denied:
+        said.append(denial(list(dict.fromkeys(denied))))
+    return list(dict.fromkeys(said))
+
+
+_ZONE_NAMES = {"upper": "upper lobe", "middle": "mid lung", "lower": "lower lobe"}
+
+
+def _words_of(statement: Statement, source: str) -> str:
+    """A noun phrase for a statement: its own noun, with side, zone and degree as they were read."""
+    kind = KIND_OF.get(topic_of(statement))
+    noun = source[statement.start : statement.end]
+    if kind is not None and statement.finding == kind.topic.finding:
+        noun = kind.plural if statement.side == "bilateral" else kind.noun
+    if noun[:1].isupper() and not noun[1:2].isupper():
+        noun = noun.lower()
+    if statement.presence == "absent":
+        return " ".join(filter(None, (statement.side, noun)))
+    degree = ""
+    if statement.severity:
+        words = kind.severity_words if kind else {}
+        degree = words.get(statement.severity, (statement.severity,))[0]
+    zone = _ZONE_NAMES[statement.zone] if statement.zone else None
+    return " ".join(filter(None, (degree, statement.side, zone, noun)))
+
+
+def _normal_heart(sentence: str) -> str | None:
+    """ "The heart is normal in size." for "The heart is severely enlarged.", else None."""
+    match = _HEART_IS.match(sentence)
+    if match and match.group("state").lower().startswith("enlarged"):
+        subject = match.group("subject")
+        end = "normal" if subject.lower().endswith("size") else "normal in size"
+        return f"{subject}{match.group('verb') or ' is'} {end}."
+    match = _ENLARGED.match(sentence)
+    return f"Normal {match.group('subject')} size." if match else None
+
+
+def grade(sentences: Sequence[str], topic: Topic, severity: Severity) -> list[str] | None:
+    """The report with another degree of `topic` in every sentence that gives one, else in the first."""
+    mentions = [
+        number
+        for number, sentence in enumerate(sentences)
+        if any(s.presence == "present" and topic_of(s) == topic for s in extract(sentence))
+    ]
+    graded = [number for number in mentions if _grades(sentences[number], topic)]
+    changed = list(sentences)
+    for number in graded or mentions[:1]:
+        sentence = _graded(sentences[number], topic, severity)
+        if sentence is None:
+            return None
+        changed[number] = sentence
+    return changed if changed != list(sentences) else None
+
+
+def _grades(sentence: str, topic: Topic) -> bool:
+    return any(s.severity for s in extract(sentence) if topic_of(s) == topic)
+
+
+def _graded(sentence: str, topic: Topic, severity: Severity) -> str | None:
+    statement = next(
+        s for s in extract(sentence) if s.presence == "present" and topic_of(s) == topic
+    )
+    match = _HEART_IS.match(sentence)
+    if match and topic.finding == "cardiomegaly":
+        verb = match.group("verb") or " is"
+        return f"{match.group('subject')}{verb} {ADVERBS[severity]} enlarged."
+    if _ENLARGED.match(sentence):
+        return tidy(f"{ADVERBS[severity]} {sentence.split(maxsplit=1)[1]}") if (
+            statement.severity
+        ) else tidy(f"{ADVERBS[severity]} {sentence[0].lower()}{sentence[1:]}")
+    start, end = _reach(sentence, statement)
+    found = list(_SEVERITY_WORD.finditer(sentence, start, end))
+    before = [word for word in found if word.end() <= statement.start]
+    chosen = before[-1] if before else (found[0] if found else None)
+    if chosen:
+        word = _degree_word(topic, severity, chosen.group())
+        return tidy(f"{sentence[: chosen.start()]}{word}{sentence[chosen.end() :]}")
+    if statement.severity:
+        return None  # it is given somewhere out of reach
+    head = _MODIFIERS.search(sentence[: statement.start])
+    place = head.start() if head else statement.start
+    if not _TAKES_AN_ADJECTIVE.search(sentence[:place]):
+        return None
+    rest = sentence[place:]
+    if place == 0 and not rest[1:2].isupper():
+        rest = rest[:1].lower() + rest[1:]
+    return tidy(f"{sentence[:place]}{_degree_word(topic, severity, '')} {rest}")
+
+
+def _reach(sentence: str, statement: Statement) -> tuple[int, int]:
+    """The item around a statement, where its degree may stand."""
+    start = max(
+        (match.end() for match in re.finditer(r"[,;]| and | with ", sentence[: statement.start])),
+        default=0,
+    )
+    after = re.search(r"[,;]| and | with ", sentence[statement.end :])
+    return start, statement.end + after.start() if after else len(sentence)
+
+
+def _degree_word(topic: Topic, severity: Severity, old: str) -> str:
+    if old.lower().endswith("ly"):
+        return ADVERBS[severity]
+    kind = KIND_OF.get(topic)
+    words = kind.severity_words if kind else {}
+    word = words.get(severity, (severity,))[0]
+    if topic.finding == "consolidation" and severity == "severe":
+        word = "extensive"
+    return word
+
+
+def appear(
+    sentences: Sequence[str], finding: Described, words: str, phrase: str
+) -> list[str] | None:
+    """The report with `finding` added as the sentence `words`, and no longer denied.
+
+    `phrase` is the noun phrase alone, which takes the place of "no acute disease". The sentence
+    stands where the finding was denied first, or else at the end.
+    """
+    topic = finding.kind.topic
+    kept: list[str] = []
+    is_said = False
+    for sentence in sentences:
+        statements = extract(sentence)
+        if _denies_all(statements, topic):
+            rest = restated([s for s in statements if not _is_about(s, topic)], sentence)
+            kept += rest if rest else []
+            if not is_said and not kept:
+                kept.append(tidy(f"{phrase}."))
+                is_said = True
+            continue
+        own = [s for s in statements if _denies(s, finding)]
+        if not own:
+            kept.append(sentence)
+            continue
+        new = _undenied(sentence, finding, [s for s in statements if s not in own])
+        if topic.finding == "cardiomegaly" and finding.severity:
+            enlarged = _enlarged_heart(sentence, finding.severity)
+            new, is_said = ([enlarged], True) if enlarged else (new, is_said)
+        kept += new
+        if not is_said:
+            kept.append(words)
+            is_said = True
+    if not is_said:
+        kept.append(words)
+    return _once(kept)
+
+
+def _denies_all(statements: Sequence[Statement], topic: Topic) -> bool:
+    """True for "no acute disease" beside an acute finding, and for "normal chest" beside any at all."""
+    return any(
+        s.finding == "no finding" and (s.detail is None or topic.finding in ACUTE)
+        for s in statements
+    )
+
+
+def _denies(statement: Statement, finding: Described) -> bool:
+    topic = finding.kind.topic
+    if statement.presence != "absent" or not _is_about(statement, topic):
+        return False
+    if topic.finding == "consolidation" and statement.finding not in AIRSPACE:
+        return False
+    sides = (statement.side, finding.side)
+    return None in sides or "bilateral" in sides or sides[0] == sides[1]
+
+
+def _undenied(sentence: str, finding: Described, others: Sequence[Statement]) -> list[str]:
+    """What is left of a sentence that denied `finding`."""
+    if _CLEAR.match(sentence):
+        other: dict[Side | None, str] = {"left": "right", "right": "left"}
+        side = other.get(finding.side)
+        return [f"The {side} lung is clear."] if side else []
+    listed: Listed | None = parse(sentence)
+    if listed and listed.is_denial:
+        left = [
+            item
+            for item in listed.items
+            if not any(_denies(statement, finding) for statement in item.statements)
+        ]
+        return [listed.with_items(left).text()] if left else []
+    return restated(others, sentence)
+
+
+def _enlarged_heart(sentence: str, severity: Severity) -> str | None:
+    """ "The heart is mildly enlarged." for "The heart is normal in size.", else None."""
+    match = _HEART_IS.match(sentence)
+    if match:
+        verb = match.group("verb") or " is"
+        return f"{match.group('subject')}{verb} {ADVERBS[severity]} enlarged."
+    if re.fullmatch(r"Normal (?:heart|cardiac) size\.", sentence, re.IGNORECASE):
+        return f"{ADVERBS[severity].capitalize()} enlarged heart."
+    return None
+
+
+def _once(sentences: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(sentence for sentence in sentences if sentence))

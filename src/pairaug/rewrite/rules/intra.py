@@ -1,0 +1,153 @@
+"""A plausible change in one patient: findings that resolve, appear, worsen or improve.
+
+The report keeps its words and order wherever nothing changes, so that its tokens stay aligned with
+those of the original.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+from typing import Literal, NamedTuple
+
+from pairaug.findings import Severity, Statement, extract, sentences
+from pairaug.findings.cleaning import shorten
+from pairaug.rewrite.rules.edits import appear, grade, resolve
+from pairaug.rewrite.rules.kinds import KIND_OF, KINDS, MILD_TO_SEVERE, Kind, draw, excludes
+from pairaug.rewrite.rules.kinds import Described as Finding
+from pairaug.rewrite.rules.wording import noun_phrase, sentence
+from pairaug.rewrite.topics import Topic, topic_of
+
+Act = Literal["resolve", "appear", "worsen", "improve"]
+# How often each act is drawn, where a report allows it.
+_ACT_WEIGHTS: dict[Act, float] = {"resolve": 1.0, "appear": 1.0, "worsen": 0.8, "improve": 0.8}
+_SECOND_CHANGE = 0.2
+# How readily findings that the rules do not draw resolve or, as devices, are taken out.
+_OTHERS_RESOLVE = {"chest tube": 1.0, "enteric tube": 1.0, "circulatory support": 0.3}
+# A heart does not grow from normal to huge between two films.
+_APPEARS_AS: dict[str, tuple[Severity, ...]] = {"cardiomegaly": ("mild", "moderate")}
+
+
+class Option(NamedTuple):
+    """One change that a report allows, and how plausible it is beside the others of its act."""
+
+    act: Act
+    topic: Topic
+    weight: float
+    severity: Severity | None = None
+
+
+def changed_report(report: str, rng: Random, max_words: int) -> str | None:
+    """`report` after one change in the patient, now and then two; None where none can be written."""
+    num_changes = 2 if rng.random() < _SECOND_CHANGE else 1
+    text = report
+    touched: set[Topic] = set()
+    for _ in range(num_changes):
+        changed = _change_once(text, rng, touched)
+        if changed is None:
+            break
+        text = changed
+    return shorten(text, max_words) if touched else None
+
+
+def _change_once(text: str, rng: Random, touched: set[Topic]) -> str | None:
+    """`text` after one change of a topic that is not yet in `touched`, which is then added."""
+    stated = extract(text)
+    options = [option for option in _options(stated) if option.topic not in touched]
+    parts = [text[start:end] for start, end in sentences(text)]
+    while options:
+        acts = sorted({option.act for option in options})
+        act = rng.choices(acts, [_ACT_WEIGHTS[act] for act in acts])[0]
+        own = [option for option in options if option.act == act]
+        option = rng.choices(own, [option.weight for option in own])[0]
+        changed = _apply(parts, option, stated, rng)
+        if changed and changed != parts:
+            touched.add(option.topic)
+            return " ".join(changed)
+        options.remove(option)
+    return None
+
+
+def _options(stated: Sequence[Statement]) -> list[Option]:
+    """Every change that the report allows."""
+    present = _by_topic(stated)
+    options: list[Option] = []
+    for topic, own in present.items():
+        kind = KIND_OF.get(topic)
+        weight = kind.resolves if kind else _OTHERS_RESOLVE.get(topic.detail or topic.finding, 0.0)
+        if weight:
+            options.append(Option("resolve", topic, weight))
+        options += _gradings(topic, own, kind)
+    uncertain = {topic_of(s) for s in stated if s.presence == "uncertain"}
+    for kind in KINDS.values():
+        if kind.topic not in present and kind.topic not in uncertain:
+            options.append(Option("appear", kind.topic, kind.appears))
+    return options
+
+
+def _by_topic(stated: Sequence[Statement]) -> dict[Topic, list[Statement]]:
+    present: dict[Topic, list[Statement]] = {}
+    for statement in stated:
+        if statement.presence == "present" and statement.finding != "no finding":
+            present.setdefault(topic_of(statement), []).append(statement)
+    return present
+
+
+def _gradings(topic: Topic, own: Sequence[Statement], kind: Kind | None) -> list[Option]:
+    """Steps up and down for a finding that is graded once, or not at all (which means moderate)."""
+    severities = {statement.severity for statement in own if statement.severity}
+    if kind is None or not kind.severities or len(severities) > 1:
+        return []
+    current = severities.pop() if severities else "moderate"
+    if current not in kind.severities:
+        return []
+    return [
+        Option(
+            "worsen" if _rank(severity) > _rank(current) else "improve",
+            topic,
+            1.0 if abs(_rank(severity) - _rank(current)) == 1 else 0.5,
+            severity,
+        )
+        for severity in kind.severities
+        if severity != current
+    ]
+
+
+def _rank(severity: Severity) -> int:
+    return MILD_TO_SEVERE.index(severity)
+
+
+def _apply(
+    parts: list[str], option: Option, stated: Sequence[Statement], rng: Random
+) -> list[str] | None:
+    match option.act:
+        case "resolve":
+            return resolve(parts, option.topic)
+        case "appear":
+            finding = _drawn(option.topic, stated, rng)
+            if finding is None:
+                return None
+            phrase = noun_phrase(finding, rng, short=True)
+            return appear(parts, finding, sentence(finding, rng), phrase)
+        case _:
+            assert option.severity is not None
+            return grade(parts, option.topic, option.severity)
+
+
+def _drawn(topic: Topic, stated: Sequence[Statement], rng: Random) -> Finding | None:
+    """A new finding that goes with those that the report states; None after a few tries."""
+    kind = KIND_OF[topic]
+    present = [
+        Finding(KIND_OF[own], statement.side)
+        for own, statements in _by_topic(stated).items()
+        if own in KIND_OF
+        for statement in statements
+    ]
+    for _ in range(8):
+        finding = draw(kind, rng)
+        if kind.noun in _APPEARS_AS:
+            finding = replace(finding, severity=rng.choice(_APPEARS_AS[kind.noun]))
+        if not any(excludes(finding, other) for other in present):
+            return finding
+    return None

@@ -1,0 +1,229 @@
+"""What a report says of each topic, and how two reports differ in it.
+
+A topic is a finding, or a kind of lesion or device. Consolidation, pneumonia and opacity are one:
+reports use them for the same shadow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pairaug.findings import Presence, Severity, Side, Statement
+
+AIRSPACE = ("consolidation", "pneumonia", "lung opacity")
+_WITH_DETAIL = ("lung lesion", "support devices")
+_RANK: dict[Presence, int] = {"absent": 1, "uncertain": 2, "present": 3}
+# Devices that stay: what is not mentioned was not taken out.
+LASTING_DEVICES = ("wires", "valve", None)
+# What "no acute disease" denies.
+ACUTE = frozenset({"edema", "pneumothorax", "pleural effusion", *AIRSPACE})
+
+
+class Topic(NamedTuple):
+    """A finding, with the kind of lesion or device."""
+
+    finding: str
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How one finding differs; `before` and `after` are presences, severities or sides."""
+
+    finding: str
+    side: Side | None
+    detail: str | None
+    before: str
+    after: str
+
+    @property
+    def is_reversal(self) -> bool:
+        """True where what was stated or open is denied, or what was denied is stated."""
+        return (self.before, self.after) in {
+            ("present", "absent"),
+            ("uncertain", "absent"),
+            ("absent", "present"),
+        }
+
+    def as_json(self) -> dict[str, str | None]:
+        return {
+            "finding": self.finding,
+            "side": self.side,
+            "detail": self.detail,
+            "from": self.before,
+            "to": self.after,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a report says of one topic."""
+
+    presence: Presence
+    sides: frozenset[str]
+    severities: frozenset[Severity]
+    statement: Statement
+
+
+def topic_of(statement: Statement) -> Topic:
+    """The topic of a statement; a scar is no shadow that comes and goes."""
+    if statement.detail == "scarring":
+        return Topic(statement.finding, statement.detail)
+    if statement.finding in AIRSPACE:
+        return Topic("consolidation")
+    return Topic(
+        statement.finding, statement.detail if statement.finding in _WITH_DETAIL else None
+    )
+
+
+def changes_between(before: Sequence[Statement], after: Sequence[Statement]) -> list[Change]:
+    """What `after` says otherwise than `before`, topic by topic.
+
+    A device that is no longer mentioned was taken out; anything else that is not mentioned is not
+    counted here (`lost_topics`).
+    """
+    old, new = _said(before), _said(after)
+    found: list[Change] = []
+    for topic in dict.fromkeys((*old, *new)):
+        change = _change(topic, old, new, after)
+        if change:
+            found.append(change)
+    return found
+
+
+def lost_topics(before: Sequence[Statement], after: Sequence[Statement]) -> list[str]:
+    """Findings that `before` states and `after` does not mention; devices are not among them."""
+    old, new = _said(before), _said(after)
+    return [
+        topic.detail or topic.finding
+        for topic, said in old.items()
+        if said.presence == "present"
+        and topic.finding != "support devices"
+        and _find(topic, new) is None
+        and not _is_all_normal(after)
+    ]
+
+
+def contradictions_in(statements: Sequence[Statement]) -> list[str]:
+    """Findings that are both stated and denied of the same side, each once."""
+    present = [s for s in statements if s.presence == "present" and s.finding != "no finding"]
+    names = (
+        statement.detail or statement.finding
+        for denial in statements
+        for statement in present
+        if _contradicts(denial, statement)
+    )
+    return list(dict.fromkeys(names))
+
+
+def denies_normality(before: Sequence[Statement], after: Sequence[Statement]) -> bool:
+    """True where `before` says that all is well and `after` states a finding that is no device."""
+    was_normal = any(s.finding == "no finding" for s in before)
+    return was_normal and any(
+        s.presence == "present" and s.finding not in ("no finding", "support devices")
+        for s in after
+    )
+
+
+def _contradicts(denial: Statement, statement: Statement) -> bool:
+    if denial.finding == "no finding" and denial.presence == "present":
+        if statement.finding == "support devices":
+            return False
+        return denial.detail is None or statement.finding in ACUTE
+    if denial.presence != "absent":
+        return False
+    if statement.detail == "scarring":
+        return False  # "clear lungs" and "a scar" stand together in many reports
+    is_same = denial.finding == statement.finding or (
+        denial.finding == "lung opacity" and statement.finding in AIRSPACE
+    )
+    if not is_same or not _is_same_side(denial.side, statement.side):
+        return False
+    return statement.finding not in _WITH_DETAIL or denial.detail in (None, statement.detail)
+
+
+def _is_same_side(one: Side | None, other: Side | None) -> bool:
+    return one is None or other is None or "bilateral" in (one, other) or one == other
+
+
+def _said(statements: Iterable[Statement]) -> dict[Topic, _Said]:
+    by_topic: dict[Topic, list[Statement]] = {}
+    for statement in statements:
+        if statement.finding != "no finding":
+            by_topic.setdefault(topic_of(statement), []).append(statement)
+    return {topic: _summed(own) for topic, own in by_topic.items()}
+
+
+def _summed(statements: Sequence[Statement]) -> _Said:
+    """The strongest presence, with the sides and severities that go with it."""
+    strongest = max(statements, key=lambda statement: _RANK[statement.presence])
+    own = [s for s in statements if s.presence == strongest.presence]
+    sides: set[str] = set()
+    for statement in own:
+        if statement.side:
+            both = statement.side == "bilateral"
+            sides.update(("left", "right") if both else (statement.side,))
+    severities = frozenset(s.severity for s in own if s.severity)
+    return _Said(strongest.presence, frozenset(sides), severities, strongest)
+
+
+def _find(topic: Topic, said: dict[Topic, _Said]) -> _Said | None:
+    """What is said of a topic; a denial of all lesions or devices is one of each kind."""
+    own = said.get(topic)
+    general = said.get(Topic(topic.finding))
+    if own is None and general is not None and general.presence == "absent":
+        return general
+    return own
+
+
+def _is_all_normal(statements: Iterable[Statement]) -> bool:
+    return any(s.finding == "no finding" and s.detail is None for s in statements)
+
+
+def _change(
+    topic: Topic,
+    old: dict[Topic, _Said],
+    new: dict[Topic, _Said],
+    after: Sequence[Statement],
+) -> Change | None:
+    before, now = _find(topic, old), _find(topic, new)
+    if before is None:
+        if now is None or now.presence != "present":
+            return None
+        return _made(now, "not stated", "present")
+    if now is None:
+        is_taken_out = topic.finding == "support devices" and topic.detail not in LASTING_DEVICES
+        is_gone = is_taken_out or _is_all_normal(after)
+        if before.presence == "absent" or not is_gone:
+            return None
+        return _made(before, before.presence, "absent")
+    if before.presence != now.presence:
+        told = now if now.presence == "present" else before
+        return _made(told, before.presence, now.presence)
+    if now.presence != "present":
+        return None
+    if before.severities and now.severities and before.severities != now.severities:
+        return _made(now, _worst(before.severities), _worst(now.severities))
+    if before.sides and now.sides and before.sides != now.sides:
+        return _made(now, _side_words(before.sides), _side_words(now.sides))
+    if not before.severities and len(now.severities) == 1 and "moderate" not in now.severities:
+        # An unstated severity counts as moderate, as in the phantoms' reports.
+        return _made(now, "moderate", _worst(now.severities))
+    return None
+
+
+def _made(said: _Said, before: str, after: str) -> Change:
+    statement = said.statement
+    sides = _side_words(said.sides) if said.sides else None
+    side: Side | None = sides if sides in ("left", "right", "bilateral") else None
+    return Change(statement.finding, side, statement.detail, before, after)
+
+
+def _worst(severities: frozenset[Severity]) -> str:
+    return max(severities, key=("mild", "moderate", "severe").index)
+
+
+def _side_words(sides: frozenset[str]) -> str:
+    return "bilateral" if len(sides) == 2 else next(iter(sides))

@@ -1,0 +1,14 @@
+"""Running: the chain of stages over a run folder, part by part, resumed by running it again.
+
+`folder` is what a run folder holds, `fingerprints` what decides each stage's output, `chain` which
+stages there are, `program` the work itself; `progress` and `tables` are what a terminal shows.
+"""
+
+from __future__ import annotations
+
+from pairaug.run.chain import STAGES
+from pairaug.run.folder import RunFolder
+from pairaug.run.plan import Plan, make_plan
+from pairaug.run.program import run, run_stage
+
+__all__ = ["STAGES", "Plan", "RunFolder", "make_plan", "run", "run_stage"]

@@ -1,0 +1,94 @@
+"""Which stages there are, what is work for each, and how each is opened; no stage's inside.
+
+Stages are imported when they are opened, so that pruning needs no model and no tensor library.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pairaug.config import Settings
+from pairaug.pair import Branch
+from pairaug.stage import Context, Stage
+
+if TYPE_CHECKING:
+    from pairaug.readers import Reader
+
+STAGES = ("read", "rewrite", "generate", "edit", "score", "prune")
+"""The stages that write parts, in order; each reads the parts of the one before it."""
+
+AFTER_PARTS = ("export", "summary")
+"""What is written last, from the parts of `prune`, as a whole."""
+
+MODEL_STAGES = ("generate", "edit", "score")
+"""The stages whose results depend on the device and on model weights."""
+
+_WORK = {
+    "read": (Branch.REAL,),
+    "rewrite": (Branch.REAL,),
+    "generate": (Branch.INTER,),
+    "edit": (Branch.INTRA,),
+    "score": tuple(Branch),
+    "prune": (Branch.INTER, Branch.INTRA),
+}
+
+
+def is_work(stage: str, branch: Branch) -> bool:
+    """True if a stage does something for living pairs of this branch; it passes others through."""
+    return branch in _WORK[stage]
+
+
+def open_source(settings: Settings, context: Context) -> Reader:
+    """The reader of the real pairs."""
+    from pairaug.readers import open_reader
+
+    return open_reader(settings.read, context)
+
+
+def open_stage(stage: str, settings: Settings, context: Context) -> Stage:
+    """A stage that works part by part, its models loaded when first used."""
+    match stage:
+        case "rewrite":
+            from pairaug.rewrite import Rewrite
+
+            return Rewrite(settings.rewrite, context)
+        case "generate":
+            from pairaug.generate import Generate
+
+            return Generate(settings.generate, context)
+        case "edit":
+            from pairaug.edit import Edit
+
+            return Edit(settings.edit, context)
+        case "score":
+            from pairaug.score import Score
+
+            return Score(settings.score, context)
+        case _:
+            raise ValueError(f"{stage} is not a stage that works part by part")
+
+
+def weights_of(stage: str, settings: Settings) -> dict[str, str]:
+    """Model → SHA-256 over its weights, for the models that a stage uses.
+
+    Raises `ModelError` where one is not there.
+    """
+    match stage:
+        case "rewrite":
+            from pairaug.rewrite import Rewrite
+
+            return Rewrite.weights(settings.rewrite)
+        case "generate":
+            from pairaug.generate import Generate
+
+            return Generate.weights(settings.generate)
+        case "edit":
+            from pairaug.edit import Edit
+
+            return Edit.weights(settings.edit)
+        case "score":
+            from pairaug.score import Score
+
+            return Score.weights(settings.score)
+        case _:
+            return {}

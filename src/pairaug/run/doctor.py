@@ -1,0 +1,103 @@
+"""Checks before a long run: settings, data, models, token window, disk and device."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from pairaug.config import Settings, load_settings
+from pairaug.errors import DataError, PairAugError
+from pairaug.pair import Pair
+from pairaug.run.chain import STAGES, open_source, weights_of
+from pairaug.run.device import with_device
+from pairaug.run.plan import nearest_folder
+from pairaug.stage import Context
+
+_NUM_TRIED = 20
+"""Pairs that are read to see that reading works."""
+
+_FEW_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at, and what was found."""
+
+    name: str
+    is_fine: bool
+    found: str
+
+
+def diagnose(config: Path | None, overrides: Sequence[str] = ()) -> Iterator[Check]:
+    """The checks, one after another; after settings that cannot be read there are no others."""
+    try:
+        settings = load_settings(config, overrides, preset=None if config else "demo")
+    except PairAugError as error:
+        yield Check("settings", False, str(error))
+        return
+    yield Check("settings", True, str(config or "the demo preset"))
+    pairs: list[Pair] = []
+    yield _tried("device", lambda: _device(settings))
+    yield _tried("data", lambda: _data(settings, pairs))
+    for stage in STAGES:
+        yield from _models(stage, settings)
+    yield _tried("token window", lambda: _token_window(settings, pairs))
+    yield _disk()
+
+
+def _tried(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, look())
+    except PairAugError as error:
+        return Check(name, False, str(error))
+
+
+def _device(settings: Settings) -> str:
+    settings = with_device(settings)
+    return f"{settings.device}, {settings.dtype}"
+
+
+def _data(settings: Settings, pairs: list[Pair]) -> str:
+    """What the source is, and how the first pairs read; they are added to `pairs`."""
+    reader = open_source(settings, Context(settings.seed))
+    source = reader.describe()
+    tried = list(islice(reader, _NUM_TRIED))
+    if not tried:
+        raise DataError(f"the source {source.name} has no pairs")
+    pairs += [pair for pair in tried if pair.drop is None]
+    if not pairs:
+        reasons = ", ".join(sorted({pair.drop.reason for pair in tried if pair.drop}))
+        raise DataError(f"none of the first {len(tried)} pairs can be used: {reasons}")
+    return (
+        f"{source.name}, access {source.access}, licence {source.licence}; "
+        f"{len(pairs)} of the first {len(tried)} pairs can be used"
+    )
+
+
+def _models(stage: str, settings: Settings) -> Iterator[Check]:
+    try:
+        for model, sha256 in weights_of(stage, settings).items():
+            yield Check(f"model of {stage}", True, f"{model}, SHA-256 {sha256[:12]}")
+    except PairAugError as error:
+        yield Check(f"model of {stage}", False, str(error))
+
+
+def _token_window(settings: Settings, pairs: Sequence[Pair]) -> str:
+    from transformers import CLIPTokenizer
+
+    from pairaug.generate import generator_folder
+
+    folder = generator_folder(settings.generate)
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    window = int(tokenizer.model_max_length)
+    lengths = [len(tokenizer(pair.report.text, verbose=False).input_ids) for pair in pairs]
+    num_longer = sum(length > window for length in lengths)
+    return f"{window} tokens; {num_longer} of {len(lengths)} reports tried are longer"
+
+
+def _disk() -> Check:
+    free = shutil.disk_usage(nearest_folder(Path.cwd())).free
+    return Check("disk", free > _FEW_BYTES, f"{free / 1024**3:.1f} GB free in {Path.cwd()}")

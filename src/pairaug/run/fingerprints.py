@@ -1,0 +1,124 @@
+"""What decides each stage's output, its fingerprint, and what to say when a folder has another one.
+
+A stage's fingerprint covers its settings, its weights and its input's fingerprint. Batch sizes are
+covered too: on most devices they change the last bits of a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pairaug.config import Settings, flatten
+from pairaug.errors import RunError
+from pairaug.manifest import fingerprint, part_fingerprint, part_paths
+from pairaug.run.chain import MODEL_STAGES, open_source, weights_of
+from pairaug.run.folder import RunFolder, RunRecord
+from pairaug.stage import Context
+
+_MOST_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StagePrint:
+    """The fingerprint of one stage, and what it was made from, by name."""
+
+    stage: str
+    value: str
+    covers: Mapping[str, Any]
+
+    def as_record(self) -> dict[str, Any]:
+        """How `run.json` keeps it."""
+        return {"fingerprint": self.value, "covers": dict(self.covers)}
+
+
+def stage_print(
+    stage: str, settings: Settings, parent: StagePrint | None, record: RunRecord
+) -> StagePrint:
+    """The fingerprint of a stage before pruning; its source and weights are noted in `record`.
+
+    Raises where the source or a model is not there.
+    """
+    more: dict[str, Any] = {}
+    if stage == "read":
+        source = open_source(settings, Context(settings.seed)).describe()
+        record.source = asdict(source)
+        more = {"seed": settings.seed, "limit": settings.limit, "part_size": settings.part_size}
+        more |= {f"content of {name}": value for name, value in source.hashes.items()}
+    elif stage in MODEL_STAGES:
+        more = {"device": settings.device, "dtype": settings.dtype}
+    weights = weights_of(stage, settings)
+    if weights:
+        record.weights[stage] = weights
+    more |= {f"weights of {model}": value for model, value in weights.items()}
+    return print_of(stage, settings, parent, more)
+
+
+def prune_print(settings: Settings, parent: StagePrint, rule: Mapping[str, Any]) -> StagePrint:
+    """The fingerprint of pruning by the fitted numbers in `rule`."""
+    return print_of("prune", settings, parent, flatten({"fitted": rule}))
+
+
+def print_of(
+    stage: str, settings: Settings, parent: StagePrint | None, more: Mapping[str, Any] | None = None
+) -> StagePrint:
+    """The fingerprint of `stage` by its settings, and by `more` that it depends on."""
+    covers = {**(more or {}), **own_settings(stage, settings)}
+    return StagePrint(stage, fingerprint(covers, parent.value if parent else None), covers)
+
+
+def own_settings(stage: str, settings: Settings) -> dict[str, Any]:
+    """The settings of one stage by dotted name, as plain values."""
+    return flatten({stage: getattr(settings, stage).model_dump(mode="json")})
+
+
+def check_unchanged(folder: RunFolder, record: RunRecord, prints: list[StagePrint]) -> None:
+    """Raises `RunError` if parts in the folder were made under other fingerprints than `prints`.
+
+    `prints` begins with the first stage; the error names what changed since.
+    """
+    changes: list[str] = []
+    for expected in prints:
+        recorded = record.fingerprints.get(expected.stage, {})
+        changes += differences(recorded.get("covers", {}), expected.covers) if recorded else []
+        parts = part_paths(folder.stage(expected.stage))
+        if any(part_fingerprint(path) != expected.value for path in parts):
+            raise RunError(_refusal(folder, expected.stage, changes))
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What changed, one phrase each: "seed: 0 → 1"."""
+    names = [*old, *(name for name in new if name not in old)]
+    return [
+        _change(name, old.get(name), new.get(name))
+        for name in names
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _change(name: str, old: Any, new: Any) -> str:
+    if name.startswith(("weights of ", "content of ")):
+        return f"{name}: another hash"
+    return f"{name}: {old} → {new}"
+
+
+def _refusal(folder: RunFolder, stage: str, changes: list[str]) -> str:
+    where = folder.stage(stage)
+    if not changes:
+        return (
+            f"{where} was written with other settings, and {folder.record_path}, which would say "
+            "which, does not. Pass a new --out folder, or delete this one."
+        )
+    named = ", ".join(changes[:_MOST_NAMED])
+    if len(changes) > _MOST_NAMED:
+        named += f" and {len(changes) - _MOST_NAMED} more"
+    if stage == "prune" and all(change.startswith("prune.") for change in changes):
+        return (
+            f"{where} was decided by another rule ({named}). To decide again in place: "
+            f"pairaug prune {folder.path} --set NAME=VALUE; or pass a new --out folder."
+        )
+    return (
+        f"{where} was written with other settings ({named}). Resume with the settings in "
+        f"{folder.settings_path}, or pass a new --out folder."
+    )

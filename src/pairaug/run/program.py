@@ -1,0 +1,134 @@
+"""The programs: a whole run, and one stage of one. Both leave alone what is done already.
+
+`Work` in `work.py` makes the parts; here it is decided whether they may be made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pairaug.config import Settings, change_settings, flatten, load_settings
+from pairaug.errors import RunError, SettingsError
+from pairaug.run.chain import AFTER_PARTS, STAGES
+from pairaug.run.device import with_device
+from pairaug.run.fingerprints import StagePrint, check_unchanged, differences, own_settings
+from pairaug.run.folder import RunFolder, RunRecord
+from pairaug.run.progress import ProgressReport
+from pairaug.run.work import Work
+
+_REMADE_IN_PLACE = ("prune", *AFTER_PARTS)
+
+
+def run(settings: Settings, folder: RunFolder, progress: ProgressReport | None = None) -> RunRecord:
+    """The record of the run, once all stages are done and `summary.html` is written.
+
+    What is in the folder already is kept if it was made with the same settings, weights and data;
+    otherwise a `RunError` names what changed, before anything is touched.
+    """
+    settings = with_device(settings)
+    with folder.locked():
+        folder.remove_leftovers()
+        work = Work(settings, folder, progress)
+        prints = work.prints()
+        check_unchanged(folder, work.record, [*prints, work.expected_prune(prints[-1])])
+        _check_after_parts(work)
+        work.note(prints)
+        for made_with in prints:
+            work.make(made_with)
+        work.prune(prints[-1])
+        for step in AFTER_PARTS:
+            work.write(step)
+    return work.record
+
+
+def run_stage(
+    stage: str,
+    folder: RunFolder,
+    overrides: Sequence[str] = (),
+    progress: ProgressReport | None = None,
+) -> RunRecord:
+    """The record of an existing run, once one stage of it is done.
+
+    `overrides` ("a.b=c") may change this stage's settings, which then stand in `run.yaml`. Pruning
+    and what comes after it decide again in place; parts that took long are never thrown away.
+    """
+    settings = _changed_settings(stage, folder, overrides)
+    if stage not in _REMADE_IN_PLACE:
+        settings = with_device(settings)
+    with folder.locked():
+        folder.remove_leftovers()
+        work = Work(settings, folder, progress)
+        if stage in AFTER_PARTS:
+            work.print_on_disk("prune")
+            work.note([])
+            work.write(stage, again=True)
+        elif stage == "prune":
+            parent = work.print_on_disk("score")
+            work.note([])
+            work.prune(parent, again=True)
+        else:
+            _make_stage(work, stage)
+    return work.record
+
+
+def _make_stage(work: Work, stage: str) -> None:
+    before = STAGES[STAGES.index(stage) - 1] if stage != STAGES[0] else None
+    made_with = work.print_of(stage, work.print_on_disk(before) if before else None)
+    _check_may_make(work, made_with)
+    work.note([made_with])
+    work.make(made_with)
+
+
+def _check_may_make(work: Work, made_with: StagePrint) -> None:
+    stage, folder = made_with.stage, work.folder
+    try:
+        check_unchanged(folder, work.record, [made_with])
+    except RunError as error:
+        later = [name for name in STAGES[STAGES.index(stage) :] if folder.stage(name).exists()]
+        names = ", ".join(str(folder.stage(name)) for name in later)
+        recorded = work.record.fingerprints.get(stage, {}).get("covers", {})
+        changes = ", ".join(differences(recorded, made_with.covers)) or "an earlier stage"
+        raise RunError(
+            f"{folder.stage(stage)} was written with other settings ({changes}). "
+            f"To make it again, delete {names} and run the same command."
+        ) from error
+
+
+def _check_after_parts(work: Work) -> None:
+    """Raises if `export` or `summary` are there by other settings of their own."""
+    for step in AFTER_PARTS:
+        recorded = work.record.fingerprints.get(step, {}).get("covers")
+        if recorded is None or not work.folder.result(step).exists():
+            continue
+        changes = differences(recorded, own_settings(step, work.settings))
+        if changes:
+            raise RunError(
+                f"{work.folder.path} has its {step} by other settings ({', '.join(changes)}). "
+                f"To make it again in place: pairaug {_command(step)} {work.folder.path} "
+                "--set NAME=VALUE; or pass a new --out folder."
+            )
+
+
+def _changed_settings(stage: str, folder: RunFolder, overrides: Sequence[str]) -> Settings:
+    if not folder.settings_path.is_file():
+        raise RunError(
+            f"{folder.path} is not a run: it has no run.yaml. "
+            f"Start one with: pairaug run CONFIG --out {folder.path}"
+        )
+    before = load_settings(folder.settings_path)
+    after = change_settings(before, overrides)
+    old, new = (flatten(each.model_dump(mode="json")) for each in (before, after))
+    foreign = [
+        name
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name) and not name.startswith(f"{stage}.")
+    ]
+    if foreign:
+        raise SettingsError(
+            f"pairaug {_command(stage)} can change settings of {stage} only, not {foreign[0]}"
+        )
+    return after
+
+
+def _command(stage: str) -> str:
+    return "summarize" if stage == "summary" else stage

@@ -1,0 +1,155 @@
+"""How far a run is: a bar for each stage on a terminal, a line now and then everywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class ProgressReport(Protocol):
+    """Told what happens, in pairs; stages come one after another."""
+
+    def start(self, stage: str, total: int | None, done: int = 0) -> None:
+        """A stage begins, `done` of its `total` pairs (None: not known) by an earlier run."""
+        ...
+
+    def advance(self, num_pairs: int) -> None:
+        """So many more pairs are done."""
+        ...
+
+    def finish(self) -> None:
+        """The stage that began last is complete."""
+        ...
+
+
+class NoProgress:
+    """Shows nothing."""
+
+    def start(self, stage: str, total: int | None, done: int = 0) -> None:
+        del stage, total, done
+
+    def advance(self, num_pairs: int) -> None:
+        del num_pairs
+
+    def finish(self) -> None:
+        return
+
+
+class BarProgress:
+    """One bar for each stage, with rate and remaining time; use it as a context."""
+
+    def __init__(self, console: Console) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description:<9}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            _RateColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=False),
+            console=console,
+            expand=True,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> BarProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bars.stop()
+
+    def start(self, stage: str, total: int | None, done: int = 0) -> None:
+        self._task = self._bars.add_task(stage, total=total, completed=done)
+
+    def advance(self, num_pairs: int) -> None:
+        if self._task is not None:
+            self._bars.advance(self._task, num_pairs)
+
+    def finish(self) -> None:
+        if self._task is None:
+            return
+        task = next(task for task in self._bars.tasks if task.id == self._task)
+        # A stage may do less than was foreseen; its bar is full all the same.
+        total = task.completed if task.total is None else task.total
+        self._bars.update(self._task, total=total, completed=total)
+        self._bars.stop_task(self._task)
+
+
+class LineProgress:
+    """A line when a stage ends, and every ten seconds before that; use it as a context."""
+
+    def __init__(
+        self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._write = write
+        self._clock = clock
+        self._stage = ""
+        self._total: int | None = None
+        self._done = self._done_before = 0
+        self._started = self._last_line = 0.0
+
+    def __enter__(self) -> LineProgress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        return
+
+    def start(self, stage: str, total: int | None, done: int = 0) -> None:
+        self._stage, self._total = stage, total
+        self._done = self._done_before = done
+        self._started = self._last_line = self._clock()
+
+    def advance(self, num_pairs: int) -> None:
+        self._done += num_pairs
+        now = self._clock()
+        if now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            self._write(self._line(now))
+
+    def finish(self) -> None:
+        seconds = self._clock() - self._started
+        self._write(f"{self._stage}: done, {self._done} pairs in {_duration(seconds)}")
+
+    def _line(self, now: float) -> str:
+        seconds = max(now - self._started, 1e-9)
+        rate = (self._done - self._done_before) / seconds
+        if self._total is None:
+            return f"{self._stage}: {self._done} pairs, {rate:.1f} a second"
+        left = (self._total - self._done) / rate if rate else 0.0
+        return (
+            f"{self._stage}: {self._done} of {self._total} pairs, {rate:.1f} a second, "
+            f"about {_duration(max(left, 0.0))} left"
+        )
+
+
+class _RateColumn(ProgressColumn):
+    """Pairs a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f} pairs/s", style="progress.data.speed")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

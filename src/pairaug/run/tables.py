@@ -1,0 +1,96 @@
+"""What a terminal shows of a run: the table at its end, plans and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pairaug.run.doctor import Check
+from pairaug.run.folder import RunFolder, RunRecord
+from pairaug.run.plan import Plan
+
+# Stage → what has happened to a pair that it leaves living, and the branches that it works on.
+_ROWS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "read": ("read", ("real",)),
+    "rewrite": ("rewritten", ("inter", "intra")),
+    "generate": ("generated", ("inter",)),
+    "edit": ("edited", ("intra",)),
+    "score": ("scored", ("real", "inter", "intra")),
+    "prune": ("kept", ("real", "inter", "intra")),
+    "export": ("exported", ()),
+    "summary": ("summarized", ()),
+}
+
+
+def print_result(
+    console: Console, folder: RunFolder, record: RunRecord, *, only: str | None = None
+) -> None:
+    """Prints what became of the pairs, how long it took, and where to look.
+
+    `only` is the one stage that was done.
+    """
+    console.print(result_table(record, only))
+    if folder.result("export").is_dir():
+        console.print(f"export    {folder.result('export')}", highlight=False, soft_wrap=True)
+    if folder.result("summary").is_file():
+        console.print(f"summary   {folder.result('summary')}", highlight=False, soft_wrap=True)
+
+
+def result_table(record: RunRecord, only: str | None = None) -> Table:
+    """One row for each stage that was done: pairs by branch, drops by reason, seconds."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("pairs")
+    for name in ("real", "inter", "intra"):
+        table.add_column(name, justify="right")
+    table.add_column("dropped", overflow="fold")
+    table.add_column("seconds", justify="right")
+    for stage, (done, branches) in _ROWS.items():
+        if only not in (None, stage) or stage not in {*record.counts, *record.seconds}:
+            continue
+        counts = record.counts.get(stage, {})
+        cells = [
+            f"{counts.get('living', {}).get(branch, 0):,}" if branch in branches else ""
+            for branch in ("real", "inter", "intra")
+        ]
+        seconds = f"{record.seconds.get(stage, 0.0):,.1f}"
+        table.add_row(done, *cells, _reasons(counts), seconds)
+    if only is None:
+        total = f"{sum(record.seconds.values()):,.1f}"
+        table.add_row(Text("total", style="bold"), "", "", "", "", total)
+    return table
+
+
+def print_plan(console: Console, plan: Plan) -> None:
+    """Prints what a run would do."""
+    pairs = (
+        "as many pairs as the table has" if plan.num_pairs is None else f"{plan.num_pairs} pairs"
+    )
+    parts = "" if plan.num_parts is None else f" in {plan.num_parts} parts"
+    facts = Table(box=None, pad_edge=False, show_header=False)
+    facts.add_row("folder", f"{plan.folder}; {plan.bytes_free / 1024**3:.1f} GB free there")
+    facts.add_row("read", f"{pairs} from {plan.source or '?'}{parts}")
+    facts.add_row("stages", ", ".join(_with_parts(stage, plan) for stage in plan.parts_done))
+    for model, sha256 in plan.models.items():
+        facts.add_row("model", f"{model}, SHA-256 {sha256[:12]}")
+    for problem in plan.problems:
+        facts.add_row(Text("problem", style="bold red"), problem)
+    console.print(facts)
+
+
+def print_check(console: Console, check: Check) -> None:
+    """Prints one finding of the doctor."""
+    verdict = Text("ok     ", "green") if check.is_fine else Text("problem", "bold red")
+    console.print(verdict, f"{check.name}: {check.found}", soft_wrap=True)
+
+
+def _with_parts(stage: str, plan: Plan) -> str:
+    done = plan.parts_done[stage]
+    return f"{stage} ({done} parts done)" if done else stage
+
+
+def _reasons(counts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{reason} {number:,}" for reason, number in counts.get("dropped", {}).items())

@@ -1,0 +1,233 @@
+"""What a run does to its folder: missing parts are made, counted and timed, and written down.
+
+Pairs that are dropped stay in the parts, each with its reason.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
+
+from pairaug import __version__
+from pairaug.config import Settings, as_yaml
+from pairaug.errors import DataError, RunError
+from pairaug.manifest import (
+    part_fingerprint,
+    part_path,
+    part_paths,
+    read_outcomes,
+    read_pairs,
+    read_part,
+    write_part,
+)
+from pairaug.pair import Pair
+from pairaug.run.chain import STAGES, open_source, open_stage
+from pairaug.run.counts import count_stage, num_work
+from pairaug.run.fingerprints import StagePrint, print_of, prune_print, stage_print
+from pairaug.run.folder import RunFolder, RunRecord
+from pairaug.run.progress import NoProgress, ProgressReport
+from pairaug.stage import Context, Stage, apply, batched
+
+_LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pyarrow", "pillow")
+
+
+class Work:
+    """One process's work on a run folder that it has locked."""
+
+    def __init__(
+        self, settings: Settings, folder: RunFolder, progress: ProgressReport | None = None
+    ) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.record = RunRecord.load(folder)
+        self._progress = progress or NoProgress()
+        self._context = Context(
+            seed=settings.seed,
+            device=settings.device,
+            dtype=settings.dtype,
+            report_progress=self._progress.advance,
+        )
+
+    def prints(self) -> list[StagePrint]:
+        """The fingerprints of all stages before pruning. Needs the source and the models."""
+        prints: list[StagePrint] = []
+        for stage in STAGES[:-1]:
+            prints.append(self.print_of(stage, prints[-1] if prints else None))
+        return prints
+
+    def print_of(self, stage: str, parent: StagePrint | None) -> StagePrint:
+        """The fingerprint of a stage before pruning."""
+        return stage_print(stage, self.settings, parent, self.record)
+
+    def expected_prune(self, parent: StagePrint) -> StagePrint:
+        """The fingerprint of pruning by the numbers that were fitted before, if there are any."""
+        return prune_print(self.settings, parent, self.record.rule)
+
+    def print_on_disk(self, stage: str) -> StagePrint:
+        """The fingerprint under which a complete stage was written."""
+        if not self.folder.is_complete(stage):
+            raise RunError(
+                f"{self.folder.stage(stage)} is not complete; "
+                f"run first: pairaug {stage} {self.folder.path}"
+            )
+        value = part_fingerprint(part_paths(self.folder.stage(stage))[-1])
+        return StagePrint(stage, value, self.record.fingerprints.get(stage, {}).get("covers", {}))
+
+    def note(self, prints: Sequence[StagePrint]) -> None:
+        """Writes down what parts are about to be made with, so that no part lacks its record."""
+        settings, record = self.settings, self.record
+        record.seed, record.device, record.dtype = settings.seed, settings.device, settings.dtype
+        record.versions = _versions()
+        for each in prints:
+            record.fingerprints[each.stage] = each.as_record()
+        record.save(self.folder)
+        self.folder.write_settings(as_yaml(settings))
+
+    def make(self, made_with: StagePrint) -> None:
+        """Makes the missing parts of a stage before pruning."""
+        name = made_with.stage
+        if name == "read":
+            self._read(made_with)
+        elif self.folder.missing_parts(name):
+            stage = open_stage(name, self.settings, self._context)
+            self._make_parts(stage, made_with)
+        self._count(name)
+
+    def prune(self, parent: StagePrint, *, again: bool = False) -> None:
+        """Fits the rules over all score parts and marks the pairs that fail them.
+
+        `again` replaces what was decided by other rules.
+        """
+        from pairaug.prune import Prune, PruneRule
+
+        folder = self.folder
+        expected = self.expected_prune(parent)
+        if folder.is_complete("prune") and self.print_on_disk("prune").value == expected.value:
+            return
+        scored = part_paths(folder.stage("score"))
+        fitted = PruneRule(self.settings.prune).fit(read_outcomes(path) for path in scored)
+        self.record.rule = fitted
+        made_with = self.expected_prune(parent)
+        others = [
+            path
+            for path in part_paths(folder.stage("prune"))
+            if part_fingerprint(path) != made_with.value
+        ]
+        if others and not again:
+            raise RunError(
+                f"{folder.stage('prune')} was decided on other scores. Delete it, and run the same "
+                "command again."
+            )
+        for path in others:
+            path.unlink()
+        self.note([made_with])
+        self.record.seconds.pop("prune", None)
+        stage = Prune(self.settings.prune, fitted, self._context)
+        self._make_parts(stage, made_with)
+        self._count("prune")
+
+    def write(self, step: str, *, again: bool = False) -> None:
+        """Writes the export or the summary, unless it is there and of the same pairs."""
+        made_with = print_of(step, self.settings, self.print_on_disk("prune"))
+        recorded = self.record.fingerprints.get(step, {}).get("fingerprint")
+        if recorded == made_with.value and self.folder.result(step).exists() and not again:
+            return
+        self.record.seconds.pop(step, None)
+        with self._timed(step):
+            if step == "export":
+                self._export()
+            else:
+                self._summarize()
+        # Noted last: until then the result is taken for unfinished, and written again.
+        self.note([made_with])
+
+    def _export(self) -> None:
+        from pairaug.export import Export
+
+        num_living = sum(self.record.counts["prune"]["living"].values())
+        self._progress.start("export", num_living)
+        export = Export(self.settings.export, self._context)
+        pairs = read_pairs(self.folder.stage("prune"))
+        export.write(pairs, self.folder.result("export"), self.record.as_json())
+        self._progress.finish()
+
+    def _summarize(self) -> None:
+        from pairaug.summary import write_summary
+
+        self._progress.start("summary", 1)
+        write_summary(self.folder.path, self.settings.summary)
+        self._progress.advance(1)
+        self._progress.finish()
+
+    def _read(self, made_with: StagePrint) -> None:
+        folder, stage = self.folder, self.folder.stage("read")
+        if folder.num_parts() is not None and not folder.missing_parts("read"):
+            return
+        reader = open_source(self.settings, self._context)
+        groups = batched(islice(reader, self.settings.limit), self.settings.part_size)
+        self._progress.start("read", num_expected(self.settings))
+        with self._timed("read"):
+            for index, (pairs, is_last) in enumerate(_with_end(groups)):
+                if not part_path(stage, index).exists():
+                    write_part(stage, index, pairs, made_with.value, is_last=is_last)
+        self._progress.finish()
+        if not part_paths(stage):
+            raise DataError(f"the source {self.record.source['name']} has no pairs")
+
+    def _make_parts(self, stage: Stage, made_with: StagePrint) -> None:
+        name, folder = made_with.stage, self.folder
+        before = part_paths(folder.stage(STAGES[STAGES.index(name) - 1]))
+        missing = folder.missing_parts(name)
+        sizes = [num_work(name, path) for path in before]
+        self._progress.start(name, sum(sizes), sum(sizes) - sum(sizes[i] for i in missing))
+        for index in missing:
+            with self._timed(name):
+                pairs = apply(stage, read_part(before[index]))
+                is_last = index + 1 == len(before)
+                write_part(folder.stage(name), index, pairs, made_with.value, is_last=is_last)
+            self.record.save(folder)
+        self._progress.finish()
+
+    def _count(self, stage: str) -> None:
+        place = STAGES.index(stage)
+        before = part_paths(self.folder.stage(STAGES[place - 1])) if place else []
+        parts = part_paths(self.folder.stage(stage))
+        self.record.counts[stage] = count_stage(stage, parts, before)
+        self.record.save(self.folder)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.record.add_seconds(stage, time.monotonic() - started)
+
+
+def num_expected(settings: Settings) -> int | None:
+    """How many real pairs will be read, where that is known before reading."""
+    known = [settings.limit, getattr(settings.read, "num_patients", None)]
+    return min((number for number in known if number is not None), default=None)
+
+
+def _with_end(groups: Iterable[list[Pair]]) -> Iterator[tuple[list[Pair], bool]]:
+    """Each group, and whether it is the last one."""
+    previous: list[Pair] | None = None
+    for group in groups:
+        if previous is not None:
+            yield previous, False
+        previous = group
+    if previous is not None:
+        yield previous, True
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version(), "pairaug": __version__}
+    for library in _LIBRARIES:
+        try:
+            versions[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return {**versions, "platform": platform.platform()}

@@ -1,0 +1,97 @@
+"""What a stage is, and the few things that every stage needs: batches, seeds and its context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import islice
+from typing import Protocol, TypeVar
+
+from pairaug.pair import Pair
+
+Item = TypeVar("Item")
+
+
+class Stage(Protocol):
+    """Anything that turns a stream of pairs into a stream of pairs.
+
+    Each pair that goes in comes out: as itself, followed by children made from it, or dropped with
+    a reason. What is not the stage's business passes through untouched.
+    """
+
+    name: str
+
+    def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]: ...
+
+
+def _ignore_progress(num_pairs: int) -> None:
+    del num_pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the program chooses once for all stages."""
+
+    seed: int
+    device: str = "cpu"
+    dtype: str = "float32"
+    report_progress: Callable[[int], None] = _ignore_progress
+    """Called with the number of pairs whose work has just been done."""
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Consecutive lists of `size` items; the last may be shorter, none is empty."""
+    if size < 1:
+        raise ValueError(f"size must be at least 1, got {size}")
+    iterator = iter(items)
+    while group := list(islice(iterator, size)):
+        yield group
+
+
+def apply(stage: Stage, pairs: Sequence[Pair]) -> list[Pair]:
+    """What `stage` makes of `pairs`, in their order, each followed by the children made from it.
+
+    The stage sees living pairs only; those dropped earlier keep their place. Raises if a pair was
+    lost or came out twice, or if a new pair's parent is not among `pairs`: a mistake in the stage.
+    """
+    made = list(stage(pair for pair in pairs if pair.drop is None))
+    outcome = {pair.id: pair for pair in made}
+    if len(outcome) != len(made):
+        raise RuntimeError(f"stage {stage.name}: {len(made) - len(outcome)} pairs came out twice")
+    known = {pair.id for pair in pairs}
+    children: dict[str | None, list[Pair]] = {}
+    for pair in made:
+        if pair.id not in known:
+            children.setdefault(pair.parent_id, []).append(pair)
+    lost = sum(pair.drop is None and pair.id not in outcome for pair in pairs)
+    strays = sum(len(group) for parent, group in children.items() if parent not in known)
+    if lost or strays:
+        raise RuntimeError(
+            f"stage {stage.name}: of {len(pairs)} pairs {lost} were lost, "
+            f"and {strays} came out whose parent did not go in"
+        )
+    return [
+        kept for pair in pairs for kept in (outcome.get(pair.id, pair), *children.get(pair.id, ()))
+    ]
+
+
+def chain(*stages: Stage) -> Callable[[Iterable[Pair]], Iterator[Pair]]:
+    """The stages as one: each reads what the one before it makes, and none sees a dropped pair."""
+
+    def chained(pairs: Iterable[Pair]) -> Iterator[Pair]:
+        current = list(pairs)
+        for stage in stages:
+            current = apply(stage, current)
+        return iter(current)
+
+    return chained
+
+
+def seed_for(run_seed: int, pair_id: str, stage: str) -> int:
+    """A 63-bit seed for one pair at one stage.
+
+    It depends on nothing else, so order, batches, workers and resuming change no draw.
+    """
+    key = f"{run_seed}\0{stage}\0{pair_id}".encode()
+    return int.from_bytes(blake2b(key, digest_size=8).digest(), "big") >> 1

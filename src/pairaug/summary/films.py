@@ -1,0 +1,68 @@
+"""Films for the page: small PNGs, signed differences in colour, and a phantom's right answer."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pairaug.images import Fit, encode_png, fit_square
+from pairaug.phantom.study import draw_study
+from pairaug.phantom.truth import counterfactual
+
+# Blue for darker, red for brighter than the source; told apart with any kind of colour vision.
+_DIVERGING = np.array(
+    [[5, 48, 97], [67, 147, 195], [247, 247, 247], [214, 96, 77], [103, 0, 31]], dtype=np.float64
+)
+DIFFERENCE_LIMIT = 0.5
+"""Differences of this size or more, on films in [0, 1], take the full colour."""
+
+
+def film_uri(image: np.ndarray, longest: int) -> str:
+    """A data URI of `image` (float32 in [0, 1], `height width`), no side longer than `longest`."""
+    return _png_uri(encode_png(shrunk(image, longest)))
+
+
+def difference_uri(difference: np.ndarray, longest: int) -> str:
+    """A data URI of a signed difference (in [-1, 1], `height width`) in diverging colours."""
+    place = np.clip(shrunk(difference, longest) / DIFFERENCE_LIMIT, -1, 1) * 2 + 2
+    channels = [np.interp(place, np.arange(5), _DIVERGING[:, band]) for band in range(3)]
+    levels = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(levels).save(buffer, format="PNG", compress_level=6)
+    return _png_uri(buffer.getvalue())
+
+
+def like(source: np.ndarray, edited: np.ndarray, fit: Fit) -> np.ndarray:
+    """`source` in the window that `edited`, a square film, was drawn in."""
+    return fit_square(source, edited.shape[0], fit)
+
+
+def true_film(entry: Mapping[str, Any], before: str, after: str, size: int) -> np.ndarray | None:
+    """The film that the changed report describes, for a phantom; None for any other patient.
+
+    `entry` is what reading noted on the source pair.
+    """
+    if entry.get("source") != "phantom":
+        return None
+    study = draw_study(entry["seed"], entry["index"], entry.get("visit", 0))
+    return counterfactual(study, before, after, size).image
+
+
+def shrunk(image: np.ndarray, longest: int) -> np.ndarray:
+    """`image` with its longer side at most `longest`; never enlarged."""
+    height, width = image.shape
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return image
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    film = Image.fromarray(np.ascontiguousarray(image, dtype=np.float32))
+    return np.asarray(film.resize(size, Image.Resampling.BICUBIC))
+
+
+def _png_uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

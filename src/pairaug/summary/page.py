@@ -1,0 +1,147 @@
+"""The page itself: everything gathered from a run folder and set in one HTML file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from pairaug.errors import RunError
+from pairaug.manifest import write_file
+from pairaug.pair import Branch
+from pairaug.summary import SummarySettings
+from pairaug.summary.charts import mark
+from pairaug.summary.examples import Choice, Example, choose, inter_example, intra_example
+from pairaug.summary.figures import (
+    Rules,
+    flow_figure,
+    label_figure,
+    losses,
+    map_figures,
+    score_figures,
+)
+from pairaug.summary.films import DIFFERENCE_LIMIT
+from pairaug.summary.records import RunPairs, load_facts, load_pairs
+
+_log = logging.getLogger(__name__)
+
+_BEFORE_A_FILM = ("read", "rewrite")
+"""A pair that one of these stages dropped has a report at most."""
+
+
+def write_page(run_folder: Path, settings: SummarySettings) -> Path:
+    """The path of `summary.html`, written in one step."""
+    facts = load_facts(run_folder)
+    pairs = load_pairs(run_folder / "prune")
+    html = render_page(run_folder, facts, pairs, settings)
+    path = run_folder / "summary.html"
+    write_file(path, html.encode())
+    _log.info("wrote %s: %d pairs", path, len(pairs.ids))
+    return path
+
+
+def render_page(
+    run_folder: Path, facts: Mapping[str, Any], pairs: RunPairs, settings: SummarySettings
+) -> str:
+    """The HTML of the page; it asks nothing of the network."""
+    choice = Choice(settings.max_examples, settings.dropped_share, int(facts.get("seed", 0)))
+    examples = {
+        branch: _examples(pairs, branch, run_folder, settings, choice)
+        for branch in (Branch.INTER, Branch.INTRA)
+    }
+    template = _environment().get_template("page.html")
+    return template.render(
+        name=run_folder.resolve().name,
+        difference_limit=DIFFERENCE_LIMIT,
+        facts=facts,
+        is_phantom=facts.get("source", {}).get("source") == "phantom",
+        counts=_counts(pairs),
+        flow=flow_figure(pairs),
+        losses=losses(pairs),
+        stages=_stage_times(facts),
+        scores=score_figures(pairs, rules_of(facts)),
+        labels=label_figure(pairs),
+        maps=map_figures(pairs, settings.max_points, choice.seed),
+        inter=examples[Branch.INTER],
+        intra=examples[Branch.INTRA],
+    )
+
+
+def rules_of(facts: Mapping[str, Any]) -> Rules:
+    """The bound on each branch's score that pruning fitted, from `run.json`."""
+    return {
+        (branch, score): float(bound)
+        for branch, rule in facts.get("rule", {}).items()
+        for score, bound in rule.get("bounds", {}).items()
+    }
+
+
+def _examples(
+    pairs: RunPairs, branch: Branch, run_folder: Path, settings: SummarySettings, choice: Choice
+) -> list[Example]:
+    chosen = choose(pairs, branch, ~np.isin(pairs.drop_stages, _BEFORE_A_FILM), choice)
+    parents = {pair_id: pairs.parents[pairs.row_of[pair_id]] for pair_id in chosen}
+    whole = pairs.whole([*chosen, *(parent for parent in parents.values() if parent)])
+    make = partial(inter_example, pixels=settings.film_pixels)
+    if branch is Branch.INTRA:
+        fit = _edit_settings(run_folder).get("fit", "crop")
+        make = partial(intra_example, pixels=settings.film_pixels, fit=fit)
+    return [make(whole[pair_id], whole[parent]) for pair_id, parent in parents.items() if parent]
+
+
+def _edit_settings(run_folder: Path) -> dict[str, Any]:
+    path = run_folder / "run.yaml"
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError as error:
+        raise RunError(f"{run_folder} is not a run folder: it has no run.yaml") from error
+    return settings.get("edit") or {}
+
+
+def _counts(pairs: RunPairs) -> dict[str, dict[str, int]]:
+    """Branch → {made, kept}."""
+    return {
+        branch.value: {
+            "made": pairs.num(pairs.of(branch)),
+            "kept": pairs.num(pairs.of(branch) & pairs.is_living),
+        }
+        for branch in Branch
+    }
+
+
+def _stage_times(facts: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    """(stage, seconds, share of the slowest stage's) in the order in which they ran."""
+    seconds: Mapping[str, float] = facts.get("seconds", {})
+    slowest = max(seconds.values(), default=0.0)
+    return [(stage, spent, spent / slowest if slowest else 0.0) for stage, spent in seconds.items()]
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("pairaug.summary", "templates"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["thousands"] = lambda count: f"{count:,}"
+    environment.filters["duration"] = _duration
+    environment.filters["percent"] = lambda share: f"{share:.0%}"
+    environment.globals["key_mark"] = lambda name: mark(name, 7, 7, radius=4.5)
+    return environment
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

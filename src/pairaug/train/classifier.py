@@ -1,0 +1,162 @@
+"""Training of the findings classifier, in the layout of transformers' image classifiers.
+
+It reads the findings off a film, so that generated and edited films can be checked against reports.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+from torch.nn import functional
+from transformers import (
+    ConvNextConfig,
+    ConvNextForImageClassification,
+    ResNetConfig,
+    ResNetForImageClassification,
+)
+
+from pairaug.train.augment import augment
+from pairaug.train.films import Films, FilmSettings, open_films
+from pairaug.train.loop import (
+    Loop,
+    LoopSettings,
+    Outcome,
+    StepDraws,
+    Task,
+    choose_device,
+    write_record,
+)
+
+IMAGE_MEAN, IMAGE_STD = 0.5, 0.25
+
+Classifier = ResNetForImageClassification | ConvNextForImageClassification
+
+
+class ClassifierSettings(LoopSettings):
+    """How the findings classifier is built and trained."""
+
+    films: FilmSettings = Field(default_factory=FilmSettings, description="Which pairs.")
+    batch_size: int = Field(64, ge=1, description="Films in one step.")
+    learning_rate: float = Field(2e-3, gt=0, description="Its peak, after the warm-up.")
+    weight_decay: float = Field(0.05, ge=0, description="Decoupled weight decay (AdamW).")
+    max_minutes: float | None = Field(8.0, gt=0, description="End after so many minutes.")
+    evaluate_minutes: float = Field(2.0, ge=0, description="Minutes between held-out figures.")
+    architecture: Literal["resnet", "convnext"] = Field(
+        "resnet", description="`convnext` can become the image tower of `train clip`."
+    )
+    embedding_size: int = Field(32, ge=1, description="Channels after the stem of a ResNet.")
+    hidden_sizes: tuple[int, ...] = Field((32, 64, 128, 192), description="Channels of each stage.")
+    depths: tuple[int, ...] = Field((2, 2, 2, 2), description="Residual layers of each stage.")
+    augmentation: float = Field(1.0, ge=0, description="Strength of the changes to the films.")
+
+
+def train_classifier(settings: ClassifierSettings, out: Path) -> Outcome:
+    """Trains the classifier on films and their labels and saves it as float16 in `out/classifier`.
+
+    A label that is not stated takes no part in the loss.
+    """
+    torch.manual_seed(settings.seed)
+    device = choose_device(settings.device)
+    films = open_films(settings.films, out)
+    model = make_classifier(settings, films.label_names)
+    model = model.to(device=device, memory_format=torch.channels_last)
+    labels = torch.from_numpy(films.labels).to(device)
+
+    def losses(draws: StepDraws) -> dict[str, Tensor]:
+        images = as_images(films.films[draws.films], device)
+        images = augment(images, draws.torch, settings.augmentation)
+        logits = model(as_classifier_input(images)).logits
+        return {"loss": masked_binary_cross_entropy(logits, labels[torch.from_numpy(draws.films)])}
+
+    def evaluate() -> dict[str, float]:
+        return _figures(model, films, device) if films.num_held_out else {}
+
+    task = Task({"classifier": model}, losses, evaluate)
+    outcome = Loop(out / "training", settings, task, films.num_train).run()
+    folder = out / "classifier"
+    model.half().save_pretrained(folder)
+    _write_preprocessor(folder, films.films.shape[1])
+    write_record(folder, settings, outcome)
+    return outcome
+
+
+def make_classifier(settings: ClassifierSettings, label_names: tuple[str, ...]) -> Classifier:
+    """A new classifier with one output for each label, not exclusive."""
+    shared: dict[str, Any] = {
+        "num_channels": 1,
+        "hidden_sizes": list(settings.hidden_sizes),
+        "depths": list(settings.depths),
+        "problem_type": "multi_label_classification",
+        "id2label": dict(enumerate(label_names)),
+        "label2id": {name: index for index, name in enumerate(label_names)},
+    }
+    if settings.architecture == "convnext":
+        # The published 1e-6 is for hundreds of epochs: so small, the layers hardly wake up in one.
+        return ConvNextForImageClassification(ConvNextConfig(layer_scale_init_value=0.1, **shared))
+    config = ResNetConfig(embedding_size=settings.embedding_size, layer_type="basic", **shared)
+    return ResNetForImageClassification(config)
+
+
+def masked_binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean binary cross-entropy over the labels that are stated; NaN marks the others."""
+    is_stated = ~labels.isnan()
+    targets = torch.where(is_stated, labels, 0.0)
+    each = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return (each * is_stated).sum() / is_stated.sum().clamp(min=1)
+
+
+def as_images(films: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 films as float32 in [0, 1], `film 1 height width`."""
+    return torch.from_numpy(np.array(films)).to(device).float().div_(255.0)[:, None]
+
+
+def as_classifier_input(images: Tensor) -> Tensor:
+    """Images in [0, 1] as the classifier's preprocessor gives them, channels last."""
+    return ((images - IMAGE_MEAN) / IMAGE_STD).contiguous(memory_format=torch.channels_last)
+
+
+def macro_auroc(labels: np.ndarray, scores: np.ndarray, names: tuple[str, ...]) -> dict[str, float]:
+    """AUROC by label over the rows that state it, and their mean as `macro_auroc`.
+
+    A label of which the rows state only one value has none, and is left out.
+    """
+    figures: dict[str, float] = {}
+    for column, name in enumerate(names):
+        is_stated = ~np.isnan(labels[:, column])
+        truth = labels[is_stated, column]
+        if len(np.unique(truth)) == 2:
+            figures[name] = float(roc_auc_score(truth, scores[is_stated, column]))
+    mean = float(np.mean(list(figures.values()))) if figures else float("nan")
+    return {"macro_auroc": mean, **figures}
+
+
+def _figures(model: Classifier, films: Films, device: torch.device) -> dict[str, float]:
+    logits = []
+    for group in np.array_split(films.held_out, max(1, len(films.held_out) // 100)):
+        images = as_images(films.films[group], device)
+        logits.append(model(as_classifier_input(images)).logits.float().cpu())
+    scores = torch.cat(logits).numpy()
+    return macro_auroc(films.labels[films.held_out], scores, films.label_names)
+
+
+def _write_preprocessor(folder: Path, size: int) -> None:
+    config = {
+        "image_processor_type": "ConvNextImageProcessor",
+        "crop_pct": 1.0,
+        "do_normalize": True,
+        "do_rescale": True,
+        "do_resize": True,
+        "image_mean": [IMAGE_MEAN],
+        "image_std": [IMAGE_STD],
+        "rescale_factor": 1 / 255,
+        "size": {"shortest_edge": size},
+    }
+    text = json.dumps(config, indent=2) + "\n"
+    (folder / "preprocessor_config.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,343 @@
+"""Training of the denoiser and its text encoder, on the latents of a trained autoencoder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from logging import getLogger
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from pydantic import Field
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers.utils import logging
+
+from pairaug.train.films import Films
+from pairaug.train.loop import Loop, LoopSettings, Outcome, StepDraws, Task, choose_device
+from pairaug.train.tokenizer import (
+    MAX_TOKENS,
+    copy_tokenizer,
+    load_tokenizer,
+    token_ids,
+    token_table,
+    train_tokenizer,
+)
+from pairaug.train.vae import as_vae_input
+
+log = getLogger(__name__)
+
+
+class DenoiserSettings(LoopSettings):
+    """How the denoiser and the text encoder are built and trained."""
+
+    batch_size: int = Field(48, ge=1, description="Pairs in one step.")
+    learning_rate: float = Field(6e-4, gt=0, description="Its peak, after the warm-up.")
+    text_learning_rate: float = Field(2e-4, gt=0, description="The text encoder's peak.")
+    max_minutes: float | None = Field(60.0, gt=0, description="End after so many minutes.")
+    ema_decay: float = Field(0.9995, ge=0, lt=1, description="Decay of the averaged weights.")
+    block_out_channels: tuple[int, ...] = Field(
+        (64, 160), description="Channels at each resolution; each but the last halves it."
+    )
+    layers_per_block: int = Field(1, ge=1, description="Residual layers at each resolution.")
+    head_size: int = Field(32, ge=1, description="Channels of one attention head.")
+    norm_num_groups: int = Field(16, ge=1, description="Groups of each group normalisation.")
+    text_hidden_size: int = Field(192, ge=1, description="Width of the text encoder.")
+    text_num_layers: int = Field(4, ge=1, description="Layers of the text encoder.")
+    text_num_heads: int = Field(6, ge=1, description="Attention heads of the text encoder.")
+    init_text_encoder: Path | None = Field(
+        None, description="A trained CLIP folder whose text tower and tokenizer are started from."
+    )
+    empty_prompt_rate: float = Field(
+        0.1, ge=0, lt=1, description="Share of pairs trained with no prompt, for guidance."
+    )
+    snr_gamma: float = Field(5.0, gt=0, description="Bound of the loss weight: see `loss_weights`.")
+
+
+@dataclass(frozen=True, slots=True)
+class Latents:
+    """Where the latents of each film lie: float16, `film channel height width`, not scaled."""
+
+    mean: np.ndarray
+    std: np.ndarray
+
+
+def make_scheduler() -> DDIMScheduler:
+    """The noise schedule: Stable Diffusion's, brought to zero signal at its end; v-prediction.
+
+    Without zero signal at the end the mean brightness leaks through the noise in training, and
+    drawing from pure noise goes wrong (Lin et al. 2024); with it, steps must trail.
+    """
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=True,
+        steps_offset=1,
+    )
+
+
+def loss_weights(alpha_bar: Tensor, gamma: float) -> Tensor:
+    """The weight of a squared error in v at each noise level.
+
+        w = min(SNR + 1, gamma) / (SNR + 1),   SNR = a_t / (1 - a_t)
+
+    Hang et al. 2023 (min-SNR) for v-prediction, with SNR + 1 in place of SNR in the numerator:
+    theirs is zero where the signal is zero, and that step would never be learned.
+    """
+    # SNR + 1 = 1 / (1 - a_t).
+    inverse = 1.0 - alpha_bar
+    return torch.clamp(gamma * inverse, max=1.0)
+
+
+def make_denoiser(
+    settings: DenoiserSettings, latent_size: int, channels: int
+) -> UNet2DConditionModel:
+    """A new denoiser with cross-attention at every resolution."""
+    num_levels = len(settings.block_out_channels)
+    return UNet2DConditionModel(
+        sample_size=latent_size,
+        in_channels=channels,
+        out_channels=channels,
+        down_block_types=("CrossAttnDownBlock2D",) * num_levels,
+        up_block_types=("CrossAttnUpBlock2D",) * num_levels,
+        block_out_channels=settings.block_out_channels,
+        layers_per_block=settings.layers_per_block,
+        cross_attention_dim=settings.text_hidden_size,
+        # diffusers' name for the number of heads at each resolution.
+        attention_head_dim=tuple(
+            width // settings.head_size for width in settings.block_out_channels
+        ),
+        norm_num_groups=settings.norm_num_groups,
+    )
+
+
+def make_text_encoder(settings: DenoiserSettings, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """The text encoder: new, or the text tower of `init_text_encoder`."""
+    if settings.init_text_encoder is not None:
+        return _loaded_text_encoder(settings.init_text_encoder)
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.text_hidden_size,
+        intermediate_size=4 * settings.text_hidden_size,
+        num_hidden_layers=settings.text_num_layers,
+        num_attention_heads=settings.text_num_heads,
+        max_position_embeddings=MAX_TOKENS,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return CLIPTextModel(config)
+
+
+def _loaded_text_encoder(folder: Path) -> CLIPTextModel:
+    verbosity = logging.get_verbosity()
+    # The image tower of a CLIP folder is left out on purpose; transformers would list its weights.
+    logging.set_verbosity_error()
+    try:
+        return CLIPTextModel.from_pretrained(folder, dtype=torch.float32)
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def train_denoiser(
+    settings: DenoiserSettings, films: Films, vae_folder: Path, out: Path
+) -> Outcome:
+    """Trains denoiser and text encoder jointly; saves a diffusers folder in float16."""
+    torch.manual_seed(settings.seed)
+    device = choose_device(settings.device)
+    vae = AutoencoderKL.from_pretrained(vae_folder, dtype=torch.float32, low_cpu_mem_usage=False)
+    latents = encode_films(vae, films, out / "latents", device)
+    tokenizer = _tokenizer(settings, films, out)
+    tokens = token_table(films, tokenizer).to(device)
+    text_encoder = make_text_encoder(settings, tokenizer).to(device)
+    unet = make_denoiser(settings, latents.mean.shape[-1], latents.mean.shape[1])
+    unet = unet.to(device=device, memory_format=torch.channels_last)
+    denoising = Denoising(settings, unet, text_encoder, make_scheduler(), _empty(tokenizer, device))
+
+    def losses(draws: StepDraws) -> dict[str, Tensor]:
+        clean = _drawn_latents(latents, draws, device) * vae.config["scaling_factor"]
+        variants = draws.numpy.integers(tokens.shape[1], size=len(draws.films))
+        prompts = tokens[torch.from_numpy(draws.films), torch.from_numpy(variants)]
+        return {"loss": denoising.loss(clean, prompts.long(), draws.torch)}
+
+    def evaluate() -> dict[str, float]:
+        if not films.num_held_out:
+            return {}
+        chosen = films.held_out[:256]
+        mean = torch.from_numpy(latents.mean[chosen].astype(np.float32)).to(device)
+        clean = mean * vae.config["scaling_factor"]
+        return denoising.held_out(clean, tokens[torch.from_numpy(chosen), 0].long())
+
+    modules = {"unet": unet, "text_encoder": text_encoder}
+    rates = {"text_encoder": settings.text_learning_rate / settings.learning_rate}
+    task = Task(
+        modules,
+        losses,
+        evaluate,
+        rates,
+        identity={"vae": weights_hash(vae), "films": films.fingerprint},
+    )
+    outcome = Loop(out / "denoiser-training", settings, task, films.num_train).run()
+    save_generator(out, vae, unet, text_encoder, tokenizer)
+    return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Denoising:
+    """The training objective of a denoiser and its text encoder."""
+
+    settings: DenoiserSettings
+    unet: UNet2DConditionModel
+    text_encoder: CLIPTextModel
+    scheduler: DDIMScheduler
+    empty_prompt: Tensor
+
+    def loss(self, clean: Tensor, prompts: Tensor, generator: torch.Generator) -> Tensor:
+        """Mean weighted squared error of v over a batch, some of its prompts left out."""
+        draws = torch.rand((2, len(clean)), generator=generator, device=clean.device)
+        is_empty = draws[0] < self.settings.empty_prompt_rate
+        prompts = torch.where(is_empty[:, None], self.empty_prompt, prompts)
+        # One timestep from each of `batch` equal spans: the loss varies less from step to step.
+        places = (torch.arange(len(clean), device=clean.device) + draws[1]) / len(clean)
+        noise = torch.empty_like(clean).normal_(generator=generator)
+        errors, alpha_bar = self._errors(clean, noise, places, prompts)
+        return (errors * loss_weights(alpha_bar, self.settings.snr_gamma)).mean()
+
+    def held_out(self, clean: Tensor, prompts: Tensor) -> dict[str, float]:
+        """Unweighted error of v on held-out pairs, with their prompts and without.
+
+        Noise and noise levels are the same at each call. `prompt_gain`, the difference, is what
+        the words explain.
+        """
+        generator = torch.Generator(clean.device).manual_seed(0)
+        noise = torch.empty_like(clean).normal_(generator=generator)
+        places = (torch.arange(len(clean), device=clean.device) + 0.5) / len(clean)
+        # Levels are spread over the pairs in an order that has nothing to do with theirs.
+        places = places[torch.randperm(len(clean), generator=generator, device=clean.device)]
+        means = []
+        for words in (prompts, self.empty_prompt.expand_as(prompts)):
+            groups = zip(
+                clean.split(32), noise.split(32), places.split(32), words.split(32), strict=True
+            )
+            means.append(float(torch.cat([self._errors(*group)[0] for group in groups]).mean()))
+        return {"error": means[0], "error_no_prompt": means[1], "prompt_gain": means[1] - means[0]}
+
+    def _errors(
+        self, clean: Tensor, noise: Tensor, places: Tensor, prompts: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mean squared error of v for each pair, and its noise level, at `places` in [0, 1)."""
+        levels = self.scheduler.alphas_cumprod.to(clean.device)
+        timesteps = (places * len(levels)).long().clamp(max=len(levels) - 1)
+        alpha_bar = levels[timesteps]
+        signal, sigma = (
+            alpha_bar.sqrt()[:, None, None, None],
+            (1 - alpha_bar).sqrt()[:, None, None, None],
+        )
+        noisy = signal * clean + sigma * noise
+        noisy = noisy.contiguous(memory_format=torch.channels_last)
+        states = self.text_encoder(prompts).last_hidden_state
+        predicted = self.unet(noisy, timesteps, encoder_hidden_states=states).sample
+        errors = (predicted.float() - (signal * noise - sigma * clean)).square().mean(dim=(1, 2, 3))
+        return errors, alpha_bar
+
+
+def _empty(tokenizer: CLIPTokenizer, device: torch.device) -> Tensor:
+    return token_ids(tokenizer, [""]).to(device)
+
+
+def _tokenizer(settings: DenoiserSettings, films: Films, out: Path) -> CLIPTokenizer:
+    if settings.init_text_encoder is not None:
+        return load_tokenizer(settings.init_text_encoder)
+    if (out / "tokenizer" / "vocab.json").exists():
+        return load_tokenizer(out)
+    return train_tokenizer(
+        (text for reports in films.reports for text in reports), out / "tokenizer"
+    )
+
+
+def _drawn_latents(latents: Latents, draws: StepDraws, device: torch.device) -> Tensor:
+    mean = torch.from_numpy(latents.mean[draws.films].astype(np.float32)).to(device)
+    std = torch.from_numpy(latents.std[draws.films].astype(np.float32)).to(device)
+    return mean + std * torch.empty_like(mean).normal_(generator=draws.torch)
+
+
+def encode_films(vae: AutoencoderKL, films: Films, folder: Path, device: torch.device) -> Latents:
+    """Mean and standard deviation of every film's latents, on disk; carried on where interrupted.
+
+    Another autoencoder, or other films, in the same folder start anew.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    progress_path = folder / "done.json"
+    key = weights_hash(vae) + films.fingerprint
+    shape = _latent_shape(vae, films, device)
+    done = json.loads(progress_path.read_text()) if progress_path.exists() else {}
+    first = done["num_films"] if done.get("vae") == key and done.get("shape") == list(shape) else 0
+    mode = "r+" if first else "w+"
+    mean, std = (
+        np.lib.format.open_memmap(folder / f"{name}.npy", mode=mode, dtype=np.float16, shape=shape)
+        for name in ("mean", "std")
+    )
+    vae = vae.to(device=device, memory_format=torch.channels_last).eval()
+    for start in range(first, len(films.films), 50):
+        stop = min(start + 50, len(films.films))
+        with torch.inference_mode():
+            posterior = vae.encode(as_vae_input(films.films[start:stop], device)).latent_dist
+        mean[start:stop], std[start:stop] = posterior.mean.cpu(), posterior.std.cpu()
+        if stop % 2000 == 0 or stop == len(films.films):
+            mean.flush()
+            std.flush()
+            progress_path.write_text(json.dumps({"vae": key, "shape": shape, "num_films": stop}))
+            log.info("encoded %d of %d films", stop, len(films.films))
+    return Latents(mean, std)
+
+
+def _latent_shape(vae: AutoencoderKL, films: Films, device: torch.device) -> tuple[int, ...]:
+    factor = 2 ** (len(vae.config["block_out_channels"]) - 1)
+    num_films, height, width = films.films.shape
+    return num_films, vae.config["latent_channels"], height // factor, width // factor
+
+
+def weights_hash(vae: AutoencoderKL) -> str:
+    """The SHA-256 of the autoencoder's weights."""
+    digest = sha256()
+    for name, value in sorted(vae.state_dict().items()):
+        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_generator(
+    out: Path,
+    vae: AutoencoderKL,
+    unet: UNet2DConditionModel,
+    text_encoder: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+) -> None:
+    """Writes a folder that diffusers loads as a StableDiffusionPipeline, weights as float16."""
+    vae.half().save_pretrained(out / "vae")
+    unet.half().save_pretrained(out / "unet")
+    text_encoder.half().save_pretrained(out / "text_encoder")
+    if not (out / "tokenizer").is_dir():
+        copy_tokenizer(tokenizer, out / "tokenizer")
+    make_scheduler().save_pretrained(out / "scheduler")
+    index = {
+        "_class_name": "StableDiffusionPipeline",
+        "feature_extractor": [None, None],
+        "image_encoder": [None, None],
+        "requires_safety_checker": False,
+        "safety_checker": [None, None],
+        "scheduler": ["diffusers", "DDIMScheduler"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    }
+    (out / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,249 @@
+"""The films, labels and reports that training draws from, on disk once and memory-mapped after.
+
+`films.npy` holds them as uint8, `reports.jsonl` one line per film: its reports and its labels. The
+number of lines is the number of films that are done, so an interrupted cache is carried on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from pairaug.errors import DataError, SettingsError
+from pairaug.images import fit_square, load_image
+from pairaug.manifest import read_pairs
+from pairaug.pair import FINDINGS, Pair
+from pairaug.phantom.findings import LABELS, label_vector
+from pairaug.phantom.study import draw_study
+from pairaug.settings import StageSettings
+
+log = logging.getLogger(__name__)
+
+_CHUNK = 200
+_STAGES = ("prune", "score", "edit", "generate", "rewrite", "read")
+
+
+class FilmSettings(StageSettings):
+    """Which pairs to train on."""
+
+    source: Literal["phantom", "run"] = Field(
+        "phantom", description="Simulated patients, or the pairs of a run folder."
+    )
+    num_patients: int = Field(40_000, ge=1, description="Phantom patients to train on.")
+    num_held_out: int = Field(
+        1_000, ge=2, description="Further phantom patients, for the curves and the final figures."
+    )
+    seed: int = Field(1, ge=0, description="Which phantom patients.")
+    num_reports: int = Field(
+        4, ge=1, description="Differently worded reports of each phantom, one drawn at each step."
+    )
+    run: Path | None = Field(
+        None, description="A run folder: living pairs of its last stage, validate split held out."
+    )
+    size: int = Field(128, ge=16, description="Pixels a side; other films are cropped and resized.")
+    cache: Path | None = Field(
+        None,
+        description="Folder of the rendered films, to share between trainings; `cache` in the "
+        "output folder unless said.",
+    )
+    num_workers: int = Field(2, ge=1, description="Processes that render phantoms.")
+
+
+@dataclass(frozen=True, slots=True)
+class Films:
+    """Films in memory order: `num_train` to train on, then those held out."""
+
+    films: np.ndarray
+    """uint8, `film height width`."""
+    labels: np.ndarray
+    """float32, `film label`: 1 present, 0 absent, NaN not stated."""
+    label_names: tuple[str, ...]
+    reports: tuple[tuple[str, ...], ...]
+    num_train: int
+
+    @property
+    def num_held_out(self) -> int:
+        return len(self.films) - self.num_train
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of some sixty of the films, spread over all, and of how many there are."""
+        some = self.films[:: max(1, len(self.films) // 60)]
+        counts = f"{self.films.shape} {self.num_train} "
+        return sha256(counts.encode() + np.ascontiguousarray(some).tobytes()).hexdigest()
+
+    @property
+    def held_out(self) -> np.ndarray:
+        """Positions of the films that training never sees."""
+        return np.arange(self.num_train, len(self.films))
+
+
+def open_films(settings: FilmSettings, out: Path) -> Films:
+    """The films that `settings` describe, rendered or read first where that has not been done."""
+    folder = settings.cache or out / "cache"
+    folder.mkdir(parents=True, exist_ok=True)
+    if settings.source == "phantom":
+        names, num_train = _fill_from_phantoms(settings, folder)
+    else:
+        names, num_train = _fill_from_run(settings, folder)
+    lines = (folder / "reports.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    labels = np.array(
+        [[math.nan if value is None else value for value in row["labels"]] for row in rows],
+        dtype=np.float32,
+    )
+    reports = tuple(tuple(row["reports"]) for row in rows)
+    # A run's array may be longer than its readable films.
+    films = np.load(folder / "films.npy", mmap_mode="r")[: len(rows)]
+    return Films(films, labels, names, reports, num_train)
+
+
+def _fill_from_phantoms(settings: FilmSettings, folder: Path) -> tuple[tuple[str, ...], int]:
+    total = settings.num_patients + settings.num_held_out
+    kept = {"source", "seed", "num_reports", "size"}
+    _check_origin(folder, {**settings.model_dump(include=kept), "num_films": total})
+    num_done = _num_lines(folder / "reports.jsonl")
+    if num_done < total:
+        _render(settings, folder, total, num_done)
+    return LABELS, settings.num_patients
+
+
+def _render(settings: FilmSettings, folder: Path, total: int, num_done: int) -> None:
+    films = _open_array(folder / "films.npy", (total, settings.size, settings.size))
+    render = partial(
+        render_chunk, seed=settings.seed, size=settings.size, num_reports=settings.num_reports
+    )
+    starts = range(num_done, total, _CHUNK)
+    spans = [(start, min(start + _CHUNK, total)) for start in starts]
+    # Spawned, not forked: a fork of a process whose tensor library has started threads can hang.
+    with (
+        ProcessPoolExecutor(settings.num_workers, mp_context=get_context("spawn")) as pool,
+        (folder / "reports.jsonl").open("a", encoding="utf-8") as reports,
+    ):
+        for (start, stop), (chunk, lines) in zip(spans, pool.map(render, spans), strict=True):
+            films[start:stop] = chunk
+            films.flush()
+            # After the films: a line says that its film is there.
+            reports.write("".join(f"{line}\n" for line in lines))
+            reports.flush()
+            log.info("rendered %d of %d phantoms", stop, total)
+
+
+def render_chunk(
+    span: tuple[int, int], seed: int, size: int, num_reports: int
+) -> tuple[np.ndarray, list[str]]:
+    """Films (uint8) and lines of `reports.jsonl` of the phantoms numbered `span`, half-open."""
+    films = np.empty((span[1] - span[0], size, size), dtype=np.uint8)
+    lines = []
+    for place, index in enumerate(range(*span)):
+        study = draw_study(seed, index)
+        films[place] = as_bytes(study.render(size).image)
+        texts = [_joined(*study.report(variant)) for variant in range(num_reports)]
+        lines.append(_line(texts, label_vector(study.findings).tolist()))
+    return films, lines
+
+
+def _fill_from_run(settings: FilmSettings, folder: Path) -> tuple[tuple[str, ...], int]:
+    if settings.run is None:
+        raise SettingsError("films.source: run needs films.run, the run folder to train on")
+    stage = next((settings.run / name for name in _STAGES if (settings.run / name).is_dir()), None)
+    if stage is None:
+        raise DataError(f"{settings.run} has no stage folder with pairs: is it a run folder?")
+    _check_origin(folder, {"source": "run", "run": str(stage.resolve()), "size": settings.size})
+    capacity = sum(1 for _ in _usable(stage, ("train", "validate")))
+    films = _open_array(folder / "films.npy", (capacity, settings.size, settings.size))
+    lines: list[str] = []
+    num_train = 0
+    for split in ("train", "validate"):
+        for film, line in _readable(stage, split, settings.size):
+            films[len(lines)] = film
+            lines.append(line)
+        num_train = num_train or len(lines)
+    films.flush()
+    if num_train < 2:
+        raise DataError(f"{stage} has {num_train} living train pairs with film and report; need 2")
+    if len(lines) < capacity:
+        log.warning(
+            "%d of %d films cannot be read and are left out", capacity - len(lines), capacity
+        )
+    text = "".join(f"{line}\n" for line in lines)
+    (folder / "reports.jsonl").write_text(text, encoding="utf-8")
+    return FINDINGS, num_train
+
+
+def _usable(stage: Path, splits: tuple[str, ...]) -> Iterator[Pair]:
+    for pair in read_pairs(stage):
+        is_living = pair.drop is None and pair.split in splits
+        if is_living and pair.image is not None and pair.report.text:
+            yield pair
+
+
+def _readable(stage: Path, split: str, size: int) -> Iterator[tuple[np.ndarray, str]]:
+    for pair in _usable(stage, (split,)):
+        assert pair.image is not None
+        try:
+            film = as_bytes(fit_square(load_image(pair.image), size))
+        except DataError:
+            continue
+        states = [pair.labels.get(name) for name in FINDINGS]
+        labels = [None if state is None else float(state) for state in states]
+        yield film, _line([pair.report.text], labels)
+
+
+def as_bytes(image: np.ndarray) -> np.ndarray:
+    """`image`, float in [0, 1], as uint8."""
+    return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def _joined(findings: str, impression: str) -> str:
+    return f"{impression.strip()} {findings.strip()}".strip()
+
+
+def _line(reports: list[str], labels: list[Any]) -> str:
+    return json.dumps({"reports": reports, "labels": labels})
+
+
+def _check_origin(folder: Path, origin: dict[str, Any]) -> None:
+    path = folder / "cache.json"
+    if not path.exists():
+        path.write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+        return
+    found = json.loads(path.read_text(encoding="utf-8"))
+    changed = sorted(key for key in origin if found.get(key) != origin[key])
+    if changed:
+        raise SettingsError(
+            f"{folder} holds films of other settings ({', '.join(changed)} changed). "
+            "Use the former settings, or name another folder as films.cache."
+        )
+
+
+def _num_lines(path: Path) -> int:
+    if not path.exists():
+        return 0
+    content = path.read_bytes()
+    complete = content.rfind(b"\n") + 1
+    if complete < len(content):
+        # A line cut off by an interruption is written again.
+        os.truncate(path, complete)
+    return content.count(b"\n")
+
+
+def _open_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    if path.exists():
+        films = np.load(path, mmap_mode="r+")
+        if films.shape == shape and films.dtype == np.uint8:
+            return films
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)

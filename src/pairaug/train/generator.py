@@ -1,0 +1,50 @@
+"""Training of the latent diffusion generator: autoencoder first, then denoiser and text encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from pairaug.errors import ModelError
+from pairaug.settings import StageSettings
+from pairaug.train.denoiser import DenoiserSettings, train_denoiser
+from pairaug.train.films import FilmSettings, open_films
+from pairaug.train.loop import Outcome, write_record
+from pairaug.train.vae import VaeSettings, train_vae
+
+
+class GeneratorSettings(StageSettings):
+    """What `pairaug train generator` does."""
+
+    phase: Literal["vae", "denoiser", "both"] = Field(
+        "both", description="What to train; the denoiser needs an autoencoder."
+    )
+    films: FilmSettings = Field(default_factory=FilmSettings, description="Which pairs.")
+    vae: VaeSettings = Field(default_factory=VaeSettings, description="The autoencoder.")
+    vae_folder: Path | None = Field(
+        None,
+        description="A trained autoencoder for the denoiser; `vae` in the output folder if null.",
+    )
+    denoiser: DenoiserSettings = Field(
+        default_factory=DenoiserSettings, description="The denoiser and its text encoder."
+    )
+
+
+def train_generator(settings: GeneratorSettings, out: Path) -> dict[str, Outcome]:
+    """Trains the phases asked for; `out` is a diffusers folder once both are done."""
+    films = open_films(settings.films, out)
+    outcomes: dict[str, Outcome] = {}
+    if settings.phase in ("vae", "both"):
+        outcomes["vae"] = train_vae(settings.vae, films, out)
+        write_record(out / "vae", settings, outcomes["vae"])
+    if settings.phase in ("denoiser", "both"):
+        vae_folder = settings.vae_folder or out / "vae"
+        if not (vae_folder / "config.json").exists():
+            raise ModelError(
+                f"no autoencoder in {vae_folder}: train phase vae first, or set vae_folder"
+            )
+        outcomes["denoiser"] = train_denoiser(settings.denoiser, films, vae_folder, out)
+        write_record(out, settings, outcomes["denoiser"])
+    return outcomes

@@ -1,0 +1,392 @@
+"""The loop that every trainer shares: schedule, weight averaging, limits, resuming, curves.
+
+All draws of step k follow from (seed, k), so a resumed training sees the films and the noise that
+an undisturbed one would have seen.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from pairaug.errors import SettingsError
+from pairaug.settings import StageSettings
+
+log = logging.getLogger(__name__)
+
+# Settings that a resumed training may change: when it ends, and how it reports and computes.
+_FREE = frozenset({
+    "max_steps", "max_minutes", "checkpoint_minutes", "evaluate_minutes", "log_steps", "device",
+    "num_threads",
+})  # fmt: skip
+
+
+class LoopSettings(StageSettings):
+    """When a training ends, and how it steps."""
+
+    seed: int = Field(0, ge=0, description="All draws follow from it and the step.")
+    device: str = Field("auto", description="auto, cpu, cuda or mps; auto takes CUDA where it is.")
+    num_threads: int | None = Field(
+        None, ge=1, description="CPU threads; PyTorch's choice if null."
+    )
+    batch_size: int = Field(64, ge=1, description="Pairs in one step.")
+    learning_rate: float = Field(1e-3, gt=0, description="Its peak, after the warm-up.")
+    warmup_steps: int = Field(200, ge=0, description="Steps over which it rises.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay (AdamW).")
+    max_steps: int | None = Field(None, ge=1, description="End after so many steps.")
+    max_minutes: float | None = Field(
+        None, gt=0, description="End after so many minutes of training."
+    )
+    ema_decay: float = Field(0.999, ge=0, lt=1, description="Decay of the averaged weights.")
+    gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    checkpoint_minutes: float = Field(3.0, ge=0, description="Minutes between checkpoints.")
+    evaluate_minutes: float = Field(5.0, ge=0, description="Minutes between held-out figures.")
+    log_steps: int = Field(100, ge=1, description="Steps between two lines of the curves.")
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> LoopSettings:
+        if self.max_steps is None and self.max_minutes is None:
+            raise ValueError(
+                "set max_steps or max_minutes: the learning rate falls towards the end"
+            )
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class StepDraws:
+    """What is random in one step: which films, and the source of all noise."""
+
+    films: np.ndarray
+    numpy: np.random.Generator
+    torch: torch.Generator
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is trained: its modules, the losses of one step, and how it is judged.
+
+    `losses` returns scalars; the one named "loss" is minimised. `evaluate` is called with the
+    averaged weights in place, and returns nothing where nothing is held out. `rates` scales the
+    learning rate of a module. `identity` says what else a resumed training must share.
+    """
+
+    modules: Mapping[str, nn.Module]
+    losses: Callable[[StepDraws], dict[str, Tensor]]
+    evaluate: Callable[[], dict[str, float]]
+    rates: Mapping[str, float] = field(default_factory=dict)
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    after_step: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How far a training went, and its last held-out figures."""
+
+    steps: int
+    samples: int
+    seconds: float
+    metrics: dict[str, float]
+
+
+def choose_device(name: str) -> torch.device:
+    """The device named; `auto` is CUDA where there is one, else the CPU."""
+    if name != "auto":
+        return torch.device(name)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def precision(device: torch.device) -> AbstractContextManager[Any]:
+    """bfloat16 autocast on CUDA; float32 elsewhere, as many CPUs are slower with less."""
+    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+
+
+def learning_rate_factor(progress: float, step: int, warmup_steps: int) -> float:
+    """Share of the peak learning rate: a linear rise, then half a cosine down to 0.01 at the end.
+
+    `progress` in [0, 1] is the share of the planned steps or minutes, whichever is further.
+    """
+    rise = min(1.0, (step + 1) / max(warmup_steps, 1))
+    return rise * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0))))
+
+
+def films_of_step(seed: int, step: int, batch_size: int, num_films: int) -> np.ndarray:
+    """Positions of the films of one step: each epoch is a shuffle that follows from (seed, epoch).
+
+    A batch may straddle two epochs, so that all batches are full.
+    """
+    places = np.arange(step * batch_size, (step + 1) * batch_size)
+    films = np.empty(batch_size, dtype=np.int64)
+    for epoch in np.unique(places // num_films):
+        order = np.random.default_rng([seed, int(epoch)]).permutation(num_films)
+        inside = places // num_films == epoch
+        films[inside] = order[places[inside] % num_films]
+    return films
+
+
+class Loop:
+    """One training in one folder, from its last checkpoint where there is one."""
+
+    def __init__(self, folder: Path, settings: LoopSettings, task: Task, num_films: int) -> None:
+        self.folder, self.settings, self.task, self.num_films = folder, settings, task, num_films
+        folder.mkdir(parents=True, exist_ok=True)
+        self.device = choose_device(settings.device)
+        if settings.num_threads is not None:
+            torch.set_num_threads(settings.num_threads)
+        self.step, self.seconds = 0, 0.0
+        self.optimizer = self._make_optimizer()
+        self.averaged = {
+            name: {key: value.clone() for key, value in module.state_dict().items()}
+            for name, module in task.modules.items()
+        }
+        self.checkpoint_path = folder / "checkpoint.pt"
+        if self.checkpoint_path.exists():
+            self._load()
+
+    def run(self) -> Outcome:
+        """Trains to the planned end; the averaged weights are in the modules afterwards."""
+        started = time.monotonic() - self.seconds
+        saved = evaluated = self.seconds
+        curves = _Curves(self.folder / "curves.csv", self.step)
+        for module in self.task.modules.values():
+            module.train()
+        while (progress := self._progress()) < 1.0:
+            rate, losses = self._one_step(progress)
+            self.step += 1
+            self.seconds = time.monotonic() - started
+            curves.add(self.step, losses)
+            if self.step % self.settings.log_steps == 0:
+                curves.write(self._row(rate))
+            if self.seconds - evaluated >= 60 * self.settings.evaluate_minutes:
+                self._evaluate()
+                self.seconds = evaluated = time.monotonic() - started
+            if self.seconds - saved >= 60 * self.settings.checkpoint_minutes:
+                self._save()
+                saved = self.seconds
+        self._save()
+        metrics = self._evaluate()
+        self._use_averaged()
+        return Outcome(self.step, self.step * self.settings.batch_size, self.seconds, metrics)
+
+    def _make_optimizer(self) -> torch.optim.AdamW:
+        groups = []
+        for name, module in self.task.modules.items():
+            peak = self.settings.learning_rate * self.task.rates.get(name, 1.0)
+            parameters = [value for value in module.parameters() if value.requires_grad]
+            # Gains, biases and other vectors are not decayed.
+            for decay, chosen in (
+                (self.settings.weight_decay, [value for value in parameters if value.ndim > 1]),
+                (0.0, [value for value in parameters if value.ndim <= 1]),
+            ):
+                groups.append({"params": chosen, "weight_decay": decay, "peak": peak, "lr": peak})
+        return torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=self.device.type != "mps")
+
+    def _progress(self) -> float:
+        steps, minutes = self.settings.max_steps, self.settings.max_minutes
+        by_steps = self.step / steps if steps else 0.0
+        by_time = self.seconds / (60 * minutes) if minutes else 0.0
+        return max(by_steps, by_time)
+
+    def _draws(self) -> StepDraws:
+        seed = self.settings.seed
+        numpy = np.random.default_rng([seed, self.step, 1])
+        generator = torch.Generator(self.device).manual_seed(int(numpy.integers(2**62)))
+        films = films_of_step(seed, self.step, self.settings.batch_size, self.num_films)
+        return StepDraws(films, numpy, generator)
+
+    def _one_step(self, progress: float) -> tuple[float, dict[str, Tensor]]:
+        factor = learning_rate_factor(progress, self.step, self.settings.warmup_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+        with precision(self.device):
+            losses = self.task.losses(self._draws())
+        losses["loss"].backward()
+        parameters = [value for group in self.optimizer.param_groups for value in group["params"]]
+        norm = nn.utils.clip_grad_norm_(parameters, self.settings.gradient_clip)
+        if not torch.isfinite(norm):
+            raise SettingsError(
+                f"the loss of step {self.step} is not finite; resume from {self.checkpoint_path} "
+                "is of no use: start again with a lower learning_rate"
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.task.after_step()
+        self._average()
+        return self.settings.learning_rate * factor, {k: v.detach() for k, v in losses.items()}
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # A young average follows quickly, so that it does not keep the first weights.
+        weight = 1.0 - min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
+        for name, module in self.task.modules.items():
+            kept, current = self.averaged[name], module.state_dict()
+            floats = [key for key, value in current.items() if value.is_floating_point()]
+            torch._foreach_lerp_(
+                [kept[key] for key in floats], [current[key] for key in floats], weight
+            )
+            for key in current.keys() - set(floats):
+                kept[key].copy_(current[key])
+
+    def _use_averaged(self) -> None:
+        for name, module in self.task.modules.items():
+            module.load_state_dict(self.averaged[name])
+            module.eval()
+
+    @contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        trained = {
+            name: {key: value.clone() for key, value in module.state_dict().items()}
+            for name, module in self.task.modules.items()
+        }
+        self._use_averaged()
+        yield
+        for name, module in self.task.modules.items():
+            module.load_state_dict(trained[name])
+            module.train()
+
+    def _evaluate(self) -> dict[str, float]:
+        with self._averaged_weights(), torch.inference_mode(), precision(self.device):
+            metrics = self.task.evaluate()
+        if not metrics:
+            return {}
+        row = {"step": self.step, "seconds": round(self.seconds, 1), **_rounded(metrics)}
+        _append_row(self.folder / "evaluation.csv", row)
+        log.info("held out, step %d: %s", self.step, _spoken(metrics))
+        return metrics
+
+    def _row(self, rate: float) -> dict[str, float]:
+        return {
+            "step": self.step,
+            "samples": self.step * self.settings.batch_size,
+            "seconds": round(self.seconds, 1),
+            "learning_rate": float(f"{rate:.4g}"),
+        }
+
+    def _save(self) -> None:
+        state = {
+            "settings": {**_settled(self.settings), **self.task.identity},
+            "step": self.step,
+            "seconds": self.seconds,
+            "modules": {name: module.state_dict() for name, module in self.task.modules.items()},
+            "averaged": self.averaged,
+            "optimizer": self.optimizer.state_dict(),
+        }
+        temporary = self.checkpoint_path.with_suffix(".writing")
+        with temporary.open("wb") as stream:
+            torch.save(state, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(self.checkpoint_path)
+
+    def _load(self) -> None:
+        state = torch.load(self.checkpoint_path, map_location=self.device, weights_only=True)
+        now, before = {**_settled(self.settings), **self.task.identity}, state["settings"]
+        # A setting that the checkpoint does not know came later; its default changes nothing.
+        changed = sorted(key for key in now.keys() & before.keys() if now[key] != before[key])
+        if changed:
+            raise SettingsError(
+                f"{self.folder} was begun with other settings ({', '.join(changed)} changed). "
+                "Resume with the former ones, or pass a new --out folder."
+            )
+        self.step, self.seconds, self.averaged = state["step"], state["seconds"], state["averaged"]
+        for name, module in self.task.modules.items():
+            module.load_state_dict(state["modules"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        log.info("resumed %s at step %d", self.folder, self.step)
+
+
+class _Curves:
+    """Means of the losses since the last line, appended to a CSV file that a resume cuts back."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self._path = path
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+        if path.exists():
+            _cut_back(path, step)
+
+    def add(self, step: int, losses: Mapping[str, Tensor]) -> None:
+        self._count += 1
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
+
+    def write(self, row: dict[str, float]) -> None:
+        means = {name: float(value) / self._count for name, value in self._sums.items()}
+        _append_row(self._path, {**row, **_rounded(means)})
+        speed = row["samples"] / max(row["seconds"], 1e-9)
+        log.info("step %d, %.1f samples/s, %s", row["step"], speed, _spoken(means))
+        self._sums, self._count = {}, 0
+
+
+def write_record(folder: Path, settings: StageSettings, outcome: Outcome, **more: Any) -> None:
+    """Writes `training.json`: the recipe, how far it went, on what, and the final figures."""
+    record = {
+        "recipe": settings.model_dump(mode="json"),
+        "steps": outcome.steps,
+        "samples": outcome.samples,
+        "hours": round(outcome.seconds / 3600, 4),
+        "samples_per_second": round(outcome.samples / max(outcome.seconds, 1e-9), 2),
+        "hardware": _hardware(),
+        "metrics": _rounded(outcome.metrics),
+        **more,
+    }
+    text = json.dumps(record, indent=2) + "\n"
+    (folder / "training.json").write_text(text, encoding="utf-8")
+
+
+def _hardware() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()} CPU, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+
+
+def _settled(settings: LoopSettings) -> dict[str, Any]:
+    plain = settings.model_dump(mode="json", exclude=set(_FREE))
+    if "films" in plain:
+        plain["films"] = films_identity(plain["films"])
+    return plain
+
+
+def films_identity(films: Mapping[str, Any]) -> dict[str, Any]:
+    """The film settings that decide the films: not where they are kept, nor who draws them."""
+    return {key: value for key, value in films.items() if key not in ("cache", "num_workers")}
+
+
+def _append_row(path: Path, row: Mapping[str, float]) -> None:
+    is_new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(row))
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _cut_back(path: Path, step: int) -> None:
+    with path.open(newline="", encoding="utf-8") as stream:
+        reader = csv.DictReader(stream)
+        rows = [row for row in reader if row["step"] and int(row["step"]) <= step]
+    path.unlink()
+    for row in rows:
+        _append_row(path, row)
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(f"{value:.6g}") for name, value in values.items()}
+
+
+def _spoken(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())

@@ -1,0 +1,123 @@
+"""A small tokenizer for radiology reports: byte-level BPE in CLIP's layout, common words whole.
+
+No text is ever lost: all 256 bytes are tokens, so an unknown word falls into pieces.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from pairaug.errors import ModelError
+from pairaug.train.films import Films
+
+log = logging.getLogger(__name__)
+
+START, END = "<|startoftext|>", "<|endoftext|>"
+WORD_END = "</w>"
+MAX_TOKENS = 77
+
+
+def train_tokenizer(
+    texts: Iterable[str], folder: Path, vocabulary_size: int = 2500
+) -> CLIPTokenizer:
+    """A CLIP tokenizer learned from `texts` and a list of radiology words, saved in `folder`.
+
+    The vocabulary is CLIP's in order: the bytes, the bytes at a word's end, the merges, and the two
+    marks; `vocabulary_size` bounds it.
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    base = [*letters, *(letter + WORD_END for letter in letters)]
+    # CLIP's own normaliser and word pattern, borrowed from an empty tokenizer.
+    borrowed = CLIPTokenizer().backend_tokenizer
+    learner = Tokenizer(models.BPE(end_of_word_suffix=WORD_END))
+    learner.normalizer = borrowed.normalizer
+    learner.pre_tokenizer = borrowed.pre_tokenizer
+    trainer = trainers.BpeTrainer(
+        vocab_size=2 * vocabulary_size,
+        min_frequency=2,
+        show_progress=False,
+        initial_alphabet=letters,
+        end_of_word_suffix=WORD_END,
+        # Their order settles ties; left to the trainer it would be that of a hash table.
+        special_tokens=[letter + WORD_END for letter in letters],
+    )
+    # Twice, to count as seen; reports weigh more, by their number.
+    learner.train_from_iterator([*texts, *_radiology_words(), *_radiology_words()], trainer)
+    learned = json.loads(learner.to_str())["model"]["merges"]
+    merges = [tuple(merge) for merge in learned][: vocabulary_size - len(base) - 2]
+    tokens = [*base, *(left + right for left, right in merges), START, END]
+    vocabulary = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
+    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS)
+    _save(tokenizer, vocabulary, merges, folder)
+    return tokenizer
+
+
+def load_tokenizer(folder: Path) -> CLIPTokenizer:
+    """The CLIP tokenizer in `folder`, or in its sub-folder `tokenizer`."""
+    place = folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder
+    if not (place / "vocab.json").exists():
+        raise ModelError(f"{folder} has no CLIP tokenizer: vocab.json is missing")
+    return CLIPTokenizer.from_pretrained(place)
+
+
+def token_table(films: Films, tokenizer: CLIPTokenizer) -> Tensor:
+    """Token ids of all reports, int16, `film report token`, each filled up to the window."""
+    num_reports = len(films.reports[0])
+    texts = [text for reports in films.reports for text in reports]
+    rows = []
+    for start in range(0, len(texts), 10_000):
+        rows.append(token_ids(tokenizer, texts[start : start + 10_000]).to(torch.int16))
+    table = torch.cat(rows)
+    num_full = int((table[:, -2] != tokenizer.pad_token_id).sum())
+    if num_full:
+        log.warning(
+            "%d of %d reports fill the window of %d tokens", num_full, len(texts), MAX_TOKENS
+        )
+    return table.reshape(len(films.reports), num_reports, -1)
+
+
+def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
+    """Token ids of `texts`, int64, `text token`, each cut and filled up to the window."""
+    encoded = tokenizer(
+        texts, padding="max_length", truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
+    )
+    return encoded["input_ids"]
+
+
+def copy_tokenizer(tokenizer: CLIPTokenizer, folder: Path) -> None:
+    """Copies the files that `tokenizer` was loaded from to `folder`."""
+    source = Path(tokenizer.name_or_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(source / name, folder / name)
+
+
+def _save(
+    tokenizer: CLIPTokenizer,
+    vocabulary: dict[str, int],
+    merges: list[tuple[str, ...]],
+    folder: Path,
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save_pretrained(folder)
+    # Older versions of transformers read these two, and no tokenizer.json.
+    text = json.dumps(vocabulary, ensure_ascii=False)
+    (folder / "vocab.json").write_text(text, encoding="utf-8")
+    lines = ["#version: 0.2", *(" ".join(merge) for merge in merges)]
+    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _radiology_words() -> list[str]:
+    text = files("pairaug.train").joinpath("radiology_words.txt").read_text(encoding="utf-8")
+    return text.split()

@@ -1,0 +1,123 @@
+"""Training of the autoencoder between films and latents, in diffusers' `AutoencoderKL` layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from pairaug.train.films import Films
+from pairaug.train.loop import Loop, LoopSettings, Outcome, StepDraws, Task, choose_device
+
+
+class VaeSettings(LoopSettings):
+    """How the autoencoder is built and trained."""
+
+    batch_size: int = Field(16, ge=1, description="Films in one step.")
+    learning_rate: float = Field(2e-3, gt=0, description="Its peak, after the warm-up.")
+    max_minutes: float | None = Field(25.0, gt=0, description="End after so many minutes.")
+    ema_decay: float = Field(0.998, ge=0, lt=1, description="Decay of the averaged weights.")
+    block_out_channels: tuple[int, ...] = Field(
+        (16, 32, 64, 96), description="Channels at each resolution; each but the last halves it."
+    )
+    layers_per_block: int = Field(1, ge=1, description="Residual layers at each resolution.")
+    latent_channels: int = Field(8, ge=1, description="Channels of the latents.")
+    norm_num_groups: int = Field(8, ge=1, description="Groups of each group normalisation.")
+    detail_weight: float = Field(
+        1.0,
+        ge=0,
+        description="Weight of the differences between neighbours, at three scales: keeps ribs "
+        "and wires sharp.",
+    )
+    kl_weight: float = Field(
+        1e-4, ge=0, description="Weight of the mean Kullback-Leibler divergence per latent value."
+    )
+
+
+def make_vae(settings: VaeSettings, size: int) -> AutoencoderKL:
+    """A new autoencoder for films of one channel, `size` pixels a side."""
+    num_levels = len(settings.block_out_channels)
+    return AutoencoderKL(
+        in_channels=1,
+        out_channels=1,
+        down_block_types=("DownEncoderBlock2D",) * num_levels,
+        up_block_types=("UpDecoderBlock2D",) * num_levels,
+        block_out_channels=settings.block_out_channels,
+        layers_per_block=settings.layers_per_block,
+        latent_channels=settings.latent_channels,
+        norm_num_groups=settings.norm_num_groups,
+        sample_size=size,
+    )
+
+
+def reconstruction_losses(
+    films: Tensor, decoded: Tensor, num_scales: int = 3
+) -> tuple[Tensor, Tensor]:
+    """Mean absolute error, and that of the differences between neighbours summed over the scales.
+
+    Both are means per pixel in the units of the films. The second sees what the first forgives: an
+    edge that is blurred. At each scale the error is averaged over 2 x 2 pixels.
+    """
+    error = decoded - films
+    detail = error.new_zeros(())
+    coarse = error
+    for scale in range(num_scales):
+        coarse = functional.avg_pool2d(coarse, 2) if scale else coarse
+        detail = detail + (coarse[..., 1:, :] - coarse[..., :-1, :]).abs().mean()
+        detail = detail + (coarse[..., :, 1:] - coarse[..., :, :-1]).abs().mean()
+    return error.abs().mean(), detail
+
+
+def as_vae_input(films: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 films as float32 in [-1, 1], `film 1 height width`, channels last."""
+    pixels = torch.from_numpy(np.array(films)).to(device).float().div_(127.5).sub_(1.0)
+    return pixels[:, None].contiguous(memory_format=torch.channels_last)
+
+
+def train_vae(settings: VaeSettings, films: Films, out: Path) -> Outcome:
+    """Trains the autoencoder and saves it, with its scale, as float16 under `out/vae`."""
+    torch.manual_seed(settings.seed)
+    device = choose_device(settings.device)
+    vae = make_vae(settings, films.films.shape[1])
+    vae = vae.to(device=device, memory_format=torch.channels_last)
+
+    def losses(draws: StepDraws) -> dict[str, Tensor]:
+        pixels = as_vae_input(films.films[draws.films], device)
+        posterior = vae.encode(pixels).latent_dist
+        decoded = vae.decode(posterior.sample(generator=draws.torch)).sample
+        absolute, detail = reconstruction_losses(pixels, decoded)
+        divergence = posterior.kl().mean() / posterior.mean[0].numel()
+        loss = absolute + settings.detail_weight * detail + settings.kl_weight * divergence
+        # Pixels span 2, so half of the error is the one on the scale of 0 to 1.
+        return {"loss": loss, "absolute": absolute / 2, "detail": detail, "kl": divergence}
+
+    def evaluate() -> dict[str, float]:
+        if not films.num_held_out:
+            return {}
+        pixels = as_vae_input(films.films[films.held_out[:200]], device)
+        groups = pixels.split(25)
+        decoded = torch.cat(
+            [vae.decode(vae.encode(group).latent_dist.mode()).sample for group in groups]
+        )
+        absolute, detail = reconstruction_losses(pixels, decoded.clamp(-1.0, 1.0))
+        return {"absolute": float(absolute) / 2, "detail": float(detail)}
+
+    task = Task({"vae": vae}, losses, evaluate, identity={"films": films.fingerprint})
+    outcome = Loop(out / "vae-training", settings, task, films.num_train).run()
+    vae.register_to_config(scaling_factor=latent_scale(vae, films, device))
+    vae.half().save_pretrained(out / "vae")
+    return outcome
+
+
+@torch.inference_mode()
+def latent_scale(vae: AutoencoderKL, films: Films, device: torch.device) -> float:
+    """What brings latents of up to 1,000 training films to a standard deviation of one."""
+    chosen = films.films[: min(1000, films.num_train)]
+    groups = as_vae_input(chosen, device).split(25)
+    latents = torch.cat([vae.encode(group).latent_dist.mean for group in groups])
+    return 1.0 / float(latents.std())

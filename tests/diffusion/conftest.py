@@ -1,0 +1,51 @@
+"""Tiny generators on disk, one per prediction type, loaded as any other model is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_generator import write_generator
+
+from pairaug.diffusion.bundle import Bundle, load_bundle
+from pairaug.diffusion.folder import model_folder
+
+
+@pytest.fixture(scope="session")
+def generator_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_generator(tmp_path_factory.mktemp("generator") / "epsilon")
+
+
+@pytest.fixture(scope="session")
+def bundles(
+    generator_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Bundle]:
+    """A bundle per prediction type."""
+    velocity = write_generator(
+        tmp_path_factory.mktemp("generator") / "v", prediction_type="v_prediction"
+    )
+    return {
+        "epsilon": load_bundle(model_folder(str(generator_folder))),
+        "v_prediction": load_bundle(model_folder(str(velocity))),
+    }
+
+
+@pytest.fixture(scope="session", params=["epsilon", "v_prediction"])
+def bundle(request: pytest.FixtureRequest, bundles: dict[str, Bundle]) -> Bundle:
+    return bundles[request.param]
+
+
+@pytest.fixture(scope="session")
+def velocity_bundle(bundles: dict[str, Bundle]) -> Bundle:
+    """For facts that do not hang on the prediction type."""
+    return bundles["v_prediction"]
+
+
+@pytest.fixture(scope="session")
+def films() -> np.ndarray:
+    """Seven smooth films of 16 pixels, each different."""
+    rng = np.random.default_rng(3)
+    coarse = rng.random((7, 4, 4))
+    smooth = np.kron(coarse, np.ones((4, 4))) * 0.8 + 0.1 * rng.random((7, 16, 16))
+    return smooth.astype(np.float32)

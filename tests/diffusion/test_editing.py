@@ -1,0 +1,312 @@
+"""The fused, batched edit against explicit maps, and the facts that any edit must obey."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from diffusion.explicit_maps import Controller, explicit_edit, refine_mapper
+
+from pairaug.diffusion.alignment import align
+from pairaug.diffusion.bundle import Bundle
+from pairaug.diffusion.control import EditOptions
+from pairaug.diffusion.editing import (
+    EditedFilms,
+    edit_films,
+    edit_inverted,
+    edit_regenerated,
+)
+from pairaug.diffusion.inversion import invert_films
+from pairaug.diffusion.sampling import (
+    SamplingOptions,
+    denoise,
+    draw_latents,
+    initial_latents,
+)
+from pairaug.diffusion.schedule import ddim_solver
+from pairaug.diffusion.source import RegeneratedSource
+
+SOURCE = [
+    "the heart size is normal. no pleural effusion",
+    "no acute finding",
+    "large left pleural effusion and normal heart size",
+    "the lungs are clear",
+    "mild edema. there is a small right pneumothorax",
+    "cardiac silhouette is normal",
+    "nodule in the upper lobe",
+]
+EDITED = [
+    "the heart size is enlarged. no pleural effusion",
+    "large right pneumothorax with edema",
+    "no pleural effusion and normal heart size",
+    "the lungs are not clear. there is mild edema of the left lobe",
+    "there is a right pneumothorax",
+    "cardiac silhouette is moderate enlarged",
+    "nodule in the left lobe",
+]
+SEEDS = [11, 12, 13, 14, 15, 16, 17]
+OPTIONS = EditOptions(
+    num_steps=4,
+    guidance_scale=3.0,
+    scheduler="ddim",
+    cross_replace=0.5,
+    self_replace=0.5,
+    self_max_positions=16,
+)
+
+
+def expected_latents(
+    bundle: Bundle, row: int, options: EditOptions, noise=None, trajectory=None
+) -> torch.Tensor:
+    source, edited = bundle.token_ids(SOURCE[row]), bundle.token_ids(EDITED[row])
+    if options.alignment == "refine":
+        mapper, alphas = refine_mapper(source, edited, bundle.window)
+    else:
+        mapper, alphas = align("substitute", source, edited, bundle.window)
+    controller = Controller(
+        num_layers=len(bundle.denoiser.attn_processors),
+        mapper=mapper,
+        alphas=alphas,
+        num_cross_steps=int(options.cross_replace * (options.num_steps + 1)),
+        num_self_steps=int(options.self_replace * options.num_steps),
+        max_self_positions=options.self_max_positions,
+    )
+    latents = explicit_edit(
+        bundle,
+        SOURCE[row],
+        EDITED[row],
+        controller,
+        options.num_steps,
+        options.guidance_scale,
+        noise=noise,
+        trajectory=trajectory,
+        drift=options.drift,
+    )
+    assert ("self" in controller.calls) == (options.self_replace > 0)
+    assert "cross" in controller.calls
+    return latents
+
+
+def edited_from(bundle: Bundle, films: np.ndarray, options: EditOptions) -> EditedFilms:
+    rows = len(films)
+    inversion = invert_films(bundle, films, SOURCE[:rows], options.num_steps)
+    return edit_inverted(bundle, inversion, EDITED[:rows], options, range(rows))
+
+
+def assert_close(actual: torch.Tensor, expected: torch.Tensor, limit: float = 1e-5) -> None:
+    assert torch.isfinite(actual).all()
+    assert float((actual - expected).abs().max()) <= limit
+
+
+@pytest.mark.parametrize("self_replace", [0.0, 0.5])
+@pytest.mark.parametrize("alignment", ["refine", "substitute"])
+def test_fused_edit_equals_explicit_maps_for_a_drawn_source(
+    bundle: Bundle, alignment: str, self_replace: float
+) -> None:
+    """For seven different pairs in one batch, and for the first of them alone."""
+    options = replace(OPTIONS, alignment=alignment, self_replace=self_replace)
+    noise, _ = initial_latents(bundle, SEEDS)
+    expected = torch.stack(
+        [expected_latents(bundle, row, options, noise=noise[row]) for row in range(7)]
+    )
+    assert_close(edit_regenerated(bundle, SOURCE, EDITED, SEEDS, options).latents, expected)
+    alone = edit_regenerated(bundle, SOURCE[:1], EDITED[:1], SEEDS[:1], options)
+    assert_close(alone.latents, expected[:1])
+
+
+@pytest.mark.parametrize(
+    ("alignment", "self_replace", "drift"),
+    [
+        ("refine", 0.0, True),
+        ("refine", 0.5, True),
+        ("refine", 0.5, False),
+        ("substitute", 0.0, True),
+        ("substitute", 0.5, True),
+    ],
+)
+def test_fused_edit_equals_explicit_maps_for_an_inverted_source(
+    bundle: Bundle, films: np.ndarray, alignment: str, self_replace: float, drift: bool
+) -> None:
+    options = replace(OPTIONS, alignment=alignment, self_replace=self_replace, drift=drift)
+    inversion = invert_films(bundle, films, SOURCE, options.num_steps)
+    paths = inversion.trajectory.unbind(dim=1)
+    expected = torch.stack(
+        [expected_latents(bundle, row, options, trajectory=paths[row]) for row in range(7)]
+    )
+    assert_close(edit_inverted(bundle, inversion, EDITED, options, range(7)).latents, expected)
+    alone = edit_inverted(bundle, inversion, EDITED[3:4], options, [3])
+    assert_close(alone.latents, expected[3:4])
+
+
+def test_swapping_changes_the_film(velocity_bundle: Bundle, films: np.ndarray) -> None:
+    """Each kind of swap, on its own and in its size limit, has an effect that can be seen."""
+    plain, films = replace(OPTIONS, cross_replace=0.0, self_replace=0.0), films[:3]
+    without = edited_from(velocity_bundle, films, plain).films
+    crossed = edited_from(velocity_bundle, films, replace(plain, cross_replace=0.5)).films
+    selfed = edited_from(velocity_bundle, films, replace(plain, self_replace=0.5)).films
+    wider = edited_from(
+        velocity_bundle, films, replace(plain, self_replace=0.5, self_max_positions=64)
+    ).films
+    narrower = edited_from(
+        velocity_bundle, films, replace(plain, self_replace=0.5, self_max_positions=15)
+    ).films
+    for changed, unchanged in ((crossed, without), (selfed, without), (wider, selfed)):
+        assert np.abs(changed - unchanged).mean() > 1e-3
+    assert np.array_equal(narrower, without)
+
+
+def test_source_rows_that_stay_to_the_end_change_nothing(
+    velocity_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = []
+    predict = Bundle.predict
+
+    def counted(self: Bundle, latents: torch.Tensor, *rest, **named) -> torch.Tensor:
+        counts.append(len(latents))
+        return predict(self, latents, *rest, **named)
+
+    monkeypatch.setattr(Bundle, "predict", counted)
+    dropped = edit_regenerated(velocity_bundle, SOURCE[:2], EDITED[:2], SEEDS[:2], OPTIONS)
+    assert counts == [8, 8, 4, 4]  # two of four steps swap; then the sources are gone
+    counts.clear()
+    monkeypatch.setattr(
+        "pairaug.diffusion.editing.RegeneratedSource",
+        lambda latents, solver: RegeneratedSource(latents, solver, runs_to_end=True),
+    )
+    kept = edit_regenerated(velocity_bundle, SOURCE[:2], EDITED[:2], SEEDS[:2], OPTIONS)
+    assert counts == [8, 8, 8, 8]
+    assert_close(dropped.latents, kept.latents)
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "dpm++2m", "unipc", "pndm"])
+def test_edit_to_the_same_report_returns_the_drawn_source(velocity_bundle: Bundle, scheduler: str) -> None:
+    options = replace(OPTIONS, scheduler=scheduler)
+    edited = edit_regenerated(velocity_bundle, SOURCE, SOURCE, SEEDS, options)
+    sampling = SamplingOptions(options.num_steps, options.guidance_scale, scheduler)
+    assert_close(edited.latents, draw_latents(velocity_bundle, SOURCE, SEEDS, sampling), 2e-5)
+
+
+@pytest.mark.parametrize("guidance_from", ["empty", "source-report"])
+@pytest.mark.parametrize("guidance_scale", [1.0, 7.5])
+def test_edit_to_the_same_report_returns_the_inverted_film(
+    bundle: Bundle, films: np.ndarray, guidance_scale: float, guidance_from: str
+) -> None:
+    options = replace(OPTIONS, guidance_scale=guidance_scale, guidance_from=guidance_from)
+    edited, errors = edit_films(bundle, films[:3], SOURCE[:3], SOURCE[:3], options)
+    round_trip = bundle.decode_latents(bundle.encode_films(films[:3]))
+    assert np.abs(edited.films - round_trip).max() <= 1e-4
+    assert errors.shape == (3,)
+
+
+def test_without_drift_guidance_leads_away_from_the_film(
+    velocity_bundle: Bundle, films: np.ndarray
+) -> None:
+    options = replace(OPTIONS, drift=False)
+    edited, _ = edit_films(velocity_bundle, films, SOURCE, SOURCE, options)
+    round_trip = velocity_bundle.decode_latents(velocity_bundle.encode_films(films))
+    assert np.abs(edited.films - round_trip).mean() > 1e-3
+
+
+def test_no_swap_is_free_sampling_from_the_same_noise(velocity_bundle: Bundle) -> None:
+    options = replace(OPTIONS, cross_replace=0.0, self_replace=0.0)
+    edited = edit_regenerated(velocity_bundle, SOURCE, EDITED, SEEDS, options)
+    sampling = SamplingOptions(options.num_steps, options.guidance_scale, "ddim")
+    assert_close(edited.latents, draw_latents(velocity_bundle, EDITED, SEEDS, sampling))
+    assert edited.self_swapped == 0.0
+    assert not edited.cross_swapped.any()
+
+
+def test_guidance_one_is_the_conditional_prediction(velocity_bundle: Bundle, films: np.ndarray) -> None:
+    """Both ways of guiding end there, and no row is spent on what guidance starts from."""
+    options = replace(OPTIONS, guidance_scale=1.0, drift=False, cross_replace=0.0, self_replace=0.0)
+    from_empty = edited_from(velocity_bundle, films, options).latents
+    from_source = edited_from(velocity_bundle, films, replace(options, guidance_from="source-report")).latents
+    inversion = invert_films(velocity_bundle, films, SOURCE, options.num_steps)
+    solver = ddim_solver(velocity_bundle.scheduler_config, options.num_steps)
+    text = velocity_bundle.encode_prompts(EDITED)
+    conditional = denoise(velocity_bundle, inversion.trajectory[0], text, solver, 1.0)
+    assert_close(from_empty, conditional)
+    assert_close(from_source, conditional)
+
+
+def test_guidance_from_the_source_report(velocity_bundle: Bundle, films: np.ndarray) -> None:
+    """eps(z, y) + g * (eps(z, y') - eps(z, y)), checked against a loop of its own."""
+    options = replace(
+        OPTIONS, guidance_from="source-report", drift=False, cross_replace=0.0, self_replace=0.0
+    )
+    inversion = invert_films(velocity_bundle, films, SOURCE, options.num_steps)
+    solver = ddim_solver(velocity_bundle.scheduler_config, options.num_steps)
+    source, edited = velocity_bundle.encode_prompts(SOURCE), velocity_bundle.encode_prompts(EDITED)
+    latents = inversion.trajectory[0]
+    with torch.inference_mode():
+        for index, timestep in enumerate(solver.timesteps):
+            base = velocity_bundle.predict(latents, timestep, source)
+            conditional = velocity_bundle.predict(latents, timestep, edited)
+            output = base + options.guidance_scale * (conditional - base)
+            latents = solver.step(output, index, latents)
+    assert_close(edited_from(velocity_bundle, films, options).latents, latents)
+
+
+@pytest.mark.parametrize("source", ["invert", "regenerate"])
+def test_batch_mates_and_order_change_an_edit_by_no_more_than_float_noise(
+    velocity_bundle: Bundle, films: np.ndarray, source: str
+) -> None:
+    def edited(rows: list[int], batch_size: int) -> np.ndarray:
+        before, after = [SOURCE[row] for row in rows], [EDITED[row] for row in rows]
+        if source == "invert":
+            return edit_films(
+                velocity_bundle, films[rows], before, after, OPTIONS, batch_size=batch_size
+            )[0].films
+        seeds = [SEEDS[row] for row in rows]
+        return edit_regenerated(velocity_bundle, before, after, seeds, OPTIONS, batch_size).films
+
+    together = edited([0, 1, 2, 3, 4, 5, 6], 7)
+    shuffled = edited([6, 2, 0, 4, 5, 1, 3], 3)
+    assert np.abs(together[[6, 2, 0, 4, 5, 1, 3]] - shuffled).max() <= 1e-5
+    assert np.array_equal(edited([3, 4], 2), edited([3, 4], 2))
+
+
+def test_many_edits_of_one_film_share_its_inversion(
+    velocity_bundle: Bundle, films: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owners = [1, 0, 1, 1, 1]
+    inverted = []
+
+    def counted(bundle: Bundle, films: np.ndarray, *rest: object):
+        inverted.append(len(films))
+        return invert_films(velocity_bundle, films, *rest)
+
+    monkeypatch.setattr("pairaug.diffusion.editing.invert_films", counted)
+    edited, errors = edit_films(
+        velocity_bundle, films[:2], SOURCE[:2], EDITED[:5], OPTIONS, source_of=owners, batch_size=3
+    )
+    assert sum(inverted) == 2
+    assert errors.shape == (2,)
+    for row, owner in enumerate(owners):
+        alone, _ = edit_films(
+            velocity_bundle, films[[owner]], [SOURCE[owner]], [EDITED[row]], OPTIONS
+        )
+        assert np.abs(alone.films[0] - edited.films[row]).max() <= 1e-5
+        assert alone.cross_swapped[0] == edited.cross_swapped[row]
+
+
+def test_share_of_swapped_attention_counts_tokens_and_steps(velocity_bundle: Bundle) -> None:
+    # One of the fourteen tokens is new, and two of the four steps are swapped.
+    assert len(velocity_bundle.token_ids(EDITED[0])) == 14
+    edited = edit_regenerated(velocity_bundle, SOURCE[:1], EDITED[:1], SEEDS[:1], OPTIONS)
+    assert edited.cross_swapped[0] == pytest.approx(13 / 14 * 2 / 4)
+    assert edited.self_swapped == pytest.approx(2 / 4)
+
+
+def test_inverted_edits_refuse_other_solvers(velocity_bundle: Bundle, films: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="edited by ddim, not by unipc"):
+        edited_from(velocity_bundle, films, replace(OPTIONS, scheduler="unipc"))
+
+
+def test_drawn_sources_refuse_guidance_from_their_report(velocity_bundle: Bundle) -> None:
+    with pytest.raises(ValueError, match="guided from the empty text"):
+        edit_regenerated(
+            velocity_bundle, SOURCE, EDITED, SEEDS, replace(OPTIONS, guidance_from="source-report")
+        )

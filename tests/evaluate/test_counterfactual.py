@@ -1,0 +1,148 @@
+"""The counterfactual benchmark: its whole program on tiny models of random weights."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from tiny_generator import write_generator
+
+from pairaug.diffusion.bundle import load_bundle
+from pairaug.errors import DataError
+from pairaug.evaluate.classifier import FindingsClassifier
+from pairaug.evaluate.counterfactual import (
+    METHODS,
+    CounterfactualSettings,
+    as_json,
+    compare,
+    draw_edits,
+    format_counterfactual,
+    run_counterfactual,
+)
+from pairaug.phantom.study import draw_study
+
+
+def _with_a_tube(study):
+    """A stand-in for a rewriter: another study's report with a tube, or nothing."""
+    if study.index % 5 == 4:
+        return None
+    return f"{study.text} Endotracheal tube in standard position."
+
+
+@pytest.fixture(scope="module")
+def generator_folder(tmp_path_factory):
+    return write_generator(tmp_path_factory.mktemp("models") / "generator")
+
+
+@pytest.fixture(scope="module")
+def bundle(generator_folder):
+    return load_bundle(generator_folder)
+
+
+@pytest.fixture(scope="module")
+def edits(bundle):
+    return draw_edits(3, 5, bundle.image_size, _with_a_tube)[0]
+
+
+def _compare(bundle, classifier_folder, edits, **settings):
+    wanted = CounterfactualSettings(num_steps=3, **settings)
+    return compare(bundle, FindingsClassifier(classifier_folder), edits, wanted)
+
+
+def test_edits_are_of_new_patients_and_what_is_left_out_is_counted():
+    edits, not_used = draw_edits(3, 12, 32, _with_a_tube)
+    assert len({edit.study.patient_id for edit in edits}) == 12
+    assert not_used["no_rewrite"] >= 2
+    has_tube = sum(
+        "endotracheal tube" in {f.kind for f in draw_study(3, i).findings}
+        for i in range(edits[-1].study.index)
+        if i % 5 != 4
+    )
+    assert not_used.get("nothing_changed", 0) == has_tube
+    assert all(edit.change == "added" for edit in edits)
+
+
+def test_a_rewriter_that_changes_nothing_is_given_up_on():
+    with pytest.raises(DataError, match=r"of 40 phantoms only 0 gave an edit"):
+        draw_edits(3, 2, 32, lambda study: study.text)
+
+
+def test_every_method_is_measured(bundle, classifier_folder, edits):
+    result = _compare(bundle, classifier_folder, edits)
+    assert tuple(result.methods) == tuple(METHODS)
+    assert result.changes == {"added": 5}
+    assert result.methods["free"].ratio.value == pytest.approx(1.0)
+    for scores in result.methods.values():
+        assert 0 < scores.distance.value < 1
+        assert scores.num_failed == 0
+        assert math.isnan(scores.altered.value)
+    values = [scores.distance.value for scores in result.methods.values()]
+    assert len(set(values)) == len(values), "two methods gave the same films"
+
+
+def test_the_edits_source_and_truth_are_where_they_belong(bundle, classifier_folder, edits):
+    """The round trips are of the source and of the right answer, measured against the latter."""
+    result = _compare(bundle, classifier_folder, edits, methods=("source", "truth"))
+    for name in ("source", "truth"):
+        films = np.stack([getattr(edit, name) for edit in edits])
+        decoded = bundle.decode_latents(bundle.encode_films(films))
+        expected = np.abs(decoded - np.stack([edit.truth for edit in edits])).mean()
+        assert result.methods[name].distance.value == pytest.approx(expected, rel=1e-5)
+    assert set(result.methods) == {"free", "source", "truth"}
+
+
+def test_batch_size_changes_nothing(bundle, classifier_folder, edits):
+    methods = ("inverted", "regenerated")
+    results = [
+        _compare(bundle, classifier_folder, edits, methods=methods, batch_size=size)
+        for size in (2, 5)
+    ]
+    for name in ("inverted", "regenerated", "free"):
+        one, other = (result.methods[name].distance.value for result in results)
+        assert one == pytest.approx(other, abs=1e-5)
+
+
+def test_films_that_failed_are_counted(bundle, classifier_folder, edits, monkeypatch):
+    def fails(latents):
+        return np.full((len(latents), 16, 16), np.nan, dtype=np.float32)
+
+    monkeypatch.setattr(type(bundle), "decode_latents", lambda self, latents: fails(latents))
+    result = _compare(bundle, classifier_folder, edits, methods=("truth",))
+    black = np.mean([edit.truth.mean() for edit in edits])
+    assert result.methods["truth"].num_failed == 5
+    assert result.methods["truth"].distance.value == pytest.approx(black, rel=1e-5)
+    assert "failed" in format_counterfactual(result)
+
+
+def test_table_and_json(bundle, classifier_folder, edits):
+    result = _compare(bundle, classifier_folder, edits, methods=("inverted",))
+    table = format_counterfactual(result)
+    assert "simulated" in table
+    assert METHODS["inverted"] in table
+    told = json.loads(json.dumps(as_json(result), allow_nan=False))
+    assert told["methods"]["inverted"]["hits_by_change"]["added"]["num"] == 5
+    assert told["methods"]["inverted"]["altered"]["value"] is None
+
+
+def test_the_program(generator_folder, classifier_folder, tmp_path):
+    told: list[int] = []
+    settings = CounterfactualSettings(
+        generator=str(generator_folder),
+        classifier=str(classifier_folder),
+        num_edits=3,
+        num_steps=2,
+        methods=("inverted",),
+        device="cpu",
+    )
+    path = run_counterfactual(settings, tmp_path / "out", told.append)
+    content = json.loads(path.read_text())
+    assert content["num_edits"] == 3
+    assert content["settings"]["num_steps"] == 2
+    assert set(content["methods"]) == {"inverted", "free"}
+    assert len(content["models"]["generator"]) == 64
+    assert sum(told) == 6
+    assert "95 %" in path.with_suffix(".txt").read_text()
+    again = run_counterfactual(settings, tmp_path / "again")
+    assert again.read_text() == path.read_text()

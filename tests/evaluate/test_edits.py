@@ -1,0 +1,180 @@
+"""Scores of edited films: what must come out for the right answer, for the source, and between."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from pairaug.evaluate.edits import Edit, distances, hits, make_edit, progress, score_edits
+from pairaug.phantom.findings import LABELS, Finding, label_vector
+from pairaug.phantom.study import draw_study
+
+SIZE = 64
+
+
+def _study(*kinds):
+    """A phantom with findings of exactly these kinds."""
+    wanted = sorted(kinds)
+    studies = (draw_study(1, index) for index in range(20_000))
+    return next(s for s in studies if sorted(f.kind for f in s.findings) == wanted)
+
+
+def _edit(study, *sentences, drops=()):
+    text = " ".join([*(_without(study.text, drops)), *sentences])
+    edit = make_edit(study, text, SIZE)
+    assert isinstance(edit, Edit)
+    return edit
+
+
+def _without(text, words):
+    return [s + "." for s in text.rstrip(".").split(". ") if not any(w in s.lower() for w in words)]
+
+
+@pytest.fixture(scope="module")
+def edits():
+    return [
+        _edit(_study("cardiomegaly"), "Large right pleural effusion.", drops=("effusion",)),
+        _edit(_study(), "Moderate left lower lobe consolidation.", drops=("lungs", "consolid")),
+        _edit(_study("pneumothorax"), "No pneumothorax.", drops=("pneumothora",)),
+    ]
+
+
+@pytest.fixture(scope="module")
+def altered():
+    study = next(
+        s
+        for s in (draw_study(1, index) for index in range(20_000))
+        if [(f.kind, f.severity) for f in s.findings] == [("pleural effusion", "mild")]
+    )
+    side = study.findings[0].side
+    return _edit(study, f"Large {side} pleural effusion.", drops=("effusion",))
+
+
+def _films(edits, name):
+    return np.stack([getattr(edit, name) for edit in edits])
+
+
+def _read(edits, name):
+    return np.stack([label_vector(_findings(edit, name)) for edit in edits]) > 0
+
+
+def _findings(edit, name):
+    return edit.findings if name == "truth" else edit.study.findings
+
+
+def test_what_is_asked(edits, altered):
+    assert [edit.change for edit in edits] == ["added", "added", "removed"]
+    asked = dict(zip(LABELS, edits[0].asked, strict=True))
+    assert {label for label, value in asked.items() if value} == {"right pleural effusion"}
+    assert (altered.change, altered.asked.any()) == ("altered", False)
+
+
+def test_the_right_answer_scores_full_marks(edits, altered):
+    every = [*edits, altered]
+    films, read = _films(every, "truth"), _read(every, "truth")
+    scores = score_edits(films, read, every, np.full(4, 0.2))
+    assert scores.distance.value == 0.0
+    assert scores.ratio.value == 0.0
+    assert scores.hits.value == 1.0
+    assert scores.hits.num == 3
+    assert {change: hit.value for change, hit in scores.hits_by_change.items()} == {
+        "added": 1.0,
+        "removed": 1.0,
+    }
+    assert scores.altered.value == 1.0
+    assert (scores.kept.value, scores.invented.value) == (1.0, 0.0)
+    assert progress(films, every) == pytest.approx(np.ones(4))
+
+
+def test_the_source_left_as_it_is_scores_none(edits, altered):
+    every = [*edits, altered]
+    films, read = _films(every, "source"), _read(every, "source")
+    scores = score_edits(films, read, every, distances(films, every))
+    assert scores.ratio.value == 1.0
+    assert scores.hits.value == 0.0
+    assert scores.altered.value == 0.0
+    assert scores.kept.value == 1.0
+    assert scores.distance.value > 0
+    assert progress(films, every) == pytest.approx(np.zeros(4), abs=1e-9)
+
+
+def test_half_way_is_half(edits):
+    films = (_films(edits, "source") + _films(edits, "truth")) / 2
+    assert progress(films, edits) == pytest.approx(np.full(3, 0.5), abs=1e-5)
+    assert distances(films, edits) == pytest.approx(
+        distances(_films(edits, "source"), edits) / 2, rel=1e-4
+    )
+
+
+def test_change_elsewhere_is_no_progress(edits):
+    """Another tone on the other side of the film costs distance, not progress."""
+    edit = edits[0]
+    film = edit.truth.copy()
+    # The right effusion is at the left of the film.
+    film[:, SIZE // 2 + 8 :] = np.clip(film[:, SIZE // 2 + 8 :] + 0.1, 0, 1)
+    assert progress(film[None], [edit]) == pytest.approx([1.0], abs=0.02)
+    assert distances(film[None], [edit])[0] > 0.01
+
+
+def test_every_changed_label_must_follow():
+    study = _study("cardiomegaly")
+    edit = _edit(
+        study,
+        "Large right pleural effusion.",
+        "The heart is normal in size.",
+        drops=("cardi", "heart", "enlarge", "effusion"),
+    )
+    assert edit.change == "added and removed"
+    both = label_vector(edit.findings) > 0
+    half = label_vector([*study.findings, *edit.findings]) > 0
+    assert hits(both[None], [edit]).tolist() == [True]
+    assert hits(half[None], [edit]).tolist() == [False]
+
+
+def test_kept_and_invented_count_what_was_to_stay(edits):
+    read = _read(edits, "truth")
+    read[0, LABELS.index("cardiomegaly")] = False  # was to stay: the only one that was
+    read[1, LABELS.index("pacemaker")] = True
+    scores = score_edits(_films(edits, "truth"), read, edits, np.ones(3))
+    assert scores.kept.value == 0.0
+    absent = sum(
+        int(((edit.asked == 0) & (label_vector(edit.study.findings) == 0)).sum()) for edit in edits
+    )
+    assert scores.invented.value == pytest.approx(1 / absent)
+
+
+def test_nothing_altered_is_undefined(edits):
+    scores = score_edits(_films(edits, "truth"), _read(edits, "truth"), edits, np.ones(3))
+    assert math.isnan(scores.altered.value)
+    assert scores.altered.as_dict()["value"] is None
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"),
+    [
+        (None, "no_rewrite"),
+        ("{text}", "nothing_changed"),
+        ("{text} Displaced left rib fracture.", "foreign"),
+        ("{text} Large left pneumothorax.", "not_drawable"),
+    ],
+)
+def test_what_is_no_edit(after, reason):
+    studies = (draw_study(1, index) for index in range(20_000))
+    study = next(
+        s
+        for s in studies
+        if [(f.kind, f.side) for f in s.findings] == [("pleural effusion", "left")]
+    )
+    text = None if after is None else after.format(text=study.text)
+    assert make_edit(study, text, SIZE) == reason
+
+
+def test_side_of_a_device_is_an_alteration():
+    study = _study("pacemaker")
+    side = study.findings[0].side
+    other = "right" if side == "left" else "left"
+    edit = _edit(study, f"{other.title()} pacemaker.", drops=("pacemaker",))
+    assert edit.findings == (Finding("pacemaker", other),)
+    assert edit.change == "altered"

@@ -1,0 +1,59 @@
+"""AUROC against scikit-learn and against cases that are known by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from pairaug.metrics import auroc, column_aurocs, label_aurocs, macro_auroc
+
+
+def test_agrees_with_scikit_learn_ties_included():
+    rng = np.random.default_rng(0)
+    labels = rng.random((200, 6)) < 0.3
+    scores = np.round(rng.random((200, 6)) + 0.3 * labels, 1)
+    expected = [roc_auc_score(labels[:, i], scores[:, i]) for i in range(6)]
+    assert column_aurocs(labels, scores) == pytest.approx(expected, abs=1e-12)
+    assert macro_auroc(labels, scores).value == pytest.approx(np.mean(expected), abs=1e-12)
+    assert auroc(labels[:, 2], scores[:, 2]).value == pytest.approx(expected[2], abs=1e-12)
+
+
+def test_perfect_reversed_and_blind():
+    labels = np.array([0, 0, 1, 1])
+    scores = np.array([0.1, 0.2, 0.8, 0.9])
+    assert auroc(labels, scores).value == 1.0
+    assert auroc(labels, -scores).value == 0.0
+    assert auroc(labels, np.zeros(4)).value == 0.5
+
+
+def test_one_class_is_undefined_and_left_out_of_the_macro():
+    labels = np.array([[1, 0], [1, 1], [1, 0]])
+    scores = np.array([[0.2, 0.1], [0.3, 0.9], [0.1, 0.2]])
+    values = column_aurocs(labels, scores)
+    assert math.isnan(values[0])
+    assert values[1] == 1.0
+    assert macro_auroc(labels, scores).value == 1.0
+    assert math.isnan(auroc(labels[:, 0], scores[:, 0]).value)
+    assert str(auroc(labels[:, 0], scores[:, 0])) == "undefined"
+
+
+def test_interval_holds_the_value_and_narrows_with_more_cases():
+    rng = np.random.default_rng(1)
+    widths = []
+    for num in (50, 800):
+        labels = rng.random(num) < 0.5
+        estimate = auroc(labels, rng.normal(size=num) + labels)
+        assert estimate.low < estimate.value < estimate.high
+        widths.append(estimate.high - estimate.low)
+    assert widths[1] < widths[0] / 2
+
+
+def test_labels_together_are_as_labels_alone():
+    rng = np.random.default_rng(2)
+    labels = rng.random((60, 3)) < 0.4
+    scores = rng.random((60, 3))
+    together = label_aurocs(labels, scores)
+    assert together == [auroc(labels[:, i], scores[:, i]) for i in range(3)]

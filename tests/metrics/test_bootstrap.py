@@ -1,0 +1,55 @@
+"""Bootstrap intervals: repeatable, aligned, and about as wide as theory says."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from pairaug.metrics import Estimate, bootstrap, mean, ratio, share
+
+
+def test_width_is_that_of_the_standard_error():
+    values = np.random.default_rng(0).normal(size=400)
+    estimate = mean(values)
+    expected = 2 * 1.96 * values.std() / math.sqrt(400)
+    assert estimate.high - estimate.low == pytest.approx(expected, rel=0.12)
+    assert estimate.value == pytest.approx(values.mean())
+    assert estimate.num == 400
+
+
+def test_same_seed_same_interval():
+    values = np.random.default_rng(0).normal(size=30)
+    assert mean(values, seed=4) == mean(values, seed=4)
+    assert mean(values, seed=4) != mean(values, seed=5)
+
+
+def test_columns_stay_aligned():
+    values = np.random.default_rng(0).random(40) + 1.0
+    # Were the two drawn apart, their ratio would vary.
+    estimate = ratio(0.25 * values, values)
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((0.25, 0.25, 0.25))
+
+
+def test_share_of_hits():
+    estimate = share(np.array([True] * 90 + [False] * 10))
+    assert estimate.value == pytest.approx(0.9)
+    assert 0.8 < estimate.low < 0.9 < estimate.high < 1.0
+
+
+def test_no_cases_is_undefined():
+    estimate = mean(np.zeros(0))
+    assert math.isnan(estimate.value)
+    assert json.loads(json.dumps(estimate.as_dict()))["value"] is None
+    assert math.isnan(ratio(np.ones(3), np.zeros(3)).value)
+
+
+def test_unequal_columns_are_refused():
+    with pytest.raises(ValueError, match=r"columns differ in length: \[2, 3\]"):
+        bootstrap(lambda a, b: 0.0, np.zeros(2), np.zeros(3))
+
+
+def test_how_it_reads():
+    assert str(Estimate(0.91234, 0.9, 0.93, 12)) == "0.912 [0.900, 0.930]"

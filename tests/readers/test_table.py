@@ -1,0 +1,418 @@
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from pydantic import TypeAdapter, ValidationError
+
+from pairaug.errors import DataError
+from pairaug.images import load_image
+from pairaug.pair import Branch, Pair
+from pairaug.readers import ReadSettings, TableSource, open_reader
+from pairaug.readers.table import DROP_REASONS
+from pairaug.stage import Context
+
+HEADER = "id,file,patient_id,findings,impression"
+
+
+def _film(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (24, 20)).astype(np.uint8)
+
+
+def _save(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(_film(seed)).save(path)
+    return path
+
+
+def _table(folder: Path, *rows: str, header: str = HEADER, name: str = "reports.csv") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def _read(table: Path, columns: Mapping[str, Any] | None = None, **settings: Any) -> list[Pair]:
+    columns = {"patient_id": "patient_id", **(columns or {})}
+    source = TableSource.model_validate({"table": table, "columns": columns, **settings})
+    return list(open_reader(source, Context(seed=0)))
+
+
+def _reasons(pairs: Sequence[Pair]) -> list[str | None]:
+    return [pair.drop.reason if pair.drop else None for pair in pairs]
+
+
+def test_rows_become_real_pairs_with_their_films(tmp_path: Path) -> None:
+    film = _save(tmp_path / "films" / "a.png")
+    table = _table(tmp_path, "a,films/a.png,p1,Clear lungs.,No change.", 'b,films/a.png,p2,"x, y",')
+    first, second = _read(table)
+    assert first.id == "reports/a"
+    assert first.branch is Branch.REAL
+    assert first.patient_id == "p1"
+    assert first.report.text == "No change. Clear lungs."
+    assert second.report.text == "x, y"
+    assert first.image is not None
+    assert first.image.path == str(film)
+    assert first.image.png is None
+    assert first.image.sha256 == sha256(film.read_bytes()).hexdigest()
+    assert (first.image.height, first.image.width) == (24, 20)
+    assert np.array_equal(load_image(first.image) * 255, _film().astype(np.float32))
+
+
+def test_every_format_gives_the_same_pairs(tmp_path: Path) -> None:
+    _save(tmp_path / "a.png")
+    rows = [
+        dict(zip(HEADER.split(","), cells, strict=True))
+        for cells in (
+            ("007", "a.png", "1", "Größe, normal", None),
+            ("8", "a.png", "2", "two\nlines", "x"),
+        )
+    ]
+    lines = [
+        HEADER,
+        '007,a.png,1,"Größe, normal",',
+        '8,a.png,2,"two\nlines",x',
+    ]
+    csv = "\n".join(lines)
+    tsv = "\n".join(
+        [
+            "\t".join(HEADER.split(",")),
+            "007\ta.png\t1\tGröße, normal\t",
+            '8\ta.png\t2\t"two\nlines"\tx',
+        ]
+    )
+    contents = {
+        "t.csv": csv.encode(),
+        "t.tsv": tsv.encode(),
+        "t.CSV": csv.replace("\n", "\r\n").replace("two\r\nlines", "two\nlines").encode(),
+        "t.csv.gz": gzip.compress(csv.encode()),
+        "t.jsonl": "\n".join(json.dumps(row) for row in rows).encode(),
+        "bom/t.csv": b"\xef\xbb\xbf" + csv.encode(),
+    }
+    found = {}
+    for name, content in contents.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        found[name] = _read(path, root=tmp_path)
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
+    found["t.parquet"] = _read(tmp_path / "t.parquet", root=tmp_path)
+    expected = found.pop("t.csv")
+    assert [pair.id for pair in expected] == ["t/007", "t/8"]
+    assert expected[0].report.findings == "Größe, normal"
+    assert expected[1].report.findings == "two\nlines"
+    assert not any(_reasons(expected))
+    for name, pairs in found.items():
+        assert pairs == expected, name
+
+
+def test_crlf_within_and_between_rows(tmp_path: Path) -> None:
+    _save(tmp_path / "a.png")
+    table = tmp_path / "t.csv"
+    table.write_bytes(f'{HEADER}\r\na,a.png,p,"one\r\ntwo",\r\nb,a.png,q,three,\r\n'.encode())
+    first, second = _read(table)
+    assert first.report.findings.split() == ["one", "two"]
+    assert second.report.findings == "three"
+    assert second.report.impression == ""
+
+
+def test_bad_rows_are_drops_with_reasons_and_the_rest_goes_on(tmp_path: Path) -> None:
+    good = _save(tmp_path / "good.png")
+    outside = _save(tmp_path.parent / "outside.png")
+    cut = io.BytesIO()
+    Image.fromarray(_film()).resize((200, 240)).save(cut, "JPEG")
+    (tmp_path / "cut.jpg").write_bytes(cut.getvalue()[: len(cut.getvalue()) // 2])
+    (tmp_path / "text.png").write_text("not a film")
+    Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(tmp_path / "black.png")
+    (tmp_path / "folder.png").mkdir()
+    table = _table(
+        tmp_path,
+        "a,good.png,p,Clear.,",
+        "a,good.png,p,Clear again.,",
+        "b,absent.png,p,Clear.,",
+        "c,,p,Clear.,",
+        "d,NaN,p,Clear.,",
+        "e,cut.jpg,p,Clear.,",
+        "f,text.png,p,Clear.,",
+        "g,good.png,p,,",
+        "h,good.png,p,NaN,nan",
+        "i,../outside.png,p,Clear.,",
+        f"j,{outside},p,Clear.,",
+        "k,black.png,p,Clear.,",
+        ",good.png,p,Clear.,",
+        "l,folder.png,p,Clear.,",
+        "m,good.png/a.png,p,Clear.,",
+        f"n,{good},p,Clear.,",
+    )
+    pairs = _read(table)
+    assert _reasons(pairs) == [
+        None,
+        "duplicate_id",
+        "missing_image",
+        "missing_image",
+        "missing_image",
+        "unreadable_image",
+        "unreadable_image",
+        "empty_report",
+        "empty_report",
+        "outside_root",
+        "outside_root",
+        "image_constant",
+        "missing_id",
+        "unreadable_image",
+        "missing_image",
+        None,
+    ]
+    assert len({pair.id for pair in pairs}) == len(pairs)
+    assert {reason for reason in _reasons(pairs) if reason} <= set(DROP_REASONS)
+    drops = [pair.drop for pair in pairs if pair.drop]
+    assert all(drop.stage == "read" and drop.detail.startswith("row ") for drop in drops)
+
+
+def test_neither_report_nor_patient_is_in_a_message(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "p10032").mkdir()
+    (tmp_path / "p10032" / "bad.png").write_text("no film")
+    table = _table(tmp_path, "a,p10032/bad.png,p10032,SECRET,", "b,p10032/none.png,p10032,SECRET,")
+    with caplog.at_level(logging.DEBUG):
+        drops = [pair.drop for pair in _read(table)]
+    said = f"{caplog.text} {drops}"
+    assert "of 2 rows, dropped: missing_image 1, unreadable_image 1" in said
+    assert "SECRET" not in said
+    assert "p10032" not in said
+
+
+def test_a_malformed_row_is_named_by_its_place_never_quoted(tmp_path: Path) -> None:
+    _save(tmp_path / "a.png")
+    table = _table(tmp_path, "a,a.png,p,Clear.,", "b,a.png,p,SECRET, report, with commas")
+    with pytest.raises(
+        DataError, match=r"reports\.csv: line 3 has 6 columns, its header has 5"
+    ) as e:
+        _read(table)
+    assert "SECRET" not in str(e.value)
+    assert e.value.__cause__ is None
+    lines = tmp_path / "t.jsonl"
+    lines.write_text('{"id": "a", "file": "a.png", "findings": "x", "patient_id": 1}\n{SECRET\n')
+    with pytest.raises(DataError, match=r"t\.jsonl: line 2 is not a JSON object") as e:
+        _read(lines, {"impression": None})
+    assert e.value.__cause__ is None
+
+
+def test_paths_with_spaces_and_accents_and_links(tmp_path: Path) -> None:
+    root = tmp_path / "thorax été"
+    _save(root / "Müller 1" / "café é.png")
+    elsewhere = tmp_path / "other disk"
+    _save(elsewhere / "x.png")
+    (root / "link").symlink_to(elsewhere, target_is_directory=True)
+    table = _table(root, "a,Müller 1/café é.png,p,Clear.,", "b,link/x.png,q,Clear.,")
+    pairs = _read(table)
+    assert _reasons(pairs) == [None, None]
+    assert pairs[0].image is not None
+    assert pairs[0].image.path == str(root / "Müller 1" / "café é.png")
+
+
+def test_relative_folders_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _save(tmp_path / "films" / "a.png")
+    _table(tmp_path / "lists", "a,a.png,p,Clear.,")
+    monkeypatch.chdir(tmp_path)
+    (pair,) = _read(Path("lists/reports.csv"), root="lists/../films")
+    assert pair.image is not None
+    assert pair.image.path == str(tmp_path / "films" / "a.png")
+
+
+def test_what_is_missing_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"absent\.csv does not exist"):
+        _read(tmp_path / "absent.csv")
+    (tmp_path / "empty.csv").write_bytes(b"")
+    with pytest.raises(DataError, match=r"empty\.csv is empty"):
+        _read(tmp_path / "empty.csv")
+    with pytest.raises(DataError, match=r"reports\.csv has no rows"):
+        _read(_table(tmp_path))
+    table = _table(tmp_path, "a,a.png,p,x,y")
+    with pytest.raises(DataError, match=r"folder of films .*gone does not exist; set read\.root"):
+        _read(table, root=tmp_path / "gone")
+    for suffix in ("jsonl", "parquet"):
+        (tmp_path / f"empty.{suffix}").write_bytes(b"")
+        with pytest.raises(DataError, match=rf"empty\.{suffix} (has no rows|is not a readable)"):
+            _read(tmp_path / f"empty.{suffix}")
+    pq.write_table(pa.table({name: pa.array([], pa.string()) for name in HEADER.split(",")}),
+                   tmp_path / "none.parquet")  # fmt: skip
+    with pytest.raises(DataError, match=r"none\.parquet has no rows"):
+        _read(tmp_path / "none.parquet")
+    with pytest.raises(DataError, match=r"reports\.xlsx is no table .* end in \.csv, \.tsv"):
+        _read(tmp_path / "reports.xlsx")
+    with pytest.raises(DataError, match="is no table"):
+        _read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.parquet"])
+def test_an_unknown_column_is_named_with_the_others(tmp_path: Path, name: str) -> None:
+    row = {"id": "a", "file": "a.png", "patient_id": "p", "findings": "x", "impression": "y"}
+    path = tmp_path / name
+    if name.endswith("parquet"):
+        pq.write_table(pa.Table.from_pylist([row]), path)
+    elif name.endswith("jsonl"):
+        path.write_text(json.dumps(row))
+    else:
+        path.write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
+    message = (
+        rf"{name} has no column 'finding' \(for findings\); did you mean 'findings'\? "
+        "Its columns are: id, file, patient_id, findings, impression"
+    )
+    with pytest.raises(DataError, match=message):
+        _read(path, {"findings": "finding"})
+    with pytest.raises(DataError, match=r"has no column 'zzz' \(for labels\.edema\); Its columns"):
+        _read(path, {"labels": {"edema": "zzz"}})
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    table = _table(tmp_path, "a,b.png,p,x,y", header="id,file,patient_id,findings,findings")
+    with pytest.raises(DataError, match="more than one column 'findings'"):
+        _read(table, {"impression": None})
+
+
+def test_latin_1_is_an_error_that_says_how_and_then_works(tmp_path: Path) -> None:
+    _save(tmp_path / "a.png")
+    for name, text in {
+        "t.csv": f"{HEADER}\na,a.png,p,Épanchement pleural,\n",
+        "t.jsonl": '{"id":"a","file":"a.png","patient_id":"p","findings":"Épanchement pleural"}\n',
+    }.items():
+        table = tmp_path / name
+        table.write_bytes(text.encode("latin-1"))
+        columns = {"impression": None}
+        with pytest.raises(DataError, match=r"is not utf-8 text; set read\.encoding"):
+            _read(table, columns)
+        (pair,) = _read(table, columns, encoding="latin-1")
+        assert pair.report.text == "Épanchement pleural"
+        with pytest.raises(DataError, match="unknown encoding 'klingon'"):
+            _read(table, columns, encoding="klingon")
+
+
+def test_delimiter_of_a_csv(tmp_path: Path) -> None:
+    _save(tmp_path / "a.png")
+    table = tmp_path / "t.csv"
+    table.write_text(f"{HEADER.replace(',', ';')}\na;a.png;p;No, clear.;\n")
+    (pair,) = _read(table, delimiter=";")
+    assert pair.report.text == "No, clear."
+
+
+def test_labels_as_chexpert_writes_them(tmp_path: Path) -> None:
+    _save(tmp_path / "a.png")
+    table = _table(
+        tmp_path,
+        "a,a.png,p,x,,1.0,0.0,-1.0,",
+        header=f"{HEADER},Edema,Fracture,Pneumonia,Cardiomegaly",
+    )
+    labels = {
+        name: name.capitalize() for name in ("edema", "fracture", "pneumonia", "cardiomegaly")
+    }
+    (pair,) = _read(table, {"labels": labels})
+    assert pair.labels == {"edema": True, "fracture": False, "pneumonia": None}
+    bad = _table(tmp_path, "a,a.png,p,x,,maybe", header=f"{HEADER},Edema")
+    with pytest.raises(DataError, match="row 1 has 'maybe' in column 'Edema'"):
+        _read(bad, {"labels": {"edema": "Edema"}})
+
+
+def test_views_are_chosen(tmp_path: Path) -> None:
+    _save(tmp_path / "a.png")
+    rows = ("a,a.png,p,x,,PA", "b,a.png,q,x,,lateral", "c,a.png,r,x,,ap", "d,a.png,s,x,,")
+    table = _table(tmp_path, *rows, header=f"{HEADER},view")
+    pairs = _read(table, {"view": "view"}, views=["PA", "AP"])
+    assert _reasons(pairs) == [None, "view_excluded", None, "view_excluded"]
+    assert pairs[0].trace["read"]["view"] == "PA"
+    with pytest.raises(ValidationError, match=r"columns\.view names no column"):
+        _read(table, views=["PA"])
+
+
+def test_split_column_and_its_spellings(tmp_path: Path) -> None:
+    _save(tmp_path / "a.png")
+    header = f"{HEADER},split"
+    rows = ("a,a.png,p,x,,train", "b,a.png,q,x,,Val", "c,a.png,r,x,,TEST")
+    pairs = _read(_table(tmp_path, *rows, header=header), {"split": "split"})
+    assert [pair.split for pair in pairs] == ["train", "validate", "test"]
+    with pytest.raises(DataError, match="row 1 has split 'fold 3' in column 'split'"):
+        _read(_table(tmp_path, "a,a.png,p,x,,fold 3", header=header), {"split": "split"})
+    leaking = _table(tmp_path, "a,a.png,p_9,x,,train", "b,a.png,p_9,x,,test", header=header)
+    with pytest.raises(DataError, match="the patient of row 2 is in two splits") as e:
+        _read(leaking, {"split": "split"})
+    assert "p_9" not in str(e.value)
+
+
+def test_patients_are_divided_by_hash_whatever_the_order(tmp_path: Path) -> None:
+    _save(tmp_path / "a.png")
+    rows = [f"s{index},a.png,p{index % 400},x," for index in range(800)]
+    pairs = _read(_table(tmp_path, *rows))
+    split_of = {pair.patient_id: pair.split for pair in pairs}
+    assert all(pair.split == split_of[pair.patient_id] for pair in pairs)
+    counts = Counter(split_of.values())
+    assert counts["train"] == pytest.approx(320, abs=30)
+    assert counts["validate"] == pytest.approx(40, abs=22)
+    assert counts["test"] == pytest.approx(40, abs=22)
+    backwards = _read(_table(tmp_path, *reversed(rows)))
+    assert {pair.id: pair.split for pair in backwards} == {pair.id: pair.split for pair in pairs}
+    other = _read(_table(tmp_path, *rows), split={"seed": 1})
+    assert {pair.id: pair.split for pair in other} != {pair.id: pair.split for pair in pairs}
+    only = _read(_table(tmp_path, *rows), split={"validate_share": 0, "test_share": 1})
+    assert {pair.split for pair in only} == {"test"}
+
+
+def test_without_a_patient_column_each_row_is_a_patient(tmp_path: Path) -> None:
+    _save(tmp_path / "a.png")
+    pairs = _read(_table(tmp_path, "a,a.png,p,x,", "b,a.png,p,x,"), {"patient_id": None})
+    assert [pair.patient_id for pair in pairs] == ["a", "b"]
+
+
+def test_reading_streams_and_starts_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pairaug.readers.rows._BLOCK_BYTES", 1 << 14)
+    _save(tmp_path / "a.png")
+    rows = [f"s{index},a.png,p,{'long report ' * 40}," for index in range(20_000)]
+    table = _table(tmp_path, *rows)
+    done: list[int] = []
+    settings = TableSource.model_validate({"table": table})
+    reader = open_reader(settings, Context(seed=0, report_progress=done.append))
+    held_before = pa.total_allocated_bytes()
+    iterator = iter(reader)
+    first = next(iterator)
+    assert pa.total_allocated_bytes() - held_before < table.stat().st_size / 4
+    assert next(iter(reader)) == first
+    next(iterator)
+    assert sum(done) == 3
+
+
+def test_description_carries_terms_and_the_table_hash(tmp_path: Path) -> None:
+    table = _table(tmp_path, "a,a.png,p,x,")
+    settings = {"table": table, "name": "covid", "licence": "CC BY 4.0", "access": "public"}
+    described = open_reader(TableSource.model_validate(settings), Context(seed=0)).describe()
+    assert (described.source, described.name) == ("table", "covid")
+    assert (described.licence, described.access) == ("CC BY 4.0", "public")
+    assert described.hashes == {"reports.csv": sha256(table.read_bytes()).hexdigest()}
+    gone = TableSource.model_validate({"table": tmp_path / "gone.csv"})
+    with pytest.raises(DataError, match=r"gone\.csv does not exist"):
+        open_reader(gone, Context(seed=0)).describe()
+
+
+def test_settings_say_what_is_wrong() -> None:
+    adapter: TypeAdapter[Any] = TypeAdapter(ReadSettings)
+    assert isinstance(adapter.validate_python({"source": "table", "table": "x.csv"}), TableSource)
+    with pytest.raises(ValidationError, match="phantom"):
+        adapter.validate_python({"source": "mimic"})
+    columns = {"findings": None, "impression": None}
+    with pytest.raises(ValidationError, match="name a column for findings, for impression"):
+        TableSource.model_validate({"table": "x.csv", "columns": columns})
+    with pytest.raises(ValidationError, match="unknown finding 'flu'; the names are: no finding"):
+        TableSource.model_validate({"table": "x.csv", "columns": {"labels": {"flu": "Flu"}}})
+    with pytest.raises(ValidationError, match="together exceed 1"):
+        TableSource.model_validate({"table": "x.csv", "split": {"test_share": 0.95}})

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKL
+
+from pairaug.train.loop import Loop
+from pairaug.train.vae import (
+    VaeSettings,
+    as_vae_input,
+    latent_scale,
+    make_vae,
+    reconstruction_losses,
+    train_vae,
+)
+
+CPU = torch.device("cpu")
+
+
+def settings(**changes) -> VaeSettings:
+    values = {
+        "batch_size": 4,
+        "max_steps": 4,
+        "max_minutes": None,
+        "warmup_steps": 1,
+        "log_steps": 2,
+        "block_out_channels": (4, 8),
+        "latent_channels": 2,
+        "norm_num_groups": 2,
+        "device": "cpu",
+    }
+    return VaeSettings(**{**values, **changes})
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "vae" / "diffusion_pytorch_model.safetensors").read_bytes()
+
+
+def test_it_trains_and_upstream_loads_it(films, tmp_path: Path):
+    outcome = train_vae(settings(), films, tmp_path)
+    assert outcome.steps == 4
+    assert set(outcome.metrics) == {"absolute", "detail"}
+    vae = AutoencoderKL.from_pretrained(tmp_path / "vae", low_cpu_mem_usage=False)
+    pixels = as_vae_input(films.films[:8], CPU)
+    latents = vae.encode(pixels).latent_dist.mean
+    assert latents.shape == (8, 2, 16, 16)
+    assert vae.decode(latents).sample.shape == pixels.shape
+    # Latents times the stored scale have a standard deviation of one.
+    trained = as_vae_input(films.films[: films.num_train], CPU)
+    spread = vae.encode(trained).latent_dist.mean.std() * vae.config["scaling_factor"]
+    assert float(spread.detach()) == pytest.approx(1.0, abs=0.02)
+
+
+def test_training_brings_the_films_closer(films, tmp_path: Path):
+    before = train_vae(settings(max_steps=1), films, tmp_path / "a").metrics["absolute"]
+    after = train_vae(settings(max_steps=30), films, tmp_path / "b").metrics["absolute"]
+    assert after < 0.8 * before
+
+
+def test_a_killed_training_ends_with_the_same_bytes(films, tmp_path: Path, monkeypatch):
+    train_vae(settings(), films, tmp_path / "a")
+    one_step = Loop._one_step
+
+    def killed_at_two(loop: Loop, progress: float):
+        if loop.step == 2:
+            raise KeyboardInterrupt
+        return one_step(loop, progress)
+
+    monkeypatch.setattr(Loop, "_one_step", killed_at_two)
+    with pytest.raises(KeyboardInterrupt):
+        train_vae(settings(checkpoint_minutes=0.0), films, tmp_path / "b")
+    monkeypatch.undo()
+    train_vae(settings(), films, tmp_path / "b")
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+
+
+def test_losses_equal_sums_written_out():
+    torch.manual_seed(0)
+    films, decoded = torch.rand(2, 1, 8, 8), torch.rand(2, 1, 8, 8)
+    absolute, detail = reconstruction_losses(films, decoded, num_scales=2)
+    error = (decoded - films)[:, 0]
+    coarse = (
+        error[:, ::2, ::2] + error[:, 1::2, ::2] + error[:, ::2, 1::2] + error[:, 1::2, 1::2]
+    ) / 4
+    expected = sum(
+        float(level.diff(dim=axis).abs().mean()) for level in (error, coarse) for axis in (1, 2)
+    )
+    assert float(absolute) == pytest.approx(float(error.abs().mean()))
+    assert float(detail) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_blurred_edge_costs_more_detail_than_a_shade():
+    film = torch.zeros(1, 1, 8, 8)
+    film[..., 4:] = 1.0
+    shaded, blurred = film + 0.125, film.clone()
+    blurred[..., 3:5] = 0.5
+    absolute_shaded, detail_shaded = reconstruction_losses(film, shaded)
+    absolute_blurred, detail_blurred = reconstruction_losses(film, blurred)
+    assert float(absolute_shaded) == pytest.approx(float(absolute_blurred))
+    assert float(detail_shaded) == pytest.approx(0.0, abs=1e-6)
+    assert float(detail_blurred) > 0.1
+
+
+def test_the_scale_is_over_training_films_only(films):
+    torch.manual_seed(0)
+    vae = make_vae(settings(), 32).eval()
+    pixels = as_vae_input(films.films[: films.num_train], CPU)
+    with torch.inference_mode():
+        expected = 1.0 / float(vae.encode(pixels).latent_dist.mean.std())
+    assert latent_scale(vae, films, CPU) == pytest.approx(expected, rel=1e-5)
+
+
+def test_films_span_minus_one_to_one(films):
+    pixels = as_vae_input(films.films[:2], CPU)
+    assert pixels.shape == (2, 1, 32, 32)
+    assert float(pixels[0, 0, 3, 5]) == pytest.approx(films.films[0, 3, 5] / 127.5 - 1.0)
+
+
+def test_the_checkpoint_log_lies_beside_the_weights(films, tmp_path: Path):
+    train_vae(settings(), films, tmp_path)
+    head = (tmp_path / "vae-training" / "curves.csv").read_text().splitlines()[0]
+    assert head == "step,samples,seconds,learning_rate,loss,absolute,detail,kl"
+    config = json.loads((tmp_path / "vae" / "config.json").read_text())
+    assert config["_class_name"] == "AutoencoderKL"
