@@ -12,7 +12,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
-WORDS = (
+WORDS = (  # noqa: SIM905
     "normal enlarged heart size no pleural effusion small large left right the is lungs are clear "
     "pneumothorax there a mild severe edema and with of acute finding nodule upper lobe cardiac "
     "silhouette moderate"

@@ -124,12 +124,16 @@ def drop_reasons_page() -> str:
 
 
 def drop_reasons() -> dict[str, dict[str, str]]:
-    """Stage → reason → meaning, from each module's `DROP_REASONS`."""
+    """Stage → reason → meaning, from each module's `DROP_REASONS` or `MEANINGS`."""
     found: dict[str, dict[str, str]] = {}
     for module in stage_modules():
-        reasons: Mapping[str, str] = getattr(module, "DROP_REASONS", {})
+        reasons: Mapping[str, str] = {
+            **getattr(module, "DROP_REASONS", {}),
+            **getattr(module, "MEANINGS", {}),
+        }
         stage = module.__name__.split(".")[1]
-        found.setdefault("read" if stage == "readers" else stage, {}).update(reasons)
+        own = found.setdefault("read" if stage == "readers" else stage, {})
+        own.update({str(reason): meaning for reason, meaning in reasons.items()})
     order = ("read", "rewrite", "generate", "edit", "score", "prune", "export")
     return {stage: found[stage] for stage in order if found.get(stage)}
 

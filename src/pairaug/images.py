@@ -1,6 +1,6 @@
 """Films as arrays: reading, fitting to a square, checking and encoding them.
 
-An image is float32 in [0, 1], `height width`, one channel. Pillow and NumPy only, no tensor library.
+An image is float32 in [0, 1], `height width`, one channel. No tensor library is needed.
 """
 
 from __future__ import annotations

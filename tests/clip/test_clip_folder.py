@@ -34,7 +34,8 @@ def test_hash_follows_weights_configuration_and_names(
     assert weights_sha256(copy) not in (original, changed)
 
 
-def test_no_model_and_no_hub_is_one_line(tmp_path: Path) -> None:
+def test_no_model_and_no_hub_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match=r"cannot load the scorer nobody/nothing at revision v2"):
         model_folder("nobody/nothing", "v2")
     with pytest.raises(ModelError, match="it is no local folder"):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_generator import write_generator
 
 from pairaug.diffusion.bundle import Bundle, load_bundle
 from pairaug.diffusion.folder import model_folder
+from tiny_generator import write_generator
 
 
 @pytest.fixture(scope="session")
@@ -18,9 +18,7 @@ def generator_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundles(
-    generator_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Bundle]:
+def bundles(generator_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     """A bundle per prediction type."""
     velocity = write_generator(
         tmp_path_factory.mktemp("generator") / "v", prediction_type="v_prediction"

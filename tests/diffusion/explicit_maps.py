@@ -38,10 +38,10 @@ class Controller:
             replaced = torch.einsum("hpw,wn->hpn", source, self.mapper)
             edited = replaced * self.alphas + edited * (1 - self.alphas)
             self.calls.append("cross")
-        if not is_cross and self.step < self.num_self_steps:
-            if maps.shape[-1] <= self.max_self_positions:
-                edited = source
-                self.calls.append("self")
+        is_small = maps.shape[-1] <= self.max_self_positions
+        if not is_cross and is_small and self.step < self.num_self_steps:
+            edited = source
+            self.calls.append("self")
         self.calls_in_step += 1
         if self.calls_in_step == self.num_layers:
             self.step, self.calls_in_step = self.step + 1, 0
@@ -70,7 +70,7 @@ class MapProcessor:
 
 
 def refine_mapper(source: list[int], edited: list[int], window: int) -> tuple[Tensor, Tensor]:
-    """The mapper and alphas of `seq_aligner.get_refinement_mapper`, written after its description."""
+    """Mapper and alphas as `seq_aligner.get_refinement_mapper` describes them."""
     rows, columns = len(source) + 1, len(edited) + 1
     score = np.zeros((rows, columns), dtype=int)
     back = np.zeros((rows, columns), dtype=int)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from diffusion.explicit_maps import Controller, explicit_edit, refine_mapper
 
+from diffusion.explicit_maps import Controller, explicit_edit, refine_mapper
 from pairaug.diffusion.alignment import align
 from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.control import EditOptions
@@ -181,7 +181,9 @@ def test_source_rows_that_stay_to_the_end_change_nothing(
 
 
 @pytest.mark.parametrize("scheduler", ["ddim", "dpm++2m", "unipc", "pndm"])
-def test_edit_to_the_same_report_returns_the_drawn_source(velocity_bundle: Bundle, scheduler: str) -> None:
+def test_edit_to_the_same_report_returns_the_drawn_source(
+    velocity_bundle: Bundle, scheduler: str
+) -> None:
     options = replace(OPTIONS, scheduler=scheduler)
     edited = edit_regenerated(velocity_bundle, SOURCE, SOURCE, SEEDS, options)
     sampling = SamplingOptions(options.num_steps, options.guidance_scale, scheduler)
@@ -218,11 +220,15 @@ def test_no_swap_is_free_sampling_from_the_same_noise(velocity_bundle: Bundle) -
     assert not edited.cross_swapped.any()
 
 
-def test_guidance_one_is_the_conditional_prediction(velocity_bundle: Bundle, films: np.ndarray) -> None:
+def test_guidance_one_is_the_conditional_prediction(
+    velocity_bundle: Bundle, films: np.ndarray
+) -> None:
     """Both ways of guiding end there, and no row is spent on what guidance starts from."""
     options = replace(OPTIONS, guidance_scale=1.0, drift=False, cross_replace=0.0, self_replace=0.0)
     from_empty = edited_from(velocity_bundle, films, options).latents
-    from_source = edited_from(velocity_bundle, films, replace(options, guidance_from="source-report")).latents
+    from_source = edited_from(
+        velocity_bundle, films, replace(options, guidance_from="source-report")
+    ).latents
     inversion = invert_films(velocity_bundle, films, SOURCE, options.num_steps)
     solver = ddim_solver(velocity_bundle.scheduler_config, options.num_steps)
     text = velocity_bundle.encode_prompts(EDITED)

@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import pytest
-from tiny_generator import write_generator
 
 from pairaug.diffusion.bundle import load_bundle
 from pairaug.errors import DataError
@@ -22,6 +21,7 @@ from pairaug.evaluate.counterfactual import (
     run_counterfactual,
 )
 from pairaug.phantom.study import draw_study
+from tiny_generator import write_generator
 
 
 def _with_a_tube(study):

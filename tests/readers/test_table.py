@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
@@ -395,9 +396,11 @@ def test_reading_streams_and_starts_anew(tmp_path: Path, monkeypatch: pytest.Mon
 def test_description_carries_terms_and_the_table_hash(tmp_path: Path) -> None:
     table = _table(tmp_path, "a,a.png,p,x,")
     settings = {"table": table, "name": "covid", "licence": "CC BY 4.0", "access": "public"}
+    settings["citation"] = "Cohen et al."
     described = open_reader(TableSource.model_validate(settings), Context(seed=0)).describe()
     assert (described.source, described.name) == ("table", "covid")
     assert (described.licence, described.access) == ("CC BY 4.0", "public")
+    assert described.citation == "Cohen et al."
     assert described.hashes == {"reports.csv": sha256(table.read_bytes()).hexdigest()}
     gone = TableSource.model_validate({"table": tmp_path / "gone.csv"})
     with pytest.raises(DataError, match=r"gone\.csv does not exist"):
@@ -416,3 +419,19 @@ def test_settings_say_what_is_wrong() -> None:
         TableSource.model_validate({"table": "x.csv", "columns": {"labels": {"flu": "Flu"}}})
     with pytest.raises(ValidationError, match="together exceed 1"):
         TableSource.model_validate({"table": "x.csv", "split": {"test_share": 0.95}})
+
+
+_REAL_FILMS = Path(__file__).parents[3] / "shared" / "data" / "covid_cxr_pairs"
+
+
+@pytest.mark.dataset
+@pytest.mark.skipif(not _REAL_FILMS.is_dir(), reason="the films are not beside the repository")
+def test_every_real_film_of_the_example_is_read() -> None:
+    example = yaml.safe_load((Path(__file__).parents[2] / "examples/real-films.yaml").read_text())
+    settings = {**example["read"], "table": _REAL_FILMS / "reports.csv", "root": _REAL_FILMS}
+    pairs = list(open_reader(TableSource.model_validate(settings), Context(seed=0)))
+    assert len(pairs) == 171
+    assert not any(_reasons(pairs))
+    assert len({pair.patient_id for pair in pairs}) == 101
+    # What is said of the patient's past is in columns that the example does not read.
+    assert not any("year-old" in pair.report.impression for pair in pairs)

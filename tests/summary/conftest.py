@@ -56,6 +56,7 @@ def _intra(pair: Pair, number: int, rng: np.random.Generator) -> Pair:
     film = counterfactual(study, pair.report.text, report.text, SIZE).image
     blurred = (film + np.roll(film, 1, 0) + np.roll(film, 1, 1) + np.roll(film, -1, 1)) / 4
     scores = rng.normal((0.35, 0.9, 0.25), (0.06, 0.03, 0.12)).tolist()
+    child = child.with_trace("edit", fit="crop")
     child = child.with_image(png_ref(blurred.astype(np.float32))).with_scores(
         image_report=scores[0], image_image=scores[1], change=scores[2]
     )
@@ -100,7 +101,6 @@ def _write(run: Path, pairs: list[Pair], **facts: object) -> Path:
     for index, group in enumerate(batched(pairs, 6)):
         write_part(run / "prune", index, group, "0" * 64)
     (run / "run.json").write_text(json.dumps({**FACTS, **facts}), encoding="utf-8")
-    (run / "run.yaml").write_text("preset: demo\n", encoding="utf-8")
     return run
 
 

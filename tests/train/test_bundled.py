@@ -9,9 +9,7 @@ from pairaug.errors import ModelError
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(
-        ModelError, match=r"no bundled model 'scorrer'; .* generator, scorer, class"
-    ):
+    with pytest.raises(ModelError, match=r"no bundled model 'scorrer'; .* generator, scorer"):
         bundled.folder("scorrer")
 
 

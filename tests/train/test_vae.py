@@ -122,6 +122,6 @@ def test_films_span_minus_one_to_one(films):
 def test_the_checkpoint_log_lies_beside_the_weights(films, tmp_path: Path):
     train_vae(settings(), films, tmp_path)
     head = (tmp_path / "vae-training" / "curves.csv").read_text().splitlines()[0]
-    assert head == "step,samples,seconds,learning_rate,loss,absolute,detail,kl"
+    assert head == "step,samples,seconds,learning_rate,loss,absolute,detail,squared,kl"
     config = json.loads((tmp_path / "vae" / "config.json").read_text())
     assert config["_class_name"] == "AutoencoderKL"

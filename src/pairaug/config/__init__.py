@@ -67,7 +67,7 @@ class Settings(StageSettings):
     )
     engine: Literal["local"] = Field("local", description="Where parts are worked on.")
     limit: int | None = Field(None, ge=1, description="Read at most so many real pairs.")
-    read: ReadSettings = Field(default_factory=ReadSettings, description="Where pairs come from.")
+    read: ReadSettings = Field(description="Where the real pairs come from.")
     rewrite: RewriteSettings = Field(
         default_factory=RewriteSettings, description="How reports are rewritten."
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+
+from pairaug.config.kinds import discriminators, kinds_inside, setting_names
 
 if TYPE_CHECKING:
     from pairaug.config.layers import Layer
@@ -16,13 +18,12 @@ if TYPE_CHECKING:
 def explain(
     error: ValidationError,
     model: type[BaseModel],
-    merged: Mapping[str, Any],
     layers: Sequence[Layer],
 ) -> str:
     """One line on the first thing that is wrong, unknown names before wrong values."""
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     problem = problems[0]
-    path = _path_in(merged, problem["loc"])
+    path = _path_in(problem["loc"], model)
     name = ".".join(path)
     source = _source_of(path, layers)
     if problem["type"] == "extra_forbidden":
@@ -31,6 +32,9 @@ def explain(
         return f"{name or 'settings'} in {source}: {problem['ctx']['error']}"
     if problem["type"] == "missing":
         return f"{name} is not set; it is needed in {source}"
+    if problem["type"] == "union_tag_not_found":
+        kind = str(problem.get("ctx", {}).get("discriminator", "")).strip("'")
+        return f"{name}.{kind} is not set; it is needed in {source}"
     return f"{name} in {source} is {problem['input']!r}; {_expected(problem)}"
 
 
@@ -43,17 +47,18 @@ def _expected(problem: ErrorDetails) -> str:
     return problem["msg"].replace("Input should", "it should")
 
 
-def _path_in(values: Any, location: Sequence[int | str]) -> list[str]:
-    """The keys of `location` that the user wrote: pydantic adds the names of union members."""
+def _path_in(location: Sequence[int | str], model: type[BaseModel]) -> list[str]:
+    """The names in `location` without the tags by which pydantic tells kinds of settings apart."""
     path: list[str] = []
-    for position, key in enumerate(location):
-        is_last = position + 1 == len(location)
-        try:
-            values = values[key]
-        except (KeyError, IndexError, TypeError):
-            if not is_last or not isinstance(values, Mapping):
-                continue
+    kinds: Sequence[type[BaseModel]] = [model]
+    is_tag = False
+    for key in location:
+        if is_tag:
+            is_tag = False
+            continue
         path.append(str(key))
+        kinds = kinds_inside(kinds, str(key))
+        is_tag = bool(discriminators(kinds))
     return path
 
 
@@ -86,20 +91,3 @@ def _suggest(name: str, model: type[BaseModel]) -> str:
     section = name.rpartition(".")[0]
     inside = [known for known in names if known.rpartition(".")[0] == section]
     return f"; {section or 'the settings'} has: {', '.join(k.rpartition('.')[2] for k in inside)}"
-
-
-def setting_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """The dotted names of all settings, sections included."""
-    for name, field in model.model_fields.items():
-        yield f"{prefix}{name}"
-        for inner in models_in(field.annotation):
-            yield from setting_names(inner, f"{prefix}{name}.")
-
-
-def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The pydantic models in a type: itself, or the members of a union."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-        return
-    for inner in get_args(annotation):
-        yield from models_in(inner)

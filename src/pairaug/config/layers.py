@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pairaug.config.explain import explain, models_in
+from pairaug.config.explain import explain
+from pairaug.config.kinds import discriminators, kinds_inside
 from pairaug.errors import SettingsError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -42,12 +43,15 @@ def validate(model: type[Model], layers: Sequence[Layer]) -> Model:
         settings = model.model_validate(merged)
         return model.model_validate(_with_absolute_paths(settings.model_dump()))
     except ValidationError as error:
-        raise SettingsError(explain(error, model, merged, layers)) from error
+        raise SettingsError(explain(error, model, layers)) from error
 
 
 def override_layers(overrides: Sequence[str]) -> list[Layer]:
-    """One layer for each "a.b=c" of the command line."""
-    return [Layer(f"--set {text}", _parse_override(text)) for text in overrides]
+    """One layer of all "a.b=c" of the command line: their order is only that of repeated names."""
+    together: dict[str, Any] = {}
+    for text in overrides:
+        together = _merge(together, _parse_override(text), [])
+    return [Layer("--set", together)] if together else []
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -132,34 +136,18 @@ def _merge(
 
     Where `above` chooses another of several kinds, what `below` said of the first is forgotten.
     """
-    chosen = _discriminators(kinds) & above.keys() & below.keys()
+    chosen = discriminators(kinds) & above.keys() & below.keys()
     if any(above[key] != below[key] for key in chosen):
         below = {}
     merged = dict(below)
     for key, value in above.items():
         under = below.get(key)
-        if isinstance(under, Mapping) and value is None:
+        inner = kinds_inside(kinds, key)
+        if value is None and inner:
             continue  # a section's name with nothing under it
-        if isinstance(under, Mapping) and isinstance(value, Mapping):
-            fields = [kind.model_fields[key] for kind in kinds if key in kind.model_fields]
-            inner = [model for field in fields for model in models_in(field.annotation)]
-            merged[key] = _merge(under, value, inner)
-        else:
-            merged[key] = value
+        both = isinstance(under, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merge(under, value, inner) if both else value
     return merged
-
-
-def _discriminators(kinds: Sequence[type[BaseModel]]) -> set[str]:
-    """The settings whose one possible value differs from kind to kind."""
-    if len(kinds) < 2:
-        return set()
-    shared = set.intersection(*(set(kind.model_fields) for kind in kinds))
-    return {
-        name
-        for name in shared
-        if len({get_args(kind.model_fields[name].annotation) for kind in kinds}) == len(kinds)
-        and all(get_origin(kind.model_fields[name].annotation) is Literal for kind in kinds)
-    }
 
 
 def _with_absolute_paths(value: Any) -> Any:

@@ -33,14 +33,16 @@ def align(
     kind: AlignmentKind, source: Sequence[int], edited: Sequence[int], window: int
 ) -> Alignment:
     """The alignment of two token sequences, each padded to `window`."""
-    return refine(source, edited, window) if kind == "refine" else substitute(source, edited, window)
+    return (
+        refine(source, edited, window) if kind == "refine" else substitute(source, edited, window)
+    )
 
 
 def refine(source: Sequence[int], edited: Sequence[int], window: int) -> Alignment:
     """Shared tokens take the source's maps, new tokens keep their own.
 
-    Shared are the matches of a global alignment (gap 0, match 1, mismatch -1), as prompt-to-prompt's
-    `AttentionRefine` has them. A padding position takes the map of the same position of the source.
+    Shared are the matches of a global alignment (gap 0, match 1, mismatch -1), as for
+    prompt-to-prompt's `AttentionRefine`. A padding position takes the source's map of the same one.
     """
     mapping, alpha = _padding(len(edited), window)
     for position, match in enumerate(matched_tokens(source, edited)):
@@ -70,7 +72,7 @@ def substitute(source: Sequence[int], edited: Sequence[int], window: int) -> Ali
 
 
 def matched_tokens(source: Sequence[int], edited: Sequence[int]) -> list[int | None]:
-    """For each token of `edited` the position of the equal source token it is aligned with, or None.
+    """For each token of `edited` the position of the source token that it matches, or None.
 
     Needleman-Wunsch with gap 0, match 1 and mismatch -1. Where several alignments are best, a gap
     in the source is preferred to one in the edited text, and that to a match, going back from the

@@ -45,7 +45,8 @@ def cross_attention(
 ) -> Heads:
     """Attention to tokens, in which edited rows mix the source's map with their own.
 
-        out_edit = SDPA(q_src, k_src, mapping @ (w * v_edit)) + SDPA(q_edit, k_edit, (1 - w) * v_edit)
+        out_edit = SDPA(q_src, k_src, mapping @ (w * v_edit))
+                 + SDPA(q_edit, k_edit, (1 - w) * v_edit)
 
     Hertz et al. 2022, section 3.2, whose mixed map P_src @ (mapping * w) + P_edit * (1 - w) is here
     multiplied by the values term by term.
@@ -56,12 +57,8 @@ def cross_attention(
     edited_value = value[start:stop]
     moved = swap.moved[:, None].to(value.dtype) @ edited_value
     kept = swap.kept[:, None, :, None].to(value.dtype) * edited_value
-    own = F.scaled_dot_product_attention(
-        query, key, torch.cat([value[:start], kept, value[stop:]])
-    )
-    taken = F.scaled_dot_product_attention(
-        query[swap.source_rows], key[swap.source_rows], moved
-    )
+    own = F.scaled_dot_product_attention(query, key, torch.cat([value[:start], kept, value[stop:]]))
+    taken = F.scaled_dot_product_attention(query[swap.source_rows], key[swap.source_rows], moved)
     return torch.cat([own[:start], own[start:stop] + taken, own[stop:]])
 
 
@@ -151,7 +148,9 @@ def _check_layers(denoiser: Any, processors: dict[str, Any]) -> None:
         if isinstance(module, Attention) or name.rpartition(".")[2] in ("attn1", "attn2")
     }
     if not layers:
-        raise ModelError("the denoiser has no attention layers: there is nothing that an edit can swap")
+        raise ModelError(
+            "the denoiser has no attention layers: there is nothing that an edit can swap"
+        )
     # Exact classes: a subclass, or a processor with weights, computes something else.
     hooked = {
         name.removesuffix(".processor")

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
@@ -44,7 +45,8 @@ class Bundle:
     the models' dtype, so that a trajectory of many steps loses nothing by rounding.
     """
 
-    vae: AutoencoderKL = field(repr=False)
+    # Any: an AutoencoderKL, whose methods are annotated with types that nothing satisfies.
+    vae: Any = field(repr=False)
     denoiser: UNet2DConditionModel = field(repr=False)
     text_encoder: CLIPTextModel = field(repr=False)
     tokenizer: CLIPTokenizer = field(repr=False)
@@ -114,7 +116,7 @@ class Bundle:
         pixels = (2.0 * pixels - 1.0).to(self.device, self.vae.dtype)
         pixels = pixels.expand(-1, int(self.vae.config["in_channels"]), -1, -1)
         parts = pixels.split(self._films_per_call(films.shape[-1] // self.vae_factor))
-        means = torch.cat([self.vae.encode(part).latent_dist.mean for part in parts]).float()
+        means = torch.cat([self.vae.encode(part, return_dict=False)[0].mean for part in parts]).float()
         return (means - self._shift) * self._scaling
 
     @torch.inference_mode()
@@ -122,7 +124,7 @@ class Bundle:
         """The films of scaled latents, clipped to [0, 1]; NaN stays NaN."""
         unscaled = (latents / self._scaling + self._shift).to(self.vae.dtype)
         parts = unscaled.split(self._films_per_call(latents.shape[-1]))
-        pixels = torch.cat([self.vae.decode(part).sample.float().mean(dim=1) for part in parts])
+        pixels = torch.cat([self.vae.decode(part, return_dict=False)[0].float().mean(dim=1) for part in parts])
         return (pixels / 2.0 + 0.5).clamp(0.0, 1.0).cpu().numpy()
 
     def predict(
@@ -191,7 +193,8 @@ def load_bundle(
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(f"cannot load the generator in {folder}: {reason[0]}") from error
     _check_parts(denoiser, vae, text_encoder, folder)
-    for model in (denoiser, vae, text_encoder):
+    models: tuple[Any, ...] = (denoiser, vae, text_encoder)
+    for model in models:
         model.requires_grad_(False).eval().to(device)
     return Bundle(
         vae,

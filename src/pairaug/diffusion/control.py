@@ -74,8 +74,8 @@ def make_control(
 ) -> Control:
     """The alignments of a batch of edits as tensors, and the steps in which they are used.
 
-    Of `num_steps` steps, cross-attention is swapped in the first int(cross_replace * (num_steps + 1))
-    and self-attention in the first int(self_replace * num_steps), as prompt-to-prompt counts them.
+    Cross-attention is swapped in the first int(cross_replace * (num_steps + 1)) steps, and
+    self-attention in the first int(self_replace * num_steps), as prompt-to-prompt counts them.
     """
     num_steps = options.num_steps
     num_cross_steps = min(num_steps, int(options.cross_replace * (num_steps + 1)))

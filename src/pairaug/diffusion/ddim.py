@@ -21,7 +21,8 @@ def clean_and_noise(
     """The clean latents and the noise that a prediction at noise level `alpha_bar` amounts to.
 
         epsilon:       x0 = (x_t - sqrt(1 - a_t) * eps) / sqrt(a_t)
-        v_prediction:  x0 = sqrt(a_t) * x_t - sqrt(1 - a_t) * v,  eps = sqrt(a_t) * v + sqrt(1 - a_t) * x_t
+        v_prediction:  x0  = sqrt(a_t) * x_t - sqrt(1 - a_t) * v
+                       eps = sqrt(a_t) * v + sqrt(1 - a_t) * x_t
 
     The first is Ho et al. 2020, eq. 15; the second Salimans and Ho 2022, appendix D, and holds at
     `alpha_bar` 0 as well.

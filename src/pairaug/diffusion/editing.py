@@ -237,9 +237,7 @@ def _edited(
     control = make_control(bundle, source_prompts, edited_prompts, source_of, options)
     latents = edit_latents(bundle, source, latents, solver, texts, control, options.guidance_scale)
     self_swapped = control.num_self_steps / options.num_steps
-    return EditedFilms(
-        bundle.decode_latents(latents), latents, control.cross_swapped, self_swapped
-    )
+    return EditedFilms(bundle.decode_latents(latents), latents, control.cross_swapped, self_swapped)
 
 
 def _texts(
@@ -256,9 +254,7 @@ def _texts(
         return Texts(source, edited, None, None)
     if options.guidance_from == "source-report":
         return Texts(source, edited, source[list(source_of)], None)
-    return Texts(
-        source, edited, empty.expand(num_edits, -1, -1), empty.expand(num_sources, -1, -1)
-    )
+    return Texts(source, edited, empty.expand(num_edits, -1, -1), empty.expand(num_sources, -1, -1))
 
 
 def _joined(parts: Sequence[EditedFilms], order: Sequence[int]) -> EditedFilms:

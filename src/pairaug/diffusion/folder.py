@@ -10,7 +10,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pairaug import bundled
 from pairaug.errors import ModelError
+
+BUNDLED = "bundled"
 
 # The only parts that are loaded. A safety checker, where there is one, stays on the disk.
 PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
@@ -19,12 +22,12 @@ _HASHED_SUFFIXES = (".safetensors", ".bin", ".json", ".txt", ".model")
 
 
 def model_folder(model: str, revision: str | None = None, allow_pickle: bool = False) -> Path:
-    """The folder of a generator: a local folder as it is, a hub id fetched or found in the cache.
+    """The folder of a generator: `bundled`, a local folder as it is, or a hub id, which is fetched.
 
     Raises `ModelError` where there is none, or where it is not a UNet latent diffusion model.
-    `HF_HUB_OFFLINE=1` is honoured: then only the cache is searched.
+    `HF_HUB_OFFLINE=1` is honoured: then only the hub's cache is searched.
     """
-    folder = Path(model)
+    folder = bundled.folder("generator") if model == BUNDLED else Path(model)
     if not folder.is_dir():
         folder = _fetched(model, revision, allow_pickle)
     _check_layout(folder, model, allow_pickle)

@@ -55,19 +55,13 @@ def draw_latents(
 ) -> Latents:
     """Latents at the clean end for one batch of prompts and seeds."""
     latents, generators = initial_latents(bundle, seeds)
-    solver = make_solver(
-        bundle.scheduler_config, options.scheduler, options.num_steps, generators
-    )
+    solver = make_solver(bundle.scheduler_config, options.scheduler, options.num_steps, generators)
     is_guided = options.guidance_scale != 1.0
     texts = [*prompts, *([""] * len(prompts) if is_guided else [])]
-    return denoise(
-        bundle, latents, bundle.encode_prompts(texts), solver, options.guidance_scale
-    )
+    return denoise(bundle, latents, bundle.encode_prompts(texts), solver, options.guidance_scale)
 
 
-def initial_latents(
-    bundle: Bundle, seeds: Sequence[int]
-) -> tuple[Latents, list[torch.Generator]]:
+def initial_latents(bundle: Bundle, seeds: Sequence[int]) -> tuple[Latents, list[torch.Generator]]:
     """Standard normal latents, one row per seed, and the generators that go on from there.
 
     Drawn on the CPU in float32, so that the device and the dtype change no draw.

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import diffusers
 import torch
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -36,8 +37,15 @@ _CLASS_NAMES = {
 class Solver(Protocol):
     """One run over the noise levels. It may remember earlier predictions: one per group of rows."""
 
-    timesteps: Int[Tensor, " step"]
-    initial_scale: float
+    @property
+    def timesteps(self) -> Int[Tensor, " step"]:
+        """The timestep of each step, the noisiest first."""
+        ...
+
+    @property
+    def initial_scale(self) -> float:
+        """What standard normal latents are multiplied by before the first step."""
+        ...
 
     def scaled(self, latents: Latents, step_index: int) -> Latents:
         """The latents as the denoiser wants to see them."""
@@ -124,7 +132,7 @@ def prediction_type_of(config: Mapping[str, Any]) -> PredictionType:
 def ddim_solver(config: Mapping[str, Any], num_steps: int) -> DdimSolver:
     """DDIM over `num_steps` levels of the noise schedule that `config` describes."""
     _check_num_steps(config, num_steps)
-    scheduler = diffusers.DDIMScheduler.from_config(dict(config))
+    scheduler: Any = DDIMScheduler.from_config(dict(config))
     scheduler.set_timesteps(num_steps)
     timesteps = torch.as_tensor(scheduler.timesteps, dtype=torch.int64)
     alpha_bar = torch.cat(
@@ -159,4 +167,6 @@ def make_solver(
 def _check_num_steps(config: Mapping[str, Any], num_steps: int) -> None:
     most = int(config.get("num_train_timesteps", 1000))
     if not 1 <= num_steps <= most:
-        raise SettingsError(f"num_steps must be between 1 and {most} for this model, got {num_steps}")
+        raise SettingsError(
+            f"num_steps must be between 1 and {most} for this model, got {num_steps}"
+        )

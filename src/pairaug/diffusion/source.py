@@ -15,21 +15,24 @@ Latents = Float[Tensor, "batch channel height width"]
 
 @runtime_checkable
 class Source(Protocol):
-    """The source's side of an edit, one row per source.
+    """The source's side of an edit, one row per source."""
 
-    `is_guided` says whether its prediction is guided from the empty text, and `runs_to_end`
-    whether its rows stay in the batch once nothing is swapped any more.
-    """
+    @property
+    def is_guided(self) -> bool:
+        """True if its prediction is guided from the empty text."""
+        ...
 
-    is_guided: bool
-    runs_to_end: bool
+    @property
+    def runs_to_end(self) -> bool:
+        """True if its rows stay in the batch once nothing is swapped any more."""
+        ...
 
     def model_input(self, step_index: int) -> Latents:
         """What the denoiser sees of the source at this step."""
         ...
 
     def advance(self, prediction: Latents, step_index: int) -> Latents | None:
-        """Takes the source to the next level; what the edit is to be moved by, one row per source."""
+        """Takes the source to the next level; returns what each source's edits are moved by."""
         ...
 
 

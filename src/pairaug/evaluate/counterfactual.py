@@ -19,8 +19,9 @@ from pairaug.errors import DataError
 from pairaug.evaluate.edits import NOT_USED, Edit, EditScores, distances, make_edit, score_edits
 from pairaug.evaluate.models import PhantomBenchmark, open_classifier, open_generator
 from pairaug.evaluate.results import text_table, write_result
+from pairaug.pair import Branch, Pair, Report
 from pairaug.phantom.study import Study, draw_study
-from pairaug.stage import batched, seed_for
+from pairaug.stage import Context, batched, seed_for
 
 if TYPE_CHECKING:
     from pairaug.diffusion.bundle import Bundle
@@ -86,7 +87,9 @@ def run_counterfactual(
     `report_progress` is told of films just made: `num_edits` of them for each method.
     """
     bundle, classifier = open_generator(settings), open_classifier(settings)
-    edits, not_used = draw_edits(settings.seed, settings.num_edits, bundle.image_size)
+    edits, not_used = draw_edits(
+        settings.seed, settings.num_edits, bundle.image_size, rules_rewriter(settings.seed)
+    )
     result = compare(bundle, classifier, edits, settings, not_used, report_progress)
     content = {
         "benchmark": "counterfactual",
@@ -95,6 +98,22 @@ def run_counterfactual(
         **as_json(result),
     }
     return write_result(out, "counterfactual", content, format_counterfactual(result))
+
+
+def rules_rewriter(seed: int) -> Callable[[Study], str | None]:
+    """What the `rewrite` stage makes of a study's report by rules: the changed text, or None."""
+    from pairaug.rewrite import Rewrite, RewriteSettings
+
+    settings = RewriteSettings(backend="rules", branches=("intra",))
+    stage = Rewrite(settings, Context(seed=seed))
+
+    def rewrite(study: Study) -> str | None:
+        report = Report(study.findings_text, study.impression_text)
+        pair = Pair(study.patient_id, Branch.REAL, study.patient_id, report)
+        made = [child for child in stage([pair]) if child.branch is Branch.INTRA]
+        return next((child.report.text for child in made if child.drop is None), None)
+
+    return rewrite
 
 
 def draw_edits(

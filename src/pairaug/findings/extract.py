@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from pairaug.findings.lexicon import READINGS
@@ -36,7 +37,7 @@ def extract(text: str) -> list[Statement]:
     lowered = _lowered(text)
     statements: list[Statement] = []
     for start, end in sentences(text):
-        statements += _read_sentence(lowered, start, end)
+        statements += (_shifted(statement, start) for statement in _read(lowered[start:end]))
     stated = {s.finding for s in statements if s.presence != "absent"}
     if stated and "otherwise" in lowered:
         # "Otherwise clear" denies the rest, not what was named.
@@ -285,16 +286,19 @@ class _Reader:
         pass
 
 
-def _read_sentence(lowered: str, start: int, end: int) -> list[Statement]:
+# Reports repeat each other's sentences, and a rewrite those of its report.
+@lru_cache(maxsize=8192)
+def _read(sentence: str) -> tuple[Statement, ...]:
+    """What one sentence in lower case says; places are counted from its start."""
     known, punctuation = terms(), marks()
     tokens: list[Token] = []
-    for match in term_pattern().finditer(lowered, start, end):
+    for match in term_pattern().finditer(sentence):
         phrase = match.group()
         term = punctuation.get(phrase) or known.get(phrase) or known[_normal(phrase)]
         tokens.append(Token(term, match.start(), match.end()))
     if not tokens:
-        return []
-    reader = _Reader(lowered, tokens)
+        return ()
+    reader = _Reader(sentence, tokens)
     reader.read()
     statements = reader.readings
     if reader.mentions:
@@ -302,7 +306,13 @@ def _read_sentence(lowered: str, start: int, end: int) -> list[Statement]:
         for mention, groups in zip(reader.mentions, places, strict=True):
             statements += _statements_of(mention, groups)
         statements.sort(key=lambda statement: statement.start)
-    return statements
+    return tuple(statements)
+
+
+def _shifted(statement: Statement, by: int) -> Statement:
+    if not by:
+        return statement
+    return replace(statement, start=statement.start + by, end=statement.end + by)
 
 
 _DASHES = str.maketrans("-\u2010\u2011\u2012\u2013", "     ")

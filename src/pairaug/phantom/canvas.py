@@ -101,7 +101,7 @@ def polyline(points: NDArray[np.floating], size: int) -> NDArray[np.float32]:
 def wire(curve: NDArray[np.float32], width: float, size: int) -> Plane:
     """A line of `width` film units along `curve` (count, 2): 1 on its axis, soft at its edge."""
     drawn = np.zeros((size, size), dtype=np.float32)
-    radius = max(width * 0.5 * size * 0.5, 0.55)  # pixels: a wire is never thinner than a pixel
+    radius = max(width * 0.5 * size * 0.5, 0.8)  # pixels: no wire is so thin that it flickers
     reach = int(np.ceil(radius * 2.2))
     at = (curve + 1.0) * (size * 0.5) - 0.5
     column, row = np.rint(at[:, 0]).astype(int), np.rint(at[:, 1]).astype(int)

@@ -52,9 +52,9 @@ def _pacemaker(
     drawn = np.maximum(np.float32(0.95) * can, np.float32(0.75) * header * can)
     for lead in (right_atrial, ventricular):
         curve = polyline(np.array(lead), plane.size)
-        drawn = np.maximum(drawn, np.float32(0.62) * wire(curve, 0.016, plane.size))
+        drawn = np.maximum(drawn, np.float32(0.85) * wire(curve, 0.028, plane.size))
         tip = curve[-max(3, plane.size // 20) :]
-        drawn = np.maximum(drawn, np.float32(0.85) * wire(tip, 0.030, plane.size))
+        drawn = np.maximum(drawn, np.float32(0.95) * wire(tip, 0.045, plane.size))
     return drawn
 
 
@@ -68,15 +68,15 @@ def _central_line(
         path = [(-0.24 + 0.05 * jitter[1], -1.02), (-0.19, -0.72), (cava - 0.01, -0.42), tip]
     else:
         path = [(0.27 + 0.05 * jitter[1], -1.02), (0.22, -0.70), (0.07, -0.50), (cava, -0.30), tip]
-    return np.float32(0.60) * wire(polyline(np.array(path), plane.size), 0.022, plane.size)
+    return np.float32(0.85) * wire(polyline(np.array(path), plane.size), 0.034, plane.size)
 
 
 def _endotracheal_tube(thorax: Thorax, jitter: NDArray[np.float64], plane: Grid) -> Plane:
     """A tube in the trachea, its two walls and a marker line, ending above the carina."""
     top, end = thorax.midline_top, -0.40 + 0.10 * jitter[0]
     drawn: Plane = np.zeros((plane.size, plane.size), dtype=np.float32)
-    for offset, opacity in ((-0.030, 0.50), (0.030, 0.50), (0.012, 0.72)):
+    for offset, opacity in ((-0.042, 0.70), (0.042, 0.70), (0.0, 0.85)):
         path = [(top + offset, -1.02), (0.9 * top + offset, -0.7), (0.8 * top + offset, end)]
-        line = wire(polyline(np.array(path), plane.size), 0.013, plane.size)
+        line = wire(polyline(np.array(path), plane.size), 0.024, plane.size)
         drawn = np.maximum(drawn, np.float32(opacity) * line)
     return drawn

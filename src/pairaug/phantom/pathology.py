@@ -64,7 +64,7 @@ def draw_pneumothorax(
     no vessels and less in the beam.
     """
     (lean,) = choices(anatomy, finding, 1)
-    gap = np.float32(_grade(finding, 0.10, 0.19, 0.33))
+    gap = np.float32(_grade(finding, 0.14, 0.23, 0.36))
     # The gap is widest at the apex, where air collects.
     rise = np.clip((np.float32(0.30 + 0.2 * lean) - plane.y) * np.float32(0.95), 0.0, 1.0)
     top = plane.y - np.float32(lung.apex + 0.05)
@@ -74,9 +74,9 @@ def draw_pneumothorax(
     )
     kept = step(edge, 0.030)
     free = lung.air * (np.float32(1.0) - kept)
-    line = bump(edge, 0.030) * lung.air
+    line = bump(edge, 0.038) * lung.air
     collapse = np.float32(_grade(finding, 0.03, 0.09, 0.22)) * kept * lung.air
-    added = np.float32(0.40) * line + collapse - np.float32(0.26) * free
+    added = np.float32(0.60) * line + collapse - np.float32(0.40) * free
     return lung.air * kept, added, free > 0.5
 
 
@@ -104,12 +104,12 @@ def draw_atelectasis(anatomy: Anatomy, lung: Lung, finding: Finding, plane: Grid
         height = lung.base - 0.05 - 0.09 * number - 0.05 * lift
         slope = np.float32(lung.sign * (0.10 - 0.45 * tilt + 0.12 * number))
         line = plane.y - np.float32(height) - slope * (plane.x - np.float32(centre_x))
-        band = bump(line, 0.042) * step(
+        band = bump(line, 0.052) * step(
             np.float32(0.20 + 0.06 * number) - np.abs(plane.x - np.float32(centre_x)), 0.10
         )
         drawn = np.maximum(drawn, band)
     crowding = bump(lung.above_dome - np.float32(0.04), 0.13)
-    amount = np.float32(_grade(finding, 0.55, 0.72, 0.72))
+    amount = np.float32(_grade(finding, 0.66, 0.82, 0.82))
     return amount * drawn + np.float32(_grade(finding, 0.16, 0.26, 0.26)) * crowding
 
 
@@ -117,14 +117,14 @@ def draw_lesion(anatomy: Anatomy, lung: Lung, finding: Finding, plane: Grid) -> 
     """A round nodule, or a larger lobulated mass, in its zone."""
     across, along, size, lobe, phase = choices(anatomy, finding, 5)
     centre = lung.at(finding.zone or "upper", 0.1 + 0.75 * across, 0.25 + 0.5 * along)
-    radius = 0.062 + 0.028 * size if finding.kind == "nodule" else 0.135 + 0.06 * size
+    radius = 0.075 + 0.030 * size if finding.kind == "nodule" else 0.150 + 0.06 * size
     squared = ellipse(plane, centre, (radius, radius * (0.88 + 0.24 * lobe)))
     if finding.kind == "mass":
         angle = np.arctan2(plane.y - np.float32(centre[1]), plane.x - np.float32(centre[0]))
         squared = squared * (
             np.float32(1.0) + np.float32(0.16) * np.sin(angle * 3 + np.float32(6.3 * phase))
         )
-    amount = np.float32(0.62 if finding.kind == "nodule" else 0.72)
+    amount = np.float32(0.85 if finding.kind == "nodule" else 0.90)
     return amount * step(np.float32(1.0) - squared, 0.8) * (
         np.float32(0.55) + np.float32(0.45) * ball(squared)
     )

@@ -135,6 +135,8 @@ class TableSource(StageSettings):
         description="Terms of access: public, credentialed (as PhysioNet) or private.",
     )
 
+    citation: str = Field(default="", description="How the source asks to be cited.")
+
     @model_validator(mode="after")
     def _views_have_a_column(self) -> TableSource:
         if self.views and self.columns.view is None:
@@ -170,6 +172,7 @@ class TableReader:
             name=self._name,
             licence=self._settings.licence,
             access=self._settings.access,
+            citation=self._settings.citation,
             hashes={self._table.name: file_sha256(self._table)},
         )
 

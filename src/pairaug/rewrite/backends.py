@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pairaug.findings import Statement
 from pairaug.pair import Branch, Report
+from pairaug.rewrite.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Failure:
     """Why there is no answer: a class of error, never its text."""
 
     why: str
+    reason: Reason = Reason.BACKEND_ERROR
 
 
 class Backend(Protocol):
@@ -56,7 +58,13 @@ class Backend(Protocol):
     """Which version of it: a model's name, or the edition of the rules."""
     concurrency: int
     """Requests worth having in flight at once."""
+    seeds_by: Literal["pair", "report"]
+    """"report": equal reports share an answer. "pair": each gets one of its own."""
 
     async def answer(self, request: Request) -> Report | Failure: ...
+
+    def instruction_hash(self, branch: Branch) -> str | None:
+        """Which instruction is followed, for the trace; None without one."""
+        ...
 
     async def close(self) -> None: ...

@@ -19,6 +19,13 @@ def with_device(settings: Settings) -> Settings:
     return settings.model_copy(update={"device": device, "dtype": dtype})
 
 
+def quieten_model_libraries() -> None:
+    """Turns off the bar that transformers shows for each model it loads; ours is about pairs."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
 def _available(device: str) -> str:
     import torch
 

@@ -119,7 +119,7 @@ class LineProgress:
     def advance(self, num_pairs: int) -> None:
         self._done += num_pairs
         now = self._clock()
-        if now - self._last_line >= _SECONDS_BETWEEN_LINES:
+        if now - self._last_line >= _SECONDS_BETWEEN_LINES and self._done != self._total:
             self._last_line = now
             self._write(self._line(now))
 

@@ -25,8 +25,9 @@ from pairaug.manifest import (
     write_part,
 )
 from pairaug.pair import Pair
-from pairaug.run.chain import STAGES, open_source, open_stage
+from pairaug.run.chain import MODEL_STAGES, STAGES, open_source, open_stage
 from pairaug.run.counts import count_stage, num_work
+from pairaug.run.device import quieten_model_libraries
 from pairaug.run.fingerprints import StagePrint, print_of, prune_print, stage_print
 from pairaug.run.folder import RunFolder, RunRecord
 from pairaug.run.progress import NoProgress, ProgressReport
@@ -93,6 +94,8 @@ class Work:
         if name == "read":
             self._read(made_with)
         elif self.folder.missing_parts(name):
+            if name in MODEL_STAGES:
+                quieten_model_libraries()
             stage = open_stage(name, self.settings, self._context)
             self._make_parts(stage, made_with)
         self._count(name)

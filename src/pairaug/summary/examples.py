@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pairaug.errors import DataError
-from pairaug.images import Fit, load_image
+from pairaug.images import fit_square, load_image
 from pairaug.pair import Branch, ImageRef, Pair
-from pairaug.summary.films import difference_uri, film_uri, like, true_film
+from pairaug.summary.films import difference_uri, film_uri, true_film
 from pairaug.summary.records import RunPairs
 from pairaug.summary.words import marked_difference
 
@@ -79,13 +79,14 @@ def inter_example(pair: Pair, source: Pair, pixels: int) -> Example:
     return _example(pair, source, (_film("New film", pair.image, pixels),))
 
 
-def intra_example(pair: Pair, source: Pair, pixels: int, fit: Fit) -> Example:
+def intra_example(pair: Pair, source: Pair, pixels: int) -> Example:
     """A changed condition: source, edited film and their difference, and the truth if known."""
     try:
         before, edited = _load(source.image), _load(pair.image)
     except DataError as error:
         return _example(pair, source, (Tile("Films", None, str(error)),))
-    before = like(before, edited, fit)
+    # What the edit started from: the source in the square window of the model.
+    before = fit_square(before, edited.shape[0], pair.trace["edit"]["fit"])
     tiles = [
         Tile("Source film", film_uri(before, pixels)),
         Tile("Edited film", film_uri(edited, pixels)),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pairaug.images import Fit, encode_png, fit_square
+from pairaug.images import encode_png
 from pairaug.phantom.study import draw_study
 from pairaug.phantom.truth import counterfactual
 
@@ -35,11 +35,6 @@ def difference_uri(difference: np.ndarray, longest: int) -> str:
     buffer = io.BytesIO()
     Image.fromarray(levels).save(buffer, format="PNG", compress_level=6)
     return _png_uri(buffer.getvalue())
-
-
-def like(source: np.ndarray, edited: np.ndarray, fit: Fit) -> np.ndarray:
-    """`source` in the window that `edited`, a square film, was drawn in."""
-    return fit_square(source, edited.shape[0], fit)
 
 
 def true_film(entry: Mapping[str, Any], before: str, after: str, size: int) -> np.ndarray | None:

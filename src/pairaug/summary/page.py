@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from pairaug.errors import RunError
 from pairaug.manifest import write_file
 from pairaug.pair import Branch
 from pairaug.summary import SummarySettings
@@ -39,7 +36,7 @@ def write_page(run_folder: Path, settings: SummarySettings) -> Path:
     """The path of `summary.html`, written in one step."""
     facts = load_facts(run_folder)
     pairs = load_pairs(run_folder / "prune")
-    html = render_page(run_folder, facts, pairs, settings)
+    html = render_page(run_folder.resolve().name, facts, pairs, settings)
     path = run_folder / "summary.html"
     write_file(path, html.encode())
     _log.info("wrote %s: %d pairs", path, len(pairs.ids))
@@ -47,17 +44,17 @@ def write_page(run_folder: Path, settings: SummarySettings) -> Path:
 
 
 def render_page(
-    run_folder: Path, facts: Mapping[str, Any], pairs: RunPairs, settings: SummarySettings
+    name: str, facts: Mapping[str, Any], pairs: RunPairs, settings: SummarySettings
 ) -> str:
     """The HTML of the page; it asks nothing of the network."""
     choice = Choice(settings.max_examples, settings.dropped_share, int(facts.get("seed", 0)))
     examples = {
-        branch: _examples(pairs, branch, run_folder, settings, choice)
+        branch: _examples(pairs, branch, settings, choice)
         for branch in (Branch.INTER, Branch.INTRA)
     }
     template = _environment().get_template("page.html")
     return template.render(
-        name=run_folder.resolve().name,
+        name=name,
         difference_limit=DIFFERENCE_LIMIT,
         facts=facts,
         is_phantom=facts.get("source", {}).get("source") == "phantom",
@@ -83,25 +80,17 @@ def rules_of(facts: Mapping[str, Any]) -> Rules:
 
 
 def _examples(
-    pairs: RunPairs, branch: Branch, run_folder: Path, settings: SummarySettings, choice: Choice
+    pairs: RunPairs, branch: Branch, settings: SummarySettings, choice: Choice
 ) -> list[Example]:
     chosen = choose(pairs, branch, ~np.isin(pairs.drop_stages, _BEFORE_A_FILM), choice)
     parents = {pair_id: pairs.parents[pairs.row_of[pair_id]] for pair_id in chosen}
     whole = pairs.whole([*chosen, *(parent for parent in parents.values() if parent)])
-    make = partial(inter_example, pixels=settings.film_pixels)
-    if branch is Branch.INTRA:
-        fit = _edit_settings(run_folder).get("fit", "crop")
-        make = partial(intra_example, pixels=settings.film_pixels, fit=fit)
-    return [make(whole[pair_id], whole[parent]) for pair_id, parent in parents.items() if parent]
-
-
-def _edit_settings(run_folder: Path) -> dict[str, Any]:
-    path = run_folder / "run.yaml"
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError as error:
-        raise RunError(f"{run_folder} is not a run folder: it has no run.yaml") from error
-    return settings.get("edit") or {}
+    make = intra_example if branch is Branch.INTRA else inter_example
+    return [
+        make(whole[pair_id], whole[parent], settings.film_pixels)
+        for pair_id, parent in parents.items()
+        if parent
+    ]
 
 
 def _counts(pairs: RunPairs) -> dict[str, dict[str, int]]:

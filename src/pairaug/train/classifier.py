@@ -43,18 +43,28 @@ class ClassifierSettings(LoopSettings):
     """How the findings classifier is built and trained."""
 
     films: FilmSettings = Field(default_factory=FilmSettings, description="Which pairs.")
-    batch_size: int = Field(64, ge=1, description="Films in one step.")
-    learning_rate: float = Field(2e-3, gt=0, description="Its peak, after the warm-up.")
-    weight_decay: float = Field(0.05, ge=0, description="Decoupled weight decay (AdamW).")
-    max_minutes: float | None = Field(8.0, gt=0, description="End after so many minutes.")
-    evaluate_minutes: float = Field(2.0, ge=0, description="Minutes between held-out figures.")
-    architecture: Literal["resnet", "convnext"] = Field(
-        "resnet", description="`convnext` can become the image tower of `train clip`."
+    batch_size: int = Field(default=64, ge=1, description="Films in one step.")
+    learning_rate: float = Field(default=2e-3, gt=0, description="Its peak, after the warm-up.")
+    weight_decay: float = Field(default=0.05, ge=0, description="Decoupled weight decay (AdamW).")
+    max_minutes: float | None = Field(default=8.0, gt=0, description="End after so many minutes.")
+    evaluate_minutes: float = Field(
+        default=2.0, ge=0, description="Minutes between held-out figures."
     )
-    embedding_size: int = Field(32, ge=1, description="Channels after the stem of a ResNet.")
-    hidden_sizes: tuple[int, ...] = Field((32, 64, 128, 192), description="Channels of each stage.")
-    depths: tuple[int, ...] = Field((2, 2, 2, 2), description="Residual layers of each stage.")
-    augmentation: float = Field(1.0, ge=0, description="Strength of the changes to the films.")
+    architecture: Literal["resnet", "convnext"] = Field(
+        default="resnet", description="`convnext` can become the image tower of `train clip`."
+    )
+    embedding_size: int = Field(
+        default=32, ge=1, description="Channels after the stem of a ResNet."
+    )
+    hidden_sizes: tuple[int, ...] = Field(
+        default=(32, 64, 128, 192), description="Channels of each stage."
+    )
+    depths: tuple[int, ...] = Field(
+        default=(2, 2, 2, 2), description="Residual layers of each stage."
+    )
+    augmentation: float = Field(
+        default=1.0, ge=0, description="Strength of the changes to the films."
+    )
 
 
 def train_classifier(settings: ClassifierSettings, out: Path) -> Outcome:
@@ -65,7 +75,7 @@ def train_classifier(settings: ClassifierSettings, out: Path) -> Outcome:
     torch.manual_seed(settings.seed)
     device = choose_device(settings.device)
     films = open_films(settings.films, out)
-    model = make_classifier(settings, films.label_names)
+    model: Any = make_classifier(settings, films.label_names)
     model = model.to(device=device, memory_format=torch.channels_last)
     labels = torch.from_numpy(films.labels).to(device)
 
@@ -99,7 +109,10 @@ def make_classifier(settings: ClassifierSettings, label_names: tuple[str, ...]) 
     }
     if settings.architecture == "convnext":
         # The published 1e-6 is for hundreds of epochs: so small, the layers hardly wake up in one.
-        return ConvNextForImageClassification(ConvNextConfig(layer_scale_init_value=0.1, **shared))
+        config = ConvNextConfig(
+            num_stages=len(settings.depths), layer_scale_init_value=0.1, **shared
+        )
+        return ConvNextForImageClassification(config)
     config = ResNetConfig(embedding_size=settings.embedding_size, layer_type="basic", **shared)
     return ResNetForImageClassification(config)
 

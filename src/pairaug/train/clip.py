@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,6 +43,7 @@ from pairaug.train.tokenizer import (
     MAX_TOKENS,
     copy_tokenizer,
     load_tokenizer,
+    special_ids,
     token_table,
     train_tokenizer,
 )
@@ -50,34 +52,43 @@ IMAGE_MEAN, IMAGE_STD = 0.5, 0.25
 # CLIP's own bound: logits are multiplied by at most 100.
 MAX_LOG_SCALE = math.log(100.0)
 
+# Either class that `make_clip` returns. Their parts are typed as perhaps None or a dictionary, so
+# that a type checker is of no use on them.
+TwoTowerModel = Any
+
 
 class ClipSettings(LoopSettings):
     """How the CLIP model is built and trained."""
 
     films: FilmSettings = Field(default_factory=FilmSettings, description="Which pairs.")
     tokenizer: Path | None = Field(
-        None, description="Folder of a trained tokenizer to share; a new one is trained if null."
+        default=None,
+        description="Folder of a trained tokenizer to share; a new one is trained if null.",
     )
     image_encoder: Path | None = Field(
-        None,
+        default=None,
         description="Folder of a trained ConvNext classifier. Its tower becomes the image encoder "
         "and is left as it is, so that few pairs suffice for the report encoder.",
     )
     batch_size: int = Field(
-        128, ge=2, description="Pairs in one step, each a negative of the rest."
+        default=128, ge=2, description="Pairs in one step, each a negative of the rest."
     )
-    learning_rate: float = Field(1e-3, gt=0, description="Its peak, after the warm-up.")
-    weight_decay: float = Field(0.1, ge=0, description="Decoupled weight decay (AdamW).")
-    max_minutes: float | None = Field(40.0, gt=0, description="End after so many minutes.")
-    patch_size: int = Field(16, ge=1, description="Pixels of one patch, a side.")
-    vision_hidden_size: int = Field(192, ge=1, description="Width of the image encoder.")
-    vision_num_layers: int = Field(6, ge=1, description="Layers of the image encoder.")
-    vision_num_heads: int = Field(6, ge=1, description="Attention heads of the image encoder.")
-    text_hidden_size: int = Field(192, ge=1, description="Width of the text encoder.")
-    text_num_layers: int = Field(4, ge=1, description="Layers of the text encoder.")
-    text_num_heads: int = Field(6, ge=1, description="Attention heads of the text encoder.")
-    projection_size: int = Field(128, ge=1, description="Length of the embeddings.")
-    augmentation: float = Field(1.0, ge=0, description="Strength of the changes to the films.")
+    learning_rate: float = Field(default=1e-3, gt=0, description="Its peak, after the warm-up.")
+    weight_decay: float = Field(default=0.1, ge=0, description="Decoupled weight decay (AdamW).")
+    max_minutes: float | None = Field(default=40.0, gt=0, description="End after so many minutes.")
+    patch_size: int = Field(default=16, ge=1, description="Pixels of one patch, a side.")
+    vision_hidden_size: int = Field(default=192, ge=1, description="Width of the image encoder.")
+    vision_num_layers: int = Field(default=6, ge=1, description="Layers of the image encoder.")
+    vision_num_heads: int = Field(
+        default=6, ge=1, description="Attention heads of the image encoder."
+    )
+    text_hidden_size: int = Field(default=192, ge=1, description="Width of the text encoder.")
+    text_num_layers: int = Field(default=4, ge=1, description="Layers of the text encoder.")
+    text_num_heads: int = Field(default=6, ge=1, description="Attention heads of the text encoder.")
+    projection_size: int = Field(default=128, ge=1, description="Length of the embeddings.")
+    augmentation: float = Field(
+        default=1.0, ge=0, description="Strength of the changes to the films."
+    )
 
 
 def train_clip(settings: ClipSettings, out: Path) -> Outcome:
@@ -120,9 +131,7 @@ def train_clip(settings: ClipSettings, out: Path) -> Outcome:
     return outcome
 
 
-def make_clip(
-    settings: ClipSettings, size: int, tokenizer: CLIPTokenizer
-) -> CLIPModel | VisionTextDualEncoderModel:
+def make_clip(settings: ClipSettings, size: int, tokenizer: CLIPTokenizer) -> TwoTowerModel:
     """A new model for films of `size` pixels a side.
 
     A `CLIPModel`, whose three channels are the film three times, or around a given image tower
@@ -136,9 +145,7 @@ def make_clip(
         num_attention_heads=settings.text_num_heads,
         max_position_embeddings=MAX_TOKENS,
         projection_dim=settings.projection_size,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        **special_ids(tokenizer),
     )
     if settings.image_encoder is not None:
         return _around_image_tower(settings.image_encoder, text_config, settings.projection_size)
@@ -168,7 +175,7 @@ def _around_image_tower(
             f"image_encoder: {folder} holds a {kind}; only a convnext classifier has a tower that "
             "`train clip` can take over"
         )
-    classifier = ConvNextForImageClassification.from_pretrained(folder, dtype=torch.float32)
+    classifier: Any = ConvNextForImageClassification.from_pretrained(folder, dtype=torch.float32)
     tower = classifier.convnext.requires_grad_(False)
     # The model of two towers asks for the width of the pooled features by this name.
     tower.config.hidden_size = tower.config.hidden_sizes[-1]
@@ -180,7 +187,7 @@ def _around_image_tower(
     )
 
 
-def image_states(model: CLIPModel | VisionTextDualEncoderModel, images: Tensor) -> Tensor:
+def image_states(model: TwoTowerModel, images: Tensor) -> Tensor:
     """What the image tower makes of images in [0, 1] of one channel, `image feature`."""
     num_channels = model.config.vision_config.num_channels
     pixels = ((images - IMAGE_MEAN) / IMAGE_STD).expand(-1, num_channels, -1, -1)
@@ -188,9 +195,7 @@ def image_states(model: CLIPModel | VisionTextDualEncoderModel, images: Tensor) 
 
 
 @torch.inference_mode()
-def all_image_states(
-    model: CLIPModel | VisionTextDualEncoderModel, films: Films, device: torch.device
-) -> Tensor:
+def all_image_states(model: TwoTowerModel, films: Films, device: torch.device) -> Tensor:
     """The states of every film, once: a tower that is held fixed sees each the same way always."""
     model.eval()
     groups = np.array_split(np.arange(len(films.films)), max(1, len(films.films) // 100))
@@ -199,12 +204,12 @@ def all_image_states(
     return torch.cat(states).clone()
 
 
-def project_images(model: CLIPModel | VisionTextDualEncoderModel, states: Tensor) -> Tensor:
+def project_images(model: TwoTowerModel, states: Tensor) -> Tensor:
     """Unit vectors of image states, `image feature`."""
     return functional.normalize(model.visual_projection(states).float(), dim=-1)
 
 
-def embed_reports(model: CLIPModel | VisionTextDualEncoderModel, reports: Tensor) -> Tensor:
+def embed_reports(model: TwoTowerModel, reports: Tensor) -> Tensor:
     """Unit vectors of token ids, `report feature`."""
     # Reports attend backwards only, so that what follows the longest one's end changes nothing.
     end = model.config.text_config.eos_token_id
@@ -213,15 +218,13 @@ def embed_reports(model: CLIPModel | VisionTextDualEncoderModel, reports: Tensor
     return functional.normalize(model.text_projection(states).float(), dim=-1)
 
 
-def embed(
-    model: CLIPModel | VisionTextDualEncoderModel, images: Tensor, reports: Tensor
-) -> tuple[Tensor, Tensor]:
+def embed(model: TwoTowerModel, images: Tensor, reports: Tensor) -> tuple[Tensor, Tensor]:
     """Unit vectors of images (in [0, 1], one channel) and of token ids, `pair feature` each."""
     return project_images(model, image_states(model, images)), embed_reports(model, reports)
 
 
 def _figures(
-    model: CLIPModel | VisionTextDualEncoderModel,
+    model: TwoTowerModel,
     films: Films,
     tokens: Tensor,
     device: torch.device,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from logging import getLogger
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from pairaug.train.tokenizer import (
     MAX_TOKENS,
     copy_tokenizer,
     load_tokenizer,
+    special_ids,
     token_ids,
     token_table,
     train_tokenizer,
@@ -34,27 +36,36 @@ log = getLogger(__name__)
 class DenoiserSettings(LoopSettings):
     """How the denoiser and the text encoder are built and trained."""
 
-    batch_size: int = Field(48, ge=1, description="Pairs in one step.")
-    learning_rate: float = Field(6e-4, gt=0, description="Its peak, after the warm-up.")
-    text_learning_rate: float = Field(2e-4, gt=0, description="The text encoder's peak.")
-    max_minutes: float | None = Field(60.0, gt=0, description="End after so many minutes.")
-    ema_decay: float = Field(0.9995, ge=0, lt=1, description="Decay of the averaged weights.")
-    block_out_channels: tuple[int, ...] = Field(
-        (64, 160), description="Channels at each resolution; each but the last halves it."
+    batch_size: int = Field(default=48, ge=1, description="Pairs in one step.")
+    learning_rate: float = Field(default=6e-4, gt=0, description="Its peak, after the warm-up.")
+    text_learning_rate: float = Field(default=2e-4, gt=0, description="The text encoder's peak.")
+    max_minutes: float | None = Field(default=60.0, gt=0, description="End after so many minutes.")
+    ema_decay: float = Field(
+        default=0.9995, ge=0, lt=1, description="Decay of the averaged weights."
     )
-    layers_per_block: int = Field(1, ge=1, description="Residual layers at each resolution.")
-    head_size: int = Field(32, ge=1, description="Channels of one attention head.")
-    norm_num_groups: int = Field(16, ge=1, description="Groups of each group normalisation.")
-    text_hidden_size: int = Field(192, ge=1, description="Width of the text encoder.")
-    text_num_layers: int = Field(4, ge=1, description="Layers of the text encoder.")
-    text_num_heads: int = Field(6, ge=1, description="Attention heads of the text encoder.")
+    block_out_channels: tuple[int, ...] = Field(
+        default=(64, 160), description="Channels at each resolution; each but the last halves it."
+    )
+    layers_per_block: int = Field(
+        default=1, ge=1, description="Residual layers at each resolution."
+    )
+    head_size: int = Field(default=32, ge=1, description="Channels of one attention head.")
+    norm_num_groups: int = Field(
+        default=16, ge=1, description="Groups of each group normalisation."
+    )
+    text_hidden_size: int = Field(default=192, ge=1, description="Width of the text encoder.")
+    text_num_layers: int = Field(default=4, ge=1, description="Layers of the text encoder.")
+    text_num_heads: int = Field(default=6, ge=1, description="Attention heads of the text encoder.")
     init_text_encoder: Path | None = Field(
-        None, description="A trained CLIP folder whose text tower and tokenizer are started from."
+        default=None,
+        description="A trained CLIP folder whose text tower and tokenizer are started from.",
     )
     empty_prompt_rate: float = Field(
-        0.1, ge=0, lt=1, description="Share of pairs trained with no prompt, for guidance."
+        default=0.1, ge=0, lt=1, description="Share of pairs trained with no prompt, for guidance."
     )
-    snr_gamma: float = Field(5.0, gt=0, description="Bound of the loss weight: see `loss_weights`.")
+    snr_gamma: float = Field(
+        default=5.0, gt=0, description="Bound of the loss weight: see `loss_weights`."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +114,8 @@ def make_denoiser(
 ) -> UNet2DConditionModel:
     """A new denoiser with cross-attention at every resolution."""
     num_levels = len(settings.block_out_channels)
+    # diffusers' name for the number of heads at each resolution.
+    num_heads: Any = tuple(width // settings.head_size for width in settings.block_out_channels)
     return UNet2DConditionModel(
         sample_size=latent_size,
         in_channels=channels,
@@ -112,10 +125,7 @@ def make_denoiser(
         block_out_channels=settings.block_out_channels,
         layers_per_block=settings.layers_per_block,
         cross_attention_dim=settings.text_hidden_size,
-        # diffusers' name for the number of heads at each resolution.
-        attention_head_dim=tuple(
-            width // settings.head_size for width in settings.block_out_channels
-        ),
+        attention_head_dim=num_heads,
         norm_num_groups=settings.norm_num_groups,
     )
 
@@ -131,9 +141,7 @@ def make_text_encoder(settings: DenoiserSettings, tokenizer: CLIPTokenizer) -> C
         num_hidden_layers=settings.text_num_layers,
         num_attention_heads=settings.text_num_heads,
         max_position_embeddings=MAX_TOKENS,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        **special_ids(tokenizer),
     )
     return CLIPTextModel(config)
 
@@ -158,8 +166,9 @@ def train_denoiser(
     latents = encode_films(vae, films, out / "latents", device)
     tokenizer = _tokenizer(settings, films, out)
     tokens = token_table(films, tokenizer).to(device)
-    text_encoder = make_text_encoder(settings, tokenizer).to(device)
-    unet = make_denoiser(settings, latents.mean.shape[-1], latents.mean.shape[1])
+    text_encoder: Any = make_text_encoder(settings, tokenizer)
+    text_encoder = text_encoder.to(device)
+    unet: Any = make_denoiser(settings, latents.mean.shape[-1], latents.mean.shape[1])
     unet = unet.to(device=device, memory_format=torch.channels_last)
     denoising = Denoising(settings, unet, text_encoder, make_scheduler(), _empty(tokenizer, device))
 
@@ -286,11 +295,12 @@ def encode_films(vae: AutoencoderKL, films: Films, folder: Path, device: torch.d
         np.lib.format.open_memmap(folder / f"{name}.npy", mode=mode, dtype=np.float16, shape=shape)
         for name in ("mean", "std")
     )
-    vae = vae.to(device=device, memory_format=torch.channels_last).eval()
+    encoder: Any = vae.eval()
+    encoder = encoder.to(device=device, memory_format=torch.channels_last)
     for start in range(first, len(films.films), 50):
         stop = min(start + 50, len(films.films))
         with torch.inference_mode():
-            posterior = vae.encode(as_vae_input(films.films[start:stop], device)).latent_dist
+            posterior = encoder.encode(as_vae_input(films.films[start:stop], device)).latent_dist
         mean[start:stop], std[start:stop] = posterior.mean.cpu(), posterior.std.cpu()
         if stop % 2000 == 0 or stop == len(films.films):
             mean.flush()

@@ -40,26 +40,33 @@ class FilmSettings(StageSettings):
     """Which pairs to train on."""
 
     source: Literal["phantom", "run"] = Field(
-        "phantom", description="Simulated patients, or the pairs of a run folder."
+        default="phantom", description="Simulated patients, or the pairs of a run folder."
     )
-    num_patients: int = Field(40_000, ge=1, description="Phantom patients to train on.")
+    num_patients: int = Field(default=40_000, ge=1, description="Phantom patients to train on.")
     num_held_out: int = Field(
-        1_000, ge=2, description="Further phantom patients, for the curves and the final figures."
+        default=1_000,
+        ge=2,
+        description="Further phantom patients, for the curves and the final figures.",
     )
-    seed: int = Field(1, ge=0, description="Which phantom patients.")
+    seed: int = Field(default=1, ge=0, description="Which phantom patients.")
     num_reports: int = Field(
-        4, ge=1, description="Differently worded reports of each phantom, one drawn at each step."
+        default=4,
+        ge=1,
+        description="Differently worded reports of each phantom, one drawn at each step.",
     )
     run: Path | None = Field(
-        None, description="A run folder: living pairs of its last stage, validate split held out."
+        default=None,
+        description="A run folder: living pairs of its last stage, validate split held out.",
     )
-    size: int = Field(128, ge=16, description="Pixels a side; other films are cropped and resized.")
+    size: int = Field(
+        default=128, ge=16, description="Pixels a side; other films are cropped and resized."
+    )
     cache: Path | None = Field(
-        None,
+        default=None,
         description="Folder of the rendered films, to share between trainings; `cache` in the "
         "output folder unless said.",
     )
-    num_workers: int = Field(2, ge=1, description="Processes that render phantoms.")
+    num_workers: int = Field(default=2, ge=1, description="Processes that render phantoms.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,12 @@ class GeneratorSettings(StageSettings):
     """What `pairaug train generator` does."""
 
     phase: Literal["vae", "denoiser", "both"] = Field(
-        "both", description="What to train; the denoiser needs an autoencoder."
+        default="both", description="What to train; the denoiser needs an autoencoder."
     )
     films: FilmSettings = Field(default_factory=FilmSettings, description="Which pairs.")
     vae: VaeSettings = Field(default_factory=VaeSettings, description="The autoencoder.")
     vae_folder: Path | None = Field(
-        None,
+        default=None,
         description="A trained autoencoder for the denoiser; `vae` in the output folder if null.",
     )
     denoiser: DenoiserSettings = Field(

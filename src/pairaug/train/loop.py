@@ -39,24 +39,30 @@ _FREE = frozenset({
 class LoopSettings(StageSettings):
     """When a training ends, and how it steps."""
 
-    seed: int = Field(0, ge=0, description="All draws follow from it and the step.")
-    device: str = Field("auto", description="auto, cpu, cuda or mps; auto takes CUDA where it is.")
+    seed: int = Field(default=0, ge=0, description="All draws follow from it and the step.")
+    device: str = Field(
+        default="auto", description="auto, cpu, cuda or mps; auto takes CUDA where it is."
+    )
     num_threads: int | None = Field(
-        None, ge=1, description="CPU threads; PyTorch's choice if null."
+        default=None, ge=1, description="CPU threads; PyTorch's choice if null."
     )
-    batch_size: int = Field(64, ge=1, description="Pairs in one step.")
-    learning_rate: float = Field(1e-3, gt=0, description="Its peak, after the warm-up.")
-    warmup_steps: int = Field(200, ge=0, description="Steps over which it rises.")
-    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay (AdamW).")
-    max_steps: int | None = Field(None, ge=1, description="End after so many steps.")
+    batch_size: int = Field(default=64, ge=1, description="Pairs in one step.")
+    learning_rate: float = Field(default=1e-3, gt=0, description="Its peak, after the warm-up.")
+    warmup_steps: int = Field(default=200, ge=0, description="Steps over which it rises.")
+    weight_decay: float = Field(default=0.01, ge=0, description="Decoupled weight decay (AdamW).")
+    max_steps: int | None = Field(default=None, ge=1, description="End after so many steps.")
     max_minutes: float | None = Field(
-        None, gt=0, description="End after so many minutes of training."
+        default=None, gt=0, description="End after so many minutes of training."
     )
-    ema_decay: float = Field(0.999, ge=0, lt=1, description="Decay of the averaged weights.")
-    gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
-    checkpoint_minutes: float = Field(3.0, ge=0, description="Minutes between checkpoints.")
-    evaluate_minutes: float = Field(5.0, ge=0, description="Minutes between held-out figures.")
-    log_steps: int = Field(100, ge=1, description="Steps between two lines of the curves.")
+    ema_decay: float = Field(
+        default=0.999, ge=0, lt=1, description="Decay of the averaged weights."
+    )
+    gradient_clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient.")
+    checkpoint_minutes: float = Field(default=3.0, ge=0, description="Minutes between checkpoints.")
+    evaluate_minutes: float = Field(
+        default=5.0, ge=0, description="Minutes between held-out figures."
+    )
+    log_steps: int = Field(default=100, ge=1, description="Steps between two lines of the curves.")
 
     @model_validator(mode="after")
     def _has_an_end(self) -> LoopSettings:
@@ -234,12 +240,11 @@ class Loop:
         weight = 1.0 - min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
         for name, module in self.task.modules.items():
             kept, current = self.averaged[name], module.state_dict()
-            floats = [key for key, value in current.items() if value.is_floating_point()]
-            torch._foreach_lerp_(
-                [kept[key] for key in floats], [current[key] for key in floats], weight
-            )
-            for key in current.keys() - set(floats):
-                kept[key].copy_(current[key])
+            for key, value in current.items():
+                if value.is_floating_point():
+                    kept[key].lerp_(value, weight)
+                else:
+                    kept[key].copy_(value)
 
     def _use_averaged(self) -> None:
         for name, module in self.task.modules.items():
@@ -366,7 +371,7 @@ def films_identity(films: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in films.items() if key not in ("cache", "num_workers")}
 
 
-def _append_row(path: Path, row: Mapping[str, float]) -> None:
+def _append_row(path: Path, row: Mapping[str, Any]) -> None:
     is_new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, fieldnames=list(row))

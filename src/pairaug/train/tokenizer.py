@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,7 +56,7 @@ def train_tokenizer(
     # Twice, to count as seen; reports weigh more, by their number.
     learner.train_from_iterator([*texts, *_radiology_words(), *_radiology_words()], trainer)
     learned = json.loads(learner.to_str())["model"]["merges"]
-    merges = [tuple(merge) for merge in learned][: vocabulary_size - len(base) - 2]
+    merges: Any = [tuple(merge) for merge in learned][: vocabulary_size - len(base) - 2]
     tokens = [*base, *(left + right for left, right in merges), START, END]
     vocabulary = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
     tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS)
@@ -71,6 +72,12 @@ def load_tokenizer(folder: Path) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(place)
 
 
+def special_ids(tokenizer: CLIPTokenizer) -> dict[str, Any]:
+    """The ids of the marks, by the names that a text encoder's configuration has for them."""
+    names = ("bos_token_id", "eos_token_id", "pad_token_id")
+    return {name: getattr(tokenizer, name) for name in names}
+
+
 def token_table(films: Films, tokenizer: CLIPTokenizer) -> Tensor:
     """Token ids of all reports, int16, `film report token`, each filled up to the window."""
     num_reports = len(films.reports[0])
@@ -79,7 +86,7 @@ def token_table(films: Films, tokenizer: CLIPTokenizer) -> Tensor:
     for start in range(0, len(texts), 10_000):
         rows.append(token_ids(tokenizer, texts[start : start + 10_000]).to(torch.int16))
     table = torch.cat(rows)
-    num_full = int((table[:, -2] != tokenizer.pad_token_id).sum())
+    num_full = int((table[:, -2] != special_ids(tokenizer)["pad_token_id"]).sum())
     if num_full:
         log.warning(
             "%d of %d reports fill the window of %d tokens", num_full, len(texts), MAX_TOKENS

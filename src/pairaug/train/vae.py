@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,36 +19,60 @@ from pairaug.train.loop import Loop, LoopSettings, Outcome, StepDraws, Task, cho
 class VaeSettings(LoopSettings):
     """How the autoencoder is built and trained."""
 
-    batch_size: int = Field(16, ge=1, description="Films in one step.")
-    learning_rate: float = Field(2e-3, gt=0, description="Its peak, after the warm-up.")
-    max_minutes: float | None = Field(25.0, gt=0, description="End after so many minutes.")
-    ema_decay: float = Field(0.998, ge=0, lt=1, description="Decay of the averaged weights.")
-    block_out_channels: tuple[int, ...] = Field(
-        (16, 32, 64, 96), description="Channels at each resolution; each but the last halves it."
+    batch_size: int = Field(default=16, ge=1, description="Films in one step.")
+    learning_rate: float = Field(default=2e-3, gt=0, description="Its peak, after the warm-up.")
+    max_minutes: float | None = Field(default=25.0, gt=0, description="End after so many minutes.")
+    ema_decay: float = Field(
+        default=0.998, ge=0, lt=1, description="Decay of the averaged weights."
     )
-    layers_per_block: int = Field(1, ge=1, description="Residual layers at each resolution.")
-    latent_channels: int = Field(8, ge=1, description="Channels of the latents.")
-    norm_num_groups: int = Field(8, ge=1, description="Groups of each group normalisation.")
+    block_out_channels: tuple[int, ...] = Field(
+        default=(16, 32, 64, 96),
+        description="Channels at each resolution; each but the last halves it.",
+    )
+    layers_per_block: int = Field(
+        default=1, ge=1, description="Residual layers at each resolution."
+    )
+    latent_channels: int = Field(default=8, ge=1, description="Channels of the latents.")
+    norm_num_groups: int = Field(default=8, ge=1, description="Groups of each group normalisation.")
     detail_weight: float = Field(
-        1.0,
+        default=1.0,
         ge=0,
         description="Weight of the differences between neighbours, at three scales: keeps ribs "
         "and wires sharp.",
     )
+    square_weight: float = Field(
+        default=2.0,
+        ge=0,
+        description="Weight of the squared error: keeps what is thin and bright, which the "
+        "absolute error lets vanish.",
+    )
+    init: Path | None = Field(
+        default=None,
+        description="Folder of a trained autoencoder to go on from; new weights if null.",
+    )
     kl_weight: float = Field(
-        1e-4, ge=0, description="Weight of the mean Kullback-Leibler divergence per latent value."
+        default=1e-4,
+        ge=0,
+        description="Weight of the mean Kullback-Leibler divergence per latent value.",
     )
 
 
 def make_vae(settings: VaeSettings, size: int) -> AutoencoderKL:
-    """A new autoencoder for films of one channel, `size` pixels a side."""
+    """An autoencoder for films of one channel, `size` pixels a side: new, or that of `init`."""
+    if settings.init is not None:
+        return AutoencoderKL.from_pretrained(
+            settings.init, dtype=torch.float32, low_cpu_mem_usage=False
+        )
     num_levels = len(settings.block_out_channels)
+    levels: dict[str, Any] = {
+        "down_block_types": ("DownEncoderBlock2D",) * num_levels,
+        "up_block_types": ("UpDecoderBlock2D",) * num_levels,
+        "block_out_channels": settings.block_out_channels,
+    }
     return AutoencoderKL(
         in_channels=1,
         out_channels=1,
-        down_block_types=("DownEncoderBlock2D",) * num_levels,
-        up_block_types=("UpDecoderBlock2D",) * num_levels,
-        block_out_channels=settings.block_out_channels,
+        **levels,
         layers_per_block=settings.layers_per_block,
         latent_channels=settings.latent_channels,
         norm_num_groups=settings.norm_num_groups,
@@ -83,7 +108,7 @@ def train_vae(settings: VaeSettings, films: Films, out: Path) -> Outcome:
     """Trains the autoencoder and saves it, with its scale, as float16 under `out/vae`."""
     torch.manual_seed(settings.seed)
     device = choose_device(settings.device)
-    vae = make_vae(settings, films.films.shape[1])
+    vae: Any = make_vae(settings, films.films.shape[1])
     vae = vae.to(device=device, memory_format=torch.channels_last)
 
     def losses(draws: StepDraws) -> dict[str, Tensor]:
@@ -92,9 +117,21 @@ def train_vae(settings: VaeSettings, films: Films, out: Path) -> Outcome:
         decoded = vae.decode(posterior.sample(generator=draws.torch)).sample
         absolute, detail = reconstruction_losses(pixels, decoded)
         divergence = posterior.kl().mean() / posterior.mean[0].numel()
-        loss = absolute + settings.detail_weight * detail + settings.kl_weight * divergence
+        squared = (decoded - pixels).square().mean()
+        loss = (
+            absolute
+            + settings.detail_weight * detail
+            + settings.square_weight * squared
+            + settings.kl_weight * divergence
+        )
         # Pixels span 2, so half of the error is the one on the scale of 0 to 1.
-        return {"loss": loss, "absolute": absolute / 2, "detail": detail, "kl": divergence}
+        return {
+            "loss": loss,
+            "absolute": absolute / 2,
+            "detail": detail,
+            "squared": squared,
+            "kl": divergence,
+        }
 
     def evaluate() -> dict[str, float]:
         if not films.num_held_out:
@@ -115,7 +152,7 @@ def train_vae(settings: VaeSettings, films: Films, out: Path) -> Outcome:
 
 
 @torch.inference_mode()
-def latent_scale(vae: AutoencoderKL, films: Films, device: torch.device) -> float:
+def latent_scale(vae: Any, films: Films, device: torch.device) -> float:
     """What brings latents of up to 1,000 training films to a standard deviation of one."""
     chosen = films.films[: min(1000, films.num_train)]
     groups = as_vae_input(chosen, device).split(25)

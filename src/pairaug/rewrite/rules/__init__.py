@@ -6,6 +6,7 @@ from random import Random
 
 from pairaug.pair import Branch, Report
 from pairaug.rewrite.backends import Failure, Request
+from pairaug.rewrite.reasons import Reason
 from pairaug.rewrite.rules.inter import other_patient, written
 from pairaug.rewrite.rules.intra import changed_report
 
@@ -19,6 +20,7 @@ class Rules:
     name = "rules"
     model = f"rules-{EDITION}"
     concurrency = 1
+    seeds_by = "pair"
 
     async def answer(self, request: Request) -> Report | Failure:
         rng = Random(f"{request.seed}/{request.branch}/{request.attempt}")
@@ -26,9 +28,12 @@ class Rules:
             patient = other_patient(request.stated, rng)
             return written(patient, rng, request.max_words)
         changed = changed_report(request.report, rng, request.max_words)
-        return Failure("the rules know no change for this report") if changed is None else (
-            Report(findings=changed)
-        )
+        if changed is None:
+            return Failure("the rules know no change for it", Reason.NOTHING_TO_CHANGE)
+        return Report(findings=changed)
+
+    def instruction_hash(self, branch: Branch) -> None:
+        """Rules follow no instruction."""
 
     async def close(self) -> None:
         """Nothing is held open."""

@@ -93,8 +93,8 @@ def _reversals(
 def _is_deniable(topic: Topic) -> bool:
     if topic.finding == "support devices":
         return False  # reports do not deny devices
-    if topic.finding == "lung lesion":
-        return topic in KIND_OF
+    if topic.detail is not None:
+        return topic in KIND_OF  # nodule and mass; not a scar, a cavity or a granuloma
     return topic in KIND_OF or topic.finding in (*OTHER_DENIALS, "enlarged cardiomediastinum")
 
 

@@ -1,0 +1,162 @@
+"""The inter branch: a film is drawn from each new report, of a patient who never was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from pairaug.diffusion.folder import BUNDLED, model_folder, weights_sha256
+from pairaug.images import fault, png_ref
+from pairaug.pair import Branch, Pair
+from pairaug.settings import StageSettings
+from pairaug.stage import Context, seed_for
+
+if TYPE_CHECKING:
+    from pairaug.diffusion.bundle import Bundle
+    from pairaug.diffusion.prompts import Prompt
+
+DROP_REASONS = {
+    "empty_report": "nothing of the report is left to draw from",
+    "image_not_finite": "the model drew NaN or infinity",
+    "image_constant": "the model drew one grey level",
+    "image_saturated": "nearly all of what the model drew is pure black or white",
+}
+
+
+class GenerateSettings(StageSettings):
+    """Which model draws, and how."""
+
+    model: str = Field(
+        default=BUNDLED,
+        min_length=1,
+        description="`bundled`, or a latent diffusion model in diffusers layout: a local folder "
+        "or a hub id. The paper's is RoentGen.",
+    )
+    revision: str | None = Field(default=None, description="Commit, tag or branch of a hub id.")
+    allow_pickle: bool = Field(
+        default=False,
+        description="Load pickled weights, which can run code, where there are no others.",
+    )
+    num_steps: int = Field(
+        default=50, ge=1, description="Denoising steps. 50 in the authors' InterAug_Step2_T2I.py."
+    )
+    guidance_scale: float = Field(
+        default=4.0,
+        ge=1.0,
+        description="Weight of the report over the empty text; 1 is no guidance, at half the "
+        "cost. 4 in the authors' InterAug_Step2_T2I.py.",
+    )
+    scheduler: Literal["folder", "ddim", "dpm++2m", "unipc", "pndm"] = Field(
+        default="folder",
+        description="The solver; `folder` takes the one that the model comes with, as the "
+        "authors do.",
+    )
+    batch_size: int = Field(default=8, ge=1, description="Films drawn at once.")
+
+
+class Generate:
+    """The stage: draws a film for each inter pair that has none; all other pairs pass through.
+
+    A film depends on the pair's report and on the seed that the run gives to the pair's id.
+    """
+
+    name = "generate"
+
+    def __init__(self, settings: GenerateSettings, context: Context) -> None:
+        self._settings = settings
+        self._context = context
+
+    def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
+        """Each pair in order: with its film, dropped, or as it came."""
+        waiting: list[Pair] = []
+        num_mine = 0
+        for pair in pairs:
+            waiting.append(pair)
+            num_mine += _is_mine(pair)
+            if num_mine == self._settings.batch_size:
+                yield from self._drawn(waiting)
+                waiting, num_mine = [], 0
+        yield from self._drawn(waiting)
+
+    @staticmethod
+    def weights(settings: GenerateSettings) -> dict[str, str]:
+        """The generator and its SHA-256, for the fingerprint."""
+        return {settings.model: weights_sha256(generator_folder(settings))}
+
+    @cached_property
+    def _bundle(self) -> Bundle:
+        # Only now: tensor libraries and weights are loaded for the first film.
+        from pairaug.diffusion.bundle import load_bundle
+
+        return load_bundle(
+            generator_folder(self._settings),
+            device=self._context.device,
+            dtype=self._context.dtype,
+            allow_pickle=self._settings.allow_pickle,
+        )
+
+    def _drawn(self, waiting: Sequence[Pair]) -> Iterator[Pair]:
+        """The pairs that have been waiting, those among them that want a film with one."""
+        mine = [pair for pair in waiting if _is_mine(pair)]
+        prompts = {pair.id: self._bundle.fit_prompt(pair.report.text) for pair in mine}
+        drawable = [pair for pair in mine if prompts[pair.id].text]
+        films = self._films([prompts[pair.id] for pair in drawable], drawable)
+        done = {pair.id: pair.dropped(self.name, "empty_report") for pair in mine}
+        for pair, film in zip(drawable, films, strict=True):
+            traced = self._traced(pair, prompts[pair.id])
+            reason = fault(film)
+            done[pair.id] = (
+                traced.with_image(png_ref(film))
+                if reason is None
+                else traced.dropped(self.name, reason)
+            )
+        self._context.report_progress(len(mine))
+        yield from (done.get(pair.id, pair) for pair in waiting)
+
+    def _films(self, prompts: Sequence[Prompt], pairs: Sequence[Pair]) -> Iterable[np.ndarray]:
+        if not pairs:
+            return ()
+        from pairaug.diffusion.sampling import SamplingOptions, draw_films
+
+        settings = self._settings
+        return draw_films(
+            self._bundle,
+            [prompt.text for prompt in prompts],
+            [self._seed(pair) for pair in pairs],
+            SamplingOptions(settings.num_steps, settings.guidance_scale, settings.scheduler),
+            settings.batch_size,
+        )
+
+    def _seed(self, pair: Pair) -> int:
+        return seed_for(self._context.seed, pair.id, self.name)
+
+    def _traced(self, pair: Pair, prompt: Prompt) -> Pair:
+        settings = self._settings
+        return pair.with_trace(
+            self.name,
+            seed=self._seed(pair),
+            model=settings.model,
+            revision=settings.revision,
+            weights=self._bundle.sha256,
+            num_steps=settings.num_steps,
+            guidance_scale=settings.guidance_scale,
+            scheduler=settings.scheduler,
+            prompt_characters=len(prompt.text),
+            num_tokens=prompt.num_tokens,
+            truncated=prompt.truncated,
+            left_out_sentences=prompt.left_out_sentences,
+        )
+
+
+def generator_folder(settings: GenerateSettings) -> Path:
+    """The folder of the model that the settings name."""
+    return model_folder(settings.model, settings.revision, settings.allow_pickle)
+
+
+def _is_mine(pair: Pair) -> bool:
+    return pair.branch is Branch.INTER and pair.image is None and pair.drop is None

@@ -1,0 +1,210 @@
+"""Settings: presets, files and `--set`, and one clear line for all that is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pairaug.config import PRESETS, Settings, as_yaml, change_settings, flatten, load_settings
+from pairaug.config.kinds import setting_names
+from pairaug.errors import SettingsError
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Writes demo.yaml in the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def write_file(text: str) -> Path:
+        Path("demo.yaml").write_text(text, encoding="utf-8")
+        return Path("demo.yaml")
+
+    return write_file
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_valid_and_says_its_name(preset: str) -> None:
+    source = () if preset == "demo" else ("read.source=phantom",)
+    assert load_settings(overrides=source, preset=preset).preset == preset
+
+
+def test_the_paper_is_the_papers() -> None:
+    settings = load_settings(overrides=["read.source=phantom"], preset="paper")
+    assert (settings.generate.num_steps, settings.generate.guidance_scale) == (50, 4.0)
+    assert (settings.edit.num_steps, settings.edit.guidance_scale) == (75, 4.0)
+    assert (settings.edit.source, settings.edit.alignment) == ("regenerate", "refine")
+    prune = settings.prune.model_dump()
+    assert (prune["inter"]["rule"], prune["inter"]["threshold"]) == ("threshold", 0.3)
+    assert (prune["intra"]["rule"], prune["intra"]["margin"]) == ("mean-margin", 0.003)
+
+
+def test_set_is_on_top_of_the_file_and_the_file_on_top_of_the_preset(write) -> None:
+    path = write("preset: demo\nseed: 3\ngenerate: {num_steps: 7}\n")
+    settings = load_settings(path, ["generate.num_steps=9"])
+    assert (settings.preset, settings.seed) == ("demo", 3)
+    assert settings.generate.num_steps == 9
+    assert settings.read.source == "phantom"
+    assert load_settings(path).generate.num_steps == 7
+
+
+def test_the_preset_may_be_set_too(write) -> None:
+    path = write("preset: demo\nread: {source: phantom}\n")
+    assert load_settings(path, ["preset=paper"]).edit.num_steps == 75
+
+
+def test_values_of_set_have_yaml_types() -> None:
+    settings = load_settings(
+        overrides=[
+            "limit=12",
+            "read.views=[PA, AP]",
+            "read.columns.view=v",
+            "read.table=t.csv",
+            "read.source=table",
+            "prune.intra.margin=1e-3",
+        ]
+    )
+    assert settings.limit == 12
+    assert settings.read.views == ("PA", "AP")  # type: ignore[union-attr]
+    assert settings.prune.intra.margin == 0.001  # type: ignore[union-attr]
+
+
+def test_another_kind_of_rule_forgets_what_the_first_one_was_told(write) -> None:
+    path = write("read: {source: phantom}\nprune: {inter: {rule: threshold, threshold: 0.5}}\n")
+    settings = load_settings(path, ["prune.inter.rule=mean-margin", "prune.inter.margin=0.1"])
+    assert settings.prune.inter.model_dump()["margin"] == 0.1
+
+
+def test_another_backend_keeps_what_all_backends_share(write) -> None:
+    path = write("read: {source: phantom}\nrewrite: {max_words: 33}\n")
+    settings = load_settings(path, ["rewrite.backend=openai", "rewrite.model=m"])
+    assert (settings.rewrite.backend, settings.rewrite.max_words) == ("openai", 33)
+
+
+def test_a_section_without_content_is_no_error(write) -> None:
+    assert load_settings(write("preset: demo\nread:\nedit:\n")).read.source == "phantom"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "edit: {guidence_scale: 4}",
+            r"unknown setting edit\.guidence_scale in demo\.yaml; did you mean "
+            r"edit\.guidance_scale\?",
+        ),
+        ("guidance_scale: 4", r"unknown setting guidance_scale in demo\.yaml; did you mean "),
+        ("scroe: {}", r"unknown setting scroe in demo\.yaml; did you mean score\?"),
+        (
+            "edit: {wholly_unlike: 1}",
+            r"unknown setting edit\.wholly_unlike .*; edit has: .*num_steps",
+        ),
+        ("prune: {inter: {treshold: 1}}", r"did you mean prune\.inter\.threshold\?"),
+        (
+            "edit: {alignment: refin}",
+            r"edit\.alignment in demo\.yaml is 'refin'; choose one of: .*'refine'",
+        ),
+        ("read: {source: tabel}", r"read in demo\.yaml is .*; choose one of: 'phantom', 'table'"),
+        (
+            "edit: {num_steps: -3}",
+            r"edit\.num_steps in demo\.yaml is -3; it should be greater than",
+        ),
+        (
+            "edit: {num_steps: many}",
+            r"edit\.num_steps in demo\.yaml is 'many'; it should be a valid integer",
+        ),
+        ("seed: .nan", r"seed in demo\.yaml is nan; "),
+        ("engine: ray", r"engine in demo\.yaml is 'ray'; choose one of: 'local'"),
+        (
+            "preset: papre",
+            r"preset in demo\.yaml is 'papre'; choose one of: paper, default, fast, demo",
+        ),
+        ("read: {source: table}", r"read\.table is not set; it is needed in demo\.yaml"),
+        (
+            "read: {source: table, table: t.csv, columns: {labels: {oedema: c}}}",
+            r"read\.columns in demo\.yaml: unknown finding 'oedema'; the names are: no finding",
+        ),
+        ("read: {num_patients: 3}", r"read\.source is not set; it is needed in demo\.yaml"),
+        ("edit: 4", r"edit in demo\.yaml is 4; "),
+        ("seed: 1\nseed: 2", r"demo\.yaml is not YAML: line 3, column 1: seed is given twice"),
+        ("seed: [1", r"demo\.yaml is not YAML: line "),
+        ("- seed", r"demo\.yaml must hold settings as `name: value` lines"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(write, text: str, message: str) -> None:
+    start = (
+        "" if text.startswith(("read", "preset", "-", "seed: [")) else "read: {source: phantom}\n"
+    )
+    with pytest.raises(SettingsError, match=message) as raised:
+        load_settings(write(start + text))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("edit.guidence_scale=4", r"unknown setting edit\.guidence_scale in --set; did you mean"),
+        ("seed", r"--set takes name=value, for example --set seed=1; got 'seed'"),
+        ("edit.=1", "--set takes name=value"),
+        ("seed=[1", r"--set seed=\[1: the value is not YAML"),
+        ("seed=-1", r"seed in --set is -1; it should be greater than or equal to 0"),
+    ],
+)
+def test_what_is_wrong_with_set_is_said_in_one_line(override: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load_settings(overrides=[override], preset="demo")
+
+
+def test_a_source_that_nobody_named_is_asked_for() -> None:
+    with pytest.raises(SettingsError, match="read is not set"):
+        load_settings()
+
+
+def test_a_settings_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"there is no settings file .*nowhere\.yaml"):
+        load_settings(tmp_path / "nowhere.yaml")
+    with pytest.raises(SettingsError, match="is a folder; give a settings file"):
+        load_settings(tmp_path)
+
+
+def test_resolved_settings_read_back_to_the_same(tmp_path: Path) -> None:
+    settings = load_settings(overrides=["seed=5", "edit.num_steps=3"], preset="demo")
+    path = tmp_path / "run.yaml"
+    path.write_text(as_yaml(settings), encoding="utf-8")
+    assert load_settings(path) == settings
+
+
+def test_resolved_settings_name_every_setting() -> None:
+    settings = load_settings(preset="demo")
+    sections = {name for name in setting_names(Settings) if "." not in name}
+    assert set(yaml.safe_load(as_yaml(settings))) == sections
+
+
+def test_paths_and_local_models_mean_the_same_from_any_folder(write) -> None:
+    Path("weights").mkdir()
+    path = write("read: {source: table, table: films/t.csv}\nscore: {model: weights}\n")
+    settings = load_settings(path, ["generate.model=someone/on-the-hub", "rewrite.model=weights"])
+    here = Path.cwd()
+    assert settings.read.model_dump()["table"] == here / "films/t.csv"
+    assert settings.score.model == str(here / "weights")
+    assert settings.generate.model == "someone/on-the-hub"
+    # A language model's name on a server, which happens to be a folder's name here.
+    assert settings.rewrite.model == "weights"
+
+
+def test_the_bundled_model_is_never_a_folder_of_that_name(write) -> None:
+    Path("bundled").mkdir()
+    settings = load_settings(write("read: {source: phantom}\nscore: {model: bundled}\n"))
+    assert settings.score.model == "bundled"
+
+
+def test_changed_settings_keep_the_rest() -> None:
+    before = load_settings(overrides=["seed=5"], preset="demo")
+    after = change_settings(before, ["edit.num_steps=3"])
+    changed = {
+        name
+        for name, value in flatten(after.model_dump(mode="json")).items()
+        if flatten(before.model_dump(mode="json"))[name] != value
+    }
+    assert changed == {"edit.num_steps"}

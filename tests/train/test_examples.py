@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pairaug.settings import StageSettings
+from pairaug.train.classifier import ClassifierSettings
+from pairaug.train.clip import ClipSettings
+from pairaug.train.generator import GeneratorSettings
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("train-generator", GeneratorSettings),
+        ("train-clip", ClipSettings),
+        ("train-classifier", ClassifierSettings),
+    ],
+)
+def test_the_examples_are_valid_and_share_their_films(name: str, model: type[StageSettings]):
+    content = yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text(encoding="utf-8"))
+    settings = model.model_validate(content)
+    assert settings.films.cache == Path("runs/phantom-films")
+    assert settings.films.num_patients == 39_000
