@@ -30,6 +30,15 @@ from pairaug.config import PRESETS, Settings, flatten, load_settings
 FOLDER = Path(__file__).parent
 _NOTE = "<!-- Written by docs/reference/generate.py from the code; edit that, not this. -->\n"
 
+_OTHER_SETTINGS = {
+    "train generator": ("train.generator", "GeneratorSettings"),
+    "train clip": ("train.clip", "ClipSettings"),
+    "train classifier": ("train.classifier", "ClassifierSettings"),
+    "evaluate counterfactual": ("evaluate.counterfactual", "CounterfactualSettings"),
+    "evaluate fidelity": ("evaluate.fidelity", "FidelitySettings"),
+}
+"""Commands with a settings file of their own: the module and the name of its model."""
+
 
 def pages() -> dict[str, str]:
     """File name → what it should hold."""
@@ -101,6 +110,9 @@ def settings_page() -> str:
             if len(models) > 1:
                 lines += [f"### {name}: {_discriminator(model)}", "", _first_line(model), ""]
             lines += _table(model, f"{name}.")
+    for command, (module, name) in _OTHER_SETTINGS.items():
+        lines += [f"## pairaug {command}", "", "Settings of the file that the command takes.", ""]
+        lines += _table(getattr(importlib.import_module(f"pairaug.{module}"), name), "")
     return "\n".join(lines)
 
 
@@ -201,7 +213,8 @@ def _presets_table() -> list[str]:
 
 
 def _preset(preset: str) -> dict[str, Any]:
-    load_settings(preset=preset)  # a preset that is not valid should not be documented
+    # A preset that is not valid should not be documented.
+    load_settings(overrides=["read.source=phantom"], preset=preset)
     path = Path(pairaug.__file__).parent / "presets" / f"{preset}.yaml"
     return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
 
@@ -214,7 +227,7 @@ def _table(model: type[BaseModel], prefix: str) -> list[str]:
 def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
         inner = list(_models(field.annotation))
-        if inner and not prefix:
+        if inner and model is Settings:
             continue  # a stage's section of its own
         if inner:
             many = len(inner) > 1

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from pairaug.errors import ModelError
 
@@ -117,7 +117,8 @@ class SwapProcessor:
             attended = self_attention(query, key, value, swap)
         else:
             attended = cross_attention(query, key, value, swap)
-        output = attn.to_out[1](attn.to_out[0](attended.transpose(1, 2).flatten(2)))
+        project, dropout = cast("nn.ModuleList", attn.to_out)
+        output = dropout(project(attended.transpose(1, 2).flatten(2)))
         if inputs.ndim == 4:
             output = output.transpose(1, 2).reshape(shape)
         if attn.residual_connection:

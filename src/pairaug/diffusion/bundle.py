@@ -80,7 +80,7 @@ class Bundle:
 
     def fit_prompt(self, text: str) -> Prompt:
         """`text` as a prompt that fits the text encoder; what was left out is in the result."""
-        return fit_prompt(text, lambda part: len(self.tokenizer(part).input_ids), self.window)
+        return fit_prompt(text, self._num_tokens, self.window)
 
     def token_ids(self, prompt: str) -> list[int]:
         """The prompt's tokens with both special tokens and without padding."""
@@ -116,7 +116,8 @@ class Bundle:
         pixels = (2.0 * pixels - 1.0).to(self.device, self.vae.dtype)
         pixels = pixels.expand(-1, int(self.vae.config["in_channels"]), -1, -1)
         parts = pixels.split(self._films_per_call(films.shape[-1] // self.vae_factor))
-        means = torch.cat([self.vae.encode(part, return_dict=False)[0].mean for part in parts]).float()
+        posteriors = [self.vae.encode(part, return_dict=False)[0] for part in parts]
+        means = torch.cat([posterior.mean for posterior in posteriors]).float()
         return (means - self._shift) * self._scaling
 
     @torch.inference_mode()
@@ -124,7 +125,8 @@ class Bundle:
         """The films of scaled latents, clipped to [0, 1]; NaN stays NaN."""
         unscaled = (latents / self._scaling + self._shift).to(self.vae.dtype)
         parts = unscaled.split(self._films_per_call(latents.shape[-1]))
-        pixels = torch.cat([self.vae.decode(part, return_dict=False)[0].float().mean(dim=1) for part in parts])
+        decoded = [self.vae.decode(part, return_dict=False)[0] for part in parts]
+        pixels = torch.cat(decoded).float().mean(dim=1)
         return (pixels / 2.0 + 0.5).clamp(0.0, 1.0).cpu().numpy()
 
     def predict(
@@ -145,6 +147,10 @@ class Bundle:
             cross_attention_kwargs=None if swap is None else {"swap": swap},
             return_dict=False,
         )[0].float()
+
+    def _num_tokens(self, text: str) -> int:
+        # verbose=False: a text that is too long is what this is there to find.
+        return len(self.tokenizer(text, verbose=False).input_ids)
 
     @property
     def _scaling(self) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from itertools import pairwise
 
 from pairaug.findings.extract import extract
 from pairaug.findings.leave_out import (
@@ -64,7 +65,9 @@ _TIDY = (
     (re.compile(r"\b(of|in|with|the|a|and|or) (?=(?:and|or|,|;)\b)"), ""),
     (re.compile(r"\b(?:in|on|at|from|to|of|with|since|by|as)\s*(?=[,.;]|$)", re.IGNORECASE), ""),
     (
-        re.compile(r"^((?:the )?(?:mediastinum|heart|aorta|trachea|[\w ]+ silhouette)) are\b", re.I),
+        re.compile(
+            r"^((?:the )?(?:mediastinum|heart|aorta|trachea|[\w ]+ silhouette)) are\b", re.I
+        ),
         r"\1 is",
     ),
     (re.compile(r"([,;:])(?:\s*[,;:])+"), r"\1"),
@@ -77,7 +80,7 @@ _TIDY = (
 
 
 def source_prompt(report: str, max_words: int = MAX_PROMPT_WORDS) -> str:
-    """`report` as it is prompted: cleaned and shortened, nothing changed. Empty if nothing is left."""
+    """`report` as it is prompted: cleaned and shortened. Empty where nothing is left."""
     return shorten(clean(report), max_words)
 
 
@@ -166,7 +169,7 @@ def _shorten_sentence(sentence: str, max_words: int) -> str:
 
 
 def _sections_kept(report: str) -> str:
-    """The report without headings, and without the sections that are not about this film's findings."""
+    """The report without headings, and without sections on something else than this film."""
     text = re.sub(r"[ \t]+", " ", unescape(report).replace("\r", ""))
     parts: list[str] = []
     place, is_kept = 0, True
@@ -217,7 +220,7 @@ def _without_opening(text: str) -> str:
 
 
 def _without_marks(text: str) -> str:
-    """Without the clauses that hold a de-identification mark: the word that is missing is not known."""
+    """Without the clauses that hold a de-identification mark: nobody knows what is missing."""
     if not DE_IDENTIFIED.search(text):
         return text
     text = MARKED_ADJECTIVE.sub("", NOTED_ELSEWHERE.sub(" ", text))
@@ -232,7 +235,7 @@ def _without_other_things(text: str) -> str:
 
 
 def _clauses_without(pattern: re.Pattern[str], text: str, later: bool = True) -> str:
-    """The clauses before the first that matches `pattern`, if they state something; else later ones.
+    """The clauses before the first that matches `pattern` if they state anything, else later ones.
 
     Clauses on both sides of one that is left out are not joined: what is left must be one stretch.
     """
@@ -256,7 +259,7 @@ def _clauses_without(pattern: re.Pattern[str], text: str, later: bool = True) ->
 
 def _clauses(text: str) -> list[tuple[int, int]]:
     bounds = [0, *(match.start() for match in _CLAUSE.finditer(text)), len(text)]
-    return [(one, two) for one, two in zip(bounds, bounds[1:], strict=False) if two > one]
+    return [(one, two) for one, two in pairwise(bounds) if two > one]
 
 
 def _alone(text: str, start: int, end: int) -> str:
@@ -292,7 +295,7 @@ def _denial(text: str, statements: list[Statement]) -> str:
 
 
 def _resolved_as_denied(text: str) -> str:
-    """ "The effusion has resolved." as "No effusion."; a device that was taken out is not mentioned."""
+    """A finding that has resolved as one that is denied; a device taken out is not mentioned."""
     if REMOVED_DEVICE.search(text):
         return _clauses_without(REMOVED_DEVICE, text, later=False)
     if not RESOLVED.search(text):

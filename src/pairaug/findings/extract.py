@@ -198,7 +198,7 @@ class _Reader:
 
     def _before(self, index: int, token: Token) -> None:
         presence = token.term.presence
-        # "No evidence to suggest pneumonia" stays denied; "no effusion, possible pneumonia" does not.
+        # "No evidence to suggest pneumonia" stays denied, not "no effusion, possible pneumonia".
         if presence == "uncertain" and self.scope == "absent" and not self.has_used_scope:
             return
         self.scope, self.has_used_scope = presence, False
@@ -248,9 +248,11 @@ class _Reader:
             return
         if self._ends_in_or(index):
             return
-        if name == "with" or (self.scope == "uncertain" and name == "and"):
-            self.scope = None
-        elif self._starts_anew(index):
+        if (
+            name == "with"
+            or (self.scope == "uncertain" and name == "and")
+            or self._starts_anew(index)
+        ):
             self.scope = None
 
     def _ends_in_or(self, index: int) -> bool:
@@ -369,7 +371,7 @@ def _says(group: Group) -> bool:
 
 
 def _groups(tokens: list[Token], stop_at_break: bool = False) -> tuple[list[list[Group]], bool]:
-    """The place words of a stretch of terms: one list per stretch between joins; was there a break."""
+    """The place words of a stretch of terms, between its joins; and whether it has a break."""
     stretches: list[list[Group]] = [[Group()]]
     has_break = False
     for token in tokens:
@@ -434,7 +436,7 @@ def _completed(groups: list[Group]) -> list[Group]:
     lobe": the second takes its side from the first. A lone severity grades them all.
     """
     placed = [group for group in groups if group.side or group.zone]
-    severities = [group.severity for group in groups if group.severity]
+    severities: list[Severity] = [group.severity for group in groups if group.severity]
     if not placed:
         return [Group(severity=severities[0])] if severities else []
     for number, group in enumerate(placed):

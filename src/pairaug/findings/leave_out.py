@@ -42,7 +42,9 @@ OPENINGS = (
         rf"(?!\s+(?:no|not)\s+(?:significant\s+)?change)\s*(?:evidence of\b|that\b|:)?",
         re.IGNORECASE,
     ),
-    re.compile(rf"^(?:[^.;:]{{0,60}}?\b)?{_FILM}\b(?:[^.;:,]{{0,60}}:|\s+with\b)\s*", re.IGNORECASE),
+    re.compile(
+        rf"^(?:[^.;:]{{0,60}}?\b)?{_FILM}\b(?:[^.;:,]{{0,60}}:|\s+with\b)\s*", re.IGNORECASE
+    ),
     # "Radiological worsening with patchy consolidations": the change is not on this film.
     re.compile(
         r"^(?:(?:radiolog\w+|radiographic|clinical|marked|mild|slight|interval|further)\s+)*"
@@ -59,9 +61,10 @@ OTHER_IMAGING = _words(
 )  # fmt: skip
 # History, treatment, advice: not to be seen on this film.
 NOT_THIS_FILM = _words(
-    r"patients?(?!'?s? (?:is )?rotat)", r"years?[- ]old", r"y/?o", r"(?:wo)?man", r"male", r"female",
-    r"he", r"she", r"his", r"her",
-    r"fever\w*", r"cough\w*", r"sputum", r"dyspn\w+", r"shortness of breath", r"smok\w+", r"febrile",
+    r"patients?(?!'?s? (?:is )?rotat)", r"years?[- ]old", r"y/?o", r"(?:wo)?man", r"male",
+    r"female", r"he", r"she", r"his", r"her",
+    r"fever\w*", r"cough\w*", r"sputum", r"dyspn\w+", r"shortness of breath", r"smok\w+",
+    r"febrile",
     r"symptom\w*", r"complain\w*", r"present(?:ed|ing) (?:with|to)", r"admi(?:ssion|tted)",
     r"discharge\w*", r"referred", r"hospital\w*", r"emergency", r"died", r"deceased", r"death",
     r"histor(?:y|ies)", r"treat(?:ed|ment|ments)", r"untreated", r"therap\w+", r"antibiotic\w*",
@@ -95,7 +98,8 @@ REMARKS = _words(
     r"bronchiectasis", r"bronchial", r"air[- ]?bronchograms?", r"cysts?", r"bullae?", r"blebs?",
     r"pectus", r"rotat(?:ed|ion)", r"stent\w*", r"graft\w*", r"pneumomediastinum", r"fissures?",
     r"subcutaneous", r"interstitial", r"markings", r"silhouette", r"contours?", r"costophrenic",
-    r"eventration", r"azygos", r"granulom\w+", r"arthri\w+", r"vertebra\w*", r"curvature", r"dextro\w+", r"levo\w+",
+    r"eventration", r"azygos", r"granulom\w+", r"arthri\w+", r"vertebra\w*",
+    r"curvature", r"dextro\w+", r"levo\w+",
 )  # fmt: skip
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]*\.?"
@@ -118,7 +122,9 @@ MARKED_ADJECTIVE = re.compile(
     re.IGNORECASE,
 )
 # A marked item of a list: "The heart, pulmonary XXXX and mediastinum".
-MARKED_ITEM = re.compile(rf",\s+(?:\w+\s+)?{_MARK}(?=,|\s+and\b)|,?\s+and\s+{_MARK}(?=\s+(?:is|are)\b)")
+MARKED_ITEM = re.compile(
+    rf",\s+(?:\w+\s+)?{_MARK}(?=,|\s+and\b)|,?\s+and\s+{_MARK}(?=\s+(?:is|are)\b)"
+)
 NOTED_ELSEWHERE = re.compile(
     r"\b(?:(?:as|when)\s+)?(?:compared|comparison|similar|relative)\s+(?:to|with)\s+[^.;,]*?"
     r"(?:[Xx]{2,}|_{2,})(?:[\s,/]*(?:[Xx]{2,}|_{2,}))*|"

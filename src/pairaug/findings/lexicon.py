@@ -202,9 +202,7 @@ ANATOMY_PHRASES: dict[str, tuple[str, ...]] = {
     ),
     "lungs": ("(lungs|lung|lung field|lung fields|lung parenchyma|pulmonary parenchyma)",),
     "pleura": ("(pleura|pleural (space|spaces|surface|surfaces|reflections|cavities))",),
-    "angles": (
-        "(costophrenic|cp|costodiaphragmatic) (angle|angles|sulcus|sulci|recess|recesses)",
-    ),
+    "angles": ("(costophrenic|cp|costodiaphragmatic) (angle|angles|sulcus|sulci|recess|recesses)",),
     "vessels": (
         "pulmonary (vasculature|vascularity|vessels|vascular (markings|pattern|structures))",
         "(vasculature|vascularity|vascular markings|bronchovascular markings)",

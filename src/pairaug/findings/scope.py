@@ -215,7 +215,12 @@ def terms() -> dict[str, Term]:
     add(_BREAKS, Term("break"))
     add(_HISTORY, Term("history"))
     add(_IGNORED, Term("ignore"))
-    for role, table in (("before", _BEFORE), ("after", _AFTER), ("either", _EITHER)):
+    scopes: tuple[tuple[Role, dict[Presence, tuple[str, ...]]], ...] = (
+        ("before", _BEFORE),
+        ("after", _AFTER),
+        ("either", _EITHER),
+    )
+    for role, table in scopes:
         for presence, templates in table.items():
             add(templates, Term(role, presence=presence))
     return found

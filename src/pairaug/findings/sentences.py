@@ -15,8 +15,9 @@ class Span(NamedTuple):
 
 # A point after one of these does not end a sentence.
 _ABBREVIATIONS = frozenset(
-    "dr mr mrs ms st vs approx fig figs e.g i.e eg ie ca cf resp incl excl min max est a.m p.m".split()
-)
+    ("dr", "mr", "mrs", "ms", "st", "vs", "approx", "fig", "figs", "e.g", "i.e", "eg", "ie", "ca",
+     "cf", "resp", "incl", "excl", "min", "max", "est", "a.m", "p.m")
+)  # fmt: skip
 _END = re.compile(
     r"[.!?]+(?=[\s\"')\]]|$)[\"')\]]*"  # a point before a space or the end
     r"|(?<=[a-z)])[.](?=[A-Z][a-z])"  # a missing space: "clear.No effusion"

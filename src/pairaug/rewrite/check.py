@@ -99,7 +99,9 @@ def _problem_of_form(branch: Branch, answer: str, max_words: int) -> Verdict | N
     if _MARKUP.search(answer):
         return Verdict(Reason.MARKUP, "it holds markup, a heading or a remark on itself")
     if num_words > max_words:
-        return Verdict(Reason.TOO_LONG, f"it has {num_words} words; at most {max_words} are allowed")
+        return Verdict(
+            Reason.TOO_LONG, f"it has {num_words} words; at most {max_words} are allowed"
+        )
     if branch is Branch.INTER and _COMPARES.search(answer):
         return Verdict(Reason.COMPARES, "it speaks of an earlier film")
     return None
@@ -120,6 +122,6 @@ def _intra_verdict(changes: Sequence[Change], lost: Sequence[str]) -> Verdict:
     if len(changes) > MAX_INTRA_CHANGES:
         return Verdict(
             Reason.CHANGED_TOO_MUCH,
-            f"it changes {len(changes)} findings; at most {MAX_INTRA_CHANGES} are plausible at once",
+            f"it changes {len(changes)} findings; at most {MAX_INTRA_CHANGES} change at once",
         )
     return Verdict(None, changes=tuple(changes))

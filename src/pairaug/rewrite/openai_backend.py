@@ -11,7 +11,7 @@ import json
 import logging
 import os
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 from pairaug.errors import BackendError, MissingExtraError
 from pairaug.pair import Branch, Report
@@ -69,7 +69,7 @@ class OpenAiBackend:
     """Asks a chat model; one request per attempt, each answer cached."""
 
     name = "openai"
-    seeds_by = "report"
+    seeds_by: Literal["pair", "report"] = "report"
 
     def __init__(self, settings: RewriteSettings) -> None:
         refuse_if_remote(settings)
@@ -106,7 +106,7 @@ class OpenAiBackend:
         }
 
     async def _asked_once(self, key: str, body: dict[str, Any]) -> str | Failure:
-        """The answer to a request that may be in flight already, for another pair with this report."""
+        """The answer to a request that may be in flight already, for an equal report."""
         if key in self._in_flight:
             return await asyncio.shield(self._in_flight[key])
         future = asyncio.get_running_loop().create_future()

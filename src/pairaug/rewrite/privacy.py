@@ -49,7 +49,7 @@ def refuse_if_remote(settings: RewriteSettings) -> None:
 
 
 def refuse_source(settings: RewriteSettings, access: str) -> None:
-    """Raise `SettingsError` where a credentialed source would go to a remote server that may keep it."""
+    """Raise `SettingsError` where credentialed text would go to a server that may keep it."""
     is_kept = settings.data_policy != "zero-retention"
     if access == "credentialed" and is_kept and not is_loopback(settings.base_url):
         raise SettingsError(

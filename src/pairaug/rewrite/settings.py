@@ -22,7 +22,9 @@ class RewriteSettings(StageSettings):
     )
     variants: int = Field(1, ge=1, description="Texts per report and branch; the paper's is 1.")
     max_words: int = Field(
-        50, ge=10, description="Word limit of a rewrite. The paper states 50 and does not enforce it."
+        50,
+        ge=10,
+        description="Word limit of a rewrite. The paper states 50 and does not enforce it.",
     )
     min_words: int = Field(
         3, ge=1, description="Shorter reports are dropped, as in the paper's code."
@@ -31,7 +33,8 @@ class RewriteSettings(StageSettings):
         3, ge=1, description="Tries per text, each told what was wrong with the one before."
     )
     base_url: str = Field(
-        "http://127.0.0.1:8000/v1", description="openai: where the server is; the default is vLLM's."
+        "http://127.0.0.1:8000/v1",
+        description="openai: where the server is; the default is vLLM's.",
     )
     model: str | None = Field(None, description="openai: the model's name on the server.")
     api_key_env: str = Field(
@@ -43,7 +46,9 @@ class RewriteSettings(StageSettings):
     max_tokens: int = Field(300, ge=1, description="openai: longest answer; the paper's 300.")
     timeout_seconds: float = Field(60.0, gt=0, description="openai: longest wait for one answer.")
     retries: int = Field(
-        5, ge=0, description="openai: repeats of a request after 429, 5xx, timeouts and broken answers."
+        5,
+        ge=0,
+        description="openai: repeats of a request after 429, 5xx, timeouts and broken answers.",
     )
     concurrency: int = Field(8, ge=1, description="openai: requests in flight at once.")
     cache: Path | None = Field(
@@ -60,8 +65,8 @@ class RewriteSettings(StageSettings):
     )
     data_policy: Literal["public", "zero-retention", "credentialed"] | None = Field(
         None,
-        description="openai: under which terms text may leave: the reports are public, or the server "
-        "keeps nothing. credentialed data never leaves.",
+        description="openai: the terms under which text may leave: the reports are public, or the "
+        "server keeps nothing. Credentialed data never leaves.",
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The instructions that language models get, as editable text files, and the messages made of them."""
+"""The instructions that language models get, kept as text files, and the messages made of them."""
 
 from __future__ import annotations
 

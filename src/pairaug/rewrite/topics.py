@@ -73,9 +73,7 @@ def topic_of(statement: Statement) -> Topic:
         return Topic(statement.finding, statement.detail)
     if statement.finding in AIRSPACE:
         return Topic("consolidation")
-    return Topic(
-        statement.finding, statement.detail if statement.finding in _WITH_DETAIL else None
-    )
+    return Topic(statement.finding, statement.detail if statement.finding in _WITH_DETAIL else None)
 
 
 def changes_between(before: Sequence[Statement], after: Sequence[Statement]) -> list[Change]:
@@ -165,7 +163,7 @@ def _summed(statements: Sequence[Statement]) -> _Said:
         if statement.side:
             both = statement.side == "bilateral"
             sides.update(("left", "right") if both else (statement.side,))
-    severities = frozenset(s.severity for s in own if s.severity)
+    severities: frozenset[Severity] = frozenset(s.severity for s in own if s.severity)
     return _Said(strongest.presence, frozenset(sides), severities, strongest)
 
 

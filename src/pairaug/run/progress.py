@@ -131,10 +131,10 @@ class LineProgress:
         seconds = max(now - self._started, 1e-9)
         rate = (self._done - self._done_before) / seconds
         if self._total is None:
-            return f"{self._stage}: {self._done} pairs, {rate:.1f} a second"
+            return f"{self._stage}: {self._done} pairs, {_speed(rate)}"
         left = (self._total - self._done) / rate if rate else 0.0
         return (
-            f"{self._stage}: {self._done} of {self._total} pairs, {rate:.1f} a second, "
+            f"{self._stage}: {self._done} of {self._total} pairs, {_speed(rate)}, "
             f"about {_duration(max(left, 0.0))} left"
         )
 
@@ -144,7 +144,12 @@ class _RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f} pairs/s", style="progress.data.speed")
+        return Text(_speed(speed) if speed else "", style="progress.data.speed")
+
+
+def _speed(rate: float) -> str:
+    """A rate in pairs a second, the other way round where it is slow."""
+    return f"{rate:.1f} pairs/s" if rate >= 1 else f"{1 / rate:.1f} s/pair" if rate else "waiting"
 
 
 def _duration(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Literal
 
 from pairaug.pair import Branch, Report
 from pairaug.rewrite.backends import Failure, Request
@@ -20,7 +21,7 @@ class Rules:
     name = "rules"
     model = f"rules-{EDITION}"
     concurrency = 1
-    seeds_by = "pair"
+    seeds_by: Literal["pair", "report"] = "pair"
 
     async def answer(self, request: Request) -> Report | Failure:
         rng = Random(f"{request.seed}/{request.branch}/{request.attempt}")

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pairaug.findings import Severity, Side, Statement, extract
-from pairaug.rewrite.rules.kinds import ADVERBS, KIND_OF, OTHER_DENIALS, Described
+from pairaug.findings import Side, Statement, extract
+from pairaug.rewrite.rules.grading import SEVERITY_WORD
+from pairaug.rewrite.rules.heart import enlarged_heart, normal_heart
+from pairaug.rewrite.rules.kinds import KIND_OF, OTHER_DENIALS, Described
 from pairaug.rewrite.rules.structure import Listed, parse
 from pairaug.rewrite.rules.wording import (
     NORMAL_HEART,
@@ -21,24 +23,6 @@ from pairaug.rewrite.rules.wording import (
 )
 from pairaug.rewrite.topics import ACUTE, AIRSPACE, Topic, topic_of
 
-_SEVERITY_WORD = re.compile(
-    r"\b(?:very )?(?:(?:mild|small|minimal|slight) to (?:moderate)|moderate to (?:severe|large|marked)|"
-    r"mild|mildly|minimal|minimally|small|tiny|trace|slight|slightly|subtle|faint|moderate|"
-    r"moderately|severe|severely|large|extensive|massive|marked|markedly|gross|huge)(?:-sized)?\b",
-    re.IGNORECASE,
-)
-_MODIFIERS = re.compile(
-    r"(?:\b(?:left|right|bilateral|bibasilar|bibasal|basilar|basal|upper|mid|middle|lower|lobe|lobes|"
-    r"lung|zone|zones|sided|side|pleural|pulmonary|interstitial|alveolar|airspace|air|space|focal|"
-    r"patchy|hazy|linear|layering|subsegmental|segmental|apical|perihilar|retrocardiac|diffuse|"
-    r"multifocal|peripheral|nodular|reticular|confluent|streaky|vague|dense|vascular|venous|ground|"
-    r"glass|loculated|residual)\b[\s,\-]*)*$",
-    re.IGNORECASE,
-)
-# After which a degree can be put in: nothing, an article, a verb, or the start of an item.
-_TAKES_AN_ADJECTIVE = re.compile(
-    r"(?:^|\b(?:an?|the|is|are|with|and|include|by)\s+|,\s+)$", re.IGNORECASE
-)
 _PLAIN_PHRASE = re.compile(
     r"(?:(?:left|right|bilateral|bibasilar|basilar|upper|mid|lower|lobe|lung|zone|sided|pleural|"
     r"pulmonary|interstitial|focal|airspace|effusions?|pneumothorax|pneumothoraces|edema|"
@@ -47,14 +31,6 @@ _PLAIN_PHRASE = re.compile(
 )
 _IN_LUNGS = ("edema", "atelectasis", "lung lesion", *AIRSPACE)
 _ARTICLE = re.compile(r"^(?:an?|the|some)\s+", re.IGNORECASE)
-_HEART_IS = re.compile(
-    r"^(?P<subject>(?:the )?(?:heart size|heart|cardiac silhouette(?: size)?|cardiac size))"
-    r"(?P<verb> (?:is|appears|remains|size is))?(?P<grade> \w+ly)? "
-    r"(?P<state>normal in size(?: and (?:contour|configuration))?|within normal limits(?: in size)?|"
-    r"not (?:significantly )?enlarged|unremarkable|normal|enlarged)(?: in size)?\.$",
-    re.IGNORECASE,
-)
-_ENLARGED = re.compile(r"^(?:\w+ly )?enlarged (?P<subject>heart|cardiac silhouette)\.$", re.IGNORECASE)
 _CLEAR = re.compile(
     r"^(?:(?:the |both )?lungs?(?: fields)?(?: are| is)? (?:clear)(?: bilaterally)?|clear lungs"
     r"(?: bilaterally)?|the lung fields are clear)\.$",
@@ -75,13 +51,11 @@ def resolve(sentences: Sequence[str], topic: Topic) -> list[str] | None:
     place: int | None = None  # where the denial belongs
     phrase = ""
     for sentence in sentences:
-        own = [
-            s for s in extract(sentence) if s.presence != "absent" and topic_of(s) == topic
-        ]
+        own = [s for s in extract(sentence) if s.presence != "absent" and topic_of(s) == topic]
         if not own:
             kept.append(sentence)
             continue
-        heart = _normal_heart(sentence) if topic.finding == "cardiomegaly" else None
+        heart = normal_heart(sentence) if topic.finding == "cardiomegaly" else None
         if heart is not None:
             kept.append(heart)
             place, phrase = -1, heart  # said in place
@@ -127,9 +101,7 @@ def _without(sentence: str, topic: Topic) -> tuple[list[str], str]:
     listed = parse(sentence)
     if listed is None or listed.is_denial:
         others = [
-            s
-            for s in extract(sentence)
-            if s.finding != "no finding" and not _is_about(s, topic)
+            s for s in extract(sentence) if s.finding != "no finding" and not _is_about(s, topic)
         ]
         return restated(others, sentence), ""
     left = [item for item in listed.items if not _any_about(item.statements, topic)]
@@ -151,7 +123,7 @@ def _any_about(statements: Sequence[Statement], topic: Topic) -> bool:
 
 def _plain(phrase: str) -> str:
     """A noun phrase without article and degree if it is short and plain, else an empty string."""
-    words = _SEVERITY_WORD.sub("", _ARTICLE.sub("", phrase))
+    words = SEVERITY_WORD.sub("", _ARTICLE.sub("", phrase))
     words = " ".join(_ARTICLE.sub("", words.strip()).split())
     words = re.sub(r"\blayering\b|\bfocal\b", "", words).strip()
     words = " ".join(words.split())
@@ -206,90 +178,6 @@ def _words_of(statement: Statement, source: str) -> str:
     return " ".join(filter(None, (degree, statement.side, zone, noun)))
 
 
-def _normal_heart(sentence: str) -> str | None:
-    """ "The heart is normal in size." for "The heart is severely enlarged.", else None."""
-    match = _HEART_IS.match(sentence)
-    if match and match.group("state").lower().startswith("enlarged"):
-        subject = match.group("subject")
-        end = "normal" if subject.lower().endswith("size") else "normal in size"
-        return f"{subject}{match.group('verb') or ' is'} {end}."
-    match = _ENLARGED.match(sentence)
-    return f"Normal {match.group('subject')} size." if match else None
-
-
-def grade(sentences: Sequence[str], topic: Topic, severity: Severity) -> list[str] | None:
-    """The report with another degree of `topic` in every sentence that gives one, else in the first."""
-    mentions = [
-        number
-        for number, sentence in enumerate(sentences)
-        if any(s.presence == "present" and topic_of(s) == topic for s in extract(sentence))
-    ]
-    graded = [number for number in mentions if _grades(sentences[number], topic)]
-    changed = list(sentences)
-    for number in graded or mentions[:1]:
-        sentence = _graded(sentences[number], topic, severity)
-        if sentence is None:
-            return None
-        changed[number] = sentence
-    return changed if changed != list(sentences) else None
-
-
-def _grades(sentence: str, topic: Topic) -> bool:
-    return any(s.severity for s in extract(sentence) if topic_of(s) == topic)
-
-
-def _graded(sentence: str, topic: Topic, severity: Severity) -> str | None:
-    statement = next(
-        s for s in extract(sentence) if s.presence == "present" and topic_of(s) == topic
-    )
-    match = _HEART_IS.match(sentence)
-    if match and topic.finding == "cardiomegaly":
-        verb = match.group("verb") or " is"
-        return f"{match.group('subject')}{verb} {ADVERBS[severity]} enlarged."
-    if _ENLARGED.match(sentence):
-        return tidy(f"{ADVERBS[severity]} {sentence.split(maxsplit=1)[1]}") if (
-            statement.severity
-        ) else tidy(f"{ADVERBS[severity]} {sentence[0].lower()}{sentence[1:]}")
-    start, end = _reach(sentence, statement)
-    found = list(_SEVERITY_WORD.finditer(sentence, start, end))
-    before = [word for word in found if word.end() <= statement.start]
-    chosen = before[-1] if before else (found[0] if found else None)
-    if chosen:
-        word = _degree_word(topic, severity, chosen.group())
-        return tidy(f"{sentence[: chosen.start()]}{word}{sentence[chosen.end() :]}")
-    if statement.severity:
-        return None  # it is given somewhere out of reach
-    head = _MODIFIERS.search(sentence[: statement.start])
-    place = head.start() if head else statement.start
-    if not _TAKES_AN_ADJECTIVE.search(sentence[:place]):
-        return None
-    rest = sentence[place:]
-    if place == 0 and not rest[1:2].isupper():
-        rest = rest[:1].lower() + rest[1:]
-    return tidy(f"{sentence[:place]}{_degree_word(topic, severity, '')} {rest}")
-
-
-def _reach(sentence: str, statement: Statement) -> tuple[int, int]:
-    """The item around a statement, where its degree may stand."""
-    start = max(
-        (match.end() for match in re.finditer(r"[,;]| and | with ", sentence[: statement.start])),
-        default=0,
-    )
-    after = re.search(r"[,;]| and | with ", sentence[statement.end :])
-    return start, statement.end + after.start() if after else len(sentence)
-
-
-def _degree_word(topic: Topic, severity: Severity, old: str) -> str:
-    if old.lower().endswith("ly"):
-        return ADVERBS[severity]
-    kind = KIND_OF.get(topic)
-    words = kind.severity_words if kind else {}
-    word = words.get(severity, (severity,))[0]
-    if topic.finding == "consolidation" and severity == "severe":
-        word = "extensive"
-    return word
-
-
 def appear(
     sentences: Sequence[str], finding: Described, words: str, phrase: str
 ) -> list[str] | None:
@@ -316,7 +204,7 @@ def appear(
             continue
         new = _undenied(sentence, finding, [s for s in statements if s not in own])
         if topic.finding == "cardiomegaly" and finding.severity:
-            enlarged = _enlarged_heart(sentence, finding.severity)
+            enlarged = enlarged_heart(sentence, finding.severity)
             new, is_said = ([enlarged], True) if enlarged else (new, is_said)
         kept += new
         if not is_said:
@@ -328,7 +216,7 @@ def appear(
 
 
 def _denies_all(statements: Sequence[Statement], topic: Topic) -> bool:
-    """True for "no acute disease" beside an acute finding, and for "normal chest" beside any at all."""
+    """True for "no acute disease" beside an acute finding, for "normal chest" beside any."""
     return any(
         s.finding == "no finding" and (s.detail is None or topic.finding in ACUTE)
         for s in statements
@@ -360,17 +248,6 @@ def _undenied(sentence: str, finding: Described, others: Sequence[Statement]) ->
         ]
         return [listed.with_items(left).text()] if left else []
     return restated(others, sentence)
-
-
-def _enlarged_heart(sentence: str, severity: Severity) -> str | None:
-    """ "The heart is mildly enlarged." for "The heart is normal in size.", else None."""
-    match = _HEART_IS.match(sentence)
-    if match:
-        verb = match.group("verb") or " is"
-        return f"{match.group('subject')}{verb} {ADVERBS[severity]} enlarged."
-    if re.fullmatch(r"Normal (?:heart|cardiac) size\.", sentence, re.IGNORECASE):
-        return f"{ADVERBS[severity].capitalize()} enlarged heart."
-    return None
 
 
 def _once(sentences: Sequence[str]) -> list[str]:

@@ -133,7 +133,7 @@ def written(patient: Patient, rng: Random, max_words: int) -> Report:
             break
         if _num_words(said) + len(remark[1].split()) <= room:
             said.append(_Said(*remark))
-    order = list(_REGIONS)
+    order: list[str] = list(_REGIONS)
     if rng.random() < 0.4:
         order = [*order[1:], order[0]]
     said.sort(key=lambda remark: order.index(remark.region))

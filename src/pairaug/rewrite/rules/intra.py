@@ -13,7 +13,8 @@ from typing import Literal, NamedTuple
 
 from pairaug.findings import Severity, Statement, extract, sentences
 from pairaug.findings.cleaning import shorten
-from pairaug.rewrite.rules.edits import appear, grade, resolve
+from pairaug.rewrite.rules.edits import appear, resolve
+from pairaug.rewrite.rules.grading import grade
 from pairaug.rewrite.rules.kinds import KIND_OF, KINDS, MILD_TO_SEVERE, Kind, draw, excludes
 from pairaug.rewrite.rules.kinds import Described as Finding
 from pairaug.rewrite.rules.wording import noun_phrase, sentence
@@ -39,7 +40,7 @@ class Option(NamedTuple):
 
 
 def changed_report(report: str, rng: Random, max_words: int) -> str | None:
-    """`report` after one change in the patient, now and then two; None where none can be written."""
+    """`report` after one change in the patient, now and then two; None where there is none."""
     num_changes = 2 if rng.random() < _SECOND_CHANGE else 1
     text = report
     touched: set[Topic] = set()
@@ -57,7 +58,9 @@ def _change_once(text: str, rng: Random, touched: set[Topic]) -> str | None:
     options = [option for option in _options(stated) if option.topic not in touched]
     parts = [text[start:end] for start, end in sentences(text)]
     while options:
-        acts = sorted({option.act for option in options})
+        acts: list[Act] = [
+            act for act in _ACT_WEIGHTS if any(option.act == act for option in options)
+        ]
         act = rng.choices(acts, [_ACT_WEIGHTS[act] for act in acts])[0]
         own = [option for option in options if option.act == act]
         option = rng.choices(own, [option.weight for option in own])[0]

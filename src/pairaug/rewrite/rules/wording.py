@@ -17,7 +17,13 @@ _ARTICLES = (
     (re.compile(r"\b([Aa]) (?=[aeio]|unf)"), r"\1n "),
     (re.compile(r"\b([Aa])n (?=[bcdfghjklmnpqrstvwxyz])"), r"\1 "),
 )
-THERE_IS = ("There is {np}.", "There is {np}.", "{np} is present.", "{np} is seen.", "{np} is noted.")
+THERE_IS = (
+    "There is {np}.",
+    "There is {np}.",
+    "{np} is present.",
+    "{np} is seen.",
+    "{np} is noted.",
+)
 THERE_ARE = ("There are {np}.", "{np} are present.", "{np} are seen.", "{np} are noted.")
 DENIALS = ("No {items}.", "There is no {items}.", "No evidence of {items}.", "No {items} is seen.")
 NORMAL_HEART = (

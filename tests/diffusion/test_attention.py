@@ -1,0 +1,123 @@
+"""The fused swap on one attention call, and which denoisers can be hooked."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
+from torch import nn
+
+from pairaug.diffusion.attention import Swap, SwapProcessor, cross_attention, self_attention, swapping
+from pairaug.diffusion.bundle import Bundle
+from pairaug.errors import ModelError
+
+ROWS, HEADS, POSITIONS, TOKENS, WIDTH = 6, 2, 9, 5, 4
+
+
+def heads(length: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(ROWS, HEADS, length, WIDTH, generator=generator)
+
+
+def maps(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    return (query @ key.transpose(-1, -2) / WIDTH**0.5).softmax(dim=-1)
+
+
+def test_cross_attention_equals_mixed_maps_and_leaves_other_rows_alone() -> None:
+    """Rows 2, 3 and 4 are edits of the sources in rows 1, 0 and 1; weights are fractional."""
+    query, key, value = heads(POSITIONS, 0), heads(TOKENS, 1), heads(TOKENS, 2)
+    generator = torch.Generator().manual_seed(3)
+    mapping = torch.rand(3, TOKENS, TOKENS, generator=generator)
+    weight = torch.rand(3, TOKENS, generator=generator)
+    sources = torch.tensor([1, 0, 1])
+    swap = Swap(2, sources, mapping * weight[:, None], 1.0 - weight, 0)
+    expected = maps(query, key)
+    own = expected[2:5]
+    taken = expected[sources] @ mapping[:, None]
+    expected = expected.clone()
+    expected[2:5] = weight[:, None, None] * taken + (1 - weight[:, None, None]) * own
+    actual = cross_attention(query, key, value, swap)
+    assert torch.allclose(actual, expected @ value, atol=1e-6)
+
+
+def test_self_attention_takes_the_sources_maps_up_to_the_size_limit() -> None:
+    query, key, value = (heads(POSITIONS, seed) for seed in (4, 5, 6))
+    sources = torch.tensor([1, 0])
+    expected = maps(query, key)
+    own = expected @ value
+    expected[2:4] = expected[sources]
+    swap = Swap(2, sources, None, None, POSITIONS)
+    assert torch.allclose(self_attention(query, key, value, swap), expected @ value, atol=1e-6)
+    too_small = swap._replace(max_self_positions=POSITIONS - 1)
+    assert torch.allclose(self_attention(query, key, value, too_small), own, atol=1e-6)
+
+
+def test_without_a_swap_the_processor_computes_what_diffusers_does(bundle: Bundle) -> None:
+    latents = torch.randn(3, *bundle.latent_shape(), generator=torch.Generator().manual_seed(0))
+    text = bundle.encode_prompts(["normal heart", "no edema", ""])
+    timestep = torch.tensor(400)
+    with torch.inference_mode():
+        expected = bundle.predict(latents, timestep, text)
+        with swapping(bundle.denoiser):
+            actual = bundle.predict(latents, timestep, text)
+    assert float((actual - expected).abs().max()) <= 1e-6
+
+
+def test_every_layer_is_hooked_and_given_back_even_after_an_error(bundle: Bundle) -> None:
+    before = bundle.denoiser.attn_processors
+    with pytest.raises(RuntimeError, match="in the middle"), swapping(bundle.denoiser) as num:
+        inside = bundle.denoiser.attn_processors.values()
+        assert {type(processor) for processor in inside} == {SwapProcessor}
+        assert num == len(before) == 12
+        raise RuntimeError("in the middle")
+    assert bundle.denoiser.attn_processors == before
+
+
+def test_a_denoiser_without_attention_layers_is_refused() -> None:
+    class Plain(nn.Module):
+        attn_processors: dict = {}
+
+    with pytest.raises(ModelError, match="no attention layers"), swapping(Plain()):
+        pass
+
+
+def test_a_layer_that_cannot_be_hooked_is_refused(bundle: Bundle) -> None:
+    class OtherProcessor(AttnProcessor2_0):
+        """Computes who knows what."""
+
+    denoiser = copy.deepcopy(bundle.denoiser)
+    name = next(iter(denoiser.attn_processors)).removesuffix(".processor")
+    denoiser.get_submodule(name).set_processor(OtherProcessor())
+    with (
+        pytest.raises(ModelError, match=f"only 11 of the denoiser's 12 .*first .* is {name}"),
+        swapping(denoiser),
+    ):
+        pass
+
+
+def test_an_attention_layer_of_another_class_is_refused(bundle: Bundle) -> None:
+    denoiser = copy.deepcopy(bundle.denoiser)
+    block = denoiser.get_submodule("mid_block.attentions.0.transformer_blocks.0")
+    block.attn1 = nn.Identity()
+    with (
+        pytest.raises(ModelError, match="only 11 of the denoiser's 12 .*mid_block"),
+        swapping(denoiser),
+    ):
+        pass
+
+
+def test_a_swap_compiles_without_a_graph_break(bundle: Bundle) -> None:
+    """The denoiser with both swaps on, traced whole: control is tensors, nothing is counted."""
+    latents = torch.randn(3, *bundle.latent_shape(), generator=torch.Generator().manual_seed(0))
+    text = bundle.encode_prompts(["normal heart", "enlarged heart", ""])
+    num_tokens = text.shape[1]
+    swap = Swap(1, torch.tensor([0]), torch.eye(num_tokens)[None], torch.ones(1, num_tokens), 64)
+    arguments = {"cross_attention_kwargs": {"swap": swap}, "return_dict": False}
+    with torch.no_grad(), swapping(bundle.denoiser):
+        expected = bundle.denoiser(latents, torch.tensor(300), text.clone(), **arguments)[0]
+        compiled = torch.compile(bundle.denoiser, backend="eager", fullgraph=True)
+        actual = compiled(latents, torch.tensor(300), text.clone(), **arguments)[0]
+    torch._dynamo.reset()
+    assert float((actual - expected).abs().max()) <= 1e-5

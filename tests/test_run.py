@@ -1,0 +1,496 @@
+"""Runs: resumed to the same bytes, never mixed, and every pair accounted for."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from pairaug import manifest
+from pairaug.config import Settings, change_settings, load_settings
+from pairaug.errors import ModelError, RunError, SettingsError
+from pairaug.manifest import part_paths, read_pairs
+from pairaug.run import STAGES, RunFolder, make_plan, run, run_stage
+from pairaug.run.device import with_device
+from pairaug.run.folder import RunRecord
+from pairaug.run.progress import LineProgress
+
+NUM_PATIENTS = 5
+
+
+@pytest.fixture(scope="session")
+def settings(tiny_generator_folder: Path, tiny_scorer_folder: Path) -> Settings:
+    """The demo with tiny models: five patients in three parts."""
+    return load_settings(
+        preset="demo",
+        overrides=[
+            "device=cpu",
+            "part_size=2",
+            f"read.num_patients={NUM_PATIENTS}",
+            "read.size=32",
+            f"generate.model={tiny_generator_folder}",
+            "generate.num_steps=2",
+            f"edit.model={tiny_generator_folder}",
+            "edit.num_steps=2",
+            f"score.model={tiny_scorer_folder}",
+            "prune.inter.rule=mean-margin",
+        ],
+    )
+
+
+@pytest.fixture(scope="session")
+def finished(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run that nothing disturbed; not to be written to."""
+    folder = RunFolder(tmp_path_factory.mktemp("runs") / "finished")
+    run(settings, folder)
+    return folder
+
+
+@pytest.fixture
+def copied(finished: RunFolder, tmp_path: Path) -> RunFolder:
+    """A finished run to do things to."""
+    shutil.copytree(finished.path, tmp_path / "copied")
+    return RunFolder(tmp_path / "copied")
+
+
+def bytes_of(folder: RunFolder) -> dict[str, bytes]:
+    """Every part of a run."""
+    return {
+        f"{stage}/{path.name}": path.read_bytes()
+        for stage in STAGES
+        for path in part_paths(folder.stage(stage))
+    }
+
+
+class Recorder:
+    """Notes what a progress bar would show."""
+
+    def __init__(self) -> None:
+        self.stages: list[list] = []
+
+    def start(self, stage: str, total: int | None, done: int = 0) -> None:
+        self.stages.append([stage, total, done])
+
+    def advance(self, num_pairs: int) -> None:
+        self.stages[-1][2] += num_pairs
+
+    def finish(self) -> None:
+        return
+
+
+def test_a_run_leaves_what_it_promises(finished: RunFolder) -> None:
+    assert {path.name for path in finished.path.iterdir()} == {
+        *STAGES,
+        "export",
+        "run.json",
+        "run.yaml",
+        "summary.html",
+        ".lock",
+    }
+    for stage in STAGES:
+        names = [path.name for path in finished.stage(stage).iterdir()]
+        assert sorted(names) == [f"part-{index:05d}.parquet" for index in range(3)]
+
+
+def test_nothing_disappears(finished: RunFolder) -> None:
+    """Every pair of a stage is in the next one, and what is living in the end has all it needs."""
+    before: set[str] = set()
+    for stage in STAGES:
+        pairs = list(read_pairs(finished.stage(stage)))
+        ids = [pair.id for pair in pairs]
+        assert len(ids) == len(set(ids))
+        assert before <= set(ids)
+        before = set(ids)
+    for pair in pairs:
+        assert pair.drop is not None or pair.image is not None
+        assert pair.drop is not None or pair.scores
+    reals = [pair for pair in pairs if pair.parent_id is None]
+    assert len(reals) == NUM_PATIENTS
+    for child in pairs:
+        if child.parent_id is not None:
+            assert child.parent_id in {pair.id for pair in reals}
+
+
+def test_children_are_in_their_parents_part_and_after_it(finished: RunFolder) -> None:
+    for path in part_paths(finished.stage("prune")):
+        seen: set[str] = set()
+        for pair in manifest.read_part(path):
+            assert pair.parent_id is None or pair.parent_id in seen
+            seen.add(pair.id)
+
+
+def test_the_record_is_what_the_parts_say(finished: RunFolder, settings: Settings) -> None:
+    record = RunRecord.load(finished)
+    pairs = list(read_pairs(finished.stage("prune")))
+    living = Counter(pair.branch.value for pair in pairs if pair.drop is None)
+    assert record.counts["prune"]["living"] == dict(living)
+    for stage in STAGES:
+        reasons = Counter(p.drop.reason for p in pairs if p.drop and p.drop.stage == stage)
+        assert record.counts[stage]["dropped"] == dict(reasons)
+    assert record.counts["read"]["in"] == NUM_PATIENTS
+    assert record.counts["rewrite"]["made"] == len(pairs) - NUM_PATIENTS
+    assert set(record.seconds) == {*STAGES, "export", "summary"}
+    assert record.seed == settings.seed
+    assert record.versions["python"].count(".") == 2
+    assert len(record.weights["generate"][settings.generate.model]) == 64
+    assert set(record.rule) == {"inter", "intra"}
+
+
+def test_running_again_touches_nothing(copied: RunFolder, settings: Settings) -> None:
+    before = {path: path.stat().st_mtime_ns for path in copied.path.rglob("part-*")}
+    page = copied.result("summary").stat().st_mtime_ns
+    run(settings, copied)
+    assert {path: path.stat().st_mtime_ns for path in copied.path.rglob("part-*")} == before
+    assert copied.result("summary").stat().st_mtime_ns == page
+
+
+def test_the_same_seed_gives_the_same_bytes_in_another_folder(
+    finished: RunFolder, settings: Settings, tmp_path: Path
+) -> None:
+    other = RunFolder(tmp_path / "elsewhere" / "deep")
+    run(settings, other)
+    assert bytes_of(other) == bytes_of(finished)
+
+
+def test_another_seed_gives_other_films(
+    finished: RunFolder, settings: Settings, tmp_path: Path
+) -> None:
+    other = RunFolder(tmp_path / "other")
+    changed = change_settings(settings, ["seed=1", "read.seed=0", "limit=2"])
+    run(changed, other)
+    films = [
+        {pair.id: pair.image.png for pair in read_pairs(folder.stage("generate")) if pair.image}
+        for folder in (finished, other)
+    ]
+    drawn = [pair_id for pair_id in films[1] if "~" in pair_id]
+    assert drawn
+    assert all(films[0].get(pair_id) != films[1][pair_id] for pair_id in drawn)
+    # `read.seed` holds the patients themselves fast.
+    assert films[0]["phantom/000000"] == films[1]["phantom/000000"]
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        ["generate/part-00001.parquet"],
+        ["read/part-00002.parquet", "rewrite/part-00002.parquet", "generate/part-00002.parquet"],
+        ["read/part-00000.parquet"],
+        ["edit", "score", "prune", "export", "summary.html"],
+        ["run.json"],
+    ],
+)
+def test_what_is_lost_is_made_again_to_the_same_bytes(
+    finished: RunFolder, copied: RunFolder, settings: Settings, lost: list[str]
+) -> None:
+    for name in lost:
+        path = copied.path / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    run(settings, copied)
+    assert bytes_of(copied) == bytes_of(finished)
+    assert copied.result("summary").is_file()
+    assert RunRecord.load(copied).counts == RunRecord.load(finished).counts
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "seed=7",
+            r"read was written with other settings \(seed: 0 → 7\)\. Resume with .*run\.yaml",
+        ),
+        ("limit=3", r"\(limit: None → 3\)"),
+        ("part_size=4", r"\(part_size: 2 → 4\)"),
+        ("rewrite.max_words=40", r"rewrite was written .*\(rewrite\.max_words: 50 → 40\)"),
+        ("generate.guidance_scale=2", r"generate was written .*guidance_scale: 4\.0 → 2\.0\)"),
+        ("edit.cross_replace=1", r"edit was written .*\(edit\.cross_replace: 0\.5 → 1\.0\)"),
+        (
+            "prune.intra.margin=0.5",
+            r"prune was decided by another rule \(prune\.intra\.margin: 0\.003 → 0\.5\)",
+        ),
+        (
+            "export.pairs_per_shard=9",
+            r"export by other settings \(export\.pairs_per_shard: 1000 → 9",
+        ),
+        ("summary.max_examples=2", r"pairaug summarize .* --set NAME=VALUE"),
+    ],
+)
+def test_other_settings_in_the_same_folder_are_refused_by_name(
+    finished: RunFolder, settings: Settings, override: str, message: str
+) -> None:
+    before = bytes_of(finished)
+    text = finished.settings_path.read_text()
+    with pytest.raises(RunError, match=message):
+        run(change_settings(settings, [override]), finished)
+    assert bytes_of(finished) == before
+    assert finished.settings_path.read_text() == text
+
+
+def test_other_weights_are_refused_by_name(
+    copied: RunFolder, settings: Settings, tiny_scorer_folder: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "scorer"
+    shutil.copytree(tiny_scorer_folder, other)
+    weights = other / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(bytes(content))
+    changed = change_settings(settings, [f"score.model={other}"])
+    with pytest.raises(RunError, match=r"score was written .*weights of .*: another hash"):
+        run(changed, copied)
+
+
+def test_without_a_record_other_settings_are_still_refused(
+    copied: RunFolder, settings: Settings
+) -> None:
+    copied.record_path.unlink()
+    with pytest.raises(RunError, match=r"run\.json, which would say which, does not"):
+        run(change_settings(settings, ["seed=7"]), copied)
+
+
+def test_a_damaged_record_is_named(copied: RunFolder, settings: Settings) -> None:
+    copied.record_path.write_text("{")
+    with pytest.raises(RunError, match=r"run\.json is damaged\. Delete it"):
+        run(settings, copied)
+
+
+def test_a_damaged_part_is_named_and_can_be_made_again(
+    finished: RunFolder, copied: RunFolder, settings: Settings
+) -> None:
+    part = copied.stage("generate") / "part-00001.parquet"
+    part.write_bytes(part.read_bytes()[:-100])
+    with pytest.raises(RunError, match=r"generate/part-00001\.parquet is damaged or cut short"):
+        run(settings, copied)
+    part.unlink()
+    run(settings, copied)
+    assert bytes_of(copied) == bytes_of(finished)
+
+
+def test_a_run_has_one_writer(finished: RunFolder, settings: Settings) -> None:
+    with (
+        finished.locked(),
+        pytest.raises(RunError, match=rf"another process \(pid {os.getpid()}\)\. Wait for it"),
+    ):
+        run(settings, RunFolder(finished.path))
+
+
+def test_a_full_disk_stops_the_run_and_room_resumes_it(
+    finished: RunFolder, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    fsync = os.fsync
+
+    def full_after_a_while(descriptor: int) -> None:
+        if part_paths(folder.stage("generate")):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    monkeypatch.setattr(manifest.os, "fsync", full_after_a_while)
+    with pytest.raises(RunError, match=r"the disk is full: \d+ bytes for .* do not fit in "):
+        run(settings, folder)
+    monkeypatch.undo()
+    assert not list(folder.path.rglob("*.writing"))
+    run(settings, folder)
+    assert bytes_of(folder) == bytes_of(finished)
+
+
+def test_half_written_files_of_a_killed_run_are_removed(
+    copied: RunFolder, settings: Settings
+) -> None:
+    leftover = copied.stage("edit") / "part-00001.parquet.writing"
+    leftover.write_bytes(b"half")
+    run(settings, copied)
+    assert not leftover.exists()
+
+
+def test_a_missing_model_stops_before_anything_is_written(
+    settings: Settings, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match="has no config.json"):
+        run(change_settings(settings, [f"score.model={tmp_path / 'empty'}"]), folder)
+    assert [path.name for path in folder.path.iterdir()] == [".lock"]
+
+
+def test_progress_reaches_its_totals(settings: Settings, tmp_path: Path) -> None:
+    recorder = Recorder()
+    run(settings, RunFolder(tmp_path / "run"), recorder)
+    assert [stage for stage, _, _ in recorder.stages] == [*STAGES, "export", "summary"]
+    assert all(total == done for _, total, done in recorder.stages)
+    assert recorder.stages[0] == ["read", NUM_PATIENTS, NUM_PATIENTS]
+
+
+def test_progress_counts_what_an_earlier_run_did(copied: RunFolder, settings: Settings) -> None:
+    (copied.stage("score") / "part-00002.parquet").unlink()
+    (copied.stage("prune") / "part-00002.parquet").unlink()
+    recorder = Recorder()
+    run(settings, copied, recorder)
+    first_start = recorder.stages[0]
+    assert first_start[0] == "score"
+    assert first_start[1] == first_start[2]
+
+
+def test_prune_is_decided_again_in_place(copied: RunFolder, finished: RunFolder) -> None:
+    record = run_stage("prune", copied, ["prune.inter.rule=threshold", "prune.inter.threshold=-1"])
+    assert record.counts["prune"]["living"]["inter"] == record.counts["score"]["living"]["inter"]
+    assert load_settings(copied.settings_path).prune.inter.model_dump()["threshold"] == -1
+    assert record.rule["inter"]["bounds"] == {"image_report": -1.0}
+    unchanged = {name: value for name, value in bytes_of(copied).items() if "prune" not in name}
+    assert unchanged.items() <= bytes_of(finished).items()
+    # The next run goes on from there, and brings what comes after up to date.
+    page = copied.result("summary").read_text()
+    run(load_settings(copied.settings_path), copied)
+    assert copied.result("summary").read_text() != page
+
+
+def test_deciding_back_gives_the_first_bytes(copied: RunFolder, finished: RunFolder) -> None:
+    run_stage("prune", copied, ["prune.intra.margin=1"])
+    assert bytes_of(copied) != bytes_of(finished)
+    run_stage("prune", copied, ["prune.intra.margin=0.003"])
+    assert bytes_of(copied) == bytes_of(finished)
+
+
+@pytest.mark.parametrize("stage", ["export", "summary"])
+def test_what_comes_after_the_parts_is_written_again_in_place(
+    copied: RunFolder, stage: str
+) -> None:
+    override = {"export": "export.formats=[parquet]", "summary": "summary.max_examples=1"}[stage]
+    before = _tree(copied.result(stage))
+    run_stage(stage, copied, [override])
+    assert _tree(copied.result(stage)) != before
+    run(load_settings(copied.settings_path), copied)
+
+
+def _tree(path: Path) -> dict[str, int]:
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    return {str(each.relative_to(path)): each.stat().st_mtime_ns for each in files}
+
+
+def test_stages_one_by_one_are_the_whole_run(
+    finished: RunFolder, settings: Settings, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    shutil.copy(finished.settings_path, folder.settings_path)
+    for stage in (*STAGES, "export", "summary"):
+        run_stage(stage, folder)
+    assert bytes_of(folder) == bytes_of(finished)
+    run(settings, folder)
+
+
+def test_a_stage_that_took_long_is_not_thrown_away(copied: RunFolder, finished: RunFolder) -> None:
+    message = (
+        r"edit was written with other settings \(edit\.num_steps: 2 → 3\)\. To make it again, "
+        r"delete .*edit, .*score, .*prune and run"
+    )
+    with pytest.raises(RunError, match=message):
+        run_stage("edit", copied, ["edit.num_steps=3"])
+    assert bytes_of(copied) == bytes_of(finished)
+    assert load_settings(copied.settings_path).edit.num_steps == 2
+
+
+def test_a_stage_made_again_after_deleting_it(copied: RunFolder, finished: RunFolder) -> None:
+    for stage in ("edit", "score", "prune"):
+        shutil.rmtree(copied.stage(stage))
+    for stage in ("edit", "score", "prune"):
+        run_stage(stage, copied, ["edit.num_steps=3"] if stage == "edit" else ())
+    changed = {
+        name for name, value in bytes_of(copied).items() if bytes_of(finished)[name] != value
+    }
+    assert {name.split("/")[0] for name in changed} == {"edit", "score", "prune"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "override", "message"),
+    [
+        (
+            "prune",
+            "edit.num_steps=3",
+            "pairaug prune can change settings of prune only, not edit.num",
+        ),
+        ("summary", "seed=3", "pairaug summarize can change settings of summary only, not seed"),
+    ],
+)
+def test_a_stage_changes_its_own_settings_only(
+    finished: RunFolder, stage: str, override: str, message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        run_stage(stage, finished, [override])
+
+
+def test_a_stage_needs_the_one_before_it(copied: RunFolder) -> None:
+    (copied.stage("edit") / "part-00001.parquet").unlink()
+    shutil.rmtree(copied.stage("score"))
+    with pytest.raises(RunError, match="edit is not complete; run first: pairaug edit"):
+        run_stage("score", copied)
+
+
+def test_a_stage_needs_a_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is not a run: it has no run.yaml"):
+        run_stage("prune", RunFolder(tmp_path))
+
+
+def test_a_plan_says_what_is_there(finished: RunFolder, settings: Settings) -> None:
+    plan = make_plan(settings, finished)
+    assert plan.problems == ()
+    assert (plan.num_pairs, plan.num_parts, plan.source) == (NUM_PATIENTS, 3, "phantom")
+    assert set(plan.parts_done.values()) == {3}
+    assert f"generate: {settings.generate.model}" in plan.models
+
+
+def test_a_plan_writes_nothing_and_shows_all_problems(settings: Settings, tmp_path: Path) -> None:
+    overrides = [f"score.model={tmp_path}/none", f"generate.model={tmp_path}/nothing"]
+    plan = make_plan(change_settings(settings, overrides), RunFolder(tmp_path / "run"))
+    assert len(plan.problems) == 2
+    assert plan.num_parts == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_sees_other_settings(finished: RunFolder, settings: Settings) -> None:
+    plan = make_plan(change_settings(settings, ["seed=3"]), finished)
+    assert "seed: 0 → 3" in plan.problems[0]
+
+
+def test_a_device_that_is_not_there_is_refused(settings: Settings) -> None:
+    torch = pytest.importorskip("torch")
+    if torch.backends.mps.is_available():
+        pytest.skip("this machine has the device")
+    with pytest.raises(SettingsError, match="device is 'mps', but PyTorch sees none here"):
+        with_device(change_settings(settings, ["device=mps"]))
+
+
+def test_lines_come_every_ten_seconds_and_at_the_end() -> None:
+    lines: list[str] = []
+    now = 0.0
+    progress = LineProgress(lines.append, clock=lambda: now)
+    with progress:
+        progress.start("edit", 100, done=20)
+        for _ in range(8):
+            now += 4.0
+            progress.advance(8)
+        progress.finish()
+    assert lines == [
+        "edit: 44 of 100 pairs, 2.0 pairs/s, about 28 s left",
+        "edit: 68 of 100 pairs, 2.0 pairs/s, about 16 s left",
+        "edit: done, 84 pairs in 32 s",
+    ]
+
+
+def test_lines_without_a_total_and_for_slow_work() -> None:
+    lines: list[str] = []
+    now = 0.0
+    progress = LineProgress(lines.append, clock=lambda: now)
+    progress.start("read", None)
+    now = 100.0
+    progress.advance(4)
+    assert lines == ["read: 4 pairs, 25.0 s/pair"]
+
+
+def test_the_record_is_json_with_a_version(finished: RunFolder) -> None:
+    content = json.loads(finished.record_path.read_text())
+    assert content["pairaug"]["format"] == manifest.FORMAT_VERSION
