@@ -170,6 +170,15 @@ def test_parquet_loads_with_pictures_and_splits(tmp_path: Path) -> None:
     assert not pairs
 
 
+def test_another_export_to_the_same_folder_is_not_read_from_the_cache(tmp_path: Path) -> None:
+    pairs, folder = _pairs(tmp_path / "films"), tmp_path / "export"
+    for kept in (pairs, pairs[:6], pairs[:3] + pairs[6:9]):
+        _export(folder, kept)
+        loaded = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+        ids = {row_id for rows in loaded.values() for row_id in rows["id"]}
+        assert ids == {pair.id for pair in kept}
+
+
 def test_sizes_and_splits_of_files(tmp_path: Path) -> None:
     report = _export(
         tmp_path / "export", _pairs(tmp_path / "films"), pairs_per_shard=4, pairs_per_parquet=2

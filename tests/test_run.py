@@ -312,7 +312,7 @@ def test_a_missing_model_stops_before_anything_is_written(
 ) -> None:
     folder = RunFolder(tmp_path / "run")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ModelError, match="has no config.json"):
+    with pytest.raises(ModelError, match=r"has no config\.json"):
         run(change_settings(settings, [f"score.model={tmp_path / 'empty'}"]), folder)
     assert [path.name for path in folder.path.iterdir()] == [".lock"]
 
@@ -431,7 +431,7 @@ def test_a_stage_needs_the_one_before_it(copied: RunFolder) -> None:
 
 
 def test_a_stage_needs_a_run(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="is not a run: it has no run.yaml"):
+    with pytest.raises(RunError, match=r"is not a run: it has no run\.yaml"):
         run_stage("prune", RunFolder(tmp_path))
 
 
@@ -494,3 +494,36 @@ def test_lines_without_a_total_and_for_slow_work() -> None:
 def test_the_record_is_json_with_a_version(finished: RunFolder) -> None:
     content = json.loads(finished.record_path.read_text())
     assert content["pairaug"]["format"] == manifest.FORMAT_VERSION
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([], r"would send report text to api\.example\.org"),
+        (
+            ["rewrite.allow_remote=true", "rewrite.data_policy=public"],
+            r"read\.access is credentialed and rewrite\.base_url is api\.example\.org: PhysioNet",
+        ),
+    ],
+)
+def test_reports_that_must_not_leave_are_refused_before_reading(
+    settings: Settings, tmp_path: Path, overrides: list[str], message: str
+) -> None:
+    (tmp_path / "t.csv").write_text("id,file,findings,impression\n1,a.png,Clear.,Normal.\n")
+    remote = [
+        "read.source=table",
+        f"read.table={tmp_path / 't.csv'}",
+        "read.access=credentialed",
+        "rewrite.backend=openai",
+        "rewrite.model=m",
+        "rewrite.base_url=https://api.example.org/v1",
+        *overrides,
+    ]
+    with pytest.raises(SettingsError, match=message):
+        run(change_settings(settings, remote), RunFolder(tmp_path / "run"))
+    assert not (tmp_path / "run" / "read").exists()
+
+
+def test_where_answers_are_kept_does_not_matter(finished: RunFolder, settings: Settings) -> None:
+    plan = make_plan(change_settings(settings, ["rewrite.cache=other.sqlite"]), finished)
+    assert plan.problems == ()

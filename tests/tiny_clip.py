@@ -9,7 +9,16 @@ import json
 from pathlib import Path
 
 import torch
-from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    CLIPTextConfig,
+    CLIPTokenizer,
+    ConvNextConfig,
+    PreTrainedModel,
+    VisionTextDualEncoderConfig,
+    VisionTextDualEncoderModel,
+)
 
 IMAGE_SIZE = 32
 WINDOW = 24
@@ -25,20 +34,9 @@ WORDS = [
 
 
 def write_clip(folder: Path, *, seed: int = 0, num_channels: int = 3) -> Path:
-    """`folder`, filled with a model, its image transform and its tokenizer."""
+    """`folder`, filled with a CLIP model, its image transform and its tokenizer."""
     tokenizer = _tokenizer()
     torch.manual_seed(seed)
-    text = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "max_position_embeddings": WINDOW,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
     vision = {
         "image_size": IMAGE_SIZE,
         "patch_size": 8,
@@ -48,7 +46,47 @@ def write_clip(folder: Path, *, seed: int = 0, num_channels: int = 3) -> Path:
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
     }
+    text = _text_config(tokenizer)
     model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=12))
+    return _save(folder, model, tokenizer, MEAN[:num_channels], DEVIATION[:num_channels])
+
+
+def write_dual_encoder(folder: Path, *, seed: int = 0) -> Path:
+    """`folder`, filled with a convolutional grey image tower beside CLIP's text tower."""
+    tokenizer = _tokenizer()
+    torch.manual_seed(seed)
+    vision = ConvNextConfig(
+        num_channels=1, hidden_sizes=[8, 16], depths=[1, 1], num_stages=2, hidden_size=16
+    )
+    config = VisionTextDualEncoderConfig(
+        vision_config=vision.to_dict(),
+        text_config=CLIPTextConfig(**_text_config(tokenizer)).to_dict(),
+        projection_dim=12,
+    )
+    return _save(folder, VisionTextDualEncoderModel(config), tokenizer, [0.5] * 3, [0.25] * 3)
+
+
+def _text_config(tokenizer: CLIPTokenizer) -> dict[str, int]:
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": WINDOW,
+        "bos_token_id": int(tokenizer.bos_token_id),
+        "eos_token_id": int(tokenizer.eos_token_id),
+        "pad_token_id": int(tokenizer.pad_token_id),
+    }
+
+
+def _save(
+    folder: Path,
+    model: PreTrainedModel,
+    tokenizer: CLIPTokenizer,
+    mean: list[float],
+    deviation: list[float],
+) -> Path:
     with torch.no_grad():
         # As drawn, all inputs give nearly one vector; a test could not tell them apart.
         for parameter in model.parameters():
@@ -65,8 +103,8 @@ def write_clip(folder: Path, *, seed: int = 0, num_channels: int = 3) -> Path:
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
-        "image_mean": MEAN[:num_channels],
-        "image_std": DEVIATION[:num_channels],
+        "image_mean": mean,
+        "image_std": deviation,
         "do_convert_rgb": True,
     }
     (folder / "preprocessor_config.json").write_text(json.dumps(transform))

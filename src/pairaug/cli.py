@@ -255,6 +255,9 @@ def _stage_command(stage: str, name: str, description: str) -> None:
         with _progress() as progress:
             record = run_stage(stage, folder, sets or (), progress)
         print_result(_console(), folder, record, only=stage)
+        if stage == "prune":
+            settings = folder.settings_path
+            typer.echo(f"To bring export and summary.html up to date: pairaug run {settings}")
 
     command.__doc__ = description
     app.command(name)(command)

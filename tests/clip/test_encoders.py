@@ -11,13 +11,13 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import CLIPTokenizer
+from transformers import CLIPTokenizer, VisionTextDualEncoderModel
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from clip_forward_pass import image_vector, text_vector
 from pairaug.clip.encoders import ImageTransform, image_settings, open_encoder
 from pairaug.errors import ModelError
-from tiny_clip import DEVIATION, MEAN, WINDOW, write_clip
+from tiny_clip import DEVIATION, MEAN, WINDOW, write_clip, write_dual_encoder
 
 REPORTS = [
     "no pleural effusion.",
@@ -101,6 +101,37 @@ def test_one_channel_models_work(tmp_path: Path) -> None:
     vectors = encoder.encode_images(_films(2))
     assert vectors.shape == (2, 12)
     assert not np.allclose(vectors[0], vectors[1])
+
+
+def test_grey_models_take_a_mean_that_is_the_same_for_all_channels(
+    tiny_scorer_folder: Path,
+) -> None:
+    settings = image_settings(tiny_scorer_folder)
+    grey = {**settings, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
+    (film,) = _films(1)
+    pixels = ImageTransform(grey, num_channels=1)([film])
+    assert torch.equal(pixels[0, 0], ImageTransform(grey)([film])[0, 2])
+    assert pixels.shape == (1, 1, 32, 32)
+    with pytest.raises(ModelError, match="3 values of image_mean, the model 1 channels"):
+        ImageTransform(settings, num_channels=1)
+
+
+def test_a_dual_encoder_of_any_two_towers_loads(tmp_path: Path) -> None:
+    folder = write_dual_encoder(tmp_path / "dual")
+    model = VisionTextDualEncoderModel.from_pretrained(folder).eval()
+    tokenizer = CLIPTokenizer.from_pretrained(folder)
+    encoder = open_encoder(folder)
+    films = _films(2)
+    with torch.no_grad():
+        pixels = ImageTransform(image_settings(folder), num_channels=1)(films)
+        states = model.vision_model(pixel_values=pixels).pooler_output
+        image = model.visual_projection(states)[0].numpy()
+        tokens = tokenizer([REPORTS[0]], return_tensors="pt")
+        text = model.text_projection(model.text_model(**tokens).pooler_output)[0].numpy()
+    assert encoder.encode_images(films)[0] == pytest.approx(image / np.linalg.norm(image), abs=2e-6)
+    assert encoder.encode_reports(REPORTS)[0] == pytest.approx(
+        text / np.linalg.norm(text), abs=2e-6
+    )
 
 
 def test_long_report_is_the_average_of_its_windows(tiny_scorer_folder: Path) -> None:
@@ -200,7 +231,7 @@ def test_weights_that_are_not_finite_are_an_error(tiny_scorer_folder: Path, tmp_
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("config.json", '{"model_type": "siglip"}', "of type 'siglip'"),
+        ("config.json", '{"model_type": "siglip"}', "of type 'siglip'; scorers known are: clip"),
         ("config.json", "{", r"config\.json cannot be read as JSON"),
         ("config.json", "[]", "does not hold a JSON object"),
         ("preprocessor_config.json", None, r"has no preprocessor_config\.json"),

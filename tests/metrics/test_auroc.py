@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from pairaug.metrics import auroc, column_aurocs, label_aurocs, macro_auroc
+from pairaug.metrics import auroc, label_aurocs, macro_auroc, paired_auroc
 
 
 def test_agrees_with_scikit_learn_ties_included():
@@ -16,9 +16,20 @@ def test_agrees_with_scikit_learn_ties_included():
     labels = rng.random((200, 6)) < 0.3
     scores = np.round(rng.random((200, 6)) + 0.3 * labels, 1)
     expected = [roc_auc_score(labels[:, i], scores[:, i]) for i in range(6)]
-    assert column_aurocs(labels, scores) == pytest.approx(expected, abs=1e-12)
+    found = [estimate.value for estimate in label_aurocs(labels, scores)]
+    assert found == pytest.approx(expected, abs=1e-12)
     assert macro_auroc(labels, scores).value == pytest.approx(np.mean(expected), abs=1e-12)
     assert auroc(labels[:, 2], scores[:, 2]).value == pytest.approx(expected[2], abs=1e-12)
+
+
+def test_intervals_are_those_of_drawing_the_cases_themselves():
+    rng = np.random.default_rng(0)
+    labels = rng.random(80) < 0.4
+    scores = np.round(rng.normal(size=80) + labels, 1)
+    draws = np.random.default_rng(5).integers(80, size=(1000, 80))
+    drawn = [roc_auc_score(labels[rows], scores[rows]) for rows in draws]
+    estimate = auroc(labels, scores, seed=5)
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
 
 
 def test_perfect_reversed_and_blind():
@@ -32,11 +43,11 @@ def test_perfect_reversed_and_blind():
 def test_one_class_is_undefined_and_left_out_of_the_macro():
     labels = np.array([[1, 0], [1, 1], [1, 0]])
     scores = np.array([[0.2, 0.1], [0.3, 0.9], [0.1, 0.2]])
-    values = column_aurocs(labels, scores)
+    values = [estimate.value for estimate in label_aurocs(labels, scores)]
     assert math.isnan(values[0])
     assert values[1] == 1.0
     assert macro_auroc(labels, scores).value == 1.0
-    assert math.isnan(auroc(labels[:, 0], scores[:, 0]).value)
+    assert math.isnan(macro_auroc(labels[:, :1], scores[:, :1]).value)
     assert str(auroc(labels[:, 0], scores[:, 0])) == "undefined"
 
 
@@ -55,5 +66,19 @@ def test_labels_together_are_as_labels_alone():
     rng = np.random.default_rng(2)
     labels = rng.random((60, 3)) < 0.4
     scores = rng.random((60, 3))
-    together = label_aurocs(labels, scores)
-    assert together == [auroc(labels[:, i], scores[:, i]) for i in range(3)]
+    assert label_aurocs(labels, scores) == [auroc(labels[:, i], scores[:, i]) for i in range(3)]
+
+
+def test_pairs_are_drawn_together():
+    # Each case wins by far over its own partner, and by nothing over its neighbours'.
+    steps = np.arange(100.0)
+    estimate = paired_auroc(steps + 0.5, steps)
+    assert estimate.value == pytest.approx(0.505)
+    # Drawn apart, the interval would be about 0.16 wide.
+    assert estimate.high - estimate.low < 0.02
+    assert estimate.num == 100
+
+
+def test_shapes_must_agree():
+    with pytest.raises(ValueError, match=r"labels are \(3, 2\), scores \(2, 2\)"):
+        label_aurocs(np.zeros((3, 2)), np.zeros((2, 2)))

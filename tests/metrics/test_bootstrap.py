@@ -26,6 +26,29 @@ def test_same_seed_same_interval():
     assert mean(values, seed=4) != mean(values, seed=5)
 
 
+def test_cases_are_drawn_with_replacement():
+    seen = []
+
+    def statistic(counts):
+        seen.append(counts)
+        return counts[:, :1]
+
+    bootstrap(statistic, 7, num_draws=200)
+    counts = np.concatenate(seen[1:])
+    assert np.array_equal(seen[0], np.ones((1, 7)))
+    assert counts.shape == (200, 7)
+    assert (counts.sum(axis=1) == 7).all()
+    assert counts.mean() == pytest.approx(1.0)
+    assert 0.2 < (counts == 0).mean() < 0.5
+
+
+def test_many_cases_are_drawn_in_portions(monkeypatch):
+    values = np.random.default_rng(0).normal(size=50)
+    whole = mean(values)
+    monkeypatch.setattr("pairaug.metrics.bootstrap._MAX_COUNTS", 500)
+    assert mean(values) == whole
+
+
 def test_columns_stay_aligned():
     values = np.random.default_rng(0).random(40) + 1.0
     # Were the two drawn apart, their ratio would vary.
@@ -42,13 +65,14 @@ def test_share_of_hits():
 def test_no_cases_is_undefined():
     estimate = mean(np.zeros(0))
     assert math.isnan(estimate.value)
+    assert estimate.num == 0
     assert json.loads(json.dumps(estimate.as_dict()))["value"] is None
     assert math.isnan(ratio(np.ones(3), np.zeros(3)).value)
 
 
 def test_unequal_columns_are_refused():
-    with pytest.raises(ValueError, match=r"columns differ in length: \[2, 3\]"):
-        bootstrap(lambda a, b: 0.0, np.zeros(2), np.zeros(3))
+    with pytest.raises(ValueError, match="columns differ in length: 2 and 3"):
+        ratio(np.zeros(2), np.zeros(3))
 
 
 def test_how_it_reads():

@@ -76,13 +76,14 @@ def open_encoder(
     if dtype not in _DTYPES:
         raise ModelError(f"unknown dtype {dtype}; choose one of {', '.join(_DTYPES)}")
     try:
-        loaded: Any = _MODELS[kind].from_pretrained(
-            folder,
-            dtype=_DTYPES[dtype],
-            use_safetensors=None if allow_pickle else True,
-            local_files_only=True,
-            output_loading_info=True,
-        )
+        with _without_progress_bar():
+            loaded: Any = _MODELS[kind].from_pretrained(
+                folder,
+                dtype=_DTYPES[dtype],
+                use_safetensors=None if allow_pickle else True,
+                local_files_only=True,
+                output_loading_info=True,
+            )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
@@ -138,7 +139,7 @@ class ImageTransform:
 
     def __init__(self, settings: dict[str, Any], num_channels: int = 3) -> None:
         self._processor: Any = CLIPImageProcessorPil.from_dict(
-            {**settings, "do_convert_rgb": False}
+            {**_for_channels(settings, num_channels), "do_convert_rgb": False}
         )
         self._num_channels = num_channels
 
@@ -159,6 +160,22 @@ class ImageTransform:
         """All that decides the pixels, in one spelling."""
         settings = json.loads(self._processor.to_json_string())
         return json.dumps([settings, self._num_channels], sort_keys=True)
+
+
+def _for_channels(settings: dict[str, Any], num_channels: int) -> dict[str, Any]:
+    """`settings` with a mean and deviation for each channel, if there is one grey value for all."""
+    fitted = dict(settings)
+    for name in ("image_mean", "image_std"):
+        values = settings.get(name)
+        if not isinstance(values, (list, tuple)) or len(values) == num_channels:
+            continue
+        if len(set(values)) != 1:
+            raise ModelError(
+                f"the image transform has {len(values)} values of {name}, "
+                f"the model {num_channels} channels"
+            )
+        fitted[name] = [values[0]] * num_channels
+    return fitted
 
 
 class ClipEncoder:

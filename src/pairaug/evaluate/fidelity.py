@@ -22,15 +22,7 @@ from pairaug.evaluate.models import (
     resolved_device,
 )
 from pairaug.evaluate.results import text_table, write_result
-from pairaug.metrics import (
-    Estimate,
-    bootstrap,
-    column_aurocs,
-    label_aurocs,
-    macro_auroc,
-    mean,
-    share,
-)
+from pairaug.metrics import Estimate, label_aurocs, macro_auroc, mean, paired_auroc, share
 from pairaug.phantom.findings import LABELS, label_vector
 from pairaug.phantom.study import Study, draw_study
 from pairaug.stage import seed_for
@@ -188,14 +180,8 @@ def matching_auroc(cosines: np.ndarray, seed: int = 0) -> Estimate:
     other = np.empty_like(order)
     # A cycle has no fixed point: nobody is given the own report.
     other[order] = np.roll(order, 1)
-    matched, shuffled = np.diagonal(cosines), cosines[np.arange(len(cosines)), other]
-
-    def statistic(own: np.ndarray, others: np.ndarray) -> float:
-        labels = np.concatenate([np.ones(len(own)), np.zeros(len(others))])
-        scores = np.concatenate([own, others])
-        return float(column_aurocs(labels[:, None], scores[:, None])[0])
-
-    return bootstrap(statistic, matched.astype(float), shuffled.astype(float), seed=seed)
+    shuffled = cosines[np.arange(len(cosines)), other]
+    return paired_auroc(np.diagonal(cosines), shuffled, seed)
 
 
 def round_trip_errors(bundle: Bundle, films: np.ndarray) -> np.ndarray:

@@ -21,14 +21,16 @@ def card_of(
     lost: Mapping[str, int],
     formats: Iterable[str],
     recipe: Mapping[str, Any],
+    edition: str,
 ) -> str:
     """The card as Markdown with the YAML head that `datasets.load_dataset(folder)` reads.
 
-    `counts` is split → branch → pairs, `recipe` the contents of the run's `run.json`.
+    `counts` is split → branch → pairs, `recipe` the contents of the run's `run.json`, `edition` a
+    name that no other contents have.
     """
     source = recipe.get("source") or {}
     sections = (
-        _head(counts, formats, source),
+        _head(counts, formats, source, edition),
         "# Real and synthetic image-report pairs\n",
         _contents(counts, lost),
         _terms(source),
@@ -46,7 +48,10 @@ for clinical use. Scores are cosines of one encoder, comparable within this expo
 
 
 def _head(
-    counts: Mapping[str, Mapping[str, int]], formats: Iterable[str], source: Mapping[str, Any]
+    counts: Mapping[str, Mapping[str, int]],
+    formats: Iterable[str],
+    source: Mapping[str, Any],
+    edition: str,
 ) -> str:
     head: dict[str, Any] = {
         "license": "other",
@@ -56,7 +61,9 @@ def _head(
     if "parquet" in formats and counts:
         head["configs"] = [
             {
-                "config_name": "default",
+                # `datasets` keeps what it has read under this name, and does not look whether the
+                # files behind it have changed: another export needs another name.
+                "config_name": edition,
                 "data_files": [
                     {"split": _HUB_SPLITS[split], "path": f"parquet/{split}-*.parquet"}
                     for split in counts

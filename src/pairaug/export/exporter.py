@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -19,6 +20,7 @@ from pairaug.errors import RunError
 from pairaug.export.card import card_of
 from pairaug.export.film import Film, film_of
 from pairaug.export.parquet import ParquetWriter
+from pairaug.export.record import record_of
 from pairaug.export.webdataset import WebDatasetWriter
 from pairaug.pair import Branch, Pair
 from pairaug.settings import StageSettings
@@ -109,6 +111,7 @@ class Export:
         access = str((recipe.get("source") or {}).get("access", "not stated"))
         counts: Counter[tuple[str, str]] = Counter()
         lost: Counter[str] = Counter()
+        digest = sha256()
         with ExitStack() as closing:
             writers = [self._writer(name, folder, access) for name in settings.formats]
             for writer in writers:
@@ -123,11 +126,14 @@ class Export:
                     continue
                 for writer in writers:
                     writer.add(pair, film)
+                _add_to_digest(digest, pair, film, access)
                 counts[pair.split, pair.branch.value] += 1
         if lost:
             _LOG.warning("%d kept pairs were not exported: %s", lost.total(), dict(lost))
         report = ExportReport(_nested(counts), dict(sorted(lost.items())), _files(folder))
-        card = card_of(report.counts, report.lost, settings.formats, recipe)
+        card = card_of(
+            report.counts, report.lost, settings.formats, recipe, digest.hexdigest()[:12]
+        )
         _write_text(folder / "README.md", card)
         _write_text(folder / _REPORT_NAME, json.dumps(asdict(report), indent=2) + "\n")
         return report
@@ -137,6 +143,11 @@ class Export:
         if name == "webdataset":
             return WebDatasetWriter(folder / name, settings.pairs_per_shard, access)
         return ParquetWriter(folder / name, settings.pairs_per_parquet, access)
+
+
+def _add_to_digest(digest: Any, pair: Pair, film: Film, access: str) -> None:
+    digest.update(json.dumps(record_of(pair, access), sort_keys=True).encode())
+    digest.update(sha256(film.content).digest())
 
 
 def _nested(counts: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:

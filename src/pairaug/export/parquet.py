@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pairaug.export.film import Film
-from pairaug.pair import FINDINGS, SCORES, Branch, Pair
+from pairaug.export.record import record_of
+from pairaug.pair import FINDINGS, SCORES, Pair
 
 # Few enough that a group of large films fits in memory, on both sides.
 _ROWS_PER_GROUP = 64
@@ -98,23 +99,9 @@ class ParquetWriter:
 
 
 def _row(pair: Pair, film: Film, access: str) -> dict[str, Any]:
+    # Absent labels and scores become null.
     return {
+        **record_of(pair, access),
         "image": {"bytes": film.content, "path": f"{pair.id}.{film.suffix}"},
-        "id": pair.id,
-        "branch": pair.branch.value,
-        "split": pair.split,
-        "patient_id": pair.patient_id,
-        "parent_id": pair.parent_id,
-        "source_patient_id": pair.source_patient_id,
         "report": pair.report.text,
-        "findings": pair.report.findings,
-        "impression": pair.report.impression,
-        "access": access,
-        "synthetic": pair.branch is not Branch.REAL,
-        "labels": {name: _as_int(state) for name, state in pair.labels.items()},
-        "scores": dict(pair.scores),
     }
-
-
-def _as_int(state: bool | None) -> int | None:
-    return None if state is None else int(state)

@@ -6,14 +6,13 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Mapping
 from contextlib import ExitStack
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 from pairaug.export.film import Film
-from pairaug.pair import Branch, Pair
+from pairaug.export.record import record_of
+from pairaug.pair import Pair
 
 _LONGEST_SLUG = 64
 
@@ -59,25 +58,6 @@ class WebDatasetWriter:
             shard = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
             self._open[split] = self._closing.enter_context(shard)
         return self._open[split]
-
-
-def record_of(pair: Pair, access: str) -> dict[str, Any]:
-    """What is known of a pair beside its film, as plain JSON values."""
-    labels: Mapping[str, bool | None] = pair.labels
-    return {
-        "id": pair.id,
-        "branch": pair.branch.value,
-        "synthetic": pair.branch is not Branch.REAL,
-        "split": pair.split,
-        "patient_id": pair.patient_id,
-        "parent_id": pair.parent_id,
-        "source_patient_id": pair.source_patient_id,
-        "findings": pair.report.findings,
-        "impression": pair.report.impression,
-        "labels": {name: int(state) for name, state in labels.items() if state is not None},
-        "scores": {name: value for name, value in pair.scores.items() if value is not None},
-        "access": access,
-    }
 
 
 def _key(pair_id: str) -> str:

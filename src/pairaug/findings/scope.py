@@ -155,7 +155,7 @@ _JOINS: dict[str, tuple[str, ...]] = {
 }
 _BREAKS = (
     "(but|however|although|though|while|whereas|except|except for|apart from|other than|yet)",
-    "(which|despite|otherwise|there is|there are|there has been|is present|are present|shows)",
+    "(which|despite|there is|there are|there has been|is present|are present|shows)",
 )
 _HISTORY = (
     "[past|known|prior|previous|remote] history of",
@@ -213,6 +213,7 @@ def terms() -> dict[str, Term]:
     for name, templates in _JOINS.items():
         add(templates, Term("join", name))
     add(_BREAKS, Term("break"))
+    add(("otherwise",), Term("break", "otherwise"))
     add(_HISTORY, Term("history"))
     add(_IGNORED, Term("ignore"))
     scopes: tuple[tuple[Role, dict[Presence, tuple[str, ...]]], ...] = (

@@ -32,6 +32,9 @@ FINDINGS: tuple[str, ...] = (
     "support devices",
 )
 
+# Findings of the whole heart or of both lungs: a side beside them belongs to something else.
+WITHOUT_SIDE = frozenset({"cardiomegaly", "enlarged cardiomediastinum", "edema", "no finding"})
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:

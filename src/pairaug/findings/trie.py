@@ -33,6 +33,7 @@ def _choices(template: str, start: int, closing: str) -> tuple[list[str], int]:
     place = start
     while place < len(template) and template[place] != closing:
         character = template[place]
+        assert character not in ")]", f"unbalanced template {template!r}"
         if character in _CLOSING:
             inner, place = _choices(template, place + 1, _CLOSING[character])
             assert place < len(template), f"unbalanced template {template!r}"

@@ -1,4 +1,8 @@
-"""Percentile bootstrap intervals: cases are drawn anew with replacement, whole rows at a time."""
+"""Percentile bootstrap intervals: whole cases are drawn anew with replacement.
+
+A draw is a row of counts, how often each case was drawn: statistics that can be computed from
+counts need no copy of the data, and many draws are computed at once.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 NUM_DRAWS = 1000
 LEVEL = 0.95
+
+Counts = Float[np.ndarray, "draw case"]
+
+# Counts held in memory at once.
+_MAX_COUNTS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,72 +49,73 @@ class Estimate:
 
 
 def bootstrap(
-    statistic: Callable[..., float],
-    *columns: np.ndarray,
-    seed: int = 0,
-    num_draws: int = NUM_DRAWS,
-    level: float = LEVEL,
-) -> Estimate:
-    """`statistic(*columns)` with its percentile interval over cases drawn with replacement.
-
-    `columns` are arrays with one row per case and stay aligned. Draws in which the statistic is
-    undefined (NaN), such as an AUROC without a positive case, are left out of the interval.
-    """
-    if len(columns[0]) == 0:
-        return Estimate(math.nan, math.nan, math.nan, 0, level)
-
-    def as_vector(*drawn: np.ndarray) -> np.ndarray:
-        return np.array([statistic(*drawn)])
-
-    return bootstrap_vector(as_vector, *columns, seed=seed, num_draws=num_draws, level=level)[0]
-
-
-def bootstrap_vector(
-    statistic: Callable[..., np.ndarray],
-    *columns: np.ndarray,
+    statistic: Callable[[Counts], Float[np.ndarray, "draw value"]],
+    num: int,
     seed: int = 0,
     num_draws: int = NUM_DRAWS,
     level: float = LEVEL,
 ) -> list[Estimate]:
-    """As `bootstrap`, of a statistic with several values; all are computed on the same draws."""
-    num = len(columns[0])
-    if any(len(column) != num for column in columns):
-        raise ValueError(f"columns differ in length: {[len(column) for column in columns]}")
-    values = statistic(*columns)
+    """One estimate for each value of `statistic`, which is computed from counts of `num` cases.
+
+    The estimate itself has every case once. Draws in which a value is undefined (NaN), such as an
+    AUROC without a positive case, are left out of its interval.
+    """
+    values = statistic(np.ones((1, num)))[0]
     rng = np.random.default_rng(seed)
-    drawn = np.empty((num_draws, len(values)))
-    for place in range(num_draws):
-        rows = rng.integers(num, size=num)
-        drawn[place] = statistic(*(column[rows] for column in columns))
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    estimates = []
-    for value, draws in zip(values, drawn.T, strict=True):
-        defined = draws[~np.isnan(draws)]
-        low, high = np.quantile(defined, tails) if len(defined) else (math.nan, math.nan)
-        estimates.append(Estimate(float(value), float(low), float(high), num, level))
-    return estimates
+    drawn: list[np.ndarray] = []
+    at_once = max(1, min(num_draws, _MAX_COUNTS // max(1, num)))
+    for start in range(0, num_draws, at_once):
+        drawn.append(statistic(_counts(rng, min(at_once, num_draws - start), num)))
+    return [
+        _estimate(float(value), column, num, level)
+        for value, column in zip(values, np.concatenate(drawn).T, strict=True)
+    ]
 
 
-def mean(values: Float[np.ndarray, " case"], seed: int = 0) -> Estimate:
+def mean(values: Shaped[np.ndarray, " case"], seed: int = 0) -> Estimate:
     """Their mean."""
-    return bootstrap(lambda drawn: float(np.mean(drawn)), np.asarray(values, float), seed=seed)
+    column = np.asarray(values, dtype=float)
+    return ratio(column, np.ones_like(column), seed)
 
 
 def share(hits: Bool[np.ndarray, " case"], seed: int = 0) -> Estimate:
     """The share that is true, in [0, 1]."""
-    return mean(np.asarray(hits, dtype=float), seed=seed)
+    return mean(hits, seed)
 
 
 def ratio(
-    numerators: Float[np.ndarray, " case"], denominators: Float[np.ndarray, " case"], seed: int = 0
+    numerators: Shaped[np.ndarray, " case"],
+    denominators: Shaped[np.ndarray, " case"],
+    seed: int = 0,
 ) -> Estimate:
-    """The mean of one column over the mean of the other, cases drawn in pairs."""
+    """The sum of one column over the sum of the other, cases drawn in pairs."""
+    above, below = (np.asarray(column, dtype=float) for column in (numerators, denominators))
+    if len(above) != len(below):
+        raise ValueError(f"columns differ in length: {len(above)} and {len(below)}")
 
-    def quotient(above: np.ndarray, below: np.ndarray) -> float:
-        return float(np.mean(above) / np.mean(below)) if np.mean(below) != 0 else math.nan
+    def quotient(counts: np.ndarray) -> np.ndarray:
+        totals = counts @ below
+        # Without any case, or with nothing to divide by, there is no ratio.
+        return np.divide(
+            counts @ above, totals, out=np.full(len(counts), math.nan), where=totals != 0
+        )[:, None]
 
-    above, below = np.asarray(numerators, float), np.asarray(denominators, float)
-    return bootstrap(quotient, above, below, seed=seed)
+    return bootstrap(quotient, len(above), seed)[0]
+
+
+def _counts(rng: np.random.Generator, num_draws: int, num: int) -> np.ndarray:
+    if num == 0:
+        return np.zeros((num_draws, 0))
+    cases = rng.integers(num, size=(num_draws, num)) + num * np.arange(num_draws)[:, None]
+    return np.bincount(cases.ravel(), minlength=num_draws * num).reshape(num_draws, num) * 1.0
+
+
+def _estimate(value: float, drawn: np.ndarray, num: int, level: float) -> Estimate:
+    defined = drawn[~np.isnan(drawn)]
+    if len(defined) == 0:
+        return Estimate(value, math.nan, math.nan, num, level)
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(value, float(low), float(high), num, level)
 
 
 def _finite(value: float) -> float | None:

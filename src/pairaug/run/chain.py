@@ -68,6 +68,18 @@ def open_stage(stage: str, settings: Settings, context: Context) -> Stage:
             raise ValueError(f"{stage} is not a stage that works part by part")
 
 
+def check_allowed(settings: Settings) -> None:
+    """Raises `SettingsError` if reports would go where their source's terms forbid it.
+
+    Asked before anything is read, so that nobody learns it after hours.
+    """
+    if settings.rewrite.backend == "openai":
+        from pairaug.rewrite.privacy import refuse_if_remote, refuse_source
+
+        refuse_if_remote(settings.rewrite)
+        refuse_source(settings.rewrite, getattr(settings.read, "access", ""))
+
+
 def weights_of(stage: str, settings: Settings) -> dict[str, str]:
     """Model → SHA-256 over its weights, for the models that a stage uses.
 

@@ -1,7 +1,7 @@
 """What decides each stage's output, its fingerprint, and what to say when a folder has another one.
 
 A stage's fingerprint covers its settings, its weights and its input's fingerprint. Batch sizes are
-covered too: on most devices they change the last bits of a result.
+covered too: on some devices they change the last bits of a result.
 """
 
 from __future__ import annotations
@@ -13,11 +13,20 @@ from typing import Any
 from pairaug.config import Settings, flatten
 from pairaug.errors import RunError
 from pairaug.manifest import fingerprint, part_fingerprint, part_paths
-from pairaug.run.chain import MODEL_STAGES, open_source, weights_of
+from pairaug.run.chain import MODEL_STAGES, check_allowed, open_source, weights_of
 from pairaug.run.folder import RunFolder, RunRecord
 from pairaug.stage import Context
 
 _MOST_NAMED = 3
+
+# Where answers are kept and how fast they are asked for changes none of them.
+_WITHOUT_EFFECT = (
+    "rewrite.cache",
+    "rewrite.concurrency",
+    "rewrite.api_key_env",
+    "rewrite.allow_remote",
+    "rewrite.data_policy",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,8 @@ def stage_print(
         record.source = asdict(source)
         more = {"seed": settings.seed, "limit": settings.limit, "part_size": settings.part_size}
         more |= {f"content of {name}": value for name, value in source.hashes.items()}
+    elif stage == "rewrite":
+        check_allowed(settings)
     elif stage in MODEL_STAGES:
         more = {"device": settings.device, "dtype": settings.dtype}
     weights = weights_of(stage, settings)
@@ -69,8 +80,9 @@ def print_of(
 
 
 def own_settings(stage: str, settings: Settings) -> dict[str, Any]:
-    """The settings of one stage by dotted name, as plain values."""
-    return flatten({stage: getattr(settings, stage).model_dump(mode="json")})
+    """The settings of one stage that bear on its output, by dotted name, as plain values."""
+    named = flatten({stage: getattr(settings, stage).model_dump(mode="json")})
+    return {name: value for name, value in named.items() if name not in _WITHOUT_EFFECT}
 
 
 def check_unchanged(folder: RunFolder, record: RunRecord, prints: list[StagePrint]) -> None:

@@ -71,7 +71,9 @@ def _check_folder(settings: Settings, folder: RunFolder, record: RunRecord) -> N
     prints: list[StagePrint] = []
     for stage in STAGES[:-1]:
         prints.append(stage_print(stage, settings, prints[-1] if prints else None, record))
-    check_unchanged(folder, record, [*prints, prune_print(settings, prints[-1], record.rule)])
+    if record.rule:
+        prints.append(prune_print(settings, prints[-1], record.rule))
+    check_unchanged(folder, record, prints)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def run(settings: Settings, folder: RunFolder, progress: ProgressReport | None =
         folder.remove_leftovers()
         work = Work(settings, folder, progress)
         prints = work.prints()
-        check_unchanged(folder, work.record, [*prints, work.expected_prune(prints[-1])])
+        check_unchanged(folder, work.record, [*prints, *work.expected_prune(prints[-1])])
         _check_after_parts(work)
         work.note(prints)
         for made_with in prints:

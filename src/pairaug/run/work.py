@@ -64,9 +64,10 @@ class Work:
         """The fingerprint of a stage before pruning."""
         return stage_print(stage, self.settings, parent, self.record)
 
-    def expected_prune(self, parent: StagePrint) -> StagePrint:
+    def expected_prune(self, parent: StagePrint) -> list[StagePrint]:
         """The fingerprint of pruning by the numbers that were fitted before, if there are any."""
-        return prune_print(self.settings, parent, self.record.rule)
+        rule = self.record.rule
+        return [prune_print(self.settings, parent, rule)] if rule else []
 
     def print_on_disk(self, stage: str) -> StagePrint:
         """The fingerprint under which a complete stage was written."""
@@ -108,13 +109,13 @@ class Work:
         from pairaug.prune import Prune, PruneRule
 
         folder = self.folder
-        expected = self.expected_prune(parent)
-        if folder.is_complete("prune") and self.print_on_disk("prune").value == expected.value:
+        expected = [each.value for each in self.expected_prune(parent)]
+        if folder.is_complete("prune") and self.print_on_disk("prune").value in expected:
             return
         scored = part_paths(folder.stage("score"))
         fitted = PruneRule(self.settings.prune).fit(read_outcomes(path) for path in scored)
         self.record.rule = fitted
-        made_with = self.expected_prune(parent)
+        made_with = prune_print(self.settings, parent, fitted)
         others = [
             path
             for path in part_paths(folder.stage("prune"))

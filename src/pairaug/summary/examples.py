@@ -82,13 +82,16 @@ def inter_example(pair: Pair, source: Pair, pixels: int) -> Example:
 def intra_example(pair: Pair, source: Pair, pixels: int) -> Example:
     """A changed condition: source, edited film and their difference, and the truth if known."""
     try:
-        before, edited = _load(source.image), _load(pair.image)
+        film, edited = _load(source.image), _load(pair.image)
     except DataError as error:
         return _example(pair, source, (Tile("Films", None, str(error)),))
-    # What the edit started from: the source in the square window of the model.
-    before = fit_square(before, edited.shape[0], pair.trace["edit"]["fit"])
+    # What the edit started from: the source in the square window of the model. It is shown larger
+    # where there is more of it.
+    fit, window = pair.trace["edit"]["fit"], edited.shape[0]
+    before = fit_square(film, window, fit)
+    shown = fit_square(film, max(window, min(pixels, *film.shape)), fit)
     tiles = [
-        Tile("Source film", film_uri(before, pixels)),
+        Tile("Source film", film_uri(shown, pixels)),
         Tile("Edited film", film_uri(edited, pixels)),
         Tile("Edited − source", difference_uri(edited - before, pixels)),
     ]

@@ -33,7 +33,7 @@ _TAKES_AN_ADJECTIVE = re.compile(
 
 
 def grade(sentences: Sequence[str], topic: Topic, severity: Severity) -> list[str] | None:
-    """The report with another degree of `topic` wherever one is given, else at its first mention."""
+    """The report with another degree of `topic` where one is given, else at its first mention."""
     mentions = [
         number
         for number, sentence in enumerate(sentences)

@@ -1,0 +1,159 @@
+"""Side, zone and severity of each finding that a sentence names.
+
+Words before a finding are about it, as far as the finding before; so are words after it, as far as
+the next join.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pairaug.findings.presence import Mention, Token
+from pairaug.findings.scope import Term
+from pairaug.findings.statement import WITHOUT_SIDE, Severity, Side, Statement, Zone
+
+# "Layering at the base" says how an effusion lies, not which one it is.
+_WITHOUT_ZONE = WITHOUT_SIDE | {"support devices", "fracture", "pleural effusion"}
+# Devices that lie in the midline.
+_MIDLINE = frozenset({"endotracheal tube", "tracheostomy", "enteric tube", "wires", "valve"})
+
+
+@dataclass(slots=True)
+class Group:
+    """Side, zone and severity words that stand together, between two joins."""
+
+    side: Side | None = None
+    zone: Zone | None = None
+    severity: Severity | None = None
+
+    def take(self, term: Term) -> None:
+        """Add what `term` says; what was said first stays."""
+        self.side = self.side or term.side
+        self.zone = self.zone or term.zone
+        self.severity = self.severity or term.severity
+
+
+def places_of(tokens: list[Token], mentions: list[Mention]) -> list[list[Group]]:
+    """For each finding, the groups of words that place or grade it."""
+    found: list[list[Group]] = [[] for _ in mentions]
+    linked = [False] * len(mentions)  # joined to the one before by "and", "or", "with" alone
+    lower = 0
+    for number, mention in enumerate(mentions):
+        groups, has_break = _groups(tokens[lower : mention.index])
+        if number and not has_break:
+            # Up to the first join, words after a finding are still about it.
+            found[number - 1] += [group for group in groups[0] if _says(group)]
+            own = groups[1:]
+            linked[number] = len(own) == 1 and not any(_says(group) for group in own[0])
+        else:
+            if number and groups:
+                found[number - 1] += [group for group in groups[0] if _says(group)]
+                groups = groups[-1:]
+            own = groups
+        found[number] = [group for some in own for group in some if _says(group)]
+        lower = mention.index + 1
+    groups, _ = _groups(tokens[lower:], stop_at_break=True)
+    if mentions:
+        found[-1] += [group for some in groups for group in some if _says(group)]
+    _share(found, linked, mentions)
+    return found
+
+
+def _says(group: Group) -> bool:
+    return bool(group.side or group.zone or group.severity)
+
+
+def _groups(tokens: list[Token], stop_at_break: bool = False) -> tuple[list[list[Group]], bool]:
+    """The place words of a stretch of terms, between its joins; and whether it has a break."""
+    stretches: list[list[Group]] = [[Group()]]
+    has_break = False
+    for token in tokens:
+        role = token.term.role
+        if role == "place":
+            stretches[-1][-1].take(token.term)
+        elif role == "join":
+            stretches.append([Group()])
+        elif role in ("break", "anatomy") and stop_at_break:
+            return stretches, True
+        elif role == "break":
+            has_break = True
+            stretches.append([Group()])
+    return stretches, has_break
+
+
+def _share(found: list[list[Group]], linked: list[bool], mentions: list[Mention]) -> None:
+    """Give a finding without a side that of its partner: "left effusion and atelectasis"."""
+    for number in range(1, len(mentions)):
+        if not linked[number]:
+            continue
+        earlier, later = found[number - 1], found[number]
+        if not later and earlier:
+            side = earlier[0].side
+            found[number] = [Group(side=side)] if side else []
+        elif later and not earlier:
+            found[number - 1] = [Group(side=group.side, zone=group.zone) for group in later]
+
+
+def statements_of(mention: Mention, groups: list[Group]) -> list[Statement]:
+    """One statement, or one for each group that differs in side or zone."""
+    term = mention.token.term
+    has_side = term.name not in WITHOUT_SIDE and term.detail not in _MIDLINE
+    base = Statement(
+        term.name,
+        mention.presence,
+        detail=term.detail,
+        start=mention.token.start,
+        end=mention.token.end,
+        implied=mention.implied,
+    )
+    if mention.presence == "absent":
+        side = groups[0].side if groups and has_side else None
+        return [replace(base, side=side)]
+    made: list[Statement] = []
+    for group in _completed(groups):
+        statement = replace(
+            base,
+            side=group.side if has_side else None,
+            zone=None if term.name in _WITHOUT_ZONE else group.zone,
+            severity=group.severity,
+        )
+        if statement not in made:
+            made.append(statement)
+    return _merged(made) if made else [base]
+
+
+def _completed(groups: list[Group]) -> list[Group]:
+    """The groups with what they leave to their neighbours filled in.
+
+    "Left and right lower lobe": the first takes its zone from the second. "Right middle and lower
+    lobe": the second takes its side from the first. A lone severity grades them all.
+    """
+    placed = [group for group in groups if group.side or group.zone]
+    severities: list[Severity] = [group.severity for group in groups if group.severity]
+    if not placed:
+        return [Group(severity=severities[0])] if severities else []
+    for number, group in enumerate(placed):
+        if number and group.side is None:
+            group.side = placed[number - 1].side
+    for number in range(len(placed) - 2, -1, -1):
+        group, after = placed[number], placed[number + 1]
+        if group.zone is None and group.side != after.side:
+            group.zone = after.zone
+        if group.side is None:
+            group.side = after.side
+    if severities and not any(group.severity for group in placed[1:]):
+        for group in placed:
+            group.severity = group.severity or severities[0]
+    if placed[0].side == "bilateral" and len(placed) > 1 and not placed[0].zone:
+        # "Bilateral effusions, left greater than right" repeats the side.
+        placed = [group for group in placed if group.zone] or placed[:1]
+    return placed
+
+
+def _merged(statements: list[Statement]) -> list[Statement]:
+    """A left and a right statement that are otherwise equal made into a bilateral one."""
+    if len(statements) == 2 and {s.side for s in statements} == {"left", "right"}:
+        one, other = statements
+        if replace(one, side=None) == replace(other, side=None):
+            return [replace(one, side="bilateral")]
+    return statements

@@ -1,0 +1,150 @@
+"""Loading a model folder, and what the models are asked for."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pairaug.diffusion.bundle import Bundle, load_bundle
+from pairaug.diffusion.folder import model_folder
+from pairaug.errors import ModelError
+from tiny_generator import WINDOW, write_generator
+
+
+def test_sizes_come_from_the_folder(bundle: Bundle) -> None:
+    assert bundle.window == WINDOW
+    assert bundle.vae_factor == 2
+    assert bundle.image_size == 16
+    assert bundle.latent_shape() == (4, 8, 8)
+
+
+def test_models_are_frozen_and_deterministic(bundle: Bundle) -> None:
+    for model in (bundle.vae, bundle.denoiser, bundle.text_encoder):
+        assert not model.training
+        assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_half_precision_on_disk_is_cast_up(tmp_path: Path) -> None:
+    write_generator(tmp_path / "half", dtype=torch.float16)
+    bundle = load_bundle(model_folder(str(tmp_path / "half")))
+    for model in (bundle.vae, bundle.denoiser, bundle.text_encoder):
+        assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert bundle.encode_prompts(["normal heart"]).dtype == torch.float32
+
+
+def test_lower_precision_keeps_latents_in_float32(generator_folder: Path) -> None:
+    bundle = load_bundle(generator_folder, dtype="bfloat16")
+    text = bundle.encode_prompts(["normal heart"])
+    assert text.dtype == torch.bfloat16
+    with torch.inference_mode():
+        prediction = bundle.predict(torch.zeros(1, 4, 8, 8), torch.tensor(10), text)
+    assert prediction.dtype == torch.float32
+    assert bundle.decode_latents(prediction).dtype == np.float32
+
+
+def test_the_vae_stays_in_float32_where_the_rest_is_float16(generator_folder: Path) -> None:
+    bundle = load_bundle(generator_folder, dtype="float16")
+    assert bundle.vae.dtype == torch.float32
+    assert bundle.denoiser.dtype == torch.float16
+
+
+def test_latents_are_the_scaled_mean_of_the_posterior(bundle: Bundle, films: np.ndarray) -> None:
+    latents = bundle.encode_films(films)
+    assert latents.shape == (7, 4, 8, 8)
+    pixels = 2.0 * torch.from_numpy(films)[:, None] - 1.0
+    with torch.no_grad():
+        mean = bundle.vae.encode(pixels).latent_dist.mean
+        decoded = bundle.vae.decode(latents / 0.7).sample
+    assert torch.allclose(latents, 0.7 * mean, atol=1e-5)
+    expected = (decoded[:, 0] / 2 + 0.5).clamp(0, 1).numpy()
+    assert np.allclose(bundle.decode_latents(latents), expected, atol=1e-5)
+
+
+def test_large_films_go_through_the_vae_in_slices(
+    bundle: Bundle, films: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = bundle.encode_films(films)
+    monkeypatch.setattr("pairaug.diffusion.bundle._MAX_VAE_POSITIONS", 2 * 64)
+    assert torch.allclose(bundle.encode_films(films), whole, atol=1e-5)
+    assert bundle.decode_latents(whole).shape == films.shape
+
+
+def test_a_vae_of_three_channels_takes_and_makes_grey_films(
+    tmp_path: Path, films: np.ndarray
+) -> None:
+    folder = write_generator(tmp_path / "colour", vae_channels=3)
+    bundle = load_bundle(folder)
+    latents = bundle.encode_films(films)
+    grey = 2.0 * torch.from_numpy(films)[:, None].repeat(1, 3, 1, 1) - 1.0
+    with torch.no_grad():
+        mean = bundle.vae.encode(grey).latent_dist.mean
+        colour = bundle.vae.decode(latents / 0.7).sample
+    assert torch.allclose(latents, 0.7 * mean, atol=1e-5)
+    expected = (colour.mean(dim=1) / 2 + 0.5).clamp(0, 1).numpy()
+    assert np.allclose(bundle.decode_latents(latents), expected, atol=1e-5)
+
+
+def test_nan_latents_stay_visible(bundle: Bundle) -> None:
+    latents = torch.zeros(2, 4, 8, 8)
+    latents[1, 0, 0, 0] = torch.nan
+    films = bundle.decode_latents(latents)
+    assert np.isfinite(films[0]).all()
+    assert np.isnan(films[1]).any()
+
+
+def test_prompts_are_encoded_each_on_its_own(bundle: Bundle) -> None:
+    prompts = ["normal heart size", "no edema", "normal heart size", ""]
+    states = bundle.encode_prompts(prompts)
+    assert states.shape == (4, WINDOW, 16)
+    assert torch.equal(states[0], states[2])
+    alone = torch.cat([bundle.encode_prompts([prompt]) for prompt in prompts])
+    assert float((states - alone).abs().max()) <= 1e-5
+
+
+def test_a_prompt_is_never_cut_in_silence(bundle: Bundle) -> None:
+    long = " ".join(["heart"] * WINDOW)
+    with pytest.raises(ValueError, match=f"of {WINDOW + 2} tokens does not fit into {WINDOW}"):
+        bundle.encode_prompts(["normal", long])
+
+
+def test_fitted_prompts_use_the_models_own_tokens(
+    bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    report = "Large right pleural edema. " + "No pneumothorax. " * 8 + "Mild edema."
+    with caplog.at_level(logging.WARNING):
+        prompt = bundle.fit_prompt(report)
+    assert prompt.truncated
+    assert prompt.num_tokens == len(bundle.token_ids(prompt.text)) <= WINDOW
+    assert prompt.text.startswith("Large right pleural edema.")
+    assert prompt.text.endswith("Mild edema.")
+    assert not caplog.records
+
+
+def test_parts_of_different_models_are_refused(generator_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    shutil.copytree(generator_folder, folder)
+    config = folder / "unet" / "config.json"
+    wide = config.read_text().replace('"in_channels": 4', '"in_channels": 9')
+    config.write_text(wide)
+    with pytest.raises(ModelError, match=r"cannot load the generator in .*mixed"):
+        load_bundle(folder)
+
+
+def test_a_truncated_weight_file_is_one_clear_line(generator_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cut"
+    shutil.copytree(generator_folder, folder)
+    weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(ModelError, match=r"cannot load the generator in .*cut: ") as caught:
+        load_bundle(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_dtype_is_refused(generator_folder: Path) -> None:
+    with pytest.raises(ModelError, match="unknown dtype float8; choose one of float32"):
+        load_bundle(generator_folder, dtype="float8")

@@ -1,0 +1,94 @@
+"""Drawing films: seeds, guidance and batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pairaug.diffusion.bundle import Bundle
+from pairaug.diffusion.sampling import (
+    SamplingOptions,
+    draw_films,
+    draw_latents,
+    initial_latents,
+)
+
+PROMPTS = ["normal heart size", "large right nodule", "no edema", "the lungs are clear"]
+SEEDS = [5, 6, 7, 8]
+SCHEDULERS = ["folder", "dpm++2m", "unipc", "pndm"]
+
+
+def test_initial_latents_hang_on_their_seed_alone(velocity_bundle: Bundle) -> None:
+    together, _ = initial_latents(velocity_bundle, SEEDS)
+    alone, _ = initial_latents(velocity_bundle, [7])
+    assert torch.equal(together[2], alone[0])
+    assert len({row.sum().item() for row in together}) == 4
+    assert float(together.std()) == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_batch_mates_and_order_change_a_film_by_no_more_than_float_noise(
+    velocity_bundle: Bundle, scheduler: str
+) -> None:
+    options = SamplingOptions(4, 3.0, scheduler)
+    together = draw_films(velocity_bundle, PROMPTS, SEEDS, options, batch_size=4)
+    order = [2, 0, 3, 1]
+    shuffled = draw_films(
+        velocity_bundle,
+        [PROMPTS[row] for row in order],
+        [SEEDS[row] for row in order],
+        options,
+        batch_size=3,
+    )
+    assert together.shape == (4, 16, 16)
+    assert np.abs(together[order] - shuffled).max() <= 1e-5
+    assert np.abs(together[0] - together[1]).mean() > 1e-2
+
+
+def test_the_same_seed_gives_the_same_film(velocity_bundle: Bundle) -> None:
+    options = SamplingOptions(4, 3.0)
+    once = draw_films(velocity_bundle, PROMPTS, SEEDS, options)
+    assert np.array_equal(once, draw_films(velocity_bundle, PROMPTS, SEEDS, options))
+    other = draw_films(velocity_bundle, PROMPTS, [seed + 1 for seed in SEEDS], options)
+    assert np.abs(once - other).mean() > 1e-2
+
+
+def test_guidance_is_applied_to_the_prediction(bundle: Bundle) -> None:
+    """One guided DDIM step, worked out from the denoiser's two predictions."""
+    latents, _ = initial_latents(bundle, SEEDS[:2])
+    text = bundle.encode_prompts([*PROMPTS[:2], "", ""])
+    actual = draw_latents(bundle, PROMPTS[:2], SEEDS[:2], SamplingOptions(1, 3.0, "ddim"))
+    from pairaug.diffusion.schedule import ddim_solver
+
+    solver = ddim_solver(bundle.scheduler_config, 1)
+    with torch.inference_mode():
+        conditional = bundle.predict(latents, solver.timesteps[0], text[:2])
+        empty = bundle.predict(latents, solver.timesteps[0], text[2:])
+    expected = solver.step(empty + 3.0 * (conditional - empty), 0, latents)
+    assert float((actual - expected).abs().max()) <= 1e-5
+
+
+def test_guidance_one_draws_without_the_empty_text(
+    velocity_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = []
+    predict = Bundle.predict
+
+    def counted(self: Bundle, latents: torch.Tensor, *rest: object) -> torch.Tensor:
+        rows.append(len(latents))
+        return predict(self, latents, *rest)
+
+    monkeypatch.setattr(Bundle, "predict", counted)
+    draw_latents(velocity_bundle, PROMPTS, SEEDS, SamplingOptions(2, 1.0))
+    draw_latents(velocity_bundle, PROMPTS, SEEDS, SamplingOptions(2, 2.0))
+    assert rows == [4, 4, 8, 8]
+
+
+def test_prompts_and_seeds_belong_together(velocity_bundle: Bundle) -> None:
+    with pytest.raises(ValueError, match="4 prompts, but 1 seeds"):
+        draw_films(velocity_bundle, PROMPTS, [1], SamplingOptions(2))
+
+
+def test_nothing_to_draw_is_no_film(velocity_bundle: Bundle) -> None:
+    assert draw_films(velocity_bundle, [], [], SamplingOptions(2)).shape == (0, 16, 16)
