@@ -451,6 +451,45 @@ def test_a_plan_writes_nothing_and_shows_all_problems(settings: Settings, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_plan_estimates_what_the_films_take(finished: RunFolder, settings: Settings) -> None:
+    plan = make_plan(settings, finished)
+    assert plan.bytes_needed is not None
+    # Noise of 16 pixels does not compress, and containers weigh more than such films: same order.
+    films = sum(
+        len(pair.image.png)
+        for stage in STAGES
+        for pair in read_pairs(finished.stage(stage))
+        if pair.image and pair.image.png
+    )
+    assert films / 4 < plan.bytes_needed < films * 4
+
+
+def test_a_plan_counts_the_rows_of_a_table(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,file,findings,impression\n" + "1,a.png,Clear.,\n" * 3)
+    table = ["read.source=table", f"read.table={tmp_path / 't.csv'}"]
+    folder = RunFolder(tmp_path / "run")
+    assert make_plan(change_settings(settings, table), folder).num_pairs == 3
+    assert make_plan(change_settings(settings, [*table, "limit=2"]), folder).num_pairs == 2
+    (tmp_path / "t.csv").write_text("id,file,text\n")
+    problems = make_plan(change_settings(settings, table), folder).problems
+    assert any("findings" in problem for problem in problems)
+
+
+@pytest.mark.parametrize("kind", ["memory", "device"])
+def test_running_out_of_memory_says_what_to_lower(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    # Named as PyTorch's error is.
+    raised = {"memory": MemoryError, "device": type("OutOfMemoryError", (RuntimeError,), {})}[kind]
+
+    def full(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("pairaug.generate.Generate._drawn", full)
+    with pytest.raises(RunError, match=r"generate ran out of memory on cpu\. Set generate\.batch_"):
+        run(settings, RunFolder(tmp_path / "run"))
+
+
 def test_a_plan_sees_other_settings(finished: RunFolder, settings: Settings) -> None:
     plan = make_plan(change_settings(settings, ["seed=3"]), finished)
     assert "seed: 0 → 3" in plan.problems[0]

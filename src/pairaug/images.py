@@ -20,9 +20,6 @@ from pairaug.pair import ImageRef
 
 Fit = Literal["crop", "pad"]
 
-# The largest film sold is about 20 megapixels; a header that asks for more than this is a trap.
-MAX_PIXELS = 100_000_000
-
 # What Pillow raises on files that are missing, cut short or not images.
 _UNREADABLE = (
     OSError,
@@ -31,9 +28,9 @@ _UNREADABLE = (
     EOFError,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
 )
+# Raised from the header alone, before a pixel is read. The largest films have 20 megapixels.
+_TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
@@ -43,8 +40,8 @@ def load_image(ref: ImageRef) -> np.ndarray:
 
     Eight-bit values are divided by 255 and sixteen-bit ones by 65535; colour becomes luminance,
     transparency is dropped and the EXIF orientation is applied. Raises `DataError` for a file
-    that is missing, damaged, not an image, or larger than `MAX_PIXELS`; its message leaves out the
-    path, which may name a patient.
+    that is missing, damaged, not an image, or beyond Pillow's limit of 89 megapixels; its message
+    leaves out the path, which may name a patient.
     """
     if ref.png is not None:
         source: io.BytesIO | str = io.BytesIO(ref.png)
@@ -56,11 +53,12 @@ def load_image(ref: ImageRef) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(source) as opened:
-                _check_size(opened.size)
                 opened.load()
                 return _grey(ImageOps.exif_transpose(opened))
     except FileNotFoundError as error:
         raise DataError("the image file is missing") from error
+    except _TOO_LARGE as error:
+        raise DataError("the image is too large to be a film") from error
     except _UNREADABLE as error:
         raise DataError(f"the image cannot be read ({type(error).__name__})") from error
 
@@ -130,12 +128,6 @@ def png_ref(image: np.ndarray) -> ImageRef:
 def sha256(content: bytes) -> str:
     """The SHA-256 of `content`, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
-
-
-def _check_size(size: tuple[int, int]) -> None:
-    width, height = size
-    if width * height > MAX_PIXELS:
-        raise DataError(f"the image has {width} x {height} pixels, more than {MAX_PIXELS:,}")
 
 
 def _grey(film: Image.Image) -> np.ndarray:

@@ -18,14 +18,11 @@ def generator_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundles(generator_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+def bundles(generator_folder: Path, tiny_generator_folder: Path) -> dict[str, Bundle]:
     """A bundle per prediction type."""
-    velocity = write_generator(
-        tmp_path_factory.mktemp("generator") / "v", prediction_type="v_prediction"
-    )
     return {
         "epsilon": load_bundle(model_folder(str(generator_folder))),
-        "v_prediction": load_bundle(model_folder(str(velocity))),
+        "v_prediction": load_bundle(model_folder(str(tiny_generator_folder))),
     }
 
 

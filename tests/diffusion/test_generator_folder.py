@@ -68,7 +68,8 @@ def test_pickled_weights_need_permission(copied: Path) -> None:
         model_folder(str(copied), allow_pickle=True)
 
 
-def test_a_model_that_is_nowhere_says_where_was_looked() -> None:
+def test_a_model_that_is_nowhere_says_where_was_looked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match="nobody/no-such-model at revision v2: it is no local"):
         model_folder("nobody/no-such-model", revision="v2")
 

@@ -20,18 +20,18 @@ def test_the_trajectory_ends_at_the_vaes_latents_and_begins_at_noise(
     inversion = invert_films(bundle, films[:3], PROMPTS, 6)
     assert inversion.trajectory.shape == (7, 3, 4, 8, 8)
     assert torch.equal(inversion.trajectory[-1], bundle.encode_films(films[:3]))
-    assert float((inversion.trajectory[0] - inversion.trajectory[-1]).abs().mean()) > 0.1
+    assert float((inversion.trajectory[0] - inversion.trajectory[-1]).abs().mean()) > 0.01
 
 
 def test_more_corrections_bring_plain_ddim_closer_to_the_film(
     bundle: Bundle, films: np.ndarray
 ) -> None:
     """A fixed-point iteration: at the fixed point, denoising retraces the trajectory."""
-    solver = ddim_solver(bundle.scheduler_config, 6)
+    solver = ddim_solver(bundle.scheduler_config, 3)
     text = bundle.encode_prompts(PROMPTS)
     misses = []
-    for num_corrections in (0, 2, 12):
-        inversion = invert_films(bundle, films[:3], PROMPTS, 6, num_corrections)
+    for num_corrections in (0, 2, 8):
+        inversion = invert_films(bundle, films[:3], PROMPTS, 3, num_corrections)
         back = denoise(bundle, inversion.trajectory[0], text, solver, 1.0)
         misses.append(float((back - inversion.trajectory[-1]).abs().mean()))
     assert misses[0] > misses[1] > misses[2]

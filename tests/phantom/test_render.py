@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from pairaug.phantom.anatomy import Anatomy, draw_anatomy
-from pairaug.phantom.findings import KINDS, LABELS, SEVERITIES, SIDES, Finding, draw_findings, label_vector
+from pairaug.phantom.findings import (
+    KINDS,
+    LABELS,
+    SEVERITIES,
+    SIDES,
+    Finding,
+    draw_findings,
+    label_vector,
+)
 from pairaug.phantom.render import render
 
 

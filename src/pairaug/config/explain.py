@@ -29,7 +29,8 @@ def explain(
     if problem["type"] == "extra_forbidden":
         return f"unknown setting {name} in {source}{_suggest(name, model)}"
     if problem["type"] == "value_error":
-        return f"{name or 'settings'} in {source}: {problem['ctx']['error']}"
+        why = problem.get("ctx", {}).get("error", problem["msg"])
+        return f"{name or 'settings'} in {source}: {why}"
     if problem["type"] == "missing":
         return f"{name} is not set; it is needed in {source}"
     if problem["type"] == "union_tag_not_found":

@@ -145,8 +145,10 @@ def _merge(
         inner = kinds_inside(kinds, key)
         if value is None and inner:
             continue  # a section's name with nothing under it
-        both = isinstance(under, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merge(under, value, inner) if both else value
+        if isinstance(under, Mapping) and isinstance(value, Mapping):
+            merged[key] = _merge(under, value, inner)
+        else:
+            merged[key] = value
     return merged
 
 
@@ -159,6 +161,7 @@ def _with_absolute_paths(value: Any) -> Any:
     inner = {key: _with_absolute_paths(each) for key, each in value.items()}
     # A model with a revision may be a folder; one without is a name on some server.
     model = inner.get("model")
-    if "revision" in inner and model != "bundled" and Path(model).expanduser().is_dir():
-        inner["model"] = str(Path(model).expanduser().absolute())
+    if "revision" in inner and isinstance(model, str) and model != "bundled":
+        folder = Path(model).expanduser()
+        inner["model"] = str(folder.absolute()) if folder.is_dir() else model
     return inner

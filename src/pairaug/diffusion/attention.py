@@ -99,6 +99,7 @@ class SwapProcessor:
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         if encoder_hidden_states is not None and attn.norm_cross:
             context = attn.norm_encoder_hidden_states(context)
+        assert attn.to_k is not None and attn.to_v is not None  # noqa: PT018
         query, key, value = (
             projection(states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
             for projection, states in (

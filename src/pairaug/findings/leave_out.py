@@ -127,7 +127,8 @@ MARKED_ITEM = re.compile(
 )
 NOTED_ELSEWHERE = re.compile(
     r"\b(?:(?:as|when)\s+)?(?:compared|comparison|similar|relative)\s+(?:to|with)\s+[^.;,]*?"
-    r"(?:[Xx]{2,}|_{2,})(?:[\s,/]*(?:[Xx]{2,}|_{2,}))*|"
+    r"(?:[Xx]{2,}|_{2,})(?:[\s,/]*(?:[Xx]{2,}|_{2,}))*"
+    r"(?:\s+(?:chest\s+)?(?:exam\w*|stud(?:y|ies)|radiographs?|films?|x-?rays?|images?|cts?))?|"
     r"\b(?:from|since|on|of|at|in|dated)\s+(?:the\s+|a\s+)?(?:prior\s+|previous\s+)?"
     r"(?:(?:study|exam|examination|radiograph|film|ct)\s+)?(?:of\s+|from\s+|dated\s+|on\s+)?"
     r"(?:[Xx]{2,}|_{2,})(?:[\s,/]*(?:and|of|[Xx]{2,}|_{2,}))*(?=\s*[.,;]|\s*$)",

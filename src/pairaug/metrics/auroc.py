@@ -81,8 +81,6 @@ class _Column:
 
 
 def _columns(labels: np.ndarray, scores: np.ndarray) -> list[_Column]:
-    if labels.shape != scores.shape:
-        raise ValueError(f"labels are {labels.shape}, scores {scores.shape}")
     return [_Column(*column) for column in zip(labels.T, scores.T, strict=True)]
 
 

@@ -90,8 +90,6 @@ def ratio(
 ) -> Estimate:
     """The sum of one column over the sum of the other, cases drawn in pairs."""
     above, below = (np.asarray(column, dtype=float) for column in (numerators, denominators))
-    if len(above) != len(below):
-        raise ValueError(f"columns differ in length: {len(above)} and {len(below)}")
 
     def quotient(counts: np.ndarray) -> np.ndarray:
         totals = counts @ below

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Plane = NDArray[np.float32]  # (size, size), or anything that broadcasts to it
+Plane = NDArray[np.floating[Any]]  # float32 of (size, size), or what broadcasts to it
 
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
@@ -117,7 +118,7 @@ def wire(curve: NDArray[np.float32], width: float, size: int) -> Plane:
 
 @lru_cache(maxsize=1)
 def _noise_tile(period: int = 256) -> NDArray[np.float32]:
-    """Smooth tileable noise, zero mean and unit deviation: three octaves, fixed for all phantoms."""
+    """Smooth tileable noise of zero mean and unit deviation, the same for all phantoms."""
     rng = np.random.default_rng(20240607)
     frequency = np.fft.fftfreq(period) * period
     radius = np.hypot(frequency[:, None], frequency[None, :])
@@ -128,7 +129,7 @@ def _noise_tile(period: int = 256) -> NDArray[np.float32]:
 
 
 def noise(u: Plane, v: Plane, offset: tuple[int, int]) -> Plane:
-    """Smooth noise at (u, v), one feature about 0.07 long; `offset` chooses the patient's piece of it."""
+    """Smooth noise at (u, v), features about 0.07 long; `offset` is the patient's piece of it."""
     tile = _noise_tile()
     row = ((v * np.float32(160.0)).astype(np.int32) + offset[0]) & 255
     column = ((u * np.float32(160.0)).astype(np.int32) + offset[1]) & 255

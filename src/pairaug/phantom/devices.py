@@ -27,9 +27,7 @@ def draw_device(
     return drawn, drawn > 0.3
 
 
-def _pacemaker(
-    thorax: Thorax, finding: Finding, jitter: NDArray[np.float64], plane: Grid
-) -> Plane:
+def _pacemaker(thorax: Thorax, finding: Finding, jitter: NDArray[np.float64], plane: Grid) -> Plane:
     """A can below the clavicle, one lead to the right atrium and one to the right ventricle."""
     sign = 1.0 if finding.side == "left" else -1.0
     x, y = sign * (0.56 + 0.06 * jitter[0]), -0.52 + 0.08 * jitter[1]
@@ -48,7 +46,13 @@ def _pacemaker(
     apex = (apex_x, thorax.heart_centre[1] + 0.62 * thorax.heart_radii[1])
     through = (thorax.shift - 0.07, thorax.heart_centre[1] + 0.02)
     right_atrial = [*entry, (vein[0] - 0.01, -0.12), (through[0], atrium[1] + 0.06), atrium]
-    ventricular = [*entry, (vein[0] + 0.015, -0.10), through, (through[0] + 0.12, apex[1] + 0.03), apex]
+    ventricular = [
+        *entry,
+        (vein[0] + 0.015, -0.10),
+        through,
+        (through[0] + 0.12, apex[1] + 0.03),
+        apex,
+    ]
     drawn = np.maximum(np.float32(0.95) * can, np.float32(0.75) * header * can)
     for lead in (right_atrial, ventricular):
         curve = polyline(np.array(lead), plane.size)

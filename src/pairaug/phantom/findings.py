@@ -110,17 +110,19 @@ def label_vector(findings: Iterable[Finding]) -> np.ndarray:
 
 
 def draw_findings(rng: np.random.Generator) -> tuple[Finding, ...]:
-    """Findings of one study, each side of each kind drawn on its own; about one study in ten has none."""
+    """Findings of one study, each side of each kind on its own; about one in ten has none."""
     drawn: list[Finding] = []
     for kind in KINDS.values():
         # One device of a kind at most: the side is drawn, not each side in turn.
         sides: tuple[Side | None, ...] = (None,)
         if kind.is_device and kind.has_side:
-            sides = ("left" if rng.random() < (0.8 if kind.name == "pacemaker" else 0.35) else "right",)
+            sides = (
+                "left" if rng.random() < (0.8 if kind.name == "pacemaker" else 0.35) else "right",
+            )
         elif kind.has_side:
             sides = SIDES
         for side in sides:
-            # Every draw is made, used or not, so that one kind's chance never shifts another's draws.
+            # Every draw is made, used or not: one kind's chance never shifts another's draws.
             chance, zone, severity = rng.random(3)
             if chance >= kind.chance:
                 continue

@@ -138,7 +138,9 @@ class Lung:
         floor = np.float32(dome) + np.float32(0.10) * bow + np.float32(0.42) * outer * outer
         above = floor - plane.y
         air = step(lateral, 0.030) * step(medial, 0.085) * step(above, 0.028)
-        round_edge = np.sqrt(np.clip(np.minimum(lateral, medial) * np.float32(3.0) + np.float32(0.06), 0.0, 1.0))
+        round_edge = np.sqrt(
+            np.clip(np.minimum(lateral, medial) * np.float32(3.0) + np.float32(0.06), 0.0, 1.0)
+        )
         depth = air * (np.float32(0.50) + np.float32(0.50) * round_edge)
         return cls(
             side=side,
@@ -155,7 +157,7 @@ class Lung:
         )
 
     def at(self, zone: str, across: float, along: float) -> tuple[float, float]:
-        """A place in a zone; `across` from hilum (0) to wall (1), `along` from the zone's top to its end."""
+        """A place in a zone: `across` from hilum (0) to wall (1), `along` from top (0) to end."""
         top = self.apex + 0.16
         height = (self.base - 0.10 - top) / 3.0
         index = ("upper", "middle", "lower").index(zone)

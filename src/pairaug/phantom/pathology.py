@@ -28,10 +28,12 @@ def _grade(finding: Finding, mild: float, moderate: float, severe: float) -> flo
 
 
 def draw_edema(anatomy: Anatomy, lung: Lung, finding: Finding, plane: Grid) -> Plane:
-    """Haze that spreads from the hilum as wings, with thick vessels and septal lines at the side."""
+    """Haze that spreads from the hilum as wings, with septal lines at the side."""
     amount = np.float32(_grade(finding, 0.26, 0.46, 0.70))
     spread = _grade(finding, 0.46, 0.56, 0.70)
-    wing = ball(ellipse(plane, (lung.hilum[0] + 0.10 * lung.sign, lung.hilum[1] + 0.12), (spread, 0.62)))
+    wing = ball(
+        ellipse(plane, (lung.hilum[0] + 0.10 * lung.sign, lung.hilum[1] + 0.12), (spread, 0.62))
+    )
     offset = (anatomy.seed % 197, anatomy.seed // 197 % 223)
     cloud = noise(plane.x * np.float32(0.75), plane.y * np.float32(0.75), offset)
     septa = bump(np.sin((plane.y + np.float32(0.12) * plane.x) * np.float32(52.0)), 0.5) * bump(
@@ -125,6 +127,8 @@ def draw_lesion(anatomy: Anatomy, lung: Lung, finding: Finding, plane: Grid) -> 
             np.float32(1.0) + np.float32(0.16) * np.sin(angle * 3 + np.float32(6.3 * phase))
         )
     amount = np.float32(0.85 if finding.kind == "nodule" else 0.90)
-    return amount * step(np.float32(1.0) - squared, 0.8) * (
-        np.float32(0.55) + np.float32(0.45) * ball(squared)
+    return (
+        amount
+        * step(np.float32(1.0) - squared, 0.8)
+        * (np.float32(0.55) + np.float32(0.45) * ball(squared))
     )

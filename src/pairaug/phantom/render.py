@@ -81,7 +81,7 @@ def _of_kind(findings: list[Finding], kind: str, side: str) -> Finding | None:
 
 
 def _half(side: str, size: int) -> slice:
-    """The columns that hold one lung, however far the midline is bent: most of the work is in lungs."""
+    """The columns that hold one lung, however bent the midline: most of the work is in lungs."""
     reach = size * 5 // 8
     return slice(size - reach, size) if side == "left" else slice(0, reach)
 
@@ -143,8 +143,10 @@ def _wall(anatomy: Anatomy, thorax: Thorax, plane: Grid) -> Plane:
     thickness *= np.float32(0.25) + np.float32(0.75) * step(plane.y - outline, 0.22)
     # Axillary folds and, to a varying degree, breast tissue over the lower zones.
     aside = np.abs(plane.x)
-    thickness += np.float32(0.22) * step(aside - np.float32(thorax.half_width + 0.07), 0.10) * step(
-        np.float32(0.35) - plane.y, 1.2
+    thickness += (
+        np.float32(0.22)
+        * step(aside - np.float32(thorax.half_width + 0.07), 0.10)
+        * step(np.float32(0.35) - plane.y, 1.2)
     )
     if anatomy.breast > 0.5:
         for sign in (-1.0, 1.0):
@@ -153,7 +155,9 @@ def _wall(anatomy: Anatomy, thorax: Thorax, plane: Grid) -> Plane:
     # The liver is denser than the stomach, whose bubble sits under the left dome.
     below = step(plane.y - np.float32(0.62), 0.5)
     thickness += np.float32(0.12) * below
-    bubble = ellipse(plane, (0.40, thorax.dome_left + 0.17), (0.15 + 0.07 * anatomy.diaphragm, 0.085))
+    bubble = ellipse(
+        plane, (0.40, thorax.dome_left + 0.17), (0.15 + 0.07 * anatomy.diaphragm, 0.085)
+    )
     thickness -= np.float32(0.42) * ball(bubble)
     return thickness
 
@@ -167,7 +171,7 @@ def _heart(thorax: Thorax, plane: Grid) -> Plane:
 
 
 def _mediastinum(thorax: Thorax, plane: Grid) -> Plane:
-    """Great vessels and aortic knob over the midline, the dark trachea and main bronchi through it."""
+    """Great vessels and aortic knob over the midline, dark trachea and main bronchi in it."""
     middle = thorax.midline(plane.y)
     offset = plane.x - middle
     vessels = bump(offset, 0.21) * step(np.float32(0.25) - plane.y, 0.5) * np.float32(0.20)
@@ -181,11 +185,11 @@ def _mediastinum(thorax: Thorax, plane: Grid) -> Plane:
         along = sign * offset
         line = plane.y + np.float32(0.25) - np.float32(0.85) * along
         air = np.maximum(
-            air, np.float32(0.75) * bump(line, 0.055) * step(along, 0.03) * step(reach - along, 0.12)
+            air,
+            np.float32(0.75) * bump(line, 0.055) * step(along, 0.03) * step(reach - along, 0.12),
         )
     return (
-        vessels + np.float32(0.50) * knob + np.float32(0.16) * descending
-        - np.float32(0.34) * air
+        vessels + np.float32(0.50) * knob + np.float32(0.16) * descending - np.float32(0.34) * air
     )
 
 
@@ -197,9 +201,13 @@ def _vessels(anatomy: Anatomy, lung: Lung, plane: Grid) -> Plane:
     # In polar coordinates around the hilum, zero crossings of smooth noise run outwards and fork.
     offset = (anatomy.seed % 251, (anatomy.seed // 256) % 241 + (64 if lung.side == "left" else 0))
     wander = noise(plane.x * np.float32(0.5), plane.y * np.float32(0.5), offset)
-    field = noise(angle * np.float32(0.24) + wander * np.float32(0.016), radius * np.float32(0.20), offset)
+    field = noise(
+        angle * np.float32(0.24) + wander * np.float32(0.016), radius * np.float32(0.20), offset
+    )
     lines = np.maximum(np.float32(1.0) - np.abs(field) * np.float32(3.0), np.float32(0.0))
-    fade = np.maximum(np.float32(1.0) - radius * np.float32(1.20), np.float32(0.0)) * step(radius - np.float32(0.09), 0.12)
+    fade = np.maximum(np.float32(1.0) - radius * np.float32(1.20), np.float32(0.0)) * step(
+        radius - np.float32(0.09), 0.12
+    )
     strength = np.float32(0.20 + 0.20 * anatomy.vessels)
     hilum = ball(ellipse(plane, lung.hilum, (0.10, 0.17), -0.35 * lung.sign))
     return strength * lines * fade + np.float32(0.26 + 0.20 * anatomy.hila) * hilum * (
@@ -236,14 +244,18 @@ def _bones(anatomy: Anatomy, thorax: Thorax, plane: Grid) -> Plane:
     height = np.float32(-0.60 - 0.12 * anatomy.clavicle)
     for sign in (-1.0, 1.0):
         along = sign * (plane.x - np.float32(thorax.midline_top))
-        curve = height - np.float32(0.20) * along + np.float32(0.055) * np.sin(along * np.float32(5.2))
+        curve = (
+            height - np.float32(0.20) * along + np.float32(0.055) * np.sin(along * np.float32(5.2))
+        )
         curve = curve + np.float32(0.05 * anatomy.rotation * sign)
         body = step(np.float32(0.034) - np.abs(plane.y - curve), 0.022)
         rim = bump(np.abs(plane.y - curve) - np.float32(0.030), 0.016)
         span = step(along - np.float32(0.075), 0.04) * step(np.float32(0.86) - along, 0.1)
         bones = bones + (np.float32(0.24) * body + np.float32(0.12) * rim) * span
         blade = plane.y * np.float32(0.28) + np.float32(thorax.half_width - 0.02) - along
-        bones = bones + np.float32(0.06) * step(-blade, 0.10) * step(np.float32(0.05) - plane.y, 0.5)
+        bones = bones + np.float32(0.06) * step(-blade, 0.10) * step(
+            np.float32(0.05) - plane.y, 0.5
+        )
     return bones
 
 
@@ -256,10 +268,12 @@ def _rib_profile(phase: Plane) -> Plane:
 
 
 def _tone(anatomy: Anatomy, thickness: Plane) -> Plane:
-    """The film's characteristic curve: a logistic of the thickness, set by exposure and contrast."""
+    """The film's characteristic curve: a logistic of thickness, by exposure and contrast."""
     middle = np.float32(0.83 + 0.20 * anatomy.exposure)
     gain = np.float32(2.25 + 0.75 * anatomy.contrast)
-    return np.float32(0.03) + np.float32(0.90) / (np.float32(1.0) + np.exp((middle - thickness) * gain))
+    return np.float32(0.03) + np.float32(0.90) / (
+        np.float32(1.0) + np.exp((middle - thickness) * gain)
+    )
 
 
 def _grain(anatomy: Anatomy, image: Plane) -> NDArray[np.float32]:

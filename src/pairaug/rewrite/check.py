@@ -35,7 +35,7 @@ _MARKUP = re.compile(
     r"^(?:findings|impression|report|note)\s*:",
     re.IGNORECASE | re.MULTILINE,
 )
-_NAME = re.compile(r"\b(?:dr|mr|mrs|ms|prof)\.?\s+[A-Z][a-z]+")
+_NAME = re.compile(r"\b(?:[Dd]r|[Mm]rs?|[Mm]s|[Pp]rof)\.?\s+[A-Z][a-z]+")
 _COMPARES = re.compile(
     r"\b(?:compar(?:ed|ison)|prior|previous(?:ly)?|interval|unchanged|stable|again|persistent|"
     r"worsen(?:ed|ing)|improv(?:ed|ing|ement)|resolv(?:ed|ing)|resolution|no longer|remains?|"

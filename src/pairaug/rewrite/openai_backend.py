@@ -84,6 +84,7 @@ class OpenAiBackend:
         self._in_flight: dict[str, asyncio.Future[str | Failure]] = {}
         self._failures_in_a_row = 0
         self._has_answered = False
+        self._is_gone: BackendError | None = None
 
     async def answer(self, request: Request) -> Report | Failure:
         body = self._body(request)
@@ -128,6 +129,8 @@ class OpenAiBackend:
 
     async def _asked(self, key: str, body: dict[str, Any]) -> str | Failure:
         """The answer's text, after as many repeats as the settings allow."""
+        if self._is_gone:
+            raise self._is_gone  # what is still in the queue is not tried
         rng = Random(key)
         why = ""
         for repeat in range(self._settings.retries + 1):
@@ -144,11 +147,12 @@ class OpenAiBackend:
         self._failures_in_a_row += 1
         is_unreachable = why in (_NO_CONNECTION, _TIMEOUT) and not self._has_answered
         if is_unreachable or self._failures_in_a_row >= _MAX_FAILURES_IN_A_ROW:
-            raise BackendError(
+            self._is_gone = BackendError(
                 f"{self._settings.base_url} gives no answer ({why}) after "
                 f"{self._settings.retries + 1} tries; check that the server runs, then run again: "
                 "answers that are paid for are kept"
             )
+            raise self._is_gone
         return Failure(why)
 
     async def _try(self, body: dict[str, Any]) -> tuple[str | Failure, float | None]:

@@ -14,57 +14,65 @@ class RewriteSettings(StageSettings):
     """How reports are rewritten; defaults are the paper's where it gives one."""
 
     backend: Literal["rules", "openai"] = Field(
-        "rules",
+        default="rules",
         description="What rewrites: rules (offline, private), or a server with OpenAI's interface.",
     )
     branches: tuple[Literal["inter", "intra"], ...] = Field(
-        ("inter", "intra"), description="inter: new patients. intra: the same patient, changed."
+        default=("inter", "intra"),
+        description="inter: new patients. intra: the same patient, changed.",
     )
-    variants: int = Field(1, ge=1, description="Texts per report and branch; the paper's is 1.")
+    variants: int = Field(
+        default=1, ge=1, description="Texts per report and branch; the paper's is 1."
+    )
     max_words: int = Field(
-        50,
+        default=50,
         ge=10,
         description="Word limit of a rewrite. The paper states 50 and does not enforce it.",
     )
     min_words: int = Field(
-        3, ge=1, description="Shorter reports are dropped, as in the paper's code."
+        default=3, ge=1, description="Shorter reports are dropped, as in the paper's code."
     )
     attempts: int = Field(
-        3, ge=1, description="Tries per text, each told what was wrong with the one before."
+        default=3, ge=1, description="Tries per text, each told what was wrong with the one before."
     )
     base_url: str = Field(
-        "http://127.0.0.1:8000/v1",
+        default="http://127.0.0.1:8000/v1",
         description="openai: where the server is; the default is vLLM's.",
     )
-    model: str | None = Field(None, description="openai: the model's name on the server.")
+    model: str | None = Field(default=None, description="openai: the model's name on the server.")
     api_key_env: str = Field(
-        "OPENAI_API_KEY",
+        default="OPENAI_API_KEY",
         description="openai: the environment variable that holds the key; keys are never settings.",
     )
-    temperature: float = Field(0.5, ge=0, le=2, description="openai: the paper's 0.5.")
-    top_p: float = Field(1.0, gt=0, le=1, description="openai: the paper's 1.")
-    max_tokens: int = Field(300, ge=1, description="openai: longest answer; the paper's 300.")
-    timeout_seconds: float = Field(60.0, gt=0, description="openai: longest wait for one answer.")
+    temperature: float = Field(default=0.5, ge=0, le=2, description="openai: the paper's 0.5.")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="openai: the paper's 1.")
+    max_tokens: int = Field(
+        default=300, ge=1, description="openai: longest answer; the paper's 300."
+    )
+    timeout_seconds: float = Field(
+        default=60.0, gt=0, description="openai: longest wait for one answer."
+    )
     retries: int = Field(
-        5,
+        default=5,
         ge=0,
         description="openai: repeats of a request after 429, 5xx, timeouts and broken answers.",
     )
-    concurrency: int = Field(8, ge=1, description="openai: requests in flight at once.")
+    concurrency: int = Field(default=8, ge=1, description="openai: requests in flight at once.")
     cache: Path | None = Field(
-        None,
+        default=None,
         description="openai: file of answers that are already paid for; by default "
         "pairaug/answers.sqlite in the user's cache folder (XDG_CACHE_HOME).",
     )
     instructions: Path | None = Field(
-        None,
+        default=None,
         description="openai: a folder with inter.txt and intra.txt in place of the packaged ones.",
     )
     allow_remote: bool = Field(
-        False, description="openai: let report text leave this machine; needs data_policy too."
+        default=False,
+        description="openai: let report text leave this machine; needs data_policy too.",
     )
     data_policy: Literal["public", "zero-retention", "credentialed"] | None = Field(
-        None,
+        default=None,
         description="openai: the terms under which text may leave: the reports are public, or the "
         "server keeps nothing. Credentialed data never leaves.",
     )

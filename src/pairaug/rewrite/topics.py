@@ -79,8 +79,8 @@ def topic_of(statement: Statement) -> Topic:
 def changes_between(before: Sequence[Statement], after: Sequence[Statement]) -> list[Change]:
     """What `after` says otherwise than `before`, topic by topic.
 
-    A device that is no longer mentioned was taken out; anything else that is not mentioned is not
-    counted here (`lost_topics`).
+    A device that is no longer mentioned ("not stated") was taken out; anything else that is not
+    mentioned is not counted here (`lost_topics`).
     """
     old, new = _said(before), _said(after)
     found: list[Change] = []
@@ -192,11 +192,13 @@ def _change(
             return None
         return _made(now, "not stated", "present")
     if now is None:
-        is_taken_out = topic.finding == "support devices" and topic.detail not in LASTING_DEVICES
-        is_gone = is_taken_out or _is_all_normal(after)
-        if before.presence == "absent" or not is_gone:
+        if before.presence == "absent":
             return None
-        return _made(before, before.presence, "absent")
+        if topic.finding != "support devices":
+            return _made(before, before.presence, "absent") if _is_all_normal(after) else None
+        if topic.detail in LASTING_DEVICES:
+            return None
+        return _made(before, before.presence, "not stated")
     if before.presence != now.presence:
         told = now if now.presence == "present" else before
         return _made(told, before.presence, now.presence)

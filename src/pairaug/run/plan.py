@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from collections.abc import Iterator, Mapping
@@ -10,13 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pairaug.config import Settings
+from pairaug.diffusion.folder import model_folder
 from pairaug.errors import PairAugError
+from pairaug.generate import generator_folder
 from pairaug.manifest import part_paths
+from pairaug.readers import TableSource
+from pairaug.readers.rows import rows_of
 from pairaug.run.chain import STAGES, weights_of
 from pairaug.run.device import with_device
 from pairaug.run.fingerprints import StagePrint, check_unchanged, prune_print, stage_print
 from pairaug.run.folder import RunFolder, RunRecord
 from pairaug.run.work import num_expected
+
+# An eight-bit PNG of a phantom film has 0.61 bytes a pixel at 128 pixels, 0.53 at 256.
+_BYTES_PER_PIXEL = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +34,14 @@ class Plan:
     folder: Path
     source: str
     num_pairs: int | None
-    """Real pairs; None where only reading can tell."""
+    """Real pairs; None where the source cannot be read."""
     num_parts: int | None
     parts_done: Mapping[str, int]
     """Stage → parts that are there already."""
     models: Mapping[str, str]
     """"stage: model" → the hash of its weights, or nothing where it cannot be used."""
+    bytes_needed: int | None
+    """About how much the films will take, in parts and export."""
     bytes_free: int
     problems: tuple[str, ...]
     """What would stop the run, one line each."""
@@ -54,7 +64,10 @@ def make_plan(settings: Settings, folder: RunFolder) -> Plan:
     if not problems:
         with _noting(problems):
             _check_folder(settings, folder, record)
-    num_pairs = num_expected(settings)
+    num_pairs = num_bytes = None
+    with _noting(problems):
+        num_pairs = _num_pairs(settings)
+        num_bytes = _bytes_needed(settings, num_pairs)
     return Plan(
         folder=folder.path,
         source=str(source.get("name", "")),
@@ -62,6 +75,7 @@ def make_plan(settings: Settings, folder: RunFolder) -> Plan:
         num_parts=folder.num_parts() or (num_pairs and math.ceil(num_pairs / settings.part_size)),
         parts_done={stage: len(part_paths(folder.stage(stage))) for stage in STAGES},
         models=models,
+        bytes_needed=num_bytes,
         bytes_free=shutil.disk_usage(nearest_folder(folder.path)).free,
         problems=tuple(dict.fromkeys(problems)),
     )
@@ -74,6 +88,42 @@ def _check_folder(settings: Settings, folder: RunFolder, record: RunRecord) -> N
     if record.rule:
         prints.append(prune_print(settings, prints[-1], record.rule))
     check_unchanged(folder, record, prints)
+
+
+def _num_pairs(settings: Settings) -> int:
+    """Real pairs that will be read; a table's rows are counted, its films are not looked at."""
+    known = num_expected(settings)
+    if not isinstance(settings.read, TableSource):
+        return known or 0
+    read = settings.read
+    rows = rows_of(read.table, read.columns.by_key(), read.encoding, read.delimiter)
+    num_rows = sum(1 for _ in rows)
+    return num_rows if known is None else min(num_rows, known)
+
+
+def _bytes_needed(settings: Settings, num_pairs: int) -> int:
+    """About what the films take: each stage's parts hold those that were made before it."""
+    rewrite = settings.rewrite
+    num_inter = num_pairs * rewrite.variants * ("inter" in rewrite.branches)
+    num_intra = num_pairs * rewrite.variants * ("intra" in rewrite.branches) * settings.edit.tries
+    # In the parts of generate to prune, or of edit to prune, and in two exports.
+    drawn = 6 * num_inter * _side(generator_folder(settings.generate)) ** 2
+    edit_model = model_folder(
+        settings.edit.model, settings.edit.revision, settings.edit.allow_pickle
+    )
+    drawn += 5 * num_intra * _side(edit_model) ** 2
+    # A phantom has no file, so its film is in the parts of all stages too.
+    phantoms = 8 * num_pairs * getattr(settings.read, "size", 0) ** 2
+    return round((drawn + phantoms) * _BYTES_PER_PIXEL)
+
+
+def _side(generator: Path) -> int:
+    """The side in pixels of a generator's films, from its configuration."""
+    unet = json.loads((generator / "unet" / "config.json").read_text(encoding="utf-8"))
+    vae = json.loads((generator / "vae" / "config.json").read_text(encoding="utf-8"))
+    side = unet["sample_size"]
+    latents = side if isinstance(side, int) else side[0]
+    return int(latents) * 2 ** (len(vae["block_out_channels"]) - 1)
 
 
 @contextmanager

@@ -66,12 +66,12 @@ def result_table(record: RunRecord, only: str | None = None) -> Table:
 
 def print_plan(console: Console, plan: Plan) -> None:
     """Prints what a run would do."""
-    pairs = (
-        "as many pairs as the table has" if plan.num_pairs is None else f"{plan.num_pairs} pairs"
-    )
-    parts = "" if plan.num_parts is None else f" in {plan.num_parts} parts"
+    pairs = "?" if plan.num_pairs is None else f"{plan.num_pairs:,} pairs"
+    parts = "" if plan.num_parts is None else f" in {plan.num_parts:,} parts"
+    needed = "" if plan.bytes_needed is None else f"about {_size(plan.bytes_needed)} of films, "
     facts = Table(box=None, pad_edge=False, show_header=False)
-    facts.add_row("folder", f"{plan.folder}; {plan.bytes_free / 1024**3:.1f} GB free there")
+    facts.add_row("folder", str(plan.folder))
+    facts.add_row("disk", f"{needed}{_size(plan.bytes_free)} free")
     facts.add_row("read", f"{pairs} from {plan.source or '?'}{parts}")
     facts.add_row("stages", ", ".join(_with_parts(stage, plan) for stage in plan.parts_done))
     for model, sha256 in plan.models.items():
@@ -94,3 +94,9 @@ def _with_parts(stage: str, plan: Plan) -> str:
 
 def _reasons(counts: Mapping[str, Any]) -> str:
     return ", ".join(f"{reason} {number:,}" for reason, number in counts.get("dropped", {}).items())
+
+
+def _size(num_bytes: int) -> str:
+    if num_bytes < 1024**3:
+        return f"{num_bytes / 1024**2:,.0f} MB"
+    return f"{num_bytes / 1024**3:,.1f} GB"

@@ -189,7 +189,7 @@ class Work:
         sizes = [num_work(name, path) for path in before]
         self._progress.start(name, sum(sizes), sum(sizes) - sum(sizes[i] for i in missing))
         for index in missing:
-            with self._timed(name):
+            with self._timed(name), self._memory_errors(name):
                 pairs = apply(stage, read_part(before[index]))
                 is_last = index + 1 == len(before)
                 write_part(folder.stage(name), index, pairs, made_with.value, is_last=is_last)
@@ -202,6 +202,20 @@ class Work:
         parts = part_paths(self.folder.stage(stage))
         self.record.counts[stage] = count_stage(stage, parts, before)
         self.record.save(self.folder)
+
+    @contextmanager
+    def _memory_errors(self, stage: str) -> Iterator[None]:
+        """Turns running out of memory into a line that says what to lower."""
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            # PyTorch's own error, by name: this module does without PyTorch.
+            if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+                raise
+            raise RunError(
+                f"{stage} ran out of memory on {self.settings.device}. Set {stage}.batch_size "
+                f"lower, delete {self.folder.stage(stage)} if it is there, and run again."
+            ) from error
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

@@ -14,6 +14,8 @@ from pairaug.rewrite.rules.intra import changed_report
 EDITION = "1"
 """Changes whenever the same seed gives other texts."""
 
+_NOTHING_TO_CHANGE = Failure("the rules know no change for it", Reason.NOTHING_TO_CHANGE)
+
 
 class Rules:
     """The backend that needs no model: each attempt is another draw from the request's seed."""
@@ -27,10 +29,12 @@ class Rules:
         rng = Random(f"{request.seed}/{request.branch}/{request.attempt}")
         if request.branch is Branch.INTER:
             patient = other_patient(request.stated, rng)
+            if patient is None:
+                return _NOTHING_TO_CHANGE
             return written(patient, rng, request.max_words)
         changed = changed_report(request.report, rng, request.max_words)
         if changed is None:
-            return Failure("the rules know no change for it", Reason.NOTHING_TO_CHANGE)
+            return _NOTHING_TO_CHANGE
         return Report(findings=changed)
 
     def instruction_hash(self, branch: Branch) -> None:

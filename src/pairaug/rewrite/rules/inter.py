@@ -38,11 +38,17 @@ class Patient:
     denied: tuple[Topic, ...]
 
 
-def other_patient(stated: Sequence[Statement], rng: Random) -> Patient:
-    """A patient for whom at least one finding that `stated` mentions is the other way round."""
+def other_patient(stated: Sequence[Statement], rng: Random) -> Patient | None:
+    """A patient for whom at least one finding that `stated` mentions is the other way round.
+
+    None where nothing that is said can be: devices, scars and granulomas alone.
+    """
     present = _topics(stated, "present") | _topics(stated, "uncertain")
     absent = _topics(stated, "absent") - present
     reversed_present, reversed_absent = _reversals(present, absent, rng)
+    was_normal = any(statement.finding == "no finding" for statement in stated)
+    if not reversed_present and not reversed_absent and not was_normal:
+        return None
     findings: list[Described] = []
     for topic in reversed_absent:
         _add(findings, draw(KIND_OF[topic], rng))
@@ -54,7 +60,8 @@ def other_patient(stated: Sequence[Statement], rng: Random) -> Patient:
             if kind.is_sided and rng.random() < 0.5:
                 side = statement.side
             _add(findings, draw(kind, rng, side))
-    _fill(findings, {*absent, *reversed_present}, rng)
+    min_findings = 0 if reversed_present or reversed_absent else 1
+    _fill(findings, {*absent, *reversed_present}, min_findings, rng)
     held = {finding.kind.topic for finding in findings}
     denied = [topic for topic in (*reversed_present, *sorted(absent, key=str)) if topic not in held]
     return Patient(tuple(findings), tuple(dict.fromkeys(denied)))
@@ -105,9 +112,9 @@ def _add(findings: list[Described], finding: Described) -> bool:
     return True
 
 
-def _fill(findings: list[Described], mentioned: set[Topic], rng: Random) -> None:
+def _fill(findings: list[Described], mentioned: set[Topic], min_findings: int, rng: Random) -> None:
     """Add findings that the report does not mention, up to a number that is drawn; and a device."""
-    target = rng.choices(_NUM_FINDINGS, _NUM_WEIGHTS)[0]
+    target = max(min_findings, rng.choices(_NUM_FINDINGS, _NUM_WEIGHTS)[0])
     kinds = [k for k in KINDS.values() if not k.is_device and k.topic not in mentioned]
     while kinds and sum(not finding.kind.is_device for finding in findings) < target:
         kind = draw_kind(kinds, [k.plausible for k in kinds], rng)
@@ -194,7 +201,7 @@ def _denials(patient: Patient, rng: Random) -> list[tuple[str, str]]:
             said.append(("heart", rng.choice(wording.NORMAL_HEART)))
         elif topic.finding == "enlarged cardiomediastinum":
             said.append(("heart", rng.choice(wording.NORMAL_MEDIASTINUM)))
-        elif topic.finding == "fracture" and rng.random() < 0.8:
+        elif topic.finding == "fracture":
             said.append(("bones", rng.choice(wording.NORMAL_BONES)))
         elif topic in KIND_OF and KIND_OF[topic].denied_as:
             items.append(rng.choice(KIND_OF[topic].denied_as))

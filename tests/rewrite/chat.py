@@ -1,0 +1,69 @@
+"""A server with OpenAI's interface on this machine, which answers or misbehaves as it is told."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Reply:
+    """One HTTP answer; `text` goes into a chat completion unless `body` is given."""
+
+    text: str = ""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    delay_seconds: float = 0.0
+    cuts_off: bool = False
+
+
+@dataclass
+class ChatServer:
+    """What the server was asked, and how it answers: `answer` gets the request and its number."""
+
+    answer: Callable[[dict[str, Any], int], Reply]
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    authorizations: list[str] = field(default_factory=list)
+    url: str = ""
+    most_at_once: int = 0
+    _at_once: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def reply_to(self, request: dict[str, Any], authorization: str) -> Reply:
+        with self._lock:
+            self.requests.append(request)
+            self.authorizations.append(authorization)
+            number = len(self.requests)
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            reply = self.answer(request, number)
+            time.sleep(reply.delay_seconds)
+            return reply
+        finally:
+            with self._lock:
+                self._at_once -= 1
+
+
+def completion(text: str) -> bytes:
+    """The body of a chat completion that holds `text`."""
+    return json.dumps(
+        {
+            "id": "chat-1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "m",
+            "choices": [
+                {
+                    "index": 0,
+                    "finish_reason": "stop",
+                    "message": {"role": "assistant", "content": text},
+                }
+            ],
+        }
+    ).encode()

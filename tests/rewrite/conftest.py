@@ -1,0 +1,68 @@
+"""A chat server for one test, and pairs."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from pairaug.pair import Branch, Pair, Report
+from rewrite.chat import ChatServer, Reply, completion
+
+
+@pytest.fixture
+def chat_server() -> Iterator[ChatServer]:
+    state = ChatServer(lambda request, number: Reply("No answer was set."))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            length = int(self.headers["Content-Length"])
+            request = json.loads(self.rfile.read(length))
+            reply = state.reply_to(request, self.headers.get("Authorization", ""))
+            body = completion(reply.text) if reply.body is None else reply.body
+            self.send_response(reply.status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if reply.cuts_off:
+                self.wfile.write(body[: len(body) // 2])
+                self.close_connection = True
+                return
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing: the test's output stays readable."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    state.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    yield state
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def real_pair(text: str, name: str = "a", **changes: Any) -> Pair:
+    """A real pair of the data set "set" whose findings section is `text`."""
+    return Pair(
+        id=f"set/{name}",
+        branch=Branch.REAL,
+        patient_id=f"patient-{name}",
+        report=Report(findings=text),
+        **changes,
+    )
+
+
+@pytest.fixture
+def make_pair() -> Callable[..., Pair]:
+    return real_pair

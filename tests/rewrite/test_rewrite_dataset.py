@@ -1,0 +1,102 @@
+"""Real reports, where they are at hand: every one ends as accepted rewrites or as counted drops.
+
+The folder is that of the environment variable PAIRAUG_TEST_DATA, or `../shared/data` beside the
+repository.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from pairaug.findings import extract, labels_of
+from pairaug.findings.cleaning import clean, source_prompt
+from pairaug.findings.leave_out import DE_IDENTIFIED
+from pairaug.pair import Branch, Pair, Report
+from pairaug.rewrite import Reason, Rewrite, RewriteSettings
+from pairaug.rewrite.check import check
+from pairaug.stage import Context
+
+pytestmark = pytest.mark.dataset
+DATA = Path(os.environ.get("PAIRAUG_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+SETS = {
+    "covid": (DATA / "covid_cxr_pairs" / "reports.csv", "image_id"),
+    "openi": (DATA / "openi_reports" / "reports.csv", "report_id"),
+}
+
+
+def read_pairs(name: str) -> list[Pair]:
+    path, id_column = SETS[name]
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            Pair(
+                id=f"{name}/{row[id_column]}",
+                branch=Branch.REAL,
+                patient_id=row[id_column],
+                report=Report(findings=row["findings"], impression=row["impression"]),
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_every_report_is_accounted_for(name: str, capsys: pytest.CaptureFixture[str]):
+    pairs = read_pairs(name)
+    out = list(Rewrite(RewriteSettings(), Context(seed=0))(pairs))
+    real = [pair for pair in out if pair.branch is Branch.REAL]
+    assert [pair.id for pair in real] == [pair.id for pair in pairs]
+    counts: Counter[tuple[str, str]] = Counter()
+    by_id = {pair.id: pair for pair in pairs}
+    for pair in out:
+        counts[pair.branch, pair.drop.reason if pair.drop else "accepted"] += 1
+        assert pair.drop is None or pair.drop.reason in set(Reason)
+        if pair.branch is Branch.REAL or pair.drop:
+            continue
+        assert len(pair.report.text.split()) <= 50
+        assert not DE_IDENTIFIED.search(pair.report.text)
+        source = source_prompt(by_id[pair.parent_id or ""].report.text)
+        verdict = check(pair.branch, extract(source), pair.report.text, 50)
+        assert verdict.reason is None
+    with capsys.disabled():
+        print(f"\n{name}: " + ", ".join(f"{b} {r} {n}" for (b, r), n in sorted(counts.items())))  # noqa: T201
+    living = sum(pair.drop is None for pair in real)
+    telling = sum(bool(extract(pair.report.text)) for pair in real if pair.drop is None)
+    assert counts[Branch.INTER, "accepted"] >= 0.9 * telling
+    assert counts[Branch.INTRA, "accepted"] >= 0.9 * telling
+    for branch in (Branch.INTER, Branch.INTRA):
+        assert sum(n for (b, _), n in counts.items() if b is branch) == living
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_cleaning_leaves_out_and_turns_nothing_round(name: str):
+    for pair in read_pairs(name):
+        cleaned = clean(pair.report.text)
+        assert clean(cleaned) == cleaned
+        assert not DE_IDENTIFIED.search(cleaned)
+        before = {s.finding for s in extract(pair.report.text) if s.presence != "absent"}
+        after = {s.finding for s in extract(cleaned) if s.presence != "absent"}
+        assert after - {"no finding"} <= before, pair.id
+
+
+def test_labels_agree_with_the_sample_of_the_chexpert_labeler():
+    path = DATA / "chexpert_labeler_lexicon" / "labeled_reports.csv"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    expected = {"1.0": True, "0.0": False, "-1.0": None}
+    wrong: list[tuple[int, str]] = []
+    num_labels = 0
+    with path.open(newline="", encoding="utf-8") as file:
+        for number, row in enumerate(csv.DictReader(file)):
+            labels = labels_of(extract(row.pop("Reports")))
+            for finding, value in row.items():
+                if value:
+                    num_labels += 1
+                    if labels[finding.lower()] is not expected[value]:
+                        wrong.append((number, finding))
+    assert len(wrong) <= 0.05 * num_labels, wrong

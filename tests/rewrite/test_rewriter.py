@@ -1,0 +1,137 @@
+"""The stage: nothing disappears, every child is accepted or dropped for a reason, in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pairaug.findings import extract, labels_of
+from pairaug.pair import Branch, Pair, Report
+from pairaug.rewrite import Reason, Rewrite, RewriteSettings
+from pairaug.stage import Context
+
+MakePair = Callable[..., Pair]
+TEXTS = [
+    "Small left pleural effusion. Mild cardiomegaly.",
+    "The lungs are clear. No pleural effusion or pneumothorax.",
+    "Moderate pulmonary edema. Endotracheal tube in place.",
+]
+
+
+def rewritten(pairs: list[Pair], seed: int = 0, **settings: object) -> list[Pair]:
+    stage = Rewrite(RewriteSettings.model_validate(settings), Context(seed=seed))
+    return list(stage(pairs))
+
+
+def test_children_follow_their_parent_and_carry_text_labels_and_trace(make_pair: MakePair):
+    pairs = [make_pair(text, str(place)) for place, text in enumerate(TEXTS)]
+    out = rewritten(pairs)
+    assert [pair.id for pair in out] == [
+        name
+        for place in range(3)
+        for name in (f"set/{place}", f"set/{place}~inter-0", f"set/{place}~intra-0")
+    ]
+    assert [pair for pair in out if pair.branch is Branch.REAL] == pairs
+    for child in out:
+        if child.branch is Branch.REAL:
+            continue
+        assert child.drop is None
+        assert child.image is None
+        assert child.labels == labels_of(extract(child.report.text))
+        entries = child.trace["rewrite"]
+        assert entries["backend"] == "rules"
+        assert entries["attempts"] >= 1
+        assert entries["num_words"] == len(child.report.text.split()) <= 50
+        assert entries["changes"]
+        assert isinstance(entries["seed"], int)
+        assert child.report.text not in str(entries)
+    inter, intra = out[1], out[2]
+    assert inter.patient_id == "set/0~inter-0"
+    assert inter.source_patient_id == intra.patient_id == "patient-0"
+
+
+def test_order_company_and_repetition_change_nothing(make_pair: MakePair):
+    pairs = [make_pair(text, str(place)) for place, text in enumerate(TEXTS * 5)]
+    once = {pair.id: pair for pair in rewritten(pairs)}
+    assert {pair.id: pair for pair in rewritten(pairs[::-1])} == once
+    assert {pair.id: pair for pair in rewritten(pairs[3:4])}.items() <= once.items()
+    others = rewritten(pairs, seed=1)
+    assert sum(once[pair.id].report != pair.report for pair in others) > 20
+
+
+def test_equal_reports_get_texts_of_their_own(make_pair: MakePair):
+    pairs = [make_pair(TEXTS[0], str(place)) for place in range(10)]
+    texts = {p.report.text for p in rewritten(pairs, branches=["inter"]) if p.parent_id}
+    assert len(texts) > 5
+
+
+def test_variants_and_branches(make_pair: MakePair):
+    out = rewritten([make_pair(TEXTS[0])], branches=["intra"], variants=3)
+    assert [pair.id for pair in out] == ["set/a", *(f"set/a~intra-{k}" for k in range(3))]
+    assert len({pair.report.text for pair in out}) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", Reason.EMPTY_REPORT),
+        ("  \n", Reason.EMPTY_REPORT),
+        ("Normal chest.", Reason.REPORT_TOO_SHORT),
+    ],
+)
+def test_a_pair_without_a_report_to_speak_of_is_dropped(
+    make_pair: MakePair, text: str, reason: Reason
+):
+    (out,) = rewritten([make_pair(text)])
+    assert out.drop is not None
+    assert (out.drop.stage, out.drop.reason) == ("rewrite", reason)
+
+
+@pytest.mark.parametrize("text", ["The patient was seen on Monday.", "XXXX and XXXX are normal."])
+def test_children_of_a_report_without_findings_are_dropped(make_pair: MakePair, text: str):
+    real, *children = rewritten([make_pair(text)])
+    assert real.drop is None
+    assert [child.drop.reason for child in children if child.drop] == ["nothing_to_change"] * 2
+
+
+def test_other_pairs_pass_through(make_pair: MakePair):
+    parent = make_pair(TEXTS[0])
+    child = parent.child("inter-9", branch=Branch.INTER, report=Report("No edema."))
+    dropped = make_pair(TEXTS[1], "b").dropped("read", "unreadable_image")
+    assert rewritten([child, dropped]) == [child, dropped]
+
+
+def test_history_marks_and_long_reports_never_reach_a_rewrite(make_pair: MakePair):
+    text = (
+        "HISTORY: quokka fever. COMPARISON: XXXX quokka. FINDINGS: A 61-year-old quokka keeper "
+        "presented with cough. Stable cardiomegaly compared to XXXX exam. "
+        + " ".join(f"There is a {size} left pleural effusion." for size in ("small", "trace") * 20)
+        + " Right upper lobe consolidation. CT showed a quokka."
+    )
+    for pair in rewritten([make_pair(text)], variants=10)[1:]:
+        assert pair.drop is None
+        assert len(pair.report.text.split()) <= 50
+        for word in ("quokka", "XXXX", "fever", "cough", "keeper", "table", "compared"):
+            assert word not in pair.report.text
+
+
+def test_progress_counts_real_pairs(make_pair: MakePair):
+    counted: list[int] = []
+    stage = Rewrite(RewriteSettings(), Context(seed=0, report_progress=counted.append))
+    list(stage([make_pair(text, str(place)) for place, text in enumerate(TEXTS)]))
+    assert sum(counted) == 3
+
+
+def test_a_stream_that_is_left_early_leaves_nothing_running(make_pair: MakePair):
+    import threading
+
+    stage = Rewrite(RewriteSettings(), Context(seed=0))
+    stream = stage(make_pair(TEXTS[0], str(place)) for place in range(100))
+    next(iter(stream))
+    stream.close()  # pyright: ignore[reportAttributeAccessIssue]
+    assert not [thread for thread in threading.enumerate() if thread.name == "pairaug-rewrite"]
+
+
+def test_rules_have_no_weights():
+    assert Rewrite.weights(RewriteSettings()) == {}

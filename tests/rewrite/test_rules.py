@@ -1,0 +1,242 @@
+"""The rules: which words they change, which they keep, and that what they write is accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import re
+from collections import Counter
+from random import Random
+
+import pytest
+
+from pairaug.findings import extract
+from pairaug.findings.cleaning import source_prompt
+from pairaug.pair import Branch, Report
+from pairaug.phantom import phrases
+from pairaug.phantom.study import draw_study
+from pairaug.phantom.truth import counterfactual_findings, is_drawable
+from pairaug.rewrite import Reason
+from pairaug.rewrite.backends import Failure, Request
+from pairaug.rewrite.check import Verdict, check
+from pairaug.rewrite.rules import Rules
+from pairaug.rewrite.rules.edits import appear, resolve
+from pairaug.rewrite.rules.grading import grade
+from pairaug.rewrite.rules.kinds import KINDS, Described, draw
+from pairaug.rewrite.rules.structure import parse
+from pairaug.rewrite.rules.wording import sentence
+from pairaug.rewrite.topics import Topic
+
+# Written for these tests, in the manner of many reporters.
+REPORTS = [
+    "The heart is mildly enlarged. There is a small left pleural effusion with adjacent "
+    "atelectasis. No pneumothorax.",
+    "Patchy bilateral opacities, worse at the bases, which may represent pneumonia. ETT in place.",
+    "Heart size and mediastinal contours are within normal limits. The lungs are clear. No pleural "
+    "effusion or pneumothorax. No acute osseous abnormality.",
+    "No acute cardiopulmonary process.",
+    "Right IJ central venous catheter with tip in the SVC. Large right pneumothorax.",
+    "Hyperinflated lungs. Calcified granuloma in the right upper lobe. Heart size normal.",
+    "Moderate pulmonary edema, bilateral effusions and cardiomegaly.",
+    "Normal chest.",
+    "Dense consolidation of the right middle lobe with air bronchograms. Costophrenic angles are "
+    "sharp.",
+    "Median sternotomy wires. Left-sided pacemaker with leads in the right atrium. No edema.",
+    "Status post CABG. XXXX sternotomy XXXX are intact. Stable cardiomegaly compared to XXXX.",
+    "A 3 cm mass in the left upper lobe is highly suspicious for carcinoma. No effusion.",
+    "Low lung volumes with bibasilar atelectasis. The pulmonary vasculature is normal.",
+]
+
+
+def answer_to(branch: str, text: str, seed: int = 0, attempt: int = 0) -> tuple[Report, Verdict]:
+    source = source_prompt(text)
+    stated = tuple(extract(source))
+    for _ in range(5):
+        rules = Rules()
+        answer = asyncio.run(rules.answer(Request(Branch(branch), source, stated, 50, seed)))
+        assert not isinstance(answer, Failure), text
+        verdict = check(Branch(branch), stated, answer.text, 50)
+        if verdict.reason is None:
+            return answer, verdict
+        seed += 1000
+    raise AssertionError(f"{verdict} for {text!r}: {answer.text!r}")
+
+
+@pytest.mark.parametrize("branch", ["inter", "intra"])
+@pytest.mark.parametrize("text", REPORTS)
+def test_every_manner_of_report_is_rewritten(branch: str, text: str):
+    for seed in range(6):
+        answer, _ = answer_to(branch, text, seed)
+        assert len(answer.text.split()) <= 50
+        assert not re.search(r"X{2,}|___|compared|stable", answer.text, re.IGNORECASE)
+        for part in re.split(r"(?<=\.)\s", answer.text):
+            assert re.fullmatch(r"[A-Z0-9].*\.", part), answer.text
+            assert not re.search(r"\b(a [aeio]|an [bcdfg]|(\w+) \2)\b", part), answer.text
+
+
+@pytest.mark.parametrize("text", ["Calcified granuloma on the left.", "Left pacemaker in place."])
+def test_where_nothing_can_be_reversed_the_rules_say_so(text: str):
+    request = Request(Branch.INTER, text, tuple(extract(text)), 50, 0)
+    answer = asyncio.run(Rules().answer(request))
+    assert isinstance(answer, Failure)
+    assert answer.reason is Reason.NOTHING_TO_CHANGE
+
+
+def test_the_same_seed_gives_the_same_words_and_others_give_others():
+    for branch in ("inter", "intra"):
+        texts = [answer_to(branch, REPORTS[0], seed)[0] for seed in range(20)]
+        assert texts == [answer_to(branch, REPORTS[0], seed)[0] for seed in range(20)]
+        assert len({report.text for report in texts}) > 10
+
+
+@pytest.mark.parametrize("branch", ["inter", "intra"])
+def test_what_is_written_for_phantoms_is_in_the_words_of_phantoms(branch: str):
+    """The bundled generator was trained on those words and on no others."""
+    known = set(re.findall(r"[a-z]+", " ".join(_strings(vars(phrases)))))
+    known |= set(re.findall(r"[a-z]+", " ".join(draw_study(0, i).text.lower() for i in range(200))))
+    for index in range(150):
+        text = draw_study(seed=6, index=index).text
+        answer, _ = answer_to(branch, text, index)
+        assert not set(re.findall(r"[a-z]+", answer.text.lower())) - known
+
+
+def _strings(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value.lower()]
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in _strings(item)]
+    return [text for item in value for text in _strings(item)] if isinstance(value, tuple) else []
+
+
+def test_what_an_intra_report_changes_is_what_the_phantom_would_change():
+    """The change that `check` reads and the one drawn as the counterfactual are of one kind."""
+    for index in range(150):
+        study = draw_study(seed=8, index=index)
+        answer, verdict = answer_to("intra", study.text, index)
+        after = counterfactual_findings(study, source_prompt(study.text), answer.text)
+        changed = {_name(finding.kind) for finding in set(after) ^ set(study.findings)}
+        assert changed == {_name(change.detail or change.finding) for change in verdict.changes}
+        assert is_drawable(after)
+
+
+def _name(kind: str) -> str:
+    return "lung lesion" if kind in ("nodule", "mass") else kind
+
+
+def test_intra_keeps_the_words_and_order_of_all_else():
+    shares = []
+    for index in range(100):
+        text = source_prompt(draw_study(seed=12, index=index).text)
+        answer, _ = answer_to("intra", text, index)
+        matcher = difflib.SequenceMatcher(None, text.split(), answer.text.split(), autojunk=False)
+        shares.append(matcher.ratio())
+    assert sum(shares) / len(shares) > 0.75
+
+
+def test_new_patients_are_not_only_normal_and_cover_every_kind():
+    found: Counter[str] = Counter()
+    normal = 0
+    for index in range(300):
+        answer, _ = answer_to("inter", draw_study(seed=2, index=index).text, index)
+        present = [s for s in extract(answer.text) if s.presence == "present"]
+        kinds = {s.detail or s.finding for s in present if s.finding != "no finding"}
+        found.update(kinds)
+        normal += not kinds - {"pacemaker", "central line", "endotracheal tube"}
+    assert normal < 90
+    assert set(found) == {kind.topic.detail or kind.topic.finding for kind in KINDS.values()}
+    assert min(found.values()) > 10
+
+
+EFFUSION = Topic("pleural effusion")
+RESOLVED = [
+    (["Small left pleural effusion."], EFFUSION, ["No left pleural effusion."]),
+    (
+        ["Edema, left effusion and right nodule.", "There is a small left effusion."],
+        EFFUSION,
+        ["Edema and right nodule.", "No left effusion."],
+    ),
+    (["The heart is mildly enlarged."], Topic("cardiomegaly"), ["The heart is normal in size."]),
+    (["Mildly enlarged heart."], Topic("cardiomegaly"), ["Normal heart size."]),
+    (
+        ["ETT and left PICC in place.", "No edema."],
+        Topic("support devices", "endotracheal tube"),
+        ["Left PICC in place.", "No edema."],
+    ),
+    (["Patchy bilateral shadows persist."], Topic("consolidation"), ["The lungs are clear."]),
+    (["Moderate edema is noted."], Topic("edema"), ["No edema."]),
+]
+
+
+@pytest.mark.parametrize(("before", "topic", "after"), RESOLVED)
+def test_resolve(before: list[str], topic: Topic, after: list[str]):
+    assert resolve(before, topic) == after
+
+
+GRADED = [
+    (["Small left effusion.", "A trace left effusion."], EFFUSION, "severe",
+     ["Large left effusion.", "A large left effusion."]),
+    (["Left effusion.", "Small left effusion."], EFFUSION, "moderate",
+     ["Left effusion.", "Moderate left effusion."]),
+    (["Left effusion."], EFFUSION, "severe", ["Large left effusion."]),
+    (["There is an effusion."], EFFUSION, "mild", ["There is a small effusion."]),
+    (["There is a moderate effusion and mild edema."], Topic("edema"), "severe",
+     ["There is a moderate effusion and severe edema."]),
+    (["The heart is mildly enlarged."], Topic("cardiomegaly"), "severe",
+     ["The heart is severely enlarged."]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "topic", "severity", "after"), GRADED)
+def test_grade(before: list[str], topic: Topic, severity: str, after: list[str]):
+    assert grade(before, topic, severity) == after  # pyright: ignore[reportArgumentType]
+
+
+APPEARED = [
+    (["No effusion or pneumothorax."], ["No pneumothorax.", "SAID."]),
+    (["No effusion.", "No edema."], ["SAID.", "No edema."]),
+    (["The lungs are clear."], ["The lungs are clear.", "SAID."]),
+    (["No acute disease.", "No edema."], ["Effusion phrase.", "No edema."]),
+    (["Normal chest."], ["Effusion phrase."]),
+    (["No right effusion."], ["No right effusion.", "SAID."]),
+    (["Costophrenic angles are sharp."], ["SAID."]),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), APPEARED)
+def test_appear(before: list[str], after: list[str]):
+    effusion = Described(KINDS["pleural effusion"], "left", severity="mild")
+    assert appear(before, effusion, "SAID.", "effusion phrase") == after
+
+
+def test_a_shadow_on_one_side_leaves_the_other_lung_clear():
+    shadow = Described(KINDS["consolidation"], "left", "lower", "mild")
+    assert appear(["The lungs are clear."], shadow, "SAID.", "shadow") == [
+        "The right lung is clear.",
+        "SAID.",
+    ]
+
+
+def test_structure_takes_lists_apart_and_leaves_other_sentences_alone():
+    listed = parse("There is mild edema and a small left and large right effusion.")
+    assert listed is not None
+    assert [item.text for item in listed.items] == [
+        "mild edema",
+        "a small left and large right effusion",
+    ]
+    assert listed.text() == "There is mild edema and a small left and large right effusion."
+    assert parse("The effusion obscures the left lung, which has collapsed.") is None
+
+
+def test_every_drawn_finding_reads_back_as_it_was_drawn():
+    rng = Random(5)
+    for _ in range(400):
+        kind = rng.choice(list(KINDS.values()))
+        finding = draw(kind, rng)
+        text = sentence(finding, rng)
+        (statement,) = {
+            (s.finding, s.detail, s.side, s.zone, s.severity)
+            for s in extract(text)
+            if s.presence == "present"
+        }
+        wanted = (*kind.topic, finding.side, finding.zone, finding.severity)
+        assert statement == wanted, text

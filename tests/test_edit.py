@@ -1,0 +1,274 @@
+"""The edit stage on a tiny model: sources, tries, gates, traces and drops."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from pairaug.diffusion.bundle import load_bundle
+from pairaug.diffusion.folder import weights_sha256
+from pairaug.edit import DROP_REASONS, Edit, EditSettings
+from pairaug.images import encode_png, fit_square, load_image, png_ref
+from pairaug.pair import Branch, Drop, ImageRef, Pair, Report
+from pairaug.stage import Context, seed_for
+
+CHANGES = (
+    ("the heart size is normal", "the heart size is enlarged"),
+    ("large right pleural effusion", "no pleural effusion"),
+    ("the lungs are clear", "mild edema of the lungs"),
+)
+
+
+def film_of(number: int, height: int = 16, width: int = 16) -> np.ndarray:
+    rng = np.random.default_rng(number)
+    coarse = np.kron(rng.random((4, 4)), np.ones((height // 4, width // 4)))
+    return (0.8 * coarse + 0.1).astype(np.float32)
+
+
+def source(number: int) -> Pair:
+    return Pair(
+        id=f"made/{number}",
+        branch=Branch.REAL,
+        patient_id=f"p{number}",
+        report=Report(findings=CHANGES[number][0]),
+        image=png_ref(film_of(number)),
+    )
+
+
+def intra(parent: Pair, number: int, name: str = "intra-0") -> Pair:
+    report = Report(findings=CHANGES[number][1])
+    return parent.child(name, branch=Branch.INTRA, report=report)
+
+
+SOURCES = [source(number) for number in range(3)]
+PAIRS = [
+    pair
+    for number, parent in enumerate(SOURCES)
+    for pair in (
+        parent,
+        parent.child("inter-0", branch=Branch.INTER, report=parent.report),
+        intra(parent, number),
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_generator_folder: Path) -> dict:
+    return {"model": str(tiny_generator_folder), "num_steps": 3, "batch_size": 2}
+
+
+@pytest.fixture(scope="module")
+def made(model: dict) -> list[Pair]:
+    return edited(model, PAIRS)
+
+
+def edited(settings: dict, pairs: list[Pair], seed: int = 3) -> list[Pair]:
+    return list(Edit(EditSettings(**settings), Context(seed=seed))(pairs))
+
+
+def film(pair: Pair) -> np.ndarray:
+    assert pair.image is not None
+    return load_image(pair.image)
+
+
+def test_intra_pairs_get_films_and_everything_else_passes_through(made: list[Pair]) -> None:
+    assert [pair.id for pair in made] == [pair.id for pair in PAIRS]
+    for before, after in zip(PAIRS, made, strict=True):
+        if before.branch is not Branch.INTRA:
+            assert after is before
+            continue
+        assert after.drop is None
+        assert film(after).shape == (16, 16)
+        assert replace(after, image=None, trace={}) == before
+
+
+def test_the_trace_of_an_inverted_edit(made: list[Pair], model: dict) -> None:
+    trace = dict(made[2].trace["edit"])
+    assert trace.pop("inversion_error") > 0
+    assert trace.pop("cross_swapped") == pytest.approx(6 / 7 * 2 / 3, abs=1e-6)
+    assert trace.pop("weights") == weights_sha256(Path(model["model"]))
+    assert trace == {
+        "model": model["model"],
+        "revision": None,
+        "source": "invert",
+        "num_steps": 3,
+        "guidance_scale": 4.0,
+        "guidance_from": "empty",
+        "drift": True,
+        "scheduler": "folder",
+        "alignment": "refine",
+        "cross_replace": 0.5,
+        "self_replace": 0.2,
+        "self_max_positions": 256,
+        "fit": "crop",
+        "self_swapped": 0.0,
+        "num_tokens": 7,
+        "truncated": False,
+        "left_out_sentences": 0,
+        "source_num_tokens": 7,
+        "source_truncated": False,
+        "source_left_out_sentences": 0,
+    }
+
+
+def test_an_unchanged_report_returns_the_film_of_the_pair_it_was_made_from(model: dict) -> None:
+    """Not a neighbour's: every film comes back to within the VAE's own loss."""
+    bundle = load_bundle(Path(model["model"]))
+    pairs = [
+        pair
+        for parent in SOURCES
+        for pair in (parent, parent.child("intra-0", branch=Branch.INTRA, report=parent.report))
+    ]
+    round_trip = bundle.decode_latents(
+        bundle.encode_films(np.stack([film(parent) for parent in SOURCES]))
+    )
+    for parent, after in zip(round_trip, edited(model, pairs)[1::2], strict=True):
+        assert np.abs(film(after) - parent).max() <= 1.01 / 255
+
+
+def test_batch_size_and_company_change_nothing(made: list[Pair], model: dict) -> None:
+    assert edited(model, PAIRS) == made
+    larger = edited({**model, "batch_size": 8}, PAIRS[3:])
+    for first, second in zip(made[3:], larger, strict=True):
+        if first.branch is Branch.INTRA:
+            assert np.abs(film(first) - film(second)).max() <= 1.01 / 255
+
+
+def test_all_edits_of_one_film_share_one_inversion(
+    model: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pairaug.diffusion.inversion as inversion
+
+    counts: list[int] = []
+    invert = inversion.invert_films
+
+    def counted(bundle: object, films: np.ndarray, *rest: object) -> object:
+        counts.append(len(films))
+        return invert(bundle, films, *rest)
+
+    monkeypatch.setattr(inversion, "invert_films", counted)
+    children = [intra(SOURCES[0], number, f"intra-{number}") for number in range(3)]
+    after = edited(model, [SOURCES[0], *children, SOURCES[1], intra(SOURCES[1], 1)])
+    assert counts == [1, 1]
+    alone = edited(model, [SOURCES[0], children[2]])
+    assert np.abs(film(after[3]) - film(alone[1])).max() <= 1.01 / 255
+
+
+def test_tries_are_pairs_of_their_own_with_seeds_of_their_own(model: dict) -> None:
+    settings = {**model, "source": "regenerate", "tries": 3, "scheduler": "dpm++2m"}
+    after = edited(settings, PAIRS[:3])
+    ids = ["made/0~intra-0", "made/0~intra-0~try-1", "made/0~intra-0~try-2"]
+    assert [pair.id for pair in after] == ["made/0", "made/0~inter-0", *ids]
+    tries = after[2:]
+    assert {pair.parent_id for pair in tries} == {"made/0"}
+    assert [pair.trace["edit"]["seed"] for pair in tries] == [
+        seed_for(3, pair_id, "edit") for pair_id in ids
+    ]
+    assert np.abs(film(tries[0]) - film(tries[1])).mean() > 0.01
+    once = edited({**settings, "tries": 1}, PAIRS[:3])
+    assert np.abs(film(once[2]) - film(tries[0])).max() <= 1.01 / 255
+    other_run = edited({**settings, "tries": 1}, PAIRS[:3], seed=4)
+    assert np.abs(film(other_run[2]) - film(once[2])).mean() > 0.01
+
+
+def test_films_that_cannot_be_held_are_dropped_with_the_number(model: dict) -> None:
+    errors = [pair.trace["edit"]["inversion_error"] for pair in edited(model, PAIRS)[2::3]]
+    limit = sorted(errors)[1]
+    after = edited({**model, "max_inversion_error": limit + 1e-6}, PAIRS)[2::3]
+    assert [pair.drop is None for pair in after] == [error <= limit for error in errors]
+    (drop,) = [pair.drop for pair in after if pair.drop]
+    assert drop.reason == "inversion_error"
+    assert drop.detail.startswith(f"{max(errors):.4f} above ")
+
+
+@pytest.mark.parametrize(
+    ("image", "detail"),
+    [
+        (None, "the source has no image"),
+        (ImageRef(path="/no/such/film.png"), "the image file is missing"),
+        (ImageRef(png=b"x"), "the image cannot be read (UnidentifiedImageError)"),
+    ],
+)
+def test_an_unreadable_film_drops_its_edits_alone(
+    model: dict, image: ImageRef | None, detail: str
+) -> None:
+    broken = replace(SOURCES[0], image=image)
+    pairs = [broken, intra(broken, 0), SOURCES[1], intra(SOURCES[1], 1)]
+    after = edited(model, pairs)
+    assert after[0] is broken
+    assert after[1].drop == Drop("edit", "unreadable_image", detail)
+    assert after[3].drop is None
+
+
+def test_a_pair_whose_source_is_gone_is_dropped(model: dict) -> None:
+    after = edited(model, [SOURCES[1], PAIRS[2]])
+    assert after[1].drop == Drop("edit", "source_missing")
+
+
+@pytest.mark.parametrize("which", ["source", "edit"])
+def test_a_report_of_marks_alone_is_dropped(model: dict, which: str) -> None:
+    marks = Report(findings="___")
+    parent = replace(SOURCES[0], report=marks) if which == "source" else SOURCES[0]
+    child = replace(PAIRS[2], report=marks) if which == "edit" else PAIRS[2]
+    assert edited(model, [parent, child])[1].drop == Drop("edit", "empty_report")
+
+
+def test_nan_weights_end_as_drops(model: dict) -> None:
+    stage = Edit(EditSettings(**model), Context(seed=3))
+    stage._bundle.denoiser.conv_out.bias.data.fill_(np.nan)
+    after = list(stage(PAIRS[:3]))
+    assert after[2].drop == Drop("edit", "image_not_finite")
+    gated = Edit(EditSettings(**model, max_inversion_error=0.5), Context(seed=3))
+    gated._bundle.denoiser.conv_out.bias.data.fill_(np.nan)
+    dropped = list(gated(PAIRS[:3]))[2].drop
+    assert dropped is not None
+    assert dropped.reason == "inversion_error"
+    assert {"image_not_finite", "inversion_error"} < set(DROP_REASONS)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_films_of_any_shape_are_fitted_to_the_models_window(
+    model: dict, fit: str, tmp_path: Path
+) -> None:
+    """A report that stays gives the fitted film back, which tells the two ways apart."""
+    (tmp_path / "film.png").write_bytes(encode_png(film_of(7, 48, 64)))
+    parent = replace(SOURCES[0], image=ImageRef(path=str(tmp_path / "film.png")))
+    child = parent.child("intra-0", branch=Branch.INTRA, report=parent.report)
+    after = edited({**model, "fit": fit}, [parent, child])[1]
+    bundle = load_bundle(Path(model["model"]))
+    fitted = fit_square(film(parent), 16, fit)
+    round_trip = bundle.decode_latents(bundle.encode_films(fitted[None]))[0]
+    assert np.abs(film(after) - round_trip).max() <= 1.01 / 255
+
+
+def test_no_model_is_loaded_when_there_is_nothing_to_edit() -> None:
+    stage = Edit(EditSettings(model="/no/such/model"), Context(seed=3))
+    assert list(stage(PAIRS[:2])) == PAIRS[:2]
+
+
+def test_progress_is_reported_by_pairs_edited(model: dict) -> None:
+    seen: list[int] = []
+    list(Edit(EditSettings(**model), Context(seed=3, report_progress=seen.append))(PAIRS))
+    assert sum(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"tries": 2}, "tries is 2, but every try of an inverted edit is the same film"),
+        ({"scheduler": "unipc"}, "scheduler unipc needs source: regenerate"),
+        (
+            {"source": "regenerate", "guidance_from": "source-report"},
+            "source-report needs source: invert",
+        ),
+        ({"cross_replace": 1.5}, "cross_replace"),
+        ({"eta": 0.5}, "eta"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(wrong: dict, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        EditSettings(**wrong)

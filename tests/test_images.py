@@ -1,0 +1,176 @@
+"""Reading films of every common kind, fitting them to a square, and encoding them."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pairaug.errors import DataError
+from pairaug.images import encode_png, fault, fit_square, load_image, png_ref, sha256
+from pairaug.pair import ImageRef
+
+RNG = np.random.default_rng(0)
+LEVELS = RNG.integers(0, 256, (6, 9), dtype=np.uint8)
+
+
+def stored(image: Image.Image, kind: str = "PNG", **options: object) -> ImageRef:
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind, **options)
+    return ImageRef(png=buffer.getvalue())
+
+
+def test_eight_bit_grey_is_divided_by_255() -> None:
+    image = load_image(stored(Image.fromarray(LEVELS)))
+    assert image.dtype == np.float32
+    assert np.array_equal(image, LEVELS.astype(np.float32) / np.float32(255))
+
+
+def test_sixteen_bit_grey_is_divided_by_65535() -> None:
+    deep = RNG.integers(0, 65536, (6, 9), dtype=np.uint16)
+    image = load_image(stored(Image.fromarray(deep)))
+    assert np.allclose(image, deep / 65535, atol=1e-7)
+    assert image.max() <= 1.0
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "CMYK"])
+def test_other_modes_become_luminance(mode: str) -> None:
+    grey = Image.fromarray(LEVELS)
+    kind = "TIFF" if mode == "CMYK" else "PNG"
+    image = load_image(stored(grey.convert("RGB").convert(mode), kind))
+    assert image.shape == (6, 9)
+    limit = 3 / 255 if mode != "P" else 0.2  # the web palette is coarse
+    assert np.abs(image - LEVELS / 255).max() <= limit
+
+
+def test_one_bit_films_are_black_and_white() -> None:
+    image = load_image(stored(Image.fromarray(LEVELS > 127)))
+    assert set(np.unique(image)) == {0.0, 1.0}
+
+
+def test_exif_rotation_is_applied() -> None:
+    smooth = np.linspace(0, 255, 6 * 9).reshape(6, 9).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown rotated by 90 degrees clockwise
+    image = load_image(stored(Image.fromarray(smooth), "JPEG", exif=exif, quality=100))
+    assert image.shape == (9, 6)
+    assert np.abs(image - np.rot90(smooth, -1) / 255).max() < 0.03
+
+
+def test_paths_are_read_too(tmp_path: Path) -> None:
+    Image.fromarray(LEVELS).save(tmp_path / "film.png")
+    assert load_image(ImageRef(path=str(tmp_path / "film.png"))).shape == (6, 9)
+
+
+@pytest.mark.parametrize(
+    ("ref", "message"),
+    [
+        (ImageRef(), "neither a path nor bytes"),
+        (ImageRef(path="/no/such/p10-film.png"), "file is missing"),
+        (ImageRef(png=b"not an image"), r"cannot be read \(UnidentifiedImageError\)"),
+        (ImageRef(png=b""), "cannot be read"),
+        (ImageRef(png=encode_png(LEVELS / 255)[:60]), "cannot be read"),
+    ],
+)
+def test_what_is_no_image_is_a_data_error_without_its_path(ref: ImageRef, message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        load_image(ref)
+    assert "p10" not in str(caught.value)
+
+
+def test_a_folder_in_a_films_place_is_a_data_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot be read \(IsADirectoryError\)"):
+        load_image(ImageRef(path=str(tmp_path)))
+
+
+def test_floating_point_pixels_are_refused() -> None:
+    with pytest.raises(DataError, match="floating point pixels"):
+        load_image(stored(Image.fromarray(LEVELS.astype(np.float32)), "TIFF"))
+
+
+@pytest.mark.parametrize("side", [10_500, 60_000])
+def test_a_header_that_asks_for_too_much_is_refused(side: int) -> None:
+    """Neither of Pillow's own limits, a warning and an error, lets it through."""
+    header = b"IHDR" + side.to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
+    check = zlib.crc32(header).to_bytes(4, "big")
+    pixels = (4).to_bytes(4, "big") + b"IDAT" + bytes(8)
+    png = b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4, "big") + header + check + pixels
+    with pytest.raises(DataError, match="too large to be a film"):
+        load_image(ImageRef(png=png))
+
+
+def test_encoding_is_eight_bit_grey_and_repeats_its_bytes() -> None:
+    image = RNG.random((6, 9), dtype=np.float32)
+    png = encode_png(image)
+    assert png == encode_png(image.copy())
+    with Image.open(io.BytesIO(png)) as opened:
+        assert (opened.mode, opened.size, opened.info) == ("L", (9, 6), {})
+    assert np.abs(load_image(ImageRef(png=png)) - image).max() <= 0.5 / 255 + 1e-6
+    assert np.array_equal(load_image(ImageRef(png=encode_png(LEVELS / 255))) * 255, LEVELS)
+
+
+def test_encoding_clips_and_refuses_nan() -> None:
+    clipped = load_image(ImageRef(png=encode_png(np.array([[-0.5, 1.5]], dtype=np.float32))))
+    assert clipped.tolist() == [[0.0, 1.0]]
+    with pytest.raises(ValueError, match="not finite"):
+        encode_png(np.array([[np.nan, 1.0]]))
+
+
+def test_a_ref_carries_size_and_hash() -> None:
+    ref = png_ref(LEVELS / 255)
+    assert (ref.height, ref.width, ref.path) == (6, 9, None)
+    assert ref.png is not None
+    assert ref.sha256 == sha256(ref.png)
+
+
+def test_crop_keeps_the_centre_at_the_shorter_sides_scale() -> None:
+    wide = np.tile(np.linspace(0, 1, 40, dtype=np.float32), (20, 1))
+    square = fit_square(wide, 10, "crop")
+    assert square.shape == (10, 10)
+    # The middle half of the ramp, from 0.25 to 0.75.
+    assert np.allclose(square[5], np.linspace(0.26, 0.74, 10), atol=0.02)
+
+
+def test_pad_keeps_the_whole_film_on_black() -> None:
+    tall = np.full((40, 20), 0.5, dtype=np.float32)
+    square = fit_square(tall, 10, "pad")
+    assert square.shape == (10, 10)
+    assert np.allclose(square[:, 2:7], 0.5, atol=1e-6)
+    assert not square[:, [0, 1, 7, 8, 9]].any()
+
+
+def test_shrinking_does_not_alias() -> None:
+    """Stripes finer than the small film average out."""
+    stripes = np.tile(np.array([0.0, 1.0], dtype=np.float32), (64, 32))
+    assert np.abs(fit_square(stripes, 8) - 0.5).max() < 0.02
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+@pytest.mark.parametrize("shape", [(33, 71), (71, 33), (5, 5), (128, 127), (1, 9)])
+def test_every_shape_becomes_the_square_that_is_asked_for(shape: tuple[int, int], fit: str) -> None:
+    square = fit_square(RNG.random(shape, dtype=np.float32), 16, fit)
+    assert square.shape == (16, 16)
+    assert square.min() >= 0.0
+    assert square.max() <= 1.0
+
+
+def test_a_film_of_the_right_size_is_left_alone() -> None:
+    film = RNG.random((16, 16), dtype=np.float32)
+    assert fit_square(film, 16) is film
+
+
+def test_faults() -> None:
+    good = RNG.random((16, 16), dtype=np.float32)
+    assert fault(good) is None
+    broken = good.copy()
+    broken[3, 3] = np.nan
+    assert fault(broken) == "image_not_finite"
+    assert fault(np.full((16, 16), 0.4) + 0.003 * good) == "image_constant"
+    assert fault(np.round(good)) == "image_saturated"
+    collimated = good.copy()
+    collimated[:8] = 0.0
+    assert fault(collimated) is None
