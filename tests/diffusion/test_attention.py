@@ -84,6 +84,14 @@ def test_every_layer_is_hooked_and_given_back_even_after_an_error(bundle: Bundle
     assert bundle.denoiser.attn_processors == before
 
 
+def test_a_swap_outside_of_swapping_is_never_left_out_in_silence(velocity_bundle: Bundle) -> None:
+    text = velocity_bundle.encode_prompts(["normal heart", "enlarged heart"])
+    latents = torch.zeros(2, *velocity_bundle.latent_shape())
+    swap = Swap(1, torch.tensor([0]), None, None, 64)
+    with pytest.raises(RuntimeError, match="layers do not obey"):
+        velocity_bundle.predict(latents, torch.tensor(300), text, swap)
+
+
 def test_a_denoiser_without_attention_layers_is_refused() -> None:
     plain = nn.Sequential(nn.Conv2d(4, 4, 1))
     plain.attn_processors = {}

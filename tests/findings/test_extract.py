@@ -182,6 +182,21 @@ PLACES = [
         },
     ),
     (
+        "Diffuse bilateral opacities, tracheal cannula, internal jugular CVC.",
+        {
+            ("lung opacity", "present", "bilateral"),
+            ("support devices", "present", "endotracheal tube"),
+            ("support devices", "present", "central line"),
+        },
+    ),
+    (
+        "Atelectasis and effusion at the left base.",
+        {
+            ("atelectasis", "present", "left", "lower"),
+            ("pleural effusion", "present", "left"),
+        },
+    ),
+    (
         "No left pneumothorax. Small right pneumothorax.",
         {("pneumothorax", "absent", "left"), ("pneumothorax", "present", "right", "mild")},
     ),

@@ -8,7 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-from jaxtyping import TypeCheckError
 
 from pairaug.metrics import Estimate, bootstrap, mean, ratio, share
 

@@ -143,6 +143,12 @@ def swapping(denoiser: Any) -> Iterator[int]:
         denoiser.set_attn_processor(before)
 
 
+def is_swapping(denoiser: Any) -> bool:
+    """True within `swapping`: every attention layer obeys `Swap`."""
+    processors = denoiser.attn_processors.values()
+    return bool(processors) and all(type(each) is SwapProcessor for each in processors)
+
+
 def _check_layers(denoiser: Any, processors: dict[str, Any]) -> None:
     layers = {
         name

@@ -22,7 +22,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as hub_logging
 
-from pairaug.diffusion.attention import Swap
+from pairaug.diffusion.attention import Swap, is_swapping
 from pairaug.diffusion.folder import variant_of, weights_sha256
 from pairaug.diffusion.prompts import Prompt, fit_prompt
 from pairaug.errors import ModelError
@@ -138,8 +138,11 @@ class Bundle:
     ) -> Latents:
         """The denoiser's output for each row, float32: epsilon or v, as the model was trained.
 
-        `swap` reaches the attention processors; without `attention.swapping` it is an error.
+        `swap` is for the processors of `attention.swapping`; outside of it this raises, because
+        diffusers' own processors would leave it out without a word.
         """
+        if swap is not None and not is_swapping(self.denoiser):
+            raise RuntimeError("a swap was asked for, but the denoiser's layers do not obey it")
         return self.denoiser(
             latents.to(self.dtype),
             timestep.to(self.device),

@@ -130,7 +130,8 @@ def edit_inverted(
     if options.scheduler not in ("folder", "ddim"):
         raise ValueError(f"an inverted film is edited by ddim, not by {options.scheduler}")
     used = sorted(set(source_of))
-    inversion = inversion.subset(used)
+    if len(used) < len(inversion.prompts):
+        inversion = inversion.subset(used)
     owners = [used.index(row) for row in source_of]
     solver = ddim_solver(bundle.scheduler_config, options.num_steps)
     is_guided = options.drift and options.guidance_from == "empty"

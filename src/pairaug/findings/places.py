@@ -36,7 +36,7 @@ class Group:
 def places_of(tokens: list[Token], mentions: list[Mention]) -> list[list[Group]]:
     """For each finding, the groups of words that place or grade it."""
     found: list[list[Group]] = [[] for _ in mentions]
-    linked = [False] * len(mentions)  # joined to the one before by "and", "or", "with" alone
+    linked = [False] * len(mentions)  # to the one before, with which it may share a side
     lower = 0
     for number, mention in enumerate(mentions):
         groups, has_break = _groups(tokens[lower : mention.index])
@@ -44,7 +44,8 @@ def places_of(tokens: list[Token], mentions: list[Mention]) -> list[list[Group]]
             # Up to the first join, words after a finding are still about it.
             found[number - 1] += [group for group in groups[0] if _says(group)]
             own = groups[1:]
-            linked[number] = len(own) == 1 and not any(_says(group) for group in own[0])
+            is_bare = len(own) == 1 and not any(_says(group) for group in own[0])
+            linked[number] = is_bare and _are_partners(tokens, mentions[number - 1], mention)
         else:
             if number and groups:
                 found[number - 1] += [group for group in groups[0] if _says(group)]
@@ -57,6 +58,13 @@ def places_of(tokens: list[Token], mentions: list[Mention]) -> list[list[Group]]
         found[-1] += [group for some in groups for group in some if _says(group)]
     _share(found, linked, mentions)
     return found
+
+
+def _are_partners(tokens: list[Token], one: Mention, other: Mention) -> bool:
+    """True where two findings may share a side: joined by "and" or "with", not by a comma."""
+    joins = [t.term.name for t in tokens[one.index : other.index] if t.term.role == "join"]
+    is_device = [mention.token.term.name == "support devices" for mention in (one, other)]
+    return "," not in joins and is_device[0] == is_device[1]
 
 
 def _says(group: Group) -> bool:

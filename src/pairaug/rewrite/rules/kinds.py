@@ -161,6 +161,8 @@ def excludes(one: Described, other: Described) -> bool:
 
 def draw(kind: Kind, rng: Random, side: Side | None = None) -> Described:
     """A finding of `kind`, each zone and degree as likely as the others."""
+    if side == "bilateral" and not kind.bilateral_share:
+        side = None
     if kind.is_sided and side is None:
         if kind.noun == "pacemaker":
             side = "left" if rng.random() < 0.8 else "right"
