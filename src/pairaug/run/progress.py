@@ -143,7 +143,8 @@ class _RateColumn(ProgressColumn):
     """Pairs a second."""
 
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
+        # Over in no time, a rate says nothing.
+        speed = (task.finished_speed or task.speed) if (task.elapsed or 0.0) > 1.0 else None
         return Text(_speed(speed) if speed else "", style="progress.data.speed")
 
 
