@@ -15,40 +15,11 @@ from pairaug import manifest
 from pairaug.config import Settings, change_settings, load_settings
 from pairaug.errors import ModelError, RunError, SettingsError
 from pairaug.manifest import part_paths, read_pairs
-from pairaug.run import STAGES, RunFolder, make_plan, run, run_stage
+from pairaug.run import STAGES, RunFolder, run, run_stage
 from pairaug.run.device import with_device
 from pairaug.run.folder import RunRecord
-from pairaug.run.progress import LineProgress
 
 NUM_PATIENTS = 5
-
-
-@pytest.fixture(scope="session")
-def settings(tiny_generator_folder: Path, tiny_scorer_folder: Path) -> Settings:
-    """The demo with tiny models: five patients in three parts."""
-    return load_settings(
-        preset="demo",
-        overrides=[
-            "device=cpu",
-            "part_size=2",
-            f"read.num_patients={NUM_PATIENTS}",
-            "read.size=32",
-            f"generate.model={tiny_generator_folder}",
-            "generate.num_steps=2",
-            f"edit.model={tiny_generator_folder}",
-            "edit.num_steps=2",
-            f"score.model={tiny_scorer_folder}",
-            "prune.inter.rule=mean-margin",
-        ],
-    )
-
-
-@pytest.fixture(scope="session")
-def finished(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run that nothing disturbed; not to be written to."""
-    folder = RunFolder(tmp_path_factory.mktemp("runs") / "finished")
-    run(settings, folder)
-    return folder
 
 
 @pytest.fixture
@@ -124,7 +95,7 @@ def test_children_are_in_their_parents_part_and_after_it(finished: RunFolder) ->
             seen.add(pair.id)
 
 
-def test_the_record_is_what_the_parts_say(finished: RunFolder, settings: Settings) -> None:
+def test_the_record_is_what_the_parts_say(finished: RunFolder, small_settings: Settings) -> None:
     record = RunRecord.load(finished)
     pairs = list(read_pairs(finished.stage("prune")))
     living = Counter(pair.branch.value for pair in pairs if pair.drop is None)
@@ -135,33 +106,33 @@ def test_the_record_is_what_the_parts_say(finished: RunFolder, settings: Setting
     assert record.counts["read"]["in"] == NUM_PATIENTS
     assert record.counts["rewrite"]["made"] == len(pairs) - NUM_PATIENTS
     assert set(record.seconds) == {*STAGES, "export", "summary"}
-    assert record.seed == settings.seed
+    assert record.seed == small_settings.seed
     assert record.versions["python"].count(".") == 2
-    assert len(record.weights["generate"][settings.generate.model]) == 64
+    assert len(record.weights["generate"][small_settings.generate.model]) == 64
     assert set(record.rule) == {"inter", "intra"}
 
 
-def test_running_again_touches_nothing(copied: RunFolder, settings: Settings) -> None:
+def test_running_again_touches_nothing(copied: RunFolder, small_settings: Settings) -> None:
     before = {path: path.stat().st_mtime_ns for path in copied.path.rglob("part-*")}
     page = copied.result("summary").stat().st_mtime_ns
-    run(settings, copied)
+    run(small_settings, copied)
     assert {path: path.stat().st_mtime_ns for path in copied.path.rglob("part-*")} == before
     assert copied.result("summary").stat().st_mtime_ns == page
 
 
 def test_the_same_seed_gives_the_same_bytes_in_another_folder(
-    finished: RunFolder, settings: Settings, tmp_path: Path
+    finished: RunFolder, small_settings: Settings, tmp_path: Path
 ) -> None:
     other = RunFolder(tmp_path / "elsewhere" / "deep")
-    run(settings, other)
+    run(small_settings, other)
     assert bytes_of(other) == bytes_of(finished)
 
 
 def test_another_seed_gives_other_films(
-    finished: RunFolder, settings: Settings, tmp_path: Path
+    finished: RunFolder, small_settings: Settings, tmp_path: Path
 ) -> None:
     other = RunFolder(tmp_path / "other")
-    changed = change_settings(settings, ["seed=1", "read.seed=0", "limit=2"])
+    changed = change_settings(small_settings, ["seed=1", "read.seed=0", "limit=2"])
     run(changed, other)
     films = [
         {pair.id: pair.image.png for pair in read_pairs(folder.stage("generate")) if pair.image}
@@ -185,12 +156,12 @@ def test_another_seed_gives_other_films(
     ],
 )
 def test_what_is_lost_is_made_again_to_the_same_bytes(
-    finished: RunFolder, copied: RunFolder, settings: Settings, lost: list[str]
+    finished: RunFolder, copied: RunFolder, small_settings: Settings, lost: list[str]
 ) -> None:
     for name in lost:
         path = copied.path / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    run(settings, copied)
+    run(small_settings, copied)
     assert bytes_of(copied) == bytes_of(finished)
     assert copied.result("summary").is_file()
     assert RunRecord.load(copied).counts == RunRecord.load(finished).counts
@@ -220,18 +191,18 @@ def test_what_is_lost_is_made_again_to_the_same_bytes(
     ],
 )
 def test_other_settings_in_the_same_folder_are_refused_by_name(
-    finished: RunFolder, settings: Settings, override: str, message: str
+    finished: RunFolder, small_settings: Settings, override: str, message: str
 ) -> None:
     before = bytes_of(finished)
     text = finished.settings_path.read_text()
     with pytest.raises(RunError, match=message):
-        run(change_settings(settings, [override]), finished)
+        run(change_settings(small_settings, [override]), finished)
     assert bytes_of(finished) == before
     assert finished.settings_path.read_text() == text
 
 
 def test_other_weights_are_refused_by_name(
-    copied: RunFolder, settings: Settings, tiny_scorer_folder: Path, tmp_path: Path
+    copied: RunFolder, small_settings: Settings, tiny_scorer_folder: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "scorer"
     shutil.copytree(tiny_scorer_folder, other)
@@ -239,47 +210,47 @@ def test_other_weights_are_refused_by_name(
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(bytes(content))
-    changed = change_settings(settings, [f"score.model={other}"])
+    changed = change_settings(small_settings, [f"score.model={other}"])
     with pytest.raises(RunError, match=r"score was written .*weights of .*: another hash"):
         run(changed, copied)
 
 
 def test_without_a_record_other_settings_are_still_refused(
-    copied: RunFolder, settings: Settings
+    copied: RunFolder, small_settings: Settings
 ) -> None:
     copied.record_path.unlink()
     with pytest.raises(RunError, match=r"run\.json, which would say which, does not"):
-        run(change_settings(settings, ["seed=7"]), copied)
+        run(change_settings(small_settings, ["seed=7"]), copied)
 
 
-def test_a_damaged_record_is_named(copied: RunFolder, settings: Settings) -> None:
+def test_a_damaged_record_is_named(copied: RunFolder, small_settings: Settings) -> None:
     copied.record_path.write_text("{")
     with pytest.raises(RunError, match=r"run\.json is damaged\. Delete it"):
-        run(settings, copied)
+        run(small_settings, copied)
 
 
 def test_a_damaged_part_is_named_and_can_be_made_again(
-    finished: RunFolder, copied: RunFolder, settings: Settings
+    finished: RunFolder, copied: RunFolder, small_settings: Settings
 ) -> None:
     part = copied.stage("generate") / "part-00001.parquet"
     part.write_bytes(part.read_bytes()[:-100])
     with pytest.raises(RunError, match=r"generate/part-00001\.parquet is damaged or cut short"):
-        run(settings, copied)
+        run(small_settings, copied)
     part.unlink()
-    run(settings, copied)
+    run(small_settings, copied)
     assert bytes_of(copied) == bytes_of(finished)
 
 
-def test_a_run_has_one_writer(finished: RunFolder, settings: Settings) -> None:
+def test_a_run_has_one_writer(finished: RunFolder, small_settings: Settings) -> None:
     with (
         finished.locked(),
         pytest.raises(RunError, match=rf"another process \(pid {os.getpid()}\)\. Wait for it"),
     ):
-        run(settings, RunFolder(finished.path))
+        run(small_settings, RunFolder(finished.path))
 
 
 def test_a_full_disk_stops_the_run_and_room_resumes_it(
-    finished: RunFolder, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: RunFolder, small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = RunFolder(tmp_path / "run")
     fsync = os.fsync
@@ -291,45 +262,47 @@ def test_a_full_disk_stops_the_run_and_room_resumes_it(
 
     monkeypatch.setattr(manifest.os, "fsync", full_after_a_while)
     with pytest.raises(RunError, match=r"the disk is full: \d+ bytes for .* do not fit in "):
-        run(settings, folder)
+        run(small_settings, folder)
     monkeypatch.undo()
     assert not list(folder.path.rglob("*.writing"))
-    run(settings, folder)
+    run(small_settings, folder)
     assert bytes_of(folder) == bytes_of(finished)
 
 
 def test_half_written_files_of_a_killed_run_are_removed(
-    copied: RunFolder, settings: Settings
+    copied: RunFolder, small_settings: Settings
 ) -> None:
     leftover = copied.stage("edit") / "part-00001.parquet.writing"
     leftover.write_bytes(b"half")
-    run(settings, copied)
+    run(small_settings, copied)
     assert not leftover.exists()
 
 
 def test_a_missing_model_stops_before_anything_is_written(
-    settings: Settings, tmp_path: Path
+    small_settings: Settings, tmp_path: Path
 ) -> None:
     folder = RunFolder(tmp_path / "run")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match=r"has no config\.json"):
-        run(change_settings(settings, [f"score.model={tmp_path / 'empty'}"]), folder)
+        run(change_settings(small_settings, [f"score.model={tmp_path / 'empty'}"]), folder)
     assert [path.name for path in folder.path.iterdir()] == [".lock"]
 
 
-def test_progress_reaches_its_totals(settings: Settings, tmp_path: Path) -> None:
+def test_progress_reaches_its_totals(small_settings: Settings, tmp_path: Path) -> None:
     recorder = Recorder()
-    run(settings, RunFolder(tmp_path / "run"), recorder)
+    run(small_settings, RunFolder(tmp_path / "run"), recorder)
     assert [stage for stage, _, _ in recorder.stages] == [*STAGES, "export", "summary"]
     assert all(total == done for _, total, done in recorder.stages)
     assert recorder.stages[0] == ["read", NUM_PATIENTS, NUM_PATIENTS]
 
 
-def test_progress_counts_what_an_earlier_run_did(copied: RunFolder, settings: Settings) -> None:
+def test_progress_counts_what_an_earlier_run_did(
+    copied: RunFolder, small_settings: Settings
+) -> None:
     (copied.stage("score") / "part-00002.parquet").unlink()
     (copied.stage("prune") / "part-00002.parquet").unlink()
     recorder = Recorder()
-    run(settings, copied, recorder)
+    run(small_settings, copied, recorder)
     first_start = recorder.stages[0]
     assert first_start[0] == "score"
     assert first_start[1] == first_start[2]
@@ -372,7 +345,7 @@ def _tree(path: Path) -> dict[str, int]:
 
 
 def test_stages_one_by_one_are_the_whole_run(
-    finished: RunFolder, settings: Settings, tmp_path: Path
+    finished: RunFolder, small_settings: Settings, tmp_path: Path
 ) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
@@ -380,7 +353,7 @@ def test_stages_one_by_one_are_the_whole_run(
     for stage in (*STAGES, "export", "summary"):
         run_stage(stage, folder)
     assert bytes_of(folder) == bytes_of(finished)
-    run(settings, folder)
+    run(small_settings, folder)
 
 
 def test_a_stage_that_took_long_is_not_thrown_away(copied: RunFolder, finished: RunFolder) -> None:
@@ -435,49 +408,9 @@ def test_a_stage_needs_a_run(tmp_path: Path) -> None:
         run_stage("prune", RunFolder(tmp_path))
 
 
-def test_a_plan_says_what_is_there(finished: RunFolder, settings: Settings) -> None:
-    plan = make_plan(settings, finished)
-    assert plan.problems == ()
-    assert (plan.num_pairs, plan.num_parts, plan.source) == (NUM_PATIENTS, 3, "phantom")
-    assert set(plan.parts_done.values()) == {3}
-    assert f"generate: {settings.generate.model}" in plan.models
-
-
-def test_a_plan_writes_nothing_and_shows_all_problems(settings: Settings, tmp_path: Path) -> None:
-    overrides = [f"score.model={tmp_path}/none", f"generate.model={tmp_path}/nothing"]
-    plan = make_plan(change_settings(settings, overrides), RunFolder(tmp_path / "run"))
-    assert len(plan.problems) == 2
-    assert plan.num_parts == 3
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_plan_estimates_what_the_films_take(finished: RunFolder, settings: Settings) -> None:
-    plan = make_plan(settings, finished)
-    assert plan.bytes_needed is not None
-    # Noise of 16 pixels does not compress, and containers weigh more than such films: same order.
-    films = sum(
-        len(pair.image.png)
-        for stage in STAGES
-        for pair in read_pairs(finished.stage(stage))
-        if pair.image and pair.image.png
-    )
-    assert films / 4 < plan.bytes_needed < films * 4
-
-
-def test_a_plan_counts_the_rows_of_a_table(settings: Settings, tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("id,file,findings,impression\n" + "1,a.png,Clear.,\n" * 3)
-    table = ["read.source=table", f"read.table={tmp_path / 't.csv'}"]
-    folder = RunFolder(tmp_path / "run")
-    assert make_plan(change_settings(settings, table), folder).num_pairs == 3
-    assert make_plan(change_settings(settings, [*table, "limit=2"]), folder).num_pairs == 2
-    (tmp_path / "t.csv").write_text("id,file,text\n")
-    problems = make_plan(change_settings(settings, table), folder).problems
-    assert any("findings" in problem for problem in problems)
-
-
 @pytest.mark.parametrize("kind", ["memory", "device"])
 def test_running_out_of_memory_says_what_to_lower(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     # Named as PyTorch's error is.
     raised = {"memory": MemoryError, "device": type("OutOfMemoryError", (RuntimeError,), {})}[kind]
@@ -487,47 +420,15 @@ def test_running_out_of_memory_says_what_to_lower(
 
     monkeypatch.setattr("pairaug.generate.Generate._drawn", full)
     with pytest.raises(RunError, match=r"generate ran out of memory on cpu\. Set generate\.batch_"):
-        run(settings, RunFolder(tmp_path / "run"))
+        run(small_settings, RunFolder(tmp_path / "run"))
 
 
-def test_a_plan_sees_other_settings(finished: RunFolder, settings: Settings) -> None:
-    plan = make_plan(change_settings(settings, ["seed=3"]), finished)
-    assert "seed: 0 → 3" in plan.problems[0]
-
-
-def test_a_device_that_is_not_there_is_refused(settings: Settings) -> None:
+def test_a_device_that_is_not_there_is_refused(small_settings: Settings) -> None:
     torch = pytest.importorskip("torch")
     if torch.backends.mps.is_available():
         pytest.skip("this machine has the device")
     with pytest.raises(SettingsError, match="device is 'mps', but PyTorch sees none here"):
-        with_device(change_settings(settings, ["device=mps"]))
-
-
-def test_lines_come_every_ten_seconds_and_at_the_end() -> None:
-    lines: list[str] = []
-    now = 0.0
-    progress = LineProgress(lines.append, clock=lambda: now)
-    with progress:
-        progress.start("edit", 100, done=20)
-        for _ in range(8):
-            now += 4.0
-            progress.advance(8)
-        progress.finish()
-    assert lines == [
-        "edit: 44 of 100 pairs, 2.0 pairs/s, about 28 s left",
-        "edit: 68 of 100 pairs, 2.0 pairs/s, about 16 s left",
-        "edit: done, 84 pairs in 32 s",
-    ]
-
-
-def test_lines_without_a_total_and_for_slow_work() -> None:
-    lines: list[str] = []
-    now = 0.0
-    progress = LineProgress(lines.append, clock=lambda: now)
-    progress.start("read", None)
-    now = 100.0
-    progress.advance(4)
-    assert lines == ["read: 4 pairs, 25.0 s/pair"]
+        with_device(change_settings(small_settings, ["device=mps"]))
 
 
 def test_the_record_is_json_with_a_version(finished: RunFolder) -> None:
@@ -546,7 +447,7 @@ def test_the_record_is_json_with_a_version(finished: RunFolder) -> None:
     ],
 )
 def test_reports_that_must_not_leave_are_refused_before_reading(
-    settings: Settings, tmp_path: Path, overrides: list[str], message: str
+    small_settings: Settings, tmp_path: Path, overrides: list[str], message: str
 ) -> None:
     (tmp_path / "t.csv").write_text("id,file,findings,impression\n1,a.png,Clear.,Normal.\n")
     remote = [
@@ -559,10 +460,5 @@ def test_reports_that_must_not_leave_are_refused_before_reading(
         *overrides,
     ]
     with pytest.raises(SettingsError, match=message):
-        run(change_settings(settings, remote), RunFolder(tmp_path / "run"))
+        run(change_settings(small_settings, remote), RunFolder(tmp_path / "run"))
     assert not (tmp_path / "run" / "read").exists()
-
-
-def test_where_answers_are_kept_does_not_matter(finished: RunFolder, settings: Settings) -> None:
-    plan = make_plan(change_settings(settings, ["rewrite.cache=other.sqlite"]), finished)
-    assert plan.problems == ()

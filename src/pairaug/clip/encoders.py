@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -20,11 +19,11 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoTokenizer, CLIPModel, VisionTextDualEncoderModel
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-from transformers.utils import logging as hub_logging
 
 from pairaug.clip.folder import model_type, read_json, weights_sha256
 from pairaug.clip.window import WindowPolicy, Windows, fit_windows
 from pairaug.errors import ModelError
+from pairaug.models import dtype_named, for_inference, one_line, without_progress_bar
 
 Film = Float32[np.ndarray, "_ _"]
 UnitVectors = Float32[np.ndarray, "row dimension"]
@@ -34,7 +33,6 @@ _MODELS: dict[str, Any] = {
     "clip": CLIPModel,
     "vision-text-dual-encoder": VisionTextDualEncoderModel,
 }
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @runtime_checkable
@@ -73,46 +71,32 @@ def open_encoder(
         raise ModelError(
             f"{folder} holds a model of type {kind!r}; scorers known are: {', '.join(_MODELS)}"
         )
-    if dtype not in _DTYPES:
-        raise ModelError(f"unknown dtype {dtype}; choose one of {', '.join(_DTYPES)}")
+    torch_dtype = dtype_named(dtype)
     try:
-        with _without_progress_bar():
+        with without_progress_bar():
             loaded: Any = _MODELS[kind].from_pretrained(
                 folder,
-                dtype=_DTYPES[dtype],
+                dtype=torch_dtype,
                 use_safetensors=None if allow_pickle else True,
                 local_files_only=True,
                 output_loading_info=True,
             )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelError(f"cannot load the scorer in {folder}: {reason[0]}") from error
+        raise ModelError(f"cannot load the scorer in {folder}: {one_line(error)}") from error
     model, loading = loaded
     # transformers fills what is missing with random numbers and goes on.
     missing = sorted(loading["missing_keys"])
     if missing:
         raise ModelError(f"{folder} lacks {len(missing)} weights; the first is {missing[0]}")
     return ClipEncoder(
-        model.requires_grad_(False).eval().to(device),
+        for_inference(model, device),
         ImageTransform(image_settings(folder), int(model.config.vision_config.num_channels)),
         tokenizer,
         weights_sha256=weights_sha256(folder),
         batch_size=batch_size,
         window_policy=window_policy,
     )
-
-
-@contextmanager
-def _without_progress_bar() -> Iterator[None]:
-    """transformers draws a bar for every model that it loads, over the program's own."""
-    was_on = hub_logging.is_progress_bar_enabled()
-    hub_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_on:
-            hub_logging.enable_progress_bar()
 
 
 def image_settings(folder: Path) -> dict[str, Any]:
@@ -154,7 +138,8 @@ class ImageTransform:
         prepared = self._processor(
             images=channels, input_data_format="channels_first", return_tensors="np"
         )
-        return torch.from_numpy(np.asarray(prepared["pixel_values"], dtype=np.float32))
+        # A copy: what NumPy allocates is not aligned (see `models.for_inference`).
+        return torch.tensor(np.asarray(prepared["pixel_values"], dtype=np.float32))
 
     def to_json(self) -> str:
         """All that decides the pixels, in one spelling."""

@@ -7,8 +7,7 @@ predictions. Loops over noise levels are in `sampling.py` and `editing.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,16 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
-from transformers.utils import logging as hub_logging
 
 from pairaug.diffusion.attention import Swap, is_swapping
 from pairaug.diffusion.folder import variant_of, weights_sha256
 from pairaug.diffusion.prompts import Prompt, fit_prompt
 from pairaug.errors import ModelError
+from pairaug.models import dtype_named, for_inference, one_line, without_progress_bar
 
 Latents = Float[Tensor, "batch channel height width"]
 Films = Float[np.ndarray, "film row column"]
 TextStates = Float[Tensor, "prompt token feature"]
-
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 # A VAE's activations at full resolution dwarf everything else: latent positions per call.
 _MAX_VAE_POSITIONS = 4 * 64 * 64
@@ -178,18 +175,17 @@ def load_bundle(
 
     Only the five parts are read: a safety checker, which blackens films, never is.
     """
-    if dtype not in _DTYPES:
-        raise ModelError(f"unknown dtype {dtype}; choose one of {', '.join(_DTYPES)}")
+    torch_dtype = dtype_named(dtype)
     try:
-        denoiser = _loaded(UNet2DConditionModel, folder, "unet", _DTYPES[dtype], allow_pickle)
+        denoiser = _loaded(UNet2DConditionModel, folder, "unet", torch_dtype, allow_pickle)
         # Stable Diffusion's VAE overflows in half precision; bfloat16 has the range.
-        vae_dtype = torch.float32 if dtype == "float16" else _DTYPES[dtype]
+        vae_dtype = torch.float32 if dtype == "float16" else torch_dtype
         vae = _loaded(AutoencoderKL, folder, "vae", vae_dtype, allow_pickle)
-        with _without_progress_bar():
+        with without_progress_bar():
             text_encoder = CLIPTextModel.from_pretrained(
                 folder,
                 subfolder="text_encoder",
-                dtype=_DTYPES[dtype],
+                dtype=torch_dtype,
                 use_safetensors=None if allow_pickle else True,
                 variant=variant_of(folder, "text_encoder"),
                 local_files_only=True,
@@ -199,21 +195,17 @@ def load_bundle(
         )
         config = _scheduler_config(folder)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelError(f"cannot load the generator in {folder}: {reason[0]}") from error
+        raise ModelError(f"cannot load the generator in {folder}: {one_line(error)}") from error
     _check_parts(denoiser, vae, text_encoder, folder)
-    models: tuple[Any, ...] = (denoiser, vae, text_encoder)
-    for model in models:
-        model.requires_grad_(False).eval().to(device)
     return Bundle(
-        vae,
-        denoiser,
-        text_encoder,
+        for_inference(vae, device),
+        for_inference(denoiser, device),
+        for_inference(text_encoder, device),
         tokenizer,
         config,
         weights_sha256(folder),
         torch.device(device),
-        _DTYPES[dtype],
+        torch_dtype,
     )
 
 
@@ -228,18 +220,6 @@ def _loaded(kind: Any, folder: Path, part: str, dtype: torch.dtype, allow_pickle
         # Without accelerate the other way only logs a warning and does this.
         low_cpu_mem_usage=False,
     )
-
-
-@contextmanager
-def _without_progress_bar() -> Iterator[None]:
-    """transformers draws a bar for every model that it loads, over the program's own."""
-    was_on = hub_logging.is_progress_bar_enabled()
-    hub_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_on:
-            hub_logging.enable_progress_bar()
 
 
 def _scheduler_config(folder: Path) -> dict[str, Any]:

@@ -13,17 +13,17 @@ from transformers import AutoModelForImageClassification
 from pairaug.clip.folder import weights_sha256
 from pairaug.errors import ModelError
 from pairaug.images import fit_square
+from pairaug.models import dtype_named, for_inference, one_line
 from pairaug.phantom.findings import LABELS
 
 _BATCH = 32
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class FindingsClassifier:
     """A classifier whose outputs are phantom findings, each present or not on its own."""
 
     def __init__(self, folder: Path, device: str = "cpu", dtype: str = "float32") -> None:
-        self._dtype = _DTYPES[dtype]
+        self._dtype = dtype_named(dtype)
         try:
             model, loading = AutoModelForImageClassification.from_pretrained(
                 folder,
@@ -33,8 +33,9 @@ class FindingsClassifier:
                 output_loading_info=True,
             )
         except (OSError, ValueError, RuntimeError, KeyError) as error:
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            raise ModelError(f"cannot load the classifier in {folder}: {reason[0]}") from error
+            raise ModelError(
+                f"cannot load the classifier in {folder}: {one_line(error)}"
+            ) from error
         # transformers fills what is missing with random numbers and goes on.
         missing = sorted(loading["missing_keys"])
         if missing:
@@ -42,7 +43,7 @@ class FindingsClassifier:
         self._columns = _columns(folder, model.config.id2label)
         self.thresholds = _thresholds(folder, model.config)
         self._size, self._mean, self._std = _transform(folder)
-        self._model = model.requires_grad_(False).eval().to(device)
+        self._model = for_inference(model, device)
         self._device = device
         self.sha256 = weights_sha256(folder)
 
@@ -52,7 +53,7 @@ class FindingsClassifier:
         rows = [np.zeros((0, len(LABELS)), dtype=np.float32)]
         for start in range(0, len(films), _BATCH):
             group = [self._prepared(film) for film in films[start : start + _BATCH]]
-            pixels = torch.from_numpy(np.stack(group))[:, None]
+            pixels = torch.tensor(np.stack(group))[:, None]
             channels = int(getattr(self._model.config, "num_channels", 1))
             pixels = pixels.expand(-1, channels, -1, -1).to(self._device, self._dtype)
             rows.append(torch.sigmoid(self._model(pixels).logits.float()).cpu().numpy())

@@ -111,10 +111,10 @@ class Rewrite:
             refuse_source(self._settings, str(pair.trace.get("read", {}).get("access", "")))
         num_words = len(pair.report.text.split())
         if num_words == 0:
-            return _Begun(pair.dropped(self.name, Reason.EMPTY_REPORT))
+            return _Begun(pair.dropped(self.name, Reason.EMPTY_REPORT.value))
         if num_words < self._settings.min_words:
             detail = f"{num_words} of at least {self._settings.min_words} words"
-            return _Begun(pair.dropped(self.name, Reason.REPORT_TOO_SHORT, detail))
+            return _Begun(pair.dropped(self.name, Reason.REPORT_TOO_SHORT.value, detail))
         source = source_prompt(pair.report.text, self._settings.max_words)
         stated = tuple(extract(source))
         tasks = [
@@ -140,7 +140,7 @@ class Rewrite:
         """The child of one task, accepted or dropped."""
         if not stated:
             child = self._made(task, Report())
-            return child.dropped(self.name, Reason.NOTHING_TO_CHANGE, "it states no finding")
+            return child.dropped(self.name, Reason.NOTHING_TO_CHANGE.value, "it states no finding")
         request = Request(
             task.branch,
             source,
@@ -177,7 +177,7 @@ class Rewrite:
             reason, why = verdict.reason, verdict.detail
             rejected.append(Rejected(report.text, why))
         entries["rejected"] = [one.why for one in rejected]
-        return self._made(task, report, **entries).dropped(self.name, reason, why)
+        return self._made(task, report, **entries).dropped(self.name, reason.value, why)
 
     def _made(self, task: Task, report: Report, **entries: Any) -> Pair:
         child = task.parent.child(

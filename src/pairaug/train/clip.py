@@ -20,7 +20,7 @@ from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTokenizer,
-    ConvNextForImageClassification,
+    MobileNetV1ForImageClassification,
     VisionTextDualEncoderConfig,
     VisionTextDualEncoderModel,
 )
@@ -67,7 +67,7 @@ class ClipSettings(LoopSettings):
     )
     image_encoder: Path | None = Field(
         default=None,
-        description="Folder of a trained ConvNext classifier. Its tower becomes the image encoder "
+        description="Folder of a trained MobileNet classifier. Its tower becomes the image encoder "
         "and is left as it is, so that few pairs suffice for the report encoder.",
     )
     batch_size: int = Field(
@@ -170,15 +170,15 @@ def _around_image_tower(
 ) -> VisionTextDualEncoderModel:
     """A model whose image tower is a trained classifier's, held fixed (Zhai et al. 2022, LiT)."""
     kind = AutoConfig.from_pretrained(folder).model_type
-    if kind != "convnext":
+    if kind != "mobilenet_v1":
         raise SettingsError(
-            f"image_encoder: {folder} holds a {kind}; only a convnext classifier has a tower that "
+            f"image_encoder: {folder} holds a {kind}; only a mobilenet classifier has a tower that "
             "`train clip` can take over"
         )
-    classifier: Any = ConvNextForImageClassification.from_pretrained(folder, dtype=torch.float32)
-    tower = classifier.convnext.requires_grad_(False)
+    classifier: Any = MobileNetV1ForImageClassification.from_pretrained(folder, dtype=torch.float32)
+    tower = classifier.mobilenet_v1.requires_grad_(False)
     # The model of two towers asks for the width of the pooled features by this name.
-    tower.config.hidden_size = tower.config.hidden_sizes[-1]
+    tower.config.hidden_size = int(tower.layer[-1].convolution.out_channels)
     config = VisionTextDualEncoderConfig.from_vision_text_configs(
         tower.config, text_config, projection_dim=projection_size
     )

@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging
 
+from pairaug.errors import ModelError
 from pairaug.train.films import Films
 from pairaug.train.loop import Loop, LoopSettings, Outcome, StepDraws, Task, choose_device
 from pairaug.train.tokenizer import (
@@ -56,10 +57,22 @@ class DenoiserSettings(LoopSettings):
     text_hidden_size: int = Field(default=192, ge=1, description="Width of the text encoder.")
     text_num_layers: int = Field(default=4, ge=1, description="Layers of the text encoder.")
     text_num_heads: int = Field(default=6, ge=1, description="Attention heads of the text encoder.")
+    init: Path | None = Field(
+        default=None,
+        description="A trained generator folder whose UNet, text encoder and tokenizer are started "
+        "from; new weights if null.",
+    )
     init_text_encoder: Path | None = Field(
         default=None,
-        description="A trained CLIP folder whose text tower and tokenizer are started from.",
+        description="A trained CLIP folder whose text tower and tokenizer are started from, in "
+        "place of those of `init`.",
     )
+
+    @property
+    def text_folder(self) -> Path | None:
+        """Where text encoder and tokenizer are started from, if anywhere."""
+        return self.init if self.init_text_encoder is None else self.init_text_encoder
+
     empty_prompt_rate: float = Field(
         default=0.1, ge=0, lt=1, description="Share of pairs trained with no prompt, for guidance."
     )
@@ -112,7 +125,9 @@ def loss_weights(alpha_bar: Tensor, gamma: float) -> Tensor:
 def make_denoiser(
     settings: DenoiserSettings, latent_size: int, channels: int
 ) -> UNet2DConditionModel:
-    """A new denoiser with cross-attention at every resolution."""
+    """A denoiser with cross-attention at every resolution: new, or that of `init`."""
+    if settings.init is not None:
+        return _loaded_denoiser(settings.init, latent_size, channels)
     num_levels = len(settings.block_out_channels)
     # diffusers' name for the number of heads at each resolution.
     num_heads: Any = tuple(width // settings.head_size for width in settings.block_out_channels)
@@ -131,9 +146,9 @@ def make_denoiser(
 
 
 def make_text_encoder(settings: DenoiserSettings, tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """The text encoder: new, or the text tower of `init_text_encoder`."""
-    if settings.init_text_encoder is not None:
-        return _loaded_text_encoder(settings.init_text_encoder)
+    """The text encoder: new, or that of `init_text_encoder` or `init`."""
+    if settings.text_folder is not None:
+        return _loaded_text_encoder(settings.text_folder)
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=settings.text_hidden_size,
@@ -146,12 +161,26 @@ def make_text_encoder(settings: DenoiserSettings, tokenizer: CLIPTokenizer) -> C
     return CLIPTextModel(config)
 
 
+def _loaded_denoiser(folder: Path, latent_size: int, channels: int) -> UNet2DConditionModel:
+    unet = UNet2DConditionModel.from_pretrained(
+        folder / "unet", dtype=torch.float32, low_cpu_mem_usage=False
+    )
+    found = (unet.config["sample_size"], unet.config["in_channels"])
+    if found != (latent_size, channels):
+        raise ModelError(
+            f"the UNet in {folder} draws latents of size {found[0]} and {found[1]} channels; the "
+            f"autoencoder has size {latent_size} and {channels} channels"
+        )
+    return unet
+
+
 def _loaded_text_encoder(folder: Path) -> CLIPTextModel:
+    place = folder / "text_encoder" if (folder / "text_encoder").is_dir() else folder
     verbosity = logging.get_verbosity()
     # The image tower of a CLIP folder is left out on purpose; transformers would list its weights.
     logging.set_verbosity_error()
     try:
-        return CLIPTextModel.from_pretrained(folder, dtype=torch.float32)
+        return CLIPTextModel.from_pretrained(place, dtype=torch.float32)
     finally:
         logging.set_verbosity(verbosity)
 
@@ -264,8 +293,8 @@ def _empty(tokenizer: CLIPTokenizer, device: torch.device) -> Tensor:
 
 
 def _tokenizer(settings: DenoiserSettings, films: Films, out: Path) -> CLIPTokenizer:
-    if settings.init_text_encoder is not None:
-        return load_tokenizer(settings.init_text_encoder)
+    if settings.text_folder is not None:
+        return load_tokenizer(settings.text_folder)
     if (out / "tokenizer" / "vocab.json").exists():
         return load_tokenizer(out)
     return train_tokenizer(

@@ -1,0 +1,58 @@
+"""What every pretrained model needs once it is loaded, whichever library loaded it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+from torch import nn
+from transformers.utils import logging
+
+from pairaug.errors import ModelError
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+Model = TypeVar("Model", bound=nn.Module)
+
+# Bytes. Intel's MKL rounds differently where data begins off this boundary.
+_ALIGNMENT = 64
+
+
+def dtype_named(name: str) -> torch.dtype:
+    """The dtype of a setting; `ModelError` where there is none of that name."""
+    if name not in _DTYPES:
+        raise ModelError(f"unknown dtype {name}; choose one of {', '.join(_DTYPES)}")
+    return _DTYPES[name]
+
+
+def for_inference(model: Model, device: str | torch.device) -> Model:
+    """`model` on `device`, in evaluation mode, without gradients, its weights aligned in memory.
+
+    Weights lie wherever the file or the allocator put them. The same weights at another address
+    can give another last bit, and then a resumed run would not repeat itself.
+    """
+    model.requires_grad_(False).eval().to(device)
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.data_ptr() % _ALIGNMENT:
+            tensor.data = tensor.data.clone()
+    return model
+
+
+def one_line(error: Exception) -> str:
+    """What a library said went wrong, without the pages that follow."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+@contextmanager
+def without_progress_bar() -> Iterator[None]:
+    """transformers draws a bar for every model that it loads, over the program's own."""
+    was_on = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_on:
+            logging.enable_progress_bar()

@@ -1,0 +1,65 @@
+"""Plans: what a run would do, and everything that is in its way, without doing it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pairaug.config import Settings, change_settings
+from pairaug.manifest import read_pairs
+from pairaug.run import STAGES, RunFolder, make_plan
+
+
+def test_a_plan_says_what_is_there(finished: RunFolder, small_settings: Settings) -> None:
+    plan = make_plan(small_settings, finished)
+    assert plan.problems == ()
+    assert (plan.num_pairs, plan.num_parts, plan.source) == (5, 3, "phantom")
+    assert set(plan.parts_done.values()) == {3}
+    assert f"generate: {small_settings.generate.model}" in plan.models
+
+
+def test_a_plan_writes_nothing_and_shows_all_problems(
+    small_settings: Settings, tmp_path: Path
+) -> None:
+    overrides = [f"score.model={tmp_path}/none", f"generate.model={tmp_path}/nothing"]
+    plan = make_plan(change_settings(small_settings, overrides), RunFolder(tmp_path / "run"))
+    assert len(plan.problems) == 2
+    assert plan.num_parts == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_estimates_what_the_films_take(
+    finished: RunFolder, small_settings: Settings
+) -> None:
+    plan = make_plan(small_settings, finished)
+    assert plan.bytes_needed is not None
+    # Noise of 16 pixels does not compress, and containers weigh more than such films: same order.
+    films = sum(
+        len(pair.image.png)
+        for stage in STAGES
+        for pair in read_pairs(finished.stage(stage))
+        if pair.image and pair.image.png
+    )
+    assert films / 4 < plan.bytes_needed < films * 4
+
+
+def test_a_plan_counts_the_rows_of_a_table(small_settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,file,findings,impression\n" + "1,a.png,Clear.,\n" * 3)
+    table = ["read.source=table", f"read.table={tmp_path / 't.csv'}"]
+    folder = RunFolder(tmp_path / "run")
+    assert make_plan(change_settings(small_settings, table), folder).num_pairs == 3
+    assert make_plan(change_settings(small_settings, [*table, "limit=2"]), folder).num_pairs == 2
+    (tmp_path / "t.csv").write_text("id,file,text\n")
+    problems = make_plan(change_settings(small_settings, table), folder).problems
+    assert any("findings" in problem for problem in problems)
+
+
+def test_a_plan_sees_other_settings(finished: RunFolder, small_settings: Settings) -> None:
+    plan = make_plan(change_settings(small_settings, ["seed=3"]), finished)
+    assert "seed: 0 → 3" in plan.problems[0]
+
+
+def test_where_answers_are_kept_does_not_matter(
+    finished: RunFolder, small_settings: Settings
+) -> None:
+    plan = make_plan(change_settings(small_settings, ["rewrite.cache=other.sqlite"]), finished)
+    assert plan.problems == ()
