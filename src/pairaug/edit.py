@@ -78,11 +78,19 @@ class EditSettings(StageSettings):
         description="The solver of `regenerate`; `folder` takes the one that the model comes "
         "with. Inverted films always go by ddim.",
     )
-    alignment: Literal["refine", "substitute"] = Field(
+    alignment: Literal["refine", "substitute", "blend"] = Field(
         default="refine",
         description="`refine`: shared words take the source's attention, new ones keep their own "
         "(the authors' AttentionRefine); `substitute`: replaced words take the attention of those "
-        "that they replace.",
+        "that they replace; `blend`: `refine`, with the change kept where the two reports make a "
+        "difference to the model, and the source's film everywhere else.",
+    )
+    blend_threshold: float = Field(
+        default=0.5,
+        gt=0.0,
+        lt=1.0,
+        description="Where that is: the difference, over the film's largest. Lower lets more of "
+        "the film change.",
     )
     cross_replace: float = Field(
         default=0.5,
@@ -212,6 +220,7 @@ class Edit:
             cross_replace=settings.cross_replace,
             self_replace=settings.self_replace,
             self_max_positions=settings.self_max_positions,
+            blend_threshold=settings.blend_threshold,
         )
 
     def _edited(
@@ -334,6 +343,7 @@ class Edit:
             weights=self._bundle.sha256,
             cross_swapped=round(float(edited.cross_swapped[row]), 6),
             self_swapped=round(edited.self_swapped, 6),
+            changed_area=round(float(edited.changed_area[row]), 6),
             num_tokens=job.prompt.num_tokens,
             truncated=job.prompt.truncated,
             left_out_sentences=job.prompt.left_out_sentences,

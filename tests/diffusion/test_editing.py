@@ -173,7 +173,7 @@ def test_source_rows_that_stay_to_the_end_change_nothing(
     counts.clear()
     monkeypatch.setattr(
         "pairaug.diffusion.editing.RegeneratedSource",
-        lambda latents, solver: RegeneratedSource(latents, solver, runs_to_end=True),
+        lambda latents, solver, **_: RegeneratedSource(latents, solver, runs_to_end=True),
     )
     kept = edit_regenerated(velocity_bundle, SOURCE[:2], EDITED[:2], SEEDS[:2], OPTIONS)
     assert counts == [8, 8, 8, 8]

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-AlignmentKind = Literal["refine", "substitute"]
+AlignmentKind = Literal["refine", "substitute", "blend"]
 
 
 class Alignment(NamedTuple):
@@ -32,10 +32,11 @@ class Alignment(NamedTuple):
 def align(
     kind: AlignmentKind, source: Sequence[int], edited: Sequence[int], window: int
 ) -> Alignment:
-    """The alignment of two token sequences, each padded to `window`."""
-    return (
-        refine(source, edited, window) if kind == "refine" else substitute(source, edited, window)
-    )
+    """The alignment of two token sequences, each padded to `window`.
+
+    `blend` aligns as `refine` does; what it adds is not about tokens (see `region.py`).
+    """
+    return (substitute if kind == "substitute" else refine)(source, edited, window)
 
 
 def refine(source: Sequence[int], edited: Sequence[int], window: int) -> Alignment:

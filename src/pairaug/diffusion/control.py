@@ -25,7 +25,8 @@ class EditOptions:
 
     `cross_replace` and `self_replace` are the shares of the steps, counted from the noisy end, in
     which cross- and self-attention are the source's. `guidance_from` is what guidance pushes away
-    from; `source-report`, and `drift`, are for inverted sources.
+    from; `source-report`, and `drift`, are for inverted sources. The alignment `blend` is `refine`
+    with the change kept inside a region: see `region.Region`, whose cut is `blend_threshold`.
     """
 
     num_steps: int = 75
@@ -37,6 +38,12 @@ class EditOptions:
     cross_replace: float = 0.5
     self_replace: float = 0.2
     self_max_positions: int = 256
+    blend_threshold: float = 0.5
+
+    @property
+    def blends(self) -> bool:
+        """True if the change is kept inside a region."""
+        return self.alignment == "blend"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from pairaug.diffusion.attention import Swap, swapping
@@ -19,6 +20,7 @@ from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.control import Control, EditOptions, make_control
 from pairaug.diffusion.ddim import guided
 from pairaug.diffusion.inversion import Inversion, invert_films
+from pairaug.diffusion.region import Region
 from pairaug.diffusion.sampling import initial_latents
 from pairaug.diffusion.schedule import Solver, ddim_solver, make_solver
 from pairaug.diffusion.source import RecordedSource, RegeneratedSource, Source
@@ -34,13 +36,14 @@ class EditedFilms:
 
     `cross_swapped` is the share of cross-attention that was the source's: of the edited report's
     tokens, padding left out, times the steps. `self_swapped` is the share of the steps in which
-    self-attention was.
+    self-attention was. `changed_area` is the share of the film that could change at all.
     """
 
     films: Films
     latents: Latents
     cross_swapped: Float[np.ndarray, " film"]
     self_swapped: float
+    changed_area: Float[np.ndarray, " film"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,9 @@ def edit_regenerated(
         config, name, num_steps = bundle.scheduler_config, options.scheduler, options.num_steps
         solver = make_solver(config, name, num_steps, generators)
         latents = noise * solver.initial_scale
-        source = RegeneratedSource(latents, make_solver(config, name, num_steps, twins))
+        source = RegeneratedSource(
+            latents, make_solver(config, name, num_steps, twins), runs_to_end=options.blends
+        )
         sources, texts = source_prompts[rows], edited_prompts[rows]
         parts.append(
             _edited(bundle, source, latents, solver, sources, texts, range(len(sources)), options)
@@ -142,6 +147,19 @@ def edit_inverted(
     )
 
 
+class _Predictions(NamedTuple):
+    """What the denoiser says at one step."""
+
+    source: Float[Tensor, "source channel height width"]
+    """Guided, if the source is."""
+    edited: Float[Tensor, "edit channel height width"]
+    """Guided."""
+    of_source: Float[Tensor, "source channel height width"]
+    """For the sources under their own reports, without guidance."""
+    of_source_changed: Float[Tensor, "edit channel height width"] | None
+    """For the source of each edit under the edit's report, if asked for; without guidance."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Guide:
     """The denoiser under the texts of one batch, with guidance applied."""
@@ -166,12 +184,12 @@ class _Guide:
         timestep: Tensor,
         swap: Swap | None,
         guides_source: bool,
-    ) -> tuple[
-        Float[Tensor, "source channel height width"], Float[Tensor, "edit channel height width"]
-    ]:
+        watched: Int[Tensor, " edit"] | None,
+    ) -> _Predictions:
         """The predictions for the sources and for their edits, from one call of the denoiser.
 
-        Rows: sources, edits, then what each edit is guided from, and each source if it is.
+        Rows: sources, edits, then what each edit is guided from, each source if it is, and with
+        `watched`, the source of each edit, that source under the edit's report.
         """
         texts = self.texts
         rows, text = [of_source, of_edited], [texts.source, texts.edited]
@@ -181,13 +199,18 @@ class _Guide:
         if guides_source and texts.source_base is not None:
             rows.append(of_source)
             text.append(texts.source_base)
+        if watched is not None:
+            rows.append(of_source[watched])
+            text.append(texts.edited)
         outputs = self.bundle.predict(torch.cat(rows), timestep, torch.cat(text), swap)
-        source, edited, *bases = outputs.split([len(part) for part in rows])
+        alone, edited, *bases = outputs.split([len(part) for part in rows])
+        changed = None if watched is None else bases.pop()
+        source = alone
         if bases:
             edited = guided(bases[0], edited, self.guidance_scale)
         if len(bases) > 1:
-            source = guided(bases[1], source, self.guidance_scale)
-        return source, edited
+            source = guided(bases[1], alone, self.guidance_scale)
+        return _Predictions(source, edited, alone, changed)
 
 
 @torch.inference_mode()
@@ -199,28 +222,38 @@ def edit_latents(
     texts: Texts,
     control: Control,
     guidance_scale: float,
+    region: Region | None = None,
 ) -> Latents:
     """Edited latents at the clean end, from `latents` at the noisy one, one row per edit.
 
     Only the edit's conditional rows take the source's maps. Once no step needs them, the source's
-    rows leave the batch.
+    rows leave the batch. With `region` the edit keeps the source outside of it.
     """
     guide = _Guide(bundle, texts, guidance_scale)
     with swapping(bundle.denoiser):
         for step_index, timestep in enumerate(solver.timesteps):
             swap = control.at(step_index, len(texts.source))
             of_edited = solver.scaled(latents, step_index)
-            if swap is None and not source.runs_to_end:
-                prediction = guide.alone(of_edited, timestep)
-                latents = solver.step(prediction, step_index, latents)
-                continue
-            source_prediction, prediction = guide.together(
-                source.model_input(step_index), of_edited, timestep, swap, source.is_guided
-            )
-            drift = source.advance(source_prediction, step_index)
-            latents = solver.step(prediction, step_index, latents)
-            if drift is not None:
-                latents = latents + drift[control.source_of]
+            is_watched = region is not None and region.is_watched(step_index)
+            if swap is None and not is_watched and not source.runs_to_end:
+                latents = solver.step(guide.alone(of_edited, timestep), step_index, latents)
+            else:
+                predictions = guide.together(
+                    source.model_input(step_index),
+                    of_edited,
+                    timestep,
+                    swap,
+                    source.is_guided,
+                    control.source_of if is_watched else None,
+                )
+                if region is not None and predictions.of_source_changed is not None:
+                    region.watch(predictions.of_source, predictions.of_source_changed)
+                drift = source.advance(predictions.source, step_index)
+                latents = solver.step(predictions.edited, step_index, latents)
+                if drift is not None:
+                    latents = latents + drift[control.source_of]
+            if region is not None:
+                latents = region.hold(latents, source.latents_at(step_index + 1), step_index)
     return latents
 
 
@@ -236,9 +269,25 @@ def _edited(
 ) -> EditedFilms:
     texts = _texts(bundle, source_prompts, edited_prompts, source_of, options)
     control = make_control(bundle, source_prompts, edited_prompts, source_of, options)
-    latents = edit_latents(bundle, source, latents, solver, texts, control, options.guidance_scale)
-    self_swapped = control.num_self_steps / options.num_steps
-    return EditedFilms(bundle.decode_latents(latents), latents, control.cross_swapped, self_swapped)
+    region = (
+        Region(control.source_of, options.num_steps, options.blend_threshold)
+        if options.blends
+        else None
+    )
+    scale = options.guidance_scale
+    latents = edit_latents(bundle, source, latents, solver, texts, control, scale, region)
+    area = (
+        np.ones(len(latents))
+        if region is None
+        else region.mask().mean(dim=(1, 2, 3)).numpy(force=True)
+    )
+    return EditedFilms(
+        bundle.decode_latents(latents),
+        latents,
+        control.cross_swapped,
+        control.num_self_steps / options.num_steps,
+        area,
+    )
 
 
 def _texts(
@@ -268,6 +317,7 @@ def _joined(parts: Sequence[EditedFilms], order: Sequence[int]) -> EditedFilms:
         torch.cat([part.latents for part in parts])[torch.from_numpy(back)],
         np.concatenate([part.cross_swapped for part in parts])[back],
         parts[0].self_swapped,
+        np.concatenate([part.changed_area for part in parts])[back],
     )
 
 

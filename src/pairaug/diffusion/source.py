@@ -35,6 +35,10 @@ class Source(Protocol):
         """Takes the source to the next level; returns what each source's edits are moved by."""
         ...
 
+    def latents_at(self, level: int) -> Latents:
+        """The source's latents at a level that it has reached."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedSource:
@@ -65,6 +69,9 @@ class RecordedSource:
         stepped = self.solver.step(prediction, step_index, self.trajectory[step_index])
         return self.trajectory[step_index + 1] - stepped
 
+    def latents_at(self, level: int) -> Latents:
+        return self.trajectory[level]
+
 
 @dataclass(slots=True)
 class RegeneratedSource:
@@ -80,3 +87,7 @@ class RegeneratedSource:
 
     def advance(self, prediction: Latents, step_index: int) -> None:
         self.latents = self.solver.step(prediction, step_index, self.latents)
+
+    def latents_at(self, level: int) -> Latents:
+        # It is never asked for another level than the one that it was last taken to.
+        return self.latents

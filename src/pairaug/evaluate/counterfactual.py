@@ -30,11 +30,19 @@ if TYPE_CHECKING:
     from pairaug.evaluate.classifier import FindingsClassifier
 
 Method = Literal[
-    "inverted", "inverted_no_swap", "inverted_no_drift", "regenerated", "free", "source", "truth"
+    "inverted",
+    "inverted_no_region",
+    "inverted_no_swap",
+    "inverted_no_drift",
+    "regenerated",
+    "free",
+    "source",
+    "truth",
 ]
 
 METHODS: Mapping[str, str] = {
-    "inverted": "inverted source, maps swapped",
+    "inverted": "inverted source",
+    "inverted_no_region": "inverted source, no region",
     "inverted_no_swap": "inverted source, no swap",
     "inverted_no_drift": "inverted source, no drift",
     "regenerated": "regenerated source (paper)",
@@ -61,8 +69,13 @@ class CounterfactualSettings(PhantomBenchmark):
     self_replace: float = Field(
         0.2, ge=0, le=1, description="Share of the steps with the source's self-attention."
     )
-    alignment: Literal["refine", "substitute"] = Field(
-        "refine", description="Which tokens of the two reports share their maps."
+    alignment: Literal["refine", "substitute", "blend"] = Field(
+        "blend",
+        description="Which tokens of the two reports share their maps, and whether the change is "
+        "kept inside a region.",
+    )
+    blend_threshold: float = Field(
+        0.5, gt=0, lt=1, description="Where the region of `blend` ends, as for `edit`."
     )
 
 
@@ -281,7 +294,7 @@ class _Batch:
     def _regenerated(self) -> np.ndarray:
         from pairaug.diffusion.editing import edit_regenerated
 
-        options, seeds = self._options(), self._seeds
+        options, seeds = self._options(blends=False), self._seeds
         made = edit_regenerated(self._bundle, self._before, self._after, seeds, options)
         return made.films
 
@@ -289,20 +302,25 @@ class _Batch:
         from pairaug.diffusion.editing import edit_inverted
 
         options = self._options(
-            swaps=method != "inverted_no_swap", drift=method != "inverted_no_drift"
+            swaps=method != "inverted_no_swap",
+            drift=method != "inverted_no_drift",
+            blends=method != "inverted_no_region",
         )
         places = range(len(self._after))
         return edit_inverted(self._bundle, self._inversion, self._after, options, places).films
 
-    def _options(self, swaps: bool = True, drift: bool = True) -> EditOptions:
-        from pairaug.diffusion.editing import EditOptions
+    def _options(self, swaps: bool = True, drift: bool = True, blends: bool = True) -> EditOptions:
+        from pairaug.diffusion.control import EditOptions
 
         settings = self._settings
+        # Without its region, `blend` is `refine`.
+        is_whole = settings.alignment == "blend" and not blends
         return EditOptions(
             num_steps=settings.num_steps,
             guidance_scale=settings.guidance_scale,
             drift=drift,
-            alignment=settings.alignment,
+            alignment="refine" if is_whole else settings.alignment,
+            blend_threshold=settings.blend_threshold,
             cross_replace=settings.cross_replace if swaps else 0.0,
             self_replace=settings.self_replace if swaps else 0.0,
         )

@@ -7,6 +7,7 @@ report does not say; it only leaves out.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from html import unescape
 from itertools import pairwise
 
@@ -184,6 +185,8 @@ def _sections_kept(report: str) -> str:
     return "\n\n".join(part.strip() for part in parts if part.strip())
 
 
+# Reports of one hospital share most of their sentences.
+@lru_cache(maxsize=8192)
 def _clean_sentence(sentence: str) -> str:
     """One sentence cleaned, or an empty string where nothing about this film is left."""
     text = " ".join(_STRAY.sub(" ", sentence).split())

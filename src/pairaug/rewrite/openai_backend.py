@@ -119,6 +119,7 @@ class OpenAiBackend:
                 self._cache.put(key, outcome)  # before anyone uses it
             future.set_result(outcome)
         except BaseException as error:
+            # A cancelled request too: who waits for the same answer would otherwise wait for ever.
             if not future.done():
                 future.set_exception(error)
                 future.exception()  # seen here, whether or not another task waits for it

@@ -126,7 +126,7 @@ def train_clip(settings: ClipSettings, out: Path) -> Outcome:
     task = Task({"clip": model}, losses, evaluate, after_step=after_step)
     outcome = Loop(out / "training", settings, task, films.num_train).run()
     model.half().save_pretrained(folder)
-    _write_preprocessor(folder, films.films.shape[1])
+    _write_preprocessor(folder, films.films.shape[1], model.config.vision_config.num_channels)
     write_record(folder, settings, outcome)
     return outcome
 
@@ -259,18 +259,18 @@ def _tokenizer(settings: ClipSettings, films: Films, folder: Path) -> CLIPTokeni
     return train_tokenizer((text for reports in films.reports for text in reports), folder)
 
 
-def _write_preprocessor(folder: Path, size: int) -> None:
+def _write_preprocessor(folder: Path, size: int, num_channels: int) -> None:
     square = {"height": size, "width": size}
     config = {
         "image_processor_type": "CLIPImageProcessor",
         "crop_size": square,
         "do_center_crop": True,
-        "do_convert_rgb": True,
+        "do_convert_rgb": num_channels == 3,
         "do_normalize": True,
         "do_rescale": True,
         "do_resize": True,
-        "image_mean": [IMAGE_MEAN] * 3,
-        "image_std": [IMAGE_STD] * 3,
+        "image_mean": [IMAGE_MEAN] * num_channels,
+        "image_std": [IMAGE_STD] * num_channels,
         "resample": 3,
         "rescale_factor": 1 / 255,
         "size": {"shortest_edge": size},

@@ -1,0 +1,133 @@
+"""The region that an edit may change: found on the source's latents, and kept to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from diffusion.test_editing import EDITED, OPTIONS, SEEDS, SOURCE
+from pairaug.diffusion.bundle import Bundle
+from pairaug.diffusion.control import EditOptions
+from pairaug.diffusion.editing import EditedFilms, edit_inverted, edit_regenerated
+from pairaug.diffusion.inversion import invert_films
+from pairaug.diffusion.region import Region, region_mask
+
+# High: an untrained model makes some difference everywhere.
+BLEND = replace(OPTIONS, alignment="blend", num_steps=6, blend_threshold=0.9)
+
+
+def patch(side: int = 32, at: int = 8, size: int = 6) -> torch.Tensor:
+    """Differences in one square only."""
+    differences = torch.zeros(1, 1, side, side)
+    differences[..., at : at + size, at : at + size] = 1.0
+    return differences
+
+
+def test_a_mask_is_one_at_the_difference_and_zero_away_from_it():
+    mask = region_mask(patch(), 0.5)
+    assert mask[0, 0, 9:13, 9:13].eq(1).all()
+    assert mask[0, 0, 20:, :].eq(0).all()
+    assert mask[0, 0, :, 20:].eq(0).all()
+
+
+def test_a_mask_knows_no_scale():
+    torch.testing.assert_close(region_mask(1e-6 * patch(), 0.5), region_mask(1e6 * patch(), 0.5))
+
+
+def test_a_lower_threshold_lets_more_change():
+    generator = torch.Generator().manual_seed(0)
+    differences = torch.rand((1, 1, 16, 16), generator=generator)
+    low, high = (region_mask(differences, threshold).mean() for threshold in (0.5, 0.9))
+    assert low > high > 0
+
+
+def test_no_difference_is_no_region():
+    assert region_mask(torch.zeros(2, 1, 8, 8), 0.5).eq(0).all()
+
+
+def test_watched_steps_count_alike_whatever_their_scale():
+    region = Region(torch.tensor([0]), num_steps=4, threshold=0.5)
+    quiet = torch.zeros(1, 3, 16, 16)
+    first, second = quiet.clone(), quiet.clone()
+    first[..., :4, :4] = 1e-4
+    second[..., 12:, 12:] = 10.0
+    region.watch(quiet, first)
+    region.watch(quiet, second)
+    mask = region.mask()
+    torch.testing.assert_close(mask[0, 0, :4, :4], mask[0, 0, 12:, 12:])
+    assert mask[0, 0, 8, 0] == 0
+
+
+def test_nothing_is_held_before_the_region_is_known():
+    region = Region(torch.tensor([0]), num_steps=4, threshold=0.5)
+    latents, source = torch.ones(1, 1, 16, 16), torch.zeros(1, 1, 16, 16)
+    assert region.hold(latents, source, 0) is latents
+    region.watch(source, patch(16, 0, 4))
+    held = region.hold(latents, source, 1)
+    assert held[0, 0, 0, 0] == 1
+    assert held[0, 0, 15, 15] == 0
+
+
+def blended(bundle: Bundle, films: np.ndarray, edited: list[str], options: EditOptions):
+    rows = len(films)
+    inversion = invert_films(bundle, films, SOURCE[:rows], options.num_steps)
+    return inversion, edit_inverted(bundle, inversion, edited, options, range(rows))
+
+
+@pytest.fixture
+def left_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An untrained model makes a difference everywhere: the region is given instead."""
+
+    def mask(differences: torch.Tensor, threshold: float) -> torch.Tensor:
+        half = torch.zeros_like(differences)
+        half[..., : half.shape[-1] // 2] = differences.amax() > 0
+        return half
+
+    monkeypatch.setattr("pairaug.diffusion.region.region_mask", mask)
+
+
+@pytest.mark.usefixtures("left_half")
+def test_outside_of_the_region_the_film_is_the_sources(bundle: Bundle, films: np.ndarray):
+    inversion, edited = blended(bundle, films, EDITED[: len(films)], BLEND)
+    moved = edited.latents - inversion.trajectory[-1]
+    half = moved.shape[-1] // 2
+    assert moved[..., half:].eq(0).all()
+    assert moved[..., :half].abs().amax(dim=(1, 2, 3)).gt(1e-3).all()
+    assert edited.changed_area.tolist() == [0.5] * len(films)
+
+
+@pytest.mark.usefixtures("left_half")
+def test_a_drawn_source_can_be_held_on_too(bundle: Bundle):
+    edited = edit_regenerated(bundle, SOURCE, EDITED, SEEDS, BLEND)
+    same = edit_regenerated(bundle, SOURCE, SOURCE, SEEDS, BLEND)
+    moved = (edited.latents - same.latents).abs()
+    half = moved.shape[-1] // 2
+    assert moved[..., half:].amax() < 1e-5
+    assert moved[..., :half].amax(dim=(1, 2, 3)).gt(1e-3).all()
+
+
+def test_without_blend_all_of_the_film_may_change(bundle: Bundle, films: np.ndarray):
+    whole = replace(BLEND, alignment="refine")
+    inversion, edited = blended(bundle, films, EDITED[: len(films)], whole)
+    assert edited.changed_area.tolist() == [1.0] * len(films)
+    assert (edited.latents != inversion.trajectory[-1]).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("drift", [True, False])
+def test_an_equal_report_returns_the_source_at_any_guidance(
+    velocity_bundle: Bundle, films: np.ndarray, drift: bool
+):
+    options = replace(BLEND, guidance_scale=9.0, drift=drift)
+    inversion, edited = blended(velocity_bundle, films, SOURCE[: len(films)], options)
+    assert torch.equal(edited.latents, inversion.trajectory[-1])
+    assert edited.changed_area.tolist() == [0.0] * len(films)
+
+
+def test_the_films_beside_it_do_not_change_an_edit(bundle: Bundle, films: np.ndarray):
+    _, together = blended(bundle, films, EDITED[: len(films)], BLEND)
+    _, alone = blended(bundle, films[:1], EDITED[:1], BLEND)
+    assert isinstance(alone, EditedFilms)
+    torch.testing.assert_close(alone.latents, together.latents[:1], atol=1e-5, rtol=0)
