@@ -23,8 +23,8 @@ LOOP = {"batch_size": 4, "max_minutes": None, "warmup_steps": 1, "device": "cpu"
 def tower(films, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tower")
     settings = ClassifierSettings.model_validate(
-        {**LOOP, "max_steps": 30, "learning_rate": 1e-2, "ema_decay": 0.9, "augmentation": 0.0}
-        | {"architecture": "convnext", "hidden_sizes": (8, 16, 16), "depths": (1, 1, 1)}
+        {**LOOP, "max_steps": 200, "learning_rate": 1e-2, "ema_decay": 0.9, "augmentation": 0.0}
+        | {"architecture": "mobilenet", "width": 0.1, "batch_size": 12}
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pairaug.train.classifier.open_films", lambda *_: films)
@@ -50,10 +50,10 @@ def scorer(films, tower: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def test_the_tower_is_held_fixed(tower: Path, scorer: Path):
     before = load_file(tower / "model.safetensors")
     after = load_file(scorer / "model.safetensors")
-    shared = [name for name in before if name.startswith("convnext.")]
+    shared = [name for name in before if name.startswith("mobilenet_v1.")]
     assert shared
     for name in shared:
-        kept = after[name.replace("convnext.", "vision_model.", 1)]
+        kept = after[name.replace("mobilenet_v1.", "vision_model.", 1)]
         assert torch.equal(before[name], kept), name
 
 
@@ -97,5 +97,5 @@ def test_another_tower_is_refused(films, opened_films, tmp_path: Path):
     )
     train_classifier(resnet, tmp_path)
     settings = ClipSettings(max_steps=1, image_encoder=tmp_path / "classifier", device="cpu")
-    with pytest.raises(SettingsError, match=r"holds a resnet; only a convnext classifier"):
+    with pytest.raises(SettingsError, match=r"holds a resnet; only a mobilenet classifier"):
         train_clip(settings, tmp_path)

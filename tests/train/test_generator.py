@@ -219,3 +219,23 @@ def test_latents_are_encoded_once_and_again_for_another_autoencoder(films, tmp_p
     other = make_vae(VaeSettings.model_validate(VAE), 32).eval()
     again = encode_films(other, films, tmp_path, CPU)
     assert not np.allclose(again.mean, expected.mean.numpy(), atol=2e-3)
+
+
+def test_a_denoiser_goes_on_from_a_trained_one(generator: Path):
+    start = DenoiserSettings.model_validate({**DENOISER, "init": generator})
+    unet = make_denoiser(start, latent_size=16, channels=2)
+    stored = load_file(generator / "unet" / "diffusion_pytorch_model.safetensors")
+    assert all(
+        torch.equal(unet.state_dict()[name], value.float()) for name, value in stored.items()
+    )
+    encoder = make_text_encoder(start, load_tokenizer(generator))
+    stored = load_file(generator / "text_encoder" / "model.safetensors")
+    ours = {name.removeprefix("text_model."): each for name, each in encoder.state_dict().items()}
+    for name, value in stored.items():
+        assert torch.equal(ours[name.removeprefix("text_model.")], value.float()), name
+
+
+def test_a_denoiser_for_other_latents_is_refused(generator: Path):
+    start = DenoiserSettings.model_validate({**DENOISER, "init": generator})
+    with pytest.raises(ModelError, match=r"size 16 and 2 channels; the autoencoder has size 8 and"):
+        make_denoiser(start, latent_size=8, channels=2)

@@ -125,3 +125,23 @@ def test_the_checkpoint_log_lies_beside_the_weights(films, tmp_path: Path):
     assert head == "step,samples,seconds,learning_rate,loss,absolute,detail,squared,kl"
     config = json.loads((tmp_path / "vae" / "config.json").read_text())
     assert config["_class_name"] == "AutoencoderKL"
+
+
+def test_a_decoder_trained_alone_leaves_the_latents_as_they_are(films, tmp_path: Path):
+    train_vae(settings(), films, tmp_path / "first")
+    alone = settings(init=tmp_path / "first" / "vae", train_encoder=False, max_steps=6)
+    train_vae(alone, films, tmp_path / "second")
+    first, second = (
+        AutoencoderKL.from_pretrained(tmp_path / name / "vae", low_cpu_mem_usage=False)
+        for name in ("first", "second")
+    )
+    pixels = as_vae_input(films.films[:4], CPU)
+    latents = [vae.encode(pixels).latent_dist.mean for vae in (first, second)]
+    assert torch.equal(*latents)
+    assert first.config["scaling_factor"] == second.config["scaling_factor"]
+    assert not torch.equal(*(vae.decode(latents[0]).sample for vae in (first, second)))
+
+
+def test_a_decoder_alone_needs_an_encoder():
+    with pytest.raises(ValueError, match="train_encoder: false needs init"):
+        settings(train_encoder=False)

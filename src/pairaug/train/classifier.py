@@ -116,7 +116,7 @@ def make_classifier(settings: ClassifierSettings, label_names: tuple[str, ...]) 
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 # The published 0.9997 is TensorFlow's, where it is the share that is kept.
-                module.momentum = 0.01
+                module.momentum = 0.1
         return model
     config = ResNetConfig(
         embedding_size=settings.embedding_size,

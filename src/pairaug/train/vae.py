@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
@@ -50,11 +50,22 @@ class VaeSettings(LoopSettings):
         default=None,
         description="Folder of a trained autoencoder to go on from; new weights if null.",
     )
+    train_encoder: bool = Field(
+        default=True,
+        description="False trains the decoder alone: a denoiser trained on the latents of `init` "
+        "stays as good as it is.",
+    )
     kl_weight: float = Field(
         default=1e-4,
         ge=0,
         description="Weight of the mean Kullback-Leibler divergence per latent value.",
     )
+
+    @model_validator(mode="after")
+    def _has_an_encoder(self) -> VaeSettings:
+        if not self.train_encoder and self.init is None:
+            raise ValueError("train_encoder: false needs init, the autoencoder whose encoder stays")
+        return self
 
 
 def make_vae(settings: VaeSettings, size: int) -> AutoencoderKL:
@@ -110,10 +121,14 @@ def train_vae(settings: VaeSettings, films: Films, out: Path) -> Outcome:
     device = choose_device(settings.device)
     vae: Any = make_vae(settings, films.films.shape[1])
     vae = vae.to(device=device, memory_format=torch.channels_last)
+    if not settings.train_encoder:
+        for part in (vae.encoder, vae.quant_conv):
+            part.requires_grad_(False)
 
     def losses(draws: StepDraws) -> dict[str, Tensor]:
         pixels = as_vae_input(films.films[draws.films], device)
-        posterior = vae.encode(pixels).latent_dist
+        with torch.set_grad_enabled(settings.train_encoder):
+            posterior = vae.encode(pixels).latent_dist
         decoded = vae.decode(posterior.sample(generator=draws.torch)).sample
         absolute, detail = reconstruction_losses(pixels, decoded)
         divergence = posterior.kl().mean() / posterior.mean[0].numel()
@@ -146,7 +161,8 @@ def train_vae(settings: VaeSettings, films: Films, out: Path) -> Outcome:
 
     task = Task({"vae": vae}, losses, evaluate, identity={"films": films.fingerprint})
     outcome = Loop(out / "vae-training", settings, task, films.num_train).run()
-    vae.register_to_config(scaling_factor=latent_scale(vae, films, device))
+    if settings.train_encoder:
+        vae.register_to_config(scaling_factor=latent_scale(vae, films, device))
     vae.half().save_pretrained(out / "vae")
     return outcome
 
