@@ -85,12 +85,18 @@ class EditSettings(StageSettings):
         "that they replace; `blend`: `refine`, with the change kept where the two reports make a "
         "difference to the model, and the source's film everywhere else.",
     )
+    blend_by: Literal["difference", "attention"] = Field(
+        default="difference",
+        description="Where that is: `difference`, where the model's predictions for the film "
+        "differ under the two reports; `attention`, where it attends to the words that only one "
+        "of the reports has.",
+    )
     blend_threshold: float = Field(
         default=0.5,
         gt=0.0,
         lt=1.0,
-        description="Where that is: the difference, over the film's largest. Lower lets more of "
-        "the film change.",
+        description="Where the region of `blend` ends, as a share of the film's largest "
+        "difference or attention. Lower lets more of the film change.",
     )
     cross_replace: float = Field(
         default=0.5,
@@ -220,6 +226,7 @@ class Edit:
             cross_replace=settings.cross_replace,
             self_replace=settings.self_replace,
             self_max_positions=settings.self_max_positions,
+            blend_by=settings.blend_by,
             blend_threshold=settings.blend_threshold,
         )
 

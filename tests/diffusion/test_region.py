@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from diffusion.test_editing import EDITED, OPTIONS, SEEDS, SOURCE
+from pairaug.diffusion.alignment import unmatched
+from pairaug.diffusion.attention import Watch, watch_attention
 from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.control import EditOptions
 from pairaug.diffusion.editing import EditedFilms, edit_inverted, edit_regenerated
@@ -49,23 +51,22 @@ def test_no_difference_is_no_region():
 
 
 def test_watched_steps_count_alike_whatever_their_scale():
-    region = Region(torch.tensor([0]), num_steps=4, threshold=0.5)
-    quiet = torch.zeros(1, 3, 16, 16)
-    first, second = quiet.clone(), quiet.clone()
+    region = Region(num_steps=4, threshold=0.5)
+    first, second = torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 16, 16)
     first[..., :4, :4] = 1e-4
     second[..., 12:, 12:] = 10.0
-    region.watch(quiet, first)
-    region.watch(quiet, second)
+    region.watch(first)
+    region.watch(second)
     mask = region.mask()
     torch.testing.assert_close(mask[0, 0, :4, :4], mask[0, 0, 12:, 12:])
     assert mask[0, 0, 8, 0] == 0
 
 
 def test_nothing_is_held_before_the_region_is_known():
-    region = Region(torch.tensor([0]), num_steps=4, threshold=0.5)
+    region = Region(num_steps=4, threshold=0.5)
     latents, source = torch.ones(1, 1, 16, 16), torch.zeros(1, 1, 16, 16)
     assert region.hold(latents, source, 0) is latents
-    region.watch(source, patch(16, 0, 4))
+    region.watch(patch(16, 0, 4))
     held = region.hold(latents, source, 1)
     assert held[0, 0, 0, 0] == 1
     assert held[0, 0, 15, 15] == 0
@@ -131,3 +132,35 @@ def test_the_films_beside_it_do_not_change_an_edit(bundle: Bundle, films: np.nda
     _, alone = blended(bundle, films[:1], EDITED[:1], BLEND)
     assert isinstance(alone, EditedFilms)
     torch.testing.assert_close(alone.latents, together.latents[:1], atol=1e-5, rtol=0)
+
+
+def test_by_attention_words_that_only_one_report_has_decide(bundle: Bundle, films: np.ndarray):
+    """The maps watched are those that a denoiser with explicit maps would show."""
+    options = replace(BLEND, blend_by="attention", blend_threshold=0.2, drift=False)
+    inversion, edited = blended(bundle, films, EDITED[: len(films)], options)
+    assert ((edited.changed_area > 0) & (edited.changed_area <= 1)).all()
+    _, same = blended(bundle, films, SOURCE[: len(films)], options)
+    assert same.changed_area.tolist() == [0.0] * len(films)
+    assert torch.equal(same.latents, inversion.trajectory[-1])
+
+
+def test_watched_attention_equals_the_map_written_out():
+    generator = torch.Generator().manual_seed(0)
+    query = torch.randn((3, 2, 16, 4), generator=generator)
+    key = torch.randn((3, 2, 5, 4), generator=generator)
+    words = torch.tensor([[0.0, 1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0]])
+    total = torch.full((2, 1, 4, 4), 0.5)
+    watch = Watch(torch.tensor([2, 0]), words, total, max_positions=16)
+    watch_attention(query, key, watch)
+    for place, row in enumerate((2, 0)):
+        maps = torch.softmax(query[row] @ key[row].transpose(1, 2) / 2.0, dim=-1)
+        expected = (maps.mean(dim=0) @ words[place]).reshape(4, 4) + 0.5
+        torch.testing.assert_close(total[place, 0], expected)
+    watch_attention(query, key, watch._replace(max_positions=15))
+    assert float(total.mean()) < 1.5  # a layer that is too large adds nothing
+
+
+def test_words_without_a_counterpart_are_marked():
+    removed, added = unmatched([1, 5, 6, 9], [1, 6, 7, 8, 9], window=7)
+    assert removed.tolist() == [0, 1, 0, 0, 0, 0, 0]
+    assert added.tolist() == [0, 0, 1, 1, 0, 0, 0]

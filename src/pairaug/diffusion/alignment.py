@@ -99,6 +99,21 @@ def matched_tokens(source: Sequence[int], edited: Sequence[int]) -> list[int | N
     return matches
 
 
+def unmatched(
+    source: Sequence[int], edited: Sequence[int], window: int
+) -> tuple[Float[Tensor, " source_token"], Float[Tensor, " edited_token"]]:
+    """1 at the tokens of either text that the other has no counterpart for, 0 at the rest."""
+    matches = matched_tokens(source, edited)
+    removed, added = torch.zeros(window), torch.zeros(window)
+    removed[: len(source)] = 1.0
+    for position, match in enumerate(matches):
+        if match is None:
+            added[position] = 1.0
+        else:
+            removed[match] = 0.0
+    return removed, added
+
+
 def replaced_spans(source: Sequence[int], edited: Sequence[int]) -> list[tuple[range, range]]:
     """Token ranges of `source` and `edited`, neither empty, where one replaces the other."""
     spans: list[tuple[range, range]] = []

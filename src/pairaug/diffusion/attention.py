@@ -1,7 +1,8 @@
 """Attention processors that let an edited row take the attention maps of its source row.
 
 They count nothing and remember nothing: what to swap comes in with each call as tensors. No map is
-ever built; prompt-to-prompt's mixed maps are applied to the values, which is the same thing.
+built for it; prompt-to-prompt's mixed maps are applied to the values, which is the same thing. Only
+what a `Watch` asks for is built, and added up as it comes.
 """
 
 from __future__ import annotations
@@ -35,6 +36,34 @@ class Swap(NamedTuple):
     moved: Float[Tensor, "edit source_token edited_token"] | None
     kept: Float[Tensor, "edit edited_token"] | None
     max_self_positions: int
+
+
+class Watch(NamedTuple):
+    """Asks for the attention that some rows pay to some words, summed over layers and heads.
+
+    `words` is 1 at a row's words and 0 elsewhere. Layers of at most `max_positions` add to `total`,
+    each brought to its size; larger ones hold texture, and their maps would be large.
+    """
+
+    rows: Int[Tensor, " watched"]
+    words: Float[Tensor, "watched token"]
+    total: Float[Tensor, "watched 1 height width"]
+    max_positions: int
+
+
+def watch_attention(
+    query: Heads, key: Float[Tensor, "row head token feature"], watch: Watch
+) -> None:
+    """Adds one layer's maps, softmax(q k / sqrt(d)) summed over a row's words, to `watch.total`."""
+    num_positions, num_features = query.shape[2:]
+    if num_positions > watch.max_positions:
+        return
+    scores = query[watch.rows] @ key[watch.rows].transpose(-1, -2) / num_features**0.5
+    maps = scores.float().softmax(dim=-1) @ watch.words[:, None, :, None]
+    height, width = watch.total.shape[-2:]
+    shrunk = round((height * width / num_positions) ** 0.5)
+    square = maps.mean(dim=1).reshape(len(maps), 1, height // shrunk, width // shrunk)
+    watch.total.add_(F.interpolate(square, size=(height, width), mode="bilinear"))
 
 
 def cross_attention(
@@ -88,6 +117,7 @@ class SwapProcessor:
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
         swap: Swap | None = None,
+        watch: Watch | None = None,
     ) -> Tensor:
         if attention_mask is not None:
             raise ValueError("attention masks cannot be combined with a swap")
@@ -112,6 +142,8 @@ class SwapProcessor:
             query = attn.norm_q(query)
         if attn.norm_k is not None:
             key = attn.norm_k(key)
+        if watch is not None and encoder_hidden_states is not None:
+            watch_attention(query, key, watch)
         if swap is None:
             attended = F.scaled_dot_product_attention(query, key, value)
         elif encoder_hidden_states is None:

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from pairaug.diffusion.attention import Swap, is_swapping
+from pairaug.diffusion.attention import Swap, Watch, is_swapping
 from pairaug.diffusion.folder import variant_of, weights_sha256
 from pairaug.diffusion.prompts import Prompt, fit_prompt
 from pairaug.errors import ModelError
@@ -132,19 +132,24 @@ class Bundle:
         timestep: Int[Tensor, ""],
         text: TextStates,
         swap: Swap | None = None,
+        watch: Watch | None = None,
     ) -> Latents:
         """The denoiser's output for each row, float32: epsilon or v, as the model was trained.
 
-        `swap` is for the processors of `attention.swapping`; outside of it this raises, because
-        diffusers' own processors would leave it out without a word.
+        `swap` and `watch` are for the processors of `attention.swapping`; outside of it this
+        raises, because diffusers' own processors would leave them out without a word.
         """
-        if swap is not None and not is_swapping(self.denoiser):
-            raise RuntimeError("a swap was asked for, but the denoiser's layers do not obey it")
+        asked = {"swap": swap, "watch": watch}
+        given = {name: value for name, value in asked.items() if value is not None}
+        if given and not is_swapping(self.denoiser):
+            raise RuntimeError(
+                f"{' and '.join(given)} asked for, but the denoiser's layers do not obey it"
+            )
         return self.denoiser(
             latents.to(self.dtype),
             timestep.to(self.device),
             encoder_hidden_states=text,
-            cross_attention_kwargs=None if swap is None else {"swap": swap},
+            cross_attention_kwargs=given or None,
             return_dict=False,
         )[0].float()
 

@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pairaug.diffusion.alignment import AlignmentKind, align
-from pairaug.diffusion.attention import Swap
+from pairaug.diffusion.alignment import AlignmentKind, align, unmatched
+from pairaug.diffusion.attention import Swap, Watch
 from pairaug.diffusion.bundle import Bundle
+from pairaug.diffusion.region import RegionKind
 from pairaug.diffusion.schedule import SchedulerName
 
 GuidanceFrom = Literal["empty", "source-report"]
@@ -26,7 +27,8 @@ class EditOptions:
     `cross_replace` and `self_replace` are the shares of the steps, counted from the noisy end, in
     which cross- and self-attention are the source's. `guidance_from` is what guidance pushes away
     from; `source-report`, and `drift`, are for inverted sources. The alignment `blend` is `refine`
-    with the change kept inside a region: see `region.Region`, whose cut is `blend_threshold`.
+    with the change kept inside a region: see `region.Region`, found by `blend_by` and cut at
+    `blend_threshold`. Maps over more positions than `watch_max_positions` do not count for it.
     """
 
     num_steps: int = 75
@@ -38,7 +40,9 @@ class EditOptions:
     cross_replace: float = 0.5
     self_replace: float = 0.2
     self_max_positions: int = 256
+    blend_by: RegionKind = "difference"
     blend_threshold: float = 0.5
+    watch_max_positions: int = 256
 
     @property
     def blends(self) -> bool:
@@ -57,6 +61,22 @@ class Control:
     num_cross_steps: int
     num_self_steps: int
     max_self_positions: int
+    max_watched_positions: int
+    removed: Float[Tensor, "edit token"]
+    """1 at the source report's tokens that the edited report has no counterpart for."""
+    added: Float[Tensor, "edit token"]
+    """1 at the edited report's tokens that the source report has no counterpart for."""
+
+    def watch(self, num_sources: int, latents: Float[Tensor, "edit channel height width"]) -> Watch:
+        """Asks for the attention of each edit's source to what is removed, then of each edit to
+        what is added, where the source's rows lie before the edited ones."""
+        edited = num_sources + torch.arange(len(latents), device=latents.device)
+        return Watch(
+            torch.cat([self.source_of, edited]),
+            torch.cat([self.removed, self.added]),
+            latents.new_zeros((2 * len(latents), 1, *latents.shape[2:])),
+            self.max_watched_positions,
+        )
 
     def at(self, step_index: int, num_sources: int) -> Swap | None:
         """The swap of one step, where the source's rows lie before the edited ones; None: none."""
@@ -88,13 +108,16 @@ def make_control(
     num_cross_steps = min(num_steps, int(options.cross_replace * (num_steps + 1)))
     num_self_steps = int(options.self_replace * num_steps)
     source_ids = [bundle.token_ids(prompt) for prompt in source_prompts]
-    mappings, alphas, shares = [], [], []
+    mappings, alphas, shares, removed, added = [], [], [], [], []
     for prompt, owner in zip(edited_prompts, source_of, strict=True):
         ids = bundle.token_ids(prompt)
         mapping, alpha = align(options.alignment, source_ids[owner], ids, bundle.window)
         mappings.append(mapping * alpha)
         alphas.append(alpha)
         shares.append(float(alpha[: len(ids)].mean()) * num_cross_steps / num_steps)
+        old, new = unmatched(source_ids[owner], ids, bundle.window)
+        removed.append(old)
+        added.append(new)
     return Control(
         source_of=torch.tensor(list(source_of), dtype=torch.int64, device=bundle.device),
         moved=torch.stack(mappings).to(bundle.device),
@@ -103,4 +126,7 @@ def make_control(
         num_cross_steps=num_cross_steps,
         num_self_steps=num_self_steps,
         max_self_positions=options.self_max_positions,
+        max_watched_positions=options.watch_max_positions,
+        removed=torch.stack(removed).to(bundle.device),
+        added=torch.stack(added).to(bundle.device),
     )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from pairaug.diffusion.attention import Swap, swapping
@@ -20,7 +20,7 @@ from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.control import Control, EditOptions, make_control
 from pairaug.diffusion.ddim import guided
 from pairaug.diffusion.inversion import Inversion, invert_films
-from pairaug.diffusion.region import Region
+from pairaug.diffusion.region import Region, RegionKind
 from pairaug.diffusion.sampling import initial_latents
 from pairaug.diffusion.schedule import Solver, ddim_solver, make_solver
 from pairaug.diffusion.source import RecordedSource, RegeneratedSource, Source
@@ -148,16 +148,12 @@ def edit_inverted(
 
 
 class _Predictions(NamedTuple):
-    """What the denoiser says at one step."""
+    """What the denoiser says at one step, with guidance applied."""
 
     source: Float[Tensor, "source channel height width"]
-    """Guided, if the source is."""
     edited: Float[Tensor, "edit channel height width"]
-    """Guided."""
-    of_source: Float[Tensor, "source channel height width"]
-    """For the sources under their own reports, without guidance."""
-    of_source_changed: Float[Tensor, "edit channel height width"] | None
-    """For the source of each edit under the edit's report, if asked for; without guidance."""
+    relevance: Float[Tensor, "edit 1 height width"] | None
+    """How much each position is about the change, if that was asked for: see `region.Region`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +162,7 @@ class _Guide:
 
     bundle: Bundle
     texts: Texts
+    control: Control
     guidance_scale: float
 
     def alone(self, latents: Latents, timestep: Tensor) -> Latents:
@@ -184,14 +181,14 @@ class _Guide:
         timestep: Tensor,
         swap: Swap | None,
         guides_source: bool,
-        watched: Int[Tensor, " edit"] | None,
+        asks: RegionKind | None,
     ) -> _Predictions:
         """The predictions for the sources and for their edits, from one call of the denoiser.
 
-        Rows: sources, edits, then what each edit is guided from, each source if it is, and with
-        `watched`, the source of each edit, that source under the edit's report.
+        Rows: sources, edits, then what each edit is guided from, and each source if it is; to find
+        a region by difference also the source of each edit under that edit's report.
         """
-        texts = self.texts
+        texts, source_of = self.texts, self.control.source_of
         rows, text = [of_source, of_edited], [texts.source, texts.edited]
         if texts.base is not None:
             rows.append(of_edited)
@@ -199,18 +196,20 @@ class _Guide:
         if guides_source and texts.source_base is not None:
             rows.append(of_source)
             text.append(texts.source_base)
-        if watched is not None:
-            rows.append(of_source[watched])
+        if asks == "difference":
+            rows.append(of_source[source_of])
             text.append(texts.edited)
-        outputs = self.bundle.predict(torch.cat(rows), timestep, torch.cat(text), swap)
-        alone, edited, *bases = outputs.split([len(part) for part in rows])
-        changed = None if watched is None else bases.pop()
-        source = alone
-        if bases:
-            edited = guided(bases[0], edited, self.guidance_scale)
-        if len(bases) > 1:
-            source = guided(bases[1], alone, self.guidance_scale)
-        return _Predictions(source, edited, alone, changed)
+        watch = self.control.watch(len(of_source), of_edited) if asks == "attention" else None
+        outputs = self.bundle.predict(torch.cat(rows), timestep, torch.cat(text), swap, watch)
+        source, edited, *others = outputs.split([len(part) for part in rows])
+        relevance = None if watch is None else sum(watch.total.chunk(2))
+        if asks == "difference":
+            relevance = (others.pop() - source[source_of]).abs().mean(dim=1, keepdim=True)
+        if others:
+            edited = guided(others[0], edited, self.guidance_scale)
+        if len(others) > 1:
+            source = guided(others[1], source, self.guidance_scale)
+        return _Predictions(source, edited, relevance)
 
 
 @torch.inference_mode()
@@ -229,13 +228,13 @@ def edit_latents(
     Only the edit's conditional rows take the source's maps. Once no step needs them, the source's
     rows leave the batch. With `region` the edit keeps the source outside of it.
     """
-    guide = _Guide(bundle, texts, guidance_scale)
+    guide = _Guide(bundle, texts, control, guidance_scale)
     with swapping(bundle.denoiser):
         for step_index, timestep in enumerate(solver.timesteps):
             swap = control.at(step_index, len(texts.source))
             of_edited = solver.scaled(latents, step_index)
-            is_watched = region is not None and region.is_watched(step_index)
-            if swap is None and not is_watched and not source.runs_to_end:
+            asks = None if region is None else region.asks(step_index)
+            if swap is None and asks is None and not source.runs_to_end:
                 latents = solver.step(guide.alone(of_edited, timestep), step_index, latents)
             else:
                 predictions = guide.together(
@@ -244,16 +243,17 @@ def edit_latents(
                     timestep,
                     swap,
                     source.is_guided,
-                    control.source_of if is_watched else None,
+                    asks,
                 )
-                if region is not None and predictions.of_source_changed is not None:
-                    region.watch(predictions.of_source, predictions.of_source_changed)
+                if region is not None and predictions.relevance is not None:
+                    region.watch(predictions.relevance)
                 drift = source.advance(predictions.source, step_index)
                 latents = solver.step(predictions.edited, step_index, latents)
                 if drift is not None:
                     latents = latents + drift[control.source_of]
             if region is not None:
-                latents = region.hold(latents, source.latents_at(step_index + 1), step_index)
+                held_on = source.latents_at(step_index + 1)[control.source_of]
+                latents = region.hold(latents, held_on, step_index)
     return latents
 
 
@@ -270,7 +270,7 @@ def _edited(
     texts = _texts(bundle, source_prompts, edited_prompts, source_of, options)
     control = make_control(bundle, source_prompts, edited_prompts, source_of, options)
     region = (
-        Region(control.source_of, options.num_steps, options.blend_threshold)
+        Region(options.num_steps, options.blend_threshold, options.blend_by)
         if options.blends
         else None
     )

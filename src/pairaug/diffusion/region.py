@@ -1,4 +1,4 @@
-"""Where on a film an edit may change anything: where its two reports make the model differ.
+"""Where on a film an edit may change anything, found while the first steps are taken.
 
 Outside of that region the edit is held on the source's latents, level by level.
 """
@@ -6,11 +6,14 @@ Outside of that region the edit is held on the source's latents, level by level.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
+
+RegionKind = Literal["difference", "attention"]
 
 Latents = Float[Tensor, "edit channel height width"]
 
@@ -25,49 +28,46 @@ _SOFTNESS = 0.4
 class Region:
     """The region of each edit of a batch, found while the first half of the steps is taken.
 
-    At a watched step the denoiser sees the *source's* latents under both reports. Where it wants
-    different things, the change belongs (Couairon et al. 2023, DiffEdit, section 3.2, on recorded
-    latents in place of freshly noised ones):
+    A watched step says how much each position is about the change, d >= 0. Then
 
-        d = mean over watched steps of |f(z_src, y') - f(z_src, y)|, each step scaled to mean 1
-        M = ramp(d / max d) around `threshold`
+        M = ramp(d / max d) around `threshold`, d the mean over watched steps, each scaled to mean 1
         z_edit' = z_src' + M * (z_edit' - z_src')
 
-    Equal reports give M = 0, so the source itself.
+    By `difference`, the denoiser sees the *source's* latents under both reports, and d is how far
+    apart the two predictions are: Couairon et al. 2023 (DiffEdit), section 3.2, on recorded latents
+    in place of freshly noised ones. By `attention`, d is the attention paid to the words that only
+    one of the reports has: Hertz et al. 2022, section 3.3, local editing.
+
+    Where d is 0 everywhere, as between equal reports, so is M, and the edit is the source itself.
     """
 
-    source_of: Int[Tensor, " edit"]
     num_steps: int
     threshold: float
+    by: RegionKind = "difference"
     _total: Tensor | None = field(default=None, init=False, repr=False)
     _mask: Tensor | None = field(default=None, init=False, repr=False)
 
-    def is_watched(self, step_index: int) -> bool:
-        """True where this step's predictions are to be handed to `watch`."""
-        return step_index < self._num_watched
+    def asks(self, step_index: int) -> RegionKind | None:
+        """By what the relevance is to be found that `watch` wants of this step; None: no more."""
+        return self.by if step_index < self._num_watched else None
 
-    def watch(
-        self,
-        of_source: Float[Tensor, "source channel height width"],
-        of_source_changed: Latents,
-    ) -> None:
-        """Takes one step's predictions for the source: under its report, and under each edit's."""
-        apart = (of_source_changed - of_source[self.source_of]).abs().mean(dim=1, keepdim=True)
-        mean = apart.mean(dim=(2, 3), keepdim=True)
-        scaled = torch.where(mean > 0, apart / mean.clamp(min=torch.finfo(mean.dtype).tiny), 0.0)
+    def watch(self, relevance: Float[Tensor, "edit 1 height width"]) -> None:
+        """Takes how much each position is about the change, from one step."""
+        mean = relevance.mean(dim=(2, 3), keepdim=True)
+        tiny = torch.finfo(mean.dtype).tiny
+        scaled = torch.where(mean > 0, relevance / mean.clamp(min=tiny), 0.0)
         self._total = scaled if self._total is None else self._total + scaled
 
     def hold(
         self,
         latents: Latents,
-        source_latents: Float[Tensor, "source channel height width"],
+        source_latents: Latents,
         step_index: int,
     ) -> Latents:
         """`latents`, just stepped, with the source's outside of the region once it is known."""
         if step_index + 1 < self._num_watched:
             return latents
-        theirs = source_latents[self.source_of]
-        return theirs + self.mask() * (latents - theirs)
+        return source_latents + self.mask() * (latents - source_latents)
 
     def mask(self) -> Float[Tensor, "edit 1 height width"]:
         """The share of the edit at each position, in [0, 1], from what has been watched."""
@@ -82,12 +82,12 @@ class Region:
 
 
 def region_mask(
-    differences: Float[Tensor, "edit 1 height width"], threshold: float
+    relevance: Float[Tensor, "edit 1 height width"], threshold: float
 ) -> Float[Tensor, "edit 1 height width"]:
-    """Differences smoothed, scaled to a maximum of 1, cut softly at `threshold` and widened."""
+    """Relevance smoothed, scaled to a maximum of 1, cut softly at `threshold` and widened."""
     # A sixteenth of the film to either side: what a latent position of a small model covers.
-    reach = max(1, differences.shape[-1] // 16)
-    padded = F.pad(differences, (reach,) * 4, mode="replicate")
+    reach = max(1, relevance.shape[-1] // 16)
+    padded = F.pad(relevance, (reach,) * 4, mode="replicate")
     smooth = F.avg_pool2d(padded, 2 * reach + 1, stride=1)
     largest = smooth.amax(dim=(2, 3), keepdim=True)
     relative = torch.where(largest > 0, smooth / largest.clamp(min=1e-30), 0.0)

@@ -74,6 +74,9 @@ class CounterfactualSettings(PhantomBenchmark):
         description="Which tokens of the two reports share their maps, and whether the change is "
         "kept inside a region.",
     )
+    blend_by: Literal["difference", "attention"] = Field(
+        "difference", description="How that region is found, as for `edit`."
+    )
     blend_threshold: float = Field(
         0.5, gt=0, lt=1, description="Where the region of `blend` ends, as for `edit`."
     )
@@ -320,6 +323,7 @@ class _Batch:
             guidance_scale=settings.guidance_scale,
             drift=drift,
             alignment="refine" if is_whole else settings.alignment,
+            blend_by=settings.blend_by,
             blend_threshold=settings.blend_threshold,
             cross_replace=settings.cross_replace if swaps else 0.0,
             self_replace=settings.self_replace if swaps else 0.0,
