@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffusion.explicit_maps import refine_mapper
+from pairaug.diffusion import alignment
 from pairaug.diffusion.alignment import align, matched_tokens, replaced_spans
 
 START, END = 0, 1
@@ -90,3 +91,31 @@ def test_refine_agrees_with_the_reference(source: list[int], edited: list[int]) 
     expected_mapping, expected_alpha = refine_mapper(source, edited, 12)
     assert torch.equal(alpha, expected_alpha)
     assert torch.equal(mapping * alpha, expected_mapping * expected_alpha)
+
+
+@settings(max_examples=400)
+@given(TOKENS, TOKENS)
+def test_the_short_way_finds_what_the_long_one_does(source: list[int], edited: list[int]) -> None:
+    assert matched_tokens(source, edited) == alignment._needleman_wunsch(source, edited)
+
+
+@settings(max_examples=200)
+@given(TOKENS, st.data())
+def test_the_short_way_holds_where_one_span_is_replaced(source: list[int], data) -> None:
+    start = data.draw(st.integers(1, len(source) - 1))
+    stop = data.draw(st.integers(start, len(source) - 1))
+    new = data.draw(st.lists(st.integers(4, 7), max_size=3))
+    edited = [*source[:start], *new, *source[stop:]]
+    assert matched_tokens(source, edited) == alignment._needleman_wunsch(source, edited)
+
+
+def test_a_change_of_one_span_costs_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(alignment, "_needleman_wunsch")
+    words = list(range(2, 3000))
+    assert matched_tokens([0, *words, 1], [0, *words[:1000], 9000, *words[1002:], 1]) == [
+        *range(1001),
+        None,
+        *range(1003, 3000),
+    ]
+    with pytest.raises(NameError):
+        matched_tokens([0, 2, 2, 1], [0, 2, 1])

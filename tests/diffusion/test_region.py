@@ -135,7 +135,6 @@ def test_the_films_beside_it_do_not_change_an_edit(bundle: Bundle, films: np.nda
 
 
 def test_by_attention_words_that_only_one_report_has_decide(bundle: Bundle, films: np.ndarray):
-    """The maps watched are those that a denoiser with explicit maps would show."""
     options = replace(BLEND, blend_by="attention", blend_threshold=0.2, drift=False)
     inversion, edited = blended(bundle, films, EDITED[: len(films)], options)
     assert ((edited.changed_area > 0) & (edited.changed_area <= 1)).all()

@@ -75,10 +75,36 @@ def substitute(source: Sequence[int], edited: Sequence[int], window: int) -> Ali
 def matched_tokens(source: Sequence[int], edited: Sequence[int]) -> list[int | None]:
     """For each token of `edited` the position of the source token that it matches, or None.
 
-    Needleman-Wunsch with gap 0, match 1 and mismatch -1. Where several alignments are best, a gap
-    in the source is preferred to one in the edited text, and that to a match, going back from the
-    end, which is the order that the reference takes.
+    A global alignment with gap 0, match 1 and mismatch -1. Where several are best, a gap in the
+    source is preferred to one in the edited text, and that to a match, going back from the end,
+    which is the order that the reference takes.
     """
+    outer = _matched_around_one_change(source, edited)
+    return _needleman_wunsch(source, edited) if outer is None else outer
+
+
+def _matched_around_one_change(
+    source: Sequence[int], edited: Sequence[int]
+) -> list[int | None] | None:
+    """The alignment in linear time where nothing but one span differs; None where it is unsure.
+
+    What lies before and after the span matches one to one. No other alignment is as good if the
+    span's tokens, on either side, occur nowhere in the other text.
+    """
+    shorter = min(len(source), len(edited))
+    start = next((i for i in range(shorter) if source[i] != edited[i]), shorter)
+    end = next(
+        (i for i in range(shorter - start) if source[-1 - i] != edited[-1 - i]), shorter - start
+    )
+    old, new = source[start : len(source) - end], edited[start : len(edited) - end]
+    if not set(old).isdisjoint(edited) or not set(new).isdisjoint(source):
+        return None
+    tail = range(len(source) - end, len(source))
+    return [*range(start), *([None] * len(new)), *tail]
+
+
+def _needleman_wunsch(source: Sequence[int], edited: Sequence[int]) -> list[int | None]:
+    """The alignment in quadratic time, whatever differs."""
     rows, columns = len(source) + 1, len(edited) + 1
     score = [[0] * columns for _ in range(rows)]
     for i in range(1, rows):
