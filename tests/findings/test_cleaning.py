@@ -40,6 +40,7 @@ CASES = [
         "bilateral opacities.",
         "Diffuse bilateral opacities.",
     ),
+    ("In 2015 resection of a metastasis of the left lung. Mild edema.", "Mild edema."),
     ("CT of the chest showed a mass. No effusion.", "No effusion."),
     ("Left basilar opacity. Clinical correlation is recommended.", "Left basilar opacity."),
     # Comparison.

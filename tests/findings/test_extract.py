@@ -45,6 +45,7 @@ PRESENCE = [
     ("Partial resolution of the right effusion.", {"pleural effusion": True}),
     ("No change in the left effusion.", {"pleural effusion": True}),
     ("No significant interval change in cardiomegaly.", {"cardiomegaly": True}),
+    ("Unremarkable.", {"no finding": True}),
     ("Pneumonia cannot be excluded.", {"pneumonia": None}),
     ("Cannot exclude a small effusion.", {"pleural effusion": None}),
     ("Possible pneumonia.", {"pneumonia": None}),

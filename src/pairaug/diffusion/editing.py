@@ -24,9 +24,10 @@ from pairaug.diffusion.region import Region, RegionKind
 from pairaug.diffusion.sampling import initial_latents
 from pairaug.diffusion.schedule import Solver, ddim_solver, make_solver
 from pairaug.diffusion.source import RecordedSource, RegeneratedSource, Source
+from pairaug.diffusion.text import Conditioning
+from pairaug.diffusion.windows import batches_by
 
 Latents = Float[Tensor, "batch channel height width"]
-TextStates = Float[Tensor, "prompt token feature"]
 Films = Float[np.ndarray, "film row column"]
 
 
@@ -36,27 +37,33 @@ class EditedFilms:
 
     `cross_swapped` is the share of cross-attention that was the source's: of the edited report's
     tokens, padding left out, times the steps. `self_swapped` is the share of the steps in which
-    self-attention was. `changed_area` is the share of the film that could change at all.
+    self-attention was. `region` is, at each position of the latents, how much of the edit is in the
+    film: 1 everywhere unless it was blended.
     """
 
     films: Films
     latents: Latents
     cross_swapped: Float[np.ndarray, " film"]
     self_swapped: float
-    changed_area: Float[np.ndarray, " film"]
+    region: Float[np.ndarray, "film height width"]
+
+    @property
+    def changed_area(self) -> Float[np.ndarray, " film"]:
+        """The share of each film that could change at all."""
+        return self.region.mean(axis=(1, 2))
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The text states of one batch: one row per source, per edit, and what guidance starts from.
+    """The texts of one batch: one row per source, per edit, and what guidance starts from.
 
     `base` has one row per edit, and `source_base` one per source; both None without guidance.
     """
 
-    source: Float[Tensor, "source token feature"]
-    edited: Float[Tensor, "edit token feature"]
-    base: Float[Tensor, "edit token feature"] | None
-    source_base: Float[Tensor, "source token feature"] | None
+    source: Conditioning
+    edited: Conditioning
+    base: Conditioning | None
+    source_base: Conditioning | None
 
 
 def edit_films(
@@ -105,23 +112,25 @@ def edit_regenerated(
     """
     if options.guidance_from != "empty":
         raise ValueError("a source that is drawn along is guided from the empty text")
-    parts = []
-    for start in range(0, len(seeds), batch_size):
-        rows = slice(start, start + batch_size)
-        noise, generators = initial_latents(bundle, seeds[rows])
+    parts: list[EditedFilms] = []
+    batches = list(batches_by(_num_windows(bundle, source_prompts, edited_prompts), batch_size))
+    for rows in batches:
+        own_seeds = [seeds[row] for row in rows]
+        noise, generators = initial_latents(bundle, own_seeds)
         # Solvers and generators of their own: the source's rows leave the batch before the edit's.
-        twins = initial_latents(bundle, seeds[rows])[1]
+        twins = initial_latents(bundle, own_seeds)[1]
         config, name, num_steps = bundle.scheduler_config, options.scheduler, options.num_steps
         solver = make_solver(config, name, num_steps, generators)
         latents = noise * solver.initial_scale
         source = RegeneratedSource(
             latents, make_solver(config, name, num_steps, twins), runs_to_end=options.blends
         )
-        sources, texts = source_prompts[rows], edited_prompts[rows]
+        sources = [source_prompts[row] for row in rows]
+        texts = [edited_prompts[row] for row in rows]
         parts.append(
             _edited(bundle, source, latents, solver, sources, texts, range(len(sources)), options)
         )
-    return _joined(parts, range(len(seeds)))
+    return _joined(parts, [row for rows in batches for row in rows])
 
 
 def edit_inverted(
@@ -131,9 +140,27 @@ def edit_inverted(
     options: EditOptions,
     source_of: Sequence[int],
 ) -> EditedFilms:
-    """One batch of edits of inverted films; edit i changes film `source_of[i]`. Always by DDIM."""
+    """One batch of edits of inverted films; edit i changes film `source_of[i]`. Always by DDIM.
+
+    Edits whose texts take different numbers of windows are made one group after the other.
+    """
     if options.scheduler not in ("folder", "ddim"):
         raise ValueError(f"an inverted film is edited by ddim, not by {options.scheduler}")
+    prompts_of = [inversion.prompts[owner] for owner in source_of]
+    counts = _num_windows(bundle, prompts_of, edited_prompts)
+    if len(set(counts)) > 1:
+        groups = list(batches_by(counts, len(counts)))
+        parts = [
+            edit_inverted(
+                bundle,
+                inversion,
+                [edited_prompts[row] for row in rows],
+                options,
+                [source_of[row] for row in rows],
+            )
+            for rows in groups
+        ]
+        return _joined(parts, [row for rows in groups for row in rows])
     used = sorted(set(source_of))
     if len(used) < len(inversion.prompts):
         inversion = inversion.subset(used)
@@ -170,7 +197,7 @@ class _Guide:
         text, base = self.texts.edited, self.texts.base
         if base is None:
             return self.bundle.predict(latents, timestep, text)
-        rows = self.bundle.predict(latents.repeat(2, 1, 1, 1), timestep, torch.cat([text, base]))
+        rows = self.bundle.predict(latents.repeat(2, 1, 1, 1), timestep, Conditioning.cat([text, base]))
         conditional, unconditional = rows.chunk(2)
         return guided(unconditional, conditional, self.guidance_scale)
 
@@ -200,7 +227,7 @@ class _Guide:
             rows.append(of_source[source_of])
             text.append(texts.edited)
         watch = self.control.watch(len(of_source), of_edited) if asks == "attention" else None
-        outputs = self.bundle.predict(torch.cat(rows), timestep, torch.cat(text), swap, watch)
+        outputs = self.bundle.predict(torch.cat(rows), timestep, Conditioning.cat(text), swap, watch)
         source, edited, *others = outputs.split([len(part) for part in rows])
         relevance = None if watch is None else sum(watch.total.chunk(2))
         if asks == "difference":
@@ -276,17 +303,13 @@ def _edited(
     )
     scale = options.guidance_scale
     latents = edit_latents(bundle, source, latents, solver, texts, control, scale, region)
-    area = (
-        np.ones(len(latents))
-        if region is None
-        else region.mask().mean(dim=(1, 2, 3)).numpy(force=True)
-    )
+    mask = torch.ones_like(latents[:, 0]) if region is None else region.mask()[:, 0]
     return EditedFilms(
         bundle.decode_latents(latents),
         latents,
         control.cross_swapped,
         control.num_self_steps / options.num_steps,
-        area,
+        mask.numpy(force=True),
     )
 
 
@@ -304,7 +327,17 @@ def _texts(
         return Texts(source, edited, None, None)
     if options.guidance_from == "source-report":
         return Texts(source, edited, source[list(source_of)], None)
-    return Texts(source, edited, empty.expand(num_edits, -1, -1), empty.expand(num_sources, -1, -1))
+    return Texts(source, edited, empty.expand(num_edits), empty.expand(num_sources))
+
+
+def _num_windows(
+    bundle: Bundle, source_prompts: Sequence[str], edited_prompts: Sequence[str]
+) -> list[int]:
+    """The windows of text that each edit takes: its two sides have the same number."""
+    return [
+        max(bundle.layout(prompt).num_windows for prompt in sides)
+        for sides in zip(source_prompts, edited_prompts, strict=True)
+    ]
 
 
 def _joined(parts: Sequence[EditedFilms], order: Sequence[int]) -> EditedFilms:
@@ -317,7 +350,7 @@ def _joined(parts: Sequence[EditedFilms], order: Sequence[int]) -> EditedFilms:
         torch.cat([part.latents for part in parts])[torch.from_numpy(back)],
         np.concatenate([part.cross_swapped for part in parts])[back],
         parts[0].self_swapped,
-        np.concatenate([part.changed_area for part in parts])[back],
+        np.concatenate([part.region for part in parts])[back],
     )
 
 

@@ -77,6 +77,7 @@ NOT_THIS_FILM = _words(
     r"if clinically", r"discussed", r"notified", r"telephone\w*", r"dr", r"physician",
     r"weeks? later", r"days? later", r"months? later", r"after", r"before", r"prior to",
     r"during (?:her|his|the)", r"day \d+", r"\d+(?:st|nd|rd|th) day", r"over the months",
+    r"(?:in|since|until) (?:19|20)\d\d", r"resection of",
     r"not available", r"pulmonologist\w*", r"infect(?:ed|ious disease)", r"case \d*",
     r"this (?:is a|case)", r"diagnos\w+", r"findings are", r"radiologist\w*",
 )  # fmt: skip

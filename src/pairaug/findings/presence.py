@@ -56,6 +56,15 @@ class Reader:
     def read(self) -> None:
         for index, token in enumerate(self.tokens):
             getattr(self, f"_{token.term.role}")(index, token)
+        self._alone()
+
+    def _alone(self) -> None:
+        """ "Unremarkable.", with nothing else in the sentence, is about the whole film."""
+        state = self.state
+        if state is None or state.term.name != "normal" or len(self.tokens) > 1:
+            return
+        if not re.search(r"\w", self.text[: state.start] + self.text[state.end :]):
+            self._add_reading("no finding", "present", state.start, state.end)
 
     def _finding(self, index: int, token: Token) -> None:
         self.regions.clear()
