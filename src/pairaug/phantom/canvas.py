@@ -5,6 +5,7 @@ The plane spans [-1, 1] from left to right (x) and from top to bottom (y); one u
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Plane = NDArray[np.floating[Any]]  # float32 of (size, size), or what broadcasts to it
+Plane = NDArray[np.floating[Any]]  # float32 of (height, width), or what broadcasts to it
 
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
@@ -20,41 +21,96 @@ _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Pixel centres: `x` of shape (1, size), `y` of shape (size, 1)."""
+    """Pixel centres of a film or of a window of it: `x` is (1, width), `y` is (height, 1).
+
+    `size` is the whole film's and `top` the first row's number on it; `at` is the window's place
+    in the grid that it was cut from.
+    """
 
     size: int
     x: Plane
     y: Plane
+    top: int
+    at: tuple[slice, slice]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.y.shape[0], self.x.shape[1]
+
+    def window(
+        self, x: tuple[float, float] = (-1.0, 1.0), y: tuple[float, float] = (-1.0, 1.0)
+    ) -> Grid:
+        """The pixels from x[0] to x[1] and y[0] to y[1], and at most one more on each side.
+
+        Most structures cover a small part of the film, and most of a film's time is arithmetic.
+        """
+        columns = _between(self.x[0], *x, self.size)
+        rows = _between(self.y[:, 0], *y, self.size)
+        top = self.top + rows.start
+        return Grid(self.size, self.x[:, columns], self.y[rows], top, (rows, columns))
+
+    def around(self, centre: tuple[float, float], reach: tuple[float, float]) -> Grid:
+        """The window that goes `reach` to either side of `centre`."""
+        return self.window(
+            (centre[0] - reach[0], centre[0] + reach[0]),
+            (centre[1] - reach[1], centre[1] + reach[1]),
+        )
+
+    def above(self, height: float, width: float) -> Plane:
+        """(height, 1): 1 above `height` and 0 below it, with a smooth step over `width`.
+
+        For heights that all patients share: each is worked out once for a film's size.
+        """
+        return _above(self.size, height, width)[self.top : self.top + len(self.y)]
+
+    def below(self, height: float, width: float) -> Plane:
+        """(height, 1): the same, but 0 above `height` and 1 below it."""
+        return 1.0 - self.above(height, width)
+
+
+def _between(centres: Plane, low: float, high: float, size: int) -> slice:
+    """The pixels of a row or column whose centres lie between `low` and `high`, if any do."""
+    start = float(centres[0])
+    first = max(int((low - start) * size / 2), 0)
+    return slice(first, max(int((high - start) * size / 2) + 2, first))
 
 
 @lru_cache(maxsize=8)
 def grid(size: int) -> Grid:
     """The pixel centres of a film of `size` x `size` pixels."""
     centres = ((np.arange(size, dtype=np.float32) + 0.5) * (2.0 / size) - 1.0).astype(np.float32)
-    return Grid(size, centres[None, :], centres[:, None])
+    return Grid(size, centres[None, :], centres[:, None], 0, (slice(size), slice(size)))
+
+
+@lru_cache(maxsize=256)
+def _above(size: int, height: float, width: float) -> Plane:
+    column = step(height - grid(size).y, width)
+    column.setflags(write=False)  # shared by all films
+    return column
 
 
 def step(distance: Plane, width: float) -> Plane:
     """A smooth step from 0 to 1 over `width`, centred where `distance` is 0 (cubic smoothstep)."""
-    t = distance * np.float32(1.0 / width)
-    t += np.float32(0.5)
+    t = distance * (1.0 / width)
+    t += 0.5
     return _smooth(t)
 
 
 def bump(distance: Plane, width: float) -> Plane:
     """1 where `distance` is 0, falling smoothly to 0 at `width` to either side."""
     t = np.abs(distance)
-    t *= np.float32(-1.0 / width)
-    t += np.float32(1.0)
+    t *= -1.0 / width
+    t += 1.0
     return _smooth(t)
 
 
 def _smooth(t: Plane) -> Plane:
     """3 t^2 - 2 t^3 of t clipped to [0, 1]; overwrites `t`, since most of a film's time is here."""
-    np.maximum(t, _ZERO, out=t)
-    np.minimum(t, _ONE, out=t)
-    rest = t * np.float32(-2.0)
-    rest += np.float32(3.0)
+    # The method is several times as fast as np.clip on a small plane, as np.maximum on a large one.
+    t.clip(_ZERO, _ONE, out=t)
+    rest = t * -2.0
+    rest += 3.0
     t *= t
     t *= rest
     return t
@@ -64,17 +120,17 @@ def ellipse(
     plane: Grid, centre: tuple[float, float], radii: tuple[float, float], angle: float = 0.0
 ) -> Plane:
     """(distance / radius)^2 from the centre of an ellipse: below 1 inside. `angle` in radians."""
-    dx, dy = plane.x - np.float32(centre[0]), plane.y - np.float32(centre[1])
+    dx, dy = plane.x - centre[0], plane.y - centre[1]
     if angle:
-        cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+        cosine, sine = math.cos(angle), math.sin(angle)
         dx, dy = dx * cosine + dy * sine, dy * cosine - dx * sine
-    dx, dy = dx * np.float32(1.0 / radii[0]), dy * np.float32(1.0 / radii[1])
+    dx, dy = dx * (1.0 / radii[0]), dy * (1.0 / radii[1])
     return dx * dx + dy * dy
 
 
 def ball(squared: Plane) -> Plane:
     """Thickness along the beam of an ellipsoid, from `ellipse`: sqrt(1 - r^2) inside, 0 outside."""
-    inside = _ONE - squared
+    inside = 1.0 - squared
     np.maximum(inside, _ZERO, out=inside)
     return np.sqrt(inside, out=inside)
 
@@ -82,38 +138,36 @@ def ball(squared: Plane) -> Plane:
 def polyline(points: NDArray[np.floating], size: int) -> NDArray[np.float32]:
     """Points of a Catmull-Rom curve through `points` (count, 2), two per pixel of its length."""
     ends = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
-    pieces = []
-    for start in range(len(points) - 1):
-        p0, p1, p2, p3 = ends[start : start + 4]
-        count = max(2, int(np.hypot(*(p2 - p1)) * size))
-        t = np.linspace(0.0, 1.0, count, endpoint=False)[:, None]
-        pieces.append(
-            0.5
-            * (
-                2 * p1
-                + (p2 - p0) * t
-                + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2
-                + (3 * p1 - p0 - 3 * p2 + p3) * t**3
-            )
-        )
-    return np.concatenate([*pieces, points[-1:]]).astype(np.float32)
+    lengths = np.hypot(*np.diff(points, axis=0).T)
+    counts = np.maximum((lengths * size).astype(int), 2)
+    piece = np.repeat(np.arange(len(counts)), counts)
+    first = np.cumsum(counts) - counts
+    t = ((np.arange(len(piece)) - first[piece]) / counts[piece])[:, None]
+    p0, p1, p2, p3 = (ends[piece + place] for place in range(4))
+    curve = 0.5 * (
+        2 * p1
+        + (p2 - p0) * t
+        + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2
+        + (3 * p1 - p0 - 3 * p2 + p3) * t**3
+    )
+    return np.concatenate([curve, points[-1:]]).astype(np.float32)
 
 
 def wire(curve: NDArray[np.float32], width: float, size: int) -> Plane:
     """A line of `width` film units along `curve` (count, 2): 1 on its axis, soft at its edge."""
-    drawn = np.zeros((size, size), dtype=np.float32)
     radius = max(width * 0.5 * size * 0.5, 0.8)  # pixels: no wire is so thin that it flickers
     reach = int(np.ceil(radius * 2.2))
-    at = (curve + 1.0) * (size * 0.5) - 0.5
-    column, row = np.rint(at[:, 0]).astype(int), np.rint(at[:, 1]).astype(int)
-    offsets = np.arange(-reach, reach + 1)
-    columns = (column[:, None, None] + offsets[None, None, :]) + 0 * offsets[None, :, None]
-    rows = (row[:, None, None] + offsets[None, :, None]) + 0 * offsets[None, None, :]
-    squared = (columns - at[:, 0, None, None]) ** 2 + (rows - at[:, 1, None, None]) ** 2
-    inside = (columns >= 0) & (columns < size) & (rows >= 0) & (rows < size)
-    values = np.exp(-squared / np.float32(2.0 * (radius * 0.75) ** 2))
-    np.maximum.at(drawn, (rows[inside], columns[inside]), values[inside])
-    return drawn
+    at = ((curve + 1.0) * (size * 0.5) - 0.5)[:, None]
+    near = np.rint(at).astype(int) + np.arange(-reach, reach + 1)[:, None]  # point, offset, x or y
+    # The Gaussian of a distance in two directions is the product of theirs.
+    falloff = np.exp((near - at) ** 2 * (-0.5 / (radius * 0.75) ** 2), dtype=np.float32)
+    values = falloff[:, :, None, 1] * falloff[:, None, :, 0]
+    # What leaves the film falls on a rim of one pixel, which is cut off.
+    near = np.clip(near + 1, 0, size + 1)
+    drawn = np.zeros((size + 2, size + 2), dtype=np.float32)
+    place = near[:, :, None, 1] * (size + 2) + near[:, None, :, 0]
+    np.maximum.at(drawn.reshape(-1), place.reshape(-1), values.reshape(-1))
+    return drawn[1:-1, 1:-1]
 
 
 @lru_cache(maxsize=1)
@@ -130,7 +184,6 @@ def _noise_tile(period: int = 256) -> NDArray[np.float32]:
 
 def noise(u: Plane, v: Plane, offset: tuple[int, int]) -> Plane:
     """Smooth noise at (u, v), features about 0.07 long; `offset` is the patient's piece of it."""
-    tile = _noise_tile()
-    row = ((v * np.float32(160.0)).astype(np.int32) + offset[0]) & 255
-    column = ((u * np.float32(160.0)).astype(np.int32) + offset[1]) & 255
-    return tile[row, column]
+    row = ((v * 160.0).astype(np.int32) + offset[0]) & 255
+    column = ((u * 160.0).astype(np.int32) + offset[1]) & 255
+    return _noise_tile().reshape(-1).take((row << 8) + column)

@@ -88,16 +88,41 @@ class Thorax:
 
     def midline(self, y: Plane) -> Plane:
         """x of the spine at height y: straight, turned or curved."""
-        sway = np.float32(self.bend) * np.sin((y + np.float32(0.9)) * np.float32(1.9))
-        return np.float32(self.midline_top) * (np.float32(0.5) - y * np.float32(0.5)) + sway
+        return self.midline_top * (0.5 - y * 0.5) + self.bend * np.sin((y + 0.9) * 1.9)
 
     def wall(self, y: Plane) -> Plane:
         """Distance from the midline to the inner chest wall at height y."""
-        rise = np.clip(
-            (np.float32(0.42) - y) * np.float32(1.0 / (0.42 - self.apex)), 0.0, 1.0
-        ).astype(np.float32)
-        dome = np.maximum(np.float32(1.0) - rise * rise, 0.0) ** np.float32(0.54)
-        return np.float32(0.13) + np.float32(self.half_width - 0.13) * dome
+        rise = ((0.42 - y) * (1.0 / (0.42 - self.apex))).clip(0.0, 1.0)
+        dome = np.maximum(1.0 - rise * rise, 0.0) ** 0.54
+        return 0.13 + (self.half_width - 0.13) * dome
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The film measured from one patient's spine and chest wall.
+
+    `offset` is the distance from the midline, positive to the patient's left; `wall`, of shape
+    (size, 1), is the inner chest wall's.
+    """
+
+    thorax: Thorax
+    film: Grid
+    offset: Plane
+    wall: Plane
+    bounds: tuple[float, float]  # the least and the greatest x of the midline
+
+    @classmethod
+    def of(cls, thorax: Thorax, film: Grid) -> Frame:
+        """The frame of this chest on this film."""
+        midline = thorax.midline(film.y)
+        bounds = float(midline.min()), float(midline.max())
+        return cls(thorax, film, film.x - midline, thorax.wall(film.y), bounds)
+
+    def beside_midline(
+        self, right: float, left: float, y: tuple[float, float] = (-1.0, 1.0)
+    ) -> Grid:
+        """The columns with an offset from `right` to `left` at any height."""
+        return self.film.window((self.bounds[0] + right, self.bounds[1] + left), y)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +131,7 @@ class Lung:
 
     side: Literal["left", "right"]
     sign: float  # +1 for the patient's left, which is at the right of the film
+    plane: Grid  # the window of the film outside which there is no air
     air: Plane
     depth: Plane
     lateral: Plane  # distance to the chest wall, positive inside
@@ -117,36 +143,37 @@ class Lung:
     middle: float
 
     @classmethod
-    def of(cls, thorax: Thorax, side: Literal["left", "right"], plane: Grid) -> Lung:
+    def of(cls, frame: Frame, side: Literal["left", "right"]) -> Lung:
         """The lung of that side, bounded by chest wall, mediastinum and diaphragm."""
+        thorax = frame.thorax
         sign = 1.0 if side == "left" else -1.0
-        middle = thorax.midline(plane.y)
-        along = np.float32(sign) * (plane.x - middle)
-        lateral = thorax.wall(plane.y) - along
-        # The medial border leaves room for great vessels above and comes in again at the hila.
-        medial = (
-            along
-            - np.float32(0.120 + 0.03 * thorax.knob_radius)
-            - np.float32(0.050) * step(plane.y + np.float32(0.15), 0.7)
-            - np.float32(0.060) * step(np.float32(thorax.apex + 0.22) - plane.y, 0.4)
-        )
         dome = thorax.dome_left if side == "left" else thorax.dome_right
-        centre, width = 0.50 * thorax.half_width + 0.02, 0.55 * thorax.half_width
-        bow = ((along - np.float32(centre)) * np.float32(1.0 / width)) ** 2
-        # The outer part falls off more steeply: the costophrenic angle is deep and sharp.
-        outer = np.maximum(along - np.float32(centre), 0.0)
-        floor = np.float32(dome) + np.float32(0.10) * bow + np.float32(0.42) * outer * outer
-        above = floor - plane.y
-        air = step(lateral, 0.030) * step(medial, 0.085) * step(above, 0.028)
-        round_edge = np.sqrt(
-            np.clip(np.minimum(lateral, medial) * np.float32(3.0) + np.float32(0.06), 0.0, 1.0)
+        border = 0.120 + 0.03 * thorax.knob_radius
+        # There is air up to half the width over which each border fades, and the floor sinks
+        # towards the wall by less than 0.17.
+        reach = sorted((sign * (border - 0.045), sign * (thorax.half_width + 0.015)))
+        plane = frame.beside_midline(reach[0], reach[1], (thorax.apex - 0.01, dome + 0.18))
+        along = sign * frame.offset[plane.at]
+        lateral = frame.wall[plane.at[0]] - along
+        # The medial border leaves room for great vessels above and comes in again at the hila.
+        medial = along - (
+            border
+            + 0.050 * plane.below(-0.15, 0.7)
+            + 0.060 * step(thorax.apex + 0.22 - plane.y, 0.4)
         )
-        depth = air * (np.float32(0.50) + np.float32(0.50) * round_edge)
+        centre, width = 0.50 * thorax.half_width + 0.02, 0.55 * thorax.half_width
+        bow = ((along - centre) * (1.0 / width)) ** 2
+        # The outer part falls off more steeply: the costophrenic angle is deep and sharp.
+        outer = np.maximum(along - centre, 0.0)
+        above = (dome - plane.y) + 0.10 * bow + 0.42 * outer * outer
+        air = step(lateral, 0.030) * step(medial, 0.085) * step(above, 0.028)
+        round_edge = np.sqrt((np.minimum(lateral, medial) * 3.0 + 0.06).clip(0.0, 1.0))
         return cls(
             side=side,
             sign=sign,
+            plane=plane,
             air=air,
-            depth=depth,
+            depth=air * (0.50 + 0.50 * round_edge),
             lateral=lateral,
             above_dome=above,
             hilum=(thorax.shift * 0.6 + sign * 0.205, -0.03 if side == "left" else 0.02),
