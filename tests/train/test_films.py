@@ -163,3 +163,14 @@ def test_the_cache_says_what_it_holds(in_process, tmp_path: Path):
         "size": 32,
         "num_films": 5,
     }
+
+
+def test_reworded_reports_come_after_the_others(in_process, tmp_path: Path):
+    films = open_films(phantoms(seed=7, num_reworded=2), tmp_path)
+    study = draw_study(7, 3)
+    assert films.reports[3][2:] == (study.reworded(0), study.reworded(1))
+    open_films(phantoms(cache=tmp_path / "shared"), tmp_path / "out")
+    with pytest.raises(
+        SettingsError, match=r"holds films of other settings \(num_reworded changed"
+    ):
+        open_films(phantoms(num_reworded=2, cache=tmp_path / "shared"), tmp_path / "out")

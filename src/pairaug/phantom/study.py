@@ -10,9 +10,10 @@ from pairaug.phantom.anatomy import Anatomy, draw_anatomy
 from pairaug.phantom.describe import describe
 from pairaug.phantom.findings import Finding, draw_findings
 from pairaug.phantom.render import Film, render
+from pairaug.phantom.reword import reword
 
 # Each draw has a stream of its own, so that a change in one leaves the others as they are.
-_ANATOMY, _FINDINGS, _REPORT = 0, 1, 2
+_ANATOMY, _FINDINGS, _REPORT, _REWORDED = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,11 @@ class Study:
         """(findings section, impression) in the words of report `variant`; 0 is the study's own."""
         rng = _stream(self.seed, self.index, _REPORT, self.visit, variant)
         return describe(self.anatomy, self.findings, rng)
+
+    def reworded(self, variant: int) -> str:
+        """A text of the same meaning as somebody who changed a report would leave it."""
+        rng = _stream(self.seed, self.index, _REWORDED, self.visit, variant)
+        return reword(self.findings, describe(self.anatomy, self.findings, rng), rng)
 
 
 def draw_study(seed: int, index: int, visit: int = 0) -> Study:

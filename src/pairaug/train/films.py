@@ -54,6 +54,12 @@ class FilmSettings(StageSettings):
         ge=1,
         description="Differently worded reports of each phantom, one drawn at each step.",
     )
+    num_reworded: int = Field(
+        default=0,
+        ge=0,
+        description="Further reports of each phantom, worded as changed reports are: sentences in "
+        "any order, findings denied by side, often no impression.",
+    )
     run: Path | None = Field(
         default=None,
         description="A run folder: living pairs of its last stage, validate split held out.",
@@ -121,6 +127,8 @@ def open_films(settings: FilmSettings, out: Path) -> Films:
 def _fill_from_phantoms(settings: FilmSettings, folder: Path) -> tuple[tuple[str, ...], int]:
     total = settings.num_patients + settings.num_held_out
     kept = {"source", "seed", "num_reports", "size"}
+    if settings.num_reworded:  # films from before there was this setting are as without it
+        kept.add("num_reworded")
     _check_origin(folder, {**settings.model_dump(include=kept), "num_films": total})
     num_done = _num_lines(folder / "reports.jsonl")
     if num_done < total:
@@ -131,7 +139,11 @@ def _fill_from_phantoms(settings: FilmSettings, folder: Path) -> tuple[tuple[str
 def _render(settings: FilmSettings, folder: Path, total: int, num_done: int) -> None:
     films = _open_array(folder / "films.npy", (total, settings.size, settings.size))
     render = partial(
-        render_chunk, seed=settings.seed, size=settings.size, num_reports=settings.num_reports
+        render_chunk,
+        seed=settings.seed,
+        size=settings.size,
+        num_reports=settings.num_reports,
+        num_reworded=settings.num_reworded,
     )
     starts = range(num_done, total, _CHUNK)
     spans = [(start, min(start + _CHUNK, total)) for start in starts]
@@ -150,7 +162,7 @@ def _render(settings: FilmSettings, folder: Path, total: int, num_done: int) -> 
 
 
 def render_chunk(
-    span: tuple[int, int], seed: int, size: int, num_reports: int
+    span: tuple[int, int], seed: int, size: int, num_reports: int, num_reworded: int = 0
 ) -> tuple[np.ndarray, list[str]]:
     """Films (uint8) and lines of `reports.jsonl` of the phantoms numbered `span`, half-open."""
     films = np.empty((span[1] - span[0], size, size), dtype=np.uint8)
@@ -159,6 +171,7 @@ def render_chunk(
         study = draw_study(seed, index)
         films[place] = as_bytes(study.render(size).image)
         texts = [_joined(*study.report(variant)) for variant in range(num_reports)]
+        texts += [study.reworded(variant) for variant in range(num_reworded)]
         lines.append(_line(texts, label_vector(study.findings).tolist()))
     return films, lines
 
