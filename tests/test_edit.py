@@ -104,12 +104,18 @@ def test_the_trace_of_an_inverted_edit(made: list[Pair], model: dict) -> None:
         "cross_replace": 0.5,
         "self_replace": 0.2,
         "self_max_positions": 256,
+        "blend_by": "difference",
+        "blend_threshold": 0.5,
         "fit": "crop",
+        "long_report": "shorten",
+        "changed_area": 1.0,
         "self_swapped": 0.0,
         "num_tokens": 7,
+        "num_windows": 1,
         "truncated": False,
         "left_out_sentences": 0,
         "source_num_tokens": 7,
+        "source_num_windows": 1,
         "source_truncated": False,
         "source_left_out_sentences": 0,
     }
@@ -215,6 +221,46 @@ def test_a_report_of_marks_alone_is_dropped(model: dict, which: str) -> None:
     parent = replace(SOURCES[0], report=marks) if which == "source" else SOURCES[0]
     child = replace(PAIRS[2], report=marks) if which == "edit" else PAIRS[2]
     assert edited(model, [parent, child])[1].drop == Drop("edit", "empty_report")
+
+
+LONG = Report(findings="Large right nodule. " + "No pneumothorax. " * 5 + "Mild edema.")
+CHANGED = Report(findings="Large right nodule. " + "No pneumothorax. " * 5 + "Severe edema.")
+
+
+def test_long_reports_edit_whole_in_several_windows(model: dict) -> None:
+    parent = replace(SOURCES[0], report=LONG)
+    same, other = (
+        parent.child(name, branch=Branch.INTRA, report=report)
+        for name, report in (("intra-0", LONG), ("intra-1", CHANGED))
+    )
+    chunked = {**model, "long_report": "chunk"}
+    unchanged, changed = edited(chunked, [parent, same, other])[1:]
+    trace = changed.trace["edit"]
+    assert (trace["num_windows"], trace["source_num_windows"]) == (2, 2)
+    assert not trace["truncated"]
+    assert trace["num_tokens"] > 32
+    bundle = load_bundle(Path(model["model"]))
+    round_trip = bundle.decode_latents(bundle.encode_films(film(parent)[None]))[0]
+    assert np.abs(film(unchanged) - round_trip).max() <= 1.01 / 255
+    assert np.abs(film(changed) - round_trip).max() > 1.01 / 255
+    # Beside short ones, of the same film and of another, each is what it is alone.
+    short = parent.child("intra-2", branch=Branch.INTRA, report=Report(findings="No edema."))
+    together = edited(chunked, [parent, same, short, other, *PAIRS[3:6]])
+    assert np.abs(film(together[3]) - film(changed)).max() <= 1.01 / 255
+    (_, alone) = edited(chunked, [PAIRS[3], PAIRS[5]])
+    assert np.abs(film(together[-1]) - film(alone)).max() <= 1.01 / 255
+
+
+@pytest.mark.parametrize("which", ["source", "edited"])
+def test_long_reports_are_dropped_where_that_is_asked_for(model: dict, which: str) -> None:
+    parent = replace(SOURCES[0], report=LONG) if which == "source" else SOURCES[0]
+    child = replace(PAIRS[2], report=LONG) if which == "edited" else PAIRS[2]
+    after = edited({**model, "long_report": "error"}, [parent, child, *PAIRS[3:6]])
+    assert after[1].drop is not None
+    assert after[1].drop.reason == "report_too_long"
+    assert after[1].drop.detail.startswith(f"{which}: the report has ")
+    assert after[1].drop.detail.endswith(" tokens, the text encoder's window 32")
+    assert after[-1].drop is None
 
 
 def test_nan_weights_end_as_drops(model: dict) -> None:

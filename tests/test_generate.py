@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,6 +91,7 @@ def test_the_trace_says_how_and_never_what(
         "scheduler": "folder",
         "prompt_characters": len("mild edema"),
         "num_tokens": 4,
+        "num_windows": 1,
         "truncated": False,
         "left_out_sentences": 0,
     }
@@ -143,6 +145,44 @@ def test_long_reports_are_shortened_and_said_to_be(settings: GenerateSettings) -
     assert trace["truncated"]
     assert trace["left_out_sentences"] > 0
     assert trace["num_tokens"] <= 32
+    assert trace["num_windows"] == 1
+
+
+LONG = "Large right nodule. " + "No pneumothorax. " * 5 + "Mild edema."
+
+
+def test_long_reports_are_drawn_from_whole_in_several_windows(settings: GenerateSettings) -> None:
+    long = replace(PAIRS[1], report=Report(findings=LONG))
+    chunked = settings.model_copy(update={"long_report": "chunk"})
+    (whole,) = Generate(chunked, Context(seed=3))([long])
+    trace = whole.trace["generate"]
+    assert trace["num_tokens"] > 32
+    assert trace["num_windows"] == 2
+    assert (trace["truncated"], trace["left_out_sentences"]) == (False, 0)
+    last_word = replace(long, report=Report(findings=LONG.replace("edema", "nodule")))
+    (other,) = Generate(chunked, Context(seed=3))([last_word])
+    (shortened,) = Generate(settings, Context(seed=3))([long])
+    # Drawn one by one on a CPU, so that a grey level is no noise.
+    assert not np.array_equal(film(whole), film(other))
+    assert not np.array_equal(film(whole), film(shortened))
+    # A short report is drawn as ever, also beside a long one.
+    beside = list(Generate(chunked, Context(seed=3))([long, PAIRS[4]]))
+    (alone,) = Generate(settings, Context(seed=3))([PAIRS[4]])
+    assert np.abs(film(beside[0]) - film(whole)).max() <= 1.01 / 255
+    assert np.abs(film(beside[1]) - film(alone)).max() <= 1.01 / 255
+
+
+def test_long_reports_are_dropped_where_that_is_asked_for(settings: GenerateSettings) -> None:
+    long = replace(PAIRS[1], report=Report(findings=LONG))
+    strict = settings.model_copy(update={"long_report": "error"})
+    dropped, drawn = Generate(strict, Context(seed=3))([long, PAIRS[4]])
+    assert dropped.drop is not None
+    assert dropped.drop.reason == "report_too_long"
+    assert re.fullmatch(
+        r"the report has \d\d tokens, the text encoder's window 32", dropped.drop.detail
+    )
+    assert drawn.drop is None
+    assert drawn.image is not None
 
 
 @pytest.mark.parametrize(
@@ -196,7 +236,14 @@ def test_weights_are_named_by_model(settings: GenerateSettings, made: list[Pair]
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"num_steps": 0}, {"guidance_scale": 0.5}, {"scheduler": "euler"}, {"steps": 3}]
+    "wrong",
+    [
+        {"num_steps": 0},
+        {"long_report": "cut"},
+        {"guidance_scale": 0.5},
+        {"scheduler": "euler"},
+        {"steps": 3},
+    ],
 )
 def test_wrong_settings_are_refused(wrong: dict) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):

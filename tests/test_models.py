@@ -39,7 +39,7 @@ def test_weights_are_aligned_and_unchanged():
 
 def test_every_loaded_model_is_aligned(tiny_generator_folder: Path, tiny_scorer_folder: Path):
     bundle = load_bundle(tiny_generator_folder)
-    for model in (bundle.vae, bundle.denoiser, bundle.text_encoder):
+    for model in (bundle.vae, bundle.denoiser, *bundle.text_encoders.models):
         assert addresses(model) == {0}
     assert addresses(open_encoder(tiny_scorer_folder)._model) == {0}  # pyright: ignore
 

@@ -58,10 +58,10 @@ def write_generator(
         attention_head_dim=2,
         norm_num_groups=4,
     )
-    _sharpen_attention(denoiser)
+    sharpen_attention(denoiser)
     text_encoder = CLIPTextModel(
         CLIPTextConfig(
-            vocab_size=len(_vocabulary()[0]),
+            vocab_size=len(vocabulary()[0]),
             hidden_size=16,
             intermediate_size=32,
             num_hidden_layers=2,
@@ -99,7 +99,7 @@ def write_generator(
     return folder
 
 
-def _sharpen_attention(denoiser: UNet2DConditionModel) -> None:
+def sharpen_attention(denoiser: UNet2DConditionModel) -> None:
     """Random projections give nearly uniform maps, which hide a wrong swap: make them peaked.
 
     The output is scaled down in turn, or the loop would be chaotic and amplify float noise.
@@ -112,7 +112,7 @@ def _sharpen_attention(denoiser: UNet2DConditionModel) -> None:
                 parameter.mul_(0.1)
 
 
-def _vocabulary() -> tuple[dict[str, int], list[str]]:
+def vocabulary() -> tuple[dict[str, int], list[str]]:
     """CLIP's vocabulary and merges, cut down to `WORDS`, single letters and a few signs."""
     letters = [*"abcdefghijklmnopqrstuvwxyz0123456789.,:_-"]
     pieces = [*SPECIAL, *letters, *(f"{letter}</w>" for letter in letters)]
@@ -130,8 +130,8 @@ def _vocabulary() -> tuple[dict[str, int], list[str]]:
 
 def _write_tokenizer(folder: Path) -> None:
     folder.mkdir(parents=True)
-    vocabulary, merges = _vocabulary()
-    _write_json(folder / "vocab.json", vocabulary)
+    pieces, merges = vocabulary()
+    _write_json(folder / "vocab.json", pieces)
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
     start, end = SPECIAL
     specials = {"bos_token": start, "eos_token": end, "unk_token": end, "pad_token": end}

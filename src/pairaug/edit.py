@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pairaug.diffusion.folder import BUNDLED, model_folder, weights_sha256
+from pairaug.diffusion.prompts import LongReport, Prompt, ReportTooLongError
 from pairaug.errors import DataError
 from pairaug.images import Fit, fault, fit_square, load_image, png_ref
 from pairaug.pair import Branch, Pair
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
     from pairaug.diffusion.bundle import Bundle
     from pairaug.diffusion.control import EditOptions
     from pairaug.diffusion.editing import EditedFilms
-    from pairaug.diffusion.prompts import Prompt
 
 DROP_REASONS = {
     "source_missing": "the real pair that it was made from is not in the run any more",
     "empty_report": "nothing of the report, or of the source's, is left to prompt with",
+    "report_too_long": "the report, or the source's, exceeds the text encoder's window, and "
+    "`long_report` is `error`",
     "unreadable_image": "the source's film could not be decoded, or is no longer there",
     "inversion_error": "the model cannot hold the source's film well enough",
     "image_not_finite": "the edit ended in NaN or infinity",
@@ -134,6 +136,12 @@ class EditSettings(StageSettings):
         default="crop",
         description="How a film becomes square: `crop` keeps the centre, as latent diffusion "
         "models are trained; `pad` keeps the whole film, on black.",
+    )
+    long_report: LongReport = Field(
+        default="shorten",
+        description="A report beyond the text encoder's window: `shorten` leaves out sentences "
+        "that only deny findings, then sentences from the end; `chunk` encodes it whole, in "
+        "several windows; `error` drops the pair. The source's report goes the same way.",
     )
     batch_size: int = Field(default=8, ge=1, description="Edits made at once.")
 
@@ -255,11 +263,15 @@ class Edit:
         source = sources.get(pair.parent_id or "")
         if source is None:
             return pair.dropped(self.name, "source_missing")
-        source_prompt = self._bundle.fit_prompt(source.report.text)
-        prompt = self._bundle.fit_prompt(pair.report.text)
-        if not source_prompt.text or not prompt.text:
+        prompts: list[Prompt] = []
+        for side, report in (("source", source.report), ("edited", pair.report)):
+            try:
+                prompts.append(self._bundle.fit_prompt(report.text, self._settings.long_report))
+            except ReportTooLongError as error:
+                return pair.dropped(self.name, "report_too_long", f"{side}: {error}")
+        if not all(prompt.text for prompt in prompts):
             return pair.dropped(self.name, "empty_report")
-        return _Job(pair, source, source_prompt, prompt)
+        return _Job(pair, source, *prompts)
 
     def _from_films(self, jobs: Sequence[_Job]) -> Iterator[tuple[str, Pair]]:
         """Edits of the real films, by id; films that cannot be used drop all their edits."""
@@ -352,9 +364,11 @@ class Edit:
             self_swapped=round(edited.self_swapped, 6),
             changed_area=round(float(edited.changed_area[row]), 6),
             num_tokens=job.prompt.num_tokens,
+            num_windows=job.prompt.num_windows,
             truncated=job.prompt.truncated,
             left_out_sentences=job.prompt.left_out_sentences,
             source_num_tokens=job.source_prompt.num_tokens,
+            source_num_windows=job.source_prompt.num_windows,
             source_truncated=job.source_prompt.truncated,
             source_left_out_sentences=job.source_prompt.left_out_sentences,
         )

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from pairaug.diffusion.folder import BUNDLED, model_folder, weights_sha256
+from pairaug.diffusion.prompts import LongReport, Prompt, ReportTooLongError
 from pairaug.images import fault, png_ref
 from pairaug.pair import Branch, Pair
 from pairaug.settings import StageSettings
@@ -18,10 +19,10 @@ from pairaug.stage import Context, seed_for
 
 if TYPE_CHECKING:
     from pairaug.diffusion.bundle import Bundle
-    from pairaug.diffusion.prompts import Prompt
 
 DROP_REASONS = {
     "empty_report": "nothing of the report is left to draw from",
+    "report_too_long": "the report exceeds the text encoder's window, and `long_report` is `error`",
     "image_not_finite": "the model drew NaN or infinity",
     "image_constant": "the model drew one grey level",
     "image_saturated": "nearly all of what the model drew is pure black or white",
@@ -55,6 +56,12 @@ class GenerateSettings(StageSettings):
         default="folder",
         description="The solver; `folder` takes the one that the model comes with, as the "
         "authors do.",
+    )
+    long_report: LongReport = Field(
+        default="shorten",
+        description="A report beyond the text encoder's window: `shorten` leaves out sentences "
+        "that only deny findings, then sentences from the end; `chunk` encodes it whole, in "
+        "several windows; `error` drops the pair.",
     )
     batch_size: int = Field(default=8, ge=1, description="Films drawn at once.")
 
@@ -103,12 +110,16 @@ class Generate:
     def _drawn(self, waiting: Sequence[Pair]) -> Iterator[Pair]:
         """The pairs that have been waiting, those among them that want a film with one."""
         mine = [pair for pair in waiting if _is_mine(pair)]
-        prompts = {pair.id: self._bundle.fit_prompt(pair.report.text) for pair in mine}
-        drawable = [pair for pair in mine if prompts[pair.id].text]
-        films = self._films([prompts[pair.id] for pair in drawable], drawable)
-        done = {pair.id: pair.dropped(self.name, "empty_report") for pair in mine}
-        for pair, film in zip(drawable, films, strict=True):
-            traced = self._traced(pair, prompts[pair.id])
+        done: dict[str, Pair] = {}
+        drawable: list[tuple[Pair, Prompt]] = []
+        for pair in mine:
+            prompt = self._prompt(pair)
+            if isinstance(prompt, Pair):
+                done[pair.id] = prompt
+            else:
+                drawable.append((pair, prompt))
+        for (pair, prompt), film in zip(drawable, self._films(drawable), strict=True):
+            traced = self._traced(pair, prompt)
             reason = fault(film)
             done[pair.id] = (
                 traced.with_image(png_ref(film))
@@ -118,16 +129,24 @@ class Generate:
         self._context.report_progress(len(mine))
         yield from (done.get(pair.id, pair) for pair in waiting)
 
-    def _films(self, prompts: Sequence[Prompt], pairs: Sequence[Pair]) -> Iterable[np.ndarray]:
-        if not pairs:
+    def _prompt(self, pair: Pair) -> Prompt | Pair:
+        """What the pair's film is drawn from, or the pair dropped."""
+        try:
+            prompt = self._bundle.fit_prompt(pair.report.text, self._settings.long_report)
+        except ReportTooLongError as error:
+            return pair.dropped(self.name, "report_too_long", str(error))
+        return prompt if prompt.text else pair.dropped(self.name, "empty_report")
+
+    def _films(self, drawable: Sequence[tuple[Pair, Prompt]]) -> Iterable[np.ndarray]:
+        if not drawable:
             return ()
         from pairaug.diffusion.sampling import SamplingOptions, draw_films
 
         settings = self._settings
         return draw_films(
             self._bundle,
-            [prompt.text for prompt in prompts],
-            [self._seed(pair) for pair in pairs],
+            [prompt.text for _, prompt in drawable],
+            [self._seed(pair) for pair, _ in drawable],
             SamplingOptions(settings.num_steps, settings.guidance_scale, settings.scheduler),
             settings.batch_size,
         )
@@ -148,6 +167,7 @@ class Generate:
             scheduler=settings.scheduler,
             prompt_characters=len(prompt.text),
             num_tokens=prompt.num_tokens,
+            num_windows=prompt.num_windows,
             truncated=prompt.truncated,
             left_out_sentences=prompt.left_out_sentences,
         )

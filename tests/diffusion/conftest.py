@@ -38,6 +38,19 @@ def velocity_bundle(bundles: dict[str, Bundle]) -> Bundle:
 
 
 @pytest.fixture(scope="session")
+def sdxl_bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tiny_pipelines import write_pipeline
+
+    return write_pipeline(tmp_path_factory.mktemp("sdxl") / "sdxl", "sdxl")
+
+
+@pytest.fixture(scope="session")
+def sdxl_bundle(sdxl_bundle_folder: Path) -> Bundle:
+    """Two text encoders, a vector for the whole text, and sizes."""
+    return load_bundle(model_folder(str(sdxl_bundle_folder)))
+
+
+@pytest.fixture(scope="session")
 def films() -> np.ndarray:
     """Seven smooth films of 16 pixels, each different."""
     rng = np.random.default_rng(3)

@@ -101,6 +101,45 @@ def refine_mapper(source: list[int], edited: list[int], window: int) -> tuple[Te
     return mapper, alphas
 
 
+def mapper_over_windows(
+    source: list[tuple[int, ...]], edited: list[tuple[int, ...]], window: int
+) -> tuple[Tensor, Tensor]:
+    """As `refine_mapper`, for texts of several windows, each given by the words that it holds.
+
+    Every position is named; names that are the same on both sides share their maps, and words as
+    the reference aligns them, whatever window they are in.
+    """
+
+    def names(windows: list[tuple[int, ...]]) -> list[tuple]:
+        found, num_words = [], 0
+        for number, words in enumerate(windows):
+            own = [("begin", number)]
+            own += [("word", num_words + index) for index in range(len(words))]
+            own += [("end", number)]
+            found += own + [("padding", number, place) for place in range(len(own), window)]
+            num_words += len(words)
+        return found
+
+    old_words = [word for words in source for word in words]
+    new_words = [word for words in edited for word in words]
+    num_words = max(len(old_words), len(new_words))
+    of_words, alphas_of_words = refine_mapper(old_words, new_words, num_words)
+    old_names, new_names = names(source), names(edited)
+    mapper = torch.zeros(len(old_names), len(new_names))
+    alphas = torch.ones(len(new_names))
+    for column, name in enumerate(new_names):
+        if name[0] == "padding":
+            mapper[column, column] = 1.0
+        elif name[0] != "word":
+            mapper[old_names.index(name), column] = 1.0
+        elif alphas_of_words[name[1]]:
+            match = int(of_words[:, name[1]].argmax())
+            mapper[old_names.index(("word", match)), column] = 1.0
+        else:
+            alphas[column] = 0.0
+    return mapper, alphas
+
+
 def explicit_edit(
     bundle,
     source_prompt: str,
@@ -116,6 +155,11 @@ def explicit_edit(
     scheduler = DDIMScheduler.from_config(bundle.scheduler_config, clip_sample=False)
     scheduler.set_timesteps(num_steps)
     text = bundle.encode_prompts(["", "", source_prompt, edited_prompt])
+    told = {"encoder_hidden_states": text.tokens}
+    if text.pooled is not None:
+        sizes = [float(bundle.image_size)] * 2
+        ids = torch.tensor([[*sizes, 0.0, 0.0, *sizes]] * 4)
+        told["added_cond_kwargs"] = {"text_embeds": text.pooled, "time_ids": ids}
     start = noise if trajectory is None else trajectory[0]
     latents = torch.stack([start, start])
     before = bundle.denoiser.attn_processors
@@ -126,7 +170,7 @@ def explicit_edit(
                 if trajectory is not None:
                     latents[0] = trajectory[index]
                 rows = torch.cat([latents, latents])
-                output = bundle.denoiser(rows, timestep, encoder_hidden_states=text).sample
+                output = bundle.denoiser(rows, timestep, **told).sample
                 empty, conditional = output.chunk(2)
                 output = empty + guidance_scale * (conditional - empty)
                 latents = scheduler.step(output, timestep, latents).prev_sample

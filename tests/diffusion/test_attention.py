@@ -133,12 +133,14 @@ def test_a_swap_compiles_without_a_graph_break(
     bundle = velocity_bundle
     latents = torch.randn(3, *bundle.latent_shape(), generator=torch.Generator().manual_seed(0))
     text = bundle.encode_prompts(["normal heart", "enlarged heart", ""])
-    num_tokens = text.shape[1]
+    # A copy: a tensor made in inference mode cannot be traced.
+    states = text.tokens.clone()
+    num_tokens = states.shape[1]
     swap = Swap(1, torch.tensor([0]), torch.eye(num_tokens)[None], torch.ones(1, num_tokens), 64)
     arguments = {"cross_attention_kwargs": {"swap": swap}, "return_dict": False}
     with torch.no_grad(), swapping(bundle.denoiser):
-        expected = bundle.denoiser(latents, torch.tensor(300), text.clone(), **arguments)[0]
+        expected = bundle.denoiser(latents, torch.tensor(300), states, **arguments)[0]
         compiled = torch.compile(bundle.denoiser, backend="eager", fullgraph=True)
-        actual = compiled(latents, torch.tensor(300), text.clone(), **arguments)[0]
+        actual = compiled(latents, torch.tensor(300), states, **arguments)[0]
     torch._dynamo.reset()
     assert float((actual - expected).abs().max()) <= 1e-5

@@ -24,7 +24,7 @@ def test_sizes_come_from_the_folder(bundle: Bundle) -> None:
 
 
 def test_models_are_frozen_and_deterministic(bundle: Bundle) -> None:
-    for model in (bundle.vae, bundle.denoiser, bundle.text_encoder):
+    for model in (bundle.vae, bundle.denoiser, *bundle.text_encoders.models):
         assert not model.training
         assert not any(parameter.requires_grad for parameter in model.parameters())
 
@@ -32,15 +32,15 @@ def test_models_are_frozen_and_deterministic(bundle: Bundle) -> None:
 def test_half_precision_on_disk_is_cast_up(tmp_path: Path) -> None:
     write_generator(tmp_path / "half", dtype=torch.float16)
     bundle = load_bundle(model_folder(str(tmp_path / "half")))
-    for model in (bundle.vae, bundle.denoiser, bundle.text_encoder):
+    for model in (bundle.vae, bundle.denoiser, *bundle.text_encoders.models):
         assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-    assert bundle.encode_prompts(["normal heart"]).dtype == torch.float32
+    assert bundle.encode_prompts(["normal heart"]).tokens.dtype == torch.float32
 
 
 def test_lower_precision_keeps_latents_in_float32(generator_folder: Path) -> None:
     bundle = load_bundle(generator_folder, dtype="bfloat16")
     text = bundle.encode_prompts(["normal heart"])
-    assert text.dtype == torch.bfloat16
+    assert text.tokens.dtype == torch.bfloat16
     with torch.inference_mode():
         prediction = bundle.predict(torch.zeros(1, 4, 8, 8), torch.tensor(10), text)
     assert prediction.dtype == torch.float32
@@ -99,17 +99,25 @@ def test_nan_latents_stay_visible(bundle: Bundle) -> None:
 
 def test_prompts_are_encoded_each_on_its_own(bundle: Bundle) -> None:
     prompts = ["normal heart size", "no edema", "normal heart size", ""]
-    states = bundle.encode_prompts(prompts)
+    states = bundle.encode_prompts(prompts).tokens
     assert states.shape == (4, WINDOW, 16)
     assert torch.equal(states[0], states[2])
-    alone = torch.cat([bundle.encode_prompts([prompt]) for prompt in prompts])
+    alone = torch.cat([bundle.encode_prompts([prompt]).tokens for prompt in prompts])
     assert float((states - alone).abs().max()) <= 1e-5
 
 
-def test_a_prompt_is_never_cut_in_silence(bundle: Bundle) -> None:
-    long = " ".join(["heart"] * WINDOW)
-    with pytest.raises(ValueError, match=f"of {WINDOW + 2} tokens does not fit into {WINDOW}"):
-        bundle.encode_prompts(["normal", long])
+def test_one_window_is_the_tokenizers_padding_and_the_encoders_last_states(
+    bundle: Bundle,
+) -> None:
+    """To the last bit: what fits one window must not be encoded by way of several."""
+    prompts = ["normal heart size", "no edema", "", " ".join(["heart"] * (WINDOW - 2))]
+    tokens = bundle.text_encoders.tokenizer(
+        prompts, padding="max_length", max_length=WINDOW, return_tensors="pt"
+    )
+    (text_encoder,) = bundle.text_encoders.models
+    with torch.inference_mode():
+        expected = text_encoder(tokens.input_ids).last_hidden_state
+    assert torch.equal(bundle.encode_prompts(prompts).tokens, expected)
 
 
 def test_fitted_prompts_use_the_models_own_tokens(

@@ -140,6 +140,31 @@ def test_fused_edit_equals_explicit_maps_for_an_inverted_source(
     assert_close(alone.latents, expected[3:4])
 
 
+@pytest.mark.parametrize("alignment", ["refine", "substitute"])
+def test_fused_edit_equals_explicit_maps_with_two_text_encoders(
+    sdxl_bundle: Bundle, films: np.ndarray, alignment: str
+) -> None:
+    """SDXL: each row, guidance's too, is told its own text's vector."""
+    options, rows = replace(OPTIONS, alignment=alignment), [0, 1, 4]
+    source, edited = [SOURCE[row] for row in rows], [EDITED[row] for row in rows]
+    noise, _ = initial_latents(sdxl_bundle, SEEDS[:3])
+    inversion = invert_films(sdxl_bundle, films[:3], source, options.num_steps)
+    drawn = edit_regenerated(sdxl_bundle, source, edited, SEEDS[:3], options).latents
+    held = edit_inverted(sdxl_bundle, inversion, edited, options, range(3)).latents
+    for place, row in enumerate(rows):
+        path = inversion.trajectory[:, place]
+        assert_close(drawn[place], expected_latents(sdxl_bundle, row, options, noise=noise[place]))
+        assert_close(held[place], expected_latents(sdxl_bundle, row, options, trajectory=path))
+
+
+def test_edit_to_the_same_report_returns_the_film_with_two_text_encoders(
+    sdxl_bundle: Bundle, films: np.ndarray
+) -> None:
+    edited, _ = edit_films(sdxl_bundle, films[:3], SOURCE[:3], SOURCE[:3], OPTIONS)
+    round_trip = sdxl_bundle.decode_latents(sdxl_bundle.encode_films(films[:3]))
+    assert np.abs(edited.films - round_trip).max() <= 1e-4
+
+
 def test_swapping_changes_the_film(velocity_bundle: Bundle, films: np.ndarray) -> None:
     """Each kind of swap, on its own and in its size limit, has an effect that can be seen."""
     plain, films = replace(OPTIONS, cross_replace=0.0, self_replace=0.0), films[:3]

@@ -1,7 +1,7 @@
-"""The VAE, text encoder, denoiser and schedule that belong together, loaded from one folder.
+"""The VAE, text encoders, denoiser and schedule that belong together, loaded from one folder.
 
-What the models are asked for is here too: latents of films, films of latents, text states and
-predictions. Loops over noise levels are in `sampling.py` and `editing.py`.
+What the models are asked for is here too: latents of films, films of latents, and predictions;
+texts are `text.py`'s. Loops over noise levels are in `sampling.py` and `editing.py`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from pairaug.diffusion.attention import Swap, Watch, is_swapping
-from pairaug.diffusion.folder import variant_of, weights_sha256
-from pairaug.diffusion.prompts import Prompt, fit_prompt
+from pairaug.diffusion.folder import encoders_of, variant_of, weights_sha256, zeroes_empty_text
+from pairaug.diffusion.parts import check_parts
+from pairaug.diffusion.prompts import LongReport, Prompt
+from pairaug.diffusion.text import Conditioning, TextEncoders, TextTower, check_same_tokens
+from pairaug.diffusion.windows import Layout
 from pairaug.errors import ModelError
 from pairaug.models import dtype_named, for_inference, one_line, without_progress_bar
 
 Latents = Float[Tensor, "batch channel height width"]
 Films = Float[np.ndarray, "film row column"]
-TextStates = Float[Tensor, "prompt token feature"]
 
 # A VAE's activations at full resolution dwarf everything else: latent positions per call.
 _MAX_VAE_POSITIONS = 4 * 64 * 64
@@ -45,8 +47,7 @@ class Bundle:
     # Any: an AutoencoderKL, whose methods are annotated with types that nothing satisfies.
     vae: Any = field(repr=False)
     denoiser: UNet2DConditionModel = field(repr=False)
-    text_encoder: CLIPTextModel = field(repr=False)
-    tokenizer: CLIPTokenizer = field(repr=False)
+    text_encoders: TextEncoders = field(repr=False)
     scheduler_config: Mapping[str, Any]
     sha256: str
     device: torch.device
@@ -54,9 +55,8 @@ class Bundle:
 
     @property
     def window(self) -> int:
-        """The most tokens that a prompt may have, both special tokens included."""
-        positions = int(self.text_encoder.config.max_position_embeddings)
-        return min(positions, int(self.tokenizer.model_max_length))
+        """The tokens of one window of text, both special tokens included."""
+        return self.text_encoders.window
 
     @property
     def vae_factor(self) -> int:
@@ -75,36 +75,28 @@ class Bundle:
         side = self.image_size // self.vae_factor
         return int(self.denoiser.config["in_channels"]), side, side
 
-    def fit_prompt(self, text: str) -> Prompt:
-        """`text` as a prompt that fits the text encoder; what was left out is in the result."""
-        return fit_prompt(text, self._num_tokens, self.window)
+    def fit_prompt(self, text: str, long_report: LongReport = "shorten") -> Prompt:
+        """`text` as a prompt; what became of one beyond the window is in the result.
+
+        Raises `ReportTooLongError` where `long_report` is `error`.
+        """
+        return self.text_encoders.fit_prompt(text, long_report)
 
     def token_ids(self, prompt: str) -> list[int]:
         """The prompt's tokens with both special tokens and without padding."""
-        ids = list(self.tokenizer(prompt).input_ids)
-        if len(ids) > self.window:
-            raise ValueError(f"a prompt of {len(ids)} tokens does not fit into {self.window}")
-        return ids
+        return self.text_encoders.token_ids(prompt)
 
-    @torch.inference_mode()
-    def encode_prompts(self, prompts: Sequence[str]) -> TextStates:
-        """The text encoder's states, one row per prompt, padded to the window as in training.
+    def layout(self, prompt: str) -> Layout:
+        """The prompt's tokens in as many windows as they need."""
+        return self.text_encoders.layout(prompt)
 
-        A prompt that does not fit is an error, never cut: see `fit_prompt`.
+    def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
+        """What the denoiser is told by each prompt, padded to the window as in training.
+
+        Nothing is cut: a prompt beyond the window takes several, and then all of them are padded
+        with windows of the empty text to as many. See `fit_prompt` for what a report may take.
         """
-        distinct = list(dict.fromkeys(prompts))
-        for prompt in distinct:
-            self.token_ids(prompt)
-        tokens = self.tokenizer(
-            distinct, padding="max_length", max_length=self.window, return_tensors="pt"
-        ).to(self.device)
-        # Stable Diffusion attends to padding too; only some text encoders ask for a mask.
-        masked = bool(getattr(self.text_encoder.config, "use_attention_mask", False))
-        states = self.text_encoder(
-            tokens.input_ids, attention_mask=tokens.attention_mask if masked else None
-        ).last_hidden_state
-        rows = {prompt: row for row, prompt in enumerate(distinct)}
-        return states[[rows[prompt] for prompt in prompts]]
+        return self.text_encoders.encode(prompts, self.device)
 
     @torch.inference_mode()
     def encode_films(self, films: Films) -> Latents:
@@ -129,8 +121,8 @@ class Bundle:
     def predict(
         self,
         latents: Latents,
-        timestep: Int[Tensor, ""],
-        text: TextStates,
+        timestep: Int[Tensor, ""] | Float[Tensor, ""],
+        text: Conditioning,
         swap: Swap | None = None,
         watch: Watch | None = None,
     ) -> Latents:
@@ -148,14 +140,23 @@ class Bundle:
         return self.denoiser(
             latents.to(self.dtype),
             timestep.to(self.device),
-            encoder_hidden_states=text,
+            encoder_hidden_states=text.tokens,
+            added_cond_kwargs=self._added(text),
             cross_attention_kwargs=given or None,
             return_dict=False,
         )[0].float()
 
-    def _num_tokens(self, text: str) -> int:
-        # verbose=False: a text that is too long is what this is there to find.
-        return len(self.tokenizer(text, verbose=False).input_ids)
+    def _added(self, text: Conditioning) -> dict[str, Tensor] | None:
+        """What SDXL's denoiser is told besides: whole texts, and a film of its own size, uncropped.
+
+        Podell et al. 2023, section 2.2: original height and width, top and left of the crop, target
+        height and width.
+        """
+        if text.pooled is None:
+            return None
+        side = float(self.image_size)
+        time_ids = torch.tensor([side, side, 0.0, 0.0, side, side], device=self.device)
+        return {"text_embeds": text.pooled, "time_ids": time_ids.expand(len(text), -1)}
 
     @property
     def _scaling(self) -> float:
@@ -178,7 +179,7 @@ def load_bundle(
 ) -> Bundle:
     """The model in `folder` (see `folder.model_folder`), cast to `dtype` whatever the disk holds.
 
-    Only the five parts are read: a safety checker, which blackens films, never is.
+    Only its own parts are read: a safety checker, which blackens films, never is, nor a refiner.
     """
     torch_dtype = dtype_named(dtype)
     try:
@@ -186,32 +187,48 @@ def load_bundle(
         # Stable Diffusion's VAE overflows in half precision; bfloat16 has the range.
         vae_dtype = torch.float32 if dtype == "float16" else torch_dtype
         vae = _loaded(AutoencoderKL, folder, "vae", vae_dtype, allow_pickle)
-        with without_progress_bar():
-            text_encoder = CLIPTextModel.from_pretrained(
-                folder,
-                subfolder="text_encoder",
-                dtype=torch_dtype,
-                use_safetensors=None if allow_pickle else True,
-                variant=variant_of(folder, "text_encoder"),
-                local_files_only=True,
-            )
-        tokenizer = CLIPTokenizer.from_pretrained(
-            folder, subfolder="tokenizer", local_files_only=True
-        )
+        text_encoders = _text_encoders(folder, device, torch_dtype, allow_pickle)
         config = _scheduler_config(folder)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError(f"cannot load the generator in {folder}: {one_line(error)}") from error
-    _check_parts(denoiser, vae, text_encoder, folder)
+    check_parts(
+        denoiser.config, vae.config, text_encoders.width, text_encoders.pooled_width, folder
+    )
     return Bundle(
         for_inference(vae, device),
         for_inference(denoiser, device),
-        for_inference(text_encoder, device),
-        tokenizer,
+        text_encoders,
         config,
         weights_sha256(folder),
         torch.device(device),
         torch_dtype,
     )
+
+
+def _text_encoders(
+    folder: Path, device: str, dtype: torch.dtype, allow_pickle: bool
+) -> TextEncoders:
+    """One text encoder with its tokenizer, or SDXL's two, in the order of their states."""
+    tokenizers, towers = [], []
+    for kind, (part, tokenizer_part) in zip(
+        (CLIPTextModel, CLIPTextModelWithProjection), encoders_of(folder), strict=False
+    ):
+        with without_progress_bar():
+            model = kind.from_pretrained(
+                folder,
+                subfolder=part,
+                dtype=dtype,
+                use_safetensors=None if allow_pickle else True,
+                variant=variant_of(folder, part),
+                local_files_only=True,
+            )
+        tokenizers.append(
+            CLIPTokenizer.from_pretrained(folder, subfolder=tokenizer_part, local_files_only=True)
+        )
+        towers.append(TextTower(for_inference(model, device), int(tokenizers[-1].pad_token_id)))
+    for other in tokenizers[1:]:
+        check_same_tokens(tokenizers[0], other, str(folder))
+    return TextEncoders(tokenizers[0], tuple(towers), zeroes_empty_text(folder))
 
 
 def _loaded(kind: Any, folder: Path, part: str, dtype: torch.dtype, allow_pickle: bool) -> Any:
@@ -230,20 +247,3 @@ def _loaded(kind: Any, folder: Path, part: str, dtype: torch.dtype, allow_pickle
 def _scheduler_config(folder: Path) -> dict[str, Any]:
     path = folder / "scheduler" / "scheduler_config.json"
     return dict(json.loads(path.read_text(encoding="utf-8")))
-
-
-def _check_parts(denoiser: Any, vae: Any, text_encoder: Any, folder: Path) -> None:
-    """Parts of different models load without a word, and then draw noise or fail in the loop."""
-    text_width = int(text_encoder.config.hidden_size)
-    wanted_width = denoiser.config["cross_attention_dim"]
-    if text_width != wanted_width:
-        raise ModelError(
-            f"{folder}: the text encoder's width is {text_width}, the denoiser wants {wanted_width}"
-        )
-    channels = int(vae.config["latent_channels"])
-    taken, made = int(denoiser.config["in_channels"]), int(denoiser.config["out_channels"])
-    if not channels == taken == made:
-        raise ModelError(
-            f"{folder}: the VAE has {channels} latent channels, the denoiser takes {taken} and "
-            f"makes {made}; inpainting and upscaling models cannot be used"
-        )

@@ -11,11 +11,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pairaug.diffusion.alignment import AlignmentKind, align, unmatched
+from pairaug.diffusion.alignment import AlignmentKind
 from pairaug.diffusion.attention import Swap, Watch
 from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.region import RegionKind
 from pairaug.diffusion.schedule import SchedulerName
+from pairaug.diffusion.windows import align_layouts, unmatched_in_layouts
 
 GuidanceFrom = Literal["empty", "source-report"]
 
@@ -107,15 +108,18 @@ def make_control(
     num_steps = options.num_steps
     num_cross_steps = min(num_steps, int(options.cross_replace * (num_steps + 1)))
     num_self_steps = int(options.self_replace * num_steps)
-    source_ids = [bundle.token_ids(prompt) for prompt in source_prompts]
+    sources = [bundle.layout(prompt) for prompt in source_prompts]
+    edits = [bundle.layout(prompt) for prompt in edited_prompts]
+    # As `encode_prompts` pads them when it is given all of them.
+    num_windows = max(layout.num_windows for layout in (*sources, *edits))
     mappings, alphas, shares, removed, added = [], [], [], [], []
-    for prompt, owner in zip(edited_prompts, source_of, strict=True):
-        ids = bundle.token_ids(prompt)
-        mapping, alpha = align(options.alignment, source_ids[owner], ids, bundle.window)
+    for layout, owner in zip(edits, source_of, strict=True):
+        source, edited = sources[owner].padded(num_windows), layout.padded(num_windows)
+        mapping, alpha = align_layouts(options.alignment, source, edited)
         mappings.append(mapping * alpha)
         alphas.append(alpha)
-        shares.append(float(alpha[: len(ids)].mean()) * num_cross_steps / num_steps)
-        old, new = unmatched(source_ids[owner], ids, bundle.window)
+        shares.append(float(alpha[layout.token_positions()].mean()) * num_cross_steps / num_steps)
+        old, new = unmatched_in_layouts(source, edited)
         removed.append(old)
         added.append(new)
     return Control(

@@ -197,7 +197,9 @@ class _Guide:
         text, base = self.texts.edited, self.texts.base
         if base is None:
             return self.bundle.predict(latents, timestep, text)
-        rows = self.bundle.predict(latents.repeat(2, 1, 1, 1), timestep, Conditioning.cat([text, base]))
+        rows = self.bundle.predict(
+            latents.repeat(2, 1, 1, 1), timestep, Conditioning.cat([text, base])
+        )
         conditional, unconditional = rows.chunk(2)
         return guided(unconditional, conditional, self.guidance_scale)
 
@@ -227,9 +229,11 @@ class _Guide:
             rows.append(of_source[source_of])
             text.append(texts.edited)
         watch = self.control.watch(len(of_source), of_edited) if asks == "attention" else None
-        outputs = self.bundle.predict(torch.cat(rows), timestep, Conditioning.cat(text), swap, watch)
+        outputs = self.bundle.predict(
+            torch.cat(rows), timestep, Conditioning.cat(text), swap, watch
+        )
         source, edited, *others = outputs.split([len(part) for part in rows])
-        relevance = None if watch is None else sum(watch.total.chunk(2))
+        relevance = None if watch is None else watch.total.unflatten(0, (2, -1)).sum(dim=0)
         if asks == "difference":
             relevance = (others.pop() - source[source_of]).abs().mean(dim=1, keepdim=True)
         if others:

@@ -13,6 +13,7 @@ from torch import Tensor
 from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.sampling import denoise
 from pairaug.diffusion.schedule import ddim_solver
+from pairaug.diffusion.windows import batches_by
 
 Films = Float[np.ndarray, "film row column"]
 
@@ -49,10 +50,32 @@ def invert_films(
 ) -> Inversion:
     """The DDIM trajectory of one batch of films, each under its own report, at guidance 1.
 
+    Films whose reports take different numbers of windows are inverted one group after the other.
+
     A step back to a noisier level needs the prediction at that level, which is not known yet: the
     cleaner latents stand in for it. Each of `num_corrections` repeats the step with its own
     result in their place, a fixed-point iteration that costs one more prediction.
     """
+    counts = [bundle.layout(prompt).num_windows for prompt in prompts]
+    groups = list(batches_by(counts, max(1, len(prompts))))
+    parts = [
+        _inverted(bundle, films[rows], [prompts[row] for row in rows], num_steps, num_corrections)
+        for rows in groups
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    order = [row for rows in groups for row in rows]
+    together = Inversion(
+        torch.cat([part.trajectory for part in parts], dim=1),
+        tuple(prompt for part in parts for prompt in part.prompts),
+        np.concatenate([part.errors for part in parts]),
+    )
+    return together.subset(np.argsort(order).tolist())
+
+
+def _inverted(
+    bundle: Bundle, films: Films, prompts: Sequence[str], num_steps: int, num_corrections: int
+) -> Inversion:
     solver = ddim_solver(bundle.scheduler_config, num_steps)
     text = bundle.encode_prompts(prompts)
     latents = bundle.encode_films(films)

@@ -1,4 +1,4 @@
-"""Reports as prompts: marks removed, and shortened at sentence bounds where they are too long.
+"""Reports as prompts: marks removed, and made to fit, as a policy says, where they are too long.
 
 Strings only. Nothing is cut in silence: a `Prompt` says how much of the report it leaves out.
 """
@@ -8,9 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
+from pairaug.errors import DataError
 from pairaug.findings import extract
 from pairaug.findings.sentences import sentences
+
+LongReport = Literal["chunk", "shorten", "error"]
 
 # De-identification marks of MIMIC-CXR (`___`) and Open-i (`XXXX`). Prompts that hold them are the
 # most memorised ones (arXiv 2502.07516), so they are removed here again, whatever came before.
@@ -18,18 +22,24 @@ _MARKS = re.compile(r"_{2,}|\b[Xx]{3,}\b")
 _SPACE_BEFORE_POINT = re.compile(r"\s+([.,;:!?])")
 
 
+class ReportTooLongError(DataError):
+    """A report exceeds the text encoder's window, and is to be neither shortened nor chunked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A text that fits the text encoder, and what it took to make it fit.
+    """A text that the text encoder takes, and what it took to make it fit.
 
-    `num_tokens` counts both special tokens. `truncated` is True where anything of the report was
-    left out: `left_out_sentences` whole ones, or words off the end of the one that is left.
+    `num_tokens` counts a begin and an end token, of however many windows. `truncated` is True where
+    anything of the report was left out: `left_out_sentences` whole ones, or words off the end of
+    the one that is left.
     """
 
     text: str
     num_tokens: int
     truncated: bool = False
     left_out_sentences: int = 0
+    num_windows: int = 1
 
 
 def without_marks(text: str) -> str:
@@ -37,16 +47,31 @@ def without_marks(text: str) -> str:
     return _SPACE_BEFORE_POINT.sub(r"\1", " ".join(_MARKS.sub(" ", text).split())).strip()
 
 
-def fit_prompt(report: str, count_tokens: Callable[[str], int], window: int) -> Prompt:
-    """The report as a prompt of at most `window` tokens.
+def fit_prompt(
+    report: str,
+    count_tokens: Callable[[str], int],
+    window: int,
+    long_report: LongReport = "shorten",
+) -> Prompt:
+    """The report as a prompt; where it has more than `window` tokens, as `long_report` says.
 
-    If it is too long, sentences that only deny findings go first, the last of them before the
-    others, then sentences from the end; of a single sentence that is too long, words from the end.
+    `chunk` leaves it whole, for as many windows as it takes (`num_windows` is the encoder's to
+    count). `error` raises `ReportTooLongError`. `shorten` makes it fit: sentences that only deny
+    findings go first, the last of them before the others, then sentences from the end; of a single
+    sentence that is too long, words from the end.
     """
     text = without_marks(report)
     num_tokens = count_tokens(text)
-    if num_tokens <= window:
+    if num_tokens <= window or long_report == "chunk":
         return Prompt(text, num_tokens)
+    if long_report == "error":
+        raise ReportTooLongError(
+            f"the report has {num_tokens} tokens, the text encoder's window {window}"
+        )
+    return _shortened(text, count_tokens, window)
+
+
+def _shortened(text: str, count_tokens: Callable[[str], int], window: int) -> Prompt:
     kept = [text[span.start : span.end] for span in sentences(text)] or [text]
     num_sentences = len(kept)
     order = sorted(range(len(kept)), key=lambda index: (not _only_denies(kept[index]), -index))

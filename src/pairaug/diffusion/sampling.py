@@ -13,9 +13,10 @@ from torch import Tensor
 from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.ddim import guided
 from pairaug.diffusion.schedule import SchedulerName, Solver, make_solver
+from pairaug.diffusion.text import Conditioning
+from pairaug.diffusion.windows import batches_by
 
 Latents = Float[Tensor, "batch channel height width"]
-TextStates = Float[Tensor, "prompt token feature"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +38,18 @@ def draw_films(
     """One film per prompt, in [0, 1] at the model's size, NaN where the model went astray.
 
     A film depends on its prompt and its seed; the films drawn beside it change it by no more than
-    float noise. Prompts must fit the text encoder: see `Bundle.fit_prompt`.
+    float noise: prompts of different numbers of windows are not drawn in one batch.
     """
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts, but {len(seeds)} seeds")
-    films = [np.zeros((0, bundle.image_size, bundle.image_size), dtype=np.float32)]
-    for start in range(0, len(prompts), batch_size):
-        rows = slice(start, start + batch_size)
-        latents = draw_latents(bundle, prompts[rows], seeds[rows], options)
-        films.append(bundle.decode_latents(latents))
-    return np.concatenate(films)
+    films = np.zeros((len(prompts), bundle.image_size, bundle.image_size), dtype=np.float32)
+    counts = [bundle.layout(prompt).num_windows for prompt in prompts]
+    for rows in batches_by(counts, batch_size):
+        latents = draw_latents(
+            bundle, [prompts[row] for row in rows], [seeds[row] for row in rows], options
+        )
+        films[rows] = bundle.decode_latents(latents)
+    return films
 
 
 @torch.inference_mode()
@@ -74,7 +77,7 @@ def initial_latents(bundle: Bundle, seeds: Sequence[int]) -> tuple[Latents, list
 
 @torch.inference_mode()
 def denoise(
-    bundle: Bundle, latents: Latents, text: TextStates, solver: Solver, guidance_scale: float
+    bundle: Bundle, latents: Latents, text: Conditioning, solver: Solver, guidance_scale: float
 ) -> Latents:
     """Standard normal `latents` taken to the clean end.
 

@@ -38,8 +38,8 @@ class Solver(Protocol):
     """One run over the noise levels. It may remember earlier predictions: one per group of rows."""
 
     @property
-    def timesteps(self) -> Int[Tensor, " step"]:
-        """The timestep of each step, the noisiest first."""
+    def timesteps(self) -> Int[Tensor, " step"] | Float[Tensor, " step"]:
+        """The timestep of each step, the noisiest first; fractions of one too, by some solvers."""
         ...
 
     @property
