@@ -54,6 +54,7 @@ def small_settings(tiny_generator_folder: Path, tiny_scorer_folder: Path) -> Set
             "generate.num_steps=2",
             f"edit.model={tiny_generator_folder}",
             "edit.num_steps=2",
+            "edit.cross_replace=0.5",
             f"score.model={tiny_scorer_folder}",
             "prune.inter.rule=mean-margin",
             "prune.intra.margin=0.003",

@@ -105,7 +105,7 @@ def test_the_trace_of_an_inverted_edit(made: list[Pair], model: dict) -> None:
         "self_replace": 0.2,
         "self_max_positions": 256,
         "blend_by": "difference",
-        "blend_threshold": 0.5,
+        "blend_threshold": 0.35,
         "fit": "crop",
         "long_report": "shorten",
         "changed_area": 1.0,

@@ -83,7 +83,7 @@ def figure(columns: list, captions: list[str], source: np.ndarray) -> Image.Imag
         for patient, film in enumerate(films):
             top = HEAD + patient * row
             if place == 0:
-                pen.text((left, top), captions[patient][:150], fill="#555", font=small)
+                pen.text((left, top), captions[patient][:230], fill="#555", font=small)
             sheet.paste(grey(film, side), (left, top + 24))
             if place:
                 below = difference(film - source[patient], side)

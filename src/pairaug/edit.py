@@ -94,7 +94,7 @@ class EditSettings(StageSettings):
         "of the reports has.",
     )
     blend_threshold: float = Field(
-        default=0.5,
+        default=0.35,
         gt=0.0,
         lt=1.0,
         description="Where the region of `blend` ends, as a share of the film's largest "

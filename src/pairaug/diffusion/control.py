@@ -42,7 +42,7 @@ class EditOptions:
     self_replace: float = 0.2
     self_max_positions: int = 256
     blend_by: RegionKind = "difference"
-    blend_threshold: float = 0.5
+    blend_threshold: float = 0.35
     watch_max_positions: int = 256
 
     @property

@@ -64,10 +64,10 @@ class CounterfactualSettings(PhantomBenchmark):
         get_args(Method), description="What is compared; `free` is always drawn, as the yardstick."
     )
     cross_replace: float = Field(
-        0.5, ge=0, le=1, description="Share of the steps with the source's cross-attention."
+        0.3, ge=0, le=1, description="Share of the steps with the source's cross-attention."
     )
     self_replace: float = Field(
-        0.2, ge=0, le=1, description="Share of the steps with the source's self-attention."
+        0.1, ge=0, le=1, description="Share of the steps with the source's self-attention."
     )
     alignment: Literal["refine", "substitute", "blend"] = Field(
         "blend",
@@ -78,7 +78,7 @@ class CounterfactualSettings(PhantomBenchmark):
         "difference", description="How that region is found, as for `edit`."
     )
     blend_threshold: float = Field(
-        0.5, gt=0, lt=1, description="Where the region of `blend` ends, as for `edit`."
+        0.35, gt=0, lt=1, description="Where the region of `blend` ends, as for `edit`."
     )
 
 
