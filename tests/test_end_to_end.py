@@ -149,9 +149,9 @@ def test_killed_in_the_middle_of_generate_it_resumes_to_the_same_bytes(
 def test_a_changed_setting_is_an_error_that_names_it(demo) -> None:
     before = bytes_of(demo[0])
     done = subprocess.run(
-        command(demo[0], "edit.cross_replace=0.9"), capture_output=True, text=True, check=False
+        command(demo[0], "edit.num_steps=7"), capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "edit.cross_replace: 0.5 → 0.9" in done.stderr
+    assert "edit.num_steps: 6 → 7" in done.stderr
     assert done.stderr.count("\n") == 1
     assert bytes_of(demo[0]) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,6 +124,25 @@ def test_an_equal_report_returns_the_source_at_any_guidance(
 ):
     options = replace(BLEND, guidance_scale=9.0, drift=drift)
     inversion, edited = blended(velocity_bundle, films, SOURCE[: len(films)], options)
+    assert torch.equal(edited.latents, inversion.trajectory[-1])
+    assert edited.changed_area.tolist() == [0.0] * len(films)
+
+
+def test_rounding_between_rows_of_a_batch_is_no_change(
+    velocity_bundle: Bundle, films: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    """As on machines whose matrix products round otherwise from one row to the next."""
+    inversion = invert_films(velocity_bundle, films, SOURCE[: len(films)], BLEND.num_steps)
+    exact = Bundle.predict
+
+    def rounded(*arguments: Any, **named: Any) -> torch.Tensor:
+        rows = exact(*arguments, **named)
+        return rows * (1 + 1e-6 * torch.arange(len(rows)).reshape(-1, 1, 1, 1))
+
+    monkeypatch.setattr(Bundle, "predict", rounded)
+    edited = edit_inverted(
+        velocity_bundle, inversion, SOURCE[: len(films)], BLEND, range(len(films))
+    )
     assert torch.equal(edited.latents, inversion.trajectory[-1])
     assert edited.changed_area.tolist() == [0.0] * len(films)
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pairaug.diffusion.alignment import AlignmentKind
@@ -67,6 +67,11 @@ class Control:
     """1 at the source report's tokens that the edited report has no counterpart for."""
     added: Float[Tensor, "edit token"]
     """1 at the edited report's tokens that the source report has no counterpart for."""
+
+    @property
+    def changes(self) -> Bool[Tensor, " edit"]:
+        """False for an edit whose two reports are the same tokens."""
+        return (self.removed + self.added).any(dim=1)
 
     def watch(self, num_sources: int, latents: Float[Tensor, "edit channel height width"]) -> Watch:
         """Asks for the attention of each edit's source to what is removed, then of each edit to

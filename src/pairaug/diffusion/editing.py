@@ -235,7 +235,10 @@ class _Guide:
         source, edited, *others = outputs.split([len(part) for part in rows])
         relevance = None if watch is None else watch.total.unflatten(0, (2, -1)).sum(dim=0)
         if asks == "difference":
-            relevance = (others.pop() - source[source_of]).abs().mean(dim=1, keepdim=True)
+            difference = (others.pop() - source[source_of]).abs().mean(dim=1, keepdim=True)
+            # Equal reports in different rows of a batch differ by rounding, which a region, knowing
+            # no scale, would take for a change.
+            relevance = difference * self.control.changes[:, None, None, None]
         if others:
             edited = guided(others[0], edited, self.guidance_scale)
         if len(others) > 1:
