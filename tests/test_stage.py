@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairaug.pair import Branch, Pair, Report
-from pairaug.stage import apply, batched, chain, seed_for
+from pairaug.stage import apply, batched, chain, overlapped, seed_for
 
 
 def make_pair(name: str) -> Pair:
@@ -138,3 +139,40 @@ def test_chain_is_one_stage_after_another() -> None:
         ("a", True, True),
         ("b", False, False),
     ]
+
+
+def test_a_job_runs_while_the_next_one_is_fetched() -> None:
+    fetched = threading.Event()
+
+    def jobs() -> Iterator[Callable[[], int]]:
+        # Ends only if the second is fetched before the first has ended.
+        yield lambda: 0 if fetched.wait(10) else -1
+        fetched.set()
+        yield lambda: 1
+
+    assert list(overlapped(jobs())) == [0, 1]
+
+
+def test_overlapped_results_come_in_order_and_no_job_is_fetched_far_ahead() -> None:
+    num_fetched = 0
+
+    def jobs() -> Iterator[Callable[[], int]]:
+        nonlocal num_fetched
+        for number in range(20):
+            num_fetched += 1
+            yield lambda number=number: number
+
+    for number, result in enumerate(overlapped(jobs())):
+        assert result == number
+        assert num_fetched <= number + 2
+    assert list(overlapped([])) == []
+
+
+def test_what_a_job_raises_is_raised_by_whoever_asked() -> None:
+    def broken() -> int:
+        raise ZeroDivisionError("in the job")
+
+    results = overlapped([lambda: 1, broken, lambda: 3])
+    assert next(results) == 1
+    with pytest.raises(ZeroDivisionError, match="in the job"):
+        next(results)

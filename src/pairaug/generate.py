@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 from pydantic import Field
 
 from pairaug.diffusion.folder import BUNDLED, model_folder, weights_sha256
@@ -15,9 +14,11 @@ from pairaug.diffusion.prompts import LongReport, Prompt, ReportTooLongError
 from pairaug.images import fault, png_ref
 from pairaug.pair import Branch, Pair
 from pairaug.settings import StageSettings
-from pairaug.stage import Context, seed_for
+from pairaug.stage import Context, overlapped, seed_for
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from pairaug.diffusion.bundle import Bundle
 
 DROP_REASONS = {
@@ -80,15 +81,10 @@ class Generate:
 
     def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
         """Each pair in order: with its film, dropped, or as it came."""
-        waiting: list[Pair] = []
-        num_mine = 0
-        for pair in pairs:
-            waiting.append(pair)
-            num_mine += _is_mine(pair)
-            if num_mine == self._settings.batch_size:
-                yield from self._drawn(waiting)
-                waiting, num_mine = [], 0
-        yield from self._drawn(waiting)
+        # One batch's films are decoded and compressed while the next one's are drawn.
+        for num_films, done in overlapped(self._batches(pairs)):
+            self._context.report_progress(num_films)
+            yield from done
 
     @staticmethod
     def weights(settings: GenerateSettings) -> dict[str, str]:
@@ -107,18 +103,43 @@ class Generate:
             allow_pickle=self._settings.allow_pickle,
         )
 
-    def _drawn(self, waiting: Sequence[Pair]) -> Iterator[Pair]:
-        """The pairs that have been waiting, those among them that want a film with one."""
+    def _batches(self, pairs: Iterable[Pair]) -> Iterator[Callable[[], tuple[int, list[Pair]]]]:
+        """Latents drawn batch by batch; each is followed by what is left to be done for it."""
+        waiting: list[Pair] = []
+        num_mine = 0
+        for pair in pairs:
+            waiting.append(pair)
+            num_mine += _is_mine(pair)
+            if num_mine == self._settings.batch_size:
+                yield self._drawn(waiting)
+                waiting, num_mine = [], 0
+        yield self._drawn(waiting)
+
+    def _drawn(self, waiting: Sequence[Pair]) -> Callable[[], tuple[int, list[Pair]]]:
+        """Draws for those among the pairs that want a film; what it returns gives them theirs."""
         mine = [pair for pair in waiting if _is_mine(pair)]
-        done: dict[str, Pair] = {}
+        dropped: dict[str, Pair] = {}
         drawable: list[tuple[Pair, Prompt]] = []
         for pair in mine:
             prompt = self._prompt(pair)
             if isinstance(prompt, Pair):
-                done[pair.id] = prompt
+                dropped[pair.id] = prompt
             else:
                 drawable.append((pair, prompt))
-        for (pair, prompt), film in zip(drawable, self._films(drawable), strict=True):
+        latents = self._latents(drawable) if drawable else None
+        return partial(self._finished, waiting, len(mine), drawable, latents, dropped)
+
+    def _finished(
+        self,
+        waiting: Sequence[Pair],
+        num_films: int,
+        drawable: Sequence[tuple[Pair, Prompt]],
+        latents: Tensor | None,
+        dropped: Mapping[str, Pair],
+    ) -> tuple[int, list[Pair]]:
+        done = dict(dropped)
+        films = [] if latents is None else self._bundle.decode_latents(latents)
+        for (pair, prompt), film in zip(drawable, films, strict=True):
             traced = self._traced(pair, prompt)
             reason = fault(film)
             done[pair.id] = (
@@ -126,8 +147,7 @@ class Generate:
                 if reason is None
                 else traced.dropped(self.name, reason)
             )
-        self._context.report_progress(len(mine))
-        yield from (done.get(pair.id, pair) for pair in waiting)
+        return num_films, [done.get(pair.id, pair) for pair in waiting]
 
     def _prompt(self, pair: Pair) -> Prompt | Pair:
         """What the pair's film is drawn from, or the pair dropped."""
@@ -137,13 +157,11 @@ class Generate:
             return pair.dropped(self.name, "report_too_long", str(error))
         return prompt if prompt.text else pair.dropped(self.name, "empty_report")
 
-    def _films(self, drawable: Sequence[tuple[Pair, Prompt]]) -> Iterable[np.ndarray]:
-        if not drawable:
-            return ()
-        from pairaug.diffusion.sampling import SamplingOptions, draw_films
+    def _latents(self, drawable: Sequence[tuple[Pair, Prompt]]) -> Tensor:
+        from pairaug.diffusion.sampling import SamplingOptions, draw_latents
 
         settings = self._settings
-        return draw_films(
+        return draw_latents(
             self._bundle,
             [prompt.text for _, prompt in drawable],
             [self._seed(pair) for pair, _ in drawable],

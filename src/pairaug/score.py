@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from pairaug.clip.folder import model_folder, weights_sha256
-from pairaug.clip.similarity import cosine, directional_similarity
+from pairaug.clip.folder import BUNDLED, scorer_folder, weights_sha256
+from pairaug.clip.similarity import cosine, edit_scores
 from pairaug.clip.window import WindowPolicy
 from pairaug.errors import DataError
 from pairaug.images import load_image
@@ -22,8 +22,6 @@ from pairaug.stage import Context, batched
 
 if TYPE_CHECKING:
     from pairaug.clip.encoders import Encoder
-
-BUNDLED = "bundled"
 
 DROP_REASONS = {
     "no_image": "a synthetic pair has no image to be scored",
@@ -153,23 +151,19 @@ class Score:
             num_windows=len(windows.texts),
             truncated=windows.truncated,
         )
-        pair = pair.with_scores(image_report=cosine(own.image, own.report))
         if pair.branch is not Branch.INTRA:
-            return pair
+            return pair.with_scores(image_report=cosine(own.image, own.report))
         source = sources.get(pair.parent_id or "")
         if source is None:
+            pair = pair.with_scores(image_report=cosine(own.image, own.report))
             return pair.dropped(self.name, "source_not_scored")
-        change = directional_similarity(own.image, source.image, own.report, source.report)
-        pair = pair.with_scores(image_image=cosine(own.image, source.image), change=change)
-        return pair if change is not None else pair.dropped(self.name, "no_change")
+        scores = edit_scores(own.image, own.report, source.image, source.report)
+        pair = pair.with_scores(**scores)
+        return pair if scores["change"] is not None else pair.dropped(self.name, "no_change")
 
 
 def _folder(settings: ScoreSettings) -> Path:
-    if settings.model == BUNDLED:
-        from pairaug.bundled import folder
-
-        return folder("scorer")
-    return model_folder(settings.model, settings.revision, settings.allow_pickle)
+    return scorer_folder(settings.model, settings.revision, settings.allow_pickle)
 
 
 def _film_key(pair: Pair) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
@@ -47,6 +48,24 @@ def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     iterator = iter(items)
     while group := list(islice(iterator, size)):
         yield group
+
+
+def overlapped(jobs: Iterable[Callable[[], Item]]) -> Iterator[Item]:
+    """What each job returns, in order; each runs in another thread while the next is fetched.
+
+    For work in two halves: the iterable does the first, on the device, whenever it is asked for the
+    next job; the jobs are the second, decoding and compressing. One job at a time runs, and no more
+    than two wait. What a job raises is raised here.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        previous: Future[Item] | None = None
+        for job in jobs:
+            current = pool.submit(job)
+            if previous is not None:
+                yield previous.result()
+            previous = current
+        if previous is not None:
+            yield previous.result()
 
 
 def apply(stage: Stage, pairs: Sequence[Pair]) -> list[Pair]:

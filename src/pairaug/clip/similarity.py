@@ -42,3 +42,17 @@ def directional_similarity(
     moved_image = image.astype(np.float64) - source_image.astype(np.float64)
     moved_report = report.astype(np.float64) - source_report.astype(np.float64)
     return cosine(moved_image, moved_report)
+
+
+def edit_scores(
+    image: Vector, report: Vector, source_image: Vector | None, source_report: Vector
+) -> dict[str, float | None]:
+    """The three scores of the paper's hybrid consistency, S1, S2 and S3, by name.
+
+    Null where a cosine does not exist, and for all that needs a source's film where there is none.
+    """
+    scores = {"image_report": cosine(image, report), "image_image": None, "change": None}
+    if source_image is not None:
+        scores["image_image"] = cosine(image, source_image)
+        scores["change"] = directional_similarity(image, source_image, report, source_report)
+    return scores

@@ -30,6 +30,7 @@ class EditOptions:
     from; `source-report`, and `drift`, are for inverted sources. The alignment `blend` is `refine`
     with the change kept inside a region: see `region.Region`, found by `blend_by` and cut at
     `blend_threshold`. Maps over more positions than `watch_max_positions` do not count for it.
+    `variation` is how much noise goes into a further try of an inverted edit.
     """
 
     num_steps: int = 75
@@ -44,6 +45,7 @@ class EditOptions:
     blend_by: RegionKind = "difference"
     blend_threshold: float = 0.35
     watch_max_positions: int = 256
+    variation: float = 0.3
 
     @property
     def blends(self) -> bool:

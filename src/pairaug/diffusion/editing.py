@@ -19,6 +19,7 @@ from pairaug.diffusion.attention import Swap, swapping
 from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.control import Control, EditOptions, make_control
 from pairaug.diffusion.ddim import guided
+from pairaug.diffusion.edited import EditedFilms
 from pairaug.diffusion.inversion import Inversion, invert_films
 from pairaug.diffusion.region import Region, RegionKind
 from pairaug.diffusion.sampling import initial_latents
@@ -29,28 +30,6 @@ from pairaug.diffusion.windows import batches_by
 
 Latents = Float[Tensor, "batch channel height width"]
 Films = Float[np.ndarray, "film row column"]
-
-
-@dataclass(frozen=True, slots=True)
-class EditedFilms:
-    """Edited films in [0, 1] (NaN where the model went astray), and how much was swapped.
-
-    `cross_swapped` is the share of cross-attention that was the source's: of the edited report's
-    tokens, padding left out, times the steps. `self_swapped` is the share of the steps in which
-    self-attention was. `region` is, at each position of the latents, how much of the edit is in the
-    film: 1 everywhere unless it was blended.
-    """
-
-    films: Films
-    latents: Latents
-    cross_swapped: Float[np.ndarray, " film"]
-    self_swapped: float
-    region: Float[np.ndarray, "film height width"]
-
-    @property
-    def changed_area(self) -> Float[np.ndarray, " film"]:
-        """The share of each film that could change at all."""
-        return self.region.mean(axis=(1, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +74,7 @@ def edit_films(
             places = [rows.index(owners[edit]) for edit in batch]
             parts.append(edit_inverted(bundle, inversion, texts, options, places))
             order += batch
-    return _joined(parts, order), errors
+    return EditedFilms.joined(parts, order), errors
 
 
 def edit_regenerated(
@@ -130,7 +109,7 @@ def edit_regenerated(
         parts.append(
             _edited(bundle, source, latents, solver, sources, texts, range(len(sources)), options)
         )
-    return _joined(parts, [row for rows in batches for row in rows])
+    return EditedFilms.joined(parts, [row for rows in batches for row in rows])
 
 
 def edit_inverted(
@@ -139,11 +118,18 @@ def edit_inverted(
     edited_prompts: Sequence[str],
     options: EditOptions,
     source_of: Sequence[int],
+    seeds: Sequence[int | None] | None = None,
 ) -> EditedFilms:
     """One batch of edits of inverted films; edit i changes film `source_of[i]`. Always by DDIM.
 
+    An edit starts from its film's noisiest latents z. One that has a seed starts from a variation,
+    with e standard normal and v `options.variation`, of the same variance:
+
+        z' = sqrt(1 - v) * z + sqrt(v) * e
+
     Edits whose texts take different numbers of windows are made one group after the other.
     """
+    own_seeds = [None] * len(edited_prompts) if seeds is None else list(seeds)
     if options.scheduler not in ("folder", "ddim"):
         raise ValueError(f"an inverted film is edited by ddim, not by {options.scheduler}")
     prompts_of = [inversion.prompts[owner] for owner in source_of]
@@ -157,10 +143,11 @@ def edit_inverted(
                 [edited_prompts[row] for row in rows],
                 options,
                 [source_of[row] for row in rows],
+                [own_seeds[row] for row in rows],
             )
             for rows in groups
         ]
-        return _joined(parts, [row for rows in groups for row in rows])
+        return EditedFilms.joined(parts, [row for rows in groups for row in rows])
     used = sorted(set(source_of))
     if len(used) < len(inversion.prompts):
         inversion = inversion.subset(used)
@@ -168,10 +155,23 @@ def edit_inverted(
     solver = ddim_solver(bundle.scheduler_config, options.num_steps)
     is_guided = options.drift and options.guidance_from == "empty"
     source = RecordedSource(inversion.trajectory, solver, options.drift, is_guided)
-    start = inversion.trajectory[0][owners]
+    start = _varied(bundle, inversion.trajectory[0][owners], own_seeds, options.variation)
     return _edited(
         bundle, source, start, solver, inversion.prompts, edited_prompts, owners, options
     )
+
+
+def _varied(
+    bundle: Bundle, latents: Latents, seeds: Sequence[int | None], variation: float
+) -> Latents:
+    """`latents` with fresh noise mixed into the rows that have a seed."""
+    rows = [row for row, seed in enumerate(seeds) if seed is not None]
+    if not rows:
+        return latents
+    noise, _ = initial_latents(bundle, [seed for seed in seeds if seed is not None])
+    varied = latents.clone()
+    varied[rows] = (1 - variation) ** 0.5 * latents[rows] + variation**0.5 * noise
+    return varied
 
 
 class _Predictions(NamedTuple):
@@ -312,7 +312,7 @@ def _edited(
     latents = edit_latents(bundle, source, latents, solver, texts, control, scale, region)
     mask = torch.ones_like(latents[:, 0]) if region is None else region.mask()[:, 0]
     return EditedFilms(
-        bundle.decode_latents(latents),
+        bundle,
         latents,
         control.cross_swapped,
         control.num_self_steps / options.num_steps,
@@ -345,20 +345,6 @@ def _num_windows(
         max(bundle.layout(prompt).num_windows for prompt in sides)
         for sides in zip(source_prompts, edited_prompts, strict=True)
     ]
-
-
-def _joined(parts: Sequence[EditedFilms], order: Sequence[int]) -> EditedFilms:
-    """The parts as one, film `order[i]` of the result being the i-th of the parts in turn."""
-    if not parts:
-        raise ValueError("there is nothing to edit")
-    back = np.argsort(np.asarray(order))
-    return EditedFilms(
-        np.concatenate([part.films for part in parts])[back],
-        torch.cat([part.latents for part in parts])[torch.from_numpy(back)],
-        np.concatenate([part.cross_swapped for part in parts])[back],
-        parts[0].self_swapped,
-        np.concatenate([part.region for part in parts])[back],
-    )
 
 
 def _groups_of_films(

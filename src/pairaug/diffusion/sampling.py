@@ -40,23 +40,33 @@ def draw_films(
     A film depends on its prompt and its seed; the films drawn beside it change it by no more than
     float noise: prompts of different numbers of windows are not drawn in one batch.
     """
-    if len(prompts) != len(seeds):
-        raise ValueError(f"{len(prompts)} prompts, but {len(seeds)} seeds")
-    films = np.zeros((len(prompts), bundle.image_size, bundle.image_size), dtype=np.float32)
-    counts = [bundle.layout(prompt).num_windows for prompt in prompts]
-    for rows in batches_by(counts, batch_size):
-        latents = draw_latents(
-            bundle, [prompts[row] for row in rows], [seeds[row] for row in rows], options
-        )
-        films[rows] = bundle.decode_latents(latents)
-    return films
+    if not prompts:
+        return np.zeros((0, bundle.image_size, bundle.image_size), dtype=np.float32)
+    return bundle.decode_latents(draw_latents(bundle, prompts, seeds, options, batch_size))
 
 
 @torch.inference_mode()
 def draw_latents(
+    bundle: Bundle,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    options: SamplingOptions,
+    batch_size: int = 8,
+) -> Latents:
+    """The latents of `draw_films`, one row per prompt, at the clean end."""
+    if len(prompts) != len(seeds):
+        raise ValueError(f"{len(prompts)} prompts, but {len(seeds)} seeds")
+    latents = torch.zeros((len(prompts), *bundle.latent_shape()), device=bundle.device)
+    counts = [bundle.layout(prompt).num_windows for prompt in prompts]
+    for rows in batches_by(counts, batch_size):
+        own = [prompts[row] for row in rows]
+        latents[rows] = _drawn(bundle, own, [seeds[row] for row in rows], options)
+    return latents
+
+
+def _drawn(
     bundle: Bundle, prompts: Sequence[str], seeds: Sequence[int], options: SamplingOptions
 ) -> Latents:
-    """Latents at the clean end for one batch of prompts and seeds."""
     latents, generators = initial_latents(bundle, seeds)
     solver = make_solver(bundle.scheduler_config, options.scheduler, options.num_steps, generators)
     is_guided = options.guidance_scale != 1.0

@@ -105,7 +105,8 @@ def _bytes_needed(settings: Settings, num_pairs: int) -> int:
     """About what the films take: each stage's parts hold those that were made before it."""
     rewrite = settings.rewrite
     num_inter = num_pairs * rewrite.variants * ("inter" in rewrite.branches)
-    num_intra = num_pairs * rewrite.variants * ("intra" in rewrite.branches) * settings.edit.tries
+    num_intra = num_pairs * rewrite.variants * ("intra" in rewrite.branches)
+    num_intra *= settings.edit.most_kept
     # In the parts of generate to prune, or of edit to prune, and in two exports.
     drawn = 6 * num_inter * _side(generator_folder(settings.generate)) ** 2
     edit_model = model_folder(

@@ -1,0 +1,80 @@
+"""Drawing tries of edits: from real films by way of their inversions, or from noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pairaug.edit.tries import Job, Try
+from pairaug.stage import batched
+
+if TYPE_CHECKING:
+    from pairaug.diffusion.bundle import Bundle
+    from pairaug.diffusion.control import EditOptions
+    from pairaug.diffusion.inversion import Inversion
+
+SeedOf = Callable[[str], int]
+"""The seed of a pair's draws, by its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class FromFilms:
+    """Edits of inverted films. The first try of a job has nothing random in it."""
+
+    bundle: Bundle
+    inversion: Inversion
+    place_of: Mapping[str, int]
+    """Which film of the inversion a source is, by the source's id."""
+    options: EditOptions
+    batch_size: int
+    seed_of: SeedOf
+
+    def draw(self, wanted: Sequence[tuple[Job, int]]) -> Iterator[Try]:
+        from pairaug.diffusion.editing import edit_inverted
+
+        for batch in batched(wanted, self.batch_size):
+            seeds = [self.seed_of(try_id(job, number)) if number else None for job, number in batch]
+            edited = edit_inverted(
+                self.bundle,
+                self.inversion,
+                [job.prompt.text for job, _ in batch],
+                self.options,
+                [self.place_of[job.source.id] for job, _ in batch],
+                seeds,
+            )
+            for row, (job, number) in enumerate(batch):
+                error = float(self.inversion.errors[self.place_of[job.source.id]])
+                measured = {"inversion_error": round(error, 6), "seed": seeds[row]}
+                yield Try(job, number, edited, row, measured)
+
+
+@dataclass(frozen=True, slots=True)
+class FromNoise:
+    """Edits of sources that are drawn along from their reports, each try from its own noise."""
+
+    bundle: Bundle
+    options: EditOptions
+    batch_size: int
+    seed_of: SeedOf
+
+    def draw(self, wanted: Sequence[tuple[Job, int]]) -> Iterator[Try]:
+        from pairaug.diffusion.editing import edit_regenerated
+
+        for batch in batched(wanted, self.batch_size):
+            seeds = [self.seed_of(try_id(job, number)) for job, number in batch]
+            edited = edit_regenerated(
+                self.bundle,
+                [job.source_prompt.text for job, _ in batch],
+                [job.prompt.text for job, _ in batch],
+                seeds,
+                self.options,
+                self.batch_size,
+            )
+            for row, (job, number) in enumerate(batch):
+                yield Try(job, number, edited, row, {"seed": seeds[row]})
+
+
+def try_id(job: Job, number: int) -> str:
+    """The pair's own id for the first try, and one of its own for each further one."""
+    return job.pair.id if number == 0 else f"{job.pair.id}~try-{number}"

@@ -1,0 +1,218 @@
+"""The settings of `edit`, and why it drops pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from pairaug.diffusion.folder import BUNDLED
+from pairaug.diffusion.prompts import LongReport
+from pairaug.images import Fit
+from pairaug.settings import StageSettings
+
+SCORES = ("image_report", "image_image", "change")
+"""What an edit is judged by: S1, S2 and S3."""
+
+DROP_REASONS = {
+    "source_missing": "the real pair that it was made from is not in the run any more",
+    "empty_report": "nothing of the report, or of the source's, is left to prompt with",
+    "report_too_long": "the report, or the source's, exceeds the text encoder's window, and "
+    "`long_report` is `error`",
+    "unreadable_image": "the source's film could not be decoded, or is no longer there",
+    "inversion_error": "the model cannot hold the source's film well enough",
+    "image_not_finite": "the edit ended in NaN or infinity",
+    "image_constant": "the edit ended in one grey level",
+    "image_saturated": "nearly all of the edit is pure black or white",
+}
+
+
+class AcceptSettings(StageSettings):
+    """What a try is judged by. Its scores are those of the stage `score`."""
+
+    model: str = Field(
+        default=BUNDLED,
+        min_length=1,
+        description="`bundled`, or a scorer as in `score.model`. Better not the same one: what is "
+        "chosen by a scorer looks better to that scorer than it is.",
+    )
+    revision: str | None = Field(default=None, description="Commit, tag or branch of a hub id.")
+    allow_pickle: bool = Field(
+        default=False,
+        description="Load pickled weights, which can run code, where there are no others.",
+    )
+    image_report: float | None = Field(
+        default=None, ge=-1, le=1, description="A try passes above it: film against report, S1."
+    )
+    image_image: float | None = Field(
+        default=None, ge=-1, le=1, description="A try passes above it: film against film, S2."
+    )
+    change: float | None = Field(
+        default=None, ge=-1, le=1, description="A try passes above it: direction of change, S3."
+    )
+    fitted_by: Path | None = Field(
+        default=None,
+        description="A finished run, whose fitted rule for edits gives the bounds that are not "
+        "set here. A pilot with `--limit` is enough.",
+    )
+
+    @property
+    def is_bounded(self) -> bool:
+        """True if there is something to pass."""
+        return self.fitted_by is not None or bool(self.own_bounds())
+
+    def own_bounds(self) -> dict[str, float]:
+        """Score → the bound that is set here."""
+        values = {name: getattr(self, name) for name in SCORES}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class EditSettings(StageSettings):
+    """Which model edits, from what source, and how much of the source's attention it keeps."""
+
+    model: str = Field(
+        default=BUNDLED,
+        min_length=1,
+        description="`bundled`, or a latent diffusion model in diffusers layout: a local folder "
+        "or a hub id. The paper's is RoentGen.",
+    )
+    revision: str | None = Field(default=None, description="Commit, tag or branch of a hub id.")
+    allow_pickle: bool = Field(
+        default=False,
+        description="Load pickled weights, which can run code, where there are no others.",
+    )
+    source: Literal["invert", "regenerate"] = Field(
+        default="invert",
+        description="`invert` edits the real film, by way of its DDIM trajectory; `regenerate` "
+        "draws the source anew from its report, as the paper does, and keeps nothing of the film.",
+    )
+    num_steps: int = Field(
+        default=75, ge=1, description="Denoising steps. 75 in the authors' IntraAug_Step2_T2I.py."
+    )
+    guidance_scale: float = Field(
+        default=4.0,
+        ge=1.0,
+        description="Weight of the changed report; 1 is no guidance. 4 in the authors' "
+        "IntraAug_Step2_T2I.py.",
+    )
+    guidance_from: Literal["empty", "source-report"] = Field(
+        default="empty",
+        description="What guidance pushes away from: the empty text, or, for inverted films, the "
+        "source's report.",
+    )
+    drift: bool = Field(
+        default=True,
+        description="Add to the edit what the guided steps miss on the inverted source, so that "
+        "an unchanged report returns the film at any guidance.",
+    )
+    scheduler: Literal["folder", "ddim", "dpm++2m", "unipc", "pndm"] = Field(
+        default="folder",
+        description="The solver of `regenerate`; `folder` takes the one that the model comes "
+        "with. Inverted films always go by ddim.",
+    )
+    alignment: Literal["refine", "substitute", "blend"] = Field(
+        default="refine",
+        description="`refine`: shared words take the source's attention, new ones keep their own "
+        "(the authors' AttentionRefine); `substitute`: replaced words take the attention of those "
+        "that they replace; `blend`: `refine`, with the change kept where the two reports make a "
+        "difference to the model, and the source's film everywhere else.",
+    )
+    blend_by: Literal["difference", "attention"] = Field(
+        default="difference",
+        description="Where that is: `difference`, where the model's predictions for the film "
+        "differ under the two reports; `attention`, where it attends to the words that only one "
+        "of the reports has.",
+    )
+    blend_threshold: float = Field(
+        default=0.35,
+        gt=0.0,
+        lt=1.0,
+        description="Where the region of `blend` ends, as a share of the film's largest "
+        "difference or attention. Lower lets more of the film change.",
+    )
+    cross_replace: float = Field(
+        default=0.5,
+        ge=0.0,
+        le=1.0,
+        description="Share of the steps in which cross-attention is the source's; the paper's "
+        "eta. 0.5 in the authors' IntraAug_Step2_T2I.py.",
+    )
+    self_replace: float = Field(
+        default=0.2,
+        ge=0.0,
+        le=1.0,
+        description="Share of the steps in which self-attention is the source's. 0.2 in the "
+        "authors' IntraAug_Step2_T2I.py.",
+    )
+    self_max_positions: int = Field(
+        default=256,
+        ge=0,
+        description="Self-attention over more positions is never swapped. 16 x 16 in the "
+        "authors' ptp_utils.",
+    )
+    tries: int = Field(
+        default=1,
+        ge=1,
+        description="Films drawn per changed report, or the most that are. The authors draw 10.",
+    )
+    keep: Literal["all", "first-passing", "best"] = Field(
+        default="all",
+        description="Which tries go on: `all`, each as a pair of its own, as the authors have it; "
+        "`first-passing`, tries being drawn until one is above the bounds of `accept`, and the "
+        "best if none is; `best`, the best of all, those that pass first.",
+    )
+    accept: AcceptSettings = Field(
+        default_factory=AcceptSettings,
+        description="What tries are judged by, unless all are kept.",
+    )
+    variation: float = Field(
+        default=0.3,
+        gt=0.0,
+        le=1.0,
+        description="Share of fresh noise, by variance, that a further try of an inverted edit "
+        "starts with. The first try has none: it starts where the film's own trajectory does.",
+    )
+    max_inversion_error: float | None = Field(
+        default=None,
+        gt=0.0,
+        description="Drop the edits of a film that the model regenerates worse than this: mean "
+        "absolute difference on a scale of 0 to 1. Not set: none is dropped for it.",
+    )
+    fit: Fit = Field(
+        default="crop",
+        description="How a film becomes square: `crop` keeps the centre, as latent diffusion "
+        "models are trained; `pad` keeps the whole film, on black.",
+    )
+    long_report: LongReport = Field(
+        default="shorten",
+        description="A report beyond the text encoder's window: `shorten` leaves out sentences "
+        "that only deny findings, then sentences from the end; `chunk` encodes it whole, in "
+        "several windows; `error` drops the pair. The source's report goes the same way.",
+    )
+    batch_size: int = Field(default=8, ge=1, description="Edits made at once.")
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> EditSettings:
+        if self.source == "invert" and self.scheduler not in ("folder", "ddim"):
+            raise ValueError(
+                f"scheduler {self.scheduler} needs source: regenerate; inverted films go by ddim"
+            )
+        if self.keep == "first-passing" and self.tries > 1 and not self.accept.is_bounded:
+            raise ValueError(
+                "keep: first-passing needs something to pass; set a bound in accept, or "
+                "accept.fitted_by to a finished run"
+            )
+        if self.source == "regenerate" and self.guidance_from == "source-report":
+            raise ValueError("guidance_from: source-report needs source: invert")
+        return self
+
+    @property
+    def judges(self) -> bool:
+        """True if tries are compared, and only one goes on."""
+        return self.keep != "all" and self.tries > 1
+
+    @property
+    def most_kept(self) -> int:
+        """The most films that one changed report can come to."""
+        return self.tries if self.keep == "all" else 1

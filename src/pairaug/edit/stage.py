@@ -1,0 +1,280 @@
+"""The intra branch: a patient's film is edited to what the changed report says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pairaug.diffusion.folder import model_folder, weights_sha256
+from pairaug.diffusion.prompts import Prompt, ReportTooLongError
+from pairaug.edit.artists import FromFilms, FromNoise, try_id
+from pairaug.edit.judge import Judge
+from pairaug.edit.settings import EditSettings
+from pairaug.edit.tries import Chosen, Job, drawn_and_chosen
+from pairaug.errors import DataError
+from pairaug.images import fault, fit_square, load_image, png_ref
+from pairaug.pair import Branch, Pair
+from pairaug.stage import Context, batched, overlapped, seed_for
+
+if TYPE_CHECKING:
+    from pairaug.diffusion.bundle import Bundle
+    from pairaug.diffusion.control import EditOptions
+
+# Settings that the trace of a film leaves out: they say which films there are, not what one is.
+_NOT_TRACED = {"allow_pickle", "tries", "accept", "max_inversion_error", "batch_size"}
+
+
+class Edit:
+    """The stage: gives each intra pair an edit of its source's film; other pairs pass through.
+
+    A pair's source must come before it in the stream. Each source's film is inverted once for all
+    edits of it that stand together.
+    """
+
+    name = "edit"
+
+    def __init__(self, settings: EditSettings, context: Context) -> None:
+        self._settings = settings
+        self._context = context
+
+    def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
+        """Each pair in order: with its film, dropped, or as it came; further tries follow it."""
+        # One group's films are decoded and compressed while the next one's are drawn.
+        for num_edits, done in overlapped(self._groups(pairs)):
+            self._context.report_progress(num_edits)
+            yield from done
+
+    @staticmethod
+    def weights(settings: EditSettings) -> dict[str, str]:
+        """The models that decide what comes out, and their SHA-256, for the fingerprint."""
+        hashes = {settings.model: weights_sha256(_folder(settings))}
+        return {**hashes, **Judge.weights(settings.accept)} if settings.judges else hashes
+
+    def _groups(self, pairs: Iterable[Pair]) -> Iterator[Callable[[], tuple[int, list[Pair]]]]:
+        """Edits drawn group by group; each is followed by what is left to be done for it."""
+        sources: dict[str, Pair] = {}
+        waiting: list[Pair] = []
+        mine: list[Pair] = []
+        for pair in pairs:
+            if pair.branch is Branch.REAL:
+                sources[pair.id] = pair
+            elif _is_mine(pair):
+                # The edits of one film stay together, so that it is inverted once.
+                is_new_film = bool(mine) and mine[-1].parent_id != pair.parent_id
+                num_films = len(mine) * self._settings.most_kept
+                if is_new_film and num_films >= self._settings.batch_size:
+                    yield self._drawn(waiting, mine, sources)
+                    waiting, mine = [], []
+                mine.append(pair)
+            waiting.append(pair)
+        yield self._drawn(waiting, mine, sources)
+
+    def _drawn(
+        self, waiting: Sequence[Pair], mine: Sequence[Pair], sources: Mapping[str, Pair]
+    ) -> Callable[[], tuple[int, list[Pair]]]:
+        """Draws the edits of a group; what it returns puts their films into the pairs."""
+        jobs: list[Job] = []
+        dropped: dict[str, Pair] = {}
+        for pair in mine:
+            job = self._job(pair, sources)
+            if isinstance(job, Pair):
+                dropped[pair.id] = job
+            else:
+                jobs.append(job)
+        if not jobs:
+            chosen = []
+        elif self._settings.source == "invert":
+            chosen = self._from_films(jobs, dropped)
+        else:
+            chosen = self._chosen(
+                FromNoise(self._bundle, self._options, self._settings.batch_size, self._seed), jobs
+            )
+        return partial(self._finished, waiting, len(mine), chosen, dropped)
+
+    def _job(self, pair: Pair, sources: Mapping[str, Pair]) -> Job | Pair:
+        """What is to be done for a pair, or the pair dropped."""
+        source = sources.get(pair.parent_id or "")
+        if source is None:
+            return pair.dropped(self.name, "source_missing")
+        prompts: list[Prompt] = []
+        for side, report in (("source", source.report), ("edited", pair.report)):
+            try:
+                prompts.append(self._bundle.fit_prompt(report.text, self._settings.long_report))
+            except ReportTooLongError as error:
+                return pair.dropped(self.name, "report_too_long", f"{side}: {error}")
+        if not all(prompt.text for prompt in prompts):
+            return pair.dropped(self.name, "empty_report")
+        return Job(pair, source, *prompts)
+
+    def _from_films(self, jobs: Sequence[Job], dropped: dict[str, Pair]) -> list[Chosen]:
+        """Edits of the real films; a film that cannot be used drops all its edits."""
+        films: dict[str, np.ndarray] = {}
+        usable: list[Job] = []
+        for job in jobs:
+            try:
+                if job.source.id not in films:
+                    films[job.source.id] = self._film(job.source)
+                usable.append(job)
+            except DataError as error:
+                drop = job.pair.dropped(self.name, "unreadable_image", str(error))
+                dropped[job.pair.id] = drop
+        chosen: list[Chosen] = []
+        for group in batched(films, self._settings.batch_size):
+            of_group = [job for job in usable if job.source.id in group]
+            stacked = np.stack([films[key] for key in group])
+            chosen += self._from_inversion(stacked, group, of_group, dropped)
+        return chosen
+
+    def _from_inversion(
+        self,
+        films: np.ndarray,
+        source_ids: Sequence[str],
+        jobs: Sequence[Job],
+        dropped: dict[str, Pair],
+    ) -> list[Chosen]:
+        from pairaug.diffusion.inversion import invert_films
+
+        settings = self._settings
+        prompts = {job.source.id: job.source_prompt.text for job in jobs}
+        inversion = invert_films(
+            self._bundle, films, [prompts[key] for key in source_ids], settings.num_steps
+        )
+        errors = dict(zip(source_ids, inversion.errors.tolist(), strict=True))
+        held: list[Job] = []
+        for job in jobs:
+            error = errors[job.source.id]
+            if self._is_held(error):
+                held.append(job)
+            else:
+                detail = f"{error:.4f} above {settings.max_inversion_error}"
+                drop = job.pair.dropped(self.name, "inversion_error", detail)
+                dropped[job.pair.id] = drop
+        place_of = {key: place for place, key in enumerate(source_ids)}
+        artist = FromFilms(
+            self._bundle, inversion, place_of, self._options, settings.batch_size, self._seed
+        )
+        return self._chosen(artist, held)
+
+    def _chosen(self, artist: FromFilms | FromNoise, jobs: Sequence[Job]) -> list[Chosen]:
+        settings = self._settings
+        judge = self._judge if settings.judges else None
+        return drawn_and_chosen(artist, jobs, settings.keep, settings.tries, judge)
+
+    def _finished(
+        self,
+        waiting: Sequence[Pair],
+        num_edits: int,
+        chosen: Sequence[Chosen],
+        dropped: Mapping[str, Pair],
+    ) -> tuple[int, list[Pair]]:
+        """The pairs that have been waiting, with the outcome of each edit in its pair's place."""
+        outcomes = {pair_id: [pair] for pair_id, pair in dropped.items()}
+        for each in chosen:
+            outcomes.setdefault(each.drawn.job.pair.id, []).append(self._outcome(each))
+        return num_edits, [done for pair in waiting for done in outcomes.get(pair.id, [pair])]
+
+    def _outcome(self, chosen: Chosen) -> Pair:
+        """The pair with its film, or dropped for what the film is."""
+        drawn, job, settings = chosen.drawn, chosen.drawn.job, self._settings
+        edited, row = drawn.edited, drawn.row
+        pair = job.pair
+        if settings.keep == "all":
+            pair = replace(pair, id=try_id(job, drawn.number))
+        traced = pair.with_trace(
+            self.name,
+            **drawn.measured,
+            **settings.model_dump(mode="json", exclude=_NOT_TRACED),
+            weights=self._bundle.sha256,
+            cross_swapped=round(float(edited.cross_swapped[row]), 6),
+            self_swapped=round(edited.self_swapped, 6),
+            changed_area=round(float(edited.changed_area[row]), 6),
+            num_tokens=job.prompt.num_tokens,
+            num_windows=job.prompt.num_windows,
+            truncated=job.prompt.truncated,
+            left_out_sentences=job.prompt.left_out_sentences,
+            source_num_tokens=job.source_prompt.num_tokens,
+            source_num_windows=job.source_prompt.num_windows,
+            source_truncated=job.source_prompt.truncated,
+            source_left_out_sentences=job.source_prompt.left_out_sentences,
+            try_number=drawn.number,
+            **self._judged(chosen),
+        )
+        reason = fault(drawn.film)
+        if reason is not None:
+            return traced.dropped(self.name, reason)
+        return traced.with_image(png_ref(drawn.film))
+
+    def _judged(self, chosen: Chosen) -> dict[str, object]:
+        if chosen.verdict is None:
+            return {}
+        scores = {
+            name: None if value is None else round(value, 6)
+            for name, value in chosen.verdict.scores.items()
+        }
+        return {
+            "num_tries": chosen.num_drawn,
+            "passed": chosen.verdict.passed,
+            "try_scores": scores,
+            "bounds": self._judge.bounds,
+        }
+
+    def _film(self, source: Pair) -> np.ndarray:
+        if source.image is None:
+            raise DataError("the source has no image")
+        return fit_square(load_image(source.image), self._bundle.image_size, self._settings.fit)
+
+    def _is_held(self, error: float) -> bool:
+        limit = self._settings.max_inversion_error
+        return limit is None or error <= limit
+
+    def _seed(self, pair_id: str) -> int:
+        return seed_for(self._context.seed, pair_id, self.name)
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return Judge(self._settings.accept, self._context)
+
+    @cached_property
+    def _bundle(self) -> Bundle:
+        # Only now: tensor libraries and weights are loaded for the first film.
+        from pairaug.diffusion.bundle import load_bundle
+
+        return load_bundle(
+            _folder(self._settings),
+            device=self._context.device,
+            dtype=self._context.dtype,
+            allow_pickle=self._settings.allow_pickle,
+        )
+
+    @cached_property
+    def _options(self) -> EditOptions:
+        from pairaug.diffusion.control import EditOptions
+
+        settings = self._settings
+        return EditOptions(
+            num_steps=settings.num_steps,
+            guidance_scale=settings.guidance_scale,
+            guidance_from=settings.guidance_from,
+            drift=settings.drift,
+            scheduler=settings.scheduler,
+            alignment=settings.alignment,
+            cross_replace=settings.cross_replace,
+            self_replace=settings.self_replace,
+            self_max_positions=settings.self_max_positions,
+            blend_by=settings.blend_by,
+            blend_threshold=settings.blend_threshold,
+            variation=settings.variation,
+        )
+
+
+def _folder(settings: EditSettings) -> Path:
+    return model_folder(settings.model, settings.revision, settings.allow_pickle)
+
+
+def _is_mine(pair: Pair) -> bool:
+    return pair.branch is Branch.INTRA and pair.image is None and pair.drop is None
