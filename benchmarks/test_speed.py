@@ -57,8 +57,7 @@ def _attention_inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Swap]
     mapping = torch.eye(77)[None]
     alpha = (torch.arange(77) < 40).float()[None]
     swap = Swap(
-        first_edited=1,
-        source_rows=torch.tensor([0]),
+        source_rows=torch.tensor([1]),
         moved=mapping * alpha[:, None],
         kept=1.0 - alpha,
         max_self_positions=0,
@@ -73,8 +72,8 @@ def _explicit(
     assert swap.moved is not None
     assert swap.kept is not None
     maps = (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(-1)
-    mixed = maps[:1] @ swap.moved[:, None] + maps[1:] * swap.kept[:, None, None]
-    return torch.cat([maps[:1], mixed]) @ value
+    mixed = maps[1:] @ swap.moved[:, None] + maps[:1] * swap.kept[:, None, None]
+    return torch.cat([mixed, maps[1:]]) @ value
 
 
 def test_fused_cross_attention_swap(benchmark: BenchmarkFixture):

@@ -101,6 +101,7 @@ class Generate:
             device=self._context.device,
             dtype=self._context.dtype,
             allow_pickle=self._settings.allow_pickle,
+            compile=self._context.compile,
         )
 
     def _batches(self, pairs: Iterable[Pair]) -> Iterator[Callable[[], tuple[int, list[Pair]]]]:

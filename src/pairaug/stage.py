@@ -37,6 +37,7 @@ class Context:
     seed: int
     device: str = "cpu"
     dtype: str = "float32"
+    compile: bool = False
     report_progress: Callable[[int], None] = _ignore_progress
     """Called with the number of pairs whose work has just been done."""
 

@@ -33,29 +33,29 @@ def maps(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
 
 
 def test_cross_attention_equals_mixed_maps_and_leaves_other_rows_alone() -> None:
-    """Rows 2, 3 and 4 are edits of the sources in rows 1, 0 and 1; weights are fractional."""
+    """Rows 0, 1 and 2 are edits of the sources in rows 4, 3 and 4; weights are fractional."""
     query, key, value = heads(POSITIONS, 0), heads(TOKENS, 1), heads(TOKENS, 2)
     generator = torch.Generator().manual_seed(3)
     mapping = torch.rand(3, TOKENS, TOKENS, generator=generator)
     weight = torch.rand(3, TOKENS, generator=generator)
-    sources = torch.tensor([1, 0, 1])
-    swap = Swap(2, sources, mapping * weight[:, None], 1.0 - weight, 0)
+    sources = torch.tensor([4, 3, 4])
+    swap = Swap(sources, mapping * weight[:, None], 1.0 - weight, 0)
     expected = maps(query, key)
-    own = expected[2:5]
+    own = expected[:3]
     taken = expected[sources] @ mapping[:, None]
     expected = expected.clone()
-    expected[2:5] = weight[:, None, None] * taken + (1 - weight[:, None, None]) * own
+    expected[:3] = weight[:, None, None] * taken + (1 - weight[:, None, None]) * own
     actual = cross_attention(query, key, value, swap)
     assert torch.allclose(actual, expected @ value, atol=1e-6)
 
 
 def test_self_attention_takes_the_sources_maps_up_to_the_size_limit() -> None:
     query, key, value = (heads(POSITIONS, seed) for seed in (4, 5, 6))
-    sources = torch.tensor([1, 0])
+    sources = torch.tensor([3, 2])
     expected = maps(query, key)
     own = expected @ value
-    expected[2:4] = expected[sources]
-    swap = Swap(2, sources, None, None, POSITIONS)
+    expected[:2] = expected[sources]
+    swap = Swap(sources, None, None, POSITIONS)
     assert torch.allclose(self_attention(query, key, value, swap), expected @ value, atol=1e-6)
     too_small = swap._replace(max_self_positions=POSITIONS - 1)
     assert torch.allclose(self_attention(query, key, value, too_small), own, atol=1e-6)
@@ -87,7 +87,7 @@ def test_every_layer_is_hooked_and_given_back_even_after_an_error(bundle: Bundle
 def test_a_swap_outside_of_swapping_is_never_left_out_in_silence(velocity_bundle: Bundle) -> None:
     text = velocity_bundle.encode_prompts(["normal heart", "enlarged heart"])
     latents = torch.zeros(2, *velocity_bundle.latent_shape())
-    swap = Swap(1, torch.tensor([0]), None, None, 64)
+    swap = Swap(torch.tensor([1]), None, None, 64)
     with pytest.raises(RuntimeError, match="layers do not obey"):
         velocity_bundle.predict(latents, torch.tensor(300), text, swap)
 
@@ -136,7 +136,7 @@ def test_a_swap_compiles_without_a_graph_break(
     # A copy: a tensor made in inference mode cannot be traced.
     states = text.tokens.clone()
     num_tokens = states.shape[1]
-    swap = Swap(1, torch.tensor([0]), torch.eye(num_tokens)[None], torch.ones(1, num_tokens), 64)
+    swap = Swap(torch.tensor([1]), torch.eye(num_tokens)[None], torch.ones(1, num_tokens), 64)
     arguments = {"cross_attention_kwargs": {"swap": swap}, "return_dict": False}
     with torch.no_grad(), swapping(bundle.denoiser):
         expected = bundle.denoiser(latents, torch.tensor(300), states, **arguments)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -156,3 +157,34 @@ def test_a_truncated_weight_file_is_one_clear_line(generator_folder: Path, tmp_p
 def test_an_unknown_dtype_is_refused(generator_folder: Path) -> None:
     with pytest.raises(ModelError, match="unknown dtype float8; choose one of float32"):
         load_bundle(generator_folder, dtype="float8")
+
+
+def test_each_distinct_text_is_encoded_once_and_alone(
+    tiny_generator_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = load_bundle(tiny_generator_folder)
+    model = bundle.text_encoders.models[0]
+    forward, rows = model.forward, []
+
+    def counted(ids: torch.Tensor, **rest: Any) -> Any:
+        rows.append(len(ids))
+        return forward(ids, **rest)
+
+    monkeypatch.setattr(model, "forward", counted)
+    texts = ["mild edema", "", "no edema", "mild edema"]
+    first = bundle.encode_prompts(texts)
+    assert rows == [1, 1, 1]
+    again = bundle.encode_prompts(["no edema", "large nodule", ""])
+    assert rows == [1, 1, 1, 1]
+    # To the last bit, whatever it is encoded beside.
+    assert torch.equal(again.tokens[0], first.tokens[2])
+    assert torch.equal(first.tokens[0], first.tokens[3])
+    alone = load_bundle(tiny_generator_folder).encode_prompts(["no edema"])
+    assert torch.equal(alone.tokens[0], first.tokens[2])
+
+
+def test_the_states_of_old_texts_are_let_go(tiny_generator_folder: Path) -> None:
+    encoders = load_bundle(tiny_generator_folder).text_encoders
+    for number in range(300):
+        encoders.encode([f"nodule {number}"], torch.device("cpu"))
+    assert encoders._cached.cache_info().currsize == 256

@@ -62,6 +62,11 @@ class Settings(StageSettings):
         "auto",
         description="The models' number type; auto is bfloat16 on CUDA and float32 elsewhere.",
     )
+    compile: bool = Field(
+        False,
+        description="Compile the generator's denoiser. It takes minutes once in every process, "
+        "and pays on GPUs in long runs.",
+    )
     part_size: int = Field(
         256, ge=1, description="Real pairs in one part, the unit of work and of resuming."
     )

@@ -25,13 +25,12 @@ Heads = Float[Tensor, "row head position feature"]
 class Swap(NamedTuple):
     """What the attention processors need to know about one step.
 
-    Edited rows lie together from `first_edited` on; every other row attends as always. With w the
+    The first rows are edits, one for each of `source_rows`; all others attend as always. With w the
     weight of the source's map per token of the edited report (alpha where and while it is taken):
     `moved` is the alignment's mapping times w, `kept` is 1 - w; both None leave cross-attention
     alone. Self-attention over at most `max_self_positions` positions is the source's; 0: none is.
     """
 
-    first_edited: int
     source_rows: Int[Tensor, " edit"]
     moved: Float[Tensor, "edit source_token edited_token"] | None
     kept: Float[Tensor, "edit edited_token"] | None
@@ -82,13 +81,13 @@ def cross_attention(
     """
     if swap.moved is None or swap.kept is None:
         return F.scaled_dot_product_attention(query, key, value)
-    start, stop = swap.first_edited, swap.first_edited + len(swap.source_rows)
-    edited_value = value[start:stop]
+    num_edits = len(swap.source_rows)
+    edited_value = value[:num_edits]
     moved = swap.moved[:, None].to(value.dtype) @ edited_value
     kept = swap.kept[:, None, :, None].to(value.dtype) * edited_value
-    own = F.scaled_dot_product_attention(query, key, torch.cat([value[:start], kept, value[stop:]]))
+    own = F.scaled_dot_product_attention(query, key, torch.cat([kept, value[num_edits:]]))
     taken = F.scaled_dot_product_attention(query[swap.source_rows], key[swap.source_rows], moved)
-    return torch.cat([own[:start], own[start:stop] + taken, own[stop:]])
+    return torch.cat([own[:num_edits] + taken, own[num_edits:]])
 
 
 def self_attention(query: Heads, key: Heads, value: Heads, swap: Swap) -> Heads:
@@ -97,9 +96,9 @@ def self_attention(query: Heads, key: Heads, value: Heads, swap: Swap) -> Heads:
     out_edit = SDPA(q_src, k_src, v_edit), on maps small enough to hold layout rather than texture.
     """
     if query.shape[2] <= swap.max_self_positions:
-        start, stop = swap.first_edited, swap.first_edited + len(swap.source_rows)
-        query = torch.cat([query[:start], query[swap.source_rows], query[stop:]])
-        key = torch.cat([key[:start], key[swap.source_rows], key[stop:]])
+        num_edits = len(swap.source_rows)
+        query = torch.cat([query[swap.source_rows], query[num_edits:]])
+        key = torch.cat([key[swap.source_rows], key[num_edits:]])
     return F.scaled_dot_product_attention(query, key, value)
 
 

@@ -21,6 +21,12 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from pairaug.diffusion.attention import Swap, Watch, is_swapping
+from pairaug.diffusion.compiling import (
+    compile_denoiser,
+    of_any_length,
+    swap_of_any_length,
+    watch_of_any_length,
+)
 from pairaug.diffusion.folder import encoders_of, variant_of, weights_sha256, zeroes_empty_text
 from pairaug.diffusion.parts import check_parts
 from pairaug.diffusion.prompts import LongReport, Prompt
@@ -52,6 +58,7 @@ class Bundle:
     sha256: str
     device: torch.device
     dtype: torch.dtype
+    is_compiled: bool = False
 
     @property
     def window(self) -> int:
@@ -131,6 +138,14 @@ class Bundle:
         `swap` and `watch` are for the processors of `attention.swapping`; outside of it this
         raises, because diffusers' own processors would leave them out without a word.
         """
+        rows, timestep = latents.to(self.dtype), timestep.to(self.device)
+        added = self._added(text)
+        tokens = text.tokens
+        if self.is_compiled:
+            rows, tokens, timestep = (of_any_length(each) for each in (rows, tokens, timestep))
+            swap = None if swap is None else swap_of_any_length(swap)
+            watch = None if watch is None else watch_of_any_length(watch)
+            added = added and {name: of_any_length(value) for name, value in added.items()}
         asked = {"swap": swap, "watch": watch}
         given = {name: value for name, value in asked.items() if value is not None}
         if given and not is_swapping(self.denoiser):
@@ -138,10 +153,10 @@ class Bundle:
                 f"{' and '.join(given)} asked for, but the denoiser's layers do not obey it"
             )
         return self.denoiser(
-            latents.to(self.dtype),
-            timestep.to(self.device),
-            encoder_hidden_states=text.tokens,
-            added_cond_kwargs=self._added(text),
+            rows,
+            timestep,
+            encoder_hidden_states=tokens,
+            added_cond_kwargs=added,
             cross_attention_kwargs=given or None,
             return_dict=False,
         )[0].float()
@@ -176,10 +191,12 @@ def load_bundle(
     device: str = "cpu",
     dtype: str = "float32",
     allow_pickle: bool = False,
+    compile: bool = False,
 ) -> Bundle:
     """The model in `folder` (see `folder.model_folder`), cast to `dtype` whatever the disk holds.
 
     Only its own parts are read: a safety checker, which blackens films, never is, nor a refiner.
+    With `compile` the denoiser is compiled at its first steps, which takes minutes once.
     """
     torch_dtype = dtype_named(dtype)
     try:
@@ -194,14 +211,22 @@ def load_bundle(
     check_parts(
         denoiser.config, vae.config, text_encoders.width, text_encoders.pooled_width, folder
     )
+    vae, denoiser = for_inference(vae, device), for_inference(denoiser, device)
+    if denoiser.device.type == "cuda":
+        # The layout that cuDNN's half-precision convolutions are written for.
+        for model in (vae, denoiser):
+            model.to(memory_format=torch.channels_last)
+    if compile:
+        compile_denoiser(denoiser)
     return Bundle(
-        for_inference(vae, device),
-        for_inference(denoiser, device),
+        vae,
+        denoiser,
         text_encoders,
         config,
         weights_sha256(folder),
         torch.device(device),
         torch_dtype,
+        compile,
     )
 
 

@@ -75,25 +75,29 @@ class Control:
         """False for an edit whose two reports are the same tokens."""
         return (self.removed + self.added).any(dim=1)
 
-    def watch(self, num_sources: int, latents: Float[Tensor, "edit channel height width"]) -> Watch:
+    @property
+    def source_rows(self) -> Int[Tensor, " edit"]:
+        """Where each edit's source is in a batch of all edits, followed by all sources."""
+        return len(self.source_of) + self.source_of
+
+    def watch(self, latents: Float[Tensor, "edit channel height width"]) -> Watch:
         """Asks for the attention of each edit's source to what is removed, then of each edit to
-        what is added, where the source's rows lie before the edited ones."""
-        edited = num_sources + torch.arange(len(latents), device=latents.device)
+        what is added."""
+        edited = torch.arange(len(latents), device=latents.device)
         return Watch(
-            torch.cat([self.source_of, edited]),
+            torch.cat([self.source_rows, edited]),
             torch.cat([self.removed, self.added]),
             latents.new_zeros((2 * len(latents), 1, *latents.shape[2:])),
             self.max_watched_positions,
         )
 
-    def at(self, step_index: int, num_sources: int) -> Swap | None:
-        """The swap of one step, where the source's rows lie before the edited ones; None: none."""
+    def at(self, step_index: int) -> Swap | None:
+        """The swap of one step; None: nothing is swapped in it."""
         crosses, selfs = step_index < self.num_cross_steps, step_index < self.num_self_steps
         if not crosses and not selfs:
             return None
         return Swap(
-            first_edited=num_sources,
-            source_rows=self.source_of,
+            source_rows=self.source_rows,
             moved=self.moved if crosses else None,
             kept=self.kept if crosses else None,
             max_self_positions=self.max_self_positions if selfs else 0,

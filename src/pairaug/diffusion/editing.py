@@ -214,11 +214,11 @@ class _Guide:
     ) -> _Predictions:
         """The predictions for the sources and for their edits, from one call of the denoiser.
 
-        Rows: sources, edits, then what each edit is guided from, and each source if it is; to find
+        Rows: edits, sources, then what each edit is guided from, and each source if it is; to find
         a region by difference also the source of each edit under that edit's report.
         """
         texts, source_of = self.texts, self.control.source_of
-        rows, text = [of_source, of_edited], [texts.source, texts.edited]
+        rows, text = [of_edited, of_source], [texts.edited, texts.source]
         if texts.base is not None:
             rows.append(of_edited)
             text.append(texts.base)
@@ -228,11 +228,11 @@ class _Guide:
         if asks == "difference":
             rows.append(of_source[source_of])
             text.append(texts.edited)
-        watch = self.control.watch(len(of_source), of_edited) if asks == "attention" else None
+        watch = self.control.watch(of_edited) if asks == "attention" else None
         outputs = self.bundle.predict(
             torch.cat(rows), timestep, Conditioning.cat(text), swap, watch
         )
-        source, edited, *others = outputs.split([len(part) for part in rows])
+        edited, source, *others = outputs.split([len(part) for part in rows])
         relevance = None if watch is None else watch.total.unflatten(0, (2, -1)).sum(dim=0)
         if asks == "difference":
             difference = (others.pop() - source[source_of]).abs().mean(dim=1, keepdim=True)
@@ -265,7 +265,7 @@ def edit_latents(
     guide = _Guide(bundle, texts, control, guidance_scale)
     with swapping(bundle.denoiser):
         for step_index, timestep in enumerate(solver.timesteps):
-            swap = control.at(step_index, len(texts.source))
+            swap = control.at(step_index)
             of_edited = solver.scaled(latents, step_index)
             asks = None if region is None else region.asks(step_index)
             if swap is None and asks is None and not source.runs_to_end:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from transformers import CLIPTokenizer
 
@@ -15,6 +16,9 @@ from pairaug.diffusion.prompts import LongReport, Prompt, fit_prompt
 from pairaug.diffusion.windows import AT_SENTENCE, AT_WORD, INSIDE_WORD, Layout, lay_out
 from pairaug.errors import ModelError
 from pairaug.findings.sentences import sentences
+
+# Windows of text whose states are kept. Those of SDXL take 0.3 MB each in half precision.
+_MAX_CACHED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +81,20 @@ class TextEncoders:
     One encoder (Stable Diffusion 1.x and 2.x) gives its last states, after the final norm. Two
     (SDXL) give their last but one, side by side, and the second also its projection of the whole
     text. `zeroes_empty`: for the empty text the denoiser was trained on zeros in their place.
+
+    Each distinct window is encoded alone and once, as long as it is among the last few hundred: a
+    report's states then do not depend on what it is encoded beside, nor on how a run was resumed.
     """
 
     tokenizer: CLIPTokenizer = field(repr=False)
     towers: tuple[TextTower, ...]
     zeroes_empty: bool = False
+    _cached: Callable[[tuple[int, ...], torch.device], Conditioning] = field(
+        init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_cached", lru_cache(_MAX_CACHED)(self._encoded))
 
     @property
     def models(self) -> tuple[Any, ...]:
@@ -130,24 +143,12 @@ class TextEncoders:
         distinct = list(dict.fromkeys(texts))
         layouts = [self.layout(text) for text in distinct]
         num_windows = max(layout.num_windows for layout in layouts)
-        windows = [window for layout in layouts for window in layout.windows()]
-        if any(layout.num_windows < num_windows for layout in layouts):
-            windows.append(())
-        states, pooled = self._states(windows, device)
-        rows: list[list[int]] = []
-        next_row = 0
-        for layout in layouts:
-            own = range(next_row, next_row + layout.num_windows)
-            rows.append([*own, *([len(windows) - 1] * (num_windows - len(own)))])
-            next_row = own.stop
+        rows = [
+            self._row([*layout.windows(), *[()] * (num_windows - layout.num_windows)], device)
+            for layout in layouts
+        ]
         empty = [text == "" and self.zeroes_empty for text in distinct]
-        of_distinct = _without(
-            Conditioning(
-                states[torch.tensor(rows)].flatten(1, 2),
-                None if pooled is None else pooled[[own[0] for own in rows]],
-            ),
-            empty,
-        )
+        of_distinct = _without(Conditioning.cat(rows), empty)
         return of_distinct[[distinct.index(text) for text in texts]]
 
     @property
@@ -157,32 +158,33 @@ class TextEncoders:
     def _num_tokens(self, text: str) -> int:
         return len(self.token_ids(text))
 
-    def _states(
-        self, windows: Sequence[Sequence[int]], device: torch.device
-    ) -> tuple[Float[Tensor, "window token feature"], Float[Tensor, "window pooled"] | None]:
-        """The states of each window of a text's own tokens, and the vectors that stand for them."""
+    def _row(self, windows: Sequence[Sequence[int]], device: torch.device) -> Conditioning:
+        """One text: the states of its windows along the token axis, its first one's vector."""
+        parts = [self._cached(tuple(window), device) for window in windows]
+        return Conditioning(torch.cat([part.tokens for part in parts], dim=1), parts[0].pooled)
+
+    def _encoded(self, words: tuple[int, ...], device: torch.device) -> Conditioning:
+        """One window of a text's own tokens: their states, and the vector that stands for them."""
+        begin, end = self.token_ids("")
+        window = [begin, *words, end]
         outputs = []
         for tower in self.towers:
-            ids = self._padded(windows, tower.pad_id).to(device)
+            padding = [tower.pad_id] * (self.window - len(window))
+            ids = torch.tensor([window + padding], device=device)
             # Stable Diffusion attends to padding too; only some text encoders ask for a mask.
             is_masked = bool(getattr(tower.model.config, "use_attention_mask", False))
-            mask = self._mask(windows).to(device) if is_masked else None
+            mask = (torch.arange(self.window, device=device) < len(window)).long()[None]
             outputs.append(
-                tower.model(ids, attention_mask=mask, output_hidden_states=self._is_pooled)
+                tower.model(
+                    ids,
+                    attention_mask=mask if is_masked else None,
+                    output_hidden_states=self._is_pooled,
+                )
             )
         if not self._is_pooled:
-            return outputs[0].last_hidden_state, None
+            return Conditioning(outputs[0].last_hidden_state)
         states = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
-        return states, outputs[-1].text_embeds
-
-    def _padded(self, windows: Sequence[Sequence[int]], pad_id: int) -> Int[Tensor, "window token"]:
-        begin, end = self.token_ids("")
-        rows = [[begin, *words, end] for words in windows]
-        return torch.tensor([row + [pad_id] * (self.window - len(row)) for row in rows])
-
-    def _mask(self, windows: Sequence[Sequence[int]]) -> Int[Tensor, "window token"]:
-        num_tokens = torch.tensor([[len(words) + 2] for words in windows])
-        return (torch.arange(self.window) < num_tokens).long()
+        return Conditioning(states, outputs[-1].text_embeds)
 
 
 def check_same_tokens(first: CLIPTokenizer, second: CLIPTokenizer, where: str) -> None:

@@ -249,6 +249,7 @@ class Edit:
             device=self._context.device,
             dtype=self._context.dtype,
             allow_pickle=self._settings.allow_pickle,
+            compile=self._context.compile,
         )
 
     @cached_property

@@ -23,6 +23,9 @@ AFTER_PARTS = ("export", "summary")
 MODEL_STAGES = ("generate", "edit", "score")
 """The stages whose results depend on the device and on model weights."""
 
+GENERATOR_STAGES = ("generate", "edit")
+"""Those among them that draw with a latent diffusion model."""
+
 _WORK = {
     "read": (Branch.REAL,),
     "rewrite": (Branch.REAL,),

@@ -13,7 +13,7 @@ from typing import Any
 from pairaug.config import Settings, flatten
 from pairaug.errors import RunError
 from pairaug.manifest import fingerprint, part_fingerprint, part_paths
-from pairaug.run.chain import MODEL_STAGES, check_allowed, open_source, weights_of
+from pairaug.run.chain import GENERATOR_STAGES, MODEL_STAGES, check_allowed, open_source, weights_of
 from pairaug.run.folder import RunFolder, RunRecord
 from pairaug.stage import Context
 
@@ -59,6 +59,8 @@ def stage_print(
         check_allowed(settings)
     elif stage in MODEL_STAGES:
         more = {"device": settings.device, "dtype": settings.dtype}
+        if stage in GENERATOR_STAGES:
+            more["compile"] = settings.compile
     weights = weights_of(stage, settings)
     if weights:
         record.weights[stage] = weights

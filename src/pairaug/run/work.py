@@ -50,6 +50,7 @@ class Work:
             seed=settings.seed,
             device=settings.device,
             dtype=settings.dtype,
+            compile=settings.compile,
             report_progress=self._progress.advance,
         )
 

@@ -1,0 +1,76 @@
+"""Edits with a compiled denoiser, in a process of its own; prints what it saw as JSON.
+
+In the test's own process every function is wrapped by the shape checker, which the compiler cannot
+read through.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pairaug.diffusion.bundle import Bundle, load_bundle
+from pairaug.diffusion.compiling import compile_denoiser
+from pairaug.diffusion.control import EditOptions
+from pairaug.diffusion.editing import edit_films
+
+OPTIONS = EditOptions(num_steps=4, drift=False, self_replace=0.0)
+
+
+def part(bundle: Bundle, num_films: int, options: EditOptions = OPTIONS) -> np.ndarray:
+    films = np.random.default_rng(num_films).random((num_films, 16, 16), dtype=np.float32)
+    before, after = ["mild edema"] * num_films, ["large nodule"] * num_films
+    return edit_films(bundle, films, before, after, options, batch_size=3)[0].films
+
+
+def counted(folder: Path) -> dict[str, Any]:
+    """`fullgraph` raises on a graph break; the backend counts graphs and runs them as they are."""
+    num_graphs: list[int] = [0]
+
+    def counting(graph: Any, inputs: Any) -> Callable[..., Any]:
+        del inputs
+        num_graphs[0] += 1
+        return graph.forward
+
+    plain, bundle = load_bundle(folder), load_bundle(folder)
+    compile_denoiser(bundle.denoiser, counting)
+    bundle = replace(bundle, is_compiled=True)
+    after: list[int] = []
+    films: list[np.ndarray] = []
+    for num_films in (2, 2, 3):
+        films.append(part(bundle, num_films))
+        after.append(num_graphs[0])
+    differences = [np.abs(films[1] - part(plain, 2)).max(), np.abs(films[2] - part(plain, 3)).max()]
+    return {
+        "graphs": after,
+        "repeats": bool(np.array_equal(films[0], films[1])),
+        "difference": float(max(differences)),
+    }
+
+
+def to_machine_code(folder: Path) -> dict[str, Any]:
+    """With the real compiler, and everything that an edit can ask of a graph."""
+    plain, compiled = load_bundle(folder), load_bundle(folder, compile=True)
+    largest = 0.0
+    for alignment, blend_by in (
+        ("refine", "difference"),
+        ("blend", "difference"),
+        ("blend", "attention"),
+    ):
+        options = replace(
+            OPTIONS, alignment=alignment, blend_by=blend_by, drift=True, self_replace=0.5
+        )
+        difference = np.abs(part(compiled, 2, options) - part(plain, 2, options)).max()
+        largest = max(largest, float(difference))
+    return {"difference": largest}
+
+
+if __name__ == "__main__":
+    make = {"count": counted, "machine-code": to_machine_code}[sys.argv[1]]
+    sys.stdout.write(json.dumps(make(Path(sys.argv[2]))))
