@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from pairaug.diffusion.folder import BUNDLED, model_folder, weights_sha256
+from pairaug.diffusion.folder import model_folder, weights_sha256
 from pairaug.diffusion.prompts import LongReport, Prompt, ReportTooLongError
 from pairaug.images import fault, png_ref
 from pairaug.pair import Branch, Pair
-from pairaug.settings import StageSettings
+from pairaug.settings import GeneratorModel
 from pairaug.stage import Context, overlapped, seed_for
 
 if TYPE_CHECKING:
@@ -30,20 +30,9 @@ DROP_REASONS = {
 }
 
 
-class GenerateSettings(StageSettings):
+class GenerateSettings(GeneratorModel):
     """Which model draws, and how."""
 
-    model: str = Field(
-        default=BUNDLED,
-        min_length=1,
-        description="`bundled`, or a latent diffusion model in diffusers layout: a local folder "
-        "or a hub id. The paper's is RoentGen.",
-    )
-    revision: str | None = Field(default=None, description="Commit, tag or branch of a hub id.")
-    allow_pickle: bool = Field(
-        default=False,
-        description="Load pickled weights, which can run code, where there are no others.",
-    )
     num_steps: int = Field(
         default=50, ge=1, description="Denoising steps. 50 in the authors' InterAug_Step2_T2I.py."
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from pairaug.clip.folder import BUNDLED, scorer_folder, weights_sha256
+from pairaug.clip.folder import scorer_folder, weights_sha256
 from pairaug.clip.similarity import cosine, edit_scores
 from pairaug.clip.window import WindowPolicy
 from pairaug.errors import DataError
@@ -35,7 +35,7 @@ class ScoreSettings(StageSettings):
     """Which model scores, and how."""
 
     model: str = Field(
-        default=BUNDLED,
+        default="bundled",
         min_length=1,
         description="`bundled`, or a transformers CLIP model: a local folder or a hub id. The "
         "paper's is MedCLIP.",

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from pairaug.errors import ModelError
 
+BUNDLED = "bundled"
+"""How settings name the model of each kind that comes with the package."""
+
 NAMES = ("generator", "scorer", "classifier")
 
 

@@ -7,9 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pairaug import bundled
 from pairaug.errors import ModelError
-
-BUNDLED = "bundled"
 
 _TEXTS = ("*.json", "*.txt", "*.model")
 _SAFE, _PICKLED = "*.safetensors", "*.bin"
@@ -17,10 +16,8 @@ _SAFE, _PICKLED = "*.safetensors", "*.bin"
 
 def scorer_folder(model: str, revision: str | None = None, allow_pickle: bool = False) -> Path:
     """The folder of the scorer that comes with PairAug, for `bundled`, or of any other model."""
-    if model == BUNDLED:
-        from pairaug.bundled import folder
-
-        return folder("scorer")
+    if model == bundled.BUNDLED:
+        return bundled.folder("scorer")
     return model_folder(model, revision, allow_pickle)
 
 

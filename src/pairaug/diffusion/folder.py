@@ -13,8 +13,6 @@ from typing import Any
 from pairaug import bundled
 from pairaug.errors import ModelError
 
-BUNDLED = "bundled"
-
 _INDEX = "model_index.json"
 _ENCODERS = (("text_encoder", "tokenizer"), ("text_encoder_2", "tokenizer_2"))
 _ENCODER_CLASSES = {
@@ -31,7 +29,7 @@ def model_folder(model: str, revision: str | None = None, allow_pickle: bool = F
     Raises `ModelError` where there is none, or where it is not a UNet latent diffusion model.
     `HF_HUB_OFFLINE=1` is honoured: then only the hub's cache is searched.
     """
-    folder = bundled.folder("generator") if model == BUNDLED else Path(model)
+    folder = bundled.folder("generator") if model == bundled.BUNDLED else Path(model)
     if not folder.is_dir():
         folder = _fetched(model, revision, allow_pickle)
     _check_layout(folder, model, allow_pickle)

@@ -7,10 +7,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from pairaug.diffusion.folder import BUNDLED
 from pairaug.diffusion.prompts import LongReport
 from pairaug.images import Fit
-from pairaug.settings import StageSettings
+from pairaug.settings import GeneratorModel, PretrainedModel
 
 SCORES = ("image_report", "image_image", "change")
 """What an edit is judged by: S1, S2 and S3."""
@@ -28,19 +27,14 @@ DROP_REASONS = {
 }
 
 
-class AcceptSettings(StageSettings):
+class AcceptSettings(PretrainedModel):
     """What a try is judged by. Its scores are those of the stage `score`."""
 
     model: str = Field(
-        default=BUNDLED,
+        default="bundled",
         min_length=1,
         description="`bundled`, or a scorer as in `score.model`. Better not the same one: what is "
         "chosen by a scorer looks better to that scorer than it is.",
-    )
-    revision: str | None = Field(default=None, description="Commit, tag or branch of a hub id.")
-    allow_pickle: bool = Field(
-        default=False,
-        description="Load pickled weights, which can run code, where there are no others.",
     )
     image_report: float | None = Field(
         default=None, ge=-1, le=1, description="A try passes above it: film against report, S1."
@@ -68,20 +62,9 @@ class AcceptSettings(StageSettings):
         return {name: value for name, value in values.items() if value is not None}
 
 
-class EditSettings(StageSettings):
+class EditSettings(GeneratorModel):
     """Which model edits, from what source, and how much of the source's attention it keeps."""
 
-    model: str = Field(
-        default=BUNDLED,
-        min_length=1,
-        description="`bundled`, or a latent diffusion model in diffusers layout: a local folder "
-        "or a hub id. The paper's is RoentGen.",
-    )
-    revision: str | None = Field(default=None, description="Commit, tag or branch of a hub id.")
-    allow_pickle: bool = Field(
-        default=False,
-        description="Load pickled weights, which can run code, where there are no others.",
-    )
     source: Literal["invert", "regenerate"] = Field(
         default="invert",
         description="`invert` edits the real film, by way of its DDIM trajectory; `regenerate` "

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from pairaug.bundled import BUNDLED, folder
 from pairaug.errors import SettingsError
 from pairaug.settings import StageSettings
 
 if TYPE_CHECKING:
     from pairaug.diffusion.bundle import Bundle
     from pairaug.evaluate.classifier import FindingsClassifier
-
-BUNDLED = "bundled"
 
 
 class PhantomBenchmark(StageSettings):
@@ -77,6 +76,4 @@ def open_classifier(settings: PhantomBenchmark) -> FindingsClassifier:
 def _bundled(name: str, model: str) -> Path | None:
     if model != BUNDLED:
         return None
-    from pairaug.bundled import folder
-
     return folder(name)
