@@ -25,7 +25,7 @@ from pairaug.stage import Context, batched, seed_for
 
 if TYPE_CHECKING:
     from pairaug.diffusion.bundle import Bundle
-    from pairaug.diffusion.editing import EditOptions
+    from pairaug.diffusion.control import EditOptions, GuidanceFrom
     from pairaug.diffusion.inversion import Inversion
     from pairaug.evaluate.classifier import FindingsClassifier
 
@@ -34,6 +34,8 @@ Method = Literal[
     "inverted_no_region",
     "inverted_no_swap",
     "inverted_no_drift",
+    "inverted_from_report",
+    "inverted_from_report_no_drift",
     "regenerated",
     "free",
     "source",
@@ -45,6 +47,8 @@ METHODS: Mapping[str, str] = {
     "inverted_no_region": "inverted source, no region",
     "inverted_no_swap": "inverted source, no swap",
     "inverted_no_drift": "inverted source, no drift",
+    "inverted_from_report": "inverted source, guided from its report",
+    "inverted_from_report_no_drift": "the same, no drift",
     "regenerated": "regenerated source (paper)",
     "free": "drawn from the changed report",
     "source": "VAE round trip of the source",
@@ -306,13 +310,20 @@ class _Batch:
 
         options = self._options(
             swaps=method != "inverted_no_swap",
-            drift=method != "inverted_no_drift",
+            drift=not method.endswith("_no_drift"),
             blends=method != "inverted_no_region",
+            guidance_from="source-report" if "from_report" in method else "empty",
         )
         places = range(len(self._after))
         return edit_inverted(self._bundle, self._inversion, self._after, options, places).films
 
-    def _options(self, swaps: bool = True, drift: bool = True, blends: bool = True) -> EditOptions:
+    def _options(
+        self,
+        swaps: bool = True,
+        drift: bool = True,
+        blends: bool = True,
+        guidance_from: GuidanceFrom = "empty",
+    ) -> EditOptions:
         from pairaug.diffusion.control import EditOptions
 
         settings = self._settings
@@ -321,6 +332,7 @@ class _Batch:
         return EditOptions(
             num_steps=settings.num_steps,
             guidance_scale=settings.guidance_scale,
+            guidance_from=guidance_from,
             drift=drift,
             alignment="refine" if is_whole else settings.alignment,
             blend_by=settings.blend_by,
