@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 
-from pairaug.errors import BackendError, SettingsError
+from pairaug.errors import BackendError
 from pairaug.pair import Pair
 from pairaug.rewrite import Rewrite, RewriteSettings
-from pairaug.rewrite.cache import AnswerCache, cache_key, default_cache_path
 from pairaug.stage import Context
 from rewrite.chat import ChatServer, Reply
 
@@ -248,7 +247,7 @@ def test_own_instructions_are_sent_and_hashed(
     chat_server.answer = lambda request, number: Reply(REVERSED)
     (inter,) = rewrite([make_pair(SOURCE)], branches=["inter"], instructions=folder)
     sent = chat_server.requests[0]["messages"][0]["content"]
-    assert sent == 'Answer {"like": "this"} in 50 words.'
+    assert sent.startswith('Answer {"like": "this"} in 50 words.\n')
     settings = RewriteSettings(backend="openai", model="m", instructions=folder)
     hashes = Rewrite.weights(settings)
     assert hashes["instructions/inter"].startswith(inter.trace["rewrite"]["instruction"])
@@ -336,32 +335,3 @@ def test_a_killed_run_asks_nothing_again(chat_server: ChatServer, tmp_path: Path
     # What was in flight when it was killed, and no more, was not yet on disk.
     assert len(set(texts)) == 20
     assert len(texts) <= 20 + 2
-
-
-def test_the_cache_keeps_the_first_answer_and_only_its_owner_reads_it(tmp_path: Path):
-    path = tmp_path / "deep" / "answers.sqlite"
-    cache, other = AnswerCache(path), AnswerCache(path)
-    key = cache_key({"b": 1, "a": "ü"})
-    assert cache.get(key) is None
-    cache.put(key, "one")
-    other.put(key, "two")
-    assert other.get(key) == "one"
-    assert cache_key({"a": "ü", "b": 1}) == key != cache_key({"a": "ü", "b": 2})
-    assert path.stat().st_mode & 0o077 == 0
-    cache.close()
-    other.close()
-
-
-def test_the_cache_is_where_xdg_says(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", "/some/where")
-    assert default_cache_path() == Path("/some/where/pairaug/answers.sqlite")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert default_cache_path() == Path.home() / ".cache" / "pairaug" / "answers.sqlite"
-
-
-def test_a_cache_that_cannot_be_opened_is_named(tmp_path: Path):
-    (tmp_path / "file").write_text("no database")
-    with pytest.raises(SettingsError, match=r"rewrite\.cache cannot be opened at .*file"):
-        AnswerCache(tmp_path / "file")
-    with pytest.raises(SettingsError, match=r"rewrite\.cache cannot be opened"):
-        AnswerCache(tmp_path / "file" / "under")

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pairaug.errors import BackendError, MissingExtraError, SettingsError
 from pairaug.pair import Pair
 from pairaug.rewrite import Rewrite, RewriteSettings
-from pairaug.rewrite.privacy import is_loopback
+from pairaug.rewrite.privacy import is_local
 from pairaug.stage import Context
 
 REMOTE = "https://api.example.com/v1"
@@ -35,7 +35,7 @@ def opened(**settings: object) -> Rewrite:
     ],
 )
 def test_what_counts_as_this_machine(url: str, expected: bool):
-    assert is_loopback(url) is expected
+    assert is_local(RewriteSettings(backend="openai", model="m", base_url=url)) is expected
 
 
 def test_a_remote_server_is_refused_by_default():
@@ -94,7 +94,7 @@ def test_keys_are_no_setting():
 
 
 def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pairaug.rewrite.rewriter.find_spec", lambda name: None)
+    monkeypatch.setattr("pairaug.rewrite.opening.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r'pip install "pairaug\[llm\]"'):
         opened()
 

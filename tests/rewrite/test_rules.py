@@ -55,11 +55,12 @@ def answer_to(branch: str, text: str, seed: int = 0, attempt: int = 0) -> tuple[
         rules = Rules()
         answer = asyncio.run(rules.answer(Request(Branch(branch), source, stated, 50, seed)))
         assert not isinstance(answer, Failure), text
-        verdict = check(Branch(branch), stated, answer.text, 50)
+        report = answer.report
+        verdict = check(Branch(branch), stated, report.text, 50)
         if verdict.reason is None:
-            return answer, verdict
+            return report, verdict
         seed += 1000
-    raise AssertionError(f"{verdict} for {text!r}: {answer.text!r}")
+    raise AssertionError(f"{verdict} for {text!r}: {report.text!r}")
 
 
 @pytest.mark.parametrize("branch", ["inter", "intra"])
