@@ -20,16 +20,16 @@ def test_the_cache_keeps_the_first_answer_and_only_its_owner_reads_it(tmp_path: 
     async def put_both() -> None:
         await cache.put(key, "one", "run", Usage(1, 100, 10))
         await other.put(key, "two", "run", Usage(1, 200, 20))
+        # The second was paid for all the same.
+        assert cache.spent("run") == other.spent("run") == Usage(2, 300, 30)
+        assert cache.spent("another run") == Usage()
+        assert other.get(key) == "one"
+        await cache.close()
+        await other.close()
 
     asyncio.run(put_both())
-    assert other.get(key) == "one"
-    # The second was paid for all the same.
-    assert cache.spent("run") == other.spent("run") == Usage(2, 300, 30)
-    assert cache.spent("another run") == Usage()
     assert cache_key({"a": "ü", "b": 1}) == key != cache_key({"a": "ü", "b": 2})
     assert path.stat().st_mode & 0o077 == 0
-    asyncio.run(cache.close())
-    asyncio.run(other.close())
 
 
 def test_the_cache_is_where_xdg_says(monkeypatch: pytest.MonkeyPatch):

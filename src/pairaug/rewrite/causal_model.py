@@ -23,7 +23,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from pairaug.errors import ModelError
+from pairaug.errors import ModelError, RunError
 from pairaug.models import dtype_named, for_inference, one_line, without_progress_bar
 from pairaug.rewrite.templates import Message
 
@@ -84,7 +84,7 @@ class CausalModel:
         if not self._tokenizer.chat_template:
             raise ModelError(
                 f"{folder} has no chat template: it was not trained to follow instructions; name "
-                "a chat or instruct model as rewrite.model"
+                "a chat or instruct model as rewrite.transformers.model"
             )
         if self._tokenizer.pad_token is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
@@ -93,9 +93,13 @@ class CausalModel:
         self._window = int(getattr(model.config, "max_position_embeddings", 0)) or 2**31
         ends = model.generation_config.eos_token_id
         ends = self._tokenizer.eos_token_id if ends is None else ends
-        self._ends = [
-            end for end in (ends if isinstance(ends, list) else [ends]) if end is not None
-        ]
+        self._ends = [e for e in (ends if isinstance(ends, list) else [ends]) if e is not None]
+        # In place of the model's own: a penalty or a temperature in it would shape the answers.
+        self._model.generation_config = GenerationConfig(
+            do_sample=False,
+            eos_token_id=self._ends or None,
+            pad_token_id=self._tokenizer.pad_token_id,
+        )
 
     @torch.inference_mode()
     def generate(
@@ -112,27 +116,34 @@ class CausalModel:
         fitting = [n for n, length in enumerate(lengths) if length + max_tokens <= self._window]
         answers = {n: Text(None, length, 0) for n, length in enumerate(lengths) if n not in fitting}
         if fitting:
-            inputs = self._tokenizer(
-                [prompts[n] for n in fitting], **_AS_IT_IS, padding=True, return_tensors="pt"
-            ).to(self._device)
             draw = SeededDraw([seeds[n] for n in fitting], temperature, top_p)
+            rows = self._rows(
+                [prompts[n] for n in fitting], [draw] if temperature else [], max_tokens
+            )
+            for n, row in zip(fitting, rows, strict=True):
+                answers[n] = self._text(row, lengths[n])
+        return [answers[n] for n in range(len(prompts))]
+
+    def _rows(
+        self, prompts: Sequence[str], draws: list[LogitsProcessor], max_tokens: int
+    ) -> list[list[int]]:
+        """The tokens that follow each prompt."""
+        inputs = self._tokenizer(list(prompts), **_AS_IT_IS, padding=True, return_tensors="pt").to(
+            self._device
+        )
+        try:
             output = self._model.generate(
                 input_ids=inputs.input_ids,
                 attention_mask=inputs.attention_mask,
-                logits_processor=LogitsProcessorList([draw] if temperature else []),
-                # Not the model's own: a penalty or a temperature in it would shape the answers.
-                generation_config=GenerationConfig(
-                    do_sample=False,
-                    max_new_tokens=max_tokens,
-                    eos_token_id=self._ends,
-                    pad_token_id=self._tokenizer.pad_token_id,
-                ),
+                logits_processor=LogitsProcessorList(draws),
+                max_new_tokens=max_tokens,
             )
-            for n, row in zip(
-                fitting, output[:, inputs.input_ids.shape[1] :].tolist(), strict=True
-            ):
-                answers[n] = self._text(row, lengths[n])
-        return [answers[n] for n in range(len(prompts))]
+        except torch.OutOfMemoryError as error:
+            raise RunError(
+                f"the language model ran out of memory on {self._device}; set "
+                "rewrite.transformers.batch_size lower and run again"
+            ) from error
+        return output[:, inputs.input_ids.shape[1] :].tolist()
 
     def _prompt(self, conversation: Sequence[Message]) -> str:
         """The conversation in the model's own template."""

@@ -87,6 +87,11 @@ class ChatBackend:
         self._settings = settings
         self._chat_model = model
         self._instructions = instructions_of(settings)
+        self._shas = {
+            branch: self._instructions.sha256(branch.value)
+            for branch in Branch
+            if branch is not Branch.REAL
+        }
         self._cache = AnswerCache(settings.cache or default_cache_path())
         self._run = run
         self._budget = Budget(settings.budget, self._cache.spent(run))
@@ -107,9 +112,9 @@ class ChatBackend:
     async def answer(self, request: Request) -> Answer | Failure:
         outcome = self._kept(request)
         while outcome is None:
-            key, body = self._keyed(request, self._format())
+            answer_format = self._format()
             try:
-                outcome = await self._asked_once(key, body)
+                outcome = await self._asked_once(request, answer_format)
             except SchemaRefusedError as error:
                 self._do_without_schema(error)
         if self._recorder:
@@ -137,13 +142,33 @@ class ChatBackend:
         chosen = self._settings.answer_format
         formats: tuple[Format, ...] = ("json", "text") if chosen == "auto" else (chosen,)
         for answer_format in formats:
-            kept = self._cache.get(self._keyed(request, answer_format)[0])
+            kept = self._cache.get(self._key(request, answer_format))
             if kept is not None:
                 return kept
         return None
 
-    def _keyed(self, request: Request, answer_format: Format) -> tuple[str, dict[str, Any]]:
-        """What is sent, and its key: all of it, and where it goes to, is in there."""
+    def _key(self, request: Request, answer_format: Format) -> str:
+        """The key of an answer: everything that decides what is sent, and where it goes to."""
+        settings = self._settings
+        return cache_key(
+            {
+                "branch": request.branch.value,
+                "report": request.report,
+                "max_words": request.max_words,
+                "seed": request.seed,
+                "variant": request.variant,
+                "target": request.target,
+                "rejected": [(rejected.text, rejected.why) for rejected in request.rejected],
+                "place": self._chat_model.place,
+                "model": self.model,
+                "instructions": self._shas[request.branch],
+                "format": answer_format,
+                "sampling": [settings.temperature, settings.top_p, settings.max_tokens],
+            }
+        )
+
+    def _body(self, request: Request, answer_format: Format) -> dict[str, Any]:
+        """What is sent."""
         body: dict[str, Any] = {
             "model": self.model,
             "messages": self._instructions.messages(request, answer_format),
@@ -155,18 +180,18 @@ class ChatBackend:
         }
         if answer_format == "json" and self._chat_model.takes_schema:
             body["response_format"] = RESPONSE_FORMAT
-        key = cache_key({"place": self._chat_model.place, **body, "variant": request.variant})
-        return key, body
+        return body
 
-    async def _asked_once(self, key: str, body: dict[str, Any]) -> str | Failure:
+    async def _asked_once(self, request: Request, answer_format: Format) -> str | Failure:
         """The answer to a request that may be in flight already, for an equal report."""
+        key = self._key(request, answer_format)
         if key in self._in_flight:
             return await asyncio.shield(self._in_flight[key])
         future = asyncio.get_running_loop().create_future()
         self._in_flight[key] = future
         try:
             async with self._slots:
-                outcome = await self._paid_for(key, body)
+                outcome = await self._paid_for(key, self._body(request, answer_format))
             future.set_result(outcome)
         except BaseException as error:
             # A cancelled request too: who waits for the same answer would otherwise wait for ever.

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from random import Random
 from typing import Any
@@ -50,7 +52,7 @@ class Server:
         self.num_sent = 0
         self._asked_for = deployment or self.model
         self._retries = settings.retries
-        self._client = open_client(settings)
+        self._clients = _Clients(settings)
         self._failures_in_a_row = 0
         self._has_answered = False
         self._is_gone: BackendError | None = None
@@ -62,7 +64,8 @@ class Server:
         body, rng = {**body, "model": self._asked_for}, Random(key)
         outcome: Completion | Failure = _UNREADABLE
         for repeat in range(self._retries + 1):
-            outcome, wait = await self._try(body)
+            with self._clients.least_busy() as client:
+                outcome, wait = await self._try(client, body, key)
             if isinstance(outcome, Completion) or outcome.reason is not Reason.BACKEND_ERROR:
                 self._failures_in_a_row, self._has_answered = 0, True
                 return outcome
@@ -82,7 +85,9 @@ class Server:
             raise self._is_gone
         return outcome
 
-    async def _try(self, body: Mapping[str, Any]) -> tuple[Completion | Failure, float | None]:
+    async def _try(
+        self, client: Any, body: Mapping[str, Any], key: str
+    ) -> tuple[Completion | Failure, float | None]:
         """One request: what came of it, and how long the server asks to wait."""
         import openai
 
@@ -90,7 +95,9 @@ class Server:
         try:
             # Not `chat.completions.create`: taking the request and the answer apart by their
             # types costs it more time than all the rest.
-            answer = await self._client.post("/chat/completions", body=body, cast_to=object)
+            answer = await client.post(
+                "/chat/completions", body=body, cast_to=object, options={"idempotency_key": key}
+            )
             return _read(answer), None
         except openai.RateLimitError as error:
             return Failure("429, too many requests"), _retry_after(error.response.headers)
@@ -120,7 +127,32 @@ class Server:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await self._client.close()
+        await self._clients.close()
+
+
+class _Clients:
+    """Clients of a few connections each: a pool looks at all of its own before each request."""
+
+    _CONNECTIONS = 8
+
+    def __init__(self, settings: RewriteSettings) -> None:
+        num = math.ceil(settings.concurrency / self._CONNECTIONS)
+        self._clients = [open_client(settings) for _ in range(num)]
+        self._num_busy = [0] * num
+
+    @contextmanager
+    def least_busy(self) -> Iterator[Any]:
+        """The client with the fewest requests, counted as having one more."""
+        index = self._num_busy.index(min(self._num_busy))
+        self._num_busy[index] += 1
+        try:
+            yield self._clients[index]
+        finally:
+            self._num_busy[index] -= 1
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await client.close()
 
 
 _STATUS_HINTS = {

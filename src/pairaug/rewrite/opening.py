@@ -42,9 +42,10 @@ def hashes_of(settings: RewriteSettings) -> dict[str, str]:
     if settings.backend == "transformers":
         from pairaug.rewrite.causal_model import language_model_folder, weights_sha256
 
-        assert settings.model is not None
-        folder = language_model_folder(settings.model, settings.revision)
-        hashes[settings.model] = weights_sha256(folder)
+        own = settings.transformers
+        assert own.model is not None
+        folder = language_model_folder(own.model, own.revision)
+        hashes[own.model] = weights_sha256(folder)
     if settings.backend == "replay":
         from pairaug.rewrite.replay import Recording
 
@@ -97,14 +98,14 @@ class Opener:
         )
         from pairaug.rewrite.local_model import LocalModel
 
-        settings = self._settings
-        assert settings.model is not None
+        own = self._settings.transformers
+        assert own.model is not None
         if self._loaded is None:
-            folder = language_model_folder(settings.model, settings.revision)
+            folder = language_model_folder(own.model, own.revision)
             model = CausalModel(folder, self._context.device, self._context.dtype)
             self._loaded = model, weights_sha256(folder)
-        loaded, sha256_of_it = self._loaded
-        return LocalModel(loaded, settings.model, sha256_of_it, settings.batch_size)
+        model, sha256_of_weights = self._loaded
+        return LocalModel(model, own.model, sha256_of_weights, own.batch_size)
 
     def _chat(self, model: Any) -> Backend:
         from pairaug.rewrite.chat import ChatBackend, KnownServer

@@ -53,6 +53,14 @@ class AzureSettings(StageSettings):
     )
 
 
+class TransformersSettings(StageSettings):
+    """A causal language model with a chat template, run in this process."""
+
+    model: str | None = Field(default=None, description="A hub id or a folder.")
+    revision: str | None = Field(default=None, description="The revision of a model from the hub.")
+    batch_size: int = Field(default=16, ge=1, description="Reports that are answered together.")
+
+
 class BudgetSettings(StageSettings):
     """What a run may spend; it stops before it would spend more, and keeps what is paid for."""
 
@@ -125,15 +133,9 @@ class RewriteSettings(StageSettings):
         default="http://127.0.0.1:8000/v1",
         description="openai: where the server is; the default is vLLM's.",
     )
-    model: str | None = Field(
-        default=None,
-        description="openai: the model's name on the server. transformers: a hub id or a folder.",
-    )
-    revision: str | None = Field(
-        default=None, description="transformers: the revision of a model from the hub."
-    )
-    batch_size: int = Field(
-        default=16, ge=1, description="transformers: reports that are answered together."
+    model: str | None = Field(default=None, description="Servers: the model's name.")
+    transformers: TransformersSettings = Field(
+        default_factory=TransformersSettings, description="transformers: which model."
     )
     azure: AzureSettings = Field(
         default_factory=AzureSettings, description="azure: where the deployment is."
@@ -209,7 +211,7 @@ class RewriteSettings(StageSettings):
     def _is_complete(self) -> RewriteSettings:
         needed = {
             "openai": {"model": self.model},
-            "transformers": {"model": self.model},
+            "transformers": {"transformers.model": self.transformers.model},
             "azure": {
                 "azure.endpoint": self.azure.endpoint,
                 "azure.deployment": self.azure.deployment,
