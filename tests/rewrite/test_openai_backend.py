@@ -18,7 +18,6 @@ import pytest
 from pairaug.errors import BackendError
 from pairaug.pair import Pair
 from pairaug.rewrite import Rewrite, RewriteSettings
-from pairaug.stage import Context
 from rewrite.chat import ChatServer, Reply
 
 MakePair = Callable[..., Pair]
@@ -33,26 +32,6 @@ def is_inter(request: dict[str, Any]) -> bool:
 
 def good(request: dict[str, Any], number: int = 0) -> Reply:
     return Reply(REVERSED if is_inter(request) else CHANGED)
-
-
-@pytest.fixture
-def rewrite(chat_server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The children of pairs, rewritten by the test server; keyword arguments are settings."""
-    # Waits between repeats are the code's own; here they are a hundredth of that.
-    monkeypatch.setattr("pairaug.rewrite.openai_backend._FIRST_WAIT_SECONDS", 0.005)
-
-    def rewritten(pairs: list[Pair], seed: int = 0, **settings: Any) -> list[Pair]:
-        values = {
-            "backend": "openai",
-            "model": "some-model",
-            "base_url": chat_server.url,
-            "cache": tmp_path / "answers.sqlite",
-            **settings,
-        }
-        stage = Rewrite(RewriteSettings.model_validate(values), Context(seed=seed))
-        return [pair for pair in stage(pairs) if pair.parent_id]
-
-    return rewritten
 
 
 def test_what_is_asked_and_what_comes_of_it(

@@ -191,6 +191,9 @@ class ChatBackend:
         self._in_flight[key] = future
         try:
             async with self._slots:
+                if answer_format == "json" and self._format() == "text":
+                    # Another request has learned it while this one waited.
+                    raise SchemaRefusedError
                 outcome = await self._paid_for(key, self._body(request, answer_format))
             future.set_result(outcome)
         except BaseException as error:
