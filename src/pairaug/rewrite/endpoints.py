@@ -43,6 +43,8 @@ def open_client(settings: RewriteSettings) -> Any:
         "http_client": openai.DefaultAsyncHttpxClient(
             timeout=settings.timeout_seconds,
             trust_env=not is_local(settings),
+            # Over plain HTTP there is nothing to verify, and loading certificates takes its time.
+            verify=is_encrypted(settings),
             follow_redirects=False,
         ),
     }
@@ -112,6 +114,11 @@ def _text_of(path: Path, setting: str) -> str:
     if len(text.split()) != 1:
         raise BackendError(f"{setting} names {path}, which holds no key; write it there alone")
     return text
+
+
+def is_encrypted(settings: RewriteSettings) -> bool:
+    """True where the server is asked over TLS."""
+    return address_of(settings)[1].lower().startswith("https:")
 
 
 def place_of(settings: RewriteSettings) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 from pairaug.errors import BackendError
 from pairaug.rewrite.backends import Failure
 from pairaug.rewrite.chat import Completion, SchemaRefusedError
-from pairaug.rewrite.endpoints import open_client, place_of
+from pairaug.rewrite.endpoints import is_encrypted, open_client, place_of
 from pairaug.rewrite.privacy import host_of, refuse_if_remote
 from pairaug.rewrite.reasons import Reason
 from pairaug.rewrite.settings import RewriteSettings
@@ -136,7 +136,8 @@ class _Clients:
     _CONNECTIONS = 8
 
     def __init__(self, settings: RewriteSettings) -> None:
-        num = math.ceil(settings.concurrency / self._CONNECTIONS)
+        # Each client over TLS loads certificates of its own, which takes longer than it saves.
+        num = 1 if is_encrypted(settings) else math.ceil(settings.concurrency / self._CONNECTIONS)
         self._clients = [open_client(settings) for _ in range(num)]
         self._num_busy = [0] * num
 

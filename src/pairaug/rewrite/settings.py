@@ -71,6 +71,9 @@ class BudgetSettings(StageSettings):
         default=None, ge=0, description="What a million tokens of answer cost."
     )
     currency: str = Field(default="USD", description="The currency of prices and of `max_cost`.")
+    seconds_per_answer: float = Field(
+        default=2.0, gt=0, description="What an answer takes, for the estimate of a dry run."
+    )
     max_cost: float | None = Field(default=None, gt=0, description="The most a run may cost.")
     max_tokens: int | None = Field(
         default=None, ge=1, description="The most tokens a run may use, in and out together."
