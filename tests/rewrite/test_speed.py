@@ -1,23 +1,30 @@
-"""How fast requests go out: a server that gives 160 answers a second is kept busy.
+"""A server that gives 160 answers a second is kept busy, and memory does not grow with a run.
 
-Marked slow: it needs a processor core to itself, about 5 ms of it for each answer.
+Marked slow: the first needs a processor core to itself, about 5 ms of it for each answer.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pairaug.pair import Pair
+from pairaug.rewrite import Rewrite, RewriteSettings
+from pairaug.rewrite.chat import Completion
+from pairaug.stage import Context
 from rewrite.slow_server import AT_ONCE, SECONDS
 
 pytestmark = pytest.mark.slow
 NUM_REPORTS = 1600
+# PAIRAUG_TEST_REPORTS=100000 takes minutes.
+NUM_KEPT_IN_MIND = int(os.environ.get("PAIRAUG_TEST_REPORTS", "10000"))
 
 
 @pytest.fixture
@@ -56,3 +63,48 @@ def test_a_server_is_kept_busy(
     with capsys.disabled():
         sys.stdout.write(f"\n{rate:.1f} of {best:.0f} answers a second\n")
     assert rate >= 0.9 * best
+
+
+class Instant:
+    """A model that answers at once, so that only our own memory is looked at."""
+
+    model = host = place = "instant"
+    concurrency, takes_schema, num_sent = 32, True, 0
+
+    async def complete(self, body: Mapping[str, Any], key: str) -> Completion:
+        return Completion("No pleural effusion. Large right pneumothorax.", 400, 20)
+
+    async def close(self) -> None:
+        return
+
+
+def resident_megabytes() -> float:
+    text = Path("/proc/self/status").read_text()
+    return int(text.split("VmRSS:")[1].split()[0]) / 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_memory_stays_flat(
+    tmp_path: Path,
+    make_pair: Callable[..., Pair],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setattr("pairaug.rewrite.openai_backend.Server", lambda settings: Instant())
+    settings = RewriteSettings(
+        backend="openai", model="m", branches=("inter",), cache=tmp_path / "answers.sqlite",
+        record=tmp_path / "recorded.jsonl",
+    )  # fmt: skip
+    pairs = (
+        make_pair(f"Small left pleural effusion of {k} mm. No pneumothorax.", str(k))
+        for k in range(NUM_KEPT_IN_MIND)
+    )
+    seen: list[float] = []
+    for number, _ in enumerate(Rewrite(settings, Context(seed=0))(pairs), start=1):
+        # Each report comes out with its child. The first fifth fills caches of fixed size.
+        if number % (2 * NUM_KEPT_IN_MIND // 10) == 0:
+            seen.append(resident_megabytes())
+    with capsys.disabled():
+        told = ", ".join(f"{megabytes:.0f}" for megabytes in seen)
+        sys.stdout.write(f"\nMB after each tenth of {NUM_KEPT_IN_MIND:,} reports: {told}\n")
+    assert seen[-1] - seen[1] < 20
