@@ -241,3 +241,18 @@ def test_every_drawn_finding_reads_back_as_it_was_drawn():
         }
         wanted = (*kind.topic, finding.side, finding.zone, finding.severity)
         assert statement == wanted, text
+
+
+def intra_texts(text: str) -> set[str]:
+    return {answer_to("intra", text, seed)[0].text for seed in range(60)}
+
+
+def test_a_clear_lung_is_not_said_twice():
+    texts = intra_texts("Right middle lobe pneumonia. The left lung is clear.")
+    assert "The lungs are clear." in texts
+    assert not any("lungs are clear. The left lung" in text for text in texts)
+
+
+def test_signs_that_have_no_degree_get_none():
+    texts = intra_texts("Perihilar haziness and Kerley B lines indicate edema.")
+    assert not any(re.search(r"(?:mild|severe|moderate) Kerley", text) for text in texts)
