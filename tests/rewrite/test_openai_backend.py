@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from pairaug.errors import BackendError
 from pairaug.pair import Pair
 from pairaug.rewrite import Rewrite, RewriteSettings
+from pairaug.rewrite.openai_backend import _retry_after
 from rewrite.chat import ChatServer, Reply
 
 MakePair = Callable[..., Pair]
@@ -86,6 +88,22 @@ def test_retry_after_is_waited_for(rewrite, chat_server: ChatServer, make_pair: 
     start = time.monotonic()
     rewrite([make_pair(SOURCE)], branches=["inter"])
     assert time.monotonic() - start >= 1.0
+
+
+def test_retry_after_may_be_a_date(rewrite, chat_server: ChatServer, make_pair: MakePair):
+    date = formatdate(time.time() + 3, usegmt=True)
+    busy = Reply(status=503, body=b"", headers={"Retry-After": date})
+    chat_server.answer = lambda request, number: busy if number == 1 else good(request)
+    start = time.monotonic()
+    rewrite([make_pair(SOURCE)], branches=["inter"])
+    assert time.monotonic() - start >= 1.5
+
+
+def test_no_wait_is_longer_than_a_minute():
+    assert _retry_after({"retry-after": "86400"}) == 60.0
+    assert _retry_after({"retry-after": "-3"}) == 0.0
+    assert _retry_after({"retry-after": "soon"}) is None
+    assert _retry_after({}) is None
 
 
 def test_one_report_that_the_server_chokes_on_is_dropped(
@@ -280,6 +298,7 @@ import os, signal, sys
 from pathlib import Path
 from pairaug.pair import Branch, Pair, Report
 from pairaug.rewrite import Rewrite, RewriteSettings
+from pairaug.rewrite.openai_backend import _retry_after
 from pairaug.stage import Context
 
 url, cache, num_pairs, kills_itself = sys.argv[1:]

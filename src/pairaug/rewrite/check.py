@@ -96,7 +96,7 @@ def check(
     contradicted = set(contradictions_in(after)) - set(contradictions_in(stated))
     if contradicted:
         named = ", ".join(sorted(contradicted))
-        return Verdict(Reason.CONTRADICTION, f"it both states and denies {named}")
+        return Verdict(Reason.CONTRADICTION, f"it contradicts itself on {named}")
     changes = changes_between(stated, after)
     if branch is Branch.INTER:
         verdict = _inter_verdict(changes, denies_normality(stated, after))

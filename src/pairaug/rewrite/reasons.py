@@ -37,7 +37,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.MARKUP: "The answer holds headings, lists or other markup, or unreadable JSON.",
     Reason.IDENTIFYING: "The answer holds a name, a date or a de-identification mark.",
     Reason.COMPARES: "A new patient's report speaks of an earlier film.",
-    Reason.CONTRADICTION: "The answer states and denies the same finding.",
+    Reason.CONTRADICTION: "The answer states and denies a finding, or calls it slight and severe.",
     Reason.UNCHANGED: "No stated finding is reversed (inter), or nothing changes (intra).",
     Reason.CHANGED_TOO_MUCH: "An intra answer changes too many findings, or leaves one out.",
     Reason.OFF_TARGET: "The answer leaves out the finding that was drawn for it.",

@@ -106,7 +106,7 @@ def lost_topics(before: Sequence[Statement], after: Sequence[Statement]) -> list
 
 
 def contradictions_in(statements: Sequence[Statement]) -> list[str]:
-    """Findings that are both stated and denied of the same side, each once."""
+    """Findings that are stated and denied, or slight and severe, on the same side; each once."""
     present = [s for s in statements if s.presence == "present" and s.finding != "no finding"]
     names = (
         statement.detail or statement.finding
@@ -114,7 +114,16 @@ def contradictions_in(statements: Sequence[Statement]) -> list[str]:
         for statement in present
         if _contradicts(denial, statement)
     )
-    return list(dict.fromkeys(names))
+    graded = (
+        one.detail or one.finding
+        for one in present
+        for other in present
+        if (one.severity, other.severity) == ("mild", "severe")
+        and topic_of(one) == topic_of(other)
+        and one.finding not in _WITH_DETAIL
+        and (one.side, one.zone) == (other.side, other.zone)
+    )
+    return list(dict.fromkeys((*names, *graded)))
 
 
 def denies_normality(before: Sequence[Statement], after: Sequence[Statement]) -> bool:
