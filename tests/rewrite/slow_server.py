@@ -1,6 +1,6 @@
-"""A server that takes 200 ms to answer, 32 at a time, and little of the processor.
+"""A server that takes its time to answer, 32 at a time, and little of the processor.
 
-    python slow_server.py     prints its port; at the end of its input it prints its counts
+    python slow_server.py 0.2     prints its port; at the end of its input it prints its counts
 
 Run as a program, so that it does not share an interpreter with what it measures.
 """
@@ -18,7 +18,7 @@ try:
 except ImportError:  # run as a program
     from chat import completion  # pyright: ignore[reportMissingImports]
 
-SECONDS, AT_ONCE = 0.2, 32
+AT_ONCE = 32
 
 
 class Counts:
@@ -26,7 +26,7 @@ class Counts:
     first = last = 0.0
 
 
-async def serve() -> None:
+async def serve(seconds: float) -> None:
     slots = asyncio.Semaphore(AT_ONCE)
     inter = completion("No pleural effusion. Large right pneumothorax.")
     intra = completion("Large left pleural effusion. No pneumothorax.")
@@ -39,7 +39,7 @@ async def serve() -> None:
                 request = await reader.readexactly(length)
                 Counts.first = Counts.first or time.monotonic()
                 async with slots:
-                    await asyncio.sleep(SECONDS)
+                    await asyncio.sleep(seconds)
                 Counts.number += 1
                 Counts.last = time.monotonic()
                 body = inter if b"another, plausible patient" in request else intra
@@ -57,7 +57,7 @@ async def serve() -> None:
 
 
 def main() -> None:
-    threading.Thread(target=lambda: asyncio.run(serve()), daemon=True).start()
+    threading.Thread(target=lambda: asyncio.run(serve(float(sys.argv[1]))), daemon=True).start()
     sys.stdin.read()
     told = {"number": Counts.number, "seconds": Counts.last - Counts.first}
     sys.stdout.write(json.dumps(told) + "\n")
