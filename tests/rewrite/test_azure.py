@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,26 @@ def test_endpoint_and_deployment_are_needed():
         RewriteSettings(backend="azure")
     with pytest.raises(ValidationError, match=r"needs rewrite\.azure\.deployment"):
         RewriteSettings.model_validate({"backend": "azure", "azure": {"endpoint": "https://a.b"}})
+
+
+def test_no_text_key_or_token_in_any_log(
+    azure, chat_server: ChatServer, make_pair: MakePair, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):  # fmt: skip
+    monkeypatch.setenv("AZURE_OPENAI_AD_TOKEN", "token-quetzal")
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "key-quetzal")
+    for name in ["", *logging.root.manager.loggerDict]:
+        caplog.set_level(logging.DEBUG, logger=name)
+    replies = [
+        Reply(status=429, body=b"axolotl", headers={"Retry-After": "0"}),
+        Reply(status=500, body=b"axolotl"),
+        Reply(text="Axolotl.", cuts_off=True),
+    ]
+    chat_server.answer = lambda request, number: (
+        replies[number - 1] if number <= 3 else Reply(REVERSED + " Axolotl is seen.")
+    )
+    (inter,) = azure([make_pair("Small left pangolin effusion. No pneumothorax.")])
+    assert inter.drop is None
+    assert "asking again" in caplog.text
+    for planted in ("pangolin", "axolotl", "quetzal", "patient-a"):
+        assert planted not in caplog.text.lower()
