@@ -59,8 +59,9 @@ def test_a_server_is_kept_busy(
         make_pair(f"Small left pleural effusion of {k} mm. No pneumothorax.", str(k))
         for k in range(num_reports)
     ]
+    # A few more than it answers at once: they are at its door when it has finished one.
     children = rewrite(
-        pairs, base_url=f"http://127.0.0.1:{port}/v1", branches=["inter"], concurrency=AT_ONCE
+        pairs, base_url=f"http://127.0.0.1:{port}/v1", branches=["inter"], concurrency=AT_ONCE + 8
     )
     assert all(child.drop is None for child in children)
     told, _ = slow_server.communicate(timeout=60)

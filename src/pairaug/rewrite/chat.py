@@ -92,9 +92,6 @@ class ChatBackend:
             for branch in Branch
             if branch is not Branch.REAL
         }
-        self._cache = AnswerCache(settings.cache or default_cache_path())
-        self._run = run
-        self._budget = Budget(settings.budget, self._cache.spent(run))
         self._recorder = Recorder(settings.record) if settings.record else None
         self._audit = Audit(
             audit_path if settings.backend in SERVERS else None,
@@ -103,6 +100,10 @@ class ChatBackend:
             model=self.model,
             data_policy=settings.data_policy,
         )
+        # Opened last: what fails above leaves no file open.
+        self._cache = AnswerCache(settings.cache or default_cache_path())
+        self._run = run
+        self._budget = Budget(settings.budget, self._cache.spent(run))
         self._num_audited = 0
         self._slots = asyncio.Semaphore(model.concurrency)
         self._in_flight: dict[str, asyncio.Future[str | Failure]] = {}
