@@ -7,7 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
-from typing import Protocol, TypeVar
+from pathlib import Path
+from typing import Protocol, TypeVar, runtime_checkable
 
 from pairaug.pair import Pair
 
@@ -26,8 +27,19 @@ class Stage(Protocol):
     def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]: ...
 
 
+@runtime_checkable
+class Fitted(Protocol):
+    """A stage that looks at all pairs of a run once, before its first part."""
+
+    def fit(self, pairs: Iterable[Pair]) -> None: ...
+
+
 def _ignore_progress(num_pairs: int) -> None:
     del num_pairs
+
+
+def _ignore_status(text: str) -> None:
+    del text
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +52,10 @@ class Context:
     compile: bool = False
     report_progress: Callable[[int], None] = _ignore_progress
     """Called with the number of pairs whose work has just been done."""
+    report_status: Callable[[str], None] = _ignore_status
+    """Called now and then with how the work goes, in a few words that hold no report text."""
+    folder: Path | None = None
+    """The run's folder, where a stage may note what is no pair; None outside of a run."""
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

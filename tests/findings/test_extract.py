@@ -22,6 +22,13 @@ def said(text: str) -> set[tuple[str, ...]]:
 
 
 PRESENCE = [
+    # "Increased" is what makes these a finding; "no increase in" is of one that is there.
+    ("There is no increased density.", {"lung opacity": False}),
+    ("No increased interstitial markings.", {"lung opacity": False}),
+    ("No increase in the left effusion.", {"pleural effusion": True}),
+    ("Left apical pleuroparenchymal scarring.", {"pleural other": True}),
+    ("Nodular opacification in the right upper lobe.", {"lung lesion": True}),
+    ("Mild vascular indistinctness.", {"edema": True}),
     ("No effusion or pneumothorax.", {"pleural effusion": False, "pneumothorax": False}),
     (
         "No pleural effusion, pneumothorax, or focal consolidation.",

@@ -29,15 +29,19 @@ class ChatServer:
     answer: Callable[[dict[str, Any], int], Reply]
     requests: list[dict[str, Any]] = field(default_factory=list)
     authorizations: list[str] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     url: str = ""
     most_at_once: int = 0
     _at_once: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def reply_to(self, request: dict[str, Any], authorization: str) -> Reply:
+    def reply_to(self, request: dict[str, Any], path: str, headers: dict[str, str]) -> Reply:
         with self._lock:
             self.requests.append(request)
-            self.authorizations.append(authorization)
+            self.authorizations.append(headers.get("authorization", ""))
+            self.headers.append(headers)
+            self.paths.append(path)
             number = len(self.requests)
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
@@ -50,8 +54,8 @@ class ChatServer:
                 self._at_once -= 1
 
 
-def completion(text: str) -> bytes:
-    """The body of a chat completion that holds `text`."""
+def completion(text: str, finish_reason: str = "stop") -> bytes:
+    """The body of a chat completion that holds `text`: 100 tokens in, 20 out."""
     return json.dumps(
         {
             "id": "chat-1",
@@ -61,9 +65,10 @@ def completion(text: str) -> bytes:
             "choices": [
                 {
                     "index": 0,
-                    "finish_reason": "stop",
+                    "finish_reason": finish_reason,
                     "message": {"role": "assistant", "content": text},
                 }
             ],
+            "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
         }
     ).encode()

@@ -6,11 +6,14 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pairaug.pair import Branch, Pair, Report
+from pairaug.rewrite import Rewrite, RewriteSettings
+from pairaug.stage import Context
 from rewrite.chat import ChatServer, Reply, completion
 
 
@@ -24,7 +27,8 @@ def chat_server() -> Iterator[ChatServer]:
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])
             request = json.loads(self.rfile.read(length))
-            reply = state.reply_to(request, self.headers.get("Authorization", ""))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            reply = state.reply_to(request, self.path, headers)
             body = completion(reply.text) if reply.body is None else reply.body
             self.send_response(reply.status)
             self.send_header("Content-Type", "application/json")
@@ -61,6 +65,40 @@ def real_pair(text: str, name: str = "a", **changes: Any) -> Pair:
         report=Report(findings=text),
         **changes,
     )
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits between repeats are the code's own, but a hundredth as long."""
+    monkeypatch.setattr("pairaug.rewrite.openai_backend._FIRST_WAIT_SECONDS", 0.005)
+
+
+@pytest.fixture
+def rewrite(
+    chat_server: ChatServer, tmp_path: Path, quick_retries: None
+) -> Callable[..., list[Pair]]:
+    """The children of pairs, rewritten by the test server; keyword arguments are settings."""
+
+    def rewritten(
+        pairs: list[Pair],
+        seed: int = 0,
+        folder: Path | None = None,
+        tell: Callable[[str], None] = lambda text: None,
+        **settings: Any,
+    ) -> list[Pair]:
+        values = {
+            "backend": "openai",
+            "model": "some-model",
+            "base_url": chat_server.url,
+            "cache": tmp_path / "answers.sqlite",
+            **settings,
+        }
+        context = Context(seed=seed, folder=folder, report_status=tell)
+        stage = Rewrite(RewriteSettings.model_validate(values), context)
+        stage.fit(pairs)
+        return [pair for pair in stage(pairs) if pair.parent_id]
+
+    return rewritten
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ ACCEPTED = [
     ("intra", SOURCE.replace("Endotracheal tube in place. ", "")),
     ("intra", SOURCE + " Right central line in place."),
     ("intra", "Small left pleural effusion. Mild cardiomegaly. ETT in place. Small pneumothorax."),
+    ("intra", "Small left and large right pleural effusions. Mild cardiomegaly. ETT in place."),
 ]
 
 
@@ -50,6 +51,8 @@ REFUSED = [
     ),
     ("inter", "No pleural effusion. Large left pleural effusion.", Reason.CONTRADICTION),
     ("inter", "The lungs are clear. Right upper lobe consolidation.", Reason.CONTRADICTION),
+    ("inter", "Mild pulmonary edema. No effusion. Severe pulmonary edema.", Reason.CONTRADICTION),
+    ("intra", SOURCE + " Large left pleural effusion.", Reason.CONTRADICTION),
     ("inter", "Normal chest. Large right pneumothorax.", Reason.CONTRADICTION),
     ("inter", "No acute disease. Large right pneumothorax.", Reason.CONTRADICTION),
     ("inter", "No effusion. " * 26, Reason.TOO_LONG),
@@ -62,6 +65,16 @@ REFUSED = [
     ("inter", "No pleural effusion in Mr. Miller.", Reason.IDENTIFYING),
     ("inter", "No pleural effusion on 12/03/2019.", Reason.IDENTIFYING),
     ("inter", "No XXXX pleural effusion.", Reason.IDENTIFYING),
+    ("inter", "No ___ pleural effusion.", Reason.IDENTIFYING),
+    ("inter", "No pleural effusion. Signed by the radiologist.", Reason.IDENTIFYING),
+    ("inter", "Patient name: Ann. No pleural effusion.", Reason.IDENTIFYING),
+    ("inter", "No pleural effusion in [name].", Reason.IDENTIFYING),
+    ("inter", "No pleural effusion. Seen on 3 May 2020.", Reason.IDENTIFYING),
+    ("inter", "No pleural effusion as in the previous study.", Reason.COMPARES),
+    ("inter", "The effusion is no longer seen. Unchanged edema.", Reason.COMPARES),
+    ("inter", '{"report": "No effu', Reason.MARKUP),
+    ("inter", "<b>No effusion</b>", Reason.MARKUP),
+    ("inter", "I cannot assist with medical reports.", Reason.REFUSAL),
     ("inter", "The effusion has resolved compared to the prior film.", Reason.COMPARES),
     ("inter", "The patient is well.", Reason.EMPTY_ANSWER),
     ("inter", " \n", Reason.EMPTY_ANSWER),
@@ -99,6 +112,12 @@ CHANGES = [
     ("No edema.", "No edema. Left nodule.", [("lung lesion", "not stated", "present")]),
     ("Left effusion.", "Bilateral effusions.", [("pleural effusion", "left", "bilateral")]),
     ("Left effusion.", "Left pleural effusion.", []),
+    (
+        "Left upper lobe consolidation.",
+        "Left upper lobe and left lower lobe consolidation.",
+        [("consolidation", "upper", "upper and lower")],
+    ),
+    ("Left lower lobe consolidation.", "Left consolidation.", []),  # less is said, not otherwise
     ("Effusion.", "Moderate effusion.", []),  # an unstated degree counts as moderate
     ("Effusion.", "Large effusion.", [("pleural effusion", "moderate", "severe")]),
     ("Possible pneumonia.", "No pneumonia.", [("pneumonia", "uncertain", "absent")]),
@@ -142,3 +161,19 @@ def test_quotes_labels_and_line_breaks_around_an_answer_are_no_fault(answer: str
 
 def test_every_reason_has_a_meaning():
     assert set(MEANINGS) == set(Reason)
+
+
+def test_what_was_left_open_may_not_be_lost():
+    source = "Possible right lower lobe pneumonia. Small left effusion."
+    assert reason_for("intra", "Large left effusion.", source) is Reason.CHANGED_TOO_MUCH
+    kept = "Possible right lower lobe pneumonia. Large left effusion."
+    assert reason_for("intra", kept, source) is None
+    settled = "Right lower lobe pneumonia. Small left effusion."
+    assert reason_for("intra", settled, source) is None
+
+
+@pytest.mark.parametrize("word", ["edema", "quagga"])
+def test_no_reason_tells_the_text(word: str):
+    for branch, answer, _ in REFUSED:
+        verdict = check(Branch(branch), extract(SOURCE), f"{answer} {word.title()}gnu.", 50)
+        assert f"{word}gnu" not in verdict.detail.lower()

@@ -10,16 +10,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pairaug.errors import BackendError, SettingsError
+from pairaug.errors import BackendError
 from pairaug.pair import Pair
 from pairaug.rewrite import Rewrite, RewriteSettings
-from pairaug.rewrite.cache import AnswerCache, cache_key, default_cache_path
-from pairaug.stage import Context
+from pairaug.rewrite.openai_backend import _retry_after
 from rewrite.chat import ChatServer, Reply
 
 MakePair = Callable[..., Pair]
@@ -34,26 +34,6 @@ def is_inter(request: dict[str, Any]) -> bool:
 
 def good(request: dict[str, Any], number: int = 0) -> Reply:
     return Reply(REVERSED if is_inter(request) else CHANGED)
-
-
-@pytest.fixture
-def rewrite(chat_server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The children of pairs, rewritten by the test server; keyword arguments are settings."""
-    # Waits between repeats are the code's own; here they are a hundredth of that.
-    monkeypatch.setattr("pairaug.rewrite.openai_backend._FIRST_WAIT_SECONDS", 0.005)
-
-    def rewritten(pairs: list[Pair], seed: int = 0, **settings: Any) -> list[Pair]:
-        values = {
-            "backend": "openai",
-            "model": "some-model",
-            "base_url": chat_server.url,
-            "cache": tmp_path / "answers.sqlite",
-            **settings,
-        }
-        stage = Rewrite(RewriteSettings.model_validate(values), Context(seed=seed))
-        return [pair for pair in stage(pairs) if pair.parent_id]
-
-    return rewritten
 
 
 def test_what_is_asked_and_what_comes_of_it(
@@ -108,6 +88,22 @@ def test_retry_after_is_waited_for(rewrite, chat_server: ChatServer, make_pair: 
     start = time.monotonic()
     rewrite([make_pair(SOURCE)], branches=["inter"])
     assert time.monotonic() - start >= 1.0
+
+
+def test_retry_after_may_be_a_date(rewrite, chat_server: ChatServer, make_pair: MakePair):
+    date = formatdate(time.time() + 3, usegmt=True)
+    busy = Reply(status=503, body=b"", headers={"Retry-After": date})
+    chat_server.answer = lambda request, number: busy if number == 1 else good(request)
+    start = time.monotonic()
+    rewrite([make_pair(SOURCE)], branches=["inter"])
+    assert time.monotonic() - start >= 1.5
+
+
+def test_no_wait_is_longer_than_a_minute():
+    assert _retry_after({"retry-after": "86400"}) == 60.0
+    assert _retry_after({"retry-after": "-3"}) == 0.0
+    assert _retry_after({"retry-after": "soon"}) is None
+    assert _retry_after({}) is None
 
 
 def test_one_report_that_the_server_chokes_on_is_dropped(
@@ -248,7 +244,7 @@ def test_own_instructions_are_sent_and_hashed(
     chat_server.answer = lambda request, number: Reply(REVERSED)
     (inter,) = rewrite([make_pair(SOURCE)], branches=["inter"], instructions=folder)
     sent = chat_server.requests[0]["messages"][0]["content"]
-    assert sent == 'Answer {"like": "this"} in 50 words.'
+    assert sent.startswith('Answer {"like": "this"} in 50 words.\n')
     settings = RewriteSettings(backend="openai", model="m", instructions=folder)
     hashes = Rewrite.weights(settings)
     assert hashes["instructions/inter"].startswith(inter.trace["rewrite"]["instruction"])
@@ -302,6 +298,7 @@ import os, signal, sys
 from pathlib import Path
 from pairaug.pair import Branch, Pair, Report
 from pairaug.rewrite import Rewrite, RewriteSettings
+from pairaug.rewrite.openai_backend import _retry_after
 from pairaug.stage import Context
 
 url, cache, num_pairs, kills_itself = sys.argv[1:]
@@ -336,32 +333,3 @@ def test_a_killed_run_asks_nothing_again(chat_server: ChatServer, tmp_path: Path
     # What was in flight when it was killed, and no more, was not yet on disk.
     assert len(set(texts)) == 20
     assert len(texts) <= 20 + 2
-
-
-def test_the_cache_keeps_the_first_answer_and_only_its_owner_reads_it(tmp_path: Path):
-    path = tmp_path / "deep" / "answers.sqlite"
-    cache, other = AnswerCache(path), AnswerCache(path)
-    key = cache_key({"b": 1, "a": "ü"})
-    assert cache.get(key) is None
-    cache.put(key, "one")
-    other.put(key, "two")
-    assert other.get(key) == "one"
-    assert cache_key({"a": "ü", "b": 1}) == key != cache_key({"a": "ü", "b": 2})
-    assert path.stat().st_mode & 0o077 == 0
-    cache.close()
-    other.close()
-
-
-def test_the_cache_is_where_xdg_says(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", "/some/where")
-    assert default_cache_path() == Path("/some/where/pairaug/answers.sqlite")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert default_cache_path() == Path.home() / ".cache" / "pairaug" / "answers.sqlite"
-
-
-def test_a_cache_that_cannot_be_opened_is_named(tmp_path: Path):
-    (tmp_path / "file").write_text("no database")
-    with pytest.raises(SettingsError, match=r"rewrite\.cache cannot be opened at .*file"):
-        AnswerCache(tmp_path / "file")
-    with pytest.raises(SettingsError, match=r"rewrite\.cache cannot be opened"):
-        AnswerCache(tmp_path / "file" / "under")

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pairaug.errors import BackendError, MissingExtraError, SettingsError
 from pairaug.pair import Pair
 from pairaug.rewrite import Rewrite, RewriteSettings
-from pairaug.rewrite.privacy import is_loopback
+from pairaug.rewrite.privacy import is_local, refuse_if_remote, refuse_source
 from pairaug.stage import Context
 
 REMOTE = "https://api.example.com/v1"
@@ -35,7 +35,38 @@ def opened(**settings: object) -> Rewrite:
     ],
 )
 def test_what_counts_as_this_machine(url: str, expected: bool):
-    assert is_loopback(url) is expected
+    assert is_local(RewriteSettings(backend="openai", model="m", base_url=url)) is expected
+
+
+@pytest.mark.parametrize(
+    ("listed", "url", "expected"),
+    [
+        ("10.0.0.5", "http://10.0.0.5:8000/v1", True),
+        ("10.0.0.5", "http://10.0.0.6:8000/v1", False),
+        ("10.0.0.0/8", "http://10.200.0.6:8000/v1", True),
+        ("192.168.1.0/24", "http://192.168.1.9/v1", True),
+        ("fd00::/8", "http://[fd00::1]:8000/v1", True),
+        ("gpu-01", "http://gpu-01:8000/v1", True),
+        ("llm.internal", "http://LLM.internal:8000/v1", True),
+        ("llm.internal", "http://other.internal/v1", False),
+        ("10.0.0.5", "http://127.0.0.1:8000/v1", False),  # only what is listed
+    ],
+)
+def test_servers_of_a_private_network_are_local_where_listed(listed: str, url: str, expected: bool):
+    settings = RewriteSettings(backend="openai", model="m", base_url=url, local_hosts=(listed,))
+    assert is_local(settings) is expected
+
+
+@pytest.mark.parametrize("listed", ["8.8.8.8", "8.0.0.0/8", "0.0.0.0/0", "api.openai.com"])
+def test_what_is_not_private_cannot_be_called_local(listed: str):
+    with pytest.raises(SettingsError, match=r"rewrite\.local_hosts names"):
+        opened(base_url="https://api.openai.com/v1", local_hosts=[listed])
+
+
+def test_text_in_this_process_needs_no_policy():
+    settings = RewriteSettings(data_policy="credentialed")
+    refuse_if_remote(settings)
+    refuse_source(settings, "credentialed")
 
 
 def test_a_remote_server_is_refused_by_default():
@@ -94,7 +125,7 @@ def test_keys_are_no_setting():
 
 
 def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pairaug.rewrite.rewriter.find_spec", lambda name: None)
+    monkeypatch.setattr("pairaug.rewrite.opening.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r'pip install "pairaug\[llm\]"'):
         opened()
 

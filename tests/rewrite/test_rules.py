@@ -55,11 +55,12 @@ def answer_to(branch: str, text: str, seed: int = 0, attempt: int = 0) -> tuple[
         rules = Rules()
         answer = asyncio.run(rules.answer(Request(Branch(branch), source, stated, 50, seed)))
         assert not isinstance(answer, Failure), text
-        verdict = check(Branch(branch), stated, answer.text, 50)
+        report = answer.report
+        verdict = check(Branch(branch), stated, report.text, 50)
         if verdict.reason is None:
-            return answer, verdict
+            return report, verdict
         seed += 1000
-    raise AssertionError(f"{verdict} for {text!r}: {answer.text!r}")
+    raise AssertionError(f"{verdict} for {text!r}: {report.text!r}")
 
 
 @pytest.mark.parametrize("branch", ["inter", "intra"])
@@ -240,3 +241,18 @@ def test_every_drawn_finding_reads_back_as_it_was_drawn():
         }
         wanted = (*kind.topic, finding.side, finding.zone, finding.severity)
         assert statement == wanted, text
+
+
+def intra_texts(text: str) -> set[str]:
+    return {answer_to("intra", text, seed)[0].text for seed in range(60)}
+
+
+def test_a_clear_lung_is_not_said_twice():
+    texts = intra_texts("Right middle lobe pneumonia. The left lung is clear.")
+    assert "The lungs are clear." in texts
+    assert not any("lungs are clear. The left lung" in text for text in texts)
+
+
+def test_signs_that_have_no_degree_get_none():
+    texts = intra_texts("Perihilar haziness and Kerley B lines indicate edema.")
+    assert not any(re.search(r"(?:mild|severe|moderate) Kerley", text) for text in texts)

@@ -33,7 +33,8 @@ FINDING_PHRASES: dict[str, dict[str | None, tuple[str, ...]]] = {
         "congestion": (
             "(vascular|venous|pulmonary) (congestion|engorgement)",
             "(cephalization|cephalisation|vascular redistribution|vascular prominence)",
-            "(engorged|congested) [pulmonary] (vessels|vasculature)",
+            "(engorged|congested|indistinct) [pulmonary] (vessels|vasculature)",
+            "(vascular|vessel|perihilar) indistinctness",
             "kerley b[ lines]",
         ),
         "heart failure": ("[congestive] (heart|cardiac) failure", "chf", "cardiac decompensation"),
@@ -104,7 +105,8 @@ FINDING_PHRASES: dict[str, dict[str | None, tuple[str, ...]]] = {
     "lung lesion": {
         "nodule": (
             "(nodule|nodules)",
-            "nodular (opacity|opacities|density|densities|lesion|lesions|shadow|shadows)",
+            "nodular (opacity|opacities|opacification|opacifications|density|densities|lesion|"
+            "lesions|shadow|shadows)",
             "(coin|rounded|round) (lesion|lesions)",
         ),
         "mass": (
@@ -123,6 +125,7 @@ FINDING_PHRASES: dict[str, dict[str | None, tuple[str, ...]]] = {
         None: (
             "pleural (thickening|plaque|plaques|scarring|scar|calcification|calcifications)",
             "(apical|biapical) (cap|capping|thickening|pleural thickening)",
+            "(pleuro[ ]|pleural )parenchymal (scar|scars|scarring)",
             "fibrothorax",
         ),
     },

@@ -69,7 +69,7 @@ _BEFORE: dict[Presence, tuple[str, ...]] = {
     ),
     "present": (
         "(no|without|not) [significant|significantly|interval|significant interval] "
-        "(increase|increased|decrease|decreased|worsening|improvement|progression|resolution) "
+        "(increase|decrease|decreased|worsening|improvement|progression|resolution) "
         "[of|in]",
         "(no|without) [significant|interval|significant interval] change in",
         "(partial|partially|near|nearly|incomplete|incompletely|almost|near complete|gradual|"

@@ -1,4 +1,4 @@
-"""What every backend offers: one request in, one report or one failure out."""
+"""What every backend offers: one request in, one answer or one failure out."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Request:
     """What is asked for: a rewrite of one cleaned report.
 
     `report` is at most `max_words` long, so that original and rewrite can be compared. `seed`
-    depends on the run's seed, the report and the variant alone. `rejected` holds the answers of
-    earlier attempts.
+    depends on the run's seed, the report and the variant alone. `target` is a finding that the
+    rewrite must state (inter) or change (intra). `rejected` holds the answers of earlier attempts.
     """
 
     branch: Branch
@@ -34,12 +34,31 @@ class Request:
     max_words: int
     seed: int
     variant: int = 0
+    target: str | None = None
     rejected: Sequence[Rejected] = ()
 
     @property
     def attempt(self) -> int:
         """0 for the first."""
         return len(self.rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a language model says that it changed; never taken for the truth."""
+
+    finding: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A rewritten report. `raw` is the answer as a model gave it; rules have none."""
+
+    report: Report
+    raw: str = ""
+    claims: tuple[Claim, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +79,17 @@ class Backend(Protocol):
     """Requests worth having in flight at once."""
     seeds_by: Literal["pair", "report"]
     """"report": equal reports share an answer. "pair": each gets one of its own."""
+    findings: frozenset[str]
+    """What it can be asked to write about."""
 
-    async def answer(self, request: Request) -> Report | Failure: ...
+    async def answer(self, request: Request) -> Answer | Failure: ...
 
     def instruction_hash(self, branch: Branch) -> str | None:
         """Which instruction is followed, for the trace; None without one."""
+        ...
+
+    def spent(self) -> str:
+        """What the run has spent so far, for the progress line; empty where nothing is."""
         ...
 
     async def close(self) -> None: ...

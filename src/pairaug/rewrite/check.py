@@ -13,6 +13,7 @@ from pairaug.findings import Statement, extract
 from pairaug.findings.leave_out import DATES, DE_IDENTIFIED
 from pairaug.pair import Branch
 from pairaug.rewrite.reasons import Reason
+from pairaug.rewrite.targets import is_met
 from pairaug.rewrite.topics import (
     Change,
     changes_between,
@@ -35,7 +36,12 @@ _MARKUP = re.compile(
     r"^(?:findings|impression|report|note)\s*:",
     re.IGNORECASE | re.MULTILINE,
 )
-_NAME = re.compile(r"\b(?:[Dd]r|[Mm]rs?|[Mm]s|[Pp]rof)\.?\s+[A-Z][a-z]+")
+_NAME = re.compile(
+    r"\b(?:[Dd]r|[Mm]rs?|[Mm]s|[Pp]rof|[Dd]octor|[Nn]urse)\.?\s+[A-Z][a-z]+|"
+    r"\b(?:[Ss]igned|[Dd]ictated|[Rr]ead|[Rr]eported|[Ii]nterpreted)(?: electronically)? by\b|"
+    r"\b(?:[Pp]atient name|[Nn]ame of patient|MRN|DOB|[Mm]edical record|[Aa]ccession)\b|"
+    r"\[(?:[Nn]ame|[Dd]ate|[Pp]atient|[Aa]ge)[^\]]*\]"
+)
 _COMPARES = re.compile(
     r"\b(?:compar(?:ed|ison)|prior|previous(?:ly)?|interval|unchanged|stable|again|persistent|"
     r"worsen(?:ed|ing)|improv(?:ed|ing|ement)|resolv(?:ed|ing)|resolution|no longer|remains?|"
@@ -69,8 +75,17 @@ def tidied(answer: str) -> str:
     return " ".join(text.split())
 
 
-def check(branch: Branch, stated: Sequence[Statement], answer: str, max_words: int) -> Verdict:
-    """The verdict on `answer` as a rewrite of a report that says `stated`."""
+def check(
+    branch: Branch,
+    stated: Sequence[Statement],
+    answer: str,
+    max_words: int,
+    target: str | None = None,
+) -> Verdict:
+    """The verdict on `answer` as a rewrite of a report that says `stated`.
+
+    With a `target`, that finding must be stated (inter) or be among those that change (intra).
+    """
     problem = _problem_of_form(branch, answer, max_words)
     if problem:
         return problem
@@ -81,11 +96,16 @@ def check(branch: Branch, stated: Sequence[Statement], answer: str, max_words: i
     contradicted = set(contradictions_in(after)) - set(contradictions_in(stated))
     if contradicted:
         named = ", ".join(sorted(contradicted))
-        return Verdict(Reason.CONTRADICTION, f"it both states and denies {named}")
+        return Verdict(Reason.CONTRADICTION, f"it contradicts itself on {named}")
     changes = changes_between(stated, after)
     if branch is Branch.INTER:
-        return _inter_verdict(changes, denies_normality(stated, after))
-    return _intra_verdict(changes, lost_topics(stated, after))
+        verdict = _inter_verdict(changes, denies_normality(stated, after))
+    else:
+        verdict = _intra_verdict(changes, lost_topics(stated, after))
+    if verdict.reason is None and target and not is_met(target, branch, after, changes):
+        what = "state" if branch is Branch.INTER else "change"
+        return Verdict(Reason.OFF_TARGET, f"it does not {what} {target}, which was asked for")
+    return verdict
 
 
 def _problem_of_form(branch: Branch, answer: str, max_words: int) -> Verdict | None:

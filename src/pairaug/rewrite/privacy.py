@@ -2,66 +2,106 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from pairaug.errors import SettingsError
-from pairaug.rewrite.settings import RewriteSettings
+from pairaug.rewrite.settings import SERVERS, RewriteSettings
 
-_LOCAL = "a server on this machine (vLLM, llama.cpp, Ollama) or backend: rules"
+_LOCAL = (
+    "a server on this machine (vLLM, llama.cpp, Ollama), backend: transformers or backend: rules"
+)
 _PHYSIONET = (
     "PhysioNet's data use agreement forbids sending credentialed text to others "
     "(physionet.org/news/post/llm-responsible-use)"
 )
+# Names that no public name server answers for (RFC 6761, RFC 6762, RFC 8375, ICANN's .internal).
+_PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa")
 
 
-def is_loopback(base_url: str) -> bool:
-    """True where the server runs on this machine, by name or address; nothing is looked up."""
-    host = _host(base_url)
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+def address_of(settings: RewriteSettings) -> tuple[str, str]:
+    """The setting that says where report text goes, and what it says."""
+    if settings.backend == "azure":
+        return "rewrite.azure.endpoint", settings.azure.endpoint or ""
+    return "rewrite.base_url", settings.base_url
+
+
+def host_of(settings: RewriteSettings) -> str:
+    """The host that report text goes to, in lower case."""
+    name, address = address_of(settings)
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(
+            f"{name} is {address!r}; give an address such as http://127.0.0.1:8000/v1"
+        )
+    return parts.hostname.lower()
+
+
+def is_local(settings: RewriteSettings) -> bool:
+    """True where the server is one of `local_hosts`, by name or address; nothing is looked up."""
+    host = host_of(settings)
+    return any(_matches(host, listed) for listed in settings.local_hosts)
 
 
 def refuse_if_remote(settings: RewriteSettings) -> None:
     """Raise `SettingsError` unless the server is local, or the settings let this text leave."""
-    if is_loopback(settings.base_url):
+    if settings.backend not in SERVERS or is_local(settings):
         return
-    host = _host(settings.base_url)
+    host, (name, _) = host_of(settings), address_of(settings)
     if settings.data_policy == "credentialed":
         raise SettingsError(
-            f"rewrite.base_url is {host}, not this machine, and rewrite.data_policy is "
-            f"credentialed: {_PHYSIONET}; use {_LOCAL}"
+            f"{name} is {host}, not a local server, and rewrite.data_policy is credentialed: "
+            f"{_PHYSIONET}; use {_LOCAL}"
         )
     if not settings.allow_remote:
         raise SettingsError(
-            f"rewrite.base_url would send report text to {host}; use {_LOCAL}, or set "
-            "rewrite.allow_remote: true and rewrite.data_policy: public or zero-retention"
+            f"{name} would send report text to {host}; use {_LOCAL}, name a private host in "
+            "rewrite.local_hosts, or set rewrite.allow_remote: true and rewrite.data_policy: "
+            "public or zero-retention"
         )
     if settings.data_policy is None:
         raise SettingsError(
-            f"rewrite.base_url would send report text to {host} and rewrite.data_policy is not "
-            f"set; set it to public or zero-retention. {_PHYSIONET}"
+            f"{name} would send report text to {host} and rewrite.data_policy is not set; "
+            f"set it to public or zero-retention. {_PHYSIONET}"
         )
 
 
 def refuse_source(settings: RewriteSettings, access: str) -> None:
     """Raise `SettingsError` where credentialed text would go to a server that may keep it."""
-    is_kept = settings.data_policy != "zero-retention"
-    if access == "credentialed" and is_kept and not is_loopback(settings.base_url):
+    if settings.backend not in SERVERS or access != "credentialed" or is_local(settings):
+        return
+    if settings.data_policy != "zero-retention":
         raise SettingsError(
-            f"read.access is credentialed and rewrite.base_url is {_host(settings.base_url)}: "
+            f"read.access is credentialed and {address_of(settings)[0]} is {host_of(settings)}: "
             f"{_PHYSIONET}; use {_LOCAL}"
         )
 
 
-def _host(base_url: str) -> str:
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+def _matches(host: str, listed: str) -> bool:
+    """True where `host` is what an entry of `local_hosts` names, which must be private."""
+    network = _network(listed)
+    if network is None:
+        name = listed.lower()
+        if "." in name and not name.endswith(_PRIVATE_SUFFIXES):
+            raise SettingsError(
+                f"rewrite.local_hosts names {listed!r}, which could be anywhere; give the private "
+                "address of the server, or set rewrite.allow_remote and rewrite.data_policy"
+            )
+        return host == name or (name == "localhost" and host.endswith(".localhost"))
+    if not (network.is_private or network.is_loopback):
         raise SettingsError(
-            f"rewrite.base_url is {base_url!r}; give an address such as http://127.0.0.1:8000/v1"
+            f"rewrite.local_hosts names {listed}, which is not of a private network; set "
+            "rewrite.allow_remote and rewrite.data_policy for a server elsewhere"
         )
-    return parts.hostname.lower()
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return address.version == network.version and address in network
+
+
+def _network(listed: str) -> IPv4Network | IPv6Network | None:
+    try:
+        return ip_network(listed, strict=False)
+    except ValueError:
+        return None

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     CONTRADICTION = "contradiction"
     UNCHANGED = "unchanged"
     CHANGED_TOO_MUCH = "changed_too_much"
+    OFF_TARGET = "off_target"
     BACKEND_ERROR = "backend_error"
 
 
@@ -32,13 +33,14 @@ MEANINGS: dict[Reason, str] = {
     Reason.NOTHING_TO_CHANGE: "The report says nothing of any finding on this film.",
     Reason.EMPTY_ANSWER: "The answer has no text, or states no finding.",
     Reason.TOO_LONG: "The answer has more words than `rewrite.max_words`.",
-    Reason.REFUSAL: "The answer declines, or speaks of itself instead of a film.",
-    Reason.MARKUP: "The answer holds headings, lists, quotes or other markup.",
+    Reason.REFUSAL: "The answer declines or speaks of itself, or a server's filter refuses.",
+    Reason.MARKUP: "The answer holds headings, lists or other markup, or unreadable JSON.",
     Reason.IDENTIFYING: "The answer holds a name, a date or a de-identification mark.",
     Reason.COMPARES: "A new patient's report speaks of an earlier film.",
-    Reason.CONTRADICTION: "The answer states and denies the same finding.",
+    Reason.CONTRADICTION: "The answer states and denies a finding, or calls it slight and severe.",
     Reason.UNCHANGED: "No stated finding is reversed (inter), or nothing changes (intra).",
-    Reason.CHANGED_TOO_MUCH: "An intra answer changes more findings than one change explains.",
+    Reason.CHANGED_TOO_MUCH: "An intra answer changes too many findings, or leaves one out.",
+    Reason.OFF_TARGET: "The answer leaves out the finding that was drawn for it.",
     Reason.BACKEND_ERROR: "The language model gave no answer within the retries.",
 }
 """What each reason means, for the reference pages."""

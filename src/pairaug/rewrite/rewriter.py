@@ -8,23 +8,24 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-from pairaug.errors import MissingExtraError
 from pairaug.findings import Statement, extract, labels_of
 from pairaug.findings.cleaning import source_prompt
 from pairaug.pair import Branch, Pair, Report
-from pairaug.rewrite.backends import Backend, Failure, Rejected, Request
+from pairaug.rewrite.backends import Answer, Backend, Failure, Rejected, Request
 from pairaug.rewrite.check import check
 from pairaug.rewrite.event_loop import EventLoopThread
-from pairaug.rewrite.privacy import refuse_if_remote, refuse_source
+from pairaug.rewrite.opening import Opener, check_backend, hashes_of
+from pairaug.rewrite.privacy import refuse_source
 from pairaug.rewrite.reasons import Reason
 from pairaug.rewrite.rules import Rules
 from pairaug.rewrite.settings import RewriteSettings
-from pairaug.rewrite.templates import load_instructions
+from pairaug.rewrite.status import Status
+from pairaug.rewrite.targets import Targets, count_stated
+from pairaug.rewrite.window import Window
 from pairaug.stage import Context, seed_for
 
 # Children begun ahead of the one that is waited for, for each request that may be in flight: a slow
@@ -52,6 +53,16 @@ class _Begun:
     children: tuple[Future[Pair], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What the attempts at one child came to; accepted where `reason` is None."""
+
+    report: Report
+    reason: Reason | None
+    why: str
+    entries: dict[str, Any]
+
+
 class Rewrite:
     """Makes `variants` inter and intra children of every living real pair, without images.
 
@@ -64,51 +75,57 @@ class Rewrite:
     def __init__(self, settings: RewriteSettings, context: Context) -> None:
         self._settings = settings
         self._context = context
-        if settings.backend == "openai":
-            refuse_if_remote(settings)
-            load_instructions(settings.instructions)
-            if find_spec("openai") is None:
-                raise MissingExtraError("rewriting with backend openai", "openai", "llm")
+        check_backend(settings)
+        self._opener = Opener(settings, context)
+        self._fallback = Rules() if settings.fallback == "rules" else None
+        self._window = Window(settings.tokenizer) if settings.tokenizer else None
+        self._status = Status(context.report_status)
+        self._targets: Targets | None = None
 
     @staticmethod
     def weights(settings: RewriteSettings) -> dict[str, str]:
-        """Hashes of the instructions that a language model gets; rules have none."""
-        if settings.backend == "rules":
-            return {}
-        instructions = load_instructions(settings.instructions)
-        texts = {"inter": instructions.inter, "intra": instructions.intra}
-        return {
-            f"instructions/{name}": sha256(text.encode()).hexdigest()
-            for name, text in texts.items()
-        }
+        """Hashes of what shapes the answers and is no setting; the rules have none."""
+        return hashes_of(settings)
+
+    def fit(self, pairs: Iterable[Pair]) -> None:
+        """Count the findings of all of the run's real reports, where targets are balanced.
+
+        Pass the whole manifest, not one part. Otherwise nothing is read.
+        """
+        if self._settings.targets == "balanced":
+            reports = (
+                extract(source_prompt(pair.report.text, self._settings.max_words))
+                for pair in pairs
+                if pair.branch is Branch.REAL and pair.drop is None
+            )
+            num_reports, counts = count_stated(reports)
+            self._targets = Targets(self._settings.target_findings, num_reports, counts)
 
     def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
-        backend = self._open()
+        if self._settings.targets == "balanced" and self._targets is None:
+            raise ValueError("rewrite.targets is balanced: call fit with all real pairs first")
+        backend = self._opener.open()
         window = _AHEAD * backend.concurrency
         begun: deque[_Begun] = deque()
+        num_begun = 0
         with EventLoopThread() as loop:
             try:
                 for pair in pairs:
                     begun.append(self._begin(pair, backend, loop))
-                    while sum(len(one.children) for one in begun) > window:
-                        yield from self._finish(begun.popleft())
+                    num_begun += len(begun[-1].children)
+                    while num_begun > window:
+                        num_begun -= len(begun[0].children)
+                        yield from self._finish(begun.popleft(), backend)
                 while begun:
-                    yield from self._finish(begun.popleft())
+                    yield from self._finish(begun.popleft(), backend)
+                self._status.tell(backend.spent(), now=True)
             finally:
                 loop.run(backend.close())
-
-    def _open(self) -> Backend:
-        if self._settings.backend == "rules":
-            return Rules()
-        from pairaug.rewrite.openai_backend import OpenAiBackend
-
-        return OpenAiBackend(self._settings)
 
     def _begin(self, pair: Pair, backend: Backend, loop: EventLoopThread) -> _Begun:
         if pair.branch is not Branch.REAL or pair.drop is not None:
             return _Begun(pair)
-        if self._settings.backend == "openai":
-            refuse_source(self._settings, str(pair.trace.get("read", {}).get("access", "")))
+        refuse_source(self._settings, str(pair.trace.get("read", {}).get("access", "")))
         num_words = len(pair.report.text.split())
         if num_words == 0:
             return _Begun(pair.dropped(self.name, Reason.EMPTY_REPORT.value))
@@ -127,10 +144,13 @@ class Rewrite:
             tuple(loop.submit(self._child(task, source, stated, backend)) for task in tasks),
         )
 
-    def _finish(self, begun: _Begun) -> Iterator[Pair]:
+    def _finish(self, begun: _Begun, backend: Backend) -> Iterator[Pair]:
         children = [future.result() for future in begun.children]
         if begun.pair.branch is Branch.REAL:
             self._context.report_progress(1)
+        for child in children:
+            self._status.count(child.drop is None)
+        self._status.tell(backend.spent())
         yield begun.pair
         yield from children
 
@@ -141,26 +161,35 @@ class Rewrite:
         if not stated:
             child = self._made(task, Report())
             return child.dropped(self.name, Reason.NOTHING_TO_CHANGE.value, "it states no finding")
-        request = Request(
-            task.branch,
-            source,
-            stated,
-            self._settings.max_words,
-            self._seed(task, source, backend),
-            task.variant,
-        )
+        request = self._request(task, source, stated, backend)
+        outcome = await self._attempted(request, backend)
+        if outcome.reason is not None and self._fallback is not None and backend.name != "rules":
+            outcome = await self._fallen_back(request, outcome, self._fallback)
+        child = self._made(task, outcome.report, **outcome.entries)
+        if outcome.reason is None:
+            return child
+        return child.dropped(self.name, outcome.reason.value, outcome.why)
+
+    def _request(
+        self, task: Task, source: str, stated: tuple[Statement, ...], backend: Backend
+    ) -> Request:
+        seed = self._seed(task, source, backend)
+        target = None
+        if self._targets is not None:
+            target = self._targets.draw(task.branch, stated, seed, backend.findings)
+        max_words = self._settings.max_words
+        return Request(task.branch, source, stated, max_words, seed, task.variant, target)
+
+    async def _attempted(self, request: Request, backend: Backend) -> _Outcome:
+        """The first acceptable answer, or the last one with what it lacks."""
         entries: dict[str, Any] = {
             "backend": backend.name,
             "model": backend.model,
             "seed": request.seed,
-            "instruction": backend.instruction_hash(task.branch),
+            "instruction": backend.instruction_hash(request.branch),
         }
-        return await self._asked(task, request, backend, entries)
-
-    async def _asked(
-        self, task: Task, request: Request, backend: Backend, entries: dict[str, Any]
-    ) -> Pair:
-        """The child made of the first acceptable answer, or dropped for what the last one lacks."""
+        if self._targets is not None:
+            entries["target"] = request.target
         rejected: list[Rejected] = []
         report, reason, why = Report(), Reason.BACKEND_ERROR, ""
         for attempt in range(self._settings.attempts):
@@ -169,15 +198,32 @@ class Rewrite:
             if isinstance(answer, Failure):
                 reason, why = answer.reason, answer.why
                 break
-            report = answer
-            verdict = check(task.branch, request.stated, report.text, request.max_words)
+            report = answer.report
+            verdict = check(
+                request.branch, request.stated, report.text, request.max_words, request.target
+            )
             if verdict.reason is None:
                 entries["changes"] = [change.as_json() for change in verdict.changes]
-                return self._made(task, report, **entries)
+                return _Outcome(report, None, "", entries | _claimed(answer))
             reason, why = verdict.reason, verdict.detail
-            rejected.append(Rejected(report.text, why))
+            rejected.append(Rejected(answer.raw.strip() or report.text, why))
         entries["rejected"] = [one.why for one in rejected]
-        return self._made(task, report, **entries).dropped(self.name, reason.value, why)
+        return _Outcome(report, reason, why, entries)
+
+    async def _fallen_back(self, request: Request, failed: _Outcome, rules: Rules) -> _Outcome:
+        """What the rules make of it, with what failed before; that itself where they fail too."""
+        target = request.target if request.target in rules.findings else None
+        outcome = await self._attempted(replace(request, target=target), rules)
+        if outcome.reason is not None:
+            return failed
+        before = {
+            "backend": failed.entries["backend"],
+            "model": failed.entries["model"],
+            "attempts": failed.entries["attempts"],
+            "reason": failed.reason,
+            "why": failed.why,
+        }
+        return replace(outcome, entries={**outcome.entries, "fallback_for": before})
 
     def _made(self, task: Task, report: Report, **entries: Any) -> Pair:
         child = task.parent.child(
@@ -186,6 +232,8 @@ class Rewrite:
             report=report,
             labels=labels_of(extract(report.text)) if report.text else {},
         )
+        if self._window is not None and report.text:
+            entries |= self._window.marks(report.text)
         return child.with_trace(self.name, **entries, num_words=len(report.text.split()))
 
     def _seed(self, task: Task, source: str, backend: Backend) -> int:
@@ -194,3 +242,8 @@ class Rewrite:
         if backend.seeds_by == "report":
             whose = f"{sha256(source.encode()).hexdigest()}~{task.name}"
         return seed_for(self._context.seed, whose, self.name)
+
+
+def _claimed(answer: Answer) -> dict[str, Any]:
+    """For the trace: what the model says that it changed, where it says so."""
+    return {"claims": [asdict(claim) for claim in answer.claims]} if answer.claims else {}

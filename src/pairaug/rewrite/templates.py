@@ -2,54 +2,98 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 from pairaug.errors import SettingsError
+from pairaug.findings import FINDINGS, extract
 from pairaug.pair import Branch
 from pairaug.rewrite.backends import Request
+from pairaug.rewrite.settings import Example, RewriteSettings
+from pairaug.rewrite.topics import changes_between
 
 Message = dict[str, str]
+
+_OWN = ("inter", "intra")
+_FILES = (*_OWN, "again", "json", "text", "target-inter", "target-intra")
+# How a finding is named to a language model, where its name alone would leave it guessing.
+_TARGET_WORDS = {
+    "enlarged cardiomediastinum": "a widened mediastinum",
+    "lung lesion": "a lung nodule or mass",
+    "lung opacity": "a lung opacity",
+    "edema": "pulmonary edema",
+    "pneumothorax": "a pneumothorax",
+    "pleural effusion": "a pleural effusion",
+    "pleural other": "pleural thickening",
+    "fracture": "a fracture",
+    "support devices": "a support device, such as a tube, a line or a pacemaker",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """One instruction for each branch, and the words that ask again; "{max_words}" is filled in."""
+    """The texts by the names of their files, and worked examples; "{max_words}" is filled in."""
 
-    inter: str
-    intra: str
-    again: str
+    texts: dict[str, str]
+    examples: tuple[Example, ...] = ()
 
-    def messages(self, request: Request) -> list[Message]:
-        """The conversation: instruction, report, and each rejected answer with what was wrong."""
-        instruction = self.inter if request.branch is Branch.INTER else self.intra
-        messages = [
-            {"role": "system", "content": _filled(instruction, max_words=request.max_words)},
-            {"role": "user", "content": request.report},
-        ]
+    def messages(self, request: Request, answer_format: Literal["json", "text"]) -> list[Message]:
+        """The conversation: instruction, examples, report, and each rejected answer with why."""
+        branch = request.branch.value
+        parts = [_filled(self.texts[branch], max_words=request.max_words)]
+        if request.target:
+            words = _TARGET_WORDS.get(request.target, request.target)
+            parts.append(_filled(self.texts[f"target-{branch}"], target=words))
+        parts.append(_filled(self.texts[answer_format], findings=", ".join(FINDINGS)))
+        messages = [_message("system", "\n".join(parts))]
+        for example in self.examples:
+            if example.branch == branch:
+                messages += [
+                    _message("user", example.report),
+                    _message("assistant", _as_answer(example, answer_format)),
+                ]
+        messages.append(_message("user", request.report))
         for rejected in request.rejected:
             if rejected.text:
-                messages.append({"role": "assistant", "content": rejected.text})
-                messages.append({"role": "user", "content": _filled(self.again, why=rejected.why)})
+                messages.append(_message("assistant", rejected.text))
+                messages.append(_message("user", _filled(self.texts["again"], why=rejected.why)))
         return messages
 
     def fingerprint(self, branch: Branch) -> str:
-        """A short hash of the instruction, for the trace."""
-        text = self.inter if branch is Branch.INTER else self.intra
-        return sha256(text.encode()).hexdigest()[:12]
+        """A short hash of the instruction and its examples, for the trace."""
+        return self.sha256(branch.value)[:12]
+
+    def sha256(self, branch: str) -> str:
+        """The hash of everything that a model is told for a branch, the report aside."""
+        shown = [
+            (example.report, example.answer)
+            for example in self.examples
+            if example.branch == branch
+        ]
+        texts = [text for name, text in sorted(self.texts.items()) if name not in _OWN]
+        told = json.dumps([self.texts[branch], texts, shown], ensure_ascii=False)
+        return sha256(told.encode()).hexdigest()
 
 
-def load_instructions(folder: Path | None = None) -> Instructions:
+def instructions_of(settings: RewriteSettings) -> Instructions:
+    """The instructions and examples that the settings name."""
+    return load_instructions(settings.instructions, settings.examples)
+
+
+def load_instructions(folder: Path | None = None, examples: Sequence[Example] = ()) -> Instructions:
     """The packaged instructions, or those of `folder`, which must hold inter.txt and intra.txt."""
     packaged = files("pairaug.rewrite").joinpath("instructions")
     texts = {
         name: packaged.joinpath(f"{name}.txt").read_text(encoding="utf-8").strip()
-        for name in ("inter", "intra", "again")
+        for name in _FILES
     }
     if folder is not None:
-        for name in ("inter", "intra"):
+        for name in _OWN:
             path = folder / f"{name}.txt"
             try:
                 texts[name] = path.read_text(encoding="utf-8").strip()
@@ -60,7 +104,19 @@ def load_instructions(folder: Path | None = None) -> Instructions:
                 ) from error
             if not texts[name]:
                 raise SettingsError(f"{path} is empty; write the instruction there")
-    return Instructions(**texts)
+    return Instructions(texts, tuple(examples))
+
+
+def _message(role: str, content: str) -> Message:
+    return {"role": role, "content": content}
+
+
+def _as_answer(example: Example, answer_format: Literal["json", "text"]) -> str:
+    if answer_format == "text":
+        return example.answer
+    changes = changes_between(extract(example.report), extract(example.answer))
+    told = [{"finding": c.finding, "from": c.before, "to": c.after} for c in changes]
+    return json.dumps({"report": example.answer, "changes": told}, ensure_ascii=False)
 
 
 def _filled(template: str, **values: object) -> str:

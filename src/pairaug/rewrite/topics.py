@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pairaug.findings import Presence, Severity, Side, Statement
+from pairaug.findings import Presence, Severity, Side, Statement, Zone
 
 AIRSPACE = ("consolidation", "pneumonia", "lung opacity")
 _WITH_DETAIL = ("lung lesion", "support devices")
@@ -30,7 +30,7 @@ class Topic(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How one finding differs; `before` and `after` are presences, severities or sides."""
+    """How one finding differs; `before` and `after` are presences, severities, sides or zones."""
 
     finding: str
     side: Side | None
@@ -64,6 +64,7 @@ class _Said:
     presence: Presence
     sides: frozenset[str]
     severities: frozenset[Severity]
+    zones: frozenset[Zone]
     statement: Statement
 
 
@@ -92,12 +93,12 @@ def changes_between(before: Sequence[Statement], after: Sequence[Statement]) -> 
 
 
 def lost_topics(before: Sequence[Statement], after: Sequence[Statement]) -> list[str]:
-    """Findings that `before` states and `after` does not mention; devices are not among them."""
+    """Findings that `before` states or leaves open and `after` does not mention; no devices."""
     old, new = _said(before), _said(after)
     return [
         topic.detail or topic.finding
         for topic, said in old.items()
-        if said.presence == "present"
+        if said.presence != "absent"
         and topic.finding != "support devices"
         and _find(topic, new) is None
         and not _is_all_normal(after)
@@ -105,7 +106,7 @@ def lost_topics(before: Sequence[Statement], after: Sequence[Statement]) -> list
 
 
 def contradictions_in(statements: Sequence[Statement]) -> list[str]:
-    """Findings that are both stated and denied of the same side, each once."""
+    """Findings that are stated and denied, or slight and severe, on the same side; each once."""
     present = [s for s in statements if s.presence == "present" and s.finding != "no finding"]
     names = (
         statement.detail or statement.finding
@@ -113,7 +114,16 @@ def contradictions_in(statements: Sequence[Statement]) -> list[str]:
         for statement in present
         if _contradicts(denial, statement)
     )
-    return list(dict.fromkeys(names))
+    graded = (
+        one.detail or one.finding
+        for one in present
+        for other in present
+        if (one.severity, other.severity) == ("mild", "severe")
+        and topic_of(one) == topic_of(other)
+        and one.finding not in _WITH_DETAIL
+        and (one.side, one.zone) == (other.side, other.zone)
+    )
+    return list(dict.fromkeys((*names, *graded)))
 
 
 def denies_normality(before: Sequence[Statement], after: Sequence[Statement]) -> bool:
@@ -164,7 +174,8 @@ def _summed(statements: Sequence[Statement]) -> _Said:
             both = statement.side == "bilateral"
             sides.update(("left", "right") if both else (statement.side,))
     severities: frozenset[Severity] = frozenset(s.severity for s in own if s.severity)
-    return _Said(strongest.presence, frozenset(sides), severities, strongest)
+    zones: frozenset[Zone] = frozenset(s.zone for s in own if s.zone)
+    return _Said(strongest.presence, frozenset(sides), severities, zones, strongest)
 
 
 def _find(topic: Topic, said: dict[Topic, _Said]) -> _Said | None:
@@ -208,6 +219,8 @@ def _change(
         return _made(now, _worst(before.severities), _worst(now.severities))
     if before.sides and now.sides and before.sides != now.sides:
         return _made(now, _side_words(before.sides), _side_words(now.sides))
+    if before.zones and now.zones and before.zones != now.zones:
+        return _made(now, _zone_words(before.zones), _zone_words(now.zones))
     if not before.severities and len(now.severities) == 1 and "moderate" not in now.severities:
         # An unstated severity counts as moderate, as in the phantoms' reports.
         return _made(now, "moderate", _worst(now.severities))
@@ -227,3 +240,7 @@ def _worst(severities: frozenset[Severity]) -> str:
 
 def _side_words(sides: frozenset[str]) -> str:
     return "bilateral" if len(sides) == 2 else next(iter(sides))
+
+
+def _zone_words(zones: frozenset[Zone]) -> str:
+    return " and ".join(sorted(zones, key=("upper", "middle", "lower").index))

@@ -76,11 +76,10 @@ def check_allowed(settings: Settings) -> None:
 
     Asked before anything is read, so that nobody learns it after hours.
     """
-    if settings.rewrite.backend == "openai":
-        from pairaug.rewrite.privacy import refuse_if_remote, refuse_source
+    from pairaug.rewrite.privacy import refuse_if_remote, refuse_source
 
-        refuse_if_remote(settings.rewrite)
-        refuse_source(settings.rewrite, getattr(settings.read, "access", ""))
+    refuse_if_remote(settings.rewrite)
+    refuse_source(settings.rewrite, getattr(settings.read, "access", ""))
 
 
 def weights_of(stage: str, settings: Settings) -> dict[str, str]:

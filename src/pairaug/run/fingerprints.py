@@ -22,9 +22,17 @@ _MOST_NAMED = 3
 # Where answers are kept and how fast they are asked for changes none of them.
 _WITHOUT_EFFECT = (
     "rewrite.cache",
+    "rewrite.record",
+    "rewrite.recording",  # its content counts
+    "rewrite.audit",
     "rewrite.concurrency",
+    "rewrite.budget.",
     "rewrite.api_key_env",
+    "rewrite.api_key_file",
+    "rewrite.azure.token_env",
+    "rewrite.azure.token_file",
     "rewrite.allow_remote",
+    "rewrite.local_hosts",
     "rewrite.data_policy",
 )
 
@@ -57,6 +65,8 @@ def stage_print(
         more |= {f"content of {name}": value for name, value in source.hashes.items()}
     elif stage == "rewrite":
         check_allowed(settings)
+        if settings.rewrite.backend == "transformers":
+            more = {"device": settings.device, "dtype": settings.dtype}
     elif stage in MODEL_STAGES:
         more = {"device": settings.device, "dtype": settings.dtype}
         if stage in GENERATOR_STAGES:
@@ -84,7 +94,12 @@ def print_of(
 def own_settings(stage: str, settings: Settings) -> dict[str, Any]:
     """The settings of one stage that bear on its output, by dotted name, as plain values."""
     named = flatten({stage: getattr(settings, stage).model_dump(mode="json")})
-    return {name: value for name, value in named.items() if name not in _WITHOUT_EFFECT}
+    return {name: value for name, value in named.items() if not _is_without_effect(name)}
+
+
+def _is_without_effect(name: str) -> bool:
+    sections = tuple(known for known in _WITHOUT_EFFECT if known.endswith("."))
+    return name in _WITHOUT_EFFECT or name.startswith(sections)
 
 
 def check_unchanged(folder: RunFolder, record: RunRecord, prints: list[StagePrint]) -> None:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from pairaug.config import Settings
@@ -15,13 +16,19 @@ from pairaug.diffusion.folder import model_folder
 from pairaug.errors import PairAugError
 from pairaug.generate import generator_folder
 from pairaug.manifest import part_paths
+from pairaug.pair import Report
 from pairaug.readers import TableSource
 from pairaug.readers.rows import rows_of
-from pairaug.run.chain import STAGES, weights_of
+from pairaug.rewrite.estimate import estimate
+from pairaug.run.chain import STAGES, open_source, weights_of
 from pairaug.run.device import with_device
 from pairaug.run.fingerprints import StagePrint, check_unchanged, prune_print, stage_print
 from pairaug.run.folder import RunFolder, RunRecord
 from pairaug.run.work import num_expected
+from pairaug.stage import Context
+
+_NUM_TRIED = 50
+"""Pairs whose reports are looked at, where all of them would have to be drawn."""
 
 # An eight-bit PNG of a phantom film has 0.61 bytes a pixel at 128 pixels, 0.53 at 256.
 _BYTES_PER_PIXEL = 0.6
@@ -40,6 +47,8 @@ class Plan:
     """Stage → parts that are there already."""
     models: Mapping[str, str]
     """"stage: model" → the hash of its weights, or nothing where it cannot be used."""
+    rewriting: str
+    """What rewriting would take, in words; empty where the reports cannot be read."""
     bytes_needed: int | None
     """About how much the films will take, in parts and export."""
     bytes_free: int
@@ -65,9 +74,11 @@ def make_plan(settings: Settings, folder: RunFolder) -> Plan:
         with _noting(problems):
             _check_folder(settings, folder, record)
     num_pairs = num_bytes = None
+    rewriting = ""
     with _noting(problems):
         num_pairs = _num_pairs(settings)
         num_bytes = _bytes_needed(settings, num_pairs)
+        rewriting = _rewriting(settings, num_pairs)
     return Plan(
         folder=folder.path,
         source=str(source.get("name", "")),
@@ -75,6 +86,7 @@ def make_plan(settings: Settings, folder: RunFolder) -> Plan:
         num_parts=folder.num_parts() or (num_pairs and math.ceil(num_pairs / settings.part_size)),
         parts_done={stage: len(part_paths(folder.stage(stage))) for stage in STAGES},
         models=models,
+        rewriting=rewriting,
         bytes_needed=num_bytes,
         bytes_free=shutil.disk_usage(nearest_folder(folder.path)).free,
         problems=tuple(dict.fromkeys(problems)),
@@ -99,6 +111,19 @@ def _num_pairs(settings: Settings) -> int:
     rows = rows_of(read.table, read.columns.by_key(), read.encoding, read.delimiter)
     num_rows = sum(1 for _ in rows)
     return num_rows if known is None else min(num_rows, known)
+
+
+def _rewriting(settings: Settings, num_pairs: int) -> str:
+    """What rewriting would take; a table is read for its reports, of other sources a few pairs."""
+    read = settings.read
+    if isinstance(read, TableSource):
+        rows = rows_of(read.table, read.columns.by_key(), read.encoding, read.delimiter)
+        pairs = (Report(row.get("findings") or "", row.get("impression") or "") for row in rows)
+        reports = (report.text for report in islice(pairs, settings.limit))
+    else:
+        source = open_source(settings, Context(settings.seed))
+        reports = (pair.report.text for pair in islice(source, _NUM_TRIED))
+    return estimate(reports, settings.rewrite, num_pairs).in_words(settings.rewrite)
 
 
 def _bytes_needed(settings: Settings, num_pairs: int) -> int:

@@ -34,6 +34,10 @@ class ProgressReport(Protocol):
         """So many more pairs are done."""
         ...
 
+    def note(self, text: str) -> None:
+        """How the work goes, in a few words."""
+        ...
+
     def finish(self) -> None:
         """The stage that began last is complete."""
         ...
@@ -47,6 +51,9 @@ class NoProgress:
 
     def advance(self, num_pairs: int) -> None:
         del num_pairs
+
+    def note(self, text: str) -> None:
+        del text
 
     def finish(self) -> None:
         return
@@ -63,6 +70,7 @@ class BarProgress:
             _RateColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(compact=True, elapsed_when_finished=False),
+            TextColumn("{task.fields[note]}", style="dim"),
             console=console,
             expand=True,
         )
@@ -76,11 +84,15 @@ class BarProgress:
         self._bars.stop()
 
     def start(self, stage: str, total: int | None, done: int = 0) -> None:
-        self._task = self._bars.add_task(stage, total=total, completed=done)
+        self._task = self._bars.add_task(stage, total=total, completed=done, note="")
 
     def advance(self, num_pairs: int) -> None:
         if self._task is not None:
             self._bars.advance(self._task, num_pairs)
+
+    def note(self, text: str) -> None:
+        if self._task is not None:
+            self._bars.update(self._task, note=text)
 
     def finish(self) -> None:
         if self._task is None:
@@ -100,7 +112,7 @@ class LineProgress:
     ) -> None:
         self._write = write
         self._clock = clock
-        self._stage = ""
+        self._stage = self._note = ""
         self._total: int | None = None
         self._done = self._done_before = 0
         self._started = self._last_line = 0.0
@@ -112,7 +124,7 @@ class LineProgress:
         return
 
     def start(self, stage: str, total: int | None, done: int = 0) -> None:
-        self._stage, self._total = stage, total
+        self._stage, self._total, self._note = stage, total, ""
         self._done = self._done_before = done
         self._started = self._last_line = self._clock()
 
@@ -121,11 +133,19 @@ class LineProgress:
         now = self._clock()
         if now - self._last_line >= _SECONDS_BETWEEN_LINES and self._done != self._total:
             self._last_line = now
-            self._write(self._line(now))
+            self._write(self._line(now) + self._noted())
+
+    def note(self, text: str) -> None:
+        self._note = text
 
     def finish(self) -> None:
         seconds = self._clock() - self._started
-        self._write(f"{self._stage}: done, {self._done} pairs in {_duration(seconds)}")
+        self._write(
+            f"{self._stage}: done, {self._done} pairs in {_duration(seconds)}{self._noted()}"
+        )
+
+    def _noted(self) -> str:
+        return f"; {self._note}" if self._note else ""
 
     def _line(self, now: float) -> str:
         seconds = max(now - self._started, 1e-9)

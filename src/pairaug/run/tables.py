@@ -73,6 +73,8 @@ def print_plan(console: Console, plan: Plan) -> None:
     facts.add_row("folder", str(plan.folder))
     facts.add_row("disk", f"{needed}{_size(plan.bytes_free)} free")
     facts.add_row("read", f"{pairs} from {plan.source or '?'}{parts}")
+    if plan.rewriting:
+        facts.add_row("rewrite", plan.rewriting)
     facts.add_row("stages", ", ".join(_with_parts(stage, plan) for stage in plan.parts_done))
     for model, sha256 in plan.models.items():
         facts.add_row("model", f"{model}, SHA-256 {sha256[:12]}")

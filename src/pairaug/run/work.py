@@ -31,7 +31,7 @@ from pairaug.run.device import quieten_model_libraries
 from pairaug.run.fingerprints import StagePrint, print_of, prune_print, stage_print
 from pairaug.run.folder import RunFolder, RunRecord
 from pairaug.run.progress import NoProgress, ProgressReport
-from pairaug.stage import Context, Stage, apply, batched
+from pairaug.stage import Context, Fitted, Stage, apply, batched
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pyarrow", "pillow")
 
@@ -52,6 +52,8 @@ class Work:
             dtype=settings.dtype,
             compile=settings.compile,
             report_progress=self._progress.advance,
+            report_status=self._progress.note,
+            folder=folder.path,
         )
 
     def prints(self) -> list[StagePrint]:
@@ -99,6 +101,9 @@ class Work:
             if name in MODEL_STAGES:
                 quieten_model_libraries()
             stage = open_stage(name, self.settings, self._context)
+            if isinstance(stage, Fitted):
+                before = STAGES[STAGES.index(name) - 1]
+                stage.fit(read_pairs(self.folder.stage(before)))
             self._make_parts(stage, made_with)
         self._count(name)
 

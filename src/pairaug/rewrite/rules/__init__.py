@@ -6,12 +6,13 @@ from random import Random
 from typing import Literal
 
 from pairaug.pair import Branch, Report
-from pairaug.rewrite.backends import Failure, Request
+from pairaug.rewrite.backends import Answer, Failure, Request
 from pairaug.rewrite.reasons import Reason
 from pairaug.rewrite.rules.inter import other_patient, written
 from pairaug.rewrite.rules.intra import changed_report
+from pairaug.rewrite.rules.kinds import KINDS
 
-EDITION = "1"
+EDITION = "2"
 """Changes whenever the same seed gives other texts."""
 
 _NOTHING_TO_CHANGE = Failure("the rules know no change for it", Reason.NOTHING_TO_CHANGE)
@@ -24,21 +25,26 @@ class Rules:
     model = f"rules-{EDITION}"
     concurrency = 1
     seeds_by: Literal["pair", "report"] = "pair"
+    findings = frozenset(kind.topic.finding for kind in KINDS.values())
 
-    async def answer(self, request: Request) -> Report | Failure:
+    async def answer(self, request: Request) -> Answer | Failure:
         rng = Random(f"{request.seed}/{request.branch}/{request.attempt}")
         if request.branch is Branch.INTER:
-            patient = other_patient(request.stated, rng)
+            patient = other_patient(request.stated, rng, request.target)
             if patient is None:
                 return _NOTHING_TO_CHANGE
-            return written(patient, rng, request.max_words)
-        changed = changed_report(request.report, rng, request.max_words)
+            return Answer(written(patient, rng, request.max_words))
+        changed = changed_report(request.report, rng, request.max_words, request.target)
         if changed is None:
             return _NOTHING_TO_CHANGE
-        return Report(findings=changed)
+        return Answer(Report(findings=changed))
 
     def instruction_hash(self, branch: Branch) -> None:
         """Rules follow no instruction."""
+
+    def spent(self) -> str:
+        """Rules cost nothing."""
+        return ""
 
     async def close(self) -> None:
         """Nothing is held open."""

@@ -36,6 +36,7 @@ _CLEAR = re.compile(
     r"(?: bilaterally)?|the lung fields are clear)\.$",
     re.IGNORECASE,
 )
+_ONE_CLEAR = re.compile(r"^the (?:left|right) lung (?:is|remains) clear\.$", re.IGNORECASE)
 
 
 def _is_about(statement: Statement, topic: Topic) -> bool:
@@ -69,7 +70,11 @@ def resolve(sentences: Sequence[str], topic: Topic) -> list[str] | None:
     if place is None:
         return None
     if place >= 0:
-        kept.insert(place, _gone(topic, phrase, extract(" ".join(kept))))
+        gone = _gone(topic, phrase, extract(" ".join(kept)))
+        kept.insert(place, gone)
+        if gone == NORMAL_LUNGS[0]:
+            # It says what "the left lung is clear" says, and more.
+            kept = [s for s in kept if s == gone or not _ONE_CLEAR.match(s)]
     return _once(kept)
 
 

@@ -30,6 +30,7 @@ _MODIFIERS = re.compile(
 _TAKES_AN_ADJECTIVE = re.compile(
     r"(?:^|\b(?:an?|the|is|are|with|and|include|by)\s+|,\s+)$", re.IGNORECASE
 )
+_TAKES_NO_DEGREE = re.compile(r"kerley|ground glass|collapse|veiling", re.IGNORECASE)
 
 
 def grade(sentences: Sequence[str], topic: Topic, severity: Severity) -> list[str] | None:
@@ -57,6 +58,8 @@ def _graded(sentence: str, topic: Topic, severity: Severity) -> str | None:
     statement = next(
         s for s in extract(sentence) if s.presence == "present" and topic_of(s) == topic
     )
+    if _TAKES_NO_DEGREE.match(sentence, statement.start):
+        return None
     if topic.finding == "cardiomegaly":
         heart = graded_heart(sentence, severity)
         if heart:

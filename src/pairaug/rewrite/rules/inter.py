@@ -38,10 +38,13 @@ class Patient:
     denied: tuple[Topic, ...]
 
 
-def other_patient(stated: Sequence[Statement], rng: Random) -> Patient | None:
+def other_patient(
+    stated: Sequence[Statement], rng: Random, target: str | None = None
+) -> Patient | None:
     """A patient for whom at least one finding that `stated` mentions is the other way round.
 
-    None where nothing that is said can be: devices, scars and granulomas alone.
+    The patient has the finding `target`, if one is given. None where nothing that is said can be
+    reversed: devices, scars and granulomas alone.
     """
     present = _topics(stated, "present") | _topics(stated, "uncertain")
     absent = _topics(stated, "absent") - present
@@ -50,6 +53,9 @@ def other_patient(stated: Sequence[Statement], rng: Random) -> Patient | None:
     if not reversed_present and not reversed_absent and not was_normal:
         return None
     findings: list[Described] = []
+    if target:
+        wanted = [kind for kind in KINDS.values() if kind.topic.finding == target]
+        _add(findings, draw(draw_kind(wanted, [kind.plausible for kind in wanted], rng), rng))
     for topic in reversed_absent:
         _add(findings, draw(KIND_OF[topic], rng))
     for statement in stated:

@@ -39,23 +39,34 @@ class Option(NamedTuple):
     severity: Severity | None = None
 
 
-def changed_report(report: str, rng: Random, max_words: int) -> str | None:
-    """`report` after one change in the patient, now and then two; None where there is none."""
+def changed_report(
+    report: str, rng: Random, max_words: int, target: str | None = None
+) -> str | None:
+    """`report` after one change in the patient, now and then two; None where there is none.
+
+    The first change is of the finding `target`, if one is given.
+    """
     num_changes = 2 if rng.random() < _SECOND_CHANGE else 1
     text = report
     touched: set[Topic] = set()
     for _ in range(num_changes):
-        changed = _change_once(text, rng, touched)
+        changed = _change_once(text, rng, touched, None if touched else target)
         if changed is None:
             break
         text = changed
     return shorten(text, max_words) if touched else None
 
 
-def _change_once(text: str, rng: Random, touched: set[Topic]) -> str | None:
+def _change_once(
+    text: str, rng: Random, touched: set[Topic], target: str | None = None
+) -> str | None:
     """`text` after one change of a topic that is not yet in `touched`, which is then added."""
     stated = extract(text)
-    options = [option for option in _options(stated) if option.topic not in touched]
+    options = [
+        option
+        for option in _options(stated)
+        if option.topic not in touched and target in (None, option.topic.finding)
+    ]
     parts = [text[start:end] for start, end in sentences(text)]
     while options:
         acts: list[Act] = [

@@ -23,7 +23,7 @@ _SIZE: dict[Severity, tuple[str, ...]] = {
 _EXTENT: dict[Severity, tuple[str, ...]] = {
     "mild": ("mild", "small"),
     "moderate": ("moderate",),
-    "severe": ("extensive", "severe"),
+    "severe": ("extensive",),
 }
 ADVERBS: dict[Severity, str] = {
     "mild": "mildly",

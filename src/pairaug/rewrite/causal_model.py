@@ -1,0 +1,209 @@
+"""A causal language model of transformers in this process: conversations in, texts out.
+
+Each conversation draws from a seed of its own, so that its company in a batch is no matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import torch
+from jinja2 import TemplateError
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    TopPLogitsWarper,
+)
+
+from pairaug.errors import ModelError, RunError
+from pairaug.models import dtype_named, for_inference, one_line, without_progress_bar
+from pairaug.rewrite.templates import Message
+
+_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
+
+
+class Text(NamedTuple):
+    """An answer with the numbers of tokens that it took; None where the prompt is too long."""
+
+    text: str | None
+    num_tokens_in: int
+    num_tokens_out: int
+
+
+def language_model_folder(model: str, revision: str | None = None) -> Path:
+    """The folder of a language model: a local one as it is, a hub id fetched.
+
+    `HF_HUB_OFFLINE=1` is honoured: then only the cache is searched. Raises `ModelError` where there
+    is none, or where it has no safetensors.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        folder = _fetched(model, revision)
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{model} has no config.json: not a model in transformers layout")
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(
+            f"{model} has no .safetensors file; convert its weights, pickled ones can run code"
+        )
+    return folder
+
+
+@lru_cache(maxsize=4)  # gigabytes, and asked for twice
+def weights_sha256(folder: Path) -> str:
+    """The SHA-256 over a model's weights, tokenizer, chat template and configurations."""
+    digest = hashlib.sha256()
+    for path in sorted(path for pattern in _FILES for path in folder.glob(pattern)):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.name}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+class CausalModel:
+    """The model and its tokenizer, ready to answer."""
+
+    def __init__(self, folder: Path, device: str, dtype: str) -> None:
+        try:
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, padding_side="left"
+            )
+            with without_progress_bar():
+                model = AutoModelForCausalLM.from_pretrained(
+                    folder, local_files_only=True, use_safetensors=True, dtype=dtype_named(dtype)
+                )
+        except (OSError, ValueError, ImportError, KeyError) as error:
+            raise ModelError(f"cannot load {folder}: {one_line(error)}") from error
+        if not self._tokenizer.chat_template:
+            raise ModelError(
+                f"{folder} has no chat template: it was not trained to follow instructions; name "
+                "a chat or instruct model as rewrite.transformers.model"
+            )
+        if self._tokenizer.pad_token is None:
+            self._tokenizer.pad_token = self._tokenizer.eos_token
+        self._model: Any = for_inference(model, device)
+        self._device = device
+        self._window = int(getattr(model.config, "max_position_embeddings", 0)) or 2**31
+        ends = model.generation_config.eos_token_id
+        ends = self._tokenizer.eos_token_id if ends is None else ends
+        self._ends = [e for e in (ends if isinstance(ends, list) else [ends]) if e is not None]
+        # In place of the model's own: a penalty or a temperature in it would shape the answers.
+        self._model.generation_config = GenerationConfig(
+            do_sample=False,
+            eos_token_id=self._ends or None,
+            pad_token_id=self._tokenizer.pad_token_id,
+        )
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        seeds: Sequence[int],
+        temperature: float,
+        top_p: float,
+        max_tokens: int,
+    ) -> list[Text]:
+        """An answer of at most `max_tokens` tokens to each conversation."""
+        prompts = [self._prompt(conversation) for conversation in conversations]
+        lengths = [len(ids) for ids in self._tokenizer(prompts, **_AS_IT_IS).input_ids]
+        fitting = [n for n, length in enumerate(lengths) if length + max_tokens <= self._window]
+        answers = {n: Text(None, length, 0) for n, length in enumerate(lengths) if n not in fitting}
+        if fitting:
+            draw = SeededDraw([seeds[n] for n in fitting], temperature, top_p)
+            rows = self._rows(
+                [prompts[n] for n in fitting], [draw] if temperature else [], max_tokens
+            )
+            for n, row in zip(fitting, rows, strict=True):
+                answers[n] = self._text(row, lengths[n])
+        return [answers[n] for n in range(len(prompts))]
+
+    def _rows(
+        self, prompts: Sequence[str], draws: list[LogitsProcessor], max_tokens: int
+    ) -> list[list[int]]:
+        """The tokens that follow each prompt."""
+        inputs = self._tokenizer(list(prompts), **_AS_IT_IS, padding=True, return_tensors="pt").to(
+            self._device
+        )
+        try:
+            output = self._model.generate(
+                input_ids=inputs.input_ids,
+                attention_mask=inputs.attention_mask,
+                logits_processor=LogitsProcessorList(draws),
+                max_new_tokens=max_tokens,
+            )
+        except torch.OutOfMemoryError as error:
+            raise RunError(
+                f"the language model ran out of memory on {self._device}; set "
+                "rewrite.transformers.batch_size lower and run again"
+            ) from error
+        return output[:, inputs.input_ids.shape[1] :].tolist()
+
+    def _prompt(self, conversation: Sequence[Message]) -> str:
+        """The conversation in the model's own template."""
+        options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True}
+        try:
+            return self._tokenizer.apply_chat_template(list(conversation), **options)
+        except TemplateError:
+            # Some templates know no system message: it then opens the user's first.
+            system, user, *rest = conversation
+            both = f"{system['content']}\n\n{user['content']}"
+            return self._tokenizer.apply_chat_template(
+                [{"role": "user", "content": both}, *rest], **options
+            )
+
+    def _text(self, row: list[int], num_tokens_in: int) -> Text:
+        stop = next((n for n, token in enumerate(row) if token in self._ends), len(row))
+        text = self._tokenizer.decode(row[:stop], skip_special_tokens=True)
+        return Text(text, num_tokens_in, min(stop + 1, len(row)))
+
+
+# The template has put in the special tokens already.
+_AS_IT_IS: dict[str, Any] = {"add_special_tokens": False}
+
+
+class SeededDraw(LogitsProcessor):
+    """Leaves one token of each row possible, drawn by the row's own seed.
+
+    With one uniform number for a row and step, a token follows from the distribution alone; the
+    library's own sampling draws for all rows of a batch from one generator.
+    """
+
+    def __init__(self, seeds: Sequence[int], temperature: float, top_p: float = 1.0) -> None:
+        self._draws = [Random(seed) for seed in seeds]
+        self._temperature = temperature
+        self._nucleus = TopPLogitsWarper(top_p) if top_p < 1 else None
+
+    def __call__(self, input_ids: Any, scores: Any) -> torch.Tensor:
+        warmed = scores.double() / self._temperature
+        if self._nucleus is not None:
+            warmed = self._nucleus(input_ids, warmed)
+        shares = torch.softmax(warmed, dim=-1).cumsum(-1)
+        numbers = torch.tensor(
+            [draw.random() for draw in self._draws], dtype=torch.float64, device=scores.device
+        )
+        # Scaled, as rounding leaves the last share a little off 1.
+        chosen = torch.searchsorted(shares, (numbers * shares[:, -1])[:, None], right=True)
+        chosen = chosen.clamp(max=scores.shape[-1] - 1)
+        return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
+
+
+def _fetched(model: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=list(_FILES)))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        at = f" at revision {revision}" if revision else ""
+        raise ModelError(
+            f"cannot load the language model {model}{at}: it is no local folder, and the hub or "
+            f"its cache does not have it ({type(error).__name__}). Check the name, the access "
+            "rights and HF_HUB_OFFLINE, or pass a local folder in transformers layout."
+        ) from error

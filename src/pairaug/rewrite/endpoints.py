@@ -1,0 +1,129 @@
+"""Clients for servers with OpenAI's interface, and the keys that open them.
+
+Keys come from the environment or from a file, never from the settings.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from pairaug.errors import BackendError, MissingExtraError
+from pairaug.rewrite.privacy import address_of, host_of, is_local
+from pairaug.rewrite.settings import RewriteSettings
+
+_KEY_VARIABLES = {"openai": "OPENAI_API_KEY", "azure": "AZURE_OPENAI_API_KEY"}
+
+
+class _NoRequestText(logging.Filter):
+    """Drops what the client library logs below a warning: at debug level it logs whole requests."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.WARNING
+
+
+def open_client(settings: RewriteSettings) -> Any:
+    """An asynchronous client of the `openai` package for the server that the settings name."""
+    try:
+        import openai
+    except ImportError as error:
+        what = f"rewriting with backend {settings.backend}"
+        raise MissingExtraError(what, "openai", "llm") from error
+    for name in ("openai._base_client", "openai._response", "openai._legacy_response"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(known, _NoRequestText) for known in logger.filters):
+            logger.addFilter(_NoRequestText())
+    shared: dict[str, Any] = {
+        "timeout": settings.timeout_seconds,
+        "max_retries": 0,  # retried by the backend, where an answer is also read and kept
+        # A proxy or a redirect would take text for a local server off this machine.
+        "http_client": openai.DefaultAsyncHttpxClient(
+            timeout=settings.timeout_seconds,
+            trust_env=not is_local(settings),
+            # Over plain HTTP there is nothing to verify, and loading certificates takes its time.
+            verify=is_encrypted(settings),
+            follow_redirects=False,
+        ),
+    }
+    if settings.backend == "azure":
+        return _azure_client(settings, shared)
+    return openai.AsyncOpenAI(
+        base_url=settings.base_url, api_key=_key(settings) or "none", **shared
+    )
+
+
+def _azure_client(settings: RewriteSettings, shared: dict[str, Any]) -> Any:
+    import openai
+
+    token = _token_provider(settings)
+    # An Entra token comes first, and is enough by itself: many tenants allow no keys.
+    opened_by: dict[str, Any] = (
+        {"azure_ad_token_provider": token} if token else {"api_key": _key(settings)}
+    )
+    assert settings.azure.endpoint is not None
+    return openai.AsyncAzureOpenAI(
+        azure_endpoint=settings.azure.endpoint,
+        azure_deployment=settings.azure.deployment,
+        api_version=settings.azure.api_version,
+        **opened_by,
+        **shared,
+    )
+
+
+def _token_provider(settings: RewriteSettings) -> Callable[[], Awaitable[str]] | None:
+    """What gives the Entra token for each request; None where there is none to be had."""
+    file, variable = settings.azure.token_file, settings.azure.token_env
+    if file is None and not os.environ.get(variable):
+        return None
+
+    async def token() -> str:
+        return _text_of(file, "rewrite.azure.token_file") if file else os.environ[variable]
+
+    if file is not None:
+        _text_of(file, "rewrite.azure.token_file")  # now rather than at the first request
+    return token
+
+
+def _key(settings: RewriteSettings) -> str | None:
+    """The key; None for a local server that needs none."""
+    if settings.api_key_file is not None:
+        return _text_of(settings.api_key_file, "rewrite.api_key_file")
+    variable = settings.api_key_env or _KEY_VARIABLES[settings.backend]
+    key = os.environ.get(variable)
+    if key or (settings.backend == "openai" and is_local(settings)):
+        return key
+    token = ""
+    if settings.backend == "azure":
+        token = f", or {settings.azure.token_env} an Entra token"
+    raise BackendError(
+        f"the environment variable {variable} is not set; it must hold the key for "
+        f"{host_of(settings)}{token} (rewrite.api_key_env names another variable, "
+        "rewrite.api_key_file a file)"
+    )
+
+
+def _text_of(path: Path, setting: str) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    # A key is one word: anything else is another file, and would be sent as a header.
+    if len(text.split()) != 1:
+        raise BackendError(f"{setting} names {path}, which holds no key; write it there alone")
+    return text
+
+
+def is_encrypted(settings: RewriteSettings) -> bool:
+    """True where the server is asked over TLS."""
+    return address_of(settings)[1].lower().startswith("https:")
+
+
+def place_of(settings: RewriteSettings) -> str:
+    """Where a model is, for the keys of its answers and for messages."""
+    if settings.backend == "azure":
+        own = settings.azure
+        return f"{own.endpoint}#{own.deployment}#{own.api_version}"
+    return address_of(settings)[1]

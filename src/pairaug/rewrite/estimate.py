@@ -1,0 +1,132 @@
+"""What rewriting would take: reports, requests, tokens, cost and time; nothing is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+
+from pairaug.findings import extract
+from pairaug.findings.cleaning import source_prompt
+from pairaug.pair import Branch
+from pairaug.rewrite.backends import Request
+from pairaug.rewrite.budget import cost, rough_tokens
+from pairaug.rewrite.cache import Usage
+from pairaug.rewrite.rules import Rules
+from pairaug.rewrite.settings import CHAT_MODELS, SERVERS, RewriteSettings
+from pairaug.rewrite.templates import instructions_of
+
+_NUM_TRIED = 100
+"""Reports, spread over all, whose requests are made up to see how long they are."""
+
+_TOKENS_PER_WORD = 1.4
+_TOKENS_OF_JSON = 60
+"""What the form of a structured answer adds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """For one attempt at each text; those that are refused are asked for again, and cost more."""
+
+    num_reports: int
+    num_texts: int
+    num_requests: int
+    """Texts that a model is asked for; equal reports share theirs."""
+    usage: Usage
+    cost: float | None
+    seconds: float | None
+
+    def in_words(self, settings: RewriteSettings) -> str:
+        """One line."""
+        words = [f"{self.num_reports:,} reports, {self.num_texts:,} texts by {settings.backend}"]
+        if settings.backend in CHAT_MODELS:
+            told = f"{self.num_requests:,} requests at one attempt each"
+            if settings.attempts > 1:
+                told += f", at most {settings.attempts} times as many"
+            words.append(told)
+            words.append(
+                f"about {self.usage.input_tokens:,} tokens in, {self.usage.output_tokens:,} out"
+            )
+        if self.cost is not None:
+            words.append(f"about {self.cost:,.2f} {settings.budget.currency}")
+        if self.seconds is not None:
+            words.append(f"about {_duration(self.seconds)}")
+        return "; ".join(words)
+
+
+def estimate(
+    reports: Iterable[str], settings: RewriteSettings, num_pairs: int | None = None
+) -> Estimate:
+    """What rewriting `reports` would take; they may be the first of `num_pairs`."""
+    distinct: dict[bytes, str] = {}
+    num_reports = 0
+    for report in reports:
+        if len(report.split()) < settings.min_words:
+            continue
+        num_reports += 1
+        digest = blake2b(report.encode(), digest_size=12).digest()
+        # Only as many texts are held as are tried; of the others the hash is enough.
+        distinct[digest] = report if len(distinct) < _NUM_TRIED else ""
+    share = max(1.0, num_pairs / num_reports) if num_pairs and num_reports else 1.0
+    per_report = len(settings.branches) * settings.variants
+    num_requests = round(len(distinct) * share) * per_report
+    tried = [report for report in distinct.values() if report]
+    usage, price, seconds = Usage(), None, None
+    if settings.backend in CHAT_MODELS and tried:
+        usage = _usage(tried, settings, num_requests)
+    if settings.backend in SERVERS:
+        price = cost(settings.budget, usage)
+        seconds = num_requests * settings.budget.seconds_per_answer / settings.concurrency
+    elif settings.backend == "rules" and tried:
+        seconds = _seconds_by_rules(tried) * per_report * num_reports * share
+    total = round(num_reports * share)
+    return Estimate(total, total * per_report, num_requests, usage, price, seconds)
+
+
+def _usage(tried: Sequence[str], settings: RewriteSettings, num_requests: int) -> Usage:
+    instructions = instructions_of(settings)
+    is_json = settings.answer_format != "text" and settings.backend in SERVERS
+    answer_format = "json" if is_json else "text"
+    tokens_in = [
+        rough_tokens(instructions.messages(_request(report, settings, branch), answer_format))
+        for report in tried
+        for branch in settings.branches
+    ]
+    tokens_out = _TOKENS_PER_WORD * 0.8 * settings.max_words + _TOKENS_OF_JSON * is_json
+    tokens_out = min(tokens_out, settings.max_tokens)
+    return Usage(
+        num_requests,
+        round(sum(tokens_in) / len(tokens_in) * num_requests),
+        round(tokens_out * num_requests),
+    )
+
+
+def _request(report: str, settings: RewriteSettings, branch: str) -> Request:
+    target = settings.target_findings[0] if settings.targets == "balanced" else None
+    return Request(Branch(branch), report, (), settings.max_words, 0, target=target)
+
+
+def _seconds_by_rules(tried: Sequence[str]) -> float:
+    """Seconds that one text takes, as the rules take now for a few reports."""
+    rules, few = Rules(), tried[:20]
+
+    async def rewrite_few() -> None:
+        for report in few:
+            source = source_prompt(report)
+            request = Request(Branch.INTER, source, tuple(extract(source)), 50, 0)
+            await rules.answer(request)
+            await rules.answer(replace(request, branch=Branch.INTRA))
+
+    started = time.perf_counter()
+    asyncio.run(rewrite_few())
+    return (time.perf_counter() - started) / (2 * len(few))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:,.1f} h"

@@ -1,0 +1,95 @@
+"""Answers as JSON by a schema, and reading them from whatever a model makes of that."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Literal
+
+from pairaug.findings import FINDINGS
+from pairaug.pair import Report
+from pairaug.rewrite.backends import Answer, Claim
+from pairaug.rewrite.check import tidied
+
+Format = Literal["json", "text"]
+
+_STATES = (
+    "not stated", "absent", "uncertain", "present", "mild", "moderate", "severe", "left", "right",
+    "bilateral", "upper", "middle", "lower",
+)  # fmt: skip
+_CHANGE = {
+    "type": "object",
+    "properties": {
+        "finding": {"type": "string", "enum": list(FINDINGS)},
+        "from": {"type": "string", "enum": list(_STATES)},
+        "to": {"type": "string", "enum": list(_STATES)},
+    },
+    "required": ["finding", "from", "to"],
+    "additionalProperties": False,
+}
+RESPONSE_FORMAT: dict[str, Any] = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "rewritten_report",
+        "strict": True,
+        "schema": {
+            "type": "object",
+            "properties": {
+                "report": {"type": "string"},
+                "changes": {"type": "array", "items": _CHANGE},
+            },
+            "required": ["report", "changes"],
+            "additionalProperties": False,
+        },
+    },
+}
+"""What a server with OpenAI's interface takes as `response_format`."""
+
+_FENCE = re.compile(r"^```\w*\s*|\s*```$")
+_THOUGHTS = re.compile(r"^\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
+_COMMA_BEFORE_END = re.compile(r",(\s*[}\]])")
+
+
+def read_answer(raw: str) -> Answer:
+    """The report in an answer: of the first JSON object that has one, else the text as it is.
+
+    What models put around an object (thoughts, a fence, a sentence) is left out. Of an answer that
+    begins as JSON but cannot be read, the report is the answer itself, which no check lets pass.
+    """
+    text = _FENCE.sub("", _THOUGHTS.sub("", raw).strip()).strip()
+    found = _object_in(text)
+    if found is None:
+        return Answer(Report(findings=tidied(text)), raw)
+    return Answer(Report(findings=tidied(found["report"])), raw, _claims(found.get("changes")))
+
+
+def _object_in(text: str) -> dict[str, Any] | None:
+    """The first JSON object in `text` whose "report" is a text."""
+    decoder = json.JSONDecoder(strict=False)  # line breaks inside of texts are let pass
+    for candidate in (text, _COMMA_BEFORE_END.sub(r"\1", text)):
+        start = candidate.find("{")
+        while start >= 0:
+            try:
+                value, _ = decoder.raw_decode(candidate, start)
+            except ValueError:
+                value = None
+            if isinstance(value, dict) and isinstance(value.get("report"), str):
+                return value
+            start = candidate.find("{", start + 1)
+    return None
+
+
+def _claims(changes: Any) -> tuple[Claim, ...]:
+    """The changes in the schema's own words; others could be any text, and are left out."""
+    if not isinstance(changes, list):
+        return ()
+    found = []
+    for change in changes:
+        if not isinstance(change, dict):
+            continue
+        finding, before, after = (
+            str(change.get(name, "")).strip().lower() for name in ("finding", "from", "to")
+        )
+        if finding in FINDINGS and before in _STATES and after in _STATES:
+            found.append(Claim(finding, before, after))
+    return tuple(found)

@@ -1,0 +1,39 @@
+"""How many tokens a rewrite has for the generator that will be prompted with it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from pairaug.diffusion.folder import encoders_of, model_folder
+
+
+def tokenizer_sha256(model: str) -> str:
+    """The SHA-256 over the files of a generator's tokenizer."""
+    digest = hashlib.sha256()
+    for path in sorted(_tokenizer_folder(model).iterdir()):
+        if path.suffix in (".json", ".txt", ".model"):
+            digest.update(f"{path.name}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+class Window:
+    """Counts a text's tokens as the generator `model` will."""
+
+    def __init__(self, model: str) -> None:
+        from transformers import CLIPTokenizer
+
+        folder = _tokenizer_folder(model)
+        self._tokenizer: Any = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        self.num_tokens = int(self._tokenizer.model_max_length)
+
+    def marks(self, text: str) -> dict[str, Any]:
+        """For the trace: the tokens of `text`, and whether they fit."""
+        num_tokens = len(self._tokenizer(text, verbose=False).input_ids)
+        return {"num_tokens": num_tokens, "fits_window": num_tokens <= self.num_tokens}
+
+
+def _tokenizer_folder(model: str) -> Path:
+    folder = model_folder(model)
+    return folder / encoders_of(folder)[0][1]

@@ -1,0 +1,148 @@
+"""What a run spends: counted, bounded, told, and noted where it went; never what was sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from pairaug.errors import SettingsError
+from pairaug.pair import Pair
+from pairaug.rewrite.audit import Audit
+from pairaug.rewrite.budget import Budget, BudgetSpentError, in_words
+from pairaug.rewrite.cache import Usage
+from pairaug.rewrite.settings import BudgetSettings
+from pairaug.rewrite.status import Status
+from rewrite.chat import ChatServer, Reply
+
+MakePair = Callable[..., Pair]
+REVERSED = "No pleural effusion. Large right pneumothorax."
+PRICES = {"price_input": 1.0, "price_output": 10.0}
+
+
+def pairs_of(make_pair: MakePair, number: int = 20) -> list[Pair]:
+    return [
+        make_pair(f"{k} cm left pangolin effusion. No pneumothorax.", str(k)) for k in range(number)
+    ]
+
+
+def test_a_budget_stops_the_run_and_a_higher_one_goes_on(
+    rewrite, chat_server: ChatServer, make_pair: MakePair, tmp_path: Path
+):
+    chat_server.answer = lambda request, number: Reply(REVERSED, delay_seconds=0.01)
+    pairs = pairs_of(make_pair)
+    ask: dict[str, Any] = {"branches": ["inter"], "max_tokens": 100, "folder": tmp_path}
+    with pytest.raises(BudgetSpentError, match=r"rewrite\.budget\.max_tokens is 2,500, and"):
+        rewrite(pairs, budget={"max_tokens": 2500}, concurrency=2, **ask)
+    num_paid = len(chat_server.requests)
+    assert 5 <= num_paid < 20
+    assert num_paid * 120 <= 2500
+    with pytest.raises(BudgetSpentError):  # spending of the same run adds up
+        rewrite(pairs, budget={"max_tokens": 2500}, concurrency=2, **ask)
+    assert len(chat_server.requests) * 120 <= 2500
+    children = rewrite(pairs, budget={"max_tokens": 40000}, concurrency=2, **ask)
+    assert len(children) == 20
+    assert len(chat_server.requests) == 20  # nothing was asked twice, nor lost in stopping
+
+
+def test_another_run_has_its_own_budget(
+    rewrite, chat_server: ChatServer, make_pair: MakePair, tmp_path: Path
+):
+    chat_server.answer = lambda request, number: Reply(REVERSED)
+    pairs = pairs_of(make_pair, 4)
+    for folder, seed in (("one", 0), ("two", 1)):
+        budget = {"max_tokens": 4000}
+        rewrite(pairs, seed=seed, folder=tmp_path / folder, branches=["inter"], budget=budget)
+
+
+def test_a_cost_needs_prices_and_is_told():
+    with pytest.raises(ValidationError, match="max_cost needs price_input and price_output"):
+        BudgetSettings(max_cost=1.0)
+    settings = BudgetSettings(max_cost=0.01, **PRICES)
+    assert in_words(settings, Usage(1, 1000, 200)) == "1,200 tokens, 0.003 USD"
+    assert in_words(BudgetSettings(), Usage(1, 1000, 200)) == "1,200 tokens"
+    budget = Budget(settings, Usage(3, 1000, 600))
+    messages = [{"role": "user", "content": "word " * 40}]
+    reserved = budget.reserve(messages, 200)
+    with pytest.raises(BudgetSpentError, match=r"max_cost is 0\.01, and 1,600 tokens, 0\.007 USD"):
+        budget.reserve(messages, 200)
+    budget.settle(reserved, Usage(1, 50, 20))
+    budget.reserve(messages, 200)  # room again: less was used than was set aside
+
+
+def test_what_servers_do_not_count_is_estimated(
+    rewrite, chat_server: ChatServer, make_pair: MakePair
+):
+    body = {"choices": [{"message": {"content": REVERSED}, "finish_reason": "stop"}]}
+    chat_server.answer = lambda request, number: Reply(body=json.dumps(body).encode())
+    told: list[str] = []
+    rewrite(pairs_of(make_pair, 1), branches=["inter"], tell=told.append)
+    num_tokens = int(told[-1].split(", ", 1)[1].replace(",", "").split()[0])
+    assert 200 < num_tokens < 800
+
+
+def test_progress_tells_what_is_accepted_and_spent(
+    rewrite, chat_server: ChatServer, make_pair: MakePair
+):
+    answers = [REVERSED, "The effusion is no quokka."]
+    chat_server.answer = lambda request, number: Reply(answers[number % 2])
+    told: list[str] = []
+    rewrite(pairs_of(make_pair, 4), branches=["inter"], attempts=1, tell=told.append, budget=PRICES)
+    assert told[-1] == "50% accepted, 480 tokens, 0.0012 USD"
+
+
+def test_status_is_not_told_all_the_time():
+    now, told = [0.0], []
+    status = Status(told.append, lambda: now[0])
+    for _ in range(5):
+        status.count(True)
+        status.tell("")
+        now[0] += 0.4
+    assert told == ["100% accepted"]
+    status.tell("", now=True)
+    assert len(told) == 2
+
+
+def test_the_audit_says_when_where_and_how_many(
+    rewrite, chat_server: ChatServer, make_pair: MakePair, tmp_path: Path
+):
+    busy = Reply(status=429, body=b"{}", headers={"Retry-After": "0"})
+    chat_server.answer = lambda request, number: busy if number == 1 else Reply(REVERSED)
+    rewrite(pairs_of(make_pair, 3), branches=["inter"], folder=tmp_path, concurrency=1)
+    text = (tmp_path / "audit.jsonl").read_text()
+    opened, closed = map(json.loads, text.splitlines())
+    assert opened["event"] == "opened"
+    assert opened["to"] == "127.0.0.1"
+    assert (opened["backend"], opened["model"]) == ("openai", "some-model")
+    assert closed["event"] == "closed"
+    assert closed["requests"] == 4
+    assert closed["answers"] == 3
+    assert (closed["input_tokens"], closed["output_tokens"]) == (300, 60)
+    assert opened["time"] <= closed["time"]
+    for word in ("pangolin", "effusion", "set/", "patient"):
+        assert word not in text
+
+
+def test_an_audit_that_cannot_be_written_ends_the_run_before_anything_is_sent(
+    rewrite, chat_server: ChatServer, make_pair: MakePair, tmp_path: Path
+):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match=r"rewrite\.audit cannot be written"):
+        rewrite(pairs_of(make_pair, 1), audit=tmp_path / "file" / "audit.jsonl")
+    assert chat_server.requests == []
+
+
+def test_a_long_run_is_audited_as_it_goes(tmp_path: Path):
+    now = [0.0]
+    audit = Audit(tmp_path / "audit.jsonl", lambda: now[0], to="somewhere")
+    for _ in range(30):
+        audit.count(requests=1)
+        now[0] += 1
+    audit.close()
+    lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["opened", "sent", "sent", "closed"]
+    assert sum(line.get("requests", 0) for line in lines) == 30
