@@ -54,7 +54,9 @@ def record(kind: str, means: Means, bounds: Mapping[str, float], **more: Any) ->
 
 def lacking(columns: Columns, names: Sequence[str]) -> Failures:
     """The rows in which a score is null, as `no_score`."""
-    missing = np.isnan(columns.table_of(names)) if names else np.zeros((len(columns), 0), dtype=bool)
+    missing = (
+        np.isnan(columns.table_of(names)) if names else np.zeros((len(columns), 0), dtype=bool)
+    )
     return {
         int(row): ("no_score", ", ".join(np.compress(missing[row], names)))
         for row in np.flatnonzero(missing.any(axis=1))

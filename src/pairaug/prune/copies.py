@@ -152,9 +152,7 @@ class Copies:
             )
         return round(float(np.quantile(nearest, quantile, method="inverted_cdf")), 6)
 
-    def _nearest_real(
-        self, made: Columns, is_kept: np.ndarray, patients: np.ndarray
-    ) -> np.ndarray:
+    def _nearest_real(self, made: Columns, is_kept: np.ndarray, patients: np.ndarray) -> np.ndarray:
         """The similarity of each kept film to the nearest real one; -inf where none counts."""
         nearest = np.full(len(made), -np.inf)
         is_edit = made.branches == Branch.INTRA.value
