@@ -19,6 +19,7 @@ from pairaug.errors import ModelError
 
 IMAGE_SIZE = 224
 _HEAD_WIDTH = 64  # of Bio_ClinicalBERT and of every BERT of the usual widths
+_LENGTHS = (32, 64, 128, 256)
 _VISION, _TEXT = "vision_model.model.", "text_model.model."
 _PROJECTION = "{}projection_head.weight"
 # Numbers that follow from the shapes; older versions of transformers stored them.
@@ -45,9 +46,7 @@ class MedClipTowers:
         self.num_channels = int(vision.num_channels)
         self.max_tokens = int(text.max_position_embeddings)
         # A text's vector depends on its own length alone, and few reports need all positions.
-        self.lengths = tuple(
-            length for length in (32, 64, 128, 256) if length < self.max_tokens
-        ) + (self.max_tokens,)
+        self.lengths = (*(each for each in _LENGTHS if each < self.max_tokens), self.max_tokens)
         self.logit_scale: float | None = logit_scale
 
     def image_features(self, pixels: Tensor) -> Tensor:
