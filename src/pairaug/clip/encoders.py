@@ -94,7 +94,7 @@ def open_encoder(
     return ClipEncoder(
         towers,
         transform,
-        None if kind in FILM_KINDS else load_tokenizer(folder),
+        None if kind in FILM_KINDS else load_tokenizer(folder, kind),
         weights_sha256=weights_sha256(folder),
         batch_size=batch_size,
         window_policy=window_policy,

@@ -32,16 +32,20 @@ def model_of(
     return _loaded(model_class, folder, None, dtype=dtype, config=config, state_dict=dict(weights))
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a folder."""
-    from transformers import AutoTokenizer
+def load_tokenizer(folder: Path, kind: str = "") -> Any:
+    """The tokenizer of a folder; `kind` says which one where the folder has only its vocabulary."""
+    from transformers import AutoTokenizer, BertTokenizer, CLIPTokenizer
 
+    plain: dict[str, Any] = {"medclip": BertTokenizer, "chexzero": CLIPTokenizer}
+    has_own = any((folder / name).is_file() for name in ("tokenizer_config.json", "tokenizer.json"))
+    chosen = AutoTokenizer if has_own else plain.get(kind, AutoTokenizer)
+    vocabulary = {"medclip": "vocab.txt", "chexzero": "vocab.json"}.get(kind)
+    if not has_own and vocabulary and not (folder / vocabulary).is_file():
+        raise ModelError(f"cannot load the scorer in {folder}: it has no tokenizer ({vocabulary})")
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return chosen.from_pretrained(folder, local_files_only=True)
     except ImportError as error:
-        raise ModelError(
-            f"the tokenizer in {folder} cannot be loaded: {one_line(error)}"
-        ) from error
+        raise ModelError(f"the tokenizer in {folder} cannot be loaded: {one_line(error)}") from error
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise ModelError(
             f"cannot load the scorer in {folder}: it has no tokenizer that transformers can read "
