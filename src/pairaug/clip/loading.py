@@ -45,7 +45,9 @@ def load_tokenizer(folder: Path, kind: str = "") -> Any:
     try:
         return chosen.from_pretrained(folder, local_files_only=True)
     except ImportError as error:
-        raise ModelError(f"the tokenizer in {folder} cannot be loaded: {one_line(error)}") from error
+        raise ModelError(
+            f"the tokenizer in {folder} cannot be loaded: {one_line(error)}"
+        ) from error
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise ModelError(
             f"cannot load the scorer in {folder}: it has no tokenizer that transformers can read "

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from pairaug.manifest import read_columns
 from pairaug.pair import SCORES, Branch, Drop
 
-_PLAIN = ("id", "parent_id", "branch", "patient_id", "source_patient_id", "split", "drop_stage")
+_PLAIN = ("id", "parent_id", "branch", "drop_stage")
+_FOR_VECTORS = ("patient_id", "source_patient_id", "split")
 _VECTORS = ("image_embedding", "report_embedding")
 
 
@@ -114,13 +115,20 @@ def columns_of(pairs: Iterable[Scored]) -> Columns:
 
 def columns_of_part(path: Path, *, with_vectors: bool = False) -> Columns:
     """The columns of a part on disk, read without its texts and films."""
-    wanted = [*_PLAIN, "scores", *(_VECTORS if with_vectors else ())]
-    return columns_of_table(read_columns(path, wanted), with_vectors=with_vectors)
+    wanted = [*_PLAIN, "scores", *([*_FOR_VECTORS, *_VECTORS] if with_vectors else ())]
+    table = read_columns(path, wanted)
+    return columns_of_table(table, with_vectors=with_vectors, for_fitting=with_vectors)
 
 
-def columns_of_table(table: pa.Table, *, with_vectors: bool = False) -> Columns:
-    """The columns of a part's table."""
-    patients = pc.coalesce(table["source_patient_id"], table["patient_id"])
+def columns_of_table(
+    table: pa.Table, *, with_vectors: bool = False, for_fitting: bool = True
+) -> Columns:
+    """The columns of a part's table; patients and splits count for fitting only, else are empty."""
+    unknown = np.full(len(table), "", dtype=object)
+    patients = splits = unknown
+    if for_fitting:
+        patients = _objects(pc.coalesce(table["source_patient_id"], table["patient_id"]))
+        splits = _objects(table["split"])
     scores = {
         name: pc.struct_field(table["scores"], name).to_numpy().astype(np.float64)
         for name in SCORES
@@ -129,8 +137,8 @@ def columns_of_table(table: pa.Table, *, with_vectors: bool = False) -> Columns:
         ids=_objects(table["id"]),
         parents=_objects(table["parent_id"].fill_null("")),
         branches=_objects(table["branch"]),
-        patients=_objects(patients),
-        splits=_objects(table["split"]),
+        patients=patients,
+        splits=splits,
         is_living=table["drop_stage"].is_null().to_numpy(),
         scores=scores,
         vectors=_vectors_of(table) if with_vectors else None,

@@ -51,20 +51,20 @@ class Prune:
 
         Nothing but the columns `drop_*` and `trace` is looked into.
         """
-        columns = columns_of_table(table)
+        columns = columns_of_table(table, for_fitting=False)
         failures = self._failures(columns)
         texts: dict[str, list[str | None]] = {
             name: [None] * len(columns) for name in ("drop_stage", "drop_reason", "drop_detail")
         }
         for row, (reason, detail) in failures.items():
-            for name, text in zip(texts, (self.name, reason, detail), strict=True):
-                texts[name][row] = text
+            texts["drop_stage"][row] = self.name
+            texts["drop_reason"][row] = reason
+            texts["drop_detail"][row] = detail
         for name, values in texts.items():
             column = pc.coalesce(table[name], pa.array(values, pa.string()))
             table = table.set_column(table.schema.get_field_index(name), name, column)
-        is_judged = columns.is_living & np.array(
-            [self._decides_on(branch) for branch in columns.branches], dtype=bool
-        )
+        decided = [branch.value for branch in Branch if self._decides_on(branch.value)]
+        is_judged = columns.is_living & np.isin(columns.branches.astype(str), decided)
         table = table.set_column(
             table.schema.get_field_index("trace"), "trace", self._traces(table, columns, is_judged)
         )
@@ -85,22 +85,17 @@ class Prune:
         return branch in (Branch.INTER, Branch.INTRA) and branch in self._fitted
 
     def _traces(self, table: pa.Table, columns: Columns, is_judged: np.ndarray) -> Any:
-        """The traces with an entry of this stage appended, without reading the others."""
-        entries = {
-            branch: json.dumps({self.name: {"rule": self._fitted[branch]["rule"]}})
-            for branch in (Branch.INTER.value, Branch.INTRA.value)
-            if branch in self._fitted
-        }
-        opened = pc.utf8_slice_codeunits(table["trace"], 0, -1)
-        is_empty = pc.equal(table["trace"], "{}")
+        """The traces with an entry of this stage put first, without reading the others."""
         traces = table["trace"]
-        for branch, entry in entries.items():
-            inside = entry[1:].replace(": ", ":")
-            longer = pc.if_else(
-                is_empty,
-                pc.binary_join_element_wise(opened, inside, ""),
-                pc.binary_join_element_wise(opened, inside, ","),
-            )
-            mask = pa.array(is_judged & (columns.branches == branch))
-            traces = pc.if_else(mask, longer, traces)
+        is_empty = pc.equal(traces, "{}")
+        for branch in (Branch.INTER.value, Branch.INTRA.value):
+            mask = is_judged & (columns.branches == branch)
+            if not mask.any():
+                continue
+            entry = json.dumps({self.name: {"rule": self._fitted[branch]["rule"]}})
+            entry = entry.replace(": ", ":")
+            longer = pc.binary_replace_slice(traces, start=0, stop=1, replacement=f"{entry[:-1]},")
+            alone = pa.scalar(entry)
+            longer = pc.if_else(is_empty, alone, longer) if pc.any(is_empty).as_py() else longer
+            traces = pc.if_else(pa.array(mask), longer, traces)
         return traces

@@ -41,7 +41,9 @@ def curves(places: np.ndarray, lines: Sequence[Curve], label: str) -> str:
     for share in (0.0, 0.5, 1.0):
         value, place = low + share * span, places[0] + share * (places[-1] - places[0])
         y, x = y_of(value), x_of(place)
-        body.append(f'<line class="grid" x1="{left}" y1="{y:.1f}" x2="{width - right}" y2="{y:.1f}"/>')
+        body.append(
+            f'<line class="grid" x1="{left}" y1="{y:.1f}" x2="{width - right}" y2="{y:.1f}"/>'
+        )
         body.append(text(left - 5, y + 4, f"{value:.2f}", "tick", "end"))
         body.append(text(x, height - 8, f"{place:.2f}", "tick", "middle"))
     ends = _apart([y_of(_last(line.values)) for line in lines], 13.0)
