@@ -278,6 +278,37 @@ def evaluate_fidelity(
     _evaluate(program.run_fidelity, settings, out, settings.num_patients)
 
 
+def _do_stage(stage: str, run: Path, sets: list[str] | None) -> None:
+    from pairaug.run import RunFolder, run_stage
+    from pairaug.run.tables import print_result
+
+    folder = RunFolder(run)
+    with _progress() as progress:
+        record = run_stage(stage, folder, sets or (), progress)
+    print_result(_console(), folder, record, only=stage)
+
+
+def _stage_command(stage: str, name: str, description: str) -> None:
+    """Adds the command that does one stage of an existing run."""
+
+    @_one_line_errors
+    def command(run: Run, sets: Sets = None) -> None:
+        _do_stage(stage, run, sets)
+
+    command.__doc__ = description
+    app.command(name)(command)
+
+
+for _stage, _description in (
+    ("read", "Read the real pairs of a run."),
+    ("rewrite", "Rewrite reports: new patients, and changes of the same one."),
+    ("generate", "Draw the films of new patients from their reports."),
+    ("edit", "Change films as their rewritten reports say."),
+    ("score", "Encode films and reports and note how well they agree."),
+):
+    _stage_command(_stage, _stage, _description)
+
+
 @app.command("prune")
 @_one_line_errors
 def prune(
@@ -301,37 +332,8 @@ def prune(
     typer.echo(f"To bring export and summary.html up to date: pairaug run {run / 'run.yaml'}")
 
 
-def _do_stage(stage: str, run: Path, sets: list[str] | None) -> None:
-    from pairaug.run import RunFolder, run_stage
-    from pairaug.run.tables import print_result
-
-    folder = RunFolder(run)
-    with _progress() as progress:
-        record = run_stage(stage, folder, sets or (), progress)
-    print_result(_console(), folder, record, only=stage)
-
-
-def _stage_command(stage: str, name: str, description: str) -> None:
-    """Adds the command that does one stage of an existing run."""
-
-    @_one_line_errors
-    def command(run: Run, sets: Sets = None) -> None:
-        _do_stage(stage, run, sets)
-
-    command.__doc__ = description
-    app.command(name)(command)
-
-
-for _stage, _name, _description in (
-    ("read", "read", "Read the real pairs of a run."),
-    ("rewrite", "rewrite", "Rewrite reports: new patients, and changes of the same one."),
-    ("generate", "generate", "Draw the films of new patients from their reports."),
-    ("edit", "edit", "Change films as their rewritten reports say."),
-    ("score", "score", "Encode films and reports and note how well they agree."),
-    ("export", "export", "Write the kept pairs for training, again if need be."),
-    ("summary", "summarize", "Write summary.html, again if need be."),
-):
-    _stage_command(_stage, _name, _description)
+_stage_command("export", "export", "Write the kept pairs for training, again if need be.")
+_stage_command("summary", "summarize", "Write summary.html, again if need be.")
 
 
 def _run_chain(settings: Any, out: Path) -> None:

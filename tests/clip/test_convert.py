@@ -17,9 +17,9 @@ from original_layouts import (
     openai_clip_shapes,
     openai_tokenizer,
 )
+from pairaug.cli import app
 from pairaug.clip.convert import convert
 from pairaug.clip.encoders import open_encoder
-from pairaug.cli import app
 from pairaug.errors import ModelError
 
 FILM = np.linspace(0, 1, 60 * 50, dtype=np.float32).reshape(60, 50)

@@ -141,7 +141,7 @@ def test_null_is_the_score_between_patients(score: str) -> None:
         for other in _of(families, Branch.INTRA):
             if one.source_patient_id == other.source_patient_id:
                 continue
-            x, y = (np.array(v, dtype=np.float64) for v in _vectors(one))
+            x, _ = (np.array(v, dtype=np.float64) for v in _vectors(one))
             _, y_other = (np.array(v, dtype=np.float64) for v in _vectors(other))
             before, _ = (np.array(v) for v in _vectors(sources[one.parent_id or ""]))
             image_of_other, report_of_other = (

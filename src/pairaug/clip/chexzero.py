@@ -51,7 +51,14 @@ def open_chexzero(folder: Path, dtype: torch.dtype, allow_pickle: bool) -> tuple
     config = clip_config(weights, folder)
     renamed = dict(in_transformers_names(weights, folder))
     towers = ClipTowers(model_of(CLIPModel, config, renamed, folder, dtype))
-    return towers, int(config.vision_config.image_size)
+    return towers, image_size(weights, folder)
+
+
+def image_size(weights: Mapping[str, Tensor], folder: Path) -> int:
+    """The side in pixels of the films that the image tower has positions for."""
+    places = need(weights, "visual.positional_embedding", folder)
+    patches = need(weights, "visual.conv1.weight", folder)
+    return round((len(places) - 1) ** 0.5) * int(patches.shape[-1])
 
 
 def clip_config(weights: Mapping[str, Tensor], folder: Path) -> CLIPConfig:
@@ -77,7 +84,7 @@ def clip_config(weights: Mapping[str, Tensor], folder: Path) -> CLIPConfig:
             "num_attention_heads": max(1, width // _HEAD_WIDTH),
             "num_channels": int(patches.shape[1]),
             "patch_size": int(patches.shape[-1]),
-            "image_size": side * int(patches.shape[-1]),
+            "image_size": image_size(weights, folder),
             "hidden_act": "quick_gelu",
         },
         text_config={

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,13 +41,17 @@ class MedClipTowers:
     """MedCLIP as an encoder's two towers."""
 
     def __init__(self, model: MedClip, logit_scale: float) -> None:
-        self.model = model
-        vision, text = model.vision.config, model.text.config
+        self.model: Any = model
+        vision: Any = model.vision.config
+        text: Any = model.text.config
         self.dimension = int(model.project_image.out_features)
         self.num_channels = int(vision.num_channels)
         self.max_tokens = int(text.max_position_embeddings)
         # A text's vector depends on its own length alone, and few reports need all positions.
-        self.lengths = (*(each for each in _LENGTHS if each < self.max_tokens), self.max_tokens)
+        self.lengths: tuple[int, ...] = (
+            *(each for each in _LENGTHS if each < self.max_tokens),
+            self.max_tokens,
+        )
         self.logit_scale: float | None = logit_scale
 
     def image_features(self, pixels: Tensor) -> Tensor:

@@ -39,13 +39,13 @@ class ClipTowers:
     """transformers' CLIP, or its model of any two towers."""
 
     def __init__(self, model: Any) -> None:
-        self.model = model
+        self.model: Any = model
         self.dimension = int(model.config.projection_dim)
         self.num_channels = int(model.config.vision_config.num_channels)
         self.max_tokens = int(model.config.text_config.max_position_embeddings)
         # One length for all: no row's value hangs on its neighbours'.
-        self.lengths = (self.max_tokens,)
-        self.logit_scale = scale_of(model.logit_scale)
+        self.lengths: tuple[int, ...] = (self.max_tokens,)
+        self.logit_scale: float | None = scale_of(model.logit_scale)
 
     def image_features(self, pixels: Tensor) -> Tensor:
         """`image dimension`, not yet unit."""
@@ -64,12 +64,12 @@ class SiglipTowers:
     """
 
     def __init__(self, model: Any) -> None:
-        self.model = model
+        self.model: Any = model
         self.dimension = int(model.config.text_config.projection_size)
         self.num_channels = int(model.config.vision_config.num_channels)
         self.max_tokens = int(model.config.text_config.max_position_embeddings)
-        self.lengths = (self.max_tokens,)
-        self.logit_scale = math.exp(float(model.logit_scale.detach()))
+        self.lengths: tuple[int, ...] = (self.max_tokens,)
+        self.logit_scale: float | None = math.exp(float(model.logit_scale.detach()))
         if int(model.config.vision_config.hidden_size) != self.dimension:
             raise ModelError(
                 f"the image tower's vectors have {model.config.vision_config.hidden_size} numbers, "
@@ -90,7 +90,7 @@ class FilmTower:
     """A model of films alone, such as RAD-DINO: its class token after the last norm."""
 
     def __init__(self, model: Any) -> None:
-        self.model = model
+        self.model: Any = model
         self.dimension = int(model.config.hidden_size)
         self.num_channels = int(model.config.num_channels)
         self.max_tokens = 0

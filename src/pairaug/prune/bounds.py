@@ -80,6 +80,6 @@ def not_above(columns: Columns, bounds: Mapping[str, float], reason: str) -> Fai
         rows = np.flatnonzero(patterns == pattern)
         places = [place for place in range(len(names)) if pattern >> place & 1]
         template = ", ".join(texts[place] for place in places)
-        details = [template % tuple(row) for row in values[np.ix_(rows, places)].tolist()]
+        details = [template % tuple(row) for row in values[rows][:, places].tolist()]
         failures.update(zip(rows.tolist(), ((reason, detail) for detail in details), strict=True))
     return failures | lacking(columns, names)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from pairaug.manifest import read_columns
 from pairaug.pair import SCORES, Branch, Drop
+
+# Its functions are made at import, so no type checker knows them.
+pc: Any = pyarrow.compute
 
 _PLAIN = ("id", "parent_id", "branch", "drop_stage")
 _FOR_VECTORS = ("patient_id", "source_patient_id", "split")
@@ -67,7 +70,7 @@ class Columns:
 
     def take(self, rows: np.ndarray) -> Columns:
         """These rows alone, in their order."""
-        changed = {
+        changed: dict[str, Any] = {
             each.name: getattr(self, each.name)[rows]
             for each in fields(self)
             if each.name not in ("scores", "vectors")
@@ -147,7 +150,7 @@ def columns_of_table(
 
 def joined(groups: Sequence[Columns]) -> Columns:
     """The rows of all groups, without their vectors."""
-    changed = {
+    changed: dict[str, Any] = {
         each.name: np.concatenate([getattr(group, each.name) for group in groups])
         for each in fields(Columns)
         if each.name not in ("scores", "vectors")
@@ -172,7 +175,7 @@ def _matrix(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     return matrix, is_there
 
 
-def _stacked(images: Sequence[object], reports: Sequence[object]) -> Vectors | None:
+def _stacked(images: Sequence[Any], reports: Sequence[Any]) -> Vectors | None:
     is_there = np.array(
         [
             image is not None and report is not None
@@ -184,11 +187,11 @@ def _stacked(images: Sequence[object], reports: Sequence[object]) -> Vectors | N
         return None
     matrices = []
     for rows in (images, reports):
-        present = np.array([rows[place] for place in np.flatnonzero(is_there)], dtype=np.float32)
+        present = np.array([rows[place] for place in np.flatnonzero(is_there).tolist()], np.float32)
         matrix = np.zeros((len(is_there), present.shape[1]), dtype=np.float32)
         matrix[is_there] = present
         matrices.append(matrix)
-    return Vectors(*matrices, is_there)
+    return Vectors(matrices[0], matrices[1], is_there)
 
 
 def _objects(column: pa.ChunkedArray) -> np.ndarray:

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from pairaug.pair import Branch, Pair
 from pairaug.prune.bounds import Failures
 from pairaug.prune.columns import Columns, columns_of, columns_of_table
 from pairaug.prune.fit import Fitted, PruneSettings, judge
 from pairaug.stage import Context
+
+# Its functions are made at import, so no type checker knows them.
+pc: Any = pyarrow.compute
 
 
 class Prune:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
+import pyarrow.compute
 from rich.console import Console
 from rich.table import Table
 
@@ -16,6 +17,9 @@ from pairaug.errors import RunError
 from pairaug.manifest import part_paths, read_columns, write_file
 from pairaug.pair import FINDINGS, SCORES, Branch
 from pairaug.run.folder import RunFolder
+
+# Its functions are made at import, so no type checker knows them.
+pc: Any = pyarrow.compute
 
 _NUM_THRESHOLDS = 21
 _NUM_PRINTED = 11
