@@ -25,7 +25,24 @@ from pairaug.pair import Branch, Pair, Report
 from pairaug.score import Score, ScoreSettings
 from pairaug.stage import Context
 
-WORDS = "no the heart lungs are clear left right small large effusion edema is of in and".split()
+WORDS = [
+    "no",
+    "the",
+    "heart",
+    "lungs",
+    "are",
+    "clear",
+    "left",
+    "right",
+    "small",
+    "large",
+    "effusion",
+    "edema",
+    "is",
+    "of",
+    "in",
+    "and",
+]
 SIDE = 512
 
 
