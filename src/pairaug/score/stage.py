@@ -28,7 +28,7 @@ DROP_REASONS = {
 
 # Pairs that are looked at together, in batches: what is new among them fills whole batches, where
 # siblings share a report. Of their films no more than two batches are in memory.
-_WINDOW = 8
+_WINDOW = 16
 _DECODERS = 4
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from sklearn.metrics import roc_auc_score
 
 from pairaug.pair import SCORES, Branch
 from pairaug.summary.records import RunPairs
@@ -65,8 +64,8 @@ def audit_of(pairs: RunPairs, facts: Mapping[str, Any]) -> Audit | None:
 def _row(branch: str, score: str, kept: np.ndarray, dropped: np.ndarray) -> AuditRow:
     chance = "-"
     if kept.size and dropped.size:
-        is_kept = np.repeat([1, 0], [kept.size, dropped.size])
-        chance = f"{roc_auc_score(is_kept, np.concatenate([kept, dropped])):.2f}"
+        below, up_to = (np.searchsorted(np.sort(dropped), kept, side) for side in ("left", "right"))
+        chance = f"{(below + up_to).mean() / (2 * dropped.size):.2f}"  # ties count half
     return AuditRow(branch, score, _mean(kept), _mean(dropped), chance)
 
 
