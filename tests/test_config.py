@@ -208,3 +208,21 @@ def test_changed_settings_keep_the_rest() -> None:
         if flatten(before.model_dump(mode="json"))[name] != value
     }
     assert changed == {"edit.num_steps"}
+
+
+def test_an_optional_section_is_taken_back_by_null() -> None:
+    before = load_settings(
+        overrides=["prune.memorised.quantile=0.9", "score.audit.model=bundled"], preset="demo"
+    )
+    assert before.prune.memorised is not None
+    after = change_settings(before, ["prune.memorised=null", "score.audit=null"])
+    assert after.prune.memorised is None
+    assert after.score.audit is None
+    # A section that cannot be null is only named.
+    assert change_settings(before, ["score=null"]) == before
+
+
+def test_errors_inside_a_list_of_rules_are_named() -> None:
+    rules = "prune.intra={rule: and, rules: [{rule: threshold, threshold: 14}]}"
+    with pytest.raises(SettingsError, match=r"^prune\.intra\.rules\.threshold in --set is 14"):
+        load_settings(overrides=[rules], preset="demo")

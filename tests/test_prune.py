@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pairaug.pair import Branch, Pair, Report
-from pairaug.prune import DROP_REASONS, Fitted, Prune, PruneRule, PruneSettings, _ExactSum
+from pairaug.prune import DROP_REASONS, Fitted, Prune, PruneRule, PruneSettings
+from pairaug.prune.exact import ExactSum
 from pairaug.stage import Context, apply
 
 SCORES = ("image_report", "image_image", "change")
@@ -132,7 +133,7 @@ def test_exact_sum_is_the_rounded_sum_of_fractions(values: list[float]) -> None:
 
 
 def _exact(values: Iterable[float]) -> float:
-    total = _ExactSum()
+    total = ExactSum()
     for value in values:
         total.add(value)
     return total.value()

@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +23,7 @@ from pairaug.manifest import read_part, write_part
 from pairaug.pair import Branch, ImageRef, Pair, Report
 from pairaug.score import DROP_REASONS, Score, ScoreSettings
 from pairaug.stage import Context, apply
+from tiny_clip import write_clip, write_film_model
 
 
 def _film(seed: int) -> np.ndarray:
@@ -196,6 +199,100 @@ def test_each_distinct_film_and_report_is_encoded_once(
     scored = _score(tiny_scorer_folder, [real, *tries], batch_size=16)
     assert counted == {"images": 3, "reports": 2}
     assert not any(pair.drop for pair in scored)
+
+
+def test_what_an_earlier_part_had_is_not_encoded_again(
+    tiny_scorer_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, inter, intra = _family(0)
+    stage = Score(_settings(tiny_scorer_folder), Context(seed=0))
+    first = apply(stage, [real, inter, intra])
+    encoded: list[int] = []
+    for name in ("encode_images", "encode_reports"):
+        encode = getattr(ClipEncoder, name)
+        monkeypatch.setattr(
+            ClipEncoder,
+            name,
+            lambda self, items, encode=encode: encoded.append(len(items)) or encode(self, items),
+        )
+    again = [replace(real, id="r9"), replace(inter, id="r9~inter-0", parent_id="r9")]
+    second = apply(stage, again)
+    assert sum(encoded) == 0
+    assert [pair.scores for pair in second] == [pair.scores for pair in first[:2]]
+    assert second[1].image_embedding == first[1].image_embedding
+
+
+def test_films_are_decoded_while_others_are_encoded(
+    tiny_scorer_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pairaug.score import stage as module
+
+    seen: list[tuple[str, int]] = []
+    load, encode = module.load_image, ClipEncoder.encode_images
+
+    def loading(ref: ImageRef) -> np.ndarray:
+        seen.append((threading.current_thread().name.split("_")[0], len(encoded)))
+        return load(ref)
+
+    encoded: list[int] = []
+
+    def encoding(self: ClipEncoder, images: Sequence[np.ndarray]) -> np.ndarray:
+        # The next films are on their way before these are encoded.
+        deadline = time.monotonic() + 10
+        while len(seen) < min(9, 4 * (len(encoded) + 2)) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        encoded.append(len(images))
+        return encode(self, images)
+
+    monkeypatch.setattr(module, "load_image", loading)
+    monkeypatch.setattr(ClipEncoder, "encode_images", encoding)
+    _score(tiny_scorer_folder, _families(3))
+    assert encoded == [4, 4, 1]
+    assert {name for name, _ in seen} == {"decode"}
+    # Five to eight were decoded before any film was encoded, the ninth after the first four.
+    assert [num_encoded for _, num_encoded in seen] == [0] * 8 + [1]
+
+
+def test_a_second_scorer_looks_on(tiny_scorer_folder: Path, tmp_path: Path) -> None:
+    other = write_clip(tmp_path / "other", seed=5)
+    pairs = _families(2)
+    plain = _score(tiny_scorer_folder, pairs)
+    audited = _score(tiny_scorer_folder, pairs, audit={"model": str(other)})
+    alone = _score(other, pairs)
+    for pair, first, second in zip(audited, plain, alone, strict=True):
+        assert pair.scores == first.scores
+        assert pair.image_embedding == first.image_embedding
+        noted = dict(pair.trace["score"]["audit"])
+        assert noted.pop("model") == str(other)
+        assert noted == pytest.approx(dict(second.scores), abs=1e-6)
+    settings = _settings(tiny_scorer_folder, audit={"model": str(other)})
+    assert set(Score.weights(settings)) == {str(tiny_scorer_folder), str(other)}
+
+
+def test_a_model_of_films_alone_can_look_on_but_not_score(
+    tiny_scorer_folder: Path, tmp_path: Path
+) -> None:
+    folder = write_film_model(tmp_path / "films")
+    audited = _score(tiny_scorer_folder, _families(1), audit={"model": str(folder)})
+    assert set(audited[1].trace["score"]["audit"]) == {"model"}
+    assert set(audited[2].trace["score"]["audit"]) == {"model", "image_image"}
+    with pytest.raises(ModelError, match=r"encodes films only.*Name it as score\.audit\.model"):
+        Score.weights(_settings(folder))
+
+
+def test_an_empty_report_is_a_drop(tiny_scorer_folder: Path) -> None:
+    real, inter, _ = _family(0)
+    scored = _score(tiny_scorer_folder, [replace(real, report=Report(" ")), inter])
+    assert scored[0].drop is not None
+    assert scored[0].drop.reason == "no_report"
+    assert scored[1].drop is None
+
+
+def test_the_scale_is_noted_and_in_no_score(tiny_scorer_folder: Path) -> None:
+    (scored,) = _score(tiny_scorer_folder, _family(0)[:1])
+    scale = open_encoder(tiny_scorer_folder).logit_scale
+    assert scale is not None
+    assert scored.trace["score"]["logit_scale"] == pytest.approx(scale, abs=1e-5)
 
 
 def test_weights_name_the_model_and_its_hash(tiny_scorer_folder: Path, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from transformers import (
     CLIPTextConfig,
     CLIPTokenizer,
     ConvNextConfig,
+    Dinov2Config,
+    Dinov2Model,
     PreTrainedModel,
     VisionTextDualEncoderConfig,
     VisionTextDualEncoderModel,
@@ -64,6 +66,14 @@ def write_dual_encoder(folder: Path, *, seed: int = 0) -> Path:
         projection_dim=12,
     )
     return _save(folder, VisionTextDualEncoderModel(config), tokenizer, [0.5] * 3, [0.25] * 3)
+
+
+def write_film_model(folder: Path, *, seed: int = 0) -> Path:
+    """`folder`, filled with a model of films alone, of RAD-DINO's kind."""
+    torch.manual_seed(seed)
+    tower = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = Dinov2Model(Dinov2Config(**tower, image_size=IMAGE_SIZE, patch_size=8))
+    return _save(folder, model, _tokenizer(), MEAN, DEVIATION)
 
 
 def _text_config(tokenizer: CLIPTokenizer) -> dict[str, int]:

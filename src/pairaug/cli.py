@@ -176,8 +176,43 @@ def doctor(
         typer.Argument(help="A YAML file of settings; without it, the demo.", show_default=False),
     ] = None,
     sets: Sets = None,
+    convert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="WEIGHTS",
+            help="Instead of checking: write a scorer's published weights (.bin, .pt, or a folder "
+            "with one) as safetensors, MedCLIP's and CheXzero's with a configuration.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --convert, the folder to write; without it, beside the weights.",
+            show_default=False,
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --convert, the folder of the tokenizer, if it is not beside the weights.",
+            show_default=False,
+        ),
+    ] = None,
+    allow_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--allow-pickle",
+            help="With --convert, read a pickle, whose source you trust.",
+        ),
+    ] = False,
 ) -> None:
     """Check settings, data, models, token window, disk and device before a long run."""
+    if convert is not None:
+        from pairaug.run.doctor import convert_weights
+
+        typer.echo(convert_weights(convert, out, tokenizer, allow_pickle))
+        return
     from pairaug.run.doctor import diagnose
     from pairaug.run.tables import print_check
 
@@ -243,41 +278,62 @@ def evaluate_fidelity(
     _evaluate(program.run_fidelity, settings, out, settings.num_patients)
 
 
+def _do_stage(stage: str, run: Path, sets: list[str] | None) -> None:
+    from pairaug.run import RunFolder, run_stage
+    from pairaug.run.tables import print_result
+
+    folder = RunFolder(run)
+    with _progress() as progress:
+        record = run_stage(stage, folder, sets or (), progress)
+    print_result(_console(), folder, record, only=stage)
+
+
 def _stage_command(stage: str, name: str, description: str) -> None:
     """Adds the command that does one stage of an existing run."""
 
     @_one_line_errors
     def command(run: Run, sets: Sets = None) -> None:
-        from pairaug.run import RunFolder, run_stage
-        from pairaug.run.tables import print_result
-
-        folder = RunFolder(run)
-        with _progress() as progress:
-            record = run_stage(stage, folder, sets or (), progress)
-        print_result(_console(), folder, record, only=stage)
-        if stage == "prune":
-            settings = folder.settings_path
-            typer.echo(f"To bring export and summary.html up to date: pairaug run {settings}")
+        _do_stage(stage, run, sets)
 
     command.__doc__ = description
     app.command(name)(command)
 
 
-for _stage, _name, _description in (
-    ("read", "read", "Read the real pairs of a run."),
-    ("rewrite", "rewrite", "Rewrite reports: new patients, and changes of the same one."),
-    ("generate", "generate", "Draw the films of new patients from their reports."),
-    ("edit", "edit", "Change films as their rewritten reports say."),
-    ("score", "score", "Encode films and reports and note how well they agree."),
-    (
-        "prune",
-        "prune",
-        "Decide, or decide again, which synthetic pairs are kept; no models needed.",
-    ),
-    ("export", "export", "Write the kept pairs for training, again if need be."),
-    ("summary", "summarize", "Write summary.html, again if need be."),
+for _stage, _description in (
+    ("read", "Read the real pairs of a run."),
+    ("rewrite", "Rewrite reports: new patients, and changes of the same one."),
+    ("generate", "Draw the films of new patients from their reports."),
+    ("edit", "Change films as their rewritten reports say."),
+    ("score", "Encode films and reports and note how well they agree."),
 ):
-    _stage_command(_stage, _name, _description)
+    _stage_command(_stage, _stage, _description)
+
+
+@app.command("prune")
+@_one_line_errors
+def prune(
+    run: Run,
+    sets: Sets = None,
+    sweep: Annotated[
+        bool,
+        typer.Option(
+            "--sweep",
+            help="Decide nothing: show what each threshold would keep, and write sweep.html.",
+        ),
+    ] = False,
+) -> None:
+    """Decide, or decide again, which synthetic pairs are kept; no models needed."""
+    if sweep:
+        from pairaug.run.sweep import print_sweep, sweep_run
+
+        print_sweep(_console(), sweep_run(run))
+        return
+    _do_stage("prune", run, sets)
+    typer.echo(f"To bring export and summary.html up to date: pairaug run {run / 'run.yaml'}")
+
+
+_stage_command("export", "export", "Write the kept pairs for training, again if need be.")
+_stage_command("summary", "summarize", "Write summary.html, again if need be.")
 
 
 def _run_chain(settings: Any, out: Path) -> None:

@@ -127,13 +127,21 @@ def write_part(
     source has been read.
     """
     rows = [_to_row(pair) for pair in pairs]
-    if not rows:
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    return write_table(folder, index, table, fingerprint, is_last=is_last)
+
+
+def write_table(
+    folder: Path, index: int, table: pa.Table, fingerprint: str, *, is_last: bool = False
+) -> Path:
+    """The path of the part, as `write_part` gives it, from a table in the part's schema."""
+    if not table.num_rows:
         raise ValueError("a part without pairs; `datasets` cannot load one")
     own = {"format": FORMAT_VERSION, "fingerprint": fingerprint, "is_last": is_last}
     metadata = {**(SCHEMA.metadata or {}), _META: _canonical_json(own).encode()}
     buffer = BytesIO()
     pq.write_table(
-        pa.Table.from_pylist(rows, schema=SCHEMA).replace_schema_metadata(metadata),
+        table.replace_schema_metadata(metadata),
         buffer,
         compression="zstd",
         write_page_checksum=True,
@@ -169,6 +177,16 @@ def remove_leftovers(folder: Path) -> None:
 def read_part(path: Path) -> list[Pair]:
     """The pairs of a part, in order."""
     return [_from_row(row) for row in _read_table(path, SCHEMA.names).to_pylist()]
+
+
+def read_table(path: Path) -> pa.Table:
+    """A part as a table, for what need not look into every pair."""
+    return _read_table(path, SCHEMA.names)
+
+
+def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
+    """Some columns of a part."""
+    return _read_table(path, list(names))
 
 
 def read_pairs(folder: Path) -> Iterator[Pair]:

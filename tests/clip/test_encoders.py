@@ -231,14 +231,14 @@ def test_weights_that_are_not_finite_are_an_error(tiny_scorer_folder: Path, tmp_
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("config.json", '{"model_type": "siglip"}', "of type 'siglip'; scorers known are: clip"),
+        ("config.json", '{"model_type": "blip"}', "of type 'blip'; scorers known are: clip"),
         ("config.json", "{", r"config\.json cannot be read as JSON"),
         ("config.json", "[]", "does not hold a JSON object"),
         ("preprocessor_config.json", None, r"has no preprocessor_config\.json"),
         (
             "preprocessor_config.json",
-            '{"image_processor_type": "ViTImageProcessor"}',
-            "is for ViTImageProcessor",
+            '{"image_processor_type": "SamImageProcessor"}',
+            "is for SamImageProcessor",
         ),
     ],
 )

@@ -191,3 +191,31 @@ def test_a_run_that_has_not_been_pruned_is_an_error(tmp_path: Path):
 def test_a_folder_that_is_no_run_is_an_error(tmp_path: Path):
     with pytest.raises(RunError, match=r"is not a run folder: it has no run\.json"):
         write_summary(tmp_path)
+
+
+def test_the_score_section_has_the_null_the_pictures_and_the_reasons(page: str) -> None:
+    section = page[page.index('<section id="scores">') : page.index('<section id="maps">')]
+    # One null for each branch and score: new patients have one score, changed films three.
+    assert section.count('<polyline class="null"') == 4
+    for title in ("surely kept", "just kept", "just dropped"):
+        assert title in section
+    assert "New patients, by how far from the line" in section
+    assert "Why pairs were dropped here" in section
+    assert "<td>below threshold</td>" in section
+    assert "What another scorer says" not in section
+
+
+def test_a_second_scorer_is_shown_beside_the_decision(
+    write_run: Callable[..., Path], make_pairs: Callable[[int], list[Pair]]
+) -> None:
+    pairs = [
+        pair.with_trace("score", audit={"model": "other", "image_report": value})
+        for value, pair in zip(np.linspace(0, 1, 42), make_pairs(14), strict=False)
+    ]
+    covers = {"score.audit.model": "other"}
+    run = write_run(pairs, fingerprints={"score": {"covers": covers}})
+    html = write_summary(run, SummarySettings(max_examples=0, max_points=0)).read_text()
+    section = html[html.index("What another scorer says") : html.index('<section id="maps">')]
+    assert "Mean cosines by other" in section
+    assert section.count("<tr>") == 3  # a heading, inter and intra
+    assert "surely kept" not in html

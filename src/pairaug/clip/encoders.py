@@ -15,24 +15,34 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float32
-from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoTokenizer, CLIPModel, VisionTextDualEncoderModel
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from pairaug.clip.folder import model_type, read_json, weights_sha256
+from pairaug.clip.folder import FILM_KINDS, KINDS, model_type, weights_sha256
+from pairaug.clip.loading import load_tokenizer
+from pairaug.clip.towers import Towers, open_towers
+from pairaug.clip.transform import (
+    CheXzeroTransform,
+    Film,
+    ImageTransform,
+    MedClipTransform,
+    Transform,
+    image_settings,
+)
 from pairaug.clip.window import WindowPolicy, Windows, fit_windows
 from pairaug.errors import ModelError
-from pairaug.models import dtype_named, for_inference, one_line, without_progress_bar
+from pairaug.models import dtype_named, for_inference
 
-Film = Float32[np.ndarray, "_ _"]
+__all__ = [
+    "ClipEncoder",
+    "Encoder",
+    "Film",
+    "ImageTransform",
+    "UnitVectors",
+    "image_settings",
+    "open_encoder",
+]
+
 UnitVectors = Float32[np.ndarray, "row dimension"]
-
-# Both have `get_image_features`, `get_text_features` and the two configurations.
-_MODELS: dict[str, Any] = {
-    "clip": CLIPModel,
-    "vision-text-dual-encoder": VisionTextDualEncoderModel,
-}
 
 
 @runtime_checkable
@@ -42,6 +52,10 @@ class Encoder(Protocol):
     fingerprint: str
     """Hash of the image transform, the tokenizer and the window policy; not of the weights."""
     weights_sha256: str
+    logit_scale: float | None
+    """What training multiplied cosines by; no vector and no score has it in it."""
+    encodes_reports: bool
+    """False for a model of films alone: then `encode_reports` is a `ModelError`."""
 
     def encode_images(self, images: Sequence[Film]) -> UnitVectors:
         """One unit vector for each film: float32 in [0, 1], one channel, of any size."""
@@ -65,125 +79,68 @@ def open_encoder(
     window_policy: WindowPolicy = "average",
     allow_pickle: bool = False,
 ) -> Encoder:
-    """The encoder in a folder in transformers layout; `ModelError` where it cannot be used."""
+    """The encoder in a folder; `ModelError` where it cannot be used.
+
+    Its config.json says by `model_type` what it is: a model in transformers layout, or weights in
+    the original names of MedCLIP or CheXzero beside a tokenizer.
+    """
     kind = model_type(folder)
-    if kind not in _MODELS:
+    if kind not in KINDS:
         raise ModelError(
-            f"{folder} holds a model of type {kind!r}; scorers known are: {', '.join(_MODELS)}"
+            f"{folder} holds a model of type {kind!r}; scorers known are: {', '.join(KINDS)}"
         )
-    torch_dtype = dtype_named(dtype)
-    try:
-        with without_progress_bar():
-            loaded: Any = _MODELS[kind].from_pretrained(
-                folder,
-                dtype=torch_dtype,
-                use_safetensors=None if allow_pickle else True,
-                local_files_only=True,
-                output_loading_info=True,
-            )
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise ModelError(f"cannot load the scorer in {folder}: {one_line(error)}") from error
-    model, loading = loaded
-    # transformers fills what is missing with random numbers and goes on.
-    missing = sorted(loading["missing_keys"])
-    if missing:
-        raise ModelError(f"{folder} lacks {len(missing)} weights; the first is {missing[0]}")
+    towers, transform = _opened(kind, folder, dtype_named(dtype), allow_pickle)
+    towers.model = for_inference(towers.model, device)
     return ClipEncoder(
-        for_inference(model, device),
-        ImageTransform(image_settings(folder), int(model.config.vision_config.num_channels)),
-        tokenizer,
+        towers,
+        transform,
+        None if kind in FILM_KINDS else load_tokenizer(folder, kind),
         weights_sha256=weights_sha256(folder),
         batch_size=batch_size,
         window_policy=window_policy,
     )
 
 
-def image_settings(folder: Path) -> dict[str, Any]:
-    """What a folder says of its image transform, for `CLIPImageProcessorPil`."""
-    path = folder / "preprocessor_config.json"
-    if path.is_file():
-        settings = read_json(path)
-    else:
-        # Written by newer versions of transformers, for image and text together.
-        path = folder / "processor_config.json"
-        settings = read_json(path).get("image_processor") if path.is_file() else None
-    if not isinstance(settings, dict):
-        raise ModelError(
-            f"{folder} has no preprocessor_config.json: its image transform is unknown"
-        )
-    kind = str(settings.get("image_processor_type", settings.get("feature_extractor_type", "CLIP")))
-    if not kind.startswith("CLIP"):
-        raise ModelError(f"{path} is for {kind}, not for a CLIP image transform")
-    return settings
+def _opened(
+    kind: str, folder: Path, dtype: torch.dtype, allow_pickle: bool
+) -> tuple[Towers, Transform]:
+    if kind == "medclip":
+        from pairaug.clip.medclip import IMAGE_SIZE, open_medclip
 
+        medclip = open_medclip(folder, dtype, allow_pickle)
+        return medclip, MedClipTransform(IMAGE_SIZE, medclip.num_channels)
+    if kind == "chexzero":
+        from pairaug.clip.chexzero import open_chexzero
 
-class ImageTransform:
-    """A CLIP folder's image transform: resize, crop and normalise, by Pillow and NumPy."""
-
-    def __init__(self, settings: dict[str, Any], num_channels: int = 3) -> None:
-        self._processor: Any = CLIPImageProcessorPil.from_dict(
-            {**_for_channels(settings, num_channels), "do_convert_rgb": False}
-        )
-        self._num_channels = num_channels
-
-    def __call__(self, images: Sequence[Film]) -> Float32[Tensor, "image channel height width"]:
-        """Normalised pixels of films in [0, 1], which become eight-bit grey first.
-
-        Eight bits, because Pillow resizes and the models were trained on such: a film gives the
-        same pixels as its PNG does through transformers.
-        """
-        levels = [np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8) for image in images]
-        channels = [np.repeat(level[None], self._num_channels, axis=0) for level in levels]
-        prepared = self._processor(
-            images=channels, input_data_format="channels_first", return_tensors="np"
-        )
-        # A copy: what NumPy allocates is not aligned (see `models.for_inference`).
-        return torch.tensor(np.asarray(prepared["pixel_values"], dtype=np.float32))
-
-    def to_json(self) -> str:
-        """All that decides the pixels, in one spelling."""
-        settings = json.loads(self._processor.to_json_string())
-        return json.dumps([settings, self._num_channels], sort_keys=True)
-
-
-def _for_channels(settings: dict[str, Any], num_channels: int) -> dict[str, Any]:
-    """`settings` with a mean and deviation for each channel, if there is one grey value for all."""
-    fitted = dict(settings)
-    for name in ("image_mean", "image_std"):
-        values = settings.get(name)
-        if not isinstance(values, (list, tuple)) or len(values) == num_channels:
-            continue
-        if len(set(values)) != 1:
-            raise ModelError(
-                f"the image transform has {len(values)} values of {name}, "
-                f"the model {num_channels} channels"
-            )
-        fitted[name] = [values[0]] * num_channels
-    return fitted
+        chexzero, size = open_chexzero(folder, dtype, allow_pickle)
+        return chexzero, CheXzeroTransform(size, chexzero.num_channels)
+    settings = image_settings(folder)
+    towers = open_towers(kind, folder, dtype, allow_pickle)
+    return towers, ImageTransform(settings, towers.num_channels)
 
 
 class ClipEncoder:
-    """A transformers `CLIPModel`, or its model of any two towers."""
+    """An encoder of any two towers, or of films alone."""
 
     def __init__(
         self,
-        model: Any,
-        transform: ImageTransform,
+        towers: Towers,
+        transform: Transform,
         tokenizer: Any,
         *,
         weights_sha256: str,
         batch_size: int = 16,
         window_policy: WindowPolicy = "average",
     ) -> None:
-        self._model = model
+        self._towers = towers
+        self._model = towers.model
         self._transform = transform
         self._tokenizer = tokenizer
         self._batch_size = batch_size
         self._policy: WindowPolicy = window_policy
-        positions = int(model.config.text_config.max_position_embeddings)
-        self._length = min(positions, int(tokenizer.model_max_length))
-        self._limit = self._length - int(tokenizer.num_special_tokens_to_add())
+        self.encodes_reports = tokenizer is not None
+        self.logit_scale = towers.logit_scale
+        self._lengths, self._limit = _lengths_and_limit(towers, tokenizer)
         self.weights_sha256 = weights_sha256
         self.fingerprint = self._fingerprint()
 
@@ -193,10 +150,8 @@ class ClipEncoder:
         vectors = []
         for group in _groups(images, self._batch_size):
             pixels = _filled_up(self._transform(group), self._batch_size)
-            outputs = self._model.get_image_features(
-                pixel_values=pixels.to(self._model.device, self._model.dtype)
-            )
-            vectors.append(_unit(outputs.pooler_output[: len(group)]))
+            features = self._towers.image_features(pixels.to(self._model_device, self._model_dtype))
+            vectors.append(_unit(features[: len(group)]))
         return self._stacked(vectors)
 
     @torch.inference_mode()
@@ -218,23 +173,40 @@ class ClipEncoder:
 
     def windows(self, report: str) -> Windows:
         """What of a report is encoded, and how it is cut."""
+        if not self.encodes_reports:
+            raise ModelError("this scorer encodes films only: it has no text tower")
         return fit_windows(report, self._count_tokens, self._limit, self._policy)
 
+    @property
+    def _model_device(self) -> torch.device:
+        return next(self._model.parameters()).device
+
+    @property
+    def _model_dtype(self) -> torch.dtype:
+        return next(self._model.parameters()).dtype
+
     def _encode_texts(self, texts: list[str]) -> UnitVectors:
-        vectors = []
-        for group in _groups(texts, self._batch_size):
-            # Always padded to the window: a row's value must not hang on its neighbours' length.
-            tokens = self._tokenizer(
-                group, padding="max_length", max_length=self._length, return_tensors="pt"
-            )
-            outputs = self._model.get_text_features(
-                input_ids=_filled_up(tokens["input_ids"], self._batch_size).to(self._model.device),
-                attention_mask=_filled_up(tokens["attention_mask"], self._batch_size).to(
-                    self._model.device
-                ),
-            )
-            vectors.append(_unit(outputs.pooler_output[: len(group)]))
-        return self._stacked(vectors)
+        """One unit vector for each text, those of like length together."""
+        ids = [self._tokenizer(text)["input_ids"] for text in texts]
+        places = np.searchsorted(self._lengths, [len(each) for each in ids])
+        vectors = self._stacked([np.zeros((len(texts), self._towers.dimension), np.float32)])
+        for place, length in enumerate(self._lengths):
+            for rows in _groups(np.flatnonzero(places == place).tolist(), self._batch_size):
+                vectors[rows] = self._encode_ids([ids[row] for row in rows], length)
+        return vectors
+
+    def _encode_ids(self, ids: Sequence[list[int]], length: int) -> np.ndarray:
+        """Unit vectors of tokens padded to `length`, which their neighbours do not change."""
+        padded = torch.full((len(ids), length), int(self._tokenizer.pad_token_id))
+        mask = torch.zeros_like(padded)
+        for row, each in enumerate(ids):
+            padded[row, : len(each)] = torch.tensor(each)
+            mask[row, : len(each)] = 1
+        features = self._towers.text_features(
+            _filled_up(padded, self._batch_size).to(self._model_device),
+            _filled_up(mask, self._batch_size).to(self._model_device),
+        )
+        return _unit(features[: len(ids)])
 
     def _count_tokens(self, text: str) -> int:
         # Not verbose: it would warn of a report's length, which is what is being found out.
@@ -242,17 +214,37 @@ class ClipEncoder:
         return len(tokens["input_ids"])
 
     def _stacked(self, vectors: list[np.ndarray]) -> UnitVectors:
-        dimension = int(self._model.config.projection_dim)
-        empty = np.zeros((0, dimension), dtype=np.float32)
+        empty = np.zeros((0, self._towers.dimension), dtype=np.float32)
         return np.concatenate([empty, *vectors])
 
     def _fingerprint(self) -> str:
-        parts = (
-            self._transform.to_json(),
-            self._tokenizer.backend_tokenizer.to_str(),
-            json.dumps([self._length, self._policy]),
-        )
+        parts = [self._transform.to_json()]
+        if self.encodes_reports:
+            parts += [
+                _tokenizer_text(self._tokenizer),
+                json.dumps([self._lengths[-1], self._policy]),
+            ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _lengths_and_limit(towers: Towers, tokenizer: Any) -> tuple[list[int], int]:
+    """(the lengths that texts are padded to, how many tokens of a report fit into the last)."""
+    if tokenizer is None:
+        return [], 0
+    if tokenizer.pad_token_id is None:
+        raise ModelError("the scorer's tokenizer has no padding token")
+    longest = min(towers.max_tokens, int(tokenizer.model_max_length))
+    lengths = [length for length in towers.lengths if length < longest] + [longest]
+    return lengths, longest - int(tokenizer.num_special_tokens_to_add())
+
+
+def _tokenizer_text(tokenizer: Any) -> str:
+    """All that decides a text's tokens, in one spelling."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        return backend.to_str()
+    named = [type(tokenizer).__name__, tokenizer.get_vocab(), tokenizer.special_tokens_map]
+    return json.dumps(named, sort_keys=True, default=str)
 
 
 def _groups(items: Sequence[Any], size: int) -> Iterator[list[Any]]:

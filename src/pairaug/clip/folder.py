@@ -13,6 +13,12 @@ from pairaug.errors import ModelError
 _TEXTS = ("*.json", "*.txt", "*.model")
 _SAFE, _PICKLED = "*.safetensors", "*.bin"
 
+FILM_KINDS = ("dinov2", "dinov2_with_registers", "vit")
+"""The `model_type` of models that encode films alone, such as RAD-DINO."""
+
+KINDS = ("clip", "siglip", "vision-text-dual-encoder", "medclip", "chexzero", *FILM_KINDS)
+"""The `model_type` of every scorer that can be opened."""
+
 
 def scorer_folder(model: str, revision: str | None = None, allow_pickle: bool = False) -> Path:
     """The folder of the scorer that comes with PairAug, for `bundled`, or of any other model."""
@@ -31,16 +37,25 @@ def model_folder(model: str, revision: str | None = None, allow_pickle: bool = F
     if not folder.is_dir():
         folder = _fetched(model, revision, allow_pickle)
     if not (folder / "config.json").is_file():
-        raise ModelError(f"{model} has no config.json: not a model in transformers layout")
+        raise ModelError(
+            f"{model} has no config.json: not a model in transformers layout. Original weights of "
+            "MedCLIP or CheXzero are put into one by: pairaug doctor --convert"
+        )
     if not any(folder.glob(_SAFE)):
         if not any(folder.glob(_PICKLED)):
             raise ModelError(f"{model} has no weights: no .safetensors file is in it")
         if not allow_pickle:
             raise ModelError(
                 f"{model} has pickled weights only, which can run code when loaded. Convert them "
-                "to safetensors, or set allow_pickle: true if you trust their source."
+                "to safetensors (pairaug doctor --convert), or set allow_pickle: true if you trust "
+                "their source."
             )
     return folder
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files with a folder's weights: safetensors, or pickles where there are only those."""
+    return sorted(folder.glob(_SAFE)) or sorted(folder.glob(_PICKLED))
 
 
 def model_type(folder: Path) -> str:

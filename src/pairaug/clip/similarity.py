@@ -44,15 +44,21 @@ def directional_similarity(
     return cosine(moved_image, moved_report)
 
 
-def edit_scores(
-    image: Vector, report: Vector, source_image: Vector | None, source_report: Vector
+def pair_scores(
+    image: Vector,
+    report: Vector | None,
+    source_image: Vector | None = None,
+    source_report: Vector | None = None,
 ) -> dict[str, float | None]:
-    """The three scores of the paper's hybrid consistency, S1, S2 and S3, by name.
+    """Those of the paper's scores that the vectors allow, by name; null where one does not exist.
 
-    Null where a cosine does not exist, and for all that needs a source's film where there is none.
+    `image_report` needs the pair's own two vectors, `image_image` both films', `change` all four.
     """
-    scores = {"image_report": cosine(image, report), "image_image": None, "change": None}
+    scores: dict[str, float | None] = {}
+    if report is not None:
+        scores["image_report"] = cosine(image, report)
     if source_image is not None:
         scores["image_image"] = cosine(image, source_image)
-        scores["change"] = directional_similarity(image, source_image, report, source_report)
+        if report is not None and source_report is not None:
+            scores["change"] = directional_similarity(image, source_image, report, source_report)
     return scores

@@ -54,6 +54,8 @@ def _path_in(location: Sequence[int | str], model: type[BaseModel]) -> list[str]
     kinds: Sequence[type[BaseModel]] = [model]
     is_tag = False
     for key in location:
+        if isinstance(key, int):
+            continue  # a place in a list
         if is_tag:
             is_tag = False
             continue

@@ -22,6 +22,12 @@ def kinds_inside(kinds: Sequence[type[BaseModel]], name: str) -> list[type[BaseM
     return [model for field in fields for model in _models_in(field.annotation)]
 
 
+def may_be_null(kinds: Sequence[type[BaseModel]], name: str) -> bool:
+    """True if the setting `name` of one of `kinds` may be null, so that null says something."""
+    fields = [kind.model_fields[name] for kind in kinds if name in kind.model_fields]
+    return any(type(None) in get_args(field.annotation) for field in fields)
+
+
 def discriminators(kinds: Sequence[type[BaseModel]]) -> set[str]:
     """The settings by which several kinds are told apart: each kind has its own one value."""
     if len(kinds) < 2:

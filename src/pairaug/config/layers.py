@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pairaug.config.explain import explain
-from pairaug.config.kinds import discriminators, kinds_inside
+from pairaug.config.kinds import discriminators, kinds_inside, may_be_null
 from pairaug.errors import SettingsError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -143,7 +143,7 @@ def _merge(
     for key, value in above.items():
         under = below.get(key)
         inner = kinds_inside(kinds, key)
-        if value is None and inner:
+        if value is None and inner and not may_be_null(kinds, key):
             continue  # a section's name with nothing under it
         if isinstance(under, Mapping) and isinstance(value, Mapping):
             merged[key] = _merge(under, value, inner)

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from pairaug.clip.folder import scorer_folder, weights_sha256
-from pairaug.clip.similarity import edit_scores
+from pairaug.clip.similarity import pair_scores
 from pairaug.edit.settings import SCORES, AcceptSettings
 from pairaug.edit.tries import Job, Try, Verdict
 from pairaug.errors import DataError, SettingsError
@@ -94,9 +94,8 @@ class Judge:
         ]
 
     def _verdict(self, image: Vector, reference: Reference) -> Verdict:
-        scores = edit_scores(
-            image, reference.report, reference.source_image, reference.source_report
-        )
+        vectors = reference.report, reference.source_image, reference.source_report
+        scores = {**_NOTHING, **pair_scores(image, *vectors)}
         reached = (
             (value := scores.get(name)) is not None and value > bound
             for name, bound in self.bounds.items()

@@ -125,7 +125,8 @@ def _making(recipe: Mapping[str, Any]) -> str:
     for branch, fitted in (recipe.get("rule") or {}).items():
         if isinstance(fitted, Mapping) and "bounds" in fitted:
             bounds = ", ".join(f"{name} > {bound:.4f}" for name, bound in fitted["bounds"].items())
-            lines.append(f"- kept of {branch}, by {fitted.get('rule')}: {bounds or 'no pairs'}")
+            without = "by rank, without a bound" if fitted.get("num_pairs") else "no pairs"
+            lines.append(f"- kept of {branch}, by {fitted.get('rule')}: {bounds or without}")
     for stage, counted in (recipe.get("counts") or {}).items():
         dropped = counted.get("dropped") or {}
         if dropped:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pairaug.manifest import read_outcomes
+from pairaug.manifest import read_columns
+from pairaug.pair import Branch
 from pairaug.run.chain import is_work
 
 
@@ -20,17 +21,15 @@ def count_stage(stage: str, parts: Sequence[Path], before: Sequence[Path]) -> di
     num_all = num_before = num_in = 0
     living: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
-    for path in parts:
-        for outcome in read_outcomes(path):
-            num_all += 1
-            if outcome.drop is None:
-                living[outcome.branch.value] += 1
-            elif outcome.drop.stage == stage:
-                dropped[outcome.drop.reason] += 1
-    for path in before:
-        outcomes = read_outcomes(path)
-        num_before += len(outcomes)
-        num_in += sum(o.drop is None and is_work(stage, o.branch) for o in outcomes)
+    for branch, drop_stage, reason, number in _outcomes(parts):
+        num_all += number
+        if drop_stage is None:
+            living[branch] += number
+        elif drop_stage == stage:
+            dropped[reason] += number
+    for branch, drop_stage, _, number in _outcomes(before):
+        num_before += number
+        num_in += number * (drop_stage is None and is_work(stage, Branch(branch)))
     return {
         "in": num_in if before else num_all,
         "made": num_all - num_before,
@@ -41,4 +40,21 @@ def count_stage(stage: str, parts: Sequence[Path], before: Sequence[Path]) -> di
 
 def num_work(stage: str, path: Path) -> int:
     """How many pairs of a part are work for `stage`."""
-    return sum(o.drop is None and is_work(stage, o.branch) for o in read_outcomes(path))
+    return sum(
+        number
+        for branch, drop_stage, _, number in _outcomes([path])
+        if drop_stage is None and is_work(stage, Branch(branch))
+    )
+
+
+def _outcomes(parts: Sequence[Path]) -> Iterator[tuple[str, str | None, str, int]]:
+    """(branch, stage that dropped, reason, pairs), part by part, in the order of the first pair.
+
+    Counted by columns: a run of a million pairs is counted each time that it is pruned.
+    """
+    names = ["branch", "drop_stage", "drop_reason"]
+    for path in parts:
+        groups = read_columns(path, names).group_by(names, use_threads=False)
+        counted = groups.aggregate([([], "count_all")])
+        for row in counted.to_pylist():
+            yield row["branch"], row["drop_stage"], row["drop_reason"], row["count_all"]

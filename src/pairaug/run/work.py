@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
+from typing import Protocol, runtime_checkable
+
+import pyarrow as pa
 
 from pairaug import __version__
 from pairaug.config import Settings, as_yaml
@@ -19,10 +22,11 @@ from pairaug.manifest import (
     part_fingerprint,
     part_path,
     part_paths,
-    read_outcomes,
     read_pairs,
     read_part,
+    read_table,
     write_part,
+    write_table,
 )
 from pairaug.pair import Pair
 from pairaug.run.chain import MODEL_STAGES, STAGES, open_source, open_stage
@@ -34,6 +38,13 @@ from pairaug.run.progress import NoProgress, ProgressReport
 from pairaug.stage import Context, Fitted, Stage, apply, batched
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pyarrow", "pillow")
+
+
+@runtime_checkable
+class TableStage(Protocol):
+    """A stage that changes a part as a table, without unpacking its pairs and films."""
+
+    def apply_to_table(self, table: pa.Table) -> pa.Table: ...
 
 
 class Work:
@@ -119,8 +130,8 @@ class Work:
         if folder.is_complete("prune") and self.print_on_disk("prune").value in expected:
             return
         scored = part_paths(folder.stage("score"))
-        fitted = PruneRule(self.settings.prune).fit(read_outcomes(path) for path in scored)
-        self.record.rule = fitted
+        decision = PruneRule(self.settings.prune).decide_parts(scored)
+        self.record.rule = fitted = decision.fitted
         made_with = prune_print(self.settings, parent, fitted)
         others = [
             path
@@ -136,7 +147,7 @@ class Work:
             path.unlink()
         self.note([made_with])
         self.record.seconds.pop("prune", None)
-        stage = Prune(self.settings.prune, fitted, self._context)
+        stage = Prune(self.settings.prune, fitted, self._context, decision.copies)
         self._make_parts(stage, made_with)
         self._count("prune")
 
@@ -196,9 +207,14 @@ class Work:
         self._progress.start(name, sum(sizes), sum(sizes) - sum(sizes[i] for i in missing))
         for index in missing:
             with self._timed(name), self._memory_errors(name):
-                pairs = apply(stage, read_part(before[index]))
                 is_last = index + 1 == len(before)
-                write_part(folder.stage(name), index, pairs, made_with.value, is_last=is_last)
+                to, print_value = folder.stage(name), made_with.value
+                if isinstance(stage, TableStage):
+                    table = stage.apply_to_table(read_table(before[index]))
+                    write_table(to, index, table, print_value, is_last=is_last)
+                else:
+                    pairs = apply(stage, read_part(before[index]))
+                    write_part(to, index, pairs, print_value, is_last=is_last)
             self.record.save(folder)
         self._progress.finish()
 

@@ -47,19 +47,27 @@ def histogram(
     label: str,
     rule: float | None = None,
     reference: np.ndarray | None = None,
+    null: np.ndarray | None = None,
 ) -> str:
     """Counts of kept pairs in `colour`, dropped ones stacked above them, and the rule as a line.
 
-    `reference` is drawn as a smooth outline, scaled to the same area. All arrays are finite, shape
-    `pair`, and `kept` and `dropped` are not both empty. No bar lies on both sides of the rule.
+    `reference` and `null` are drawn as smooth outlines, scaled to the same area. All arrays are
+    finite, shape `pair`, and `kept` and `dropped` are not both empty. No bar lies on both sides of
+    the rule.
     """
-    outline = np.empty(0) if reference is None else reference
-    edges = _edges(np.concatenate([kept, dropped]), outline, rule)
+    outlines = {
+        style: values
+        for style, values in (("outline", reference), ("null", null))
+        if values is not None and values.size
+    }
+    edges = _edges(np.concatenate([kept, dropped]), np.concatenate([[], *outlines.values()]), rule)
     counts_kept, counts_dropped = (np.histogram(values, edges)[0] for values in (kept, dropped))
     low, high, step = edges[0], edges[-1], edges[1] - edges[0]
     curve_x = np.linspace(low, high, 90)
-    curve_y = _density(outline, curve_x, step) * (kept.size + dropped.size) * step
-    peak = max(float((counts_kept + counts_dropped).max()), float(curve_y.max()), 1.0)
+    area = (kept.size + dropped.size) * step
+    heights = {style: _density(values, curve_x, step) * area for style, values in outlines.items()}
+    highest = [float(curve_y.max()) for curve_y in heights.values()]
+    peak = max(float((counts_kept + counts_dropped).max()), 1.0, *highest)
 
     width, height, left, right, top, bottom = 262.0, 190.0, 26.0, 6.0, 28.0, 26.0
 
@@ -82,9 +90,9 @@ def histogram(
         body += _bar(x, bar, y_of(0), y_of(num_kept), colour, f"{num_kept} kept, {span}")
         body += _bar(x, bar, y_of(num_kept), y_of(total), "lost", f"{num_dropped} dropped, {span}")
     body.append(_line("axis", left, y_of(0), width - right, y_of(0)))
-    if outline.size:
+    for style, curve_y in heights.items():
         corners = (f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in zip(curve_x, curve_y, strict=True))
-        body.append(f'<polyline class="outline" points="{" ".join(corners)}"/>')
+        body.append(f'<polyline class="{style}" points="{" ".join(corners)}"/>')
     if rule is not None:
         x, is_right = x_of(rule), x_of(rule) > width * 0.7
         body.append(_line("rule", x, 16, x, y_of(0)))

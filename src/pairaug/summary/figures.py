@@ -16,6 +16,9 @@ from pairaug.summary.records import RunPairs
 Rules = Mapping[tuple[str, str], float]
 """(branch, score) → the value that a kept pair exceeds."""
 
+Nulls = Mapping[tuple[str, str], np.ndarray]
+"""(branch, score) → that score between films and reports of different patients."""
+
 # The column of the flow figure that a stage's losses are drawn in.
 _COLUMN = {"read": 0, "rewrite": 1, "generate": 2, "edit": 2, "score": 3, "prune": 4}
 
@@ -48,8 +51,8 @@ def flow_figure(pairs: RunPairs) -> Figure:
     return Figure(flow([lane for lane in lanes if lane.num_at_first or lane.name == "real"]))
 
 
-def score_figures(pairs: RunPairs, rules: Rules) -> list[Figure]:
-    """A histogram for each branch and score that there are, the pruning rule drawn in."""
+def score_figures(pairs: RunPairs, rules: Rules, nulls: Nulls | None = None) -> list[Figure]:
+    """A histogram for each branch and score that there are: the pruning rule and the null in it."""
     figures: list[Figure] = []
     real = pairs.of(Branch.REAL)
     for branch in (Branch.INTER, Branch.INTRA):
@@ -66,6 +69,7 @@ def score_figures(pairs: RunPairs, rules: Rules) -> list[Figure]:
                 label=f"{branch.value}: {score}",
                 rule=rules.get((branch.value, score)),
                 reference=reference,
+                null=(nulls or {}).get((branch.value, score)),
             )
             title = f"{branch.value} · {score.replace('_', '–')}"
             figures.append(Figure(drawing, title, SCORE_TITLES[score]))

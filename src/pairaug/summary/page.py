@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from pairaug.manifest import write_file
 from pairaug.pair import Branch
 from pairaug.summary import SummarySettings
+from pairaug.summary.audit import audit_of
 from pairaug.summary.charts import mark
 from pairaug.summary.examples import Choice, Example, choose, inter_example, intra_example
 from pairaug.summary.figures import (
@@ -24,6 +25,8 @@ from pairaug.summary.figures import (
     score_figures,
 )
 from pairaug.summary.films import DIFFERENCE_LIMIT
+from pairaug.summary.margins import strips
+from pairaug.summary.nulls import nulls_of
 from pairaug.summary.records import RunPairs, load_facts, load_pairs
 
 _log = logging.getLogger(__name__)
@@ -52,6 +55,7 @@ def render_page(
         branch: _examples(pairs, branch, settings, choice)
         for branch in (Branch.INTER, Branch.INTRA)
     }
+    rules = rules_of(facts)
     template = _environment().get_template("page.html")
     return template.render(
         name=name,
@@ -62,7 +66,10 @@ def render_page(
         flow=flow_figure(pairs),
         losses=losses(pairs),
         stages=_stage_times(facts),
-        scores=score_figures(pairs, rules_of(facts)),
+        scores=score_figures(pairs, rules, nulls_of(pairs, choice.seed)),
+        strips=strips(pairs, rules, settings),
+        score_losses=[loss for loss in losses(pairs) if loss[0] in ("score", "prune")],
+        audit=audit_of(pairs, facts),
         labels=label_figure(pairs),
         maps=map_figures(pairs, settings.max_points, choice.seed),
         inter=examples[Branch.INTER],

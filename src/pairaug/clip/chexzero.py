@@ -1,0 +1,140 @@
+"""CheXzero's weights, which are OpenAI's CLIP in OpenAI's own names, into transformers' CLIP."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import CLIPConfig, CLIPModel
+
+from pairaug.clip.loading import check_shape, model_of, need, read_folder_weights
+from pairaug.clip.towers import ClipTowers
+from pairaug.errors import ModelError
+
+_HEAD_WIDTH = 64
+_BLOCK = re.compile(r"(visual\.)?transformer\.resblocks\.(\d+)\.(.+)")
+_OUTSIDE = {
+    "visual.class_embedding": "vision_model.embeddings.class_embedding",
+    "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
+    "visual.conv1.weight": "vision_model.embeddings.patch_embedding.weight",
+    "visual.ln_pre.weight": "vision_model.pre_layrnorm.weight",
+    "visual.ln_pre.bias": "vision_model.pre_layrnorm.bias",
+    "visual.ln_post.weight": "vision_model.post_layernorm.weight",
+    "visual.ln_post.bias": "vision_model.post_layernorm.bias",
+    "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
+    "positional_embedding": "text_model.embeddings.position_embedding.weight",
+    "ln_final.weight": "text_model.final_layer_norm.weight",
+    "ln_final.bias": "text_model.final_layer_norm.bias",
+    "logit_scale": "logit_scale",
+}
+_INSIDE = {
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+    "attn.out_proj": "self_attn.out_proj",
+}
+# Sizes that OpenAI's archives carry among the weights.
+_SIZES = ("input_resolution", "context_length", "vocab_size")
+
+
+def open_chexzero(folder: Path, dtype: torch.dtype, allow_pickle: bool) -> tuple[ClipTowers, int]:
+    """(the towers, the side of their films in pixels) of a folder that has CheXzero's weights."""
+    weights = {
+        name: weight
+        for name, weight in read_folder_weights(folder, allow_pickle).items()
+        if name not in _SIZES
+    }
+    config = clip_config(weights, folder)
+    renamed = dict(in_transformers_names(weights, folder))
+    towers = ClipTowers(model_of(CLIPModel, config, renamed, folder, dtype))
+    return towers, image_size(weights, folder)
+
+
+def image_size(weights: Mapping[str, Tensor], folder: Path) -> int:
+    """The side in pixels of the films that the image tower has positions for."""
+    places = need(weights, "visual.positional_embedding", folder)
+    patches = need(weights, "visual.conv1.weight", folder)
+    return round((len(places) - 1) ** 0.5) * int(patches.shape[-1])
+
+
+def clip_config(weights: Mapping[str, Tensor], folder: Path) -> CLIPConfig:
+    """The widths and depths of both towers, from their weights."""
+    patches = need(weights, "visual.conv1.weight", folder)
+    tokens = need(weights, "token_embedding.weight", folder)
+    places = need(weights, "visual.positional_embedding", folder)
+    text_places = need(weights, "positional_embedding", folder)
+    projection = need(weights, "text_projection", folder)
+    width, text_width = int(patches.shape[0]), int(tokens.shape[1])
+    dimension = int(projection.shape[1])
+    side = round((len(places) - 1) ** 0.5)
+    check_shape(places, (side * side + 1, width), "visual.positional_embedding", folder)
+    check_shape(projection, (text_width, dimension), "text_projection", folder)
+    check_shape(need(weights, "visual.proj", folder), (width, dimension), "visual.proj", folder)
+    end = int(tokens.shape[0]) - 1
+    return CLIPConfig(
+        projection_dim=dimension,
+        vision_config={
+            "hidden_size": width,
+            "intermediate_size": _mlp_width(weights, "visual.transformer", folder),
+            "num_hidden_layers": _depth(weights, "visual."),
+            "num_attention_heads": max(1, width // _HEAD_WIDTH),
+            "num_channels": int(patches.shape[1]),
+            "patch_size": int(patches.shape[-1]),
+            "image_size": image_size(weights, folder),
+            "hidden_act": "quick_gelu",
+        },
+        text_config={
+            "vocab_size": int(tokens.shape[0]),
+            "hidden_size": text_width,
+            "intermediate_size": _mlp_width(weights, "transformer", folder),
+            "num_hidden_layers": _depth(weights, None),
+            "num_attention_heads": max(1, text_width // _HEAD_WIDTH),
+            "max_position_embeddings": int(text_places.shape[0]),
+            "hidden_act": "quick_gelu",
+            # The vocabulary ends with the two tokens that open and close a text.
+            "bos_token_id": end - 1,
+            "eos_token_id": end,
+            "pad_token_id": end,
+        },
+    )
+
+
+def in_transformers_names(
+    weights: Mapping[str, Tensor], folder: Path
+) -> Iterator[tuple[str, Tensor]]:
+    """Each weight under the name, and turned the way, that transformers has it."""
+    for name, weight in weights.items():
+        block = _BLOCK.fullmatch(name)
+        if block:
+            tower = "vision_model" if block[1] else "text_model"
+            yield from _in_block(f"{tower}.encoder.layers.{block[2]}", block[3], weight)
+        elif name in _OUTSIDE:
+            yield _OUTSIDE[name], weight
+        elif name in ("visual.proj", "text_projection"):
+            side = "visual" if name.startswith("visual") else "text"
+            yield f"{side}_projection.weight", weight.T.contiguous()
+        else:
+            raise ModelError(f"{folder} has a weight that OpenAI's CLIP has not: {name}")
+
+
+def _in_block(layer: str, name: str, weight: Tensor) -> Iterator[tuple[str, Tensor]]:
+    if name in ("attn.in_proj_weight", "attn.in_proj_bias"):
+        kind = name.rpartition("_")[2]
+        for part, piece in zip("qkv", weight.chunk(3), strict=True):
+            yield f"{layer}.self_attn.{part}_proj.{kind}", piece.contiguous()
+        return
+    stem, _, kind = name.rpartition(".")
+    yield f"{layer}.{_INSIDE.get(stem, stem)}.{kind}", weight
+
+
+def _depth(weights: Mapping[str, Tensor], tower: str | None) -> int:
+    blocks = (_BLOCK.fullmatch(name) for name in weights)
+    return len({block[2] for block in blocks if block and block[1] == tower})
+
+
+def _mlp_width(weights: Mapping[str, Tensor], tower: str, folder: Path) -> int:
+    return int(need(weights, f"{tower}.resblocks.0.mlp.c_fc.weight", folder).shape[0])

@@ -1,0 +1,196 @@
+"""Image transforms: films to the pixels that an encoder was trained on, by Pillow and NumPy."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from PIL import Image
+from torch import Tensor
+from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+from pairaug.clip.folder import read_json
+from pairaug.errors import ModelError
+
+Film = Float32[np.ndarray, "_ _"]
+Pixels = Float32[Tensor, "image channel height width"]
+
+_PROCESSORS: dict[str, Any] = {
+    "CLIP": CLIPImageProcessorPil,
+    "Siglip": SiglipImageProcessorPil,
+    "ViT": ViTImageProcessorPil,
+    "Bit": BitImageProcessorPil,
+}
+_PROCESSOR_NAME = re.compile(
+    rf"({'|'.join(_PROCESSORS)})(?:ImageProcessor(?:Pil|Fast)?|FeatureExtractor)?"
+)
+
+
+@runtime_checkable
+class Transform(Protocol):
+    """Films to normalised pixels."""
+
+    def __call__(self, images: Sequence[Film]) -> Pixels: ...
+
+    def to_json(self) -> str:
+        """All that decides the pixels, in one spelling."""
+        ...
+
+
+def image_settings(folder: Path) -> dict[str, Any]:
+    """What a folder says of its image transform."""
+    path = folder / "preprocessor_config.json"
+    if path.is_file():
+        settings = read_json(path)
+    else:
+        # Written by newer versions of transformers, for image and text together.
+        path = folder / "processor_config.json"
+        settings = read_json(path).get("image_processor") if path.is_file() else None
+    if not isinstance(settings, dict):
+        raise ModelError(
+            f"{folder} has no preprocessor_config.json: its image transform is unknown"
+        )
+    kind = _kind_of(settings)
+    if not _PROCESSOR_NAME.fullmatch(kind):
+        known = ", ".join(_PROCESSORS)
+        raise ModelError(f"{path} is for {kind}, not for a transform of the kinds {known}")
+    return settings
+
+
+class ImageTransform:
+    """The image transform of a folder in transformers layout: resize, crop and normalise."""
+
+    def __init__(self, settings: dict[str, Any], num_channels: int = 3) -> None:
+        named = _PROCESSOR_NAME.fullmatch(_kind_of(settings))
+        assert named is not None
+        self._processor: Any = _PROCESSORS[named[1]].from_dict(
+            {**_for_channels(settings, num_channels), "do_convert_rgb": False}
+        )
+        self._num_channels = num_channels
+
+    def __call__(self, images: Sequence[Film]) -> Pixels:
+        """Normalised pixels of films in [0, 1], which become eight-bit grey first.
+
+        Eight bits, because Pillow resizes and the models were trained on such: a film gives the
+        same pixels as its PNG does through transformers.
+        """
+        channels = [
+            np.repeat(_eight_bits(image)[None], self._num_channels, axis=0) for image in images
+        ]
+        prepared = self._processor(
+            images=channels, input_data_format="channels_first", return_tensors="np"
+        )
+        # A copy: what NumPy allocates is not aligned (see `models.for_inference`).
+        return torch.tensor(np.asarray(prepared["pixel_values"], dtype=np.float32))
+
+    def to_json(self) -> str:
+        """All that decides the pixels, in one spelling."""
+        settings = json.loads(self._processor.to_json_string())
+        return json.dumps([settings, self._num_channels], sort_keys=True)
+
+
+class MedClipTransform:
+    """MedCLIP's: black around the film to a square, bicubic to the model's size, normalised.
+
+    The square has at least the model's side, so a small film is never enlarged but framed.
+    """
+
+    MEAN, DEVIATION = 0.5862785803043838, 0.27950088968644304
+
+    def __init__(self, size: int, num_channels: int = 3) -> None:
+        self._size, self._num_channels = size, num_channels
+
+    def __call__(self, images: Sequence[Film]) -> Pixels:
+        """Normalised pixels, the same in each channel."""
+        return _stacked([self._levels(image) for image in images], self._num_channels)
+
+    def to_json(self) -> str:
+        """All that decides the pixels, in one spelling."""
+        return json.dumps(["medclip", self._size, self._num_channels, self.MEAN, self.DEVIATION])
+
+    def _levels(self, image: Film) -> np.ndarray:
+        height, width = image.shape
+        side = max(self._size, height, width)
+        square = Image.new("L", (side, side))
+        square.paste(
+            Image.fromarray(_eight_bits(image)), ((side - width) // 2, (side - height) // 2)
+        )
+        resized = square.resize((self._size, self._size), Image.Resampling.BICUBIC)
+        levels = np.asarray(resized, dtype=np.float32) / np.float32(255.0)
+        return (levels - np.float32(self.MEAN)) / np.float32(self.DEVIATION)
+
+
+class CheXzeroTransform:
+    """CheXzero's: the longer side to 320, black around it, normalised on grey levels, resized.
+
+    The last step is bicubic without antialiasing, as PyTorch resized tensors when these models
+    were trained; it is left out where the model itself takes 320 pixels.
+    """
+
+    PADDED = 320
+    MEAN, DEVIATION = 101.48761, 83.43944
+
+    def __init__(self, size: int, num_channels: int = 3) -> None:
+        self._size, self._num_channels = size, num_channels
+
+    def __call__(self, images: Sequence[Film]) -> Pixels:
+        """Normalised pixels, the same in each channel."""
+        pixels = _stacked([self._levels(image) for image in images], 1)
+        if self._size != self.PADDED:
+            pixels = torch.nn.functional.interpolate(
+                pixels, size=(self._size, self._size), mode="bicubic", align_corners=False
+            )
+        return pixels.repeat(1, self._num_channels, 1, 1)
+
+    def to_json(self) -> str:
+        """All that decides the pixels, in one spelling."""
+        numbers = [self.PADDED, self._size, self._num_channels, self.MEAN, self.DEVIATION]
+        return json.dumps(["chexzero", *numbers])
+
+    def _levels(self, image: Film) -> np.ndarray:
+        scale = self.PADDED / max(image.shape)
+        height, width = (max(1, int(side * scale)) for side in image.shape)
+        film = Image.fromarray(_eight_bits(image)).resize((width, height), Image.Resampling.LANCZOS)
+        square = Image.new("L", (self.PADDED, self.PADDED))
+        square.paste(film, ((self.PADDED - width) // 2, (self.PADDED - height) // 2))
+        levels = np.asarray(square, dtype=np.float32)
+        return (levels - np.float32(self.MEAN)) / np.float32(self.DEVIATION)
+
+
+def _eight_bits(image: Film) -> np.ndarray:
+    return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def _stacked(films: Sequence[np.ndarray], num_channels: int) -> Pixels:
+    pixels = torch.tensor(np.stack(films))[:, None]
+    return pixels.repeat(1, num_channels, 1, 1)
+
+
+def _kind_of(settings: dict[str, Any]) -> str:
+    kind = settings.get("image_processor_type", settings.get("feature_extractor_type", "CLIP"))
+    return str(kind)
+
+
+def _for_channels(settings: dict[str, Any], num_channels: int) -> dict[str, Any]:
+    """`settings` with a mean and deviation for each channel, if there is one grey value for all."""
+    fitted = dict(settings)
+    for name in ("image_mean", "image_std"):
+        values = settings.get(name)
+        if not isinstance(values, (list, tuple)) or len(values) == num_channels:
+            continue
+        if len(set(values)) != 1:
+            raise ModelError(
+                f"the image transform has {len(values)} values of {name}, "
+                f"the model {num_channels} channels"
+            )
+        fitted[name] = [values[0]] * num_channels
+    return fitted

@@ -1,0 +1,46 @@
+"""Which synthetic pairs are kept: a rule for each branch, fitted on the whole run, then applied.
+
+A rule sees stored scores, and stored vectors where it must, so that it can be changed in seconds.
+Real pairs always stay. One file for each kind of rule; no tensor library is needed.
+"""
+
+from __future__ import annotations
+
+from pairaug.prune import (
+    best,
+    copies,
+    mean_margin,
+    null_calibrated,
+    quantile,
+    threshold,
+)
+from pairaug.prune.bounds import ScoreName
+from pairaug.prune.columns import Scored
+from pairaug.prune.fit import Decision, Fitted, PruneRule, PruneSettings, Rule
+from pairaug.prune.mean_margin import MeanMarginRule
+from pairaug.prune.stage import Prune
+from pairaug.prune.threshold import ThresholdRule
+
+DROP_REASONS = {
+    **threshold.REASONS,
+    **mean_margin.REASONS,
+    **quantile.REASONS,
+    **best.REASONS,
+    **null_calibrated.REASONS,
+    "no_score": "a score that the rule asks for is null",
+    **copies.REASONS,
+}
+
+__all__ = [
+    "DROP_REASONS",
+    "Decision",
+    "Fitted",
+    "MeanMarginRule",
+    "Prune",
+    "PruneRule",
+    "PruneSettings",
+    "Rule",
+    "ScoreName",
+    "Scored",
+    "ThresholdRule",
+]

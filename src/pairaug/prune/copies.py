@@ -1,0 +1,230 @@
+"""Copies: synthetic pairs that are nearly one another, and films that are nearly a real one.
+
+How near is too near is not guessed. Each of a sample of real pairs has a nearest one of another
+patient; the bound is a quantile of these similarities, so a pair is a copy if it is nearer than
+real patients are to each other. All is compared with all, in blocks, exactly; vectors wait in a
+temporary file meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from pairaug.clip.vectors import VectorFile
+from pairaug.errors import RunError
+from pairaug.pair import Branch
+from pairaug.prune.bounds import Failures
+from pairaug.prune.columns import Columns, Vectors, joined
+from pairaug.prune.sampling import LowestHashes
+from pairaug.settings import StageSettings
+
+REASONS = {
+    "duplicate": "a better synthetic pair has nearly the same film and nearly the same report",
+    "memorised": "the film is nearly that of a real patient of the training split",
+}
+
+_BLOCK = 2048
+_SAMPLE = 2048
+
+
+class DuplicateRule(StageSettings):
+    """Drops all but the best of synthetic pairs that are nearly the same.
+
+    similarity of two pairs = min(cos of their films, cos of their reports)
+
+    The best is the one of the higher `image_report`, of equal ones that of the smaller id.
+    """
+
+    quantile: float = Field(
+        default=0.99,
+        gt=0,
+        lt=1,
+        description="Two synthetic pairs are one if they are more similar than this share of real "
+        "training pairs is to the nearest pair of another patient.",
+    )
+
+
+class MemorisedRule(StageSettings):
+    """Drops synthetic films that are too close to a real film of the training split.
+
+    An edit is meant to look like its source, so films of its own patient are left out.
+    """
+
+    quantile: float = Field(
+        default=0.99,
+        gt=0,
+        lt=1,
+        description="A film is a copy if it is more similar to a real training film than this "
+        "share of these films is to the nearest one of another patient.",
+    )
+
+
+class Copies:
+    """Gathers vectors in one pass over the parts, then finds what is a copy of what."""
+
+    def __init__(self, duplicate: DuplicateRule | None, memorised: MemorisedRule | None) -> None:
+        self._duplicate, self._memorised = duplicate, memorised
+        self._real = _VectorFiles()
+        self._real_patients: list[np.ndarray] = []
+        self._sample = LowestHashes(_SAMPLE)
+        self._made = _VectorFiles()
+        self._groups: list[Columns] = []
+
+    def add(self, columns: Columns) -> None:
+        """Adds a part; pairs without vectors are no one's copies."""
+        if columns.vectors is None:
+            return
+        can_be = columns.is_living & columns.vectors.is_there
+        is_real = columns.branches == Branch.REAL.value
+        real = columns.take(np.flatnonzero(can_be & is_real & (columns.splits == "train")))
+        if len(real) and real.vectors is not None:
+            self._real.append(real.vectors)
+            self._real_patients.append(real.patients)
+            self._sample.add(real.ids, real.patients, real.vectors.images, real.vectors.reports)
+        made = columns.take(np.flatnonzero(can_be & ~is_real))
+        if len(made) and made.vectors is not None:
+            self._made.append(made.vectors)
+            self._groups.append(made)
+
+    def find(
+        self, judge: Callable[[Columns], Failures]
+    ) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
+        """(what was measured, pair id → reason and detail) among the pairs that `judge` keeps."""
+        found: dict[str, tuple[str, str]] = {}
+        measured: dict[str, Any] = {}
+        if not self._groups:
+            return measured, found
+        made = joined(self._groups)
+        is_kept = np.ones(len(made), dtype=bool)
+        is_kept[list(judge(made))] = False
+        patients = np.concatenate(self._real_patients) if self._real_patients else np.empty(0)
+        if self._memorised:
+            bound = self._bound(patients, self._memorised.quantile, with_reports=False)
+            nearest = self._nearest_real(made, is_kept, patients)
+            rows = np.flatnonzero(is_kept & (nearest > bound))
+            for row in rows:
+                detail = f"{nearest[row]:.4f} > {bound:.4f}"
+                found[made.ids[row]] = ("memorised", f"nearest real film {detail}")
+            is_kept[rows] = False
+            measured["memorised"] = self._measured(self._memorised.quantile, bound, len(rows))
+        if self._duplicate:
+            bound = self._bound(patients, self._duplicate.quantile, with_reports=True)
+            doubles = self._doubles(made, is_kept, bound)
+            for row, value in doubles.items():
+                detail = f"nearest kept pair {value:.4f} > {bound:.4f}"
+                found[made.ids[row]] = ("duplicate", detail)
+            measured["duplicate"] = self._measured(self._duplicate.quantile, bound, len(doubles))
+        return measured, found
+
+    def _measured(self, quantile: float, bound: float, num_found: int) -> dict[str, Any]:
+        return {
+            "quantile": quantile,
+            "bound": bound,
+            "num_real": len(self._real),
+            "num_sampled": len(self._sample),
+            "num_compared": len(self._made),
+            "num_found": num_found,
+        }
+
+    def _bound(self, patients: np.ndarray, quantile: float, *, with_reports: bool) -> float:
+        """The quantile of real pairs' similarity to the nearest one of another patient."""
+        nearest = np.empty(0)
+        if len(self._sample):
+            own, images, reports = self._sample.arrays()
+            nearest = np.full(len(own), -np.inf)
+            for start, block in self._real.blocks():
+                values = images @ block.images.T
+                if with_reports:
+                    values = np.minimum(values, reports @ block.reports.T)
+                other = patients[start : start + len(values.T)]
+                values[own[:, None] == other[None, :]] = -np.inf
+                nearest = np.maximum(nearest, values.max(axis=1))
+            nearest = nearest[np.isfinite(nearest)]
+        if not len(nearest):
+            raise RunError(
+                "prune.duplicate and prune.memorised are calibrated on real training pairs of at "
+                "least two patients, with the vectors that score stores; the run has none. Leave "
+                "both out, or read real pairs of the split train."
+            )
+        return round(float(np.quantile(nearest, quantile, method="inverted_cdf")), 6)
+
+    def _nearest_real(self, made: Columns, is_kept: np.ndarray, patients: np.ndarray) -> np.ndarray:
+        """The similarity of each kept film to the nearest real one; -inf where none counts."""
+        nearest = np.full(len(made), -np.inf)
+        is_edit = made.branches == Branch.INTRA.value
+        for start, block in self._made.blocks():
+            rows = start + np.flatnonzero(is_kept[start : start + len(block.images)])
+            if not len(rows):
+                continue
+            films = block.images[rows - start]
+            for first, real in self._real.blocks():
+                values = films @ real.images.T
+                other = patients[first : first + len(real.images)]
+                is_own = made.patients[rows][:, None] == other[None, :]
+                values[is_own & is_edit[rows][:, None]] = -np.inf
+                nearest[rows] = np.maximum(nearest[rows], values.max(axis=1))
+        return nearest
+
+    def _doubles(self, made: Columns, is_kept: np.ndarray, bound: float) -> dict[int, float]:
+        """Row → similarity to a kept pair of higher rank, of the pairs that are doubles."""
+        rows = np.flatnonzero(is_kept)
+        scores = made.table_of(["image_report"])[rows, 0]
+        ranked = rows[np.lexsort((made.ids[rows], -np.nan_to_num(scores, nan=-2.0)))]
+        files = _VectorFiles()
+        for start in range(0, len(ranked), _BLOCK):
+            files.append(self._made.rows(ranked[start : start + _BLOCK]))
+        similarity = np.full(len(ranked), -np.inf)
+        for start, block in files.blocks():
+            here = slice(start, start + len(block.images))
+            for first, earlier in files.blocks(until=start):
+                # What is a double itself makes no other pair a double.
+                is_first = similarity[first : first + len(earlier.images)] <= bound
+                values = _pair_similarity(block, earlier.take(np.flatnonzero(is_first)))
+                if values.shape[1]:
+                    similarity[here] = np.maximum(similarity[here], values.max(axis=1))
+            inside = _pair_similarity(block, block)
+            own = similarity[here]
+            for place in range(len(own)):
+                if own[place] <= bound:
+                    own[place + 1 :] = np.maximum(own[place + 1 :], inside[place, place + 1 :])
+            similarity[here] = own
+        return {
+            int(row): float(value)
+            for row, value in zip(ranked, similarity, strict=True)
+            if value > bound
+        }
+
+
+def _pair_similarity(one: Vectors, other: Vectors) -> np.ndarray:
+    """min(cos of films, cos of reports), `pair other`."""
+    return np.minimum(one.images @ other.images.T, one.reports @ other.reports.T)
+
+
+class _VectorFiles:
+    """The vectors of films and of reports, side by side in files."""
+
+    def __init__(self) -> None:
+        self._images, self._reports = VectorFile(), VectorFile()
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def append(self, vectors: Vectors) -> None:
+        self._images.append(vectors.images)
+        self._reports.append(vectors.reports)
+
+    def blocks(self, until: int | None = None) -> Iterator[tuple[int, Vectors]]:
+        """(place of the first row, vectors) of consecutive blocks."""
+        for start in range(0, len(self) if until is None else until, _BLOCK):
+            images = self._images.read(start, start + _BLOCK)
+            reports = self._reports.read(start, start + _BLOCK)
+            yield start, Vectors(images, reports, np.ones(len(images), dtype=bool))
+
+    def rows(self, places: np.ndarray) -> Vectors:
+        images = np.stack([self._images.row(int(place)) for place in places])
+        reports = np.stack([self._reports.row(int(place)) for place in places])
+        return Vectors(images, reports, np.ones(len(places), dtype=bool))

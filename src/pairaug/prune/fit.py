@@ -1,0 +1,133 @@
+"""Fitting: one pass over the parts of a run gives the numbers that decide about every pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from pairaug.pair import Branch
+from pairaug.prune import every
+from pairaug.prune.best import BestRule
+from pairaug.prune.bounds import Failures
+from pairaug.prune.columns import Columns, Scored, columns_of, columns_of_part
+from pairaug.prune.copies import Copies, DuplicateRule, MemorisedRule
+from pairaug.prune.every import AndRule
+from pairaug.prune.mean_margin import MeanMarginRule
+from pairaug.prune.null_calibrated import NullCalibratedRule
+from pairaug.prune.quantile import QuantileRule
+from pairaug.prune.threshold import LogitThresholdRule, ThresholdRule
+from pairaug.settings import StageSettings
+
+Rule = Annotated[
+    ThresholdRule
+    | MeanMarginRule
+    | QuantileRule
+    | BestRule
+    | NullCalibratedRule
+    | LogitThresholdRule
+    | AndRule,
+    Field(discriminator="rule"),
+]
+
+
+class PruneSettings(StageSettings):
+    """One rule for each branch of synthetic pairs, and what is dropped as a copy."""
+
+    inter: Rule = Field(default_factory=ThresholdRule, description="Which new patients are kept.")
+    intra: Rule = Field(
+        default_factory=MeanMarginRule,
+        description="Which changed films of known patients are kept.",
+    )
+    duplicate: DuplicateRule | None = Field(
+        default=None,
+        description="Of synthetic pairs that are nearly the same keep the best; null keeps all. "
+        "Compares each kept pair with each.",
+    )
+    memorised: MemorisedRule | None = Field(
+        default=None,
+        description="Drop films that are nearly a real training film; null keeps all. Compares "
+        "each kept film with each real one.",
+    )
+
+
+Fitted = dict[str, dict[str, Any]]
+"""By branch: `rule`, `num_pairs` it was fitted on, `means` by score, and `bounds` by score. A kept
+pair's scores are above all of the bounds. By `duplicate` and `memorised`, where they are asked for:
+the bound and what it was measured on. Plain JSON values, recorded with the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """All that decides which pairs are kept."""
+
+    fitted: Fitted
+    copies: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Id → drop reason and detail, of the pairs that are copies."""
+
+
+class PruneRule:
+    """The rules of all branches, before they are fitted."""
+
+    def __init__(self, settings: PruneSettings) -> None:
+        self._settings = settings
+
+    def fit(self, parts: Iterable[Iterable[Scored]]) -> Fitted:
+        """The rules' bounds, from one pass over all parts of a run.
+
+        Sums are exact, so that neither the order nor the size of the parts can change a bound.
+        Dropped and real pairs do not count, nor does a pair that lacks one of the scores.
+        """
+        return self.decide(columns_of(part) for part in parts).fitted
+
+    def decide_parts(self, paths: Iterable[Path]) -> Decision:
+        """The same from parts on disk, each read once and without texts and films."""
+        with_vectors = self.needs_vectors
+        return self.decide(columns_of_part(path, with_vectors=with_vectors) for path in paths)
+
+    @property
+    def needs_vectors(self) -> bool:
+        """True if scores alone do not decide."""
+        settings = self._settings
+        rules = [settings.inter.fitting(), settings.intra.fitting()]
+        wants_copies = settings.duplicate is not None or settings.memorised is not None
+        return wants_copies or any(rule.needs_vectors for rule in rules)
+
+    def decide(self, parts: Iterable[Columns]) -> Decision:
+        """Bounds, and copies where they are asked for, from one pass over the parts' columns."""
+        fittings = {
+            Branch.INTER: self._settings.inter.fitting(),
+            Branch.INTRA: self._settings.intra.fitting(),
+        }
+        duplicate, memorised = self._settings.duplicate, self._settings.memorised
+        copies = Copies(duplicate, memorised) if duplicate or memorised else None
+        for part in parts:
+            is_source = part.branches == Branch.REAL.value
+            needs_sources = any(fitting.needs_vectors for fitting in fittings.values())
+            sources = part.take(np.flatnonzero(is_source if needs_sources else is_source & False))
+            for branch, fitting in fittings.items():
+                rows = part.rows_of(branch)
+                if len(rows):
+                    fitting.add(part.take(rows), sources)
+            if copies is not None:
+                copies.add(part)
+        fitted: Fitted = {branch.value: fitting.fitted() for branch, fitting in fittings.items()}
+        if copies is None:
+            return Decision(fitted)
+        measured, found = copies.find(lambda columns: judge(fitted, columns))
+        return Decision({**fitted, **measured}, found)
+
+
+def judge(fitted: Fitted, columns: Columns) -> Failures:
+    """The rows of living synthetic pairs that their branch's rule does not keep."""
+    failures: Failures = {}
+    for branch in (Branch.INTER, Branch.INTRA):
+        rows = columns.rows_of(branch)
+        if len(rows) and branch.value in fitted:
+            found = every.judge(fitted[branch.value], columns.take(rows))
+            failures |= {int(rows[place]): why for place, why in found.items()}
+    return failures

@@ -1,0 +1,92 @@
+"""What a score is worth between films and reports that have nothing to do with each other.
+
+    image_report   cos(f(x'_i), g(y'_j))                      the film of one, the report of another
+    image_image    cos(f(x'_i), f(x_j))                       the film of one, the source of another
+    change         cos(f(x'_i) - f(x_i), g(y'_j) - g(y_j))    the film's move of one, the report's
+                                                              of another
+
+for pairs i, j of a branch that rest on different patients. The pairs are a sample by hash, so the
+distribution depends on neither order nor parts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pairaug.clip.similarity import VANISHING
+from pairaug.prune.columns import Columns, Vectors
+from pairaug.prune.sampling import LowestHashes
+
+_SHOWN = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+
+class NullSample:
+    """A sample of a branch's vectors and of their sources'."""
+
+    def __init__(self, size: int) -> None:
+        self._sample = LowestHashes(size)
+
+    def add(self, columns: Columns, sources: Columns) -> None:
+        """Offers the pairs of a branch in a part; `sources` are the real pairs of the part."""
+        if columns.vectors is None or not len(columns):
+            return
+        rows = np.flatnonzero(columns.vectors.is_there)
+        own, ids = columns.vectors.take(rows), columns.ids[rows]
+        before = _source_vectors(columns.parents[rows], sources, own)
+        self._sample.add(
+            ids, columns.patients[rows], own.images, own.reports, before.images, before.reports
+        )
+
+    def values(self, score: str) -> np.ndarray:
+        """The score between pairs of different patients: float64 `value`, sorted."""
+        if len(self._sample) < 2:
+            return np.empty(0)
+        patients, images, reports, source_images, source_reports = self._sample.arrays()
+        sides = {
+            "image_report": (images, reports),
+            "image_image": (images, source_images),
+            "change": (_moves(images, source_images), _moves(reports, source_reports)),
+        }[score]
+        one, other = (_unit(side) for side in sides)
+        is_other_patient = patients[:, None] != patients[None, :]
+        values = (one @ other.T)[is_other_patient]
+        return np.sort(values[np.isfinite(values)])
+
+
+def described(values: np.ndarray) -> dict[str, object]:
+    """How a null distribution is recorded: number, mean, deviation and quantiles."""
+    return {
+        "num_values": len(values),
+        "mean": round(float(values.mean()), 9),
+        "deviation": round(float(values.std()), 9),
+        "quantiles": {f"{q:g}": quantile_of(values, q) for q in _SHOWN},
+    }
+
+
+def quantile_of(values: np.ndarray, quantile: float) -> float:
+    """The quantile, to nine places: further ones differ between machines that multiply."""
+    return round(float(np.quantile(values, quantile, method="inverted_cdf")), 9)
+
+
+def _source_vectors(parents: np.ndarray, sources: Columns, own: Vectors) -> Vectors:
+    """The vectors of each parent, NaN where it has none."""
+    place_of = {name: place for place, name in enumerate(sources.ids)}
+    places = np.array([place_of.get(parent, -1) for parent in parents], dtype=np.int64)
+    images, reports = np.full_like(own.images, np.nan), np.full_like(own.reports, np.nan)
+    is_known = places >= 0
+    if sources.vectors is not None and is_known.any():
+        is_known[is_known] = sources.vectors.is_there[places[is_known]]
+        images[is_known] = sources.vectors.images[places[is_known]]
+        reports[is_known] = sources.vectors.reports[places[is_known]]
+    return Vectors(images, reports, is_known)
+
+
+def _moves(after: np.ndarray, before: np.ndarray) -> np.ndarray:
+    return after.astype(np.float64) - before.astype(np.float64)
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    """Rows of length 1 in float64; NaN where a row vanishes."""
+    wide = rows.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    return wide / np.where(lengths > VANISHING, lengths, np.nan)

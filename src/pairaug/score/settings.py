@@ -1,0 +1,56 @@
+"""Which models score, and how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from pairaug.clip.folder import FILM_KINDS, model_type, scorer_folder
+from pairaug.clip.window import WindowPolicy
+from pairaug.errors import ModelError
+from pairaug.settings import PretrainedModel
+
+
+class AuditSettings(PretrainedModel):
+    """A second scorer, whose cosines are noted beside the first one's and prune nothing."""
+
+    model: str = Field(
+        min_length=1,
+        description="`bundled`, a local folder or a hub id; a model of films alone, such as "
+        "RAD-DINO, judges `image_image` only.",
+    )
+
+
+class ScoreSettings(PretrainedModel):
+    """Which model scores, and how."""
+
+    model: str = Field(
+        default="bundled",
+        min_length=1,
+        description="`bundled`, or a CLIP, SigLIP, MedCLIP or CheXzero model: a local folder or a "
+        "hub id. The paper's is MedCLIP.",
+    )
+    batch_size: int = Field(
+        default=16, ge=1, description="Films, and windows of text, encoded at once."
+    )
+    long_report: WindowPolicy = Field(
+        default="average",
+        description="A report beyond the text encoder's window: `average` encodes it in windows "
+        "of whole sentences, `truncate` keeps what fits.",
+    )
+    audit: AuditSettings | None = Field(
+        default=None,
+        description="A second scorer, so that pruning by one model can be judged by another.",
+    )
+
+
+def folder_of(settings: ScoreSettings | AuditSettings) -> Path:
+    """Where a scorer's files are; `ModelError` where they are not, or cannot do its work."""
+    found = scorer_folder(settings.model, settings.revision, settings.allow_pickle)
+    if isinstance(settings, ScoreSettings) and model_type(found) in FILM_KINDS:
+        raise ModelError(
+            f"score.model {settings.model} encodes films only, so it cannot tell whether film and "
+            "report agree. Name it as score.audit.model, and a model of both as score.model."
+        )
+    return found

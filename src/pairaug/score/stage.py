@@ -1,0 +1,188 @@
+"""The stage: every film and report is encoded, and a pair's cosines and vectors are noted on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+from pairaug.clip.folder import weights_sha256
+from pairaug.errors import DataError
+from pairaug.images import load_image
+from pairaug.pair import Branch, ImageRef, Pair
+from pairaug.score.scorer import PairVectors, Scorer, rounded, scores_of
+from pairaug.score.settings import AuditSettings, ScoreSettings, folder_of
+from pairaug.stage import Context, batched
+
+DROP_REASONS = {
+    "no_image": "a synthetic pair has no image to be scored",
+    "no_report": "the report is empty",
+    "unreadable_image": "the film could not be decoded, or is no longer there",
+    "source_not_scored": "the real pair that it was made from has no vectors to compare with",
+    "no_change": "the film or the report is the same as the source's, so no change can be compared",
+}
+
+# Pairs that are looked at together, in batches: what is new among them fills whole batches, where
+# siblings share a report. Of their films no more than two batches are in memory.
+_WINDOW = 16
+_DECODERS = 4
+
+
+class Score:
+    """The stage: adds scores and vectors to every pair, real ones too.
+
+    - `image_report`, for all: cos(f(x), g(y)); the paper's S_a and S1. On real pairs it is the
+      reference that synthetic ones can be held against; no rule prunes by it.
+    - `image_image`, for edits: cos(f(x'), f(x)), S2, with the source's film as stored.
+    - `change`, for edits: cos(f(x') - f(x), g(y') - g(y)), S3.
+
+    An edit's source must come before it in the stream. A distinct film or report is encoded once
+    in the life of the stage, and films are decoded while others are encoded.
+    """
+
+    name = "score"
+
+    def __init__(self, settings: ScoreSettings, context: Context) -> None:
+        self._settings = settings
+        self._context = context
+        self._unreadable: dict[bytes, str] = {}
+
+    def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
+        """Each pair with its scores, in order, or dropped."""
+        sources: dict[str, tuple[PairVectors, ...]] = {}
+        batch_size = self._settings.batch_size
+        with ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode") as pool:
+            for window in batched(pairs, _WINDOW * batch_size):
+                self._encode(window, pool)
+                for group in batched(window, batch_size):
+                    yield from (self._scored(pair, sources) for pair in group)
+                    self._context.report_progress(len(group))
+
+    @staticmethod
+    def weights(settings: ScoreSettings) -> dict[str, str]:
+        """The scorers and their SHA-256, for the fingerprint."""
+        chosen = [settings, settings.audit] if settings.audit else [settings]
+        return {each.model: weights_sha256(folder_of(each)) for each in chosen}
+
+    @cached_property
+    def _scorers(self) -> tuple[Scorer, ...]:
+        """The scorer, and the second one where it is asked for."""
+        audit = self._settings.audit
+        return (self._open(self._settings), *([self._open(audit)] if audit else []))
+
+    def _open(self, settings: ScoreSettings | AuditSettings) -> Scorer:
+        # Only now: tensor libraries and weights are loaded for the first pair.
+        from pairaug.clip.encoders import open_encoder
+
+        encoder = open_encoder(
+            folder_of(settings),
+            device=self._context.device,
+            dtype=self._context.dtype,
+            batch_size=self._settings.batch_size,
+            window_policy=self._settings.long_report,
+            allow_pickle=settings.allow_pickle,
+        )
+        return Scorer(encoder)
+
+    def _encode(self, window: Sequence[Pair], pool: ThreadPoolExecutor) -> None:
+        """Encodes what is new in some pairs, and notes the films that cannot be read."""
+        scored = [pair for pair in window if self._fault(pair) is None]
+        films = {
+            _film_key(pair): pair.image
+            for pair in scored
+            if pair.image and not self._scorers[0].knows_film(_film_key(pair))
+        }
+        groups = list(batched(films.items(), self._settings.batch_size))
+        coming = _decoding(groups[0], pool) if groups else {}
+        reports = {_report_key(pair): pair.report.text for pair in scored}
+        for scorer in self._scorers:
+            scorer.add_reports(reports)
+        for place in range(len(groups)):
+            decoded = {key: future.result() for key, future in coming.items()}
+            coming = _decoding(groups[place + 1], pool) if place + 1 < len(groups) else {}
+            self._unreadable |= {key: why for key, why in decoded.items() if isinstance(why, str)}
+            readable = {key: film for key, film in decoded.items() if not isinstance(film, str)}
+            for scorer in self._scorers:
+                scorer.add_films(readable)
+
+    def _fault(self, pair: Pair) -> tuple[str, str] | None:
+        """Why a pair cannot be scored, as a drop reason with its detail, or None."""
+        if pair.image is None:
+            return "no_image", ""
+        if not pair.report.text:
+            return "no_report", ""
+        why = self._unreadable.get(_film_key(pair))
+        return None if why is None else ("unreadable_image", why)
+
+    def _scored(self, pair: Pair, sources: dict[str, tuple[PairVectors, ...]]) -> Pair:
+        fault = self._fault(pair)
+        if fault is not None:
+            return pair.dropped(self.name, *fault)
+        film, report = _film_key(pair), _report_key(pair)
+        own = tuple(scorer.vectors(film, report) for scorer in self._scorers)
+        assert own[0].report is not None
+        pair = pair.with_embeddings(image=own[0].image.tolist(), report=own[0].report.tolist())
+        pair = pair.with_trace(self.name, **self._trace(pair))
+        if pair.branch is Branch.REAL:
+            sources[pair.id] = own
+        is_edit = pair.branch is Branch.INTRA
+        before = sources.get(pair.parent_id or "") if is_edit else None
+        scores = [
+            scores_of(vectors, before[place] if before else None)
+            for place, vectors in enumerate(own)
+        ]
+        if self._settings.audit is not None:
+            model = self._settings.audit.model
+            pair = pair.with_trace(self.name, audit={"model": model, **rounded(scores[1])})
+        pair = pair.with_scores(**scores[0])
+        if not is_edit:
+            return pair
+        if before is None:
+            return pair.dropped(self.name, "source_not_scored")
+        return pair if scores[0]["change"] is not None else pair.dropped(self.name, "no_change")
+
+    def _trace(self, pair: Pair) -> dict[str, Any]:
+        scorer = self._scorers[0]
+        windows = scorer.windows(pair.report.text)
+        scale = scorer.encoder.logit_scale
+        return {
+            "model": self._settings.model,
+            "weights_sha256": scorer.encoder.weights_sha256,
+            "encoder": scorer.encoder.fingerprint,
+            "logit_scale": None if scale is None else round(scale, 6),
+            "num_tokens": windows.num_tokens_in_report,
+            "num_windows": len(windows.texts),
+            "truncated": windows.truncated,
+        }
+
+
+def _decoding(
+    films: Sequence[tuple[bytes, ImageRef]], pool: ThreadPoolExecutor
+) -> dict[bytes, Future[np.ndarray | str]]:
+    """Films on their way: each an array, or the kind of error that there was."""
+    return {key: pool.submit(_decoded, film) for key, film in films}
+
+
+def _decoded(film: ImageRef) -> np.ndarray | str:
+    try:
+        return load_image(film)
+    except DataError as error:
+        return type(error.__cause__ or error).__name__
+
+
+def _film_key(pair: Pair) -> bytes:
+    """What two pairs share that have the same film; their own id where that cannot be known."""
+    assert pair.image is not None
+    return _digest(pair.image.sha256 or pair.image.path or pair.id)
+
+
+def _report_key(pair: Pair) -> bytes:
+    return _digest(pair.report.text)
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

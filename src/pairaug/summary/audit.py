@@ -1,0 +1,73 @@
+"""What the second scorer, which decides nothing, says of what was kept and dropped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from pairaug.pair import SCORES, Branch
+from pairaug.summary.records import RunPairs
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One score of one branch, as text."""
+
+    branch: str
+    score: str
+    kept: str
+    dropped: str
+    auroc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The second scorer's view."""
+
+    model: str
+    rows: tuple[AuditRow, ...]
+
+
+def audit_of(pairs: RunPairs, facts: Mapping[str, Any]) -> Audit | None:
+    """The mean scores of kept and dropped pairs by the second scorer; None where there was none."""
+    covers = facts.get("fingerprints", {}).get("score", {}).get("covers", {})
+    model = covers.get("score.audit.model")
+    if not model:
+        return None
+    values = {name: np.full(len(pairs.ids), np.nan) for name in SCORES}
+    start = 0
+    for path in pairs.parts:
+        traces = pq.read_table(path, columns=["trace"])["trace"].to_pylist()
+        for row, text in enumerate(traces, start):
+            noted = json.loads(text or "{}").get("score", {}).get("audit", {})
+            for name in SCORES:
+                if noted.get(name) is not None:
+                    values[name][row] = noted[name]
+        start += len(traces)
+    is_dropped = pairs.drop_stages == "prune"
+    rows = []
+    for branch in (Branch.INTER, Branch.INTRA):
+        for name in SCORES:
+            there = pairs.of(branch) & np.isfinite(values[name])
+            kept = values[name][there & pairs.is_living]
+            dropped = values[name][there & is_dropped]
+            if kept.size or dropped.size:
+                rows.append(_row(branch.value, name, kept, dropped))
+    return Audit(str(model), tuple(rows))
+
+
+def _row(branch: str, score: str, kept: np.ndarray, dropped: np.ndarray) -> AuditRow:
+    chance = "-"
+    if kept.size and dropped.size:
+        below, up_to = (np.searchsorted(np.sort(dropped), kept, side) for side in ("left", "right"))
+        chance = f"{(below + up_to).mean() / (2 * dropped.size):.2f}"  # ties count half
+    return AuditRow(branch, score, _mean(kept), _mean(dropped), chance)
+
+
+def _mean(values: np.ndarray) -> str:
+    return f"{values.mean():.3f} ({values.size:,})" if values.size else "-"

@@ -1,0 +1,46 @@
+"""The null beside the scores: what they are between films and reports of different patients."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pairaug.pair import SCORES, Branch
+from pairaug.prune.columns import columns_of_part
+from pairaug.prune.nulls import NullSample
+from pairaug.summary.figures import Nulls
+from pairaug.summary.records import RunPairs
+
+_SAMPLE = 512
+_MOST_DRAWN = 2000
+
+
+def nulls_of(pairs: RunPairs, seed: int) -> Nulls:
+    """A null distribution for each branch and score that has one, from a sample of the parts.
+
+    Parts are read, in an order that the seed decides, until they hold enough pairs of each branch.
+    """
+    samples = {branch: NullSample(_SAMPLE) for branch in (Branch.INTER, Branch.INTRA)}
+    num_seen = dict.fromkeys(samples, 0)
+    for number in np.random.default_rng(seed).permutation(len(pairs.parts)):
+        columns = columns_of_part(pairs.parts[number], with_vectors=True)
+        sources = columns.take(np.flatnonzero(columns.branches == Branch.REAL.value))
+        for branch, sample in samples.items():
+            # Those that pruning dropped too: the null is of the branch as it was scored.
+            mine = columns.take(np.flatnonzero(columns.branches == branch.value))
+            sample.add(mine, sources)
+            num_seen[branch] += int(mine.vectors.is_there.sum()) if mine.vectors else 0
+        if min(num_seen.values()) >= _SAMPLE:
+            break
+    found = {
+        (branch.value, score): sample.values(score)
+        for branch, sample in samples.items()
+        for score in SCORES
+    }
+    return {name: _thinned(values) for name, values in found.items() if len(values)}
+
+
+def _thinned(values: np.ndarray) -> np.ndarray:
+    """Sorted values, so few of them that drawing them is quick, from end to end."""
+    if len(values) <= _MOST_DRAWN:
+        return values
+    return values[np.linspace(0, len(values) - 1, _MOST_DRAWN).astype(np.int64)]

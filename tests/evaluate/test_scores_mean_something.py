@@ -1,0 +1,84 @@
+"""The bundled scorer's scores mean something on phantoms, whose right answers are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pairaug.bundled import folder
+from pairaug.clip.encoders import Encoder, open_encoder
+from pairaug.clip.similarity import directional_similarity
+from pairaug.evaluate.counterfactual import draw_edits, rules_rewriter
+from pairaug.evaluate.edits import Edit
+from pairaug.findings import extract
+from pairaug.metrics import auroc, paired_auroc
+from pairaug.phantom.render import render
+from pairaug.phantom.study import draw_study
+from pairaug.phantom.truth import changed_findings
+
+SIZE = 128
+SEED = 4711
+NUM_PAIRS, NUM_EDITS = 192, 96
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return open_encoder(Path(folder("scorer")))
+
+
+@pytest.fixture(scope="module")
+def edits() -> list[Edit]:
+    return draw_edits(SEED, NUM_EDITS, SIZE, rules_rewriter(SEED))[0]
+
+
+def test_own_reports_score_above_shuffled_ones(encoder: Encoder) -> None:
+    studies = [draw_study(SEED, index) for index in range(NUM_PAIRS)]
+    films = encoder.encode_images([study.render(SIZE).image for study in studies])
+    reports = encoder.encode_reports([study.text for study in studies])
+    own = (films * reports).sum(axis=1)
+    shuffled = (films * np.roll(reports, 1, axis=0)).sum(axis=1)
+    assert paired_auroc(own, shuffled).value >= 0.95
+
+
+def _changes(encoder: Encoder, edits: list[Edit], films: list[np.ndarray]) -> np.ndarray:
+    """`change` of each edit, were its edited film the one given."""
+    sources = encoder.encode_images([edit.source for edit in edits])
+    edited = encoder.encode_images(films)
+    before = encoder.encode_reports([edit.before for edit in edits])
+    after = encoder.encode_reports([edit.after for edit in edits])
+    rows = zip(edited, sources, after, before, strict=True)
+    values = [directional_similarity(*row) for row in rows]
+    assert None not in values
+    return np.array(values, dtype=np.float64)
+
+
+def test_a_right_edit_scores_above_one_in_the_wrong_direction(
+    encoder: Encoder, edits: list[Edit]
+) -> None:
+    """Wrong: the film of the same patient with the change that another patient's edit asks for."""
+    wrong, places = [], []
+    for place, edit in enumerate(edits):
+        other = edits[(place + 1) % len(edits)]
+        findings = changed_findings(
+            edit.study.findings,
+            extract(other.before),
+            extract(other.after),
+            edit.study.anatomy.seed,
+        )
+        # Where the other change is none for this patient, there is no film to compare.
+        if set(findings) not in (set(edit.study.findings), set(edit.findings)):
+            wrong.append(render(edit.study.anatomy, findings, SIZE).image)
+            places.append(place)
+    chosen = [edits[place] for place in places]
+    assert len(chosen) > NUM_EDITS // 3
+    right = _changes(encoder, chosen, [edit.truth for edit in chosen])
+    other = _changes(encoder, chosen, wrong)
+    assert _auroc(right, other) >= 0.85
+    assert _auroc(right, -right) >= 0.85  # the film changed back while the report went on
+
+
+def _auroc(positive: np.ndarray, negative: np.ndarray) -> float:
+    labels = np.r_[np.ones(len(positive)), np.zeros(len(negative))]
+    return auroc(labels, np.r_[positive, negative]).value

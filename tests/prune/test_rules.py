@@ -1,0 +1,260 @@
+"""Every rule against a direct computation, whatever the order and the parts."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from pairaug.errors import RunError
+from pairaug.pair import SCORES, Branch, Pair, Report
+from pairaug.prune import Prune, PruneRule, PruneSettings
+from pairaug.stage import Context, apply
+
+DIMENSION = 12
+
+
+def _unit(rng: np.random.Generator, like: np.ndarray | None = None, mix: float = 0.0) -> np.ndarray:
+    vector = rng.normal(size=DIMENSION)
+    vector = vector / np.linalg.norm(vector) * (1 - mix) + (0 if like is None else mix * like)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def _cosine(one: np.ndarray, other: np.ndarray) -> float:
+    return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
+
+
+def _families(count: int, tries: int = 4, seed: int = 0) -> list[list[Pair]]:
+    """Real pairs, each followed by edits and a new patient, all with vectors and their scores."""
+    rng = np.random.default_rng(seed)
+    families = []
+    for index in range(count):
+        x, y = _unit(rng), _unit(rng)
+        real = Pair(f"r{index}", Branch.REAL, f"p{index // 2}", Report("x"))
+        family = [real.with_embeddings(image=x, report=y).with_scores(image_report=_cosine(x, y))]
+        for number in range(tries):
+            report = _unit(rng, y, 0.5)
+            image = _unit(rng, report, 0.3 + 0.2 * rng.random())
+            pair = real.child(f"intra-{number}", branch=Branch.INTRA, report=Report("y"))
+            family.append(
+                pair.with_embeddings(image=image, report=report).with_scores(
+                    image_report=_cosine(image, report),
+                    image_image=_cosine(image, x),
+                    change=_cosine(image - x, report - y),
+                )
+            )
+        report = _unit(rng)
+        image = _unit(rng, report, 0.5)
+        pair = real.child("inter-0", branch=Branch.INTER, report=Report("z"))
+        pair = pair.with_embeddings(image=image, report=report)
+        family.append(pair.with_scores(image_report=_cosine(image, report)))
+        families.append(family)
+    return families
+
+
+def _prune(families: list[list[Pair]], rules: dict[str, Any], part_size: int = 3) -> dict[str, Any]:
+    """{fitted, kept ids, drop reason by id}, with so many families in a part."""
+    prune_settings = PruneSettings.model_validate(rules)
+    parts = [
+        [pair for family in families[start : start + part_size] for pair in family]
+        for start in range(0, len(families), part_size)
+    ]
+    rule = PruneRule(prune_settings)
+    fitted = rule.fit(parts)
+    stage = Prune(prune_settings, json.loads(json.dumps(fitted)), Context(seed=0))
+    pruned = [pair for part in parts for pair in apply(stage, part)]
+    return {
+        "fitted": fitted,
+        "kept": {pair.id for pair in pruned if pair.drop is None and pair.branch != Branch.REAL},
+        "reasons": {pair.id: pair.drop for pair in pruned if pair.drop},
+    }
+
+
+def _of(families: list[list[Pair]], branch: Branch) -> list[Pair]:
+    return [pair for family in families for pair in family if pair.branch is branch]
+
+
+def _score(pair: Pair, name: str) -> float:
+    value = pair.scores[name]
+    assert value is not None
+    return value
+
+
+@pytest.mark.parametrize("quantile", [0.1, 0.5, 0.93])
+def test_quantile_drops_just_that_share(quantile: float) -> None:
+    families = _families(20)
+    rule = {"rule": "quantile", "quantile": quantile, "scores": ["change"]}
+    result = _prune(families, {"intra": rule})
+    pairs = sorted(_of(families, Branch.INTRA), key=lambda pair: _score(pair, "change"))
+    num_dropped = int(np.ceil(quantile * len(pairs)))
+    assert result["kept"] & {p.id for p in pairs} == {pair.id for pair in pairs[num_dropped:]}
+    bound = result["fitted"]["intra"]["bounds"]["change"]
+    assert bound == _score(pairs[num_dropped - 1], "change")
+    assert {drop.reason for name, drop in result["reasons"].items() if "intra" in name} == {
+        "below_quantile"
+    }
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_best_of_each_parent(k: int) -> None:
+    families = _families(8)
+    rule = {"rule": "per-parent-best", "k": k, "score": "change"}
+    result = _prune(families, {"intra": rule})
+    expected = set()
+    groups = defaultdict(list)
+    for pair in _of(families, Branch.INTRA):
+        groups[pair.parent_id].append(pair)
+    for group in groups.values():
+        ranked = sorted(group, key=lambda pair: (-_score(pair, "change"), pair.id))
+        expected |= {pair.id for pair in ranked[:k]}
+    assert {name for name in result["kept"] if "intra" in name} == expected
+    drop = next(drop for name, drop in result["reasons"].items() if "intra" in name)
+    assert drop.reason == "not_among_best"
+    assert drop.detail.endswith("of 4")
+
+
+def test_equal_siblings_are_told_apart_by_id() -> None:
+    (family,) = _families(1)
+    family = [
+        pair.with_scores(change=0.5) if pair.branch is Branch.INTRA else pair for pair in family
+    ]
+    rule = {"rule": "per-parent-best", "score": "change"}
+    for order in (family, family[::-1]):
+        result = _prune([order], {"intra": rule})
+        assert {name for name in result["kept"] if "intra" in name} == {"r0~intra-0"}
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_null_is_the_score_between_patients(score: str) -> None:
+    families = _families(10)
+    rule = {"rule": "null-calibrated", "quantile": 0.8, "scores": [score]}
+    fitted = _prune(families, {"intra": rule})["fitted"]["intra"]
+    sources = {pair.id: pair for pair in _of(families, Branch.REAL)}
+    values = []
+    for one in _of(families, Branch.INTRA):
+        for other in _of(families, Branch.INTRA):
+            if one.source_patient_id == other.source_patient_id:
+                continue
+            x, _ = (np.array(v, dtype=np.float64) for v in _vectors(one))
+            _, y_other = (np.array(v, dtype=np.float64) for v in _vectors(other))
+            before, _ = (np.array(v) for v in _vectors(sources[one.parent_id or ""]))
+            image_of_other, report_of_other = (
+                np.array(v) for v in _vectors(sources[other.parent_id or ""])
+            )
+            values.append(
+                {
+                    "image_report": _cosine(x, y_other),
+                    "image_image": _cosine(x, image_of_other),
+                    "change": _cosine(x - before, y_other - report_of_other),
+                }[score]
+            )
+    expected = np.quantile(values, 0.8, method="inverted_cdf")
+    assert fitted["bounds"][score] == pytest.approx(expected, abs=1e-6)
+    null = fitted["nulls"][score]
+    assert null["num_values"] == len(values)
+    assert null["mean"] == pytest.approx(np.mean(values), abs=1e-6)
+    assert null["quantiles"]["0.5"] == pytest.approx(
+        np.quantile(values, 0.5, method="inverted_cdf"), abs=1e-6
+    )
+
+
+def _vectors(pair: Pair) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    assert pair.image_embedding is not None
+    assert pair.report_embedding is not None
+    return pair.image_embedding, pair.report_embedding
+
+
+def test_null_needs_two_patients_and_vectors() -> None:
+    rules = {"inter": {"rule": "null-calibrated"}}
+    with pytest.raises(RunError, match="needs scored pairs of two patients, with their vectors"):
+        _prune(_families(2), rules)  # both real pairs are of one patient
+    assert _prune([], rules)["fitted"]["inter"]["bounds"] == {}
+
+
+def test_null_sample_is_bounded_and_stands_for_all() -> None:
+    families = _families(60)
+    small = {"rule": "null-calibrated", "sample_size": 40}
+    bounded = _prune(families, {"intra": small})["fitted"]["intra"]
+    whole = _prune(families, {"intra": {"rule": "null-calibrated"}})["fitted"]["intra"]
+    assert bounded["nulls"]["image_report"]["num_values"] <= 40 * 39
+    assert bounded["bounds"]["image_report"] == pytest.approx(
+        whole["bounds"]["image_report"], abs=0.12
+    )
+
+
+def test_and_keeps_what_every_rule_keeps() -> None:
+    families = _families(12)
+    parts = [
+        {"rule": "threshold", "threshold": 0.4},
+        {"rule": "quantile", "quantile": 0.3, "scores": ["change"]},
+        {"rule": "per-parent-best", "k": 2, "score": "change"},
+    ]
+    alone = [_prune(families, {"intra": each})["kept"] for each in parts]
+    result = _prune(families, {"intra": {"rule": "and", "rules": parts}})
+    assert result["kept"] == set.intersection(*alone)
+    turned = _prune(families, {"intra": {"rule": "and", "rules": parts[::-1]}})
+    assert turned["kept"] == result["kept"]
+    fitted = result["fitted"]["intra"]
+    assert fitted["rule"] == "and"
+    assert [each["rule"] for each in fitted["rules"]] == [each["rule"] for each in parts]
+    assert fitted["bounds"].keys() == {"image_report", "change"}
+    failing = next(name for name in result["reasons"] if "intra" in name)
+    assert result["reasons"][failing].reason in (
+        "below_threshold",
+        "below_quantile",
+        "not_among_best",
+    )
+
+
+def test_logit_threshold_is_the_threshold_over_the_scale() -> None:
+    families = _families(12)
+    scaled = {"rule": "logit-threshold", "threshold": 6.0, "scale": 14.2857}
+    plain = {"rule": "threshold", "threshold": 6.0 / 14.2857}
+    result = _prune(families, {"inter": scaled})
+    assert result["kept"] == _prune(families, {"inter": plain})["kept"]
+    assert result["fitted"]["inter"]["logit"] == {"threshold": 6.0, "scale": 14.2857}
+    with pytest.raises(ValidationError, match="scale"):
+        PruneSettings.model_validate({"inter": {"rule": "logit-threshold"}})
+
+
+RULES = {
+    "inter": {"rule": "null-calibrated", "quantile": 0.9, "sample_size": 16},
+    "intra": {
+        "rule": "and",
+        "rules": [
+            {"rule": "mean-margin", "margin": 0.1},
+            {"rule": "quantile", "quantile": 0.2},
+            {"rule": "per-parent-best", "k": 2},
+        ],
+    },
+    "duplicate": {"quantile": 0.9},
+    "memorised": {"quantile": 0.9},
+}
+
+
+@settings(max_examples=12)
+@given(st.permutations(range(14)), st.integers(1, 15))
+def test_neither_order_nor_parts_change_anything(order: list[int], part_size: int) -> None:
+    families = _families(14)
+    expected = _prune(families, RULES, part_size=14)
+    found = _prune([families[index] for index in order], RULES, part_size)
+    assert found["fitted"] == expected["fitted"]
+    assert found["kept"] == expected["kept"]
+
+
+def test_a_null_score_is_named_first_in_and() -> None:
+    (family,) = _families(1)
+    family[1] = family[1].with_scores(change=None)
+    rules = [
+        {"rule": "threshold", "threshold": 0.99},
+        {"rule": "per-parent-best", "score": "change"},
+    ]
+    drop = _prune([family], {"intra": {"rule": "and", "rules": rules}})["reasons"]["r0~intra-0"]
+    assert drop.reason == "no_score"
+    assert "change" in drop.detail
