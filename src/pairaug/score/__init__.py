@@ -8,3 +8,4 @@ from __future__ import annotations
 from pairaug.score.settings import AuditSettings, ScoreSettings
 from pairaug.score.stage import DROP_REASONS, Score
 
+__all__ = ["DROP_REASONS", "AuditSettings", "Score", "ScoreSettings"]
