@@ -208,6 +208,19 @@ def test_siglip_equals_its_forward_pass(tmp_path: Path) -> None:
     assert not np.allclose(*encoder.encode_images([wide, np.zeros_like(wide)]), atol=1e-4)
 
 
+def test_a_tokenizer_that_needs_another_package_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = _write_siglip(tmp_path / "siglip")
+
+    def lacking(*args: object, **options: object) -> None:
+        raise ImportError("SiglipTokenizer requires the SentencePiece library\nand so on")
+
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lacking)
+    with pytest.raises(ModelError, match=r"needs sentencepiece: pip install sentencepiece$"):
+        open_encoder(folder)
+
+
 def test_a_missing_weight_and_a_wrong_shape_are_named(medclip: Path, tmp_path: Path) -> None:
     weights = load_file(medclip / "model.safetensors")
     tokenizer = bert_tokenizer()

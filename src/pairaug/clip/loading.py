@@ -45,8 +45,9 @@ def load_tokenizer(folder: Path, kind: str = "") -> Any:
     try:
         return chosen.from_pretrained(folder, local_files_only=True)
     except ImportError as error:
+        package = "sentencepiece" if "sentencepiece" in str(error).lower() else str(error.name)
         raise ModelError(
-            f"the tokenizer in {folder} cannot be loaded: {one_line(error)}"
+            f"the tokenizer in {folder} needs {package}: pip install {package}"
         ) from error
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise ModelError(
