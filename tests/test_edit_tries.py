@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import pairaug.diffusion.editing as editing
+from pairaug.clip.folder import weights_sha256
 from pairaug.edit import Edit, EditSettings
 from pairaug.errors import SettingsError
 from pairaug.pair import Branch, ImageRef, Pair, Report
@@ -144,9 +145,16 @@ def test_where_none_passes_the_best_goes_on_and_says_so(settings: dict) -> None:
         assert one.trace["edit"]["try_number"] == other.trace["edit"]["try_number"]
 
 
+def write_run(folder: Path, bounds: dict[str, float], scorer: str) -> None:
+    weights = {"score": {"pilot's": scorer}}
+    record = {"rule": {"intra": {"bounds": bounds}}, "weights": weights}
+    (folder / "run.json").write_text(json.dumps(record))
+
+
 def test_bounds_come_from_the_rule_that_another_run_fitted(settings: dict, tmp_path: Path) -> None:
     bounds = {"image_report": 0.25, "image_image": 0.5, "change": -0.125}
-    (tmp_path / "run.json").write_text(json.dumps({"rule": {"intra": {"bounds": bounds}}}))
+    scorer = weights_sha256(Path(settings["accept"]["model"]))
+    write_run(tmp_path, bounds, scorer)
     accept = {**settings["accept"], "fitted_by": tmp_path, "change": 0.75}
     whole = {**settings, "keep": "first-passing", "accept": accept}
     after = edited(whole, PAIRS[:3])
@@ -154,9 +162,26 @@ def test_bounds_come_from_the_rule_that_another_run_fitted(settings: dict, tmp_p
     before = Edit.weights(EditSettings(**whole))
     assert len(before) == 3
     bounds["image_report"] = 0.3
-    (tmp_path / "run.json").write_text(json.dumps({"rule": {"intra": {"bounds": bounds}}}))
+    write_run(tmp_path, bounds, scorer)
     now = Edit.weights(EditSettings(**whole))
     assert [before[name] == now[name] for name in before] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "scorer", "message"),
+    [
+        ({"change": 0.1}, "another", "on the scale of its scorer pilot's"),
+        ({}, None, "sets no bound"),
+    ],
+)
+def test_bounds_that_mean_nothing_here_are_refused(
+    settings: dict, tmp_path: Path, bounds: dict, scorer: str | None, message: str
+) -> None:
+    write_run(tmp_path, bounds, scorer or weights_sha256(Path(settings["accept"]["model"])))
+    accept = {**settings["accept"], "fitted_by": tmp_path}
+    asked = EditSettings(**{**settings, "keep": "first-passing", "accept": accept})
+    with pytest.raises(SettingsError, match=message):
+        Edit.weights(asked)
 
 
 @pytest.mark.parametrize("content", [None, "{}", "[1]", '{"rule": {"intra": {"bounds": 3}}}'])

@@ -84,14 +84,6 @@ def test_pairs_come_back_as_they_went_in(
     assert manifest.read_part(path) == pairs
 
 
-def test_outcomes_are_pairs_without_texts_and_images(tmp_path: Path) -> None:
-    pairs = make_pairs("/a.png")
-    outcomes = manifest.read_outcomes(manifest.write_part(tmp_path, 0, pairs, "f"))
-    assert [(o.branch, o.scores, o.drop) for o in outcomes] == [
-        (pair.branch, pair.scores, pair.drop) for pair in pairs
-    ]
-
-
 def test_only_parts_have_numbers() -> None:
     with pytest.raises(ValueError, match=r"part-1\.parquet is not the name of a part"):
         manifest.part_index(Path("part-1.parquet"))

@@ -12,7 +12,6 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -193,24 +192,6 @@ def read_pairs(folder: Path) -> Iterator[Pair]:
     """The pairs of a manifest, part after part."""
     for path in part_paths(folder):
         yield from read_part(path)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a pair: enough to count and to prune by, without texts and images."""
-
-    branch: Branch
-    scores: Mapping[str, float | None]
-    drop: Drop | None
-
-
-def read_outcomes(path: Path) -> list[Outcome]:
-    """What became of each pair of a part, in order."""
-    columns = ["branch", "scores", "drop_stage", "drop_reason", "drop_detail"]
-    rows = _read_table(path, columns).to_pylist()
-    return [
-        Outcome(Branch(row["branch"]), dict(_stated(row["scores"])), _drop_of(row)) for row in rows
-    ]
 
 
 def part_fingerprint(path: Path) -> str:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Vector = Float32[np.ndarray, " dimension"]
 
+_NO_RECORD = (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration)
+
 _NOTHING: dict[str, float | None] = dict.fromkeys(SCORES)
 
 
@@ -49,18 +51,21 @@ class Judge:
     @staticmethod
     def weights(settings: AcceptSettings) -> dict[str, str]:
         """What decides besides the settings, by name: the scorer, and the rule of another run."""
-        hashes = {f"judge {settings.model}": weights_sha256(_folder(settings))}
+        own = weights_sha256(_folder(settings))
+        hashes = {f"judge {settings.model}": own}
         if settings.fitted_by is not None:
-            rule = json.dumps(_fitted_bounds(settings.fitted_by), sort_keys=True)
+            rule = json.dumps(_fitted_bounds(settings, own), sort_keys=True)
             hashes[f"rule of {settings.fitted_by}"] = sha256(rule.encode()).hexdigest()
         return hashes
 
     @cached_property
     def bounds(self) -> dict[str, float]:
         """Score → what a try has to exceed; empty: every film that is none at fault passes."""
-        fitted_by = self._settings.fitted_by
-        fitted = {} if fitted_by is None else _fitted_bounds(fitted_by)
-        return {**fitted, **self._settings.own_bounds()}
+        settings = self._settings
+        fitted: dict[str, float] = {}
+        if settings.fitted_by is not None:
+            fitted = _fitted_bounds(settings, self._encoder.weights_sha256)
+        return {**fitted, **settings.own_bounds()}
 
     def references(self, jobs: Sequence[Job]) -> dict[str, Reference]:
         """What the tries of each job are compared with, by the job's pair."""
@@ -128,14 +133,33 @@ def _film_of(job: Job) -> np.ndarray | None:
         return None
 
 
-def _fitted_bounds(run: Path) -> dict[str, float]:
-    """The bounds for edits that a run's pruning fitted, from its `run.json`."""
-    path = run / "run.json"
+def _fitted_bounds(settings: AcceptSettings, weights: str) -> dict[str, float]:
+    """The bounds for edits that a run's pruning fitted, from its `run.json`.
+
+    Raises `SettingsError` where it has none, or fitted them on the scores of another scorer than
+    the one with these `weights`: a bound means nothing on another model's scale.
+    """
+    assert settings.fitted_by is not None
+    path = settings.fitted_by / "run.json"
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return {name: float(value) for name, value in record["rule"]["intra"]["bounds"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        found = record["rule"]["intra"]["bounds"].items()
+        bounds = {name: float(value) for name, value in found}
+        # The first; a second one, the audit's, prunes nothing.
+        scorer, scored_by = next(iter(record["weights"]["score"].items()))
+    except _NO_RECORD as error:
         raise SettingsError(
             f"edit.accept.fitted_by: {path} has no fitted rule for edits; name the folder of a run "
             "that has been pruned"
         ) from error
+    if not bounds:
+        raise SettingsError(
+            f"edit.accept.fitted_by: the rule for edits of {settings.fitted_by} sets no bound on a "
+            "score, so that nothing could fail it; set bounds in edit.accept"
+        )
+    if scored_by != weights:
+        raise SettingsError(
+            f"edit.accept.fitted_by: the bounds of {settings.fitted_by} are on the scale of its "
+            f"scorer {scorer}; set edit.accept.model to that, or set bounds in edit.accept"
+        )
+    return bounds
