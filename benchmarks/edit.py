@@ -185,7 +185,7 @@ def measure(name: str, options: argparse.Namespace) -> Measurement:
             # Inverts the film, which serves all of its edits and has a row of its own.
             call()
         else:
-            methods(bundle, 3, options.batch)[name][1]()
+            methods(bundle, 1, options.batch)[name][1]()
         if options.device == "cuda":
             torch.cuda.synchronize()
         started = time.perf_counter()
