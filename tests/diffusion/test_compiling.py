@@ -30,6 +30,7 @@ def measured(what: str, folder: Path) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_parts_of_any_size_share_their_graphs_and_equal_what_is_not_compiled(
     tiny_generator_folder: Path,
 ) -> None:
