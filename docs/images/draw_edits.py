@@ -1,6 +1,6 @@
 """Draws the figure of `how-to/edit.md`: one simulated patient, edited in each way.
 
-    python docs/images/draw_edits.py docs/images/edits.png
+    python docs/images/draw_edits.py docs/images/edits.jpg
 
 The patients are those of `pairaug evaluate counterfactual`, so the right answer is known.
 """
@@ -55,7 +55,10 @@ def main() -> None:
         columns.append((name, made.films, made.region if is_held else None))
     columns.append(("the right answer", np.stack([edit.truth for edit in chosen]), None))
     captions = [changed_words(edit.before, edit.after) for edit in chosen]
-    figure(columns, captions, source).save(sys.argv[1], optimize=True)
+    # No larger than it is shown: well below the limit on files in the project.
+    drawn = figure(columns, captions, source)
+    shown = drawn.resize((drawn.width * 2 // 3, drawn.height * 2 // 3), Image.Resampling.LANCZOS)
+    shown.save(sys.argv[1], quality=90, subsampling=0, optimize=True)
 
 
 def changed_words(before: str, after: str) -> str:
