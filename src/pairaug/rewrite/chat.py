@@ -197,7 +197,7 @@ class ChatBackend:
                     raise SchemaRefusedError
                 outcome = await self._paid_for(key, self._body(request, answer_format))
             future.set_result(outcome)
-        except BaseException as error:
+        except BaseException as error:  # whatever it is, nobody may wait for ever
             # A cancelled request too: who waits for the same answer would otherwise wait for ever.
             if not future.done():
                 future.set_exception(error)

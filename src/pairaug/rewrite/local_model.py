@@ -56,7 +56,7 @@ class LocalModel:
             del self._waiting[: self._batch_size]
             try:
                 texts = await loop.run_in_executor(self._thread, self._texts, batch)
-            except BaseException as error:
+            except BaseException as error:  # whatever it is, nobody may wait for ever
                 for one in (*batch, *self._waiting):
                     if not one.done.done():
                         one.done.set_exception(error)
