@@ -60,7 +60,7 @@ def open_generator(settings: PhantomBenchmark) -> Bundle:
     from pairaug.diffusion.bundle import load_bundle
     from pairaug.diffusion.folder import model_folder
 
-    folder = _bundled("generator", settings.generator) or model_folder(settings.generator)
+    folder = model_folder(settings.generator)
     return load_bundle(folder, device=resolved_device(settings.device), dtype=settings.dtype)
 
 
