@@ -22,7 +22,7 @@ from pairaug.errors import DataError
 from pairaug.images import load_image
 from pairaug.pair import Branch, Pair
 from pairaug.readers import ReadSettings, TableSource, open_reader
-from pairaug.readers.table import DROP_REASONS
+from pairaug.readers.intake import DROP_REASONS
 from pairaug.stage import Context
 
 HEADER = "id,file,patient_id,findings,impression"
@@ -191,7 +191,7 @@ def test_neither_report_nor_patient_is_in_a_message(
     with caplog.at_level(logging.DEBUG):
         drops = [pair.drop for pair in _read(table)]
     said = f"{caplog.text} {drops}"
-    assert "of 2 rows, dropped: missing_image 1, unreadable_image 1" in said
+    assert "of 2 studies, dropped: missing_image 1, unreadable_image 1" in said
     assert "SECRET" not in said
     assert "p10032" not in said
 

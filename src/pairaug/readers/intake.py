@@ -1,0 +1,171 @@
+"""What happens to every film with its report, whichever layout lists it.
+
+A layout's reader says where films, reports and patients are; here ids are made unique, patients
+divided, unusable studies dropped with their reasons, and each film decoded once to see that it is
+one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os.path
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from pairaug.errors import DataError
+from pairaug.images import fault, load_image, sha256
+from pairaug.pair import Branch, ImageRef, Pair, Report
+from pairaug.readers.reader import Split, SplitShares
+from pairaug.stage import Context
+
+_LOG = logging.getLogger(__name__)
+
+DROP_REASONS = {
+    "missing_id": "the study has no id",
+    "duplicate_id": "an earlier study of the source has the same id",
+    "view_excluded": "the film's view is not among `read.views`",
+    "empty_report": "neither findings nor impression has any text",
+    "outside_root": "the film's path leads out of `read.root`",
+    "missing_image": "no film is named, or the film is not on disk",
+    "unreadable_image": "the film is damaged, cut short, or not an image",
+    "image_constant": "the film has one grey level only",
+    "image_saturated": "nearly all of the film is pure black or pure white",
+}
+"""Why a study gives no usable pair; a film's faults come from `pairaug.images.fault`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One film with its report, as a layout lists it, before anything is checked."""
+
+    where: str
+    """Its place in the source, such as "row 12": what messages may tell, so never a patient's."""
+    id: str | None
+    report: Report
+    film: Path | None
+    """As the layout names it: relative to the root, or absolute."""
+    patient_id: str | None = None
+    """None: a patient of its own."""
+    view: str | None = None
+    split: Split | None = None
+    """The layout's own; None: by the patient's hash."""
+    labels: Mapping[str, bool | None] = field(default_factory=dict)
+    trace: Mapping[str, Any] = field(default_factory=dict)
+    """What the layout adds to the trace of `read`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """The rules by which listed films become pairs."""
+
+    source: str
+    """The layout, as in the setting `read.source`."""
+    name: str
+    """First part of every pair's id."""
+    root: Path
+    """The folder that relative paths start from, and that no path may leave; absolute."""
+    shares: SplitShares
+    views: frozenset[str] = frozenset()
+    """Views to keep, lower case; none named: all."""
+
+    def pairs(self, listed: Iterable[Listed], context: Context) -> Iterator[Pair]:
+        """One pair for each item, in order; an unusable one is a dropped pair."""
+        if not self.root.is_dir():
+            raise DataError(f"the folder of films {self.root} does not exist; set read.root")
+        seen = _Seen()
+        for item in listed:
+            pair = self._with_film(self._checked(item, seen), item)
+            if pair.drop:
+                seen.drops[pair.drop.reason] += 1
+            context.report_progress(1)
+            yield pair
+        if seen.drops:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(seen.drops.items()))
+            _LOG.warning("%s: of %d studies, dropped: %s", self.name, seen.num, reasons)
+
+    def _checked(self, item: Listed, seen: _Seen) -> Pair:
+        """The pair as it is listed, without its film; dropped where it is no use."""
+        seen.num += 1
+        own_id = item.id or item.where.replace(" ", "-")
+        patient_id = item.patient_id or own_id
+        pair = Pair(
+            id=f"{self.name}/{own_id}",
+            branch=Branch.REAL,
+            patient_id=patient_id,
+            report=item.report,
+            split=self._split(item, patient_id, seen),
+            labels=dict(item.labels),
+        ).with_trace("read", source=self.source, **item.trace, view=item.view)
+        if item.id is None:
+            return pair.dropped("read", "missing_id", item.where)
+        digest = _digest(own_id)
+        if digest in seen.ids:
+            # Ids are unique in a run, those of dropped pairs too.
+            again = replace(pair, id=f"{pair.id}#{item.where.replace(' ', '-')}")
+            return again.dropped("read", "duplicate_id", item.where)
+        seen.ids.add(digest)
+        if self.views and (item.view or "").lower() not in self.views:
+            return pair.dropped("read", "view_excluded", item.where)
+        if not pair.report.text:
+            return pair.dropped("read", "empty_report", item.where)
+        return pair
+
+    def _split(self, item: Listed, patient_id: str, seen: _Seen) -> Split:
+        if item.split is None:
+            return self.shares.split_of(patient_id)
+        if seen.splits.setdefault(_digest(patient_id), item.split) != item.split:
+            raise DataError(
+                f"{self.name}: the patient of {item.where} is in two splits. Set "
+                "read.columns.split to null to have patients divided."
+            )
+        return item.split
+
+    def _with_film(self, pair: Pair, item: Listed) -> Pair:
+        """`pair` with its film, decoded once to see that it is one."""
+        if pair.drop:
+            return pair
+        if item.film is None:
+            return pair.dropped("read", "missing_image", item.where)
+        path = absolute(self.root / item.film)
+        # By the path as written: a link inside the root may well point to another disk.
+        if not path.is_relative_to(self.root):
+            return pair.dropped("read", "outside_root", item.where)
+        try:
+            content = path.read_bytes()
+            image = load_image(ImageRef(png=content))
+        except (FileNotFoundError, NotADirectoryError):
+            return pair.dropped("read", "missing_image", item.where)
+        except (OSError, DataError) as error:
+            # A path may hold a patient's id, so only the kind of the problem is kept.
+            kind = type(error.__cause__ or error).__name__
+            return pair.dropped("read", "unreadable_image", f"{item.where}, {kind}")
+        wrong = fault(image)
+        if wrong:
+            return pair.dropped("read", wrong, item.where)
+        height, width = image.shape
+        return pair.with_image(
+            ImageRef(path=str(path), sha256=sha256(content), height=height, width=width)
+        )
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What must be remembered from study to study. Digests, so that millions stay small."""
+
+    ids: set[bytes] = field(default_factory=set)
+    splits: dict[bytes, Split] = field(default_factory=dict)
+    num: int = 0
+    drops: Counter[str] = field(default_factory=Counter)
+
+
+def absolute(path: Path) -> Path:
+    """`path` without `..`, links left alone, which `Path.resolve` would follow."""
+    return Path(os.path.normpath(path.absolute()))
+
+
+def _digest(value: str) -> bytes:
+    return blake2b(value.encode(), digest_size=12).digest()
