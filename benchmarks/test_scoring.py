@@ -1,6 +1,6 @@
 """Speed of scoring with a scorer of ViT-B/32's shape, random weights, on the CPU: `make bench`.
 
-The reference scores one edit at a time and encodes both films and both reports for each.
+The reference scores one edit at a time in float32 and encodes both films and both reports for each.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from itertools import count
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from pairaug.clip.encoders import Encoder, open_encoder
 from pairaug.clip.similarity import cosine, directional_similarity
 from pairaug.images import load_image, png_ref
 from pairaug.pair import Branch, Pair, Report
+from pairaug.run.device import has_fast_bfloat16
 from pairaug.score import Score, ScoreSettings
 from pairaug.stage import Context
 
@@ -123,9 +125,17 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_scorer(tmp_path_factory.mktemp("models") / "vit-b-32")
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("tries", [1, 10])
-def test_score_as_a_stage(benchmark: BenchmarkFixture, scorer: Path, tries: int):
-    stage = Score(ScoreSettings(model=str(scorer)), Context(seed=0))
+def test_score_as_a_stage(
+    benchmark: BenchmarkFixture,
+    scorer: Path,
+    tries: int,
+    dtype: Literal["float32", "bfloat16"],
+):
+    if dtype == "bfloat16" and not has_fast_bfloat16():
+        pytest.skip("this CPU has no bfloat16 instructions")
+    stage = Score(ScoreSettings(model=str(scorer), dtype=dtype), Context(seed=0))
     seeds = count()
     num_patients = 30 // tries
     list(stage(families(1, 1, 10**6)[0]))  # opens the model

@@ -6,7 +6,7 @@ preset, a file and `--set`; `explain` says in one line what is wrong with what a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -42,6 +42,7 @@ __all__ = [
     "flatten",
     "load_model",
     "load_settings",
+    "settings_of",
 ]
 
 PRESETS = ("paper", "default", "fast", "demo")
@@ -101,7 +102,15 @@ def load_settings(
 ) -> Settings:
     """The settings of a YAML file with `overrides` ("a.b=c") on top and its preset below."""
     layers = [] if path is None else [Layer(str(path), read_yaml(path))]
-    layers += override_layers(overrides)
+    return _on_preset([*layers, *override_layers(overrides)], preset)
+
+
+def settings_of(values: Mapping[str, Any], name: str) -> Settings:
+    """The settings in a mapping, with its preset below; errors speak of it by `name`."""
+    return _on_preset([Layer(name, values)])
+
+
+def _on_preset(layers: Sequence[Layer], preset: str | None = None) -> Settings:
     chosen = preset or _chosen_preset(layers)
     below = Layer(f"preset {chosen}", {**_preset_values(chosen), "preset": chosen})
     return validate(Settings, [below, *layers])

@@ -81,12 +81,17 @@ class Score:
         encoder = open_encoder(
             folder_of(settings),
             device=self._context.device,
-            dtype=self._context.dtype,
+            dtype=self._dtype,
             batch_size=self._settings.batch_size,
             window_policy=self._settings.long_report,
             allow_pickle=settings.allow_pickle,
         )
         return Scorer(encoder)
+
+    @property
+    def _dtype(self) -> str:
+        own = self._settings.dtype
+        return self._context.dtype if own == "auto" else own
 
     def _encode(self, window: Sequence[Pair], pool: ThreadPoolExecutor) -> None:
         """Encodes what is new in some pairs, and notes the films that cannot be read."""

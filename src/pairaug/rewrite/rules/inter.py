@@ -131,8 +131,13 @@ def _fill(findings: list[Described], mentioned: set[Topic], min_findings: int, r
         _add(findings, draw(draw_kind(devices, [k.plausible for k in devices], rng), rng))
 
 
-def written(patient: Patient, rng: Random, max_words: int) -> Report:
-    """The patient's report: an impression, then findings with what is denied and normal."""
+def written(
+    patient: Patient, rng: Random, max_words: int, *, adds_normals: bool = True
+) -> Report:
+    """The patient's report: an impression, then findings with what is denied and normal.
+
+    `adds_normals`: say of further regions that they are normal, as a new patient's report may.
+    """
     findings = list(patient.findings)
     rng.shuffle(findings)
     impression = _impression([f for f in findings if not f.kind.is_device], patient, rng)
@@ -141,7 +146,7 @@ def written(patient: Patient, rng: Random, max_words: int) -> Report:
     said += [_Said(*remark) for remark in _denials(patient, rng)]
     while _num_words(said) > room and len(said) > 1:
         del said[-1]
-    for remark in _normals(patient, rng):
+    for remark in _normals(patient, rng) if adds_normals else ():
         if _num_words(said) >= max(_MIN_WORDS, rng.randint(14, 30)):
             break
         if _num_words(said) + len(remark[1].split()) <= room:

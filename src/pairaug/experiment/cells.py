@@ -1,0 +1,104 @@
+"""One cell of the comparison: a model trained on a row's pairs with one seed, and what it says.
+
+A cell's folder has `cell.json` once it is done, and nothing else decides that it is.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pairaug.errors import RunError
+from pairaug.manifest import fingerprint, write_file
+from pairaug.train.clip.settings import ClipSettings
+
+_DONE, _PROBABILITIES = "cell.json", "probabilities.npy"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What is to be trained: a row, a seed, and all that decides the outcome."""
+
+    row: str
+    seed: int
+    train: ClipSettings
+    """With the row's sources, the seed and the steps."""
+    pairs: Mapping[str, str]
+    """Fingerprint of each source's pairs."""
+    judged_on: str
+    """Fingerprint of the films and captions that the model is judged on."""
+
+    @property
+    def name(self) -> str:
+        """The cell's folder: `both-3`."""
+        words = "".join(c if c.isalnum() else " " for c in self.row).split()
+        return f"{'-'.join(words)}-{self.seed}"
+
+    def fingerprint(self) -> str:
+        """The hash of all that decides what the model says."""
+        # Where films are cached, by how many threads, changes nothing.
+        without = {"cache", "num_workers", "num_threads", "log_to"}
+        settings = self.train.model_dump(mode="json", exclude=without)
+        for source in settings["sources"]:
+            source.pop("run", None)
+        return fingerprint(
+            {"train": settings, "pairs": dict(self.pairs), "judged on": self.judged_on}
+        )
+
+
+def done(cell: Cell, folder: Path) -> np.ndarray | None:
+    """The probabilities of a finished cell, float32 `film finding`; None: still to be done.
+
+    `RunError` where the folder holds the same cell of other settings or pairs.
+    """
+    path = folder / cell.name / _DONE
+    if not path.is_file():
+        return None
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if record["fingerprint"] != cell.fingerprint():
+        raise RunError(
+            f"{folder / cell.name} was trained with other settings or other pairs. Delete it, or "
+            "pass a new --out folder."
+        )
+    return np.load(folder / cell.name / _PROBABILITIES)
+
+
+def train_cell(
+    cell: Cell,
+    folder: Path,
+    judge: Callable[[Path], np.ndarray],
+    *,
+    keep_model: bool,
+) -> np.ndarray:
+    """The probabilities of the cell, trained from its last checkpoint if there is one.
+
+    `judge` gives those of a trained model's folder.
+    """
+    from pairaug.train.clip import train_clip
+
+    own = folder / cell.name
+    own.mkdir(parents=True, exist_ok=True)
+    outcome = train_clip(cell.train, own)
+    probabilities = judge(own / "clip")
+    with (own / _PROBABILITIES).open("wb") as file:
+        np.save(file, probabilities)
+    record: dict[str, Any] = {
+        "row": cell.row,
+        "seed": cell.seed,
+        "fingerprint": cell.fingerprint(),
+        "num_steps": outcome.steps,
+        "seconds": round(outcome.seconds, 1),
+        "metrics": outcome.metrics,
+    }
+    # Written last: its presence means that the cell is done.
+    write_file(own / _DONE, (json.dumps(record, indent=2) + "\n").encode())
+    if not keep_model:
+        for name in ("clip", "training"):
+            shutil.rmtree(own / name, ignore_errors=True)
+    return probabilities

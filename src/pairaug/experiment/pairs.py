@@ -1,0 +1,183 @@
+"""The pairs that the rows train on: a run's, and those of the rows that the run does not make.
+
+Each kind is a folder of parts, made part by part, so that an interrupted experiment goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from pairaug.config import Settings
+from pairaug.errors import DataError, RunError
+from pairaug.manifest import (
+    fingerprint,
+    part_fingerprint,
+    part_index,
+    part_path,
+    part_paths,
+    read_pairs,
+    read_part,
+    read_table,
+    write_part,
+    write_table,
+)
+from pairaug.pair import Branch, Pair
+from pairaug.readers import open_reader
+from pairaug.run.chain import open_stage, weights_of
+from pairaug.run.folder import RunFolder
+from pairaug.stage import Context, apply, seed_for
+
+_CEILING_PART = 256
+
+
+def make_image_only(
+    run: RunFolder, folder: Path, settings: Settings, per_report: int, context: Context
+) -> None:
+    """New films for the real reports, drawn, scored and pruned as the run's new patients are.
+
+    The folder then holds `score` and `prune`, each with as many parts as the run.
+    """
+    stages = [open_stage(name, settings, context) for name in ("generate", "score")]
+
+    def made(pairs: Sequence[Pair]) -> list[Pair]:
+        for stage in stages:
+            pairs = apply(stage, pairs)
+        return list(pairs)
+
+    covers = {
+        "kind": "image-only",
+        "per_report": per_report,
+        "seed": settings.seed,
+        **{name: getattr(settings, name).model_dump(mode="json") for name in ("generate", "score")},
+        **{f"weights of {name}": weights_of(name, settings) for name in ("generate", "score")},
+    }
+
+    def children(pair: Pair) -> Iterator[Pair]:
+        for number in range(per_report):
+            yield pair.child(
+                f"image-{number}", branch=Branch.INTER, report=pair.report, labels=pair.labels
+            )
+
+    _make_parts(run, folder / "score", children, made, covers)
+    _prune(folder, settings, context)
+
+
+def make_text_only(
+    run: RunFolder, folder: Path, settings: Settings, per_report: int
+) -> None:
+    """New wordings, by rules, of the real reports, each with the report's own film; not pruned.
+
+    A report that the rules cannot word otherwise gives pairs that are dropped.
+    """
+    from pairaug.rewrite.rules.same import reworded
+
+    max_words = settings.rewrite.max_words
+
+    def children(pair: Pair) -> Iterator[Pair]:
+        for number in range(per_report):
+            name = f"text-{number}"
+            rng = Random(seed_for(settings.seed, f"{pair.id}~{name}", "rewrite"))
+            report = reworded(pair.report.text, rng, max_words)
+            child = pair.child(
+                name, branch=Branch.INTRA, report=report or pair.report, labels=pair.labels
+            )
+            image = pair.image
+            assert image is not None
+            child = child.with_image(image)
+            yield child if report else child.dropped("rewrite", "unchanged")
+
+    covers = {
+        "kind": "text-only",
+        "per_report": per_report,
+        "seed": settings.seed,
+        "max_words": max_words,
+    }
+    _make_parts(run, folder / "prune", children, list, covers)
+
+
+def make_more_real(folder: Path, reader_settings: Any, num_pairs: int, context: Context) -> None:
+    """The first `num_pairs` usable training pairs of a reader, in the folder's `read`."""
+    covers = {
+        "kind": "more real",
+        "read": reader_settings.model_dump(mode="json"),
+        "num_pairs": num_pairs,
+        "seed": context.seed,
+    }
+    print_value = fingerprint(covers)
+    stage = folder / "read"
+    _check_prints(stage, print_value)
+    pairs = islice(
+        (
+            pair
+            for pair in open_reader(reader_settings, context)
+            if pair.drop is None and pair.image is not None and pair.split == "train"
+        ),
+        num_pairs,
+    )
+    num_parts = -(-num_pairs // _CEILING_PART)
+    if part_path(stage, num_parts - 1).exists():
+        return
+    num_found = 0
+    for index in range(num_parts):
+        part = list(islice(pairs, _CEILING_PART))
+        num_found += len(part)
+        if part and not part_path(stage, index).exists():
+            write_part(stage, index, part, print_value, is_last=index + 1 == num_parts)
+    if num_found < num_pairs:
+        raise DataError(
+            f"the ceiling needs {num_pairs} real pairs to train on, and more_real has {num_found}; "
+            "give it more, or leave `ceiling` out of rows"
+        )
+
+
+def _make_parts(
+    run: RunFolder,
+    folder: Path,
+    children: Callable[[Pair], Iterable[Pair]],
+    made: Callable[[Sequence[Pair]], Sequence[Pair]],
+    covers: dict[str, Any],
+) -> None:
+    """For each part of the run, one with its training pairs and the children made from them."""
+    before = part_paths(run.stage("read"))
+    print_value = fingerprint(covers, part_fingerprint(before[0]))
+    _check_prints(folder, print_value)
+    for path in before:
+        index = part_index(path)
+        if part_path(folder, index).exists():
+            continue
+        reals = [pair for pair in read_part(path) if pair.drop is None]
+        family = [
+            member
+            for pair in reals
+            for member in (pair, *(children(pair) if pair.split == "train" else ()))
+        ]
+        if family:
+            write_part(folder, index, made(family), print_value, is_last=path == before[-1])
+
+
+def _prune(folder: Path, settings: Settings, context: Context) -> None:
+    from pairaug.prune import Prune, PruneRule
+
+    scored = part_paths(folder / "score")
+    decision = PruneRule(settings.prune).decide_parts(scored)
+    parent = part_fingerprint(scored[0])
+    print_value = fingerprint({"fitted": decision.fitted}, parent)
+    stage = Prune(settings.prune, decision.fitted, context, decision.copies)
+    for path in scored:
+        index = part_index(path)
+        target = part_path(folder / "prune", index)
+        # Another rule decides again in place: nothing that took long is lost.
+        if not target.exists() or part_fingerprint(target) != print_value:
+            table = stage.apply_to_table(read_table(path))
+            write_table(folder / "prune", index, table, print_value, is_last=path == scored[-1])
+
+
+def _check_prints(folder: Path, print_value: str) -> None:
+    if any(part_fingerprint(path) != print_value for path in part_paths(folder)):
+        raise RunError(
+            f"{folder} was made with other settings. Delete it, or pass a new --out folder."
+        )

@@ -1,0 +1,237 @@
+"""What the comparison came to, as JSON, Markdown, HTML and plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from pairaug.evaluate.results import text_table, write_result
+from pairaug.experiment.settings import BASE, Row, UtilitySettings
+from pairaug.manifest import write_file
+from pairaug.metrics.bootstrap import Estimate
+from pairaug.metrics.paired import PairedMacros
+
+_HEADER = ("row", "pairs", "steps", "macro AUROC", "over seeds", "gain", "share of the gap")
+
+# What else the paper's question asks: is one row better than another?
+_ALSO: tuple[tuple[Row, Row], ...] = (
+    ("+both", "+inter"),
+    ("+both", "+intra"),
+    ("+both", "image-only"),
+    ("+both", "text-only"),
+    ("+both", "no pruning"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Utility:
+    """The experiment's outcome."""
+
+    num_pairs: Mapping[str, int]
+    """Pairs that each row trains on."""
+    num_steps: Mapping[str, int]
+    macros: PairedMacros
+    """Macro zero-shot AUROC of each row's models, on common draws of patients and seeds."""
+    findings: Sequence[str]
+    num_films: int
+
+
+def write_results(out: Path, settings: UtilitySettings, found: Utility) -> Path:
+    """The path of `utility.json`, with `utility.txt`, `utility.md` and `utility.html` beside it."""
+    rows = [_row(row, settings, found) for row in settings.rows]
+    also = [_difference(*pair, found) for pair in _ALSO if set(pair) <= set(settings.rows)]
+    notes = _notes(settings, found)
+    text = "\n\n".join(
+        [_heading(settings, found), text_table(_HEADER, rows), *_paragraphs(also, notes)]
+    )
+    markdown = "\n\n".join(
+        [f"# {_heading(settings, found)}", _markdown(rows), *_paragraphs(also, notes)]
+    )
+    path = write_result(out, "utility", _as_json(settings, found), text)
+    write_file(out / "utility.md", f"{markdown}\n".encode())
+    write_file(out / "utility.html", _html(settings, found, rows, also, notes).encode())
+    return path
+
+
+def _heading(settings: UtilitySettings, found: Utility) -> str:
+    return (
+        f"Training on real and made pairs: zero-shot on {found.num_films} films, "
+        f"{len(found.findings)} findings, {_seeds(settings)}"
+    )
+
+
+def _seeds(settings: UtilitySettings) -> str:
+    return "1 seed" if settings.num_seeds == 1 else f"{settings.num_seeds} seeds"
+
+
+def _row(row: Row, settings: UtilitySettings, found: Utility) -> tuple[str, ...]:
+    macros = found.macros
+    has_gap = "ceiling" in settings.rows and row not in (BASE, "ceiling")
+    deviation = macros.deviation(row)
+    return (
+        row,
+        str(found.num_pairs[row]),
+        str(found.num_steps[row]),
+        str(macros.estimate(row)),
+        "-" if deviation != deviation else f"{deviation:.3f}",
+        "-" if row == BASE else _signed(macros.difference(row, BASE)),
+        _percent(macros.share_of_gap(row, BASE, "ceiling")) if has_gap else "-",
+    )
+
+
+def _difference(row: Row, other: Row, found: Utility) -> str:
+    return f"{row} less {other}: {_signed(found.macros.difference(row, other))}"
+
+
+def _signed(estimate: Estimate) -> str:
+    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
+
+
+def _percent(estimate: Estimate) -> str:
+    if estimate.value != estimate.value:
+        return "no gap"
+    return f"{estimate.value:.0%} [{estimate.low:.0%}, {estimate.high:.0%}]"
+
+
+def _notes(settings: UtilitySettings, found: Utility) -> list[str]:
+    notes = [
+        f"gain: macro AUROC less that of `{BASE}`, the real pairs alone for as many steps;",
+        "over seeds: standard deviation of the models' macro AUROCs;",
+        f"brackets: 95 % intervals over {settings.num_draws} draws of patients and seeds, the same "
+        "draws for all rows.",
+    ]
+    if "ceiling" in settings.rows:
+        notes.insert(
+            1,
+            "share of the gap: of the way from there to `ceiling`, which trains on as many *real* "
+            f"pairs as `+both` has ({found.num_pairs['+both']});",
+        )
+    return notes
+
+
+def _paragraphs(also: Sequence[str], notes: Sequence[str]) -> list[str]:
+    listed = ["\n".join(f"- {line}" for line in also)] if also else []
+    return [*listed, "\n".join(notes)]
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    lines = [_HEADER, ("---",) * len(_HEADER), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _as_json(settings: UtilitySettings, found: Utility) -> dict[str, Any]:
+    macros = found.macros
+    rows = {}
+    for row in settings.rows:
+        rows[row] = {
+            "num_pairs": found.num_pairs[row],
+            "num_steps": found.num_steps[row],
+            "macro_auroc": macros.estimate(row).as_dict(),
+            "by_seed": [round(float(value), 6) for value in macros.values[row]],
+            "gain": macros.difference(row, BASE).as_dict(),
+        }
+        if "ceiling" in settings.rows:
+            rows[row]["share_of_gap"] = macros.share_of_gap(row, BASE, "ceiling").as_dict()
+    differences = {
+        f"{row} less {other}": macros.difference(row, other).as_dict()
+        for row, other in _ALSO
+        if {row, other} <= set(settings.rows)
+    }
+    return {
+        "experiment": "utility",
+        "settings": settings.model_dump(mode="json"),
+        "findings": list(found.findings),
+        "num_films": found.num_films,
+        "base": BASE,
+        "rows": rows,
+        "differences": differences,
+    }
+
+
+def _html(
+    settings: UtilitySettings,
+    found: Utility,
+    rows: Sequence[Sequence[str]],
+    also: Sequence[str],
+    notes: Sequence[str],
+) -> str:
+    """A page of its own: the intervals drawn, and the table."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in _HEADER)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
+    )
+    listed = "".join(f"<li>{escape(line)}</li>" for line in also)
+    return _PAGE.format(
+        heading=escape(_heading(settings, found)),
+        figure=_figure([(row, found.macros.estimate(row)) for row in settings.rows]),
+        head=head,
+        body=body,
+        also=f"<ul>{listed}</ul>" if listed else "",
+        notes="<br>".join(escape(line) for line in notes),
+    )
+
+
+_ROW_HEIGHT, _LABEL_WIDTH, _PLOT_WIDTH = 28, 170, 560
+
+
+def _figure(rows: Sequence[tuple[str, Estimate]]) -> str:
+    """Each row's macro AUROC with its interval, the base as a line through all."""
+    low = min(estimate.low for _, estimate in rows)
+    high = max(estimate.high for _, estimate in rows)
+    span = max(high - low, 1e-6)
+
+    def across(value: float) -> float:
+        return _LABEL_WIDTH + _PLOT_WIDTH * (0.04 + 0.92 * (value - low) / span)
+
+    height = _ROW_HEIGHT * len(rows)
+    base = dict(rows)[BASE].value
+    parts = [
+        f'<line x1="{across(base):.1f}" x2="{across(base):.1f}" y1="0" y2="{height}" class="base"/>'
+    ]
+    for place, (row, estimate) in enumerate(rows):
+        y = _ROW_HEIGHT * (place + 0.5)
+        ends = f'x1="{across(estimate.low):.1f}" x2="{across(estimate.high):.1f}"'
+        parts += [
+            f'<text x="0" y="{y + 5:.1f}">{escape(row)}</text>',
+            f'<line {ends} y1="{y:.1f}" y2="{y:.1f}"/>',
+            f'<circle cx="{across(estimate.value):.1f}" cy="{y:.1f}" r="5">'
+            f"<title>{escape(row)}: {escape(str(estimate))}</title></circle>",
+        ]
+    width = _LABEL_WIDTH + _PLOT_WIDTH
+    return (
+        f'<svg viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="Macro AUROC of each row">{"".join(parts)}</svg>'
+    )
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>PairAug: utility</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem;
+  color: #1d2730; background: #fff; }}
+h1 {{ font-size: 1.3rem; font-weight: 600; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }}
+th, td {{ padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #dde3e8; }}
+th:first-child, td:first-child {{ text-align: left; }}
+svg {{ max-width: 46rem; width: 100%; margin: 1rem 0; font-size: 14px; }}
+svg line {{ stroke: #3d6a8a; stroke-width: 2; }}
+svg line.base {{ stroke: #c9642a; stroke-dasharray: 4 4; stroke-width: 1.5; }}
+svg circle {{ fill: #3d6a8a; }}
+svg text {{ fill: currentColor; }}
+.notes {{ color: #5a6772; font-size: .88rem; }}
+@media (prefers-color-scheme: dark) {{
+  body {{ color: #dce3e8; background: #14191d; }} th, td {{ border-color: #2c363d; }}
+  svg line {{ stroke: #7fb2d6; }} svg circle {{ fill: #7fb2d6; }} .notes {{ color: #93a1ab; }}
+}}
+</style>
+<h1>{heading}</h1>
+{figure}
+<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>
+{also}
+<p class="notes">{notes}</p>
+</html>
+"""

@@ -1,0 +1,68 @@
+"""Which pairs each row of the comparison trains on, and for how many steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pairaug.experiment.settings import Row, UtilitySettings
+from pairaug.manifest import part_fingerprint, part_paths
+from pairaug.train.clip import PairSource
+from pairaug.train.clip.sources import BranchName, run_stage
+
+NEEDED: Mapping[Row, str] = {
+    "image-only": "image-only",
+    "text-only": "text-only",
+    "ceiling": "ceiling",
+}
+"""Rows whose pairs the run does not make, and the folder of each."""
+
+
+def sources_of(row: Row, folder: Path) -> tuple[PairSource, ...]:
+    """The sources of a row's pairs; `folder` is the experiment's."""
+    run = folder / "run"
+    real = _source(run, "real")
+    match row:
+        case "real" | "real, equal compute":
+            return (real,)
+        case "+inter":
+            return (_source(run, "real", "inter"),)
+        case "+intra":
+            return (_source(run, "real", "intra"),)
+        case "+both":
+            return (_source(run, "real", "inter", "intra"),)
+        case "no pruning":
+            return (
+                PairSource(run=run, branches=("real", "inter", "intra"), keep="all"),
+            )
+        case "image-only":
+            return (real, _source(folder / "image-only", "inter"))
+        case "text-only":
+            return (real, _source(folder / "text-only", "intra"))
+        case "ceiling":
+            return (_source(folder / "ceiling", "real"),)
+
+
+def pairs_prints(row: Row, folder: Path) -> dict[str, str]:
+    """Fingerprint of each source's parts: other pairs are another cell."""
+    prints = {}
+    for source in sources_of(row, folder):
+        assert source.run is not None
+        prints[source.run.name] = part_fingerprint(part_paths(run_stage(source.run))[0])
+    return prints
+
+
+def num_steps_of(row: Row, settings: UtilitySettings, num_pairs: Mapping[str, int]) -> int:
+    """Optimiser steps of a row: the same for all, but for `real`.
+
+    `real` makes as many passes over its pairs as `+both` does over its own, as a comparison by
+    epochs would have it; so it takes fewer steps.
+    """
+    if row != "real":
+        return settings.num_steps
+    share = num_pairs["real"] / max(1, num_pairs["+both"])
+    return max(1, round(settings.num_steps * share))
+
+
+def _source(run: Path, *branches: BranchName) -> PairSource:
+    return PairSource(run=run, branches=branches)
