@@ -46,11 +46,23 @@ def evaluate_fidelity(
     _evaluate(program.run_fidelity, settings, out, settings.num_patients)
 
 
+@app.command("zero-shot")
+@one_line_errors
+def evaluate_zero_shot(
+    config: OptionalConfig = None, out: Out = Path("runs/evaluate"), sets: Sets = None
+) -> None:
+    """Findings by captions alone: a model, or several, on labelled films."""
+    from pairaug.evaluate import zero_shot as program
+
+    settings = load_settings_of(program.ZeroShotSettings, config, sets)
+    _evaluate(program.run_zero_shot, settings, out, None)
+
+
 def _evaluate(
     evaluate: Callable[[Any, Path, Callable[[int], None]], Path],
     settings: Any,
     out: Path,
-    num_films: int,
+    num_films: int | None,
 ) -> None:
     with show_progress() as progress:
         progress.start("films", num_films)

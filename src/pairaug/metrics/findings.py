@@ -13,6 +13,9 @@ from pairaug.metrics.bootstrap import NUM_DRAWS, Counts, Estimate, Groups, boots
 from pairaug.metrics.precision import precision_of
 from pairaug.metrics.ranking import mean_of_defined, rankings
 
+FEW = 10
+"""Intervals of fewer cases of a class are too narrow."""
+
 
 @dataclass(frozen=True, slots=True)
 class FindingMetrics:
@@ -27,6 +30,12 @@ class FindingMetrics:
     def is_evaluable(self) -> bool:
         """False where the stated cases are of one class, or there are none."""
         return min(self.num_positive, self.num_negative) > 0
+
+    @property
+    def is_scarce(self) -> bool:
+        """True where one class has so few cases that draws of them say little: the interval of a
+        single one has no width of its own."""
+        return self.is_evaluable and min(self.num_positive, self.num_negative) < FEW
 
     @property
     def is_inverted(self) -> bool:
