@@ -2,15 +2,26 @@
 
 from pairaug.metrics.auroc import auroc, label_aurocs, macro_auroc, paired_auroc
 from pairaug.metrics.bootstrap import Estimate, bootstrap, mean, ratio, share
+from pairaug.metrics.findings import FindingMetrics, MacroMetrics, finding_metrics
+from pairaug.metrics.paired import PairedMacros, paired_macro_difference, paired_macros
+from pairaug.metrics.precision import average_precision, label_average_precisions
 
 __all__ = [
     "Estimate",
+    "FindingMetrics",
+    "MacroMetrics",
+    "PairedMacros",
     "auroc",
+    "average_precision",
     "bootstrap",
+    "finding_metrics",
     "label_aurocs",
+    "label_average_precisions",
     "macro_auroc",
     "mean",
     "paired_auroc",
+    "paired_macro_difference",
+    "paired_macros",
     "ratio",
     "share",
 ]

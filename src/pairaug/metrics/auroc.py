@@ -8,46 +8,54 @@ for a positive and a negative case drawn at random (Mann-Whitney).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from pairaug.metrics.bootstrap import Counts, Estimate, bootstrap
+from pairaug.metrics.bootstrap import Counts, Estimate, Groups, bootstrap
+from pairaug.metrics.ranking import DrawValues, Ranking, mean_of_defined, rankings
 
 
 def auroc(
-    labels: Shaped[np.ndarray, " case"], scores: Shaped[np.ndarray, " case"], seed: int = 0
+    labels: Shaped[np.ndarray, " case"],
+    scores: Shaped[np.ndarray, " case"],
+    seed: int = 0,
+    groups: Groups | None = None,
 ) -> Estimate:
     """The chance that a positive case scores above a negative one, ties counting half."""
-    return label_aurocs(labels[:, None], scores[:, None], seed)[0]
+    return label_aurocs(labels[:, None], scores[:, None], seed, groups)[0]
 
 
 def label_aurocs(
     labels: Shaped[np.ndarray, "case label"],
     scores: Shaped[np.ndarray, "case label"],
     seed: int = 0,
+    groups: Groups | None = None,
 ) -> list[Estimate]:
-    """The AUROC of each column, NaN where it has one class only; all on the same draws."""
-    columns = _columns(labels, scores)
-    return bootstrap(lambda counts: _aurocs(columns, counts), len(labels), seed)
+    """The AUROC of each column, NaN where it has one class only; all on the same draws.
+
+    A label that is NaN is not stated: the case does not count in that column.
+    """
+    columns = rankings(labels, scores)
+    return bootstrap(
+        lambda counts: column_aurocs(columns, counts), len(labels), seed, groups=groups
+    )
 
 
 def macro_auroc(
     labels: Shaped[np.ndarray, "case label"],
     scores: Shaped[np.ndarray, "case label"],
     seed: int = 0,
+    groups: Groups | None = None,
 ) -> Estimate:
     """The mean of the columns' AUROCs; a column with one class only does not count."""
-    columns = _columns(labels, scores)
+    columns = rankings(labels, scores)
 
     def macro(counts: np.ndarray) -> np.ndarray:
-        values = _aurocs(columns, counts)
-        num_defined = (~np.isnan(values)).sum(axis=1)
-        empty = np.full(len(values), math.nan)
-        means = np.divide(np.nansum(values, axis=1), num_defined, out=empty, where=num_defined > 0)
-        return means[:, None]
+        return mean_of_defined(column_aurocs(columns, counts))[:, None]
 
-    return bootstrap(macro, len(labels), seed)[0]
+    return bootstrap(macro, len(labels), seed, groups=groups)[0]
 
 
 def paired_auroc(
@@ -56,33 +64,21 @@ def paired_auroc(
     """The AUROC between two scores of the same cases, a case's two scores drawn together."""
     labels = np.repeat([True, False], [len(positives), len(negatives)])
     scores = np.concatenate([positives, negatives])
-    columns = _columns(labels[:, None], scores[:, None])
-    return bootstrap(lambda counts: _aurocs(columns, np.tile(counts, 2)), len(positives), seed)[0]
+    columns = rankings(labels[:, None], scores[:, None])
+    num = len(positives)
+    return bootstrap(lambda counts: column_aurocs(columns, np.tile(counts, 2)), num, seed)[0]
 
 
-class _Column:
-    """One label's cases in the order of their scores, and where each distinct score begins."""
-
-    def __init__(self, labels: np.ndarray, scores: np.ndarray) -> None:
-        self.order = np.argsort(scores, kind="stable")
-        self.is_positive = np.asarray(labels, dtype=bool)[self.order]
-        ascending = scores[self.order]
-        self.starts = np.flatnonzero(np.r_[True, ascending[1:] != ascending[:-1]])
-
-    def aurocs(self, counts: Counts) -> Float[np.ndarray, " draw"]:
-        """One AUROC for each row of counts."""
-        weights = counts[:, self.order]
-        positive = np.add.reduceat(weights * self.is_positive, self.starts, axis=1)
-        negative = np.add.reduceat(weights * ~self.is_positive, self.starts, axis=1)
-        below = np.cumsum(negative, axis=1) - negative / 2
-        num_pairs = positive.sum(axis=1) * negative.sum(axis=1)
-        won = (positive * below).sum(axis=1)
-        return np.divide(won, num_pairs, out=np.full(len(won), math.nan), where=num_pairs > 0)
+def column_aurocs(columns: Sequence[Ranking], counts: Counts) -> Float[np.ndarray, "draw label"]:
+    """One AUROC for each row of counts and each ranking."""
+    return np.stack([auroc_of(*column.masses(counts)) for column in columns], axis=1)
 
 
-def _columns(labels: np.ndarray, scores: np.ndarray) -> list[_Column]:
-    return [_Column(*column) for column in zip(labels.T, scores.T, strict=True)]
-
-
-def _aurocs(columns: list[_Column], counts: np.ndarray) -> np.ndarray:
-    return np.stack([column.aurocs(counts) for column in columns], axis=1)
+def auroc_of(
+    positive: Float[np.ndarray, "draw score"], negative: Float[np.ndarray, "draw score"]
+) -> DrawValues:
+    """The AUROC from what is at each score, ascending; NaN without positives or negatives."""
+    below = np.cumsum(negative, axis=1) - negative / 2
+    num_pairs = positive.sum(axis=1) * negative.sum(axis=1)
+    won = (positive * below).sum(axis=1)
+    return np.divide(won, num_pairs, out=np.full(len(won), math.nan), where=num_pairs > 0)

@@ -1,7 +1,8 @@
 """Percentile bootstrap intervals: whole cases are drawn anew with replacement.
 
 A draw is a row of counts, how often each case was drawn: statistics that can be computed from
-counts need no copy of the data, and many draws are computed at once.
+counts need no copy of the data, and many draws are computed at once. Where several cases belong to
+one group, all films of a patient for example, groups are drawn and their cases with them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ NUM_DRAWS = 1000
 LEVEL = 0.95
 
 Counts = Float[np.ndarray, "draw case"]
+Groups = Shaped[np.ndarray, " case"]
 
 # Counts held in memory at once.
 _MAX_COUNTS = 4_000_000
@@ -54,39 +56,70 @@ def bootstrap(
     seed: int = 0,
     num_draws: int = NUM_DRAWS,
     level: float = LEVEL,
+    groups: Groups | None = None,
 ) -> list[Estimate]:
     """One estimate for each value of `statistic`, which is computed from counts of `num` cases.
 
     The estimate itself has every case once. Draws in which a value is undefined (NaN), such as an
-    AUROC without a positive case, are left out of its interval.
+    AUROC without a positive case, are left out of its interval. `groups` names each case's group,
+    such as its patient: then as many groups as there are, are drawn.
     """
+    values, drawn = drawn_values(statistic, num, seed, num_draws, groups)
+    return [
+        interval(float(value), column, num, level)
+        for value, column in zip(values, drawn.T, strict=True)
+    ]
+
+
+def drawn_values(
+    statistic: Callable[[Counts], Float[np.ndarray, "draw value"]],
+    num: int,
+    seed: int = 0,
+    num_draws: int = NUM_DRAWS,
+    groups: Groups | None = None,
+) -> tuple[Float[np.ndarray, " value"], Float[np.ndarray, "draw value"]]:
+    """(the values with every case once, the values of each draw), before they are summed up."""
+    codes = None if groups is None else np.unique(groups, return_inverse=True)[1]
+    num_units = num if codes is None else int(codes.max(initial=-1)) + 1
     values = statistic(np.ones((1, num)))[0]
     rng = np.random.default_rng(seed)
     drawn: list[np.ndarray] = []
     at_once = max(1, min(num_draws, _MAX_COUNTS // max(1, num)))
     for start in range(0, num_draws, at_once):
-        drawn.append(statistic(_counts(rng, min(at_once, num_draws - start), num)))
-    return [
-        _estimate(float(value), column, num, level)
-        for value, column in zip(values, np.concatenate(drawn).T, strict=True)
-    ]
+        counts = _counts(rng, min(at_once, num_draws - start), num_units)
+        drawn.append(statistic(counts if codes is None else counts[:, codes]))
+    return values, np.concatenate(drawn)
 
 
-def mean(values: Shaped[np.ndarray, " case"], seed: int = 0) -> Estimate:
+def interval(
+    value: float, drawn: Float[np.ndarray, " draw"], num: int, level: float = LEVEL
+) -> Estimate:
+    """`value` with the percentiles of its draws; undefined draws (NaN) do not count."""
+    defined = drawn[~np.isnan(drawn)]
+    if len(defined) == 0:
+        return Estimate(value, math.nan, math.nan, num, level)
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(value, float(low), float(high), num, level)
+
+
+def mean(
+    values: Shaped[np.ndarray, " case"], seed: int = 0, groups: Groups | None = None
+) -> Estimate:
     """Their mean."""
     column = np.asarray(values, dtype=float)
-    return ratio(column, np.ones_like(column), seed)
+    return ratio(column, np.ones_like(column), seed, groups)
 
 
-def share(hits: Bool[np.ndarray, " case"], seed: int = 0) -> Estimate:
+def share(hits: Bool[np.ndarray, " case"], seed: int = 0, groups: Groups | None = None) -> Estimate:
     """The share that is true, in [0, 1]."""
-    return mean(hits, seed)
+    return mean(hits, seed, groups)
 
 
 def ratio(
     numerators: Shaped[np.ndarray, " case"],
     denominators: Shaped[np.ndarray, " case"],
     seed: int = 0,
+    groups: Groups | None = None,
 ) -> Estimate:
     """The sum of one column over the sum of the other, cases drawn in pairs."""
     above, below = (np.asarray(column, dtype=float) for column in (numerators, denominators))
@@ -98,7 +131,7 @@ def ratio(
             counts @ above, totals, out=np.full(len(counts), math.nan), where=totals != 0
         )[:, None]
 
-    return bootstrap(quotient, len(above), seed)[0]
+    return bootstrap(quotient, len(above), seed, groups=groups)[0]
 
 
 def _counts(rng: np.random.Generator, num_draws: int, num: int) -> np.ndarray:
@@ -106,14 +139,6 @@ def _counts(rng: np.random.Generator, num_draws: int, num: int) -> np.ndarray:
         return np.zeros((num_draws, 0))
     cases = rng.integers(num, size=(num_draws, num)) + num * np.arange(num_draws)[:, None]
     return np.bincount(cases.ravel(), minlength=num_draws * num).reshape(num_draws, num) * 1.0
-
-
-def _estimate(value: float, drawn: np.ndarray, num: int, level: float) -> Estimate:
-    defined = drawn[~np.isnan(drawn)]
-    if len(defined) == 0:
-        return Estimate(value, math.nan, math.nan, num, level)
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(value, float(low), float(high), num, level)
 
 
 def _finite(value: float) -> float | None:

@@ -12,6 +12,8 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from csv import Error as CsvError
+from csv import reader as lines_of_csv
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,7 @@ def rows_of(
         elif kind == "jsonl":
             rows = _jsonl_rows(path, columns, encoding)
         else:
-            rows = _csv_rows(path, columns, encoding, delimiter or ("\t" if kind == "tsv" else ","))
+            rows = _csv_rows(path, columns, encoding, delimiter or _delimiter(kind))
         is_empty = True
         for row in rows:
             is_empty = False
@@ -60,6 +62,36 @@ def rows_of(
         raise DataError(f"{path} has no rows")
 
 
+def column_names(
+    path: Path, encoding: str = "utf-8", delimiter: str | None = None
+) -> tuple[str, ...]:
+    """What the columns of a table are called, in order; of a JSONL file, in its first row.
+
+    Raises `DataError` as `rows_of` does.
+    """
+    kind = _format_of(path)
+    try:
+        if kind == "parquet":
+            return tuple(parquet.read_schema(path).names)
+        with io.TextIOWrapper(_opened(path), encoding=encoding, newline="") as lines:
+            if kind == "jsonl":
+                first = next((line for line in lines if line.strip()), "{}")
+                return tuple(_json_object(path, 1, first))
+            header = next(lines_of_csv(lines, delimiter=delimiter or _delimiter(kind)), [])
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist") from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or type(error).__name__}") from error
+    except UnicodeDecodeError as error:
+        raise _not_encoded(path, encoding) from error
+    except LookupError as error:
+        raise DataError(f"{path}: unknown encoding {encoding!r}; try utf-8 or latin-1") from error
+    except (pa.ArrowInvalid, CsvError) as error:
+        raise DataError(f"{path} is not a readable table") from error
+    # Some programs mark the beginning of a UTF-8 file.
+    return tuple(name.removeprefix("\ufeff") for name in header)
+
+
 def file_sha256(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal; a missing file raises `DataError`."""
     try:
@@ -69,6 +101,10 @@ def file_sha256(path: Path) -> str:
         raise DataError(f"{path} does not exist") from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or type(error).__name__}") from error
+
+
+def _delimiter(kind: str) -> str:
+    return "\t" if kind == "tsv" else ","
 
 
 def _format_of(path: Path) -> str:

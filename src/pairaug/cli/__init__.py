@@ -5,23 +5,15 @@ Everything heavy is imported inside the commands, so that `pairaug --help` answe
 
 from __future__ import annotations
 
-import functools
-import logging
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from pairaug import __version__
-from pairaug.errors import PairAugError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from pairaug.run.progress import BarProgress, LineProgress
+from pairaug.cli import evaluate, train
+from pairaug.cli.shared import Config, Run, Sets, one_line_errors, open_console, show_progress
 
 app = typer.Typer(
     name="pairaug",
@@ -32,47 +24,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="More image-report pairs for training medical vision-language models.",
 )
-train_app = typer.Typer(no_args_is_help=True, help="Train a model on pairs.")
-evaluate_app = typer.Typer(no_args_is_help=True, help="Measure models; a table with intervals.")
-app.add_typer(train_app, name="train", rich_help_panel=None)
-app.add_typer(evaluate_app, name="evaluate")
-
-Config = Annotated[Path, typer.Argument(help="A YAML file of settings.", show_default=False)]
-Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A setting; may be given more than once."),
-]
-TrainConfig = Annotated[
-    Path | None, typer.Argument(help="A YAML file of settings.", show_default=False)
-]
-TrainOut = Annotated[
-    Path | None,
-    typer.Option(help="The folder to write; without it, runs/NAME.", show_default=False),
-]
-EvaluateOut = Annotated[Path, typer.Option(help="The folder of the table and the JSON.")]
+app.add_typer(train.app, name="train")
+app.add_typer(evaluate.app, name="evaluate")
 
 
 def main() -> None:
     """The entry point of the `pairaug` command."""
     app()
-
-
-def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """`command`, with problems that the user can fix printed as one line: exit code 1, or 130."""
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except PairAugError as error:
-            typer.echo(f"pairaug: {error}", err=True)
-            raise typer.Exit(1) from error
-        except KeyboardInterrupt as error:
-            typer.echo("pairaug: stopped; the same command resumes", err=True)
-            raise typer.Exit(130) from error
-
-    return wrapped
 
 
 def _show_version(wanted: bool) -> None:
@@ -92,7 +50,7 @@ def _global_options(
 
 
 @app.command()
-@_one_line_errors
+@one_line_errors
 def demo(
     out: Annotated[Path, typer.Option(help="The folder of the run.")] = Path("runs/demo"),
     sets: Sets = None,
@@ -104,7 +62,7 @@ def demo(
 
 
 @app.command()
-@_one_line_errors
+@one_line_errors
 def run(
     config: Config,
     out: Annotated[
@@ -143,13 +101,13 @@ def run(
     from pairaug.run.tables import print_plan
 
     plan = make_plan(settings, RunFolder(folder))
-    print_plan(_console(), plan)
+    print_plan(open_console(), plan)
     if plan.problems:
         raise typer.Exit(1)
 
 
 @app.command()
-@_one_line_errors
+@one_line_errors
 def phantom(
     out: Annotated[Path, typer.Option(help="The folder to write; must be new or empty.")],
     num_patients: Annotated[int, typer.Option(help="How many simulated patients.")] = 100,
@@ -161,7 +119,7 @@ def phantom(
     from pairaug.phantom.dataset import DatasetSize, write_dataset
 
     dataset = DatasetSize(num_patients=num_patients, seed=seed, size=size)
-    with _progress() as progress:
+    with show_progress() as progress:
         progress.start("phantom", num_patients)
         table = write_dataset(out, dataset, masks=masks, report_progress=progress.advance)
         progress.finish()
@@ -169,7 +127,7 @@ def phantom(
 
 
 @app.command()
-@_one_line_errors
+@one_line_errors
 def doctor(
     config: Annotated[
         Path | None,
@@ -216,7 +174,7 @@ def doctor(
     from pairaug.run.doctor import diagnose
     from pairaug.run.tables import print_check
 
-    console, checks = _console(), []
+    console, checks = open_console(), []
     for check in diagnose(config, sets or ()):
         print_check(console, check)
         checks.append(check)
@@ -224,74 +182,20 @@ def doctor(
         raise typer.Exit(1)
 
 
-@train_app.command("generator")
-@_one_line_errors
-def train_generator(config: TrainConfig = None, out: TrainOut = None, sets: Sets = None) -> None:
-    """Train a latent diffusion model: autoencoder, denoiser and text encoder."""
-    from pairaug.train import generator
-
-    _train(generator.train_generator, generator.GeneratorSettings, "generator", config, out, sets)
-
-
-@train_app.command("clip")
-@_one_line_errors
-def train_clip(config: TrainConfig = None, out: TrainOut = None, sets: Sets = None) -> None:
-    """Train a CLIP model on pairs of films and reports."""
-    from pairaug.train import clip
-
-    _train(clip.train_clip, clip.ClipSettings, "clip", config, out, sets)
-
-
-@train_app.command("classifier")
-@_one_line_errors
-def train_classifier(config: TrainConfig = None, out: TrainOut = None, sets: Sets = None) -> None:
-    """Train a classifier of findings, for checks."""
-    from pairaug.train import classifier
-
-    _train(
-        classifier.train_classifier, classifier.ClassifierSettings, "classifier", config, out, sets
-    )
-
-
-@evaluate_app.command("counterfactual")
-@_one_line_errors
-def evaluate_counterfactual(
-    config: TrainConfig = None, out: EvaluateOut = Path("runs/evaluate"), sets: Sets = None
-) -> None:
-    """Edits of phantoms against the right answers, which only phantoms have."""
-    from pairaug.evaluate import counterfactual as program
-
-    settings = _settings(program.CounterfactualSettings, config, sets)
-    total = settings.num_edits * len({*settings.methods, "free"})
-    _evaluate(program.run_counterfactual, settings, out, total)
-
-
-@evaluate_app.command("fidelity")
-@_one_line_errors
-def evaluate_fidelity(
-    config: TrainConfig = None, out: EvaluateOut = Path("runs/evaluate"), sets: Sets = None
-) -> None:
-    """Whether generated films show what their reports state, on new phantom patients."""
-    from pairaug.evaluate import fidelity as program
-
-    settings = _settings(program.FidelitySettings, config, sets)
-    _evaluate(program.run_fidelity, settings, out, settings.num_patients)
-
-
 def _do_stage(stage: str, run: Path, sets: list[str] | None) -> None:
     from pairaug.run import RunFolder, run_stage
     from pairaug.run.tables import print_result
 
     folder = RunFolder(run)
-    with _progress() as progress:
+    with show_progress() as progress:
         record = run_stage(stage, folder, sets or (), progress)
-    print_result(_console(), folder, record, only=stage)
+    print_result(open_console(), folder, record, only=stage)
 
 
 def _stage_command(stage: str, name: str, description: str) -> None:
     """Adds the command that does one stage of an existing run."""
 
-    @_one_line_errors
+    @one_line_errors
     def command(run: Run, sets: Sets = None) -> None:
         _do_stage(stage, run, sets)
 
@@ -310,7 +214,7 @@ for _stage, _description in (
 
 
 @app.command("prune")
-@_one_line_errors
+@one_line_errors
 def prune(
     run: Run,
     sets: Sets = None,
@@ -326,7 +230,7 @@ def prune(
     if sweep:
         from pairaug.run.sweep import print_sweep, sweep_run
 
-        print_sweep(_console(), sweep_run(run))
+        print_sweep(open_console(), sweep_run(run))
         return
     _do_stage("prune", run, sets)
     typer.echo(f"To bring export and summary.html up to date: pairaug run {run / 'run.yaml'}")
@@ -342,45 +246,9 @@ def _run_chain(settings: Any, out: Path) -> None:
     from pairaug.run.tables import print_result
 
     folder = RunFolder(out)
-    with _progress() as progress:
+    with show_progress() as progress:
         record = run_all(settings, folder, progress)
-    print_result(_console(), folder, record)
-
-
-def _settings(model: type[Any], config: Path | None, sets: list[str] | None) -> Any:
-    from pairaug.config import load_model
-
-    return load_model(model, config, sets or ())
-
-
-def _train(
-    train: Callable[[Any, Path], object],
-    model: type[Any],
-    kind: str,
-    config: Path | None,
-    out: Path | None,
-    sets: list[str] | None,
-) -> None:
-    settings = _settings(model, config, sets)
-    folder = out or Path("runs") / (config.stem if config else f"train-{kind}")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    _quieten_libraries()
-    train(settings, folder)
-    typer.echo(folder)
-
-
-def _evaluate(
-    evaluate: Callable[[Any, Path, Callable[[int], None]], Path],
-    settings: Any,
-    out: Path,
-    num_films: int,
-) -> None:
-    with _progress() as progress:
-        progress.start("films", num_films)
-        path = evaluate(settings, out, progress.advance)
-        progress.finish()
-    typer.echo(path.with_suffix(".txt").read_text(encoding="utf-8"))
-    typer.echo(path)
+    print_result(open_console(), folder, record)
 
 
 def _folder_for(config: Path) -> Path:
@@ -388,40 +256,3 @@ def _folder_for(config: Path) -> Path:
     if config.name == "run.yaml":
         return config.parent
     return Path("runs") / config.stem
-
-
-def _console(stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=stderr, highlight=False)
-
-
-@contextmanager
-def _progress() -> Iterator[BarProgress | LineProgress]:
-    """Bars on a terminal, else lines; warnings go above them."""
-    from rich.logging import RichHandler
-
-    from pairaug.run.progress import BarProgress, LineProgress
-
-    console = _console(stderr=True)
-    _quieten_libraries()
-    if console.is_terminal:
-        handler: logging.Handler = RichHandler(console=console, show_time=False, show_path=False)
-        progress: BarProgress | LineProgress = BarProgress(console)
-    else:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
-        progress = LineProgress(functools.partial(typer.echo, err=True))
-    logger = logging.getLogger("pairaug")
-    logger.addHandler(handler)
-    try:
-        with progress:
-            yield progress
-    finally:
-        logger.removeHandler(handler)
-
-
-def _quieten_libraries() -> None:
-    """The model libraries' own advice is about their insides; errors still come through."""
-    for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
-        os.environ.setdefault(name, "error")

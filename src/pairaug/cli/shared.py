@@ -1,0 +1,92 @@
+"""What the commands share: arguments, errors in one line, progress on the terminal."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pairaug.errors import PairAugError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pairaug.run.progress import BarProgress, LineProgress
+
+Config = Annotated[Path, typer.Argument(help="A YAML file of settings.", show_default=False)]
+Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A setting; may be given more than once."),
+]
+OptionalConfig = Annotated[
+    Path | None, typer.Argument(help="A YAML file of settings.", show_default=False)
+]
+
+
+def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """`command`, with problems that the user can fix printed as one line: exit code 1, or 130."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except PairAugError as error:
+            typer.echo(f"pairaug: {error}", err=True)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            typer.echo("pairaug: stopped; the same command resumes", err=True)
+            raise typer.Exit(130) from error
+
+    return wrapped
+
+
+def load_settings_of(model: type[Any], config: Path | None, sets: list[str] | None) -> Any:
+    """The settings in a YAML file, with `--set` on top."""
+    from pairaug.config import load_model
+
+    return load_model(model, config, sets or ())
+
+
+def open_console(stderr: bool = False) -> Console:
+    """A terminal, or a pipe, to print tables to."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+@contextmanager
+def show_progress() -> Iterator[BarProgress | LineProgress]:
+    """Bars on a terminal, else lines; warnings go above them."""
+    from rich.logging import RichHandler
+
+    from pairaug.run.progress import BarProgress, LineProgress
+
+    console = open_console(stderr=True)
+    quieten_libraries()
+    if console.is_terminal:
+        handler: logging.Handler = RichHandler(console=console, show_time=False, show_path=False)
+        progress: BarProgress | LineProgress = BarProgress(console)
+    else:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+        progress = LineProgress(functools.partial(typer.echo, err=True))
+    logger = logging.getLogger("pairaug")
+    logger.addHandler(handler)
+    try:
+        with progress:
+            yield progress
+    finally:
+        logger.removeHandler(handler)
+
+
+def quieten_libraries() -> None:
+    """The model libraries' own advice is about their insides; errors still come through."""
+    for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
+        os.environ.setdefault(name, "error")

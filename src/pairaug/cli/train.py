@@ -1,0 +1,70 @@
+"""`pairaug train`: one command for each kind of model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pairaug.cli.shared import (
+    OptionalConfig,
+    Sets,
+    load_settings_of,
+    one_line_errors,
+    quieten_libraries,
+)
+
+Out = Annotated[
+    Path | None,
+    typer.Option(help="The folder to write; without it, runs/NAME.", show_default=False),
+]
+
+app = typer.Typer(no_args_is_help=True, help="Train a model on pairs.")
+
+
+@app.command("generator")
+@one_line_errors
+def train_generator(config: OptionalConfig = None, out: Out = None, sets: Sets = None) -> None:
+    """Train a latent diffusion model: autoencoder, denoiser and text encoder."""
+    from pairaug.train import generator
+
+    _train(generator.train_generator, generator.GeneratorSettings, "generator", config, out, sets)
+
+
+@app.command("clip")
+@one_line_errors
+def train_clip(config: OptionalConfig = None, out: Out = None, sets: Sets = None) -> None:
+    """Train a CLIP model on pairs of films and reports."""
+    from pairaug.train import clip
+
+    _train(clip.train_clip, clip.ClipSettings, "clip", config, out, sets)
+
+
+@app.command("classifier")
+@one_line_errors
+def train_classifier(config: OptionalConfig = None, out: Out = None, sets: Sets = None) -> None:
+    """Train a classifier of findings, for checks."""
+    from pairaug.train import classifier
+
+    _train(
+        classifier.train_classifier, classifier.ClassifierSettings, "classifier", config, out, sets
+    )
+
+
+def _train(
+    train: Callable[[Any, Path], object],
+    model: type[Any],
+    kind: str,
+    config: Path | None,
+    out: Path | None,
+    sets: list[str] | None,
+) -> None:
+    settings = load_settings_of(model, config, sets)
+    folder = out or Path("runs") / (config.stem if config else f"train-{kind}")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    quieten_libraries()
+    train(settings, folder)
+    typer.echo(folder)

@@ -1,0 +1,236 @@
+"""Films of a source as vectors of one or more models, each computed once and kept if asked for.
+
+A cache file is named by all that decides its content: weights, image transform, source. It holds
+vectors, labels, and hashes of patients, no report and no id.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from pairaug import __version__
+from pairaug.errors import DataError, RunError
+from pairaug.evaluate.data.cases import Case, Cases, as_row
+from pairaug.images import fault
+from pairaug.settings import StageSettings
+from pairaug.stage import batched
+
+if TYPE_CHECKING:
+    from pairaug.clip.encoders import Encoder
+
+log = logging.getLogger(__name__)
+
+_FILMS_AT_ONCE = 64
+_THREADS = 4
+
+SplitOf = Callable[[Case], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """The films of a source that could be read, in its order."""
+
+    vectors: tuple[np.ndarray, ...]
+    """Of each model: float32 unit vectors, `film dimension`."""
+    labels: np.ndarray
+    """float32 `film finding`: 1, 0, or NaN; in the order of the source's findings."""
+    patients: np.ndarray
+    """One number for each patient, `film`."""
+    splits: np.ndarray
+    """Text, `film`; empty where there is none."""
+    reports: tuple[str, ...] = field(default=(), repr=False)
+    """Where they were asked for."""
+    unusable: dict[str, int] = field(default_factory=dict)
+    """Films left out, by reason."""
+
+    @property
+    def num_patients(self) -> int:
+        """How many patients the films are of."""
+        return len(np.unique(self.patients))
+
+
+def features_of(
+    cases: Cases,
+    data: StageSettings,
+    encoders: Sequence[Encoder],
+    *,
+    split_of: SplitOf = lambda case: case.split or "",
+    with_reports: bool = False,
+    cache: Path | None = None,
+    covers: Any = None,
+    report_progress: Callable[[int], None] = lambda num_films: None,
+) -> Features:
+    """Every film's vectors by every encoder, from `cache` where a file there has them.
+
+    `data` are the settings of `cases`; `covers` is whatever else decides patients' splits. With
+    reports, nothing is read from the cache or written to it.
+    """
+    paths = [_cache_path(cache, cases, data, encoder, covers) for encoder in encoders]
+    kept = [None if with_reports or path is None else _kept(path) for path in paths]
+    missing = [encoder for encoder, found in zip(encoders, kept, strict=True) if found is None]
+    made = iter(())
+    if missing:
+        encoded = _encoded(cases, missing, split_of, with_reports, report_progress)
+        made = iter([encoded] if len(missing) == 1 else _apart(encoded))
+    every = [found or next(made) for found in kept]
+    for path, found, features in zip(paths, kept, every, strict=True):
+        if path is not None and found is None and not with_reports:
+            _keep(path, features)
+    first = every[0]
+    if not len(first.labels):
+        raise DataError(_nothing(cases, first))
+    if first.unusable:
+        reasons = ", ".join(f"{name} {num}" for name, num in sorted(first.unusable.items()))
+        total = len(first.labels) + sum(first.unusable.values())
+        log.warning("%s: of %d films, left out: %s", cases.source, total, reasons)
+    vectors = tuple(features.vectors[0] for features in every)
+    return Features(
+        vectors, first.labels, first.patients, first.splits, first.reports, first.unusable
+    )
+
+
+def _encoded(
+    cases: Cases,
+    encoders: Sequence[Encoder],
+    split_of: SplitOf,
+    with_reports: bool,
+    report_progress: Callable[[int], None],
+) -> Features:
+    vectors: list[list[np.ndarray]] = [[] for _ in encoders]
+    labels: list[list[float]] = []
+    patients: list[int] = []
+    splits: list[str] = []
+    reports: list[str] = []
+    unusable: Counter[str] = Counter()
+    for group in _loaded(cases, unusable):
+        films = [film for _, film in group]
+        for place, encoder in enumerate(encoders):
+            vectors[place].append(encoder.encode_images(films))
+        for case, _ in group:
+            labels.append(as_row(case.labels, cases.findings))
+            patients.append(_number(case.patient_id))
+            splits.append(split_of(case))
+            if with_reports:
+                reports.append(case.report)
+        report_progress(len(group))
+    empty = np.zeros((0, 1), np.float32)
+    return Features(
+        tuple(np.concatenate(each) if each else empty for each in vectors),
+        np.array(labels, dtype=np.float32).reshape(len(labels), len(cases.findings)),
+        np.array(patients, dtype=np.uint64),
+        np.array(splits, dtype="U16"),
+        tuple(reports),
+        dict(unusable + cases.tally),
+    )
+
+
+def _loaded(cases: Cases, unusable: Counter[str]) -> Iterator[list[tuple[Case, np.ndarray]]]:
+    """Groups of cases with their films, the next ones decoded while one is being encoded."""
+    waiting: deque[list[tuple[Case, Future[np.ndarray | str]]]] = deque()
+
+    def finished() -> list[tuple[Case, np.ndarray]]:
+        usable = []
+        for case, future in waiting.popleft():
+            film = future.result()
+            if isinstance(film, str):
+                unusable[film] += 1
+            else:
+                usable.append((case, film))
+        return usable
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for group in batched(cases, _FILMS_AT_ONCE):
+            waiting.append([(case, pool.submit(_film_of, case)) for case in group])
+            if len(waiting) > 1 and (usable := finished()):
+                yield usable
+        while waiting:
+            if usable := finished():
+                yield usable
+
+
+def _film_of(case: Case) -> np.ndarray | str:
+    """A case's film, or why it cannot be used."""
+    try:
+        film = case.film()
+    except DataError:
+        return "unreadable_image"
+    return fault(film) or film
+
+
+def _apart(features: Features) -> list[Features]:
+    """One record for each encoder."""
+    rest = (features.labels, features.patients, features.splits, features.reports)
+    return [Features((vectors,), *rest, features.unusable) for vectors in features.vectors]
+
+
+def _nothing(cases: Cases, features: Features) -> str:
+    reasons = ", ".join(f"{name} {num}" for name, num in sorted(features.unusable.items()))
+    if reasons:
+        return f"no film of the data can be used ({reasons}); is data.root the films' folder?"
+    return (
+        f"the data ({cases.source}) has no film to evaluate on; does its split, its views or "
+        "another setting leave all of them out?"
+    )
+
+
+def _cache_path(
+    cache: Path | None, cases: Cases, data: StageSettings, encoder: Encoder, covers: Any
+) -> Path | None:
+    if cache is None:
+        return None
+    content = {
+        "version": __version__,
+        "weights": encoder.weights_sha256,
+        "transform": encoder.fingerprint,
+        "data": data.model_dump(mode="json"),
+        "hashes": dict(cases.hashes),
+        "findings": cases.findings,
+        "covers": covers,
+    }
+    digest = sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return cache / f"features-{digest[:24]}.npz"
+
+
+def _kept(path: Path) -> Features | None:
+    if not path.exists():
+        return None
+    try:
+        with np.load(path) as file:
+            unusable = json.loads(str(file["unusable"]))
+            rest = (file["labels"], file["patients"], file["splits"])
+            return Features((file["vectors"],), *rest, (), unusable)
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise RunError(f"{path} is damaged; delete it and run the same command again") from error
+
+
+def _keep(path: Path, features: Features) -> None:
+    partial_path = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial_path.open("wb") as file:
+            np.savez(
+                file,
+                vectors=features.vectors[0],
+                labels=features.labels,
+                patients=features.patients,
+                splits=features.splits,
+                unusable=np.array(json.dumps(features.unusable)),
+            )
+        partial_path.replace(path)
+    except OSError as error:
+        raise RunError(f"cannot write to {path.parent}: {error.strerror}") from error
+
+
+def _number(patient_id: str) -> int:
+    return int.from_bytes(blake2b(patient_id.encode(), digest_size=8).digest(), "big")

@@ -1,0 +1,316 @@
+"""Labels as datasets publish them, row by row: each layout brought to film, patient and labels.
+
+A label is 1 present, 0 absent, -1 uncertain, None where nothing is said. Names of findings are as
+`prompts.finding_name` spells them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from pairaug.errors import DataError
+from pairaug.evaluate.data.settings import (
+    CheXpertData,
+    LabelTable,
+    MimicData,
+    NihData,
+    PadChestData,
+    TableData,
+    VinDrData,
+)
+from pairaug.evaluate.prompts import finding_name
+from pairaug.pair import FINDINGS
+from pairaug.readers.rows import column_names, rows_of
+
+Labels = Mapping[str, int | None]
+
+NIH_FINDINGS = (
+    "atelectasis",
+    "cardiomegaly",
+    "consolidation",
+    "edema",
+    "pleural effusion",
+    "emphysema",
+    "fibrosis",
+    "hernia",
+    "infiltration",
+    "mass",
+    "no finding",
+    "nodule",
+    "pleural thickening",
+    "pneumonia",
+    "pneumothorax",
+)
+"""ChestX-ray14's, "no finding" with them."""
+
+_STATES = {"1": 1, "0": 0, "-1": -1, "true": 1, "false": 0}
+_PATIENT = re.compile(r"patient\d+")
+_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
+# What PadChest lists among the findings and is none.
+_NO_FINDINGS = frozenset({"", "unchanged", "exclude", "suboptimal study"})
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledFilm:
+    """One film of a table."""
+
+    places: tuple[Path, ...]
+    """Where it may be, relative to the root; the first that is there counts."""
+    patient_id: str = field(repr=False)
+    labels: Labels
+    split: str | None = None
+
+
+def labelled_films(settings: LabelTable, findings: tuple[str, ...]) -> Iterator[LabelledFilm]:
+    """The films of a table in its order; rows that its settings leave out are left out.
+
+    `findings` are those of `findings_of`.
+    """
+    match settings:
+        case CheXpertData():
+            return _chexpert(settings, findings)
+        case MimicData():
+            return _mimic(settings, findings)
+        case NihData():
+            return _nih(settings, findings)
+        case PadChestData():
+            return _padchest(settings, findings)
+        case VinDrData():
+            return _vindr(settings, findings)
+        case TableData():
+            return _table(settings, findings)
+    raise TypeError(type(settings).__name__)
+
+
+def findings_of(settings: LabelTable) -> tuple[str, ...]:
+    """The findings that a table has labels of, in its order; of lists, in order of the alphabet."""
+    match settings:
+        case NihData():
+            return NIH_FINDINGS
+        case CheXpertData() | MimicData():
+            return _known(settings.table, FINDINGS)
+        case VinDrData():
+            return tuple(
+                finding_name(name)
+                for name in column_names(settings.table)
+                if name not in ("image_id", "rad_id")
+            )
+        case PadChestData():
+            listed = (_padchest_terms(row["labels"]) for row in _padchest_rows(settings))
+            return tuple(sorted({name for names in listed for name in names}))
+        case TableData():
+            if settings.columns:
+                return tuple(finding_name(name) for name in settings.columns)
+            rows = _table_rows(settings)
+            listed = (_terms(row["labels"], settings.separator) for _, row in rows)
+            return tuple(sorted({name for names in listed for name in names}))
+    raise TypeError(type(settings).__name__)
+
+
+def _chexpert(settings: CheXpertData, findings: tuple[str, ...]) -> Iterator[LabelledFilm]:
+    columns = {"file": "Path", **_columns_of(settings.table, findings)}
+    for number, row in enumerate(rows_of(settings.table, columns), 1):
+        path = Path(_need(row, "file", settings.table, number))
+        if settings.views == "frontal" and "lateral" in path.name.lower():
+            continue
+        patient = next((part for part in path.parts if _PATIENT.fullmatch(part)), str(path.parent))
+        # Users' folders often begin below "CheXpert-v1.0-small".
+        places = (path, Path(*path.parts[1:])) if len(path.parts) > 1 else (path,)
+        labels = _states(row, findings, settings.table, number)
+        yield LabelledFilm(places, patient, labels)
+
+
+def _mimic(settings: MimicData, findings: tuple[str, ...]) -> Iterator[LabelledFilm]:
+    columns = {
+        "subject": "subject_id",
+        "study": "study_id",
+        **_columns_of(settings.table, findings),
+    }
+    # A study's labels in one byte a finding: the tables are in no common order.
+    labels: dict[str, np.ndarray] = {}
+    for number, row in enumerate(rows_of(settings.table, columns), 1):
+        states = _states(row, findings, settings.table, number)
+        codes = [2 if state is None else state for state in states.values()]
+        labels[_need(row, "study", settings.table, number)] = np.array(codes, dtype=np.int8)
+    listed = column_names(settings.films)
+    columns = {"film": "dicom_id", "subject": "subject_id", "study": "study_id"}
+    has_split, has_view = "split" in listed, "ViewPosition" in listed
+    columns |= {"split": "split"} if has_split else {}
+    columns |= {"view": "ViewPosition"} if has_view else {}
+    if settings.split != "all" and not has_split and not has_view:
+        raise DataError(f"{settings.films} has neither splits nor views; see data.films")
+    for number, row in enumerate(rows_of(settings.films, columns), 1):
+        study = _need(row, "study", settings.films, number)
+        if study not in labels:
+            continue
+        split = row.get("split")
+        if has_split and settings.split not in ("all", split):
+            continue
+        if has_view and settings.views and (row["view"] or "") not in settings.views:
+            continue
+        subject = _need(row, "subject", settings.films, number)
+        film = f"{_need(row, 'film', settings.films, number)}.jpg"
+        inner = Path(f"p{subject[:2]}", f"p{subject}", f"s{study}", film)
+        states = {
+            finding: None if code == 2 else int(code)
+            for finding, code in zip(findings, labels[study], strict=True)
+        }
+        yield LabelledFilm((Path("files", inner), inner), subject, states, split)
+
+
+def _nih(settings: NihData, findings: tuple[str, ...]) -> Iterator[LabelledFilm]:
+    columns = {"file": "Image Index", "labels": "Finding Labels", "patient": "Patient ID"}
+    wanted = None if settings.only is None else _names_in(settings.only)
+    folders = [Path(), Path("images"), *(Path(f"images_{i:03d}", "images") for i in range(1, 13))]
+    for number, row in enumerate(rows_of(settings.table, columns), 1):
+        name = _need(row, "file", settings.table, number)
+        if wanted is not None and name not in wanted:
+            continue
+        labels = _listed(_terms(row["labels"], "|"), findings)
+        patient = row["patient"] or name
+        yield LabelledFilm(tuple(folder / name for folder in folders), patient, labels)
+
+
+def _padchest_rows(settings: PadChestData) -> Iterator[Mapping[str, str | None]]:
+    columns = {
+        "file": "ImageID",
+        "folder": "ImageDir",
+        "patient": "PatientID",
+        "view": "Projection",
+        "method": "MethodLabel",
+        "labels": "Labels",
+    }
+    for row in rows_of(settings.table, columns):
+        if settings.projections and (row["view"] or "") not in settings.projections:
+            continue
+        if settings.by_hand and (row["method"] or "").lower() != "physician":
+            continue
+        # A study without labels was not labelled; one without findings says "normal".
+        if row["file"] is not None and row["labels"] is not None:
+            yield row
+
+
+def _padchest(settings: PadChestData, findings: tuple[str, ...]) -> Iterator[LabelledFilm]:
+    for row in _padchest_rows(settings):
+        name = row["file"] or ""
+        places = (Path(row["folder"] or "", name), Path(name), Path("images", name))
+        labels = _listed(_padchest_terms(row["labels"]), findings)
+        yield LabelledFilm(places, row["patient"] or name, labels)
+
+
+def _vindr(settings: VinDrData, findings: tuple[str, ...]) -> Iterator[LabelledFilm]:
+    columns = {"film": "image_id", **_columns_of(settings.table, findings)}
+    # Three radiologists read each film of the training set, in rows that need not be neighbours.
+    votes: dict[str, np.ndarray] = {}
+    for number, row in enumerate(rows_of(settings.table, columns), 1):
+        states = _states(row, findings, settings.table, number)
+        found = votes.setdefault(
+            _need(row, "film", settings.table, number), np.zeros((2, len(findings)), np.int16)
+        )
+        found[0] += [state == 1 for state in states.values()]
+        found[1] += [state is not None for state in states.values()]
+    for film, (present, asked) in votes.items():
+        needed = asked // 2 + 1 if settings.readers == "majority" else np.ones_like(asked)
+        labels = {
+            finding: int(present[place] >= needed[place]) if asked[place] else None
+            for place, finding in enumerate(findings)
+        }
+        name = f"{film}{settings.suffix}"
+        places = (Path(name), Path("train", name), Path("test", name))
+        yield LabelledFilm(places, film, labels)
+
+
+def _table_rows(settings: TableData) -> Iterator[tuple[int, Mapping[str, str | None]]]:
+    columns = {"file": settings.file}
+    for key, column in (
+        ("patient", settings.patient_id),
+        ("split", settings.split_column),
+        ("labels", settings.list_column),
+    ):
+        columns |= {} if column is None else {key: column}
+    columns |= {
+        f"finding {finding_name(name)}": column for name, column in settings.columns.items()
+    }
+    columns |= {f"where {column}": column for column in settings.where}
+    rows = rows_of(settings.table, columns, settings.encoding, settings.delimiter)
+    for number, row in enumerate(rows, 1):
+        if all((row[f"where {each}"] or "") in kept for each, kept in settings.where.items()):
+            yield number, row
+
+
+def _table(settings: TableData, findings: tuple[str, ...]) -> Iterator[LabelledFilm]:
+    for number, row in _table_rows(settings):
+        path = Path(_need(row, "file", settings.table, number))
+        if settings.list_column is not None:
+            labels = _listed(_terms(row["labels"], settings.separator), findings)
+        else:
+            own = {finding: row[f"finding {finding}"] for finding in findings}
+            labels = _states(own, findings, settings.table, number)
+        yield LabelledFilm((path,), row.get("patient") or str(path), labels, row.get("split"))
+
+
+def _known(table: Path, names: Iterable[str]) -> tuple[str, ...]:
+    """Those of a table's columns that are findings of CheXpert."""
+    known = set(names)
+    found = [finding_name(column) for column in column_names(table)]
+    chosen = tuple(name for name in found if name in known)
+    if not chosen:
+        raise DataError(f"{table} has no column that is a finding of CheXpert, such as Edema")
+    return chosen
+
+
+def _columns_of(table: Path, findings: Iterable[str]) -> dict[str, str]:
+    """Finding → its column as the table spells it."""
+    spelled = {finding_name(column): column for column in column_names(table)}
+    return {finding: spelled[finding] for finding in findings}
+
+
+def _states(
+    row: Mapping[str, str | None], findings: Iterable[str], table: Path, number: int
+) -> dict[str, int | None]:
+    return {finding: _state(row[finding], finding, table, number) for finding in findings}
+
+
+def _state(stated: str | None, finding: str, table: Path, number: int) -> int | None:
+    if stated is None:
+        return None
+    key = stated.lower().removesuffix(".0")
+    if key not in _STATES:
+        raise DataError(
+            f"{table}: row {number} has something else than 1, 0, -1 or nothing for {finding!r}"
+        )
+    return _STATES[key]
+
+
+def _listed(present: Iterable[str], findings: Iterable[str]) -> dict[str, int | None]:
+    named = set(present)
+    return {finding: int(finding in named) for finding in findings}
+
+
+def _terms(cell: str | None, separator: str) -> list[str]:
+    return [finding_name(term) for term in (cell or "").split(separator) if term.strip()]
+
+
+def _padchest_terms(cell: str | None) -> list[str]:
+    quoted = (one or other for one, other in _QUOTED.findall(cell or ""))
+    names = (finding_name(term) for term in quoted)
+    return [name for name in names if name not in _NO_FINDINGS]
+
+
+def _need(row: Mapping[str, str | None], key: str, table: Path, number: int) -> str:
+    value = row[key]
+    if value is None:
+        raise DataError(f"{table}: row {number} has no {key}")
+    return value
+
+
+def _names_in(path: Path) -> frozenset[str]:
+    try:
+        return frozenset(path.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path} ({type(error).__name__}); see data.only") from error

@@ -1,0 +1,67 @@
+"""What evaluations of encoders share: which model, on which device, and how it is recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from pairaug.bundled import BUNDLED
+from pairaug.evaluate.models import resolved_device
+from pairaug.settings import StageSettings
+
+if TYPE_CHECKING:
+    from pairaug.clip.encoders import Encoder
+
+
+class EncoderEvaluation(StageSettings):
+    """The settings of every evaluation of encoders."""
+
+    allow_pickle: bool = Field(
+        False,
+        description="Load pickled weights, which can run code, where there are no others.",
+    )
+    batch_size: int = Field(32, ge=1, description="Films or captions encoded at once.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where models run.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="The models' number type."
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="All draws follow from it.")
+    num_draws: int = Field(1000, ge=100, description="Resamples of patients behind each interval.")
+
+
+MODEL = Field(
+    BUNDLED,
+    min_length=1,
+    description="`bundled`, or a CLIP, SigLIP, MedCLIP or CheXzero model: a folder or a hub id.",
+)
+CACHE = Field(
+    None,
+    description="A folder that keeps films' vectors, to evaluate again without the films. Empty "
+    "it when films change under the same names.",
+)
+
+
+def open_scorer(model: str, settings: EncoderEvaluation) -> Encoder:
+    """The encoder that is named."""
+    from pairaug.clip.encoders import open_encoder
+    from pairaug.clip.folder import scorer_folder
+
+    return open_encoder(
+        scorer_folder(model, allow_pickle=settings.allow_pickle),
+        device=resolved_device(settings.device),
+        dtype=settings.dtype,
+        batch_size=settings.batch_size,
+        allow_pickle=settings.allow_pickle,
+    )
+
+
+def encoder_record(model: str, encoder: Encoder) -> dict[str, Any]:
+    """What makes a number of this encoder reproducible: its name, and hashes of all it is."""
+    name = model if model == BUNDLED or not Path(model).is_dir() else Path(model).name
+    return {
+        "model": name,
+        "weights_sha256": encoder.weights_sha256,
+        "transform_and_tokenizer_sha256": encoder.fingerprint,
+    }

@@ -1,0 +1,225 @@
+"""Zero-shot classification: each finding's positive caption against its negative one.
+
+    p = exp(cos(f(x), t+)) / (exp(cos(f(x), t+)) + exp(cos(f(x), t-)))
+
+for a film x, where t+ and t- are the unit means of the unit vectors of the positive and of the
+negative captions (Tiu et al. 2022, CheXzero). The cosines are plain: no learned temperature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float32
+from pydantic import Field
+
+from pairaug.errors import ModelError
+from pairaug.evaluate.data import (
+    Cases,
+    Features,
+    LabelledData,
+    chosen_findings,
+    features_of,
+    open_cases,
+)
+from pairaug.evaluate.data.settings import PhantomData
+from pairaug.evaluate.encoders import CACHE, EncoderEvaluation, encoder_record, open_scorer
+from pairaug.evaluate.finding_table import FindingTable, finding_table
+from pairaug.evaluate.prompts import OWN_TEMPLATES, TEMPLATES, Captions, TemplatePair, captions_of
+from pairaug.evaluate.results import write_result
+
+if TYPE_CHECKING:
+    from pairaug.clip.encoders import Encoder
+
+Probabilities = Float32[np.ndarray, "film finding"]
+
+_FILMS_AT_ONCE = 256
+
+
+class ZeroShotSettings(EncoderEvaluation):
+    """Zero-shot classification of findings."""
+
+    models: tuple[str, ...] = Field(
+        ("bundled",),
+        min_length=1,
+        description="One model or several checkpoints, whose probabilities are averaged: "
+        "`bundled`, folders or hub ids of CLIP, SigLIP, MedCLIP or CheXzero models.",
+    )
+    data: LabelledData = Field(
+        default_factory=PhantomData, description="The films, and what is on them."
+    )
+    findings: tuple[str, ...] = Field(
+        (), description="Which findings, by name; none named: all that the data has labels of."
+    )
+    aliases: dict[str, str] = Field(
+        {}, description="The data's own name of a finding to the one to use for it."
+    )
+    captions: dict[str, str] = Field(
+        {}, description="Finding to what captions call it, where that is not its name."
+    )
+    templates: tuple[TemplatePair, ...] = Field(
+        TEMPLATES,
+        min_length=1,
+        description="Pairs of a positive and a negative caption; {} is the finding.",
+    )
+    own_templates: dict[str, tuple[TemplatePair, ...]] = Field(
+        {},
+        description="Finding to pairs of its own. Without any, `no finding` is asked for as no "
+        "acute cardiopulmonary abnormality, against one.",
+    )
+    cache: Path | None = CACHE
+
+
+def findings_probabilities(
+    encoder: Encoder,
+    films: Iterable[np.ndarray] | np.ndarray,
+    findings: Sequence[str],
+    templates: Sequence[TemplatePair] = TEMPLATES,
+    own_templates: Mapping[str, Sequence[TemplatePair]] = OWN_TEMPLATES,
+) -> Probabilities:
+    """How likely each finding is on each film, in (0, 1), by the encoder alone.
+
+    A film is `height width`: float in [0, 1] or uint8; an array of films is `film height width`.
+    Every template pair is (positive, negative) with `{}` for the finding; `own_templates` are those
+    of single findings. As cosines have no temperature, all is near one half: only ranks count.
+    """
+    directions = caption_directions(encoder, captions_of(findings, templates, own_templates))
+    rows = [
+        probabilities_of(encoder.encode_images(group), *directions)
+        for group in _groups(films, _FILMS_AT_ONCE)
+    ]
+    return np.concatenate([np.zeros((0, len(findings)), np.float32), *rows])
+
+
+def caption_directions(
+    encoder: Encoder, captions: Mapping[str, Captions]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(positive, negative) unit vectors of all findings, float32 `finding dimension` each.
+
+    Of several captions the mean of their unit vectors, made unit again.
+    """
+    if not encoder.encodes_reports:
+        raise ModelError(
+            "zero-shot evaluation needs a text tower, and this model encodes films only; "
+            "pairaug evaluate linear-probe does without"
+        )
+    # Each caption once: findings may share some.
+    texts = list(
+        dict.fromkeys(text for each in captions.values() for text in each.positive + each.negative)
+    )
+    vectors = dict(zip(texts, encoder.encode_reports(texts), strict=True))
+    sides = [
+        [_unit_mean([vectors[text] for text in side]) for side in (each.positive, each.negative)]
+        for each in captions.values()
+    ]
+    return np.stack([side[0] for side in sides]), np.stack([side[1] for side in sides])
+
+
+def probabilities_of(
+    films: np.ndarray, positive: np.ndarray, negative: np.ndarray
+) -> Probabilities:
+    """The softmax over both cosines, from unit vectors: films' `film dimension`, captions'."""
+    # The softmax over two is the logistic function of their difference.
+    margins = films.astype(np.float64) @ (positive.astype(np.float64) - negative).T
+    return (1.0 / (1.0 + np.exp(-margins))).astype(np.float32)
+
+
+def run_zero_shot(
+    settings: ZeroShotSettings,
+    out: Path,
+    report_progress: Callable[[int], None] = lambda num_films: None,
+) -> Path:
+    """The path of `zero-shot.json` in the folder `out`; the table is in `zero-shot.txt`.
+
+    `report_progress` is told of films just encoded.
+    """
+    cases = open_cases(settings.data, settings.aliases)
+    findings = chosen_findings(cases, settings.findings)
+    own = {**OWN_TEMPLATES, **settings.own_templates}
+    captions = captions_of(findings, settings.templates, own, settings.captions)
+    encoders = [open_scorer(model, settings) for model in settings.models]
+    directions = [caption_directions(encoder, captions) for encoder in encoders]
+    features = features_of(
+        cases, settings.data, encoders, cache=settings.cache, report_progress=report_progress
+    )
+    each = [
+        probabilities_of(vectors, *sides)
+        for vectors, sides in zip(features.vectors, directions, strict=True)
+    ]
+    table = _table_of(settings, cases, findings, features, np.mean(each, axis=0))
+    models: list[dict[str, Any]] = [
+        encoder_record(model, encoder)
+        for model, encoder in zip(settings.models, encoders, strict=True)
+    ]
+    content: dict[str, Any] = {
+        "benchmark": "zero-shot",
+        "settings": settings.model_dump(mode="json"),
+        "models": models,
+        "captions": {finding: asdict(each) for finding, each in captions.items()},
+        "data": {"source": cases.source, "hashes": dict(cases.hashes)},
+        **table.as_json(),
+    }
+    if len(each) > 1:
+        alone = [_table_of(settings, cases, findings, features, one) for one in each]
+        for record, own_table in zip(models, alone, strict=True):
+            record["macro_auroc"] = own_table.macros["all"].auroc.as_dict()
+    return write_result(out, "zero-shot", content, _format(settings, cases, table))
+
+
+def _table_of(
+    settings: ZeroShotSettings,
+    cases: Cases,
+    findings: Sequence[str],
+    features: Features,
+    probabilities: np.ndarray,
+) -> FindingTable:
+    columns = [cases.findings.index(finding) for finding in findings]
+    return finding_table(
+        findings,
+        features.labels[:, columns],
+        probabilities,
+        features.patients,
+        features.unusable,
+        settings.seed,
+        settings.num_draws,
+    )
+
+
+def _format(settings: ZeroShotSettings, cases: Cases, table: FindingTable) -> str:
+    num = len(settings.models)
+    models = "one model" if num == 1 else f"{num} models, probabilities averaged"
+    heading = f"Zero-shot on {table.size} ({cases.source}), {models}"
+    inverted = table.inverted
+    warning = (
+        "\n\nBelow one half by more than the interval: "
+        f"{', '.join(inverted)}. Do the captions ask for the opposite? See own_templates."
+    )
+    return f"{heading}\n\n{table}" + (warning if inverted else "")
+
+
+def _unit_mean(vectors: Sequence[np.ndarray]) -> np.ndarray:
+    if len(vectors) == 1:
+        return vectors[0]
+    mean = np.mean(np.stack(vectors).astype(np.float64), axis=0)
+    return (mean / np.linalg.norm(mean)).astype(np.float32)
+
+
+def _groups(films: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    group: list[np.ndarray] = []
+    for film in films:
+        group.append(_in_unit_range(film))
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _in_unit_range(film: np.ndarray) -> np.ndarray:
+    if film.dtype == np.uint8:
+        return film.astype(np.float32) / np.float32(255.0)
+    return np.asarray(film, dtype=np.float32)

@@ -1,0 +1,93 @@
+"""AUROC and average precision of findings, each and on average, all on the same draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Shaped
+
+from pairaug.metrics.auroc import auroc_of
+from pairaug.metrics.bootstrap import NUM_DRAWS, Counts, Estimate, Groups, bootstrap
+from pairaug.metrics.precision import precision_of
+from pairaug.metrics.ranking import mean_of_defined, rankings
+
+FEW = 10
+"""Intervals of fewer cases of a class are too narrow."""
+
+
+@dataclass(frozen=True, slots=True)
+class FindingMetrics:
+    """How well one finding's scores rank the cases that state it; NaN with one class only."""
+
+    num_positive: int
+    num_negative: int
+    auroc: Estimate
+    average_precision: Estimate
+
+    @property
+    def is_evaluable(self) -> bool:
+        """False where the stated cases are of one class, or there are none."""
+        return min(self.num_positive, self.num_negative) > 0
+
+    @property
+    def is_scarce(self) -> bool:
+        """True where one class has so few cases that draws of them say little: the interval of a
+        single one has no width of its own."""
+        return self.is_evaluable and min(self.num_positive, self.num_negative) < FEW
+
+    @property
+    def is_inverted(self) -> bool:
+        """True where the whole interval of the AUROC is below one half."""
+        return self.is_evaluable and self.auroc.high < 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class MacroMetrics:
+    """Means over findings; those with one class only do not count."""
+
+    num_findings: int
+    """How many do count."""
+    auroc: Estimate
+    average_precision: Estimate
+
+
+def finding_metrics(
+    labels: Shaped[np.ndarray, "case finding"],
+    scores: Shaped[np.ndarray, "case finding"],
+    averages: Mapping[str, Sequence[int]],
+    seed: int = 0,
+    groups: Groups | None = None,
+    num_draws: int = NUM_DRAWS,
+) -> tuple[list[FindingMetrics], dict[str, MacroMetrics]]:
+    """(each finding's metrics, the means over the columns that `averages` name).
+
+    A label is 1, 0, or NaN where it is not stated. `groups` are drawn whole, as patients should.
+    """
+    columns = rankings(labels, scores)
+    num = len(columns)
+    chosen = {name: list(places) for name, places in averages.items()}
+
+    def values(counts: Counts) -> np.ndarray:
+        masses = [column.masses(counts) for column in columns]
+        parts = []
+        for of in (auroc_of, precision_of):
+            each = np.stack([of(*mass) for mass in masses], axis=1)
+            means = [mean_of_defined(each[:, places])[:, None] for places in chosen.values()]
+            parts += [each, *means]
+        return np.concatenate(parts, axis=1)
+
+    estimates = bootstrap(values, len(labels), seed, num_draws, groups=groups)
+    areas, precisions = estimates[: len(estimates) // 2], estimates[len(estimates) // 2 :]
+    findings = [
+        FindingMetrics(column.num_positive, column.num_negative, area, precision)
+        for column, area, precision in zip(columns, areas[:num], precisions[:num], strict=True)
+    ]
+    macros = {
+        name: MacroMetrics(sum(findings[place].is_evaluable for place in places), area, precision)
+        for (name, places), area, precision in zip(
+            chosen.items(), areas[num:], precisions[num:], strict=True
+        )
+    }
+    return findings, macros

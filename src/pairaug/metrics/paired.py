@@ -1,0 +1,118 @@
+"""Macro AUROCs of several ways to train, compared on the same cases and over several seeds.
+
+Each way has one model for each seed. A draw has cases drawn anew, the same for all models, and
+seeds drawn anew, the same for all ways: so a difference has the noise of neither twice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from pairaug.metrics.auroc import column_aurocs
+from pairaug.metrics.bootstrap import NUM_DRAWS, Counts, Estimate, Groups, drawn_values, interval
+from pairaug.metrics.ranking import mean_of_defined, rankings
+
+Scores = Sequence[Shaped[np.ndarray, "case label"]]
+"""One array for each seed, or for each fold, all in the same order."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairedMacros:
+    """Macro AUROCs by name, with the draws that they share."""
+
+    values: Mapping[str, Float[np.ndarray, " seed"]]
+    """With every case once, a value for each seed."""
+    drawn: Mapping[str, Float[np.ndarray, " draw"]]
+    """Of the drawn cases, the mean over the drawn seeds."""
+    num: int
+    """Cases."""
+
+    def estimate(self, name: str) -> Estimate:
+        """The mean over seeds of one way's macro AUROC."""
+        return interval(self._mean(name), self.drawn[name], self.num)
+
+    def deviation(self, name: str) -> float:
+        """The standard deviation over seeds; NaN for one seed."""
+        values = self.values[name]
+        return float(values.std(ddof=1)) if len(values) > 1 else math.nan
+
+    def difference(self, name: str, base: str) -> Estimate:
+        """How much greater the one's mean is than the other's."""
+        drawn = self.drawn[name] - self.drawn[base]
+        return interval(self._mean(name) - self._mean(base), drawn, self.num)
+
+    def share_of_gap(self, name: str, base: str, ceiling: str) -> Estimate:
+        """Which share of the way from `base` to `ceiling` the mean of `name` goes: 1 is all of it.
+
+        A draw in which `base` reaches the ceiling has no gap, and is left out.
+        """
+        gap = self._mean(ceiling) - self._mean(base)
+        value = (self._mean(name) - self._mean(base)) / gap if gap > 0 else math.nan
+        gaps = self.drawn[ceiling] - self.drawn[base]
+        gains = self.drawn[name] - self.drawn[base]
+        shares = np.divide(gains, gaps, out=np.full(len(gaps), math.nan), where=gaps > 0)
+        return interval(value, shares, self.num)
+
+    def _mean(self, name: str) -> float:
+        return float(self.values[name].mean())
+
+
+def paired_macros(
+    labels: Shaped[np.ndarray, "case label"],
+    scores: Mapping[str, Scores],
+    seed: int = 0,
+    groups: Groups | None = None,
+    num_draws: int = NUM_DRAWS,
+) -> PairedMacros:
+    """Macro AUROCs of every name's models, one for each seed, on common draws.
+
+    All names have as many seeds, and seed 3 of one is compared with seed 3 of every other. Labels
+    may be NaN (not stated); `groups` are drawn whole.
+
+    Few seeds, drawn with replacement, vary less than seeds do: by (S - 1) / S in variance. What a
+    draw's seeds add is made up for that (Rao and Wu 1988). With three to five of them an interval
+    remains somewhat narrow where seeds, not cases, are what varies.
+    """
+    nums = {len(models) for models in scores.values()}
+    if len(nums) != 1 or 0 in nums:
+        raise ValueError(f"every name needs as many models, one a seed; there are {sorted(nums)}")
+    num_seeds = nums.pop()
+    columns = [rankings(labels, model) for models in scores.values() for model in models]
+
+    def macros(counts: Counts) -> np.ndarray:
+        each = [mean_of_defined(column_aurocs(ranked, counts)) for ranked in columns]
+        return np.stack(each, axis=1)
+
+    values, drawn = drawn_values(macros, len(labels), seed, num_draws, groups)
+    # Another stream than that of the cases, which `drawn_values` seeds the same for any model.
+    chosen = np.random.default_rng([seed, 1]).integers(num_seeds, size=(num_draws, num_seeds))
+    by_name = drawn.reshape(num_draws, len(scores), num_seeds)
+    stretch = math.sqrt(num_seeds / (num_seeds - 1)) if num_seeds > 1 else 0.0
+    means = {}
+    for place, name in enumerate(scores):
+        of_all = by_name[:, place].mean(axis=1)
+        of_chosen = np.take_along_axis(by_name[:, place], chosen, axis=1).mean(axis=1)
+        means[name] = of_all + stretch * (of_chosen - of_all)
+    rows = values.reshape(len(scores), num_seeds)
+    return PairedMacros(dict(zip(scores, rows, strict=True)), means, len(labels))
+
+
+def paired_macro_difference(
+    labels: Shaped[np.ndarray, "case label"],
+    scores: Scores,
+    base_scores: Scores,
+    seed: int = 0,
+    groups: Groups | None = None,
+    num_draws: int = NUM_DRAWS,
+) -> Estimate:
+    """How much greater the macro AUROC of `scores` is, over seeds on average.
+
+    Drawn as by `paired_macros`.
+    """
+    both = {"scores": scores, "base": base_scores}
+    return paired_macros(labels, both, seed, groups, num_draws).difference("scores", "base")

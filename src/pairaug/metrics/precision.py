@@ -1,0 +1,59 @@
+"""Average precision, the area under the curve of precision over recall, for labels.
+
+    AP = sum over thresholds of (R_n - R_(n-1)) P_n
+
+with recall R and precision P of the cases that score at least the threshold, and one threshold for
+each distinct score. Nothing is interpolated.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from pairaug.metrics.bootstrap import Estimate, Groups, bootstrap
+from pairaug.metrics.ranking import DrawValues, rankings
+
+
+def average_precision(
+    labels: Shaped[np.ndarray, " case"],
+    scores: Shaped[np.ndarray, " case"],
+    seed: int = 0,
+    groups: Groups | None = None,
+) -> Estimate:
+    """The average precision of one label; chance is the share of positive cases.
+
+    NaN where all stated cases are of one class: without negatives it would be 1 for any scores.
+    """
+    return label_average_precisions(labels[:, None], scores[:, None], seed, groups)[0]
+
+
+def label_average_precisions(
+    labels: Shaped[np.ndarray, "case label"],
+    scores: Shaped[np.ndarray, "case label"],
+    seed: int = 0,
+    groups: Groups | None = None,
+) -> list[Estimate]:
+    """The average precision of each column, all on the same draws."""
+    columns = rankings(labels, scores)
+
+    def values(counts: np.ndarray) -> np.ndarray:
+        return np.stack([precision_of(*column.masses(counts)) for column in columns], axis=1)
+
+    return bootstrap(values, len(labels), seed, groups=groups)
+
+
+def precision_of(
+    positive: Float[np.ndarray, "draw score"], negative: Float[np.ndarray, "draw score"]
+) -> DrawValues:
+    """The average precision from what is at each score, ascending; NaN with one class only."""
+    hits = np.cumsum(positive[:, ::-1], axis=1)
+    chosen = np.cumsum((positive + negative)[:, ::-1], axis=1)
+    # A threshold above which a draw has no case adds no recall either.
+    precision = np.divide(hits, chosen, out=np.zeros_like(hits), where=chosen > 0)
+    num_positive = positive.sum(axis=1)
+    won = (positive[:, ::-1] * precision).sum(axis=1)
+    has_both = (num_positive > 0) & (negative.sum(axis=1) > 0)
+    return np.divide(won, num_positive, out=np.full(len(won), math.nan), where=has_both)

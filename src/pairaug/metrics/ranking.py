@@ -1,0 +1,61 @@
+"""Labels' cases in the order of their scores, from which rank statistics of many draws follow.
+
+The order is found once; a draw then only weighs it. A case whose label is not stated (NaN) is in no
+statistic of that label.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from pairaug.metrics.bootstrap import Counts
+
+DrawValues = Float[np.ndarray, " draw"]
+
+
+class Ranking:
+    """One label's stated cases, ascending by score, and where each distinct score begins."""
+
+    def __init__(
+        self, labels: Shaped[np.ndarray, " case"], scores: Shaped[np.ndarray, " case"]
+    ) -> None:
+        states = np.asarray(labels, dtype=float)
+        stated = np.flatnonzero(~np.isnan(states))
+        self.order = stated[np.argsort(scores[stated], kind="stable")]
+        self.is_positive = states[self.order] > 0
+        ascending = scores[self.order]
+        self.starts = np.flatnonzero(np.r_[True, ascending[1:] != ascending[:-1]])
+
+    @property
+    def num_positive(self) -> int:
+        """Stated cases that have the finding."""
+        return int(self.is_positive.sum())
+
+    @property
+    def num_negative(self) -> int:
+        """Stated cases that do not have it."""
+        return len(self.order) - self.num_positive
+
+    def masses(self, counts: Counts) -> tuple[np.ndarray, np.ndarray]:
+        """(positives, negatives) at each distinct score, ascending; `draw score` both."""
+        if not len(self.order):
+            nothing = np.zeros((len(counts), 1))
+            return nothing, nothing
+        weights = counts[:, self.order]
+        positive = np.add.reduceat(weights * self.is_positive, self.starts, axis=1)
+        return positive, np.add.reduceat(weights, self.starts, axis=1) - positive
+
+
+def rankings(
+    labels: Shaped[np.ndarray, "case label"], scores: Shaped[np.ndarray, "case label"]
+) -> list[Ranking]:
+    """One ranking for each column."""
+    return [Ranking(*column) for column in zip(labels.T, scores.T, strict=True)]
+
+
+def mean_of_defined(values: Float[np.ndarray, "draw value"]) -> DrawValues:
+    """The mean of each row's values that are not NaN; NaN where all are."""
+    num_defined = (~np.isnan(values)).sum(axis=1)
+    empty = np.full(len(values), np.nan)
+    return np.divide(np.nansum(values, axis=1), num_defined, out=empty, where=num_defined > 0)
