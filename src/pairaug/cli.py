@@ -239,7 +239,17 @@ def train_clip(config: TrainConfig = None, out: TrainOut = None, sets: Sets = No
     """Train a CLIP model on pairs of films and reports."""
     from pairaug.train import clip
 
-    _train(clip.train_clip, clip.ClipSettings, "clip", config, out, sets)
+    settings = _settings(clip.ClipSettings, config, sets)
+    folder = out or Path("runs") / (config.stem if config else "train-clip")
+    # Of the processes that torchrun starts, one speaks.
+    if os.environ.get("RANK", "0") != "0":
+        _quieten_libraries()
+        clip.train_clip(settings, folder)
+        return
+    logging.getLogger("pairaug").setLevel(logging.INFO)
+    with _progress() as progress:
+        clip.train_clip(settings, folder, progress)
+    typer.echo(folder)
 
 
 @train_app.command("classifier")

@@ -65,7 +65,7 @@ class Task:
     positions: Callable[[int], np.ndarray] | None = None
     make_optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer] | None = None
     autocast: Callable[[], AbstractContextManager[Any]] | None = None
-    processes: Processes = Processes()
+    processes: Processes = field(default_factory=Processes)
     best: BestFigure | None = None
     observers: Sequence[Observer] = ()
 

@@ -1,4 +1,4 @@
-"""The settings that every trainer has: when a training ends, and how it steps. No tensor library."""
+"""The settings that every trainer has: when it ends, and how it steps. No tensor library."""
 
 from __future__ import annotations
 

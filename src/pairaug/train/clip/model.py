@@ -1,4 +1,4 @@
-"""The models that `train clip` trains: new ones, given ones, and what their towers make of pairs."""
+"""The models that `train clip` trains, new or given, and what their towers make of pairs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from transformers import (
     AutoConfig,
@@ -16,9 +16,9 @@ from transformers import (
     CLIPModel,
     CLIPTextConfig,
     CLIPTextModel,
-    MobileNetV1Config,
     MobileNetV1ForImageClassification,
-    MobileNetV1Model,
+    ResNetConfig,
+    ResNetModel,
     SiglipConfig,
     SiglipModel,
     VisionTextDualEncoderConfig,
@@ -28,6 +28,8 @@ from transformers import (
 from pairaug.clip.chexzero import model_of_openai_weights
 from pairaug.clip.folder import model_type
 from pairaug.clip.loading import load_model
+from pairaug.clip.towers import with_flat_features
+from pairaug.clip.transform import PAD_TO_SQUARE
 from pairaug.errors import ModelError, SettingsError
 from pairaug.train.clip.settings import ClipSettings
 from pairaug.train.tokenizer import MAX_TOKENS, special_ids
@@ -36,6 +38,8 @@ from pairaug.train.tokenizer import MAX_TOKENS, special_ids
 # perhaps None or a dictionary, so that a type checker is of no use on them.
 TwoTowerModel = Any
 
+# Image towers that take films of any side.
+_ANY_SIZE = ("mobilenet_v1", "resnet")
 _CLASSES: dict[str, tuple[Any, Any]] = {
     "clip": (CLIPConfig, CLIPModel),
     "siglip": (SiglipConfig, SiglipModel),
@@ -56,7 +60,8 @@ def _started_from(init: Path, allow_pickle: bool) -> TwoTowerModel:
     if init.is_file() or model_type(init) == "chexzero":
         return model_of_openai_weights(init, torch.float32, allow_pickle)
     if model_type(init) == "vision-text-dual-encoder":
-        return load_model(VisionTextDualEncoderModel, init, torch.float32, allow_pickle)
+        model = load_model(VisionTextDualEncoderModel, init, torch.float32, allow_pickle)
+        return with_flat_features(model)
     _, model_class = _classes_of(init, "init")
     return load_model(model_class, init, torch.float32, allow_pickle)
 
@@ -92,15 +97,18 @@ def make_clip(settings: ClipSettings, size: int, tokenizer: Any) -> TwoTowerMode
     if settings.image_encoder is not None:
         tower = _trained_tower(settings.image_encoder)
         return _around_image_tower(tower, text_config, settings.projection_size)
-    if settings.architecture == "mobilenet":
-        tower = MobileNetV1Model(
-            MobileNetV1Config(depth_multiplier=settings.width, num_channels=1, image_size=size)
+    if settings.architecture == "resnet":
+        tower = ResNetModel(
+            ResNetConfig(
+                num_channels=1,
+                embedding_size=settings.hidden_sizes[0],
+                hidden_sizes=list(settings.hidden_sizes),
+                depths=[settings.depth] * len(settings.hidden_sizes),
+                layer_type="basic",
+            )
         )
-        for module in tower.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                # The published 0.9997 is TensorFlow's, where it is the share that is kept.
-                module.momentum = 0.1
-        return _around_image_tower(tower, text_config, settings.projection_size)
+        model = _around_image_tower(tower, text_config, settings.projection_size)
+        return with_flat_features(model)
     config = CLIPConfig(
         text_config=text_config.to_dict(),
         vision_config={
@@ -133,7 +141,10 @@ def _around_image_tower(
     tower: Any, text_config: CLIPTextConfig, projection_size: int
 ) -> VisionTextDualEncoderModel:
     # The model of two towers asks for the width of the pooled features by this name.
-    tower.config.hidden_size = int(tower.layer[-1].convolution.out_channels)
+    if tower.config.model_type == "resnet":
+        tower.config.hidden_size = tower.config.hidden_sizes[-1]
+    else:
+        tower.config.hidden_size = int(tower.layer[-1].convolution.out_channels)
     config = VisionTextDualEncoderConfig.from_vision_text_configs(
         tower.config, text_config, projection_dim=projection_size
     )
@@ -145,7 +156,7 @@ def _around_image_tower(
 def image_size_of(model: TwoTowerModel) -> int | None:
     """The side of the films that the image tower has positions for; None if it takes any."""
     kind = model.config.vision_config.model_type
-    return None if kind == "mobilenet_v1" else int(model.config.vision_config.image_size)
+    return None if kind in _ANY_SIZE else int(model.config.vision_config.image_size)
 
 
 def window_of(model: TwoTowerModel) -> int:
@@ -220,9 +231,7 @@ def write_preprocessor(
     num_channels = int(model.config.vision_config.num_channels)
     square = {"height": size, "width": size}
     config: dict[str, Any] = {
-        "image_processor_type": "SiglipImageProcessor"
-        if is_siglip(model)
-        else "CLIPImageProcessor",
+        "image_processor_type": f"{'Siglip' if is_siglip(model) else 'CLIP'}ImageProcessor",
         "do_convert_rgb": num_channels == 3,
         "do_normalize": True,
         "do_rescale": True,
@@ -237,6 +246,6 @@ def write_preprocessor(
     else:
         config |= {"size": {"shortest_edge": size}, "crop_size": square, "do_center_crop": True}
     if settings.fit == "pad":
-        config["pad_to_square"] = True
+        config[PAD_TO_SQUARE] = True
     text = json.dumps(config, indent=2) + "\n"
     (folder / "preprocessor_config.json").write_text(text, encoding="utf-8")

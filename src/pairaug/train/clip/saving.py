@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from pairaug.clip.chexzero import fits_openai, in_openai_names
+from pairaug.models import without_progress_bar
 from pairaug.train.checkpoint import save_state
 from pairaug.train.clip.model import TwoTowerModel, write_preprocessor
 from pairaug.train.clip.settings import ClipSettings
@@ -28,7 +29,8 @@ def save_model(
     if not (folder / "tokenizer_config.json").exists():
         tokenizer.save_pretrained(folder)
     saved = copy.deepcopy(model).to(getattr(torch, settings.save_dtype))
-    saved.save_pretrained(folder)
+    with without_progress_bar():
+        saved.save_pretrained(folder)
     write_preprocessor(folder, settings, size, model)
     write_record(folder, settings, outcome)
     if fits_openai(model.config):

@@ -17,12 +17,14 @@ from pairaug.train.loop_settings import LoopSettings
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "scorer": {},
     "tiny": {
-        "architecture": "mobilenet",
+        "architecture": "resnet",
         "image_size": 64,
         "tokenizer": "bundled",
-        "text_hidden_size": 128,
+        "text_hidden_size": 64,
         "text_num_layers": 2,
-        "text_num_heads": 4,
+        "text_num_heads": 2,
+        "weight_decay": 0.05,
+        "augmentation": 0.5,
         "batch_size": 64,
         "learning_rate": 2e-3,
         "warmup_steps": 50,
@@ -134,12 +136,14 @@ class ClipSettings(LoopSettings):
         description="Folder of a trained MobileNet classifier. Its tower becomes the image encoder "
         "and is left as it is, so that few pairs suffice for the report encoder.",
     )
-    architecture: Literal["vit", "mobilenet"] = Field(
-        default="vit", description="A new model's image tower."
+    architecture: Literal["vit", "resnet"] = Field(
+        default="vit",
+        description="A new model's image tower; a small ResNet learns from few steps.",
     )
-    width: float = Field(
-        default=0.5, gt=0, description="Channels of a MobileNet, as a share of the published ones."
+    hidden_sizes: tuple[int, ...] = Field(
+        default=(32, 64, 128), min_length=1, description="Channels of each stage of a ResNet."
     )
+    depth: int = Field(default=1, ge=1, description="Residual layers of each stage of a ResNet.")
     patch_size: int = Field(default=16, ge=1, description="Pixels of one patch, a side.")
     vision_hidden_size: int = Field(default=192, ge=1, description="Width of the image encoder.")
     vision_num_layers: int = Field(default=6, ge=1, description="Layers of the image encoder.")
