@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from pairaug.errors import SettingsError
 from pairaug.settings import StageSettings
 
 _REAL, _SYNTHETIC = 1, 2  # streams of the seed; the union has none of its own
@@ -120,6 +121,11 @@ class Mix:
         self._num_synthetic_steps = 0
         self._all = shuffles(branches >= 0)
         if settings.order != "union":
+            if (branches > 0).all() or (branches == 0).all():
+                raise SettingsError(
+                    f"mixing.order is {settings.order}, which needs synthetic and real pairs, but "
+                    "sources have one kind only"
+                )
             self._real = shuffles(branches == 0, _REAL)
             self._synthetic = shuffles(branches > 0, _SYNTHETIC)
 
