@@ -33,6 +33,6 @@ def films() -> Films:
 @pytest.fixture
 def opened_films(films: Films, monkeypatch: pytest.MonkeyPatch) -> Films:
     """The films, also where a trainer opens them by its settings."""
-    for module in ("clip", "classifier", "generator"):
+    for module in ("clip.pairs", "classifier", "generator"):
         monkeypatch.setattr(f"pairaug.train.{module}.open_films", lambda settings, out: films)
     return films

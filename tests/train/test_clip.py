@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from pairaug.train.clip import ClipSettings, embed, make_clip, train_clip
+from pairaug.train.clip import ClipSettings, train_clip
+from pairaug.train.clip.model import PairEncoder, make_clip
 from pairaug.train.loop import Loop
 from pairaug.train.tokenizer import load_tokenizer, token_ids, train_tokenizer
 
@@ -35,7 +36,9 @@ def settings(**changes) -> ClipSettings:
 
 def test_upstream_loads_the_folder_and_sees_what_training_saw(opened_films, tmp_path: Path):
     outcome = train_clip(settings(), tmp_path)
-    assert set(outcome.metrics) == {"auroc", "recall_at_1", "cosine_true", "cosine_shuffled"}
+    assert set(outcome.metrics) == {
+        "loss", "auroc", "recall_at_1", "cosine_true", "cosine_shuffled",
+    }  # fmt: skip
     folder = tmp_path / "clip"
     assert {value.dtype for value in load_file(folder / "model.safetensors").values()} == {
         torch.float16
@@ -50,7 +53,7 @@ def test_upstream_loads_the_folder_and_sees_what_training_saw(opened_films, tmp_
     with torch.inference_mode():
         theirs = model(input_ids=tokens["input_ids"], pixel_values=pixels)
         images = torch.from_numpy(film).float()[None, None] / 255
-        ours = embed(model, images, token_ids(tokenizer, [text]))
+        ours = PairEncoder(model, 0.5, 0.25).pairs(images, token_ids(tokenizer, [text]))
     torch.testing.assert_close(ours[0], theirs.image_embeds, atol=1e-5, rtol=0)
     torch.testing.assert_close(ours[1], theirs.text_embeds, atol=1e-5, rtol=0)
 
@@ -89,12 +92,11 @@ def test_the_temperature_stays_within_clips_bound(opened_films, tmp_path: Path):
 def test_what_follows_the_end_of_a_report_changes_nothing(tmp_path: Path):
     torch.manual_seed(0)
     tokenizer = train_tokenizer(["the left half is bright"], tmp_path)
-    model = make_clip(settings(), 32, tokenizer).eval()
-    images = torch.rand(2, 1, 32, 32)
+    encoder = PairEncoder(make_clip(settings(), 32, tokenizer).eval(), 0.5, 0.25)
     tokens = token_ids(tokenizer, ["Bright.", "The left half is bright."])
     with torch.inference_mode():
-        together = embed(model, images, tokens)[1]
-        alone = embed(model, images[:1], tokens[:1])[1]
+        together = encoder.reports(tokens)
+        alone = encoder.reports(tokens[:1])
     torch.testing.assert_close(together[:1], alone, atol=1e-6, rtol=0)
     assert not torch.allclose(together[0], together[1], atol=1e-3)
 

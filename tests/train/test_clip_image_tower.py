@@ -11,7 +11,8 @@ from transformers import CLIPTextModel, VisionTextDualEncoderModel
 
 from pairaug.errors import SettingsError
 from pairaug.train.classifier import ClassifierSettings, as_images, train_classifier
-from pairaug.train.clip import ClipSettings, all_image_states, embed, train_clip
+from pairaug.train.clip import ClipSettings, train_clip
+from pairaug.train.clip.model import PairEncoder
 from pairaug.train.denoiser import DenoiserSettings, make_text_encoder
 from pairaug.train.tokenizer import load_tokenizer, token_ids
 
@@ -41,7 +42,7 @@ def scorer(films, tower: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         | {"text_hidden_size": 16, "text_num_layers": 1, "text_num_heads": 2, "projection_size": 8}
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pairaug.train.clip.open_films", lambda *_: films)
+        patch.setattr("pairaug.train.clip.pairs.open_films", lambda *_: films)
         outcome = train_clip(settings, folder)
     assert outcome.metrics["auroc"] > 0.65
     return folder / "clip"
@@ -62,7 +63,7 @@ def test_upstream_loads_it_and_embeds_as_training_did(films, scorer: Path):
     tokens = token_ids(load_tokenizer(scorer), ["Bright left half.", "Clear."])
     images = as_images(films.films[:2], CPU)
     with torch.inference_mode():
-        ours = embed(model, images, tokens)
+        ours = PairEncoder(model, 0.5, 0.25).pairs(images, tokens)
         theirs = model(input_ids=tokens, pixel_values=(images - 0.5) / 0.25)
     torch.testing.assert_close(ours[0], theirs.image_embeds, atol=1e-5, rtol=0)
     torch.testing.assert_close(ours[1], theirs.text_embeds, atol=1e-5, rtol=0)
@@ -70,7 +71,7 @@ def test_upstream_loads_it_and_embeds_as_training_did(films, scorer: Path):
 
 def test_stored_states_are_those_of_each_film(films, scorer: Path):
     model = VisionTextDualEncoderModel.from_pretrained(scorer, dtype=torch.float32)
-    states = all_image_states(model, films, CPU)
+    states = PairEncoder(model, 0.5, 0.25).all_image_states(films.films, CPU)
     model.eval()
     with torch.inference_mode():
         pixels = (as_images(films.films[5:6], CPU) - 0.5) / 0.25

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from pairaug import __version__
-from pairaug.cli import evaluate, train
+from pairaug.cli import evaluate, experiment, train
 from pairaug.cli.shared import Config, Run, Sets, one_line_errors, open_console, show_progress
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(experiment.app, name="experiment")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from pairaug.cli.shared import (
     load_settings_of,
     one_line_errors,
     quieten_libraries,
+    show_progress,
 )
 
 Out = Annotated[
@@ -40,7 +42,17 @@ def train_clip(config: OptionalConfig = None, out: Out = None, sets: Sets = None
     """Train a CLIP model on pairs of films and reports."""
     from pairaug.train import clip
 
-    _train(clip.train_clip, clip.ClipSettings, "clip", config, out, sets)
+    settings = load_settings_of(clip.ClipSettings, config, sets)
+    folder = out or Path("runs") / (config.stem if config else "train-clip")
+    # Of the processes that torchrun starts, one speaks.
+    if os.environ.get("RANK", "0") != "0":
+        quieten_libraries()
+        clip.train_clip(settings, folder)
+        return
+    logging.getLogger("pairaug").setLevel(logging.INFO)
+    with show_progress() as progress:
+        clip.train_clip(settings, folder, progress)
+    typer.echo(folder)
 
 
 @app.command("classifier")

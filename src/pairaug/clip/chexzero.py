@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
-from pairaug.clip.loading import check_shape, model_of, need, read_folder_weights
+from pairaug.clip.loading import check_shape, model_of, need, read_folder_weights, read_weights
 from pairaug.clip.towers import ClipTowers
 from pairaug.errors import ModelError
 
 _HEAD_WIDTH = 64
 _BLOCK = re.compile(r"(visual\.)?transformer\.resblocks\.(\d+)\.(.+)")
+_LAYER = re.compile(r"(vision|text)_model\.encoder\.layers\.(\d+)\.(.+)")
 _OUTSIDE = {
     "visual.class_embedding": "vision_model.embeddings.class_embedding",
     "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
@@ -43,15 +45,18 @@ _SIZES = ("input_resolution", "context_length", "vocab_size")
 
 def open_chexzero(folder: Path, dtype: torch.dtype, allow_pickle: bool) -> tuple[ClipTowers, int]:
     """(the towers, the side of their films in pixels) of a folder that has CheXzero's weights."""
-    weights = {
-        name: weight
-        for name, weight in read_folder_weights(folder, allow_pickle).items()
-        if name not in _SIZES
-    }
-    config = clip_config(weights, folder)
-    renamed = dict(in_transformers_names(weights, folder))
-    towers = ClipTowers(model_of(CLIPModel, config, renamed, folder, dtype))
-    return towers, image_size(weights, folder)
+    model = model_of_openai_weights(folder, dtype, allow_pickle)
+    return ClipTowers(model), int(model.config.vision_config.image_size)
+
+
+def model_of_openai_weights(path: Path, dtype: torch.dtype, allow_pickle: bool) -> CLIPModel:
+    """transformers' CLIP with the weights of a file, or of a folder, in OpenAI's names."""
+    found = read_folder_weights(path, allow_pickle) if path.is_dir() else None
+    if found is None:
+        found = read_weights(path, allow_pickle)
+    weights = {name: weight for name, weight in found.items() if name not in _SIZES}
+    config = clip_config(weights, path)
+    return model_of(CLIPModel, config, dict(in_transformers_names(weights, path)), path, dtype)
 
 
 def image_size(weights: Mapping[str, Tensor], folder: Path) -> int:
@@ -119,6 +124,42 @@ def in_transformers_names(
             yield f"{side}_projection.weight", weight.T.contiguous()
         else:
             raise ModelError(f"{folder} has a weight that OpenAI's CLIP has not: {name}")
+
+
+def fits_openai(config: Any) -> bool:
+    """True if a model can be said in OpenAI's names, which do not tell the number of heads."""
+    if config.model_type != "clip":
+        return False
+    towers = (config.vision_config, config.text_config)
+    return all(
+        tower.hidden_act == "quick_gelu"
+        and tower.num_attention_heads == max(1, tower.hidden_size // _HEAD_WIDTH)
+        for tower in towers
+    )
+
+
+def in_openai_names(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Each weight of transformers' CLIP under OpenAI's name: the inverse of the way here."""
+    outside = {ours: theirs for theirs, ours in _OUTSIDE.items()}
+    inside = {ours: theirs for theirs, ours in _INSIDE.items()}
+    for name, weight in weights.items():
+        block = _LAYER.fullmatch(name)
+        if block is None:
+            if name in outside:
+                yield outside[name], weight
+            elif name in ("visual_projection.weight", "text_projection.weight"):
+                theirs = "visual.proj" if name.startswith("visual") else "text_projection"
+                yield theirs, weight.T.contiguous()
+            elif not name.endswith("position_ids"):
+                raise ModelError(f"OpenAI's CLIP has no place for the weight {name}")
+            continue
+        here = f"{'visual.' if block[1] == 'vision' else ''}transformer.resblocks.{block[2]}"
+        stem, _, kind = block[3].rpartition(".")
+        if stem == "self_attn.q_proj":
+            parts = [weights[name.replace("q_proj", f"{part}_proj")] for part in "qkv"]
+            yield f"{here}.attn.in_proj_{kind}", torch.cat(parts)
+        elif stem not in ("self_attn.k_proj", "self_attn.v_proj"):
+            yield f"{here}.{inside.get(stem, stem)}.{kind}", weight
 
 
 def _in_block(layer: str, name: str, weight: Tensor) -> Iterator[tuple[str, Tensor]]:

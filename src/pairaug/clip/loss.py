@@ -26,3 +26,22 @@ def contrastive_loss(
     by_image = functional.cross_entropy(logits, own)
     by_report = functional.cross_entropy(logits.T, own)
     return (by_image + by_report) / 2
+
+
+def sigmoid_loss(
+    images: Float[Tensor, "pair feature"],
+    reports: Float[Tensor, "pair feature"],
+    logit_scale: Float[Tensor, ""],
+    logit_bias: Float[Tensor, ""],
+) -> Float[Tensor, ""]:
+    """The binary cross-entropy of telling each film's own report from every other.
+
+        L = -1/N sum_ij log sigmoid(z_ij (s u_i . v_j + b)),  z_ij = 1 where i = j, else -1
+
+    Zhai et al. 2023 (SigLIP), section 3.2. `images` u and `reports` v are unit vectors;
+    `logit_scale` s is one over the temperature, and `logit_bias` b starts far below zero, as most
+    pairs do not match.
+    """
+    logits = logit_scale * images @ reports.T + logit_bias
+    signs = 2.0 * torch.eye(len(images), device=images.device) - 1.0
+    return -functional.logsigmoid(signs * logits).sum() / len(images)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pairaug.clip.loading import load_model
 from pairaug.errors import ModelError
@@ -39,7 +39,7 @@ class ClipTowers:
     """transformers' CLIP, or its model of any two towers."""
 
     def __init__(self, model: Any) -> None:
-        self.model: Any = model
+        self.model: Any = with_flat_features(model)
         self.dimension = int(model.config.projection_dim)
         self.num_channels = int(model.config.vision_config.num_channels)
         self.max_tokens = int(model.config.text_config.max_position_embeddings)
@@ -129,6 +129,18 @@ def open_towers(
     }
     model_class, towers_class = classes[kind]
     return towers_class(load_model(model_class, folder, dtype, allow_pickle))
+
+
+def with_flat_features(model: Any) -> Any:
+    """`model`, whose image tower's pooled features are `image feature`.
+
+    transformers' ResNet leaves two axes of length 1 behind them, which its own model of two towers
+    does not expect.
+    """
+    tower = model.vision_model
+    if tower.config.model_type == "resnet" and not isinstance(tower.pooler, nn.Sequential):
+        tower.pooler = nn.Sequential(tower.pooler, nn.Flatten())
+    return model
 
 
 def scale_of(logarithm: Tensor) -> float:

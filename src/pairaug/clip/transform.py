@@ -24,6 +24,9 @@ from pairaug.errors import ModelError
 Film = Float32[np.ndarray, "_ _"]
 Pixels = Float32[Tensor, "image channel height width"]
 
+PAD_TO_SQUARE = "pad_to_square"
+"""A key of ours in preprocessor_config.json: black around the film to a square before all else."""
+
 _PROCESSORS: dict[str, Any] = {
     "CLIP": CLIPImageProcessorPil,
     "Siglip": SiglipImageProcessorPil,
@@ -76,6 +79,7 @@ class ImageTransform:
             {**_for_channels(settings, num_channels), "do_convert_rgb": False}
         )
         self._num_channels = num_channels
+        self._pads = bool(settings.get(PAD_TO_SQUARE, False))
 
     def __call__(self, images: Sequence[Film]) -> Pixels:
         """Normalised pixels of films in [0, 1], which become eight-bit grey first.
@@ -83,9 +87,10 @@ class ImageTransform:
         Eight bits, because Pillow resizes and the models were trained on such: a film gives the
         same pixels as its PNG does through transformers.
         """
-        channels = [
-            np.repeat(_eight_bits(image)[None], self._num_channels, axis=0) for image in images
-        ]
+        films = [_eight_bits(image) for image in images]
+        if self._pads:
+            films = [_squared(film) for film in films]
+        channels = [np.repeat(film[None], self._num_channels, axis=0) for film in films]
         prepared = self._processor(
             images=channels, input_data_format="channels_first", return_tensors="np"
         )
@@ -95,7 +100,9 @@ class ImageTransform:
     def to_json(self) -> str:
         """All that decides the pixels, in one spelling."""
         settings = json.loads(self._processor.to_json_string())
-        return json.dumps([settings, self._num_channels], sort_keys=True)
+        settings.pop(PAD_TO_SQUARE, None)
+        pads = [PAD_TO_SQUARE] if self._pads else []
+        return json.dumps([settings, self._num_channels, *pads], sort_keys=True)
 
 
 class MedClipTransform:
@@ -168,6 +175,16 @@ class CheXzeroTransform:
 
 def _eight_bits(image: Film) -> np.ndarray:
     return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def _squared(film: np.ndarray) -> np.ndarray:
+    """An eight-bit film in the middle of a black square."""
+    height, width = film.shape
+    side = max(height, width)
+    square = np.zeros((side, side), dtype=np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = film
+    return square
 
 
 def _stacked(films: Sequence[np.ndarray], num_channels: int) -> Pixels:

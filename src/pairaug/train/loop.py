@@ -13,7 +13,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,62 +21,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from pairaug.errors import SettingsError
 from pairaug.settings import StageSettings
+from pairaug.train.best import BestFigure, BestWeights
+from pairaug.train.checkpoint import save_state
+from pairaug.train.loop_settings import FREE, LoopSettings
+from pairaug.train.observers import Observer
+from pairaug.train.processes import Processes
 
 log = logging.getLogger(__name__)
-
-# Settings that a resumed training may change: when it ends, and how it reports and computes.
-_FREE = frozenset({
-    "max_steps", "max_minutes", "checkpoint_minutes", "evaluate_minutes", "log_steps", "device",
-    "num_threads",
-})  # fmt: skip
-
-
-class LoopSettings(StageSettings):
-    """When a training ends, and how it steps."""
-
-    seed: int = Field(default=0, ge=0, description="All draws follow from it and the step.")
-    device: str = Field(
-        default="auto", description="auto, cpu, cuda or mps; auto takes CUDA where it is."
-    )
-    num_threads: int | None = Field(
-        default=None, ge=1, description="CPU threads; PyTorch's choice if null."
-    )
-    batch_size: int = Field(default=64, ge=1, description="Pairs in one step.")
-    learning_rate: float = Field(default=1e-3, gt=0, description="Its peak, after the warm-up.")
-    warmup_steps: int = Field(default=200, ge=0, description="Steps over which it rises.")
-    weight_decay: float = Field(default=0.01, ge=0, description="Decoupled weight decay (AdamW).")
-    max_steps: int | None = Field(default=None, ge=1, description="End after so many steps.")
-    max_minutes: float | None = Field(
-        default=None, gt=0, description="End after so many minutes of training."
-    )
-    ema_decay: float = Field(
-        default=0.999, ge=0, lt=1, description="Decay of the averaged weights."
-    )
-    gradient_clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient.")
-    checkpoint_minutes: float = Field(default=3.0, ge=0, description="Minutes between checkpoints.")
-    evaluate_minutes: float = Field(
-        default=5.0, ge=0, description="Minutes between held-out figures."
-    )
-    log_steps: int = Field(default=100, ge=1, description="Steps between two lines of the curves.")
-
-    @model_validator(mode="after")
-    def _has_an_end(self) -> LoopSettings:
-        if self.max_steps is None and self.max_minutes is None:
-            raise ValueError(
-                "set max_steps or max_minutes: the learning rate falls towards the end"
-            )
-        return self
 
 
 @dataclass(frozen=True, slots=True)
 class StepDraws:
     """What is random in one step: which films, and the source of all noise."""
 
+    step: int
     films: np.ndarray
     numpy: np.random.Generator
     torch: torch.Generator
@@ -86,9 +48,12 @@ class StepDraws:
 class Task:
     """What is trained: its modules, the losses of one step, and how it is judged.
 
-    `losses` returns scalars; the one named "loss" is minimised. `evaluate` is called with the
-    averaged weights in place, and returns nothing where nothing is held out. `rates` scales the
-    learning rate of a module. `identity` says what else a resumed training must share.
+    `losses` returns scalars; the one named "loss" is minimised. A loss that is detached has left
+    its gradients in the parameters already. `evaluate` is called with the averaged weights in
+    place, and returns nothing where nothing is held out. `rates` scales the learning rate of a
+    module. `identity` says what else a resumed training must share. `positions` tells the films of
+    a step where they are not shuffled epochs of all. `best` keeps the weights of the best held-out
+    figure.
     """
 
     modules: Mapping[str, nn.Module]
@@ -97,6 +62,12 @@ class Task:
     rates: Mapping[str, float] = field(default_factory=dict)
     identity: Mapping[str, Any] = field(default_factory=dict)
     after_step: Callable[[], None] = lambda: None
+    positions: Callable[[int], np.ndarray] | None = None
+    make_optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer] | None = None
+    autocast: Callable[[], AbstractContextManager[Any]] | None = None
+    processes: Processes = field(default_factory=Processes)
+    best: BestFigure | None = None
+    observers: Sequence[Observer] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +121,7 @@ class Loop:
     def __init__(self, folder: Path, settings: LoopSettings, task: Task, num_films: int) -> None:
         self.folder, self.settings, self.task, self.num_films = folder, settings, task, num_films
         folder.mkdir(parents=True, exist_ok=True)
-        self.device = choose_device(settings.device)
+        self.device = task.processes.device if task.processes.count > 1 else self._own_device()
         if settings.num_threads is not None:
             torch.set_num_threads(settings.num_threads)
         self.step, self.seconds = 0, 0.0
@@ -158,7 +129,9 @@ class Loop:
         self.averaged = {
             name: {key: value.clone() for key, value in module.state_dict().items()}
             for name, module in task.modules.items()
+            if settings.ema_decay
         }
+        self.best = None if task.best is None else BestWeights(task.best, folder)
         self.checkpoint_path = folder / "checkpoint.pt"
         if self.checkpoint_path.exists():
             self._load()
@@ -167,28 +140,44 @@ class Loop:
         """Trains to the planned end; the averaged weights are in the modules afterwards."""
         started = time.monotonic() - self.seconds
         saved = evaluated = self.seconds
-        curves = _Curves(self.folder / "curves.csv", self.step)
+        curves = _Curves(self.folder / "curves.csv", self.step, self.task)
         for module in self.task.modules.values():
             module.train()
-        while (progress := self._progress()) < 1.0:
+        metrics: dict[str, float] | None = None
+        while (progress := self._progress()) < 1.0 and not (self.best and self.best.is_stopped):
             rate, losses = self._one_step(progress)
             self.step += 1
-            self.seconds = time.monotonic() - started
+            self.seconds = self.task.processes.agreed(time.monotonic() - started)
+            metrics = None
             curves.add(self.step, losses)
+            for observer in self.task.observers:
+                observer.stepped(self.step, self.settings.batch_size)
             if self.step % self.settings.log_steps == 0:
                 curves.write(self._row(rate))
-            if self.seconds - evaluated >= 60 * self.settings.evaluate_minutes:
-                self._evaluate()
-                self.seconds = evaluated = time.monotonic() - started
+            if self._is_time_to_evaluate(evaluated):
+                metrics = self._evaluate()
+                self.seconds = self.task.processes.agreed(time.monotonic() - started)
+                evaluated = self.seconds
             if self.seconds - saved >= 60 * self.settings.checkpoint_minutes:
                 self._save()
                 saved = self.seconds
+        if metrics is None:
+            metrics = self._evaluate()
         self._save()
-        metrics = self._evaluate()
         self._use_averaged()
+        if self.best and self.best.step is not None:
+            metrics = self.best.take(self.task.modules)
         return Outcome(self.step, self.step * self.settings.batch_size, self.seconds, metrics)
 
-    def _make_optimizer(self) -> torch.optim.AdamW:
+    def _own_device(self) -> torch.device:
+        return choose_device(self.settings.device)
+
+    def _is_time_to_evaluate(self, evaluated: float) -> bool:
+        if self.settings.evaluate_steps is not None:
+            return self.step % self.settings.evaluate_steps == 0
+        return self.seconds - evaluated >= 60 * self.settings.evaluate_minutes
+
+    def _make_optimizer(self) -> torch.optim.Optimizer:
         groups = []
         for name, module in self.task.modules.items():
             peak = self.settings.learning_rate * self.task.rates.get(name, 1.0)
@@ -199,6 +188,8 @@ class Loop:
                 (0.0, [value for value in parameters if value.ndim <= 1]),
             ):
                 groups.append({"params": chosen, "weight_decay": decay, "peak": peak, "lr": peak})
+        if self.task.make_optimizer is not None:
+            return self.task.make_optimizer(groups)
         return torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=self.device.type != "mps")
 
     def _progress(self) -> float:
@@ -211,18 +202,26 @@ class Loop:
         seed = self.settings.seed
         numpy = np.random.default_rng([seed, self.step, 1])
         generator = torch.Generator(self.device).manual_seed(int(numpy.integers(2**62)))
-        films = films_of_step(seed, self.step, self.settings.batch_size, self.num_films)
-        return StepDraws(films, numpy, generator)
+        if self.task.positions is not None:
+            films = self.task.positions(self.step)
+        else:
+            films = films_of_step(seed, self.step, self.settings.batch_size, self.num_films)
+        return StepDraws(self.step, films, numpy, generator)
 
     def _one_step(self, progress: float) -> tuple[float, dict[str, Tensor]]:
-        factor = learning_rate_factor(progress, self.step, self.settings.warmup_steps)
+        is_falling = self.settings.schedule == "cosine"
+        factor = learning_rate_factor(
+            progress if is_falling else 0.0, self.step, self.settings.warmup_steps
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
-        with precision(self.device):
+        with self._autocast():
             losses = self.task.losses(self._draws())
-        losses["loss"].backward()
+        if losses["loss"].requires_grad:
+            losses["loss"].backward()
         parameters = [value for group in self.optimizer.param_groups for value in group["params"]]
-        norm = nn.utils.clip_grad_norm_(parameters, self.settings.gradient_clip)
+        most = self.settings.gradient_clip
+        norm = nn.utils.clip_grad_norm_(parameters, math.inf if most is None else most)
         if not torch.isfinite(norm):
             raise SettingsError(
                 f"the loss of step {self.step} is not finite; resume from {self.checkpoint_path} "
@@ -231,8 +230,12 @@ class Loop:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.task.after_step()
-        self._average()
+        if self.averaged:
+            self._average()
         return self.settings.learning_rate * factor, {k: v.detach() for k, v in losses.items()}
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return self.task.autocast() if self.task.autocast else precision(self.device)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -248,7 +251,8 @@ class Loop:
 
     def _use_averaged(self) -> None:
         for name, module in self.task.modules.items():
-            module.load_state_dict(self.averaged[name])
+            if self.averaged:
+                module.load_state_dict(self.averaged[name])
             module.eval()
 
     @contextmanager
@@ -256,22 +260,33 @@ class Loop:
         trained = {
             name: {key: value.clone() for key, value in module.state_dict().items()}
             for name, module in self.task.modules.items()
+            if self.averaged
         }
         self._use_averaged()
         yield
         for name, module in self.task.modules.items():
-            module.load_state_dict(trained[name])
+            if trained:
+                module.load_state_dict(trained[name])
             module.train()
 
     def _evaluate(self) -> dict[str, float]:
-        with self._averaged_weights(), torch.inference_mode(), precision(self.device):
-            metrics = self.task.evaluate()
-        if not metrics:
-            return {}
+        with self._averaged_weights():
+            with torch.inference_mode(), self._autocast():
+                metrics = self.task.evaluate()
+            if metrics and self.best:
+                self.best.consider(self.step, metrics, self.task.modules, self._is_first)
+        if not metrics or not self._is_first:
+            return metrics
         row = {"step": self.step, "seconds": round(self.seconds, 1), **_rounded(metrics)}
         _append_row(self.folder / "evaluation.csv", row)
+        for observer in self.task.observers:
+            observer.evaluated(self.step, metrics)
         log.info("held out, step %d: %s", self.step, _spoken(metrics))
         return metrics
+
+    @property
+    def _is_first(self) -> bool:
+        return self.task.processes.is_first
 
     def _row(self, rate: float) -> dict[str, float]:
         return {
@@ -282,6 +297,8 @@ class Loop:
         }
 
     def _save(self) -> None:
+        if not self._is_first:
+            return
         state = {
             "settings": {**_settled(self.settings), **self.task.identity},
             "step": self.step,
@@ -289,13 +306,11 @@ class Loop:
             "modules": {name: module.state_dict() for name, module in self.task.modules.items()},
             "averaged": self.averaged,
             "optimizer": self.optimizer.state_dict(),
+            "best": self.best.state if self.best else None,
         }
-        temporary = self.checkpoint_path.with_suffix(".writing")
-        with temporary.open("wb") as stream:
-            torch.save(state, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(self.checkpoint_path)
+        save_state(state, self.checkpoint_path)
+        if self.best:
+            self.best.forget_others()
 
     def _load(self) -> None:
         state = torch.load(self.checkpoint_path, map_location=self.device, weights_only=True)
@@ -311,17 +326,21 @@ class Loop:
         for name, module in self.task.modules.items():
             module.load_state_dict(state["modules"][name])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.best:
+            self.best.state = state.get("best") or {}
+        if self._is_first and (self.folder / "evaluation.csv").exists():
+            _cut_back(self.folder / "evaluation.csv", self.step)
         log.info("resumed %s at step %d", self.folder, self.step)
 
 
 class _Curves:
     """Means of the losses since the last line, appended to a CSV file that a resume cuts back."""
 
-    def __init__(self, path: Path, step: int) -> None:
-        self._path = path
+    def __init__(self, path: Path, step: int, task: Task) -> None:
+        self._path, self._task = path, task
         self._sums: dict[str, Tensor] = {}
         self._count = 0
-        if path.exists():
+        if path.exists() and task.processes.is_first:
             _cut_back(path, step)
 
     def add(self, step: int, losses: Mapping[str, Tensor]) -> None:
@@ -331,10 +350,14 @@ class _Curves:
 
     def write(self, row: dict[str, float]) -> None:
         means = {name: float(value) / self._count for name, value in self._sums.items()}
+        self._sums, self._count = {}, 0
+        if not self._task.processes.is_first:
+            return
+        for observer in self._task.observers:
+            observer.logged(row, means)
         _append_row(self._path, {**row, **_rounded(means)})
         speed = row["samples"] / max(row["seconds"], 1e-9)
         log.info("step %d, %.1f samples/s, %s", row["step"], speed, _spoken(means))
-        self._sums, self._count = {}, 0
 
 
 def write_record(folder: Path, settings: StageSettings, outcome: Outcome, **more: Any) -> None:
@@ -360,7 +383,7 @@ def _hardware() -> str:
 
 
 def _settled(settings: LoopSettings) -> dict[str, Any]:
-    plain = settings.model_dump(mode="json", exclude=set(_FREE))
+    plain = settings.model_dump(mode="json", exclude=set(FREE))
     if "films" in plain:
         plain["films"] = films_identity(plain["films"])
     return plain

@@ -1,0 +1,87 @@
+"""The weights of the best held-out figure so far, beside the checkpoint, and when to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pairaug.errors import SettingsError
+from pairaug.train.checkpoint import save_state
+
+
+@dataclass(frozen=True, slots=True)
+class BestFigure:
+    """Which held-out figure decides, and how many poorer ones in a row end the training."""
+
+    name: str
+    is_lower_better: bool = False
+    patience: int | None = None
+
+
+class BestWeights:
+    """Keeps the weights under which the figure was best, in a file of their own.
+
+    `state` goes into the checkpoint. A file is named for its step, so that a training resumed from
+    before it finds the earlier one.
+    """
+
+    def __init__(self, figure: BestFigure, folder: Path) -> None:
+        self._figure, self._folder = figure, folder
+        self.state: dict[str, Any] = {}
+
+    @property
+    def step(self) -> int | None:
+        """The step of the best figure, or None before the first."""
+        return self.state.get("step")
+
+    @property
+    def is_stopped(self) -> bool:
+        """True once so many figures in a row were no better as patience allows."""
+        patience = self._figure.patience
+        return patience is not None and self.state.get("waited", 0) >= patience
+
+    def consider(
+        self,
+        step: int,
+        metrics: Mapping[str, float],
+        modules: Mapping[str, nn.Module],
+        is_writing: bool,
+    ) -> None:
+        """Keeps the weights now in `modules` if their figure is the best so far."""
+        value = metrics.get(self._figure.name)
+        if value is None:
+            raise SettingsError(
+                f"best_by is {self._figure.name}, but the held-out figures are: "
+                f"{', '.join(metrics)}"
+            )
+        best = self.state.get("value")
+        sign = -1.0 if self._figure.is_lower_better else 1.0
+        if best is not None and not sign * value > sign * best:
+            self.state["waited"] += 1
+            return
+        self.state = {"step": step, "value": value, "waited": 0, "metrics": dict(metrics)}
+        if is_writing:
+            weights = {name: module.state_dict() for name, module in modules.items()}
+            save_state(weights, self._path(step))
+
+    def forget_others(self) -> None:
+        """Removes the files of figures that are no longer the best."""
+        for path in self._folder.glob("best-*.pt"):
+            if self.step is None or path != self._path(self.step):
+                path.unlink()
+
+    def take(self, modules: Mapping[str, nn.Module]) -> dict[str, float]:
+        """Puts the best weights into `modules`; their figures."""
+        assert self.step is not None
+        weights = torch.load(self._path(self.step), map_location="cpu", weights_only=True)
+        for name, module in modules.items():
+            module.load_state_dict(weights[name])
+        return self.state["metrics"]
+
+    def _path(self, step: int) -> Path:
+        return self._folder / f"best-{step:08d}.pt"

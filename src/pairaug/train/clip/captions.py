@@ -1,0 +1,97 @@
+"""Captions as token ids, and the tokenizer that makes them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pairaug import bundled
+from pairaug.clip.folder import model_type
+from pairaug.clip.loading import load_tokenizer
+from pairaug.errors import ModelError
+from pairaug.train.clip.model import TwoTowerModel, window_of
+from pairaug.train.clip.settings import ClipSettings
+from pairaug.train.tokenizer import train_tokenizer
+
+log = logging.getLogger(__name__)
+
+
+def open_tokenizer(
+    settings: ClipSettings, reports: Sequence[Sequence[str]], folder: Path, is_new: bool
+) -> Any:
+    """The tokenizer of the settings, or one trained on the reports; saved in `folder`."""
+    given = _given(settings)
+    if given is not None:
+        kind = "chexzero" if given.is_file() else _kind(given)
+        tokenizer = load_tokenizer(given.parent if given.is_file() else given, kind)
+        folder.mkdir(parents=True, exist_ok=True)
+        if (given / "vocab.json").is_file():
+            _copy(given, folder)
+        else:
+            tokenizer.save_pretrained(folder)
+        return tokenizer
+    if not is_new:
+        raise ModelError("config describes a model without its tokenizer: set tokenizer")
+    if (folder / "vocab.json").exists():
+        return load_tokenizer(folder, "clip")
+    return train_tokenizer((text for texts in reports for text in texts), folder)
+
+
+def _given(settings: ClipSettings) -> Path | None:
+    if settings.tokenizer == "bundled":
+        return bundled.folder("scorer")
+    folder = settings.tokenizer or settings.init
+    if folder is None:
+        return None
+    assert isinstance(folder, Path)
+    inner = folder / "tokenizer"
+    return inner if inner.is_dir() else folder
+
+
+def _kind(folder: Path) -> str:
+    return model_type(folder) if (folder / "config.json").is_file() else "chexzero"
+
+
+def _copy(source: Path, folder: Path) -> None:
+    for name in ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"):
+        if (source / name).is_file():
+            (folder / name).write_bytes((source / name).read_bytes())
+
+
+def check_vocabulary(model: TwoTowerModel, tokenizer: Any) -> None:
+    """Raises `ModelError` where the tokenizer has ids that the model has no embedding for."""
+    size = int(model.config.text_config.vocab_size)
+    if len(tokenizer) > size:
+        raise ModelError(
+            f"the tokenizer has {len(tokenizer)} tokens, the model embeddings for {size}: set "
+            "tokenizer to the one that the model was made with"
+        )
+
+
+def token_table(reports: Sequence[Sequence[str]], tokenizer: Any, model: TwoTowerModel) -> Tensor:
+    """Token ids of all reports, int32, `pair report token`, cut and filled up to the window.
+
+    A report that is cut keeps its end token, which CLIP reads it off.
+    """
+    window = window_of(model)
+    texts = [text for own in reports for text in own]
+    rows = []
+    for start in range(0, len(texts), 10_000):
+        encoded = tokenizer(
+            texts[start : start + 10_000],
+            padding="max_length",
+            truncation=True,
+            max_length=window,
+            return_tensors="pt",
+        )
+        rows.append(encoded["input_ids"].to(torch.int32))
+    table = torch.cat(rows)
+    num_full = int((table[:, -2] != tokenizer.pad_token_id).sum())
+    if num_full:
+        log.warning("%d of %d reports fill the window of %d tokens", num_full, len(texts), window)
+    return table.reshape(len(reports), len(reports[0]), -1)

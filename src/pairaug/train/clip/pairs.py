@@ -1,0 +1,222 @@
+"""The pairs of one training: those of all sources that its settings name, and those held out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pairaug.errors import DataError, SettingsError
+from pairaug.train.clip.settings import ClipSettings
+from pairaug.train.clip.sources import BRANCHES, PairSource, is_used, subset
+from pairaug.train.clip.store import Store, StoreSettings, open_store
+from pairaug.train.films import open_films
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPairs:
+    """Pairs by position: `num_train` to train on, then those held out."""
+
+    films: Callable[[np.ndarray], np.ndarray]
+    """Positions to uint8 films, `film height width`."""
+    size: int
+    """Pixels a side."""
+    reports: tuple[tuple[str, ...], ...]
+    """Texts of each pair, of which a step takes one: as many for each."""
+    branches: np.ndarray
+    """int8 for each training pair: its place in `BRANCHES`."""
+    weights: np.ndarray
+    """float64 for each training pair: how often it is in an epoch."""
+    num_train: int
+    fingerprint: str
+    """A hash of which pairs these are, in order."""
+
+    @property
+    def held_out(self) -> np.ndarray:
+        """Positions of the pairs that training never sees."""
+        return np.arange(self.num_train, len(self.reports))
+
+
+def open_pairs(settings: ClipSettings, size: int | None, out: Path) -> TrainingPairs:
+    """The pairs that the settings name; their films are decoded or drawn where that is not done.
+
+    `size` is the side of the model's films, if that is known.
+    """
+    if not settings.sources:
+        return _of_films(settings, size, out)
+    kept = StoreSettings(
+        size or settings.films.size,
+        settings.fit,
+        settings.streamed,
+        settings.num_workers,
+        settings.seed,
+    )
+    cache = settings.cache or out / "cache"
+    held_out_sources = _validation(settings)
+    stores: dict[str, Store] = {}
+
+    def store_of(source: PairSource) -> Store:
+        place = source.model_dump_json(include={"run", "export", "read"})
+        if place not in stores:
+            stores[place] = open_store(source, kept, cache)
+        return stores[place]
+
+    train = [(store_of(source), source) for source in settings.sources]
+    held_out = [(store_of(source), source) for source in held_out_sources]
+    chosen = [_chosen(store, source, settings.seed) for store, source in train]
+    for (_, source), places in zip(train, chosen, strict=True):
+        if not len(places):
+            raise DataError(f"{source.where} has no pairs of {_wanted(source)}; check sources")
+    _check_patients(stores.values(), train, chosen)
+    later = _held_out_places(held_out, settings)
+    return _joined(train, chosen, held_out, later, settings, kept.size)
+
+
+def _of_films(settings: ClipSettings, size: int | None, out: Path) -> TrainingPairs:
+    films = open_films(settings.films, out)
+    if size is not None and size != films.films.shape[1]:
+        raise SettingsError(
+            f"films.size is {films.films.shape[1]}, but the model takes {size} pixels a side: "
+            f"set films.size to {size}"
+        )
+    last = min(len(films.films), films.num_train + settings.max_validation_pairs)
+    return TrainingPairs(
+        films=lambda positions: films.films[positions],
+        size=films.films.shape[1],
+        reports=films.reports[:last],
+        branches=np.zeros(films.num_train, np.int8),
+        weights=np.ones(films.num_train),
+        num_train=films.num_train,
+        fingerprint=films.fingerprint,
+    )
+
+
+def _validation(settings: ClipSettings) -> Sequence[PairSource]:
+    if not settings.max_validation_pairs:
+        return ()
+    if settings.validation is not None:
+        return settings.validation
+    # A source that is named twice, for two branches, is held out once.
+    seen: dict[str, PairSource] = {}
+    for source in settings.sources:
+        place = {"run": source.run, "export": source.export, "read": source.read}
+        held_out = PairSource.model_validate({**place, "branches": ("real",), "split": "validate"})
+        seen.setdefault(held_out.model_dump_json(), held_out)
+    return list(seen.values())
+
+
+def _chosen(store: Store, source: PairSource, seed: int) -> np.ndarray:
+    places = [place for place, row in enumerate(store.rows) if is_used(row, source)]
+    if source.max_pairs is not None and len(places) > source.max_pairs:
+        ids = [store.rows[place]["id"] for place in places]
+        own_seed = seed if source.subset_seed is None else source.subset_seed
+        places = [places[index] for index in subset(ids, source.max_pairs, own_seed)]
+    return np.array(places, dtype=np.int64)
+
+
+def _held_out_places(
+    held_out: Sequence[tuple[Store, PairSource]], settings: ClipSettings
+) -> list[np.ndarray]:
+    """Places in each store, together no more than the settings allow."""
+    places = [_chosen(store, source, settings.seed) for store, source in held_out]
+    total = sum(map(len, places))
+    share = min(1.0, settings.max_validation_pairs / max(total, 1))
+    return [each[: round(share * len(each))] for each in places]
+
+
+def _check_patients(
+    stores: Iterable[Store],
+    train: Sequence[tuple[Store, PairSource]],
+    chosen: Sequence[np.ndarray],
+) -> None:
+    """Raises if a pair to train on is of a patient whose real pairs are in another split.
+
+    A synthetic pair counts as its source's patient. Messages give numbers, not ids.
+    """
+    splits: dict[tuple[str, str], set[str]] = {}
+    for store in stores:
+        for row in store.rows:
+            if row["branch"] == "real":
+                splits.setdefault(_patient(row), set()).add(row["split"])
+    for (store, source), places in zip(train, chosen, strict=True):
+        leaks = [
+            store.rows[place]["branch"] != "real"
+            for place in places
+            if splits.get(_patient(store.rows[place]), {source.split}) != {source.split}
+        ]
+        if leaks:
+            raise DataError(
+                f"{source.where}: {len(leaks)} of {len(places)} pairs, {sum(leaks)} of them "
+                f"synthetic, are of patients with real pairs in another split than {source.split}. "
+                "Divide patients once, and make synthetic pairs from that division."
+            )
+
+
+def _patient(row: Mapping[str, Any]) -> tuple[str, str]:
+    """The patient that a pair shows or was made from; numbers of two datasets are not the same."""
+    dataset = row["id"].partition("/")[0]
+    return dataset, row["source_patient_id"] or row["patient_id"]
+
+
+def _joined(
+    train: Sequence[tuple[Store, PairSource]],
+    chosen: Sequence[np.ndarray],
+    held_out: Sequence[tuple[Store, PairSource]],
+    later: Sequence[np.ndarray],
+    settings: ClipSettings,
+    size: int,
+) -> TrainingPairs:
+    stores = [store for store, _ in (*train, *held_out)]
+    places = [*chosen, *later]
+    owner = np.repeat(np.arange(len(stores)), [len(each) for each in places])
+    place = np.concatenate(places) if places else np.zeros(0, np.int64)
+    rows = [stores[own].rows[at] for own, at in zip(owner, place, strict=True)]
+    num_train = sum(map(len, chosen))
+    ids = [row["id"] for row in rows]
+    if len(set(ids)) != len(ids):
+        raise SettingsError(
+            f"{len(ids) - len(set(ids))} pairs are in two of sources and validation; name each "
+            "once, and have it more often by weight"
+        )
+
+    def films(positions: np.ndarray) -> np.ndarray:
+        pixels = np.empty((len(positions), size, size), np.uint8)
+        for own in np.unique(owner[positions]):
+            inside = owner[positions] == own
+            pixels[inside] = stores[own].films(place[positions[inside]])
+        return pixels
+
+    weights = [np.full(len(each), of.weight) for each, (_, of) in zip(chosen, train, strict=True)]
+    branches = [BRANCHES.index(row["branch"]) for row in rows[:num_train]]
+    digest = sha256("\n".join((*ids, str(num_train))).encode()).hexdigest()
+    counts = {name: branches.count(number) for number, name in enumerate(BRANCHES)}
+    log.info("%d pairs to train on %s, %d held out", num_train, counts, len(rows) - num_train)
+    return TrainingPairs(
+        films=films,
+        size=size,
+        reports=tuple((_caption(row, settings.sections),) for row in rows),
+        branches=np.array(branches, np.int8),
+        weights=np.concatenate(weights),
+        num_train=num_train,
+        fingerprint=digest,
+    )
+
+
+def _caption(row: Mapping[str, Any], sections: str) -> str:
+    impression, findings = row["impression"].strip(), row["findings"].strip()
+    if sections == "impression":
+        return impression or findings
+    if sections == "findings":
+        return findings or impression
+    return " ".join(section for section in (impression, findings) if section)
+
+
+def _wanted(source: PairSource) -> str:
+    return f"split {source.split} and of branches {', '.join(source.branches)}"

@@ -1,0 +1,38 @@
+"""A trained model as a transformers folder, and as a file that CheXzero's own code loads."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pairaug.clip.chexzero import fits_openai, in_openai_names
+from pairaug.models import without_progress_bar
+from pairaug.train.checkpoint import save_state
+from pairaug.train.clip.model import TwoTowerModel, write_preprocessor
+from pairaug.train.clip.settings import ClipSettings
+from pairaug.train.loop import Outcome, write_record
+
+
+def save_model(
+    model: TwoTowerModel,
+    tokenizer: Any,
+    settings: ClipSettings,
+    size: int,
+    outcome: Outcome,
+    out: Path,
+) -> None:
+    """Writes `out/clip`, and `out/chexzero.pt` where the model is one that OpenAI's code has."""
+    folder = out / "clip"
+    if not (folder / "tokenizer_config.json").exists():
+        tokenizer.save_pretrained(folder)
+    saved = copy.deepcopy(model).to(getattr(torch, settings.save_dtype))
+    with without_progress_bar():
+        saved.save_pretrained(folder)
+    write_preprocessor(folder, settings, size, model)
+    write_record(folder, settings, outcome)
+    if fits_openai(model.config):
+        weights = {name: value.float().cpu() for name, value in model.state_dict().items()}
+        save_state(dict(in_openai_names(weights)), out / "chexzero.pt")

@@ -1,0 +1,201 @@
+"""Where training pairs come from: runs, exports and readers, and which of their pairs are used."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow.parquet as pq
+from pydantic import Field, model_validator
+
+from pairaug.errors import DataError
+from pairaug.manifest import (
+    is_last_part,
+    part_fingerprint,
+    part_index,
+    part_paths,
+    read_pairs,
+)
+from pairaug.pair import Branch, Drop, ImageRef, Pair, Report
+from pairaug.readers import ReadSettings, open_reader
+from pairaug.settings import StageSettings
+from pairaug.stage import Context
+
+BranchName = Literal["real", "inter", "intra"]
+BRANCHES: tuple[BranchName, ...] = ("real", "inter", "intra")
+STAGES = ("prune", "score", "edit", "generate", "rewrite", "read")
+
+
+class PairSource(StageSettings):
+    """Pairs of a run, of an export or of a dataset."""
+
+    run: Path | None = Field(
+        default=None, description="A run folder: the pairs of its last complete stage."
+    )
+    export: Path | None = Field(
+        default=None, description="The folder of an export, Parquet or WebDataset."
+    )
+    read: ReadSettings | None = Field(
+        default=None, description="A dataset, with the settings that `read` has in a run."
+    )
+    branches: tuple[BranchName, ...] = Field(
+        default=BRANCHES, min_length=1, description="Pairs of these branches only."
+    )
+    split: Literal["train", "validate", "test"] = Field(
+        default="train", description="Pairs of this split only."
+    )
+    keep: Literal["kept", "all"] = Field(
+        default="kept",
+        description="`all` takes the synthetic pairs too that pruning dropped; what an earlier "
+        "stage dropped is never used.",
+    )
+    weight: float = Field(
+        default=1.0, gt=0, description="How often each pair is in an epoch, on average."
+    )
+    max_pairs: int | None = Field(
+        default=None, ge=1, description="So many pairs at most, chosen by a hash of their ids."
+    )
+    subset_seed: int | None = Field(
+        default=None, ge=0, description="Another seed chooses other pairs; null: that of training."
+    )
+
+    @model_validator(mode="after")
+    def _is_one(self) -> PairSource:
+        given = [name for name in ("run", "export", "read") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "each of sources is a run, an export or a read: give one of the three, "
+                f"not {' and '.join(given) or 'none'}"
+            )
+        return self
+
+    @property
+    def where(self) -> str:
+        """What messages call the source."""
+        if self.read is not None:
+            return f"the {self.read.source} source"
+        return str(self.run or self.export)
+
+
+def identity_of(source: PairSource, seed: int) -> dict[str, Any]:
+    """What decides which pairs a source has, before any of them is left out."""
+    if source.run is not None:
+        stage = run_stage(source.run)
+        prints = sorted({part_fingerprint(path) for path in part_paths(stage)})
+        return {"run": str(stage.resolve()), "parts": len(part_paths(stage)), "prints": prints}
+    if source.export is not None:
+        files = _export_files(source.export)
+        listed = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+        return {"export": str(source.export.resolve()), "files": listed}
+    assert source.read is not None
+    provenance = open_reader(source.read, Context(seed)).describe()
+    plain = source.read.model_dump(mode="json")
+    return {"read": plain, "seed": seed, "hashes": dict(provenance.hashes)}
+
+
+def pairs_of(source: PairSource, seed: int) -> Iterator[Pair]:
+    """All pairs of a source, dropped ones and those of other splits too."""
+    if source.run is not None:
+        return read_pairs(run_stage(source.run))
+    if source.export is not None:
+        return _exported(source.export)
+    assert source.read is not None
+    return iter(open_reader(source.read, Context(seed)))
+
+
+def run_stage(run: Path) -> Path:
+    """The folder of a run's last complete stage."""
+    for name in STAGES:
+        parts = part_paths(run / name)
+        if parts and is_last_part(parts[-1]) and part_index(parts[-1]) + 1 == len(parts):
+            return run / name
+    raise DataError(f"{run} has no stage folder with pairs: is it a run folder?")
+
+
+def is_used(row: Mapping[str, Any], source: PairSource) -> bool:
+    """True if a pair, told by its row, is among those that the source's settings name."""
+    if row["split"] != source.split or row["branch"] not in source.branches:
+        return False
+    if row["drop_stage"] is None:
+        return True
+    return source.keep == "all" and row["drop_stage"] == "prune" and row["branch"] != "real"
+
+
+def subset(ids: list[str], count: int, seed: int) -> list[int]:
+    """Places of `count` ids by the order of their hashes: a smaller subset is in a larger one."""
+
+    def digest(place: int) -> bytes:
+        return blake2b(f"{seed}\0{ids[place]}".encode(), digest_size=16).digest()
+
+    return sorted(sorted(range(len(ids)), key=digest)[:count])
+
+
+def _export_files(export: Path) -> list[Path]:
+    parquet = sorted(export.glob("parquet/*.parquet")) or sorted(export.glob("*.parquet"))
+    files = parquet or sorted(export.glob("webdataset/*.tar")) or sorted(export.glob("*.tar"))
+    if not files:
+        raise DataError(
+            f"{export} has neither Parquet files nor WebDataset shards: is it an export?"
+        )
+    return files
+
+
+def _exported(export: Path) -> Iterator[Pair]:
+    for path in _export_files(export):
+        if path.suffix == ".parquet":
+            for batch in pq.ParquetFile(path).iter_batches(batch_size=64):
+                for row in batch.to_pylist():
+                    yield _exported_pair(row, row["image"]["bytes"])
+        else:
+            yield from _of_shard(path)
+
+
+def _of_shard(path: Path) -> Iterator[Pair]:
+    """The pairs of a tar: the members of each stand together, in no certain order."""
+    key, record, film = "", None, None
+    with tarfile.open(path) as shard:
+        for member in shard:
+            name, _, suffix = member.name.partition(".")
+            content = shard.extractfile(member)
+            if content is None:
+                continue
+            if name != key:
+                key, record, film = name, None, None
+            if suffix == "json":
+                record = json.load(io.TextIOWrapper(content, encoding="utf-8"))
+            elif suffix in ("png", "jpg", "jpeg"):
+                film = content.read()
+            if record is not None and film is not None:
+                yield _exported_pair(record, film)
+                record = film = None
+
+
+def _exported_pair(row: Mapping[str, Any], film: bytes) -> Pair:
+    labels = {
+        name: bool(state) for name, state in (row["labels"] or {}).items() if state is not None
+    }
+    return Pair(
+        id=row["id"],
+        branch=Branch(row["branch"]),
+        patient_id=row["patient_id"],
+        report=Report(row["findings"] or "", row["impression"] or ""),
+        split=row["split"],
+        parent_id=row["parent_id"],
+        source_patient_id=row["source_patient_id"],
+        image=ImageRef(png=film, sha256=sha256(film).hexdigest()),
+        labels=labels,
+    )
+
+
+def drop_of(pair: Pair) -> Drop | None:
+    """Why a pair cannot be trained on whatever the settings, or why it left its run."""
+    if pair.drop is None and pair.image is None:
+        return Drop("train", "no_image")
+    if pair.drop is None and not pair.report.text:
+        return Drop("train", "empty_report")
+    return pair.drop

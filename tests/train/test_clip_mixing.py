@@ -1,0 +1,95 @@
+"""Which pairs are in which step."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from pairaug.config import load_model
+from pairaug.errors import SettingsError
+from pairaug.train.clip import ClipSettings, MixSettings
+from pairaug.train.clip.mixing import Mix
+from pairaug.train.loop import films_of_step
+
+BRANCHES = np.array([0] * 10 + [1] * 6 + [2] * 4, np.int8)
+
+
+def mix(weights: np.ndarray | None = None, batch_size: int = 5, **settings: object) -> Mix:
+    weights = np.ones(len(BRANCHES)) if weights is None else weights
+    return Mix(MixSettings.model_validate(settings), BRANCHES, weights, 7, batch_size)
+
+
+def epoch(of: Mix, first: int, num_steps: int) -> list[int]:
+    return [int(place) for step in range(first, first + num_steps) for place in of.positions(step)]
+
+
+def test_the_union_has_every_pair_once_an_epoch_in_another_order():
+    union = mix()
+    assert sorted(epoch(union, 0, 4)) == sorted(epoch(union, 4, 4)) == list(range(20))
+    assert epoch(union, 0, 4) != epoch(union, 4, 4)
+    assert union.num_steps(2.0) == 8
+
+
+def test_the_union_is_the_shared_loops_own_order():
+    for step in (0, 3, 4, 11):
+        assert np.array_equal(mix(batch_size=7).positions(step), films_of_step(7, step, 7, 20))
+
+
+def test_steps_do_not_hang_on_those_before_them():
+    for order in ("union", "ratio", "synthetic-first"):
+        one, other = mix(order=order), mix(order=order)
+        one.plan(20)
+        other.plan(20)
+        in_order = [one.positions(step) for step in range(12)]
+        for step in (9, 2, 11):
+            assert np.array_equal(other.positions(step), in_order[step])
+
+
+def test_weights_say_how_often_a_pair_is_in_an_epoch():
+    weights = np.where(BRANCHES == 1, 2.5, np.where(BRANCHES == 2, 0.5, 1.0))
+    weighted = mix(weights, batch_size=27)
+    counts = [Counter(epoch(weighted, step, 1)) for step in range(2)]
+    for count in counts:
+        assert all(count[place] == 1 for place in range(10))
+        assert sorted(count[place] for place in range(10, 16)) == [2, 2, 2, 3, 3, 3]
+        assert sum(count[place] for place in range(16, 20)) == 2
+    assert counts[0] != counts[1]
+
+
+def test_caps_bound_a_branch_in_an_epoch_and_draw_anew():
+    capped = mix(batch_size=13, max_per_epoch={"inter": 2, "intra": 1})
+    first, second = epoch(capped, 0, 1), epoch(capped, 1, 1)
+    for drawn in (first, second):
+        assert Counter(int(BRANCHES[place]) for place in drawn) == {0: 10, 1: 2, 2: 1}
+    seen = {place for step in range(20) for place in epoch(capped, step, 1)}
+    assert seen == set(range(20))
+
+
+def test_a_ratio_holds_over_the_steps_where_a_batch_cannot():
+    ratio = mix(order="ratio", synthetic_share=0.3)
+    drawn = [BRANCHES[ratio.positions(step)] for step in range(40)]
+    assert {int((each > 0).sum()) for each in drawn} == {1, 2}
+    assert sum(int((each > 0).sum()) for each in drawn) == 60
+    real = [int(p) for s in range(40) for p in ratio.positions(s) if BRANCHES[p] == 0]
+    assert Counter(real).most_common() == [(place, 14) for place, _ in Counter(real).most_common()]
+
+
+def test_synthetic_first_then_real_alone():
+    ordered = mix(order="synthetic-first", synthetic_share=0.25)
+    ordered.plan(8)
+    kinds = [set((BRANCHES[ordered.positions(step)] > 0).tolist()) for step in range(8)]
+    assert kinds == [{True}] * 2 + [{False}] * 6
+
+
+@pytest.mark.parametrize("order", ["ratio", "synthetic-first"])
+def test_mixing_without_synthetic_pairs_is_told(order: str):
+    settings = MixSettings.model_validate({"order": order})
+    with pytest.raises(SettingsError, match=f"mixing.order is {order}, which needs synthetic"):
+        Mix(settings, np.zeros(5, np.int8), np.ones(5), 0, 2)
+
+
+def test_synthetic_first_needs_to_know_the_end():
+    with pytest.raises(SettingsError, match="synthetic-first needs max_steps or epochs"):
+        load_model(ClipSettings, None, ["mixing.order=synthetic-first", "max_minutes=3"])

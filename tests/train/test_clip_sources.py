@@ -1,0 +1,176 @@
+"""Pairs from runs, exports and readers; patients that stay in their split."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pairaug.errors import DataError, SettingsError
+from pairaug.export import Export, ExportSettings
+from pairaug.images import fit_square, load_image, png_ref
+from pairaug.manifest import read_pairs, write_part
+from pairaug.pair import Branch, Pair, Report
+from pairaug.stage import Context
+from pairaug.train.clip import ClipSettings
+from pairaug.train.clip.pairs import TrainingPairs, open_pairs
+from pairaug.train.films import as_bytes
+
+
+def pair(number: int, split: str = "train", size: int = 32) -> Pair:
+    image = np.random.default_rng(number).random((size, size + 8), dtype=np.float32)
+    return Pair(
+        id=f"made/{number}",
+        branch=Branch.REAL,
+        patient_id=f"p{number}",
+        report=Report(f"Findings {number}.", f"Impression {number}."),
+        split=split,
+        image=png_ref(image),
+    )
+
+
+def made_pairs() -> list[Pair]:
+    """Six real pairs, of which one is for validation, and their children."""
+    real = [pair(number, "validate" if number == 5 else "train") for number in range(6)]
+    children = []
+    for number, parent in enumerate(real[:4]):
+        for branch in (Branch.INTER, Branch.INTRA):
+            child = parent.child(f"{branch.value}-0", branch=branch, report=Report("", "New."))
+            child = child.with_image(pair(100 + number).image)
+            children.append(child.dropped("prune", "below_mean") if number == 0 else child)
+    broken = real[1].child("inter-1", branch=Branch.INTER, report=Report("", "New."))
+    return [*real, *children, broken.dropped("generate", "image_constant")]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    for stage in ("read", "prune"):
+        write_part(folder / stage, 0, made_pairs(), "print", is_last=True)
+    return folder
+
+
+def opened(sources: list[dict], out: Path, **changes: object) -> TrainingPairs:
+    settings = ClipSettings.model_validate({
+        "preset": "tiny", "sources": sources, "cache": out / "cache", **changes
+    })  # fmt: skip
+    return open_pairs(settings, 16, out)
+
+
+def test_a_run_gives_its_living_pairs_and_holds_out_validate(run: Path, tmp_path: Path):
+    pairs = opened([{"run": run}], tmp_path)
+    assert pairs.num_train == 5 + 6
+    assert np.bincount(pairs.branches).tolist() == [5, 3, 3]
+    assert [pairs.reports[place] for place in pairs.held_out] == [("Impression 5. Findings 5.",)]
+
+
+def test_keep_all_takes_what_pruning_dropped_and_nothing_else(run: Path, tmp_path: Path):
+    pairs = opened([{"run": run, "keep": "all"}], tmp_path)
+    assert np.bincount(pairs.branches).tolist() == [5, 4, 4]
+
+
+def test_branches_of_one_run_are_two_sources_with_weights(run: Path, tmp_path: Path):
+    sources = [
+        {"run": run, "branches": ["real"]},
+        {"run": run, "branches": ["inter"], "weight": 2},
+    ]
+    pairs = opened(sources, tmp_path)
+    assert pairs.weights.tolist() == [1.0] * 5 + [2.0] * 3
+    assert len(pairs.held_out) == 1
+
+
+@pytest.mark.parametrize("layout", ["parquet", "webdataset"])
+def test_an_export_gives_the_pairs_that_its_run_does(run: Path, tmp_path: Path, layout: str):
+    settings = ExportSettings.model_validate({"formats": [layout]})
+    living = [each for each in read_pairs(run / "prune") if each.drop is None]
+    Export(settings, Context(0)).write(living, tmp_path / "export", {})
+    ours = opened([{"export": tmp_path / "export"}], tmp_path)
+    theirs = opened([{"run": run}], tmp_path)
+    every = np.arange(len(theirs.reports))
+    assert ours.reports == theirs.reports
+    assert ours.fingerprint == theirs.fingerprint
+    assert np.array_equal(ours.films(every), theirs.films(every))
+
+
+def test_films_are_those_of_the_pairs_decoded_once_or_at_each_use(run: Path, tmp_path: Path):
+    kept = opened([{"run": run}], tmp_path)
+    streamed = opened([{"run": run}], tmp_path, streamed=True)
+    padded = opened([{"run": run}], tmp_path, fit="pad")
+    image = load_image(pair(2).image)  # type: ignore[arg-type]
+    places = np.array([2, 9])
+    assert np.array_equal(kept.films(places)[0], as_bytes(fit_square(image, 16)))
+    assert np.array_equal(padded.films(places)[0], as_bytes(fit_square(image, 16, "pad")))
+    assert np.array_equal(kept.films(places), streamed.films(places))
+
+
+def test_a_cache_is_shared_and_known_by_what_decides_it(run: Path, tmp_path: Path):
+    opened([{"run": run}], tmp_path)
+    opened([{"run": run, "branches": ["real"], "keep": "all"}], tmp_path)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    opened([{"run": run}], tmp_path, fit="pad")
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    write_part(run / "prune", 0, made_pairs()[:6], "other", is_last=True)
+    assert opened([{"run": run}], tmp_path).num_train == 5
+    assert len(list((tmp_path / "cache").iterdir())) == 3
+
+
+def test_a_subset_hangs_on_ids_and_seed_alone_and_is_inside_a_larger_one(run: Path, tmp_path: Path):
+    def chosen(count: int, seed: int) -> set[tuple[str, ...]]:
+        source = {"run": run, "branches": ["real"], "max_pairs": count}
+        pairs = opened([source], tmp_path, seed=seed)
+        assert pairs.num_train == count
+        return set(pairs.reports[:count])
+
+    assert chosen(2, 0) < chosen(4, 0)
+    assert len({frozenset(chosen(3, seed)) for seed in range(6)}) > 1
+
+
+def test_a_synthetic_pair_of_another_splits_patient_is_refused(tmp_path: Path):
+    real = [pair(0), pair(1, "test")]
+    leaked = replace(
+        real[1].child("inter-0", branch=Branch.INTER, report=Report("", "New.")), split="train"
+    ).with_image(pair(9).image)  # type: ignore[arg-type]
+    for stage in ("read", "prune"):
+        write_part(tmp_path / "run" / stage, 0, [*real, leaked], "print", is_last=True)
+    with pytest.raises(DataError, match=r"1 of 2 pairs, 1 of them synthetic, are of patients") as e:
+        opened([{"run": tmp_path / "run"}], tmp_path)
+    assert "p1" not in str(e.value)
+    assert "made/" not in str(e.value)
+
+
+def test_a_patient_of_two_sources_in_two_splits_is_refused(tmp_path: Path):
+    read = {"source": "phantom", "num_patients": 12, "size": 32, "seed": 0}
+    moved = {**read, "split": {"validate_share": 0.5, "test_share": 0.0}}
+    sources = [{"read": read}, {"read": moved, "weight": 2}]
+    with pytest.raises(DataError, match="0 of them synthetic, are of patients with real pairs in"):
+        opened(sources, tmp_path)
+
+
+def test_the_same_pair_twice_is_refused(run: Path, tmp_path: Path):
+    sources = [{"run": run}, {"run": run, "branches": ["inter"]}]
+    with pytest.raises(SettingsError, match="3 pairs are in two of sources and validation"):
+        opened(sources, tmp_path)
+
+
+def test_a_source_is_one_thing(run: Path, tmp_path: Path):
+    with pytest.raises(ValueError, match="give one of the three, not run and export"):
+        opened([{"run": run, "export": run}], tmp_path)
+    with pytest.raises(DataError, match="has no pairs of split test and of branches real, inter"):
+        opened([{"run": run, "split": "test"}], tmp_path)
+    with pytest.raises(DataError, match="is it an export"):
+        opened([{"export": run}], tmp_path)
+
+
+def test_settings_need_no_tensor_library():
+    program = (
+        "import sys; from pairaug.train.clip import ClipSettings; ClipSettings(preset='chexzero');"
+        "print(sorted({'torch', 'transformers', 'diffusers'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
