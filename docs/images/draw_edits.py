@@ -46,6 +46,7 @@ def main() -> None:
     after = [bundle.fit_prompt(edit.after).text for edit in chosen]
     inversion = invert_films(bundle, source, before, NUM_STEPS)
     columns = [("the patient's film", source, None)]
+    attention = None
     for name, options in WAYS.items():
         if name.startswith("inverted"):
             made = edit_inverted(bundle, inversion, after, options, range(len(chosen)))
@@ -53,10 +54,13 @@ def main() -> None:
             made = edit_regenerated(bundle, before, after, PATIENTS, options)
         is_held = options.alignment == "blend"
         columns.append((name, made.films, made.region if is_held else None))
+        if options.blend_by == "attention":
+            attention = made.relevance
+    assert attention is not None
     columns.append(("the right answer", np.stack([edit.truth for edit in chosen]), None))
     captions = [changed_words(edit.before, edit.after) for edit in chosen]
     # No larger than it is shown: well below the limit on files in the project.
-    drawn = figure(columns, captions, source)
+    drawn = figure(columns, captions, source, attention)
     shown = drawn.resize((drawn.width * 2 // 3, drawn.height * 2 // 3), Image.Resampling.LANCZOS)
     shown.save(sys.argv[1], quality=90, subsampling=0, optimize=True)
 
@@ -71,8 +75,13 @@ def changed_words(before: str, after: str) -> str:
     return f"- {gone or '(nothing)'}   + {come or '(nothing)'}"
 
 
-def figure(columns: list, captions: list[str], source: np.ndarray) -> Image.Image:
-    """Two rows a patient: the films, and below them what differs from the patient's film."""
+def figure(
+    columns: list, captions: list[str], source: np.ndarray, attention: np.ndarray
+) -> Image.Image:
+    """Two rows a patient: the films, and below them what differs from the patient's film.
+
+    Below the patient's own film is where the model attends to the words that changed.
+    """
     side = source.shape[-1] * SCALE
     cell, row = side + MARGIN, 2 * side + MARGIN + 30
     sheet = Image.new(
@@ -89,14 +98,26 @@ def figure(columns: list, captions: list[str], source: np.ndarray) -> Image.Imag
                 pen.text((left, top), captions[patient][:230], fill="#555", font=small)
             sheet.paste(grey(film, side), (left, top + 24))
             if place:
-                below = difference(film - source[patient], side)
-                sheet.paste(outlined(below, region, patient), (left, top + 28 + side))
+                below = outlined(difference(film - source[patient], side), region, patient)
+            else:
+                below = heat(film, attention[patient], side)
+            sheet.paste(below, (left, top + 28 + side))
     return sheet
 
 
 def grey(film: np.ndarray, side: int) -> Image.Image:
     levels = (np.clip(film, 0, 1) * 255).astype(np.uint8)
     return Image.fromarray(levels).resize((side, side), Image.Resampling.LANCZOS).convert("RGB")
+
+
+def heat(film: np.ndarray, attention: np.ndarray, side: int) -> Image.Image:
+    """The film, dim, with the attention to the changed words laid over it in yellow."""
+    strength = Image.fromarray(attention.astype(np.float32)).resize(
+        (side, side), Image.Resampling.BICUBIC
+    )
+    share = np.clip(np.asarray(strength), 0, 1)[..., None]
+    dim = 0.6 * np.asarray(grey(film, side), dtype=np.float32)
+    return Image.fromarray((dim * (1 - share) + np.array((255, 214, 10)) * share).astype(np.uint8))
 
 
 def difference(change: np.ndarray, side: int) -> Image.Image:

@@ -21,7 +21,8 @@ class EditedFilms:
     `cross_swapped` is the share of cross-attention that was the source's: of the edited report's
     tokens, padding left out, times the steps. `self_swapped` is the share of the steps in which
     self-attention was. `region` is, at each position of the latents, how much of the edit is in the
-    film: 1 everywhere unless it was blended.
+    film: 1 everywhere unless it was blended. `relevance` is what the region was cut from, each film's
+    greatest 1: by attention, how much the changed words are attended to; 0 everywhere without region.
     """
 
     bundle: Bundle = field(repr=False)
@@ -29,6 +30,7 @@ class EditedFilms:
     cross_swapped: Float[np.ndarray, " film"]
     self_swapped: float
     region: Float[np.ndarray, "film height width"]
+    relevance: Float[np.ndarray, "film height width"]
 
     @cached_property
     def films(self) -> Float[np.ndarray, "film row column"]:
@@ -52,4 +54,5 @@ class EditedFilms:
             np.concatenate([part.cross_swapped for part in parts])[back],
             parts[0].self_swapped,
             np.concatenate([part.region for part in parts])[back],
+            np.concatenate([part.relevance for part in parts])[back],
         )

@@ -310,13 +310,16 @@ def _edited(
     )
     scale = options.guidance_scale
     latents = edit_latents(bundle, source, latents, solver, texts, control, scale, region)
-    mask = torch.ones_like(latents[:, 0]) if region is None else region.mask()[:, 0]
+    everywhere = torch.ones_like(latents[:, 0])
+    mask = everywhere if region is None else region.mask()[:, 0]
+    relevance = 0 * everywhere if region is None else region.relevance()[:, 0]
     return EditedFilms(
         bundle,
         latents,
         control.cross_swapped,
         control.num_self_steps / options.num_steps,
-        mask.numpy(force=True),
+        mask.float().numpy(force=True),
+        relevance.float().numpy(force=True),
     )
 
 

@@ -76,6 +76,15 @@ class Region:
             self._mask = region_mask(self._total, self.threshold)
         return self._mask
 
+    def relevance(self) -> Float[Tensor, "edit 1 height width"]:
+        """How much each position is about the change, from all that was watched: in [0, 1].
+
+        Each edit's greatest is 1, unless nothing differs at all.
+        """
+        assert self._total is not None
+        largest = self._total.amax(dim=(2, 3), keepdim=True)
+        return torch.where(largest > 0, self._total / largest.clamp(min=1e-30), 0.0)
+
     @property
     def _num_watched(self) -> int:
         return max(1, int(_WATCHED * self.num_steps))

@@ -19,7 +19,6 @@ from pairaug.manifest import (
     part_index,
     part_path,
     part_paths,
-    read_pairs,
     read_part,
     read_table,
     write_part,
@@ -66,9 +65,7 @@ def make_image_only(
     _prune(folder, settings, context)
 
 
-def make_text_only(
-    run: RunFolder, folder: Path, settings: Settings, per_report: int
-) -> None:
+def make_text_only(run: RunFolder, folder: Path, settings: Settings, per_report: int) -> None:
     """New wordings, by rules, of the real reports, each with the report's own film; not pruned.
 
     A report that the rules cannot word otherwise gives pairs that are dropped.

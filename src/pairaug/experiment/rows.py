@@ -32,9 +32,7 @@ def sources_of(row: Row, folder: Path) -> tuple[PairSource, ...]:
         case "+both":
             return (_source(run, "real", "inter", "intra"),)
         case "no pruning":
-            return (
-                PairSource(run=run, branches=("real", "inter", "intra"), keep="all"),
-            )
+            return (PairSource(run=run, branches=("real", "inter", "intra"), keep="all"),)
         case "image-only":
             return (real, _source(folder / "image-only", "inter"))
         case "text-only":

@@ -8,8 +8,6 @@ interrupted experiment goes on with the next pair, or the next step.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -24,14 +22,14 @@ from pairaug.experiment.pairs import make_image_only, make_more_real, make_text_
 from pairaug.experiment.results import Utility, write_results
 from pairaug.experiment.rows import num_steps_of, pairs_prints, sources_of
 from pairaug.experiment.settings import Row, UtilitySettings
-from pairaug.manifest import fingerprint, read_pairs
+from pairaug.manifest import fingerprint, part_paths, read_columns
 from pairaug.metrics.paired import paired_macros
 from pairaug.run import RunFolder
 from pairaug.run import run as run_all
 from pairaug.run.device import with_device
 from pairaug.run.progress import NoProgress, ProgressReport
 from pairaug.stage import Context
-from pairaug.train.clip.sources import is_used_pair, run_stage
+from pairaug.train.clip.sources import is_used, run_stage
 
 _FINEST = 255.0
 
@@ -67,9 +65,7 @@ def run_utility(
         said[cell.row].append(probabilities)
         progress.advance(1)
     progress.finish()
-    macros = paired_macros(
-        judge.labels, said, groups=judge.patients, num_draws=settings.num_draws
-    )
+    macros = paired_macros(judge.labels, said, groups=judge.patients, num_draws=settings.num_draws)
     return write_results(
         out, settings, Utility(num_pairs, num_steps, macros, judge.findings, len(judge.labels))
     )
@@ -172,7 +168,9 @@ def _count(row: Row, out: Path) -> int:
     total = 0
     for source in sources_of(row, out):
         assert source.run is not None
-        total += sum(is_used_pair(pair, source) for pair in read_pairs(run_stage(source.run)))
+        for part in part_paths(run_stage(source.run)):
+            rows = read_columns(part, ("split", "branch", "drop_stage")).to_pylist()
+            total += sum(is_used(row, source) for row in rows)
     return total
 
 

@@ -131,9 +131,7 @@ def _fill(findings: list[Described], mentioned: set[Topic], min_findings: int, r
         _add(findings, draw(draw_kind(devices, [k.plausible for k in devices], rng), rng))
 
 
-def written(
-    patient: Patient, rng: Random, max_words: int, *, adds_normals: bool = True
-) -> Report:
+def written(patient: Patient, rng: Random, max_words: int, *, adds_normals: bool = True) -> Report:
     """The patient's report: an impression, then findings with what is denied and normal.
 
     `adds_normals`: say of further regions that they are normal, as a new patient's report may.

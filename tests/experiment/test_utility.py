@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from pairaug.errors import RunError
+from pairaug.experiment.rows import num_steps_of, sources_of
+from pairaug.experiment.settings import ROWS, UtilitySettings
+from pairaug.experiment.utility import Judge, run_utility
+from pairaug.manifest import read_pairs
+from pairaug.pair import Branch
+
+RUN: dict[str, Any] = {
+    "preset": "demo",
+    "part_size": 3,
+    "read": {"source": "phantom", "num_patients": 6, "seed": 11},
+    "rewrite": {"variants": 2},
+    "generate": {"num_steps": 1, "guidance_scale": 1.0},
+    "edit": {"num_steps": 2, "guidance_scale": 1.0},
+    "prune": {
+        "inter": {"rule": "quantile", "quantile": 0.3},
+        "intra": {"rule": "quantile", "quantile": 0.3},
+    },
+    "export": {"formats": ["parquet"]},
+}
+
+
+def _settings(**changes: Any) -> UtilitySettings:
+    plain = {
+        "run": RUN,
+        "more_real": {"source": "phantom", "num_patients": 60, "seed": 11},
+        "num_seeds": 2,
+        "num_steps": 3,
+        "controls_per_report": 1,
+        "train": {"preset": "tiny", "batch_size": 4, "num_threads": 1},
+        "data": {"source": "phantom", "num_patients": 40, "seed": 12, "size": 64},
+        "num_draws": 50,
+    }
+    return UtilitySettings.model_validate({**plain, **changes})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("utility")
+    run_utility(_settings(), out)
+    return out
+
+
+def test_every_row_is_trained_judged_and_compared(finished: Path) -> None:
+    found = json.loads((finished / "utility.json").read_text())
+    assert list(found["rows"]) == list(ROWS)
+    rows = found["rows"]
+    assert {row["num_steps"] for name, row in rows.items() if name != "real"} == {3}
+    assert rows["real"]["num_steps"] < 3
+    assert rows["ceiling"]["num_pairs"] == rows["+both"]["num_pairs"]
+    assert rows["real"]["num_pairs"] == 6
+    made = rows["+inter"]["num_pairs"] + rows["+intra"]["num_pairs"] - 2 * 6
+    assert rows["+both"]["num_pairs"] == 6 + made
+    assert rows["no pruning"]["num_pairs"] > rows["+both"]["num_pairs"]
+    for row in rows.values():
+        assert len(row["by_seed"]) == 2
+        low, value, high = (row["macro_auroc"][key] for key in ("low", "value", "high"))
+        assert low <= value <= high
+    assert rows["real, equal compute"]["gain"]["value"] == 0.0
+    for suffix in ("txt", "md", "html"):
+        assert "+both" in (finished / f"utility.{suffix}").read_text()
+
+
+def test_controls_change_the_one_side_only(finished: Path) -> None:
+    reals = {pair.id: pair for pair in read_pairs(finished / "run" / "read")}
+    images = [
+        pair for pair in read_pairs(finished / "image-only" / "prune")
+        if pair.branch is Branch.INTER
+    ]  # fmt: skip
+    texts = [
+        pair for pair in read_pairs(finished / "text-only" / "prune")
+        if pair.branch is Branch.INTRA
+    ]  # fmt: skip
+    assert len(images) == len(texts) == len(reals)
+    for pair in images:
+        source = reals[str(pair.parent_id)]
+        assert pair.report == source.report
+        assert pair.image is not None
+        assert pair.image != source.image
+    for pair in texts:
+        source = reals[str(pair.parent_id)]
+        assert pair.image == source.image
+        assert pair.drop is not None or pair.report != source.report
+
+
+def test_the_ceiling_has_the_real_pairs_and_more(finished: Path) -> None:
+    reals = {pair.id for pair in read_pairs(finished / "run" / "read")}
+    ceiling = [pair.id for pair in read_pairs(finished / "ceiling" / "read")]
+    assert reals < set(ceiling)
+    assert len(ceiling) == len(set(ceiling))
+
+
+def test_a_cell_that_was_lost_comes_back_the_same(finished: Path) -> None:
+    before = (finished / "utility.json").read_bytes()
+    lost = finished / "cells" / "both-1"
+    probabilities = np.load(lost / "probabilities.npy")
+    kept = (finished / "cells" / "both-0" / "cell.json").stat().st_mtime_ns
+    shutil.rmtree(lost)
+    run_utility(_settings(), finished)
+    assert np.array_equal(np.load(lost / "probabilities.npy"), probabilities)
+    assert (finished / "utility.json").read_bytes() == before
+    assert (finished / "cells" / "both-0" / "cell.json").stat().st_mtime_ns == kept
+
+
+def test_other_settings_are_never_mixed_in(finished: Path) -> None:
+    with pytest.raises(RunError, match="trained with other settings or other pairs"):
+        run_utility(_settings(num_steps=4), finished)
+    with pytest.raises(RunError, match="image-only.*was made with other settings"):
+        run_utility(_settings(controls_per_report=2), finished)
+
+
+def test_real_makes_as_many_passes_as_both(tmp_path: Path) -> None:
+    settings = _settings(num_steps=500)
+    counts = {"real": 200, "+both": 1000}
+    assert num_steps_of("real", settings, counts) == 100
+    assert num_steps_of("real, equal compute", settings, counts) == 500
+    assert sources_of("no pruning", tmp_path)[0].keep == "all"
+
+
+def test_patients_are_numbers_and_labels_are_whole() -> None:
+    judge = Judge(_settings())
+    assert judge.labels.shape == (40, len(judge.findings))
+    assert np.issubdtype(judge.patients.dtype, np.integer)
+    assert len(set(judge.patients.tolist())) == 40
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rows": ["+both"]}, "rows must name 'real, equal compute'"),
+        ({"more_real": None}, "needs more_real"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        _settings(**changes)
