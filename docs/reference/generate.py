@@ -36,6 +36,7 @@ _OTHER_SETTINGS = {
     "train classifier": ("train.classifier", "ClassifierSettings"),
     "evaluate counterfactual": ("evaluate.counterfactual", "CounterfactualSettings"),
     "evaluate fidelity": ("evaluate.fidelity", "FidelitySettings"),
+    "experiment utility": ("experiment.settings", "UtilitySettings"),
 }
 """Commands with a settings file of their own: the module and the name of its model."""
 
