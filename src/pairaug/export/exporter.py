@@ -74,7 +74,7 @@ class Export:
                 self._context.report_status(f"once more for {', '.join(kept)}")
                 if self._fill(partial, kept, job).edition != report.edition:
                     raise RunError(f"films changed while they were exported to {folder}; try again")
-            report = replace(report, formats=settings.formats, files=files_in(partial))
+            report = replace(report, formats=settings.formats, files=_layout_files(partial))
             self._describe(partial, report, terms, recipe)
         if report.lost:
             lost = sum(report.lost.values())
@@ -173,6 +173,8 @@ class Export:
         about = {**asdict(report), **terms.as_metadata()}
         files[REPORT_NAME] = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
         for name, text in files.items():
+            # A layout that was taken over shares its files with the earlier export.
+            (folder / name).unlink(missing_ok=True)
             (folder / name).write_text(text, encoding="utf-8")
 
 
@@ -183,6 +185,10 @@ class _Job:
     pairs: PairSource
     choice: Choice
     terms: Terms
+
+
+def _layout_files(folder: Path) -> tuple[str, ...]:
+    return tuple(name for name in files_in(folder) if not name.endswith("README.md"))
 
 
 def _as_json(value: Any) -> str:
