@@ -95,6 +95,13 @@ def test_branches_and_splits_are_chosen(tmp_path: Path) -> None:
     assert _ids(tmp_path / "export") == {
         pair.id for pair in pairs if pair.branch != "inter" and pair.split != "validate"
     }
+    trained = export(tmp_path / "trained", pairs, synthetic_splits=["train"], formats=["parquet"])
+    assert trained.counts == {
+        "train": {"real": 3, "inter": 3, "intra": 3},
+        "validate": {"real": 1},
+        "test": {"real": 1},
+    }
+    assert trained.left_out == {"split_excluded": 4}
     none = export(tmp_path / "real", pairs, branches=[])
     assert none.by_branch == {"real": 5, "inter": 0, "intra": 0}
 

@@ -17,7 +17,8 @@ from pairaug.stage import seed_for
 REASONS = {
     "real_excluded": "the pair is real, and `export.include_real` is false",
     "branch_excluded": "the pair's branch is not among `export.branches`",
-    "split_excluded": "the pair's split is not among `export.splits`",
+    "split_excluded": "the pair's split is not among `export.splits`, or a synthetic pair's not among "
+    "`export.synthetic_splits`",
     "beyond_ratio": "the split has enough synthetic pairs by `export.synthetic_per_real`",
 }
 
@@ -48,6 +49,8 @@ class Choice:
             return "split_excluded"
         if pair.branch is Branch.REAL:
             return None if settings.include_real else "real_excluded"
+        if pair.split not in settings.synthetic_splits:
+            return "split_excluded"
         if pair.branch.value not in settings.branches:
             return "branch_excluded"
         limit = self._limits.get(pair.split)

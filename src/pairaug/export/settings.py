@@ -33,6 +33,11 @@ class ExportSettings(StageSettings):
         min_length=1,
         description="The splits that are written.",
     )
+    synthetic_splits: tuple[SplitName, ...] = Field(
+        default=("train", "validate", "test"),
+        description="Those of the splits in which synthetic pairs are written too; without `test`, "
+        "the test split is real.",
+    )
     synthetic_per_real: float | None = Field(
         default=None,
         ge=0,
@@ -51,7 +56,7 @@ class ExportSettings(StageSettings):
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> ExportSettings:
-        for name in ("formats", "branches", "splits"):
+        for name in ("formats", "branches", "splits", "synthetic_splits"):
             named = getattr(self, name)
             if len(set(named)) != len(named):
                 raise ValueError(f"{name} names one of them twice")
