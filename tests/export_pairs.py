@@ -21,7 +21,7 @@ RECIPE: Mapping[str, Any] = {
     "seed": 7,
     "source": {
         "name": "covid",
-        "licence": "CC BY-NC-SA 4.0",
+        "licence": "CC BY-NC-SA\n4.0",
         "access": "credentialed",
         "citation": "Somebody 2020",
         "hashes": {"reports.csv": "feed"},

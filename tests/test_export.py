@@ -274,7 +274,7 @@ def test_an_export_that_was_moved_aside_comes_back(tmp_path: Path) -> None:
 def test_other_folders_are_never_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "thesis"
     folder.mkdir()
-    export(folder, [])  # an empty folder is fine
+    export(folder, [], formats=ALL)  # an empty folder is fine, and so are no pairs
     (folder / "export.json").unlink()
     with pytest.raises(RunError, match="thesis holds something that is no export"):
         export(folder, [])

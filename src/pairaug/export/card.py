@@ -134,7 +134,7 @@ def _terms(terms: Terms, source: Mapping[str, Any]) -> str:
             f"- access: {terms.access}",
         ]
         if source.get("citation"):
-            lines.append(f"- to be cited: {source['citation']}")
+            lines.append(f"- to be cited: {' '.join(str(source['citation']).split())}")
         for name, value in (source.get("hashes") or {}).items():
             lines.append(f"- read from `{_without_folders(name)}`, SHA-256 `{value}`")
     if terms.restricted:

@@ -17,8 +17,8 @@ from pairaug.stage import seed_for
 REASONS = {
     "real_excluded": "the pair is real, and `export.include_real` is false",
     "branch_excluded": "the pair's branch is not among `export.branches`",
-    "split_excluded": "the pair's split is not among `export.splits`, or a synthetic pair's not among "
-    "`export.synthetic_splits`",
+    "split_excluded": "the pair's split is not among `export.splits`, or, where the pair is "
+    "synthetic, not among `export.synthetic_splits`",
     "beyond_ratio": "the split has enough synthetic pairs by `export.synthetic_per_real`",
 }
 

@@ -31,7 +31,9 @@ class Terms:
             "licence": source.get("licence"),
             "access": source.get("access"),
         }
-        return cls(**{name: str(value) for name, value in stated.items() if value})
+        # On one line, as file heads and tables of a card want it.
+        texts = {name: " ".join(str(value).split()) for name, value in stated.items()}
+        return cls(**{name: text for name, text in texts.items() if stated[name] and text})
 
     @property
     def restricted(self) -> bool:
