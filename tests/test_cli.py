@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,9 @@ from typer.testing import CliRunner, Result
 
 from pairaug import __version__
 from pairaug.cli import app
+from pairaug.config import load_settings
 from pairaug.errors import RunError
+from pairaug.run import RunFolder
 
 STAGE_COMMANDS = (
     "read",
@@ -139,9 +142,49 @@ def test_pruning_needs_no_tensor_library(models: list[str]) -> None:
     without = (
         "import sys\nfor name in ('torch', 'transformers', 'diffusers'): sys.modules[name] = None"
     )
-    for words in (["prune", "--set", "prune.intra.margin=1"], ["export"], ["summarize"]):
+    exported = ["export", "--to", "chexzero,folder,huggingface"]
+    for words in (["prune", "--set", "prune.intra.margin=1"], exported, ["summarize"]):
         done = in_own_process(words[0], "runs/demo", *words[1:], before=without)
         assert done.returncode == 0, done.stderr
+
+
+def test_layouts_are_added_to_an_export(finished: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(finished.path, tmp_path / "run")
+    result = pairaug("export", "run", "--to", "folder,chexzero", "--to", "huggingface")
+    assert result.exit_code == 0, result.output
+    five = ["webdataset", "parquet", "folder", "chexzero", "huggingface"]
+    assert {path.name for path in Path("run/export").iterdir() if path.is_dir()} == set(five)
+    row = next(line for line in result.stdout.splitlines() if line.startswith("exported"))
+    assert row.split()[1] == "5"  # the real pairs, beside what was kept of the others
+    # The run's own file goes on from there, and writes nothing again.
+    before = Path("run/export/export.json").stat().st_mtime_ns
+    assert pairaug("run", "run/run.yaml").exit_code == 0
+    assert Path("run/export/export.json").stat().st_mtime_ns == before
+    assert load_settings(Path("run/run.yaml")).export.formats == tuple(five)
+    # Exactly these, when they are named as settings are.
+    assert pairaug("export", "run", "--set", "export.formats=[parquet]").exit_code == 0
+    assert [path.name for path in Path("run/export").iterdir() if path.is_dir()] == ["parquet"]
+
+
+def test_layouts_that_are_not_there_are_named(finished: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(finished.path, tmp_path / "run")
+    line = one_line(pairaug("export", "run", "--to", "zip"))
+    assert "is 'zip'; choose one of: 'webdataset', 'parquet', 'huggingface', 'folder'" in line
+    line = one_line(pairaug("export", "run", "--to", "folder", *_sets("export.formats=[parquet]")))
+    assert "--to adds layouts to those of the export" in line
+    line = one_line(pairaug("export", "run", *_sets("export.synthetic_per_real=-1")))
+    assert "export.synthetic_per_real in --set is -1; it should be greater than or" in line
+
+
+def test_a_layout_whose_library_is_missing_stops_the_run_at_once(models: list[str]) -> None:
+    without = "import sys\nsys.modules['h5py'] = None"
+    words = [*models, *_sets("read.num_patients=1", "export.formats=[chexzero]")]
+    done = in_own_process("demo", *words, before=without)
+    assert (done.returncode, done.stderr) == (
+        1,
+        'pairaug: exporting to chexzero needs h5py: pip install "pairaug[hdf5]"\n',
+    )
+    assert not Path("runs/demo/read").exists()
 
 
 def test_a_dry_run_writes_nothing(models: list[str], tmp_path: Path) -> None:

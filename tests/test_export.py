@@ -1,187 +1,61 @@
+"""Exports as a whole: which pairs, put in place in full or not at all, and described by a card.
+
+What each layout holds is in test_export_layouts.py.
+"""
+
 from __future__ import annotations
 
-import io
 import json
-import tarfile
-from collections.abc import Mapping, Sequence
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import pytest
-from PIL import Image
+import yaml
 from pydantic import ValidationError
-from webdataset import filters, tariterators
 
-from pairaug.errors import RunError
-from pairaug.export import DROP_REASONS, Export, ExportReport, ExportSettings
-from pairaug.images import load_image, png_ref, sha256
+from export_pairs import (
+    ALL,
+    PUBLIC,
+    RECIPE,
+    Pairs,
+    contents,
+    export,
+    families,
+    family,
+    grey,
+    real,
+)
+from pairaug.errors import MissingExtraError, RunError
+from pairaug.export import DROP_REASONS, Export, ExportSettings, formats_in
+from pairaug.export.draw import Choice
+from pairaug.images import png_ref
 from pairaug.pair import Branch, ImageRef, Pair, Report
 from pairaug.stage import Context
 
-RECIPE: Mapping[str, Any] = {
-    "pairaug": {"version": "0.1.0"},
-    "seed": 7,
-    "source": {"name": "covid", "licence": "CC BY-NC-SA 4.0", "access": "credentialed"},
-    "weights": {"score": {"bundled": "abc123"}},
-    "rule": {"inter": {"rule": "threshold", "bounds": {"image_report": 0.3}}},
-    "counts": {"prune": {"dropped": {"below_threshold": 5}}},
-    "fingerprints": {"edit": {"covers": {"edit.num_steps": 50, "seed": 7}}},
-    "seconds": {"edit": 12.5},
-}
+
+def _ids(folder: Path) -> set[str]:
+    return {row["id"] for row in _rows(folder)}
 
 
-def _film(seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).random((24, 20)).astype(np.float32)
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    import pyarrow.parquet
 
-
-def _real(folder: Path, index: int, split: str = "train", suffix: str = "jpg") -> Pair:
-    path = folder / f"film {index}.{suffix}"
-    Image.fromarray((_film(index) * 255).astype(np.uint8)).save(path)
-    return Pair(
-        f"covid/{index:04d}.1",
-        Branch.REAL,
-        f"p{index}",
-        Report("Größe normal.", "No change."),
-        split=split,
-        image=ImageRef(path=str(path), sha256=sha256(path.read_bytes())),
-        labels={"edema": True, "fracture": False, "pneumonia": None},
-        scores={"image_report": 0.41},
-    )
-
-
-def _family(folder: Path, index: int, split: str = "train") -> list[Pair]:
-    real = _real(folder, index, split)
-    inter = real.child("inter-0", branch=Branch.INTER, report=Report("new patient"))
-    intra = real.child("intra-0", branch=Branch.INTRA, report=Report("changed"))
-    scores = {"image_report": 0.3, "image_image": 0.9, "change": 0.5}
-    return [
-        real,
-        inter.with_image(png_ref(_film(100 + index))),
-        replace(intra, scores=scores).with_image(png_ref(_film(200 + index))),
-    ]
-
-
-def _pairs(folder: Path) -> list[Pair]:
-    folder.mkdir(parents=True, exist_ok=True)
-    splits = ("train", "train", "validate", "train", "test")
-    return [pair for index, split in enumerate(splits) for pair in _family(folder, index, split)]
-
-
-def _export(
-    folder: Path, pairs: Sequence[Pair], recipe: Mapping[str, Any] = RECIPE, **settings: Any
-) -> ExportReport:
-    export = Export(ExportSettings.model_validate(settings), Context(seed=0))
-    return export.write(pairs, folder, recipe)
-
-
-def _contents(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """What webdataset makes of a shard; by itself it leaves the file open, a warning here."""
-    with path.open("rb") as stream:
-        members = tariterators.tar_file_expander([{"url": str(path), "stream": stream}])
-        return list(tariterators.group_by_keys(members))
-
-
-def _read_tars(folder: Path) -> dict[str, dict[str, Any]]:
-    """Every pair of the tars, by id, read by the webdataset library."""
-    rows = [row for path in (folder / "webdataset").glob("*.tar") for row in _rows(path)]
-    assert len({row["__key__"] for row in rows}) == len(rows)
-    return {json.loads(row["json"])["id"]: row for row in rows}
-
-
-def test_tars_read_back_to_the_same_pairs(tmp_path: Path) -> None:
-    pairs = _pairs(tmp_path / "films")
-    _export(tmp_path / "export", pairs)
-    rows = _read_tars(tmp_path / "export")
-    assert rows.keys() == {pair.id for pair in pairs}
-    for pair in pairs:
-        row = rows[pair.id]
-        record = json.loads(row["json"])
-        assert row["txt"].decode() == pair.report.text
-        assert record["synthetic"] is (pair.branch is not Branch.REAL)
-        assert record["branch"] == pair.branch.value
-        assert (record["parent_id"], record["patient_id"]) == (pair.parent_id, pair.patient_id)
-        assert record["source_patient_id"] == pair.source_patient_id
-        assert record["scores"] == pair.scores
-        assert record["access"] == "credentialed"
-        assert pair.image is not None
-        if pair.branch is Branch.REAL:
-            assert row["jpg"] == Path(str(pair.image.path)).read_bytes()
-            assert record["labels"] == {"edema": 1, "fracture": 0}
-        else:
-            assert row["png"] == pair.image.png
-
-
-def test_open_clips_way_of_reading_gives_image_and_text(tmp_path: Path) -> None:
-    pairs = _pairs(tmp_path / "films")
-    _export(tmp_path / "export", pairs)
-    stream = _rows(tmp_path / "export" / "webdataset" / "train-000000.tar")
-    decoded = filters.decode("pil")(stream)
-    rows = list(filters.rename(image="jpg;png;jpeg;webp", text="txt")(decoded))
-    assert len(rows) == 9
-    assert all(row["image"].size == (20, 24) and row["text"] for row in rows)
-
-
-def test_tar_members_tell_nothing_of_the_machine(tmp_path: Path) -> None:
-    _export(tmp_path / "export", _pairs(tmp_path / "films"))
-    for path in (tmp_path / "export" / "webdataset").glob("*.tar"):
-        with tarfile.open(path) as shard:
-            for member in shard:
-                assert (member.mtime, member.uid, member.gid, member.mode) == (0, 0, 0, 0o644)
-                assert (member.uname, member.gname) == ("", "")
-                # One dot only: a key ends at the first.
-                assert member.name.count(".") == 1
-                assert "/" not in member.name
-
-
-def test_parquet_loads_with_pictures_and_splits(tmp_path: Path) -> None:
-    pairs = {pair.id: pair for pair in _pairs(tmp_path / "films")}
-    _export(tmp_path / "export", list(pairs.values()))
-    loaded = datasets.load_dataset(str(tmp_path / "export"), cache_dir=str(tmp_path / "cache"))
-    assert {split: rows.num_rows for split, rows in loaded.items()} == {
-        "train": 9,
-        "validation": 3,
-        "test": 3,
-    }
-    for row in (row for rows in loaded.values() for row in rows):
-        pair = pairs.pop(row["id"])
-        assert pair.image is not None
-        picture = np.asarray(row["image"].convert("L"), dtype=np.float32) / 255
-        assert np.array_equal(picture, load_image(pair.image))
-        assert row["report"] == pair.report.text
-        assert (row["branch"], row["split"]) == (pair.branch.value, pair.split)
-        assert row["synthetic"] is (pair.branch is not Branch.REAL)
-        assert {key: value for key, value in row["scores"].items() if value is not None} == dict(
-            pair.scores
-        )
-        if pair.branch is Branch.REAL:
-            assert (row["labels"]["edema"], row["labels"]["fracture"]) == (1, 0)
-            assert row["labels"]["pneumonia"] is None
-    assert not pairs
-
-
-def test_another_export_to_the_same_folder_is_not_read_from_the_cache(tmp_path: Path) -> None:
-    pairs, folder = _pairs(tmp_path / "films"), tmp_path / "export"
-    for kept in (pairs, pairs[:6], pairs[:3] + pairs[6:9]):
-        _export(folder, kept)
-        loaded = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
-        ids = {row_id for rows in loaded.values() for row_id in rows["id"]}
-        assert ids == {pair.id for pair in kept}
+    paths = sorted((folder / "parquet").glob("*.parquet"))
+    return [row for path in paths for row in pyarrow.parquet.read_table(path).to_pylist()]
 
 
 def test_sizes_and_splits_of_files(tmp_path: Path) -> None:
-    report = _export(
-        tmp_path / "export", _pairs(tmp_path / "films"), pairs_per_shard=4, pairs_per_parquet=2
+    report = export(
+        tmp_path / "export", families(tmp_path / "films"), pairs_per_shard=4, pairs_per_parquet=2
     )
     assert [name for name in report.files if name.endswith(".tar")] == [
         "webdataset/test-000000.tar",
@@ -194,155 +68,433 @@ def test_sizes_and_splits_of_files(tmp_path: Path) -> None:
     assert [name for name in parquet if "train" in name] == [
         f"parquet/train-0000{number}.parquet" for number in range(5)
     ]
-    rows = datasets.load_dataset(
-        "parquet",
-        data_files=[str(tmp_path / "export" / name) for name in parquet],
-        cache_dir=str(tmp_path / "cache"),
-    )["train"]
-    assert rows.num_rows == 15
-    assert len(_read_tars(tmp_path / "export")) == 15
+    assert len(_rows(tmp_path / "export")) == 15
 
 
 def test_dropped_pairs_stay_out_and_real_ones_on_request(tmp_path: Path) -> None:
-    pairs = _pairs(tmp_path / "films")
+    pairs = families(tmp_path / "films")
     pairs[1] = pairs[1].dropped("prune", "below_threshold")
-    report = _export(tmp_path / "export", pairs)
+    report = export(tmp_path / "export", pairs)
     assert report.num_pairs == 14
     assert report.counts["train"] == {"real": 3, "inter": 2, "intra": 3}
-    only = _export(tmp_path / "synthetic", pairs, include_real=False, formats=["webdataset"])
+    only = export(tmp_path / "synthetic", pairs, include_real=False, formats=["webdataset"])
     assert only.counts == {
         "train": {"inter": 2, "intra": 3},
         "validate": {"inter": 1, "intra": 1},
         "test": {"inter": 1, "intra": 1},
     }
     assert not (tmp_path / "synthetic" / "parquet").exists()
-    assert only.lost == {}
+    assert (only.lost, only.left_out) == ({}, {"real_excluded": 5})
 
 
-def test_same_pairs_give_the_same_bytes(tmp_path: Path) -> None:
-    pairs = _pairs(tmp_path / "films")
-    _export(tmp_path / "one", pairs)
-    _export(tmp_path / "other", pairs, {**RECIPE, "seconds": {"edit": 99.0}})
-    assert _contents(tmp_path / "one") == _contents(tmp_path / "other")
+def test_branches_and_splits_are_chosen(tmp_path: Path) -> None:
+    pairs = families(tmp_path / "films")
+    report = export(tmp_path / "export", pairs, branches=["intra"], splits=["train", "test"])
+    assert report.counts == {"train": {"real": 3, "intra": 3}, "test": {"real": 1, "intra": 1}}
+    assert report.left_out == {"branch_excluded": 4, "split_excluded": 3}
+    assert _ids(tmp_path / "export") == {
+        pair.id for pair in pairs if pair.branch != "inter" and pair.split != "validate"
+    }
+    trained = export(tmp_path / "trained", pairs, synthetic_splits=["train"], formats=["parquet"])
+    assert trained.counts == {
+        "train": {"real": 3, "inter": 3, "intra": 3},
+        "validate": {"real": 1},
+        "test": {"real": 1},
+    }
+    assert trained.left_out == {"split_excluded": 4}
+    none = export(tmp_path / "real", pairs, branches=[])
+    assert none.by_branch == {"real": 5, "inter": 0, "intra": 0}
+
+
+def _many(num: int, variants: int) -> list[Pair]:
+    """Families without films, in two splits."""
+    pairs: list[Pair] = []
+    for index in range(num):
+        split = "test" if index % 4 == 0 else "train"
+        parent = Pair(f"a/{index}", Branch.REAL, f"p{index}", Report("x"), split=split)
+        pairs.append(parent)
+        for variant in range(variants):
+            branch = Branch.INTRA if variant % 2 else Branch.INTER
+            pairs.append(parent.child(f"c{variant}", branch=branch, report=Report("y")))
+    return pairs
+
+
+def _chosen(pairs: list[Pair], seed: int = 0, **settings: Any) -> list[str]:
+    choice = Choice(ExportSettings.model_validate(settings), Pairs(pairs).outlines(), seed)
+    return [pair.id for pair in pairs if pair.drop is None and choice.why_not(pair) is None]
+
+
+@pytest.mark.parametrize("ratio", [0, 0.29, 0.5, 1, 1.7, 3, 9])
+def test_the_ratio_holds_in_every_split(ratio: float) -> None:
+    pairs = _many(400, 3)
+    by_id = {pair.id: pair for pair in pairs}
+    counts = Counter(
+        (by_id[id_].split, by_id[id_].branch != "real")
+        for id_ in _chosen(pairs, synthetic_per_real=ratio)
+    )
+    for split, num_real in (("train", 300), ("test", 100)):
+        assert counts[split, False] == num_real
+        assert counts[split, True] == min(round(ratio * num_real), 3 * num_real)
+
+
+def test_the_ratio_counts_living_pairs_of_the_chosen_branches() -> None:
+    pairs = _many(40, 4)
+    pairs = [
+        pair.dropped("prune", "why") if pair.branch == "real" and index % 2 else pair
+        for index, pair in enumerate(pairs)
+    ]
+    living = sum(pair.branch == "real" and pair.drop is None for pair in pairs)
+    chosen = _chosen(pairs, synthetic_per_real=1, branches=["inter"], include_real=False)
+    assert len(chosen) == living
+    assert all("~c0" in id_ or "~c2" in id_ for id_ in chosen)
+
+
+def test_the_draw_is_the_seeds_alone() -> None:
+    pairs = _many(100, 3)
+    chosen = _chosen(pairs, synthetic_per_real=1)
+    assert set(_chosen(pairs[::-1], synthetic_per_real=1)) == set(chosen)
+    assert set(_chosen(pairs, seed=1, synthetic_per_real=1)) != set(chosen)
+    # More of them is more of the same.
+    assert set(chosen) < set(_chosen(pairs, synthetic_per_real=2))
+    # A fair draw takes of both branches.
+    branches = Counter(id_[-1] for id_ in chosen if "~" in id_)
+    assert all(branches[variant] > 15 for variant in "012")
+
+
+def test_the_ratio_reaches_the_files(tmp_path: Path) -> None:
+    report = export(tmp_path / "export", families(tmp_path / "films"), synthetic_per_real=0.7)
+    assert report.by_branch["inter"] + report.by_branch["intra"] == 2  # of three; of one and one
+    assert report.left_out == {"beyond_ratio": 8}
+    card = (tmp_path / "export" / "README.md").read_text()
+    assert "Left out by the export's settings: beyond_ratio 8." in card
+    assert "export.synthetic_per_real: 0.7" in card
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, ["No change. Größe normal.", "new patient", "Worse. changed"]),
+        ("impression+findings", ["No change. Größe normal.", "new patient", "Worse. changed"]),
+        ("impression", ["No change.", "Worse."]),
+        ("findings", ["Größe normal.", "new patient", "changed"]),
+    ],
+)
+def test_the_text_is_chosen_and_what_has_none_is_lost(
+    tmp_path: Path, text: str | None, expected: list[str]
+) -> None:
+    report = export(tmp_path / "export", family(tmp_path, 0), text=text)
+    rows = _rows(tmp_path / "export")
+    assert [row["report"] for row in rows] == expected
+    assert report.lost == ({"empty_text": 1} if text == "impression" else {})
+    # The sections stay as they are.
+    assert rows[0]["findings"] == "Größe normal."
 
 
 def test_an_export_replaces_an_earlier_one_whatever_was_left_behind(tmp_path: Path) -> None:
-    pairs, folder = _pairs(tmp_path / "films"), tmp_path / "export"
-    _export(tmp_path / "expected", pairs)
+    pairs, folder = families(tmp_path / "films"), tmp_path / "export"
+    export(tmp_path / "expected", pairs)
     (tmp_path / "export.partial" / "webdataset").mkdir(parents=True)
     (tmp_path / "export.partial" / "webdataset" / "train-000000.tar").write_bytes(b"cut short")
+    export(folder, pairs[:3])
     (tmp_path / "export.old").mkdir()
-    _export(folder, pairs[:3])
-    _export(folder, pairs)
-    assert _contents(folder) == _contents(tmp_path / "expected")
+    export(folder, pairs)
+    assert contents(folder) == contents(tmp_path / "expected")
     assert {path.name for path in tmp_path.iterdir()} == {"films", "expected", "export"}
 
 
 def test_an_interruption_leaves_the_earlier_export_whole(tmp_path: Path) -> None:
-    pairs, folder = _pairs(tmp_path / "films"), tmp_path / "export"
-    _export(folder, pairs[:3])
-    before = _contents(folder)
+    pairs, folder = families(tmp_path / "films"), tmp_path / "export"
+    export(folder, pairs[:3], formats=ALL)
+    before = contents(folder)
 
-    def interrupted():
-        yield pairs[0]
-        raise KeyboardInterrupt
+    class Interrupted(Pairs):
+        def __iter__(self) -> Iterator[Pair]:
+            yield pairs[0]
+            raise KeyboardInterrupt
 
+    settings = ExportSettings(formats=ALL)
     with pytest.raises(KeyboardInterrupt):
-        Export(ExportSettings(), Context(seed=0)).write(interrupted(), folder, RECIPE)
-    assert _contents(folder) == before
-    _export(folder, pairs)
-    assert len(_read_tars(folder)) == 15
+        Export(settings, Context(seed=0)).write(Interrupted(pairs), folder, PUBLIC)
+    assert contents(folder) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"films", "export"}
+    export(folder, pairs, formats=ALL)
+    assert len(_rows(folder)) == 15
+
+
+def test_killed_in_the_middle_it_leaves_no_half_folder(tmp_path: Path) -> None:
+    films, folder = tmp_path / "films", tmp_path / "export"
+    code = f"""
+        import sys, time
+        from pathlib import Path
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from export_pairs import ALL, PUBLIC, Pairs, families
+        from pairaug.export import Export, ExportSettings
+        from pairaug.stage import Context
+
+        class Slow(Pairs):
+            def __iter__(self):
+                yield from self.pairs
+                print("written", flush=True)
+                time.sleep(600)
+
+        pairs = Slow(families(Path({str(films)!r})))
+        settings = ExportSettings(formats=ALL)
+        Export(settings, Context(seed=0)).write(pairs, Path({str(folder)!r}), PUBLIC)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "written\n"
+        process.send_signal(signal.SIGKILL)
+    assert not folder.exists()
+    pairs = families(films)
+    export(folder, pairs, formats=ALL)
+    export(tmp_path / "expected", pairs, formats=ALL)
+    assert contents(folder) == contents(tmp_path / "expected")
+    assert not (tmp_path / "export.partial").exists()
+
+
+def test_an_export_that_was_moved_aside_comes_back(tmp_path: Path) -> None:
+    pairs, folder = families(tmp_path / "films"), tmp_path / "export"
+    export(folder, pairs)
+    before = contents(folder)
+    folder.rename(tmp_path / "export.old")  # where a kill between two renames leaves it
+
+    class Broken(Pairs):
+        def __iter__(self) -> Iterator[Pair]:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Export(ExportSettings(), Context(seed=0)).write(Broken(pairs), folder, PUBLIC)
+    assert contents(folder) == before
 
 
 def test_other_folders_are_never_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "thesis"
     folder.mkdir()
-    _export(folder, [])  # an empty folder is fine
+    export(folder, [], formats=ALL)  # an empty folder is fine, and so are no pairs
     (folder / "export.json").unlink()
     with pytest.raises(RunError, match="thesis holds something that is no export"):
-        _export(folder, [])
+        export(folder, [])
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunError, match="is a file"):
-        _export(tmp_path / "file", [])
+        export(tmp_path / "file", [])
     with pytest.raises(RunError, match=r"cannot write .*file/export"):
-        _export(tmp_path / "file" / "export", [])
+        export(tmp_path / "file" / "export", [])
+
+
+def _inodes(folder: Path) -> dict[str, int]:
+    return {
+        path.relative_to(folder).as_posix(): path.stat().st_ino
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_another_layout_joins_those_that_are_there(tmp_path: Path) -> None:
+    pairs, folder = families(tmp_path / "films"), tmp_path / "export"
+    export(folder, pairs, formats=["huggingface", "parquet"])
+    before = _inodes(folder)
+    report = export(folder, pairs, again=["folder"], formats=["huggingface", "parquet", "folder"])
+    after = _inodes(folder)
+    kept = [name for name in before if name.endswith((".arrow", ".parquet"))]
+    assert len(kept) == 6
+    assert all(after[name] == before[name] for name in kept)
+    assert formats_in(folder) == report.formats == ("huggingface", "parquet", "folder")
+    # As if all had been written at once, the card included.
+    export(tmp_path / "once", pairs, formats=["huggingface", "parquet", "folder"])
+    assert contents(folder) == contents(tmp_path / "once")
+
+
+@pytest.mark.parametrize("change", ["pairs", "settings", "access", "film"])
+def test_layouts_of_one_export_always_hold_the_same(tmp_path: Path, change: str) -> None:
+    pairs, folder = families(tmp_path / "films"), tmp_path / "export"
+    export(folder, pairs, formats=["parquet", "webdataset"])
+    recipe: Mapping[str, Any] = PUBLIC
+    settings: dict[str, Any] = {}
+    if change == "pairs":
+        pairs = pairs[:-3]
+    elif change == "settings":
+        settings = {"text": "findings"}
+    elif change == "access":
+        recipe = RECIPE
+    else:
+        Path(str(pairs[0].image and pairs[0].image.path)).unlink()
+    formats = ["parquet", "webdataset", "folder"]
+    export(folder, pairs, recipe, again=["folder"], formats=formats, **settings)
+    export(tmp_path / "once", pairs, recipe, formats=formats, **settings)
+    assert contents(folder) == contents(tmp_path / "once")
+
+
+def test_a_kept_layout_leaves_the_earlier_export_alone(tmp_path: Path) -> None:
+    """Its files are shared until the new export is in place, so none may be written into."""
+    pairs, folder = families(tmp_path / "films"), tmp_path / "export"
+    export(folder, pairs, formats=["huggingface"])
+    before = contents(folder)
+    recipe = {**PUBLIC, "pairaug": {"version": "another"}}  # another card, the same pairs
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, copy_function=lambda a, b: Path(b).hardlink_to(a))
+    export(folder, pairs, recipe, again=["folder"], formats=["huggingface", "folder"])
+    assert contents(copy) == before
+    assert b"PairAug another" in contents(folder)["huggingface/README.md"]
+
+
+def test_without_links_a_kept_layout_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs, folder = families(tmp_path / "films"), tmp_path / "export"
+    export(folder, pairs, formats=["parquet"])
+    before = contents(folder / "parquet")
+
+    def no_links(*_: object) -> None:
+        raise PermissionError("the file system has no links")
+
+    monkeypatch.setattr("os.link", no_links)
+    export(folder, pairs, again=["folder"], formats=["parquet", "folder"])
+    assert contents(folder / "parquet") == before
+
+
+def test_a_damaged_report_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    export(folder, [])
+    (folder / "export.json").write_text("{")
+    with pytest.raises(RunError, match=r"export\.json is damaged\. Delete .*export and export"):
+        export(folder, [])
 
 
 def test_films_that_are_gone_or_changed_are_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gone, changed, bare, broken, good = (_real(tmp_path, index) for index in range(5))
+    gone, changed, bare, broken, good = (real(tmp_path, index) for index in range(5))
     Path(str(gone.image and gone.image.path)).unlink()
     Path(str(changed.image and changed.image.path)).write_bytes(b"\xff\xd8\xff other film")
     (tmp_path / "broken.gif").write_bytes(b"GIF89a no film")
     broken = broken.with_image(ImageRef(path=str(tmp_path / "broken.gif")))
-    report = _export(tmp_path / "export", [gone, changed, replace(bare, image=None), broken, good])
+    (tmp_path / "folder.png").mkdir()
+    folder = good.with_image(ImageRef(path=str(tmp_path / "folder.png")))
+    pairs = [gone, changed, replace(bare, image=None), broken, replace(folder, id="a/b"), good]
+    report = export(tmp_path / "export", pairs, formats=ALL)
     assert report.lost == {
         "changed_image": 1,
         "missing_image": 1,
         "no_image": 1,
-        "unreadable_image": 1,
+        "unreadable_image": 2,
     }
-    assert report.lost.keys() == DROP_REASONS.keys()
     assert report.num_pairs == 1
-    assert "4 kept pairs were not exported" in caplog.text
+    assert "5 kept pairs were not exported" in caplog.text
     assert "film 0" not in caplog.text
     card = (tmp_path / "export" / "README.md").read_text()
     assert "Left out while exporting: changed_image 1, missing_image 1" in card
     assert json.loads((tmp_path / "export" / "export.json").read_text())["lost"] == report.lost
 
 
-def test_other_formats_become_png(tmp_path: Path) -> None:
-    pair = _real(tmp_path, 0, suffix="tiff")
-    _export(tmp_path / "export", [pair])
-    (row,) = _read_tars(tmp_path / "export").values()
-    picture = np.asarray(Image.open(io.BytesIO(row["png"])))
-    assert pair.image is not None
-    assert np.array_equal(picture / np.float32(255), load_image(pair.image))
+@pytest.mark.parametrize("formats", [["parquet"], ["chexzero"]])
+def test_a_film_that_nobody_has_looked_at_is_looked_at(tmp_path: Path, formats: list[str]) -> None:
+    pair = real(tmp_path, 0)
+    path = Path(str(pair.image and pair.image.path))
+    path.write_bytes(path.read_bytes()[:200])
+    # Without a hash, so that nothing says whether it was ever decoded.
+    report = export(
+        tmp_path / "export", [pair.with_image(ImageRef(path=str(path)))], formats=formats
+    )
+    assert report.lost == {"unreadable_image": 1}
 
 
-def test_ids_that_look_alike_have_keys_of_their_own(tmp_path: Path) -> None:
-    pair = _real(tmp_path, 0)
-    ids = ["a/b.c", "a.b/c", "a_b_c", "x" * 300, "x" * 299 + "y", "été", "../up"]
-    _export(tmp_path / "export", [replace(pair, id=id_) for id_ in ids])
-    rows = _read_tars(tmp_path / "export")
-    assert rows.keys() == set(ids)
-    assert all("/" not in row["__key__"] for row in rows.values())
+def test_every_reason_can_be_given(tmp_path: Path) -> None:
+    """Those of the tests above, in one place with the names that the reference lists."""
+    assert set(DROP_REASONS) == {
+        *("no_image", "missing_image", "changed_image", "unreadable_image", "empty_text"),
+        *("real_excluded", "branch_excluded", "split_excluded", "beyond_ratio"),
+    }
 
 
-def test_card_says_how_it_was_made_and_on_what_terms(tmp_path: Path) -> None:
-    _export(tmp_path / "export", _pairs(tmp_path / "films"))
+def test_the_card_says_how_it_was_made_and_on_what_terms(tmp_path: Path) -> None:
+    export(tmp_path / "export", families(tmp_path / "films"), RECIPE, formats=ALL)
     card = (tmp_path / "export" / "README.md").read_text()
     for line in (
         "| train | 3 | 3 | 3 |",
         "- licence, inherited by every pair: CC BY-NC-SA 4.0",
+        "- to be cited: Somebody 2020",
+        "- read from `reports.csv`, SHA-256 `feed`",
         "**Restricted.**",
         "- score: `bundled`, SHA-256 `abc123`",
+        "- edit: `roentgen`, SHA-256 `def`",
         "- kept of inter, by threshold: image_report > 0.3000",
-        "- dropped at prune: below_threshold 5",
         "edit.num_steps: 50",
-        "Not\nfor clinical use",
+        "edit.model: roentgen",
+        "Not for clinical use",
         "PairAug 0.1.0, seed 7",
+        "| read | 9 | 9 | real 8 | empty_report 1 |",
+        "| prune | 16 | 0 | real 8 | below_threshold 5 |",
+        "| export | 15 |  | real 5, inter 5, intra 5 |  |",
+        "| intra | change | 5 |" + " 0.5000 |" * 7,
+        "| edema | 5 / 0 / 0 | 0 / 0 / 5 | 0 / 0 / 5 |",
+        "| fracture | 0 / 5 / 0 | 0 / 0 / 5 | 0 / 0 / 5 |",
+        "chexzero/restricted-train-cxr.h5",
     ):
-        assert line in card
-    assert "12.5" not in card
-    _export(tmp_path / "public", [], {"source": {"access": "public", "licence": "CC0"}})
-    assert "Restricted" not in (tmp_path / "public" / "README.md").read_text()
-    _export(tmp_path / "unknown", [], {})
+        assert line in card, line
+    # No clock, no folder and no server of the house.
+    for word in ("12.5", "/home", "somebody", "hospital", str(tmp_path)):
+        assert word not in card
+    head = yaml.safe_load(card.split("---")[1])
+    assert {"synthetic", "restricted"} <= set(head["tags"])
+    export(tmp_path / "public", [], {"source": {"access": "public", "licence": "CC0"}})
+    assert "estricted" not in (tmp_path / "public" / "README.md").read_text()
+    export(tmp_path / "unknown", [], {})
     unknown = (tmp_path / "unknown" / "README.md").read_text()
     assert "licence is not recorded" in unknown
     assert "**Restricted.**" in unknown
 
 
+def test_scores_are_told_by_quantiles(tmp_path: Path) -> None:
+    values = np.linspace(-1, 1, 41)
+    image = png_ref(grey(0))
+    pairs = [
+        Pair(f"a/{i}", Branch.INTER, "p", Report("x"), image=image, scores={"change": value})
+        for i, value in enumerate(values)
+    ]
+    report = export(tmp_path / "export", [*pairs, replace(pairs[0], id="b", scores={})])
+    assert report.scores == {
+        "inter": {
+            "change": {
+                **{"pairs": 41, "lowest": -1.0, "5 %": -0.9, "25 %": -0.5, "50 %": 0.0},
+                **{"75 %": 0.5, "95 %": 0.9, "highest": 1.0},
+            }
+        }
+    }
+
+
 def test_wrong_settings_are_errors() -> None:
-    with pytest.raises(ValidationError, match="'webdataset' or 'parquet'"):
-        ExportSettings.model_validate({"formats": ["zip"]})
-    with pytest.raises(ValidationError, match="at least 1 item"):
-        ExportSettings.model_validate({"formats": []})
+    for wrong, message in (
+        ({"formats": ["zip"]}, "'webdataset', 'parquet', 'huggingface', 'folder' or 'chexzero'"),
+        ({"formats": []}, "at least 1 item"),
+        ({"formats": ["parquet", "parquet"]}, "formats names one of them twice"),
+        ({"splits": []}, "at least 1 item"),
+        ({"branches": [], "include_real": False}, "there is nothing to write"),
+        ({"branches": ["real"]}, "'inter' or 'intra'"),
+        ({"synthetic_per_real": -1}, "greater than or equal to 0"),
+        ({"text": "all"}, "'impression\\+findings', 'impression' or 'findings'"),
+    ):
+        with pytest.raises(ValidationError, match=message):
+            ExportSettings.model_validate(wrong)
 
 
-def test_progress_counts_every_pair_written(tmp_path: Path) -> None:
+def test_a_missing_library_is_named_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(MissingExtraError, match=r'chexzero needs h5py: pip .*"pairaug\[hdf5\]"'):
+        export(tmp_path / "export", [], formats=["chexzero"])
+    assert not list(tmp_path.iterdir())
+    export(tmp_path / "export", [], formats=["parquet"])
+
+
+def test_progress_counts_every_living_pair(tmp_path: Path) -> None:
     done: list[int] = []
-    export = Export(ExportSettings(), Context(seed=0, report_progress=done.append))
-    export.write(_pairs(tmp_path / "films"), tmp_path / "export", RECIPE)
+    pairs = families(tmp_path / "films")
+    settings = ExportSettings(branches=("inter",), splits=("train",))
+    stage = Export(settings, Context(seed=0, report_progress=done.append))
+    stage.write(Pairs(pairs), tmp_path / "export", PUBLIC)
     assert sum(done) == 15

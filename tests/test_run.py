@@ -107,6 +107,10 @@ def test_the_record_is_what_the_parts_say(finished: RunFolder, small_settings: S
         reasons = Counter(p.drop.reason for p in pairs if p.drop and p.drop.stage == stage)
         assert record.counts[stage]["dropped"] == dict(reasons)
     assert record.counts["read"]["in"] == NUM_PATIENTS
+    exported = record.counts["export"]
+    assert {name: number for name, number in exported["living"].items() if number} == dict(living)
+    assert exported["in"] == living.total()
+    assert exported["dropped"] == {}
     assert record.counts["rewrite"]["made"] == len(pairs) - NUM_PATIENTS
     assert set(record.seconds) == {*STAGES, "export", "summary"}
     assert record.seed == small_settings.seed

@@ -237,7 +237,37 @@ def prune(
     typer.echo(f"To bring export and summary.html up to date: pairaug run {run / 'run.yaml'}")
 
 
-_stage_command("export", "export", "Write the kept pairs for training, again if need be.")
+@app.command("export")
+@_one_line_errors
+def export(
+    run: Run,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--to",
+            metavar="LAYOUT",
+            help="Write this layout, beside those that the export has: webdataset, parquet, "
+            "huggingface, folder or chexzero; may be given more than once, or as a list with "
+            "commas. Without it, the layouts of the run's settings.",
+            show_default=False,
+        ),
+    ] = None,
+    sets: Sets = None,
+) -> None:
+    """Write the kept pairs for training, again if need be; no models needed."""
+    layouts = [name.strip() for text in to or () for name in text.split(",") if name.strip()]
+    if not layouts:
+        _do_stage("export", run, sets)
+        return
+    from pairaug.run import RunFolder, export_to
+    from pairaug.run.tables import print_result
+
+    folder = RunFolder(run)
+    with _progress() as progress:
+        record = export_to(layouts, folder, sets or (), progress)
+    print_result(_console(), folder, record, only="export")
+
+
 _stage_command("summary", "summarize", "Write summary.html, again if need be.")
 
 

@@ -19,6 +19,7 @@ from transformers.models.siglip.image_processing_pil_siglip import SiglipImagePr
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from pairaug.clip.folder import read_json
+from pairaug.clip.geometry import CHEXZERO_SIDE, chexzero_square, eight_bits
 from pairaug.errors import ModelError
 
 Film = Float32[np.ndarray, "_ _"]
@@ -87,7 +88,7 @@ class ImageTransform:
         Eight bits, because Pillow resizes and the models were trained on such: a film gives the
         same pixels as its PNG does through transformers.
         """
-        films = [_eight_bits(image) for image in images]
+        films = [eight_bits(image) for image in images]
         if self._pads:
             films = [_squared(film) for film in films]
         channels = [np.repeat(film[None], self._num_channels, axis=0) for film in films]
@@ -129,7 +130,7 @@ class MedClipTransform:
         side = max(self._size, height, width)
         square = Image.new("L", (side, side))
         square.paste(
-            Image.fromarray(_eight_bits(image)), ((side - width) // 2, (side - height) // 2)
+            Image.fromarray(eight_bits(image)), ((side - width) // 2, (side - height) // 2)
         )
         resized = square.resize((self._size, self._size), Image.Resampling.BICUBIC)
         levels = np.asarray(resized, dtype=np.float32) / np.float32(255.0)
@@ -143,7 +144,7 @@ class CheXzeroTransform:
     were trained; it is left out where the model itself takes 320 pixels.
     """
 
-    PADDED = 320
+    PADDED = CHEXZERO_SIDE
     MEAN, DEVIATION = 101.48761, 83.43944
 
     def __init__(self, size: int, num_channels: int = 3) -> None:
@@ -164,17 +165,8 @@ class CheXzeroTransform:
         return json.dumps(["chexzero", *numbers])
 
     def _levels(self, image: Film) -> np.ndarray:
-        scale = self.PADDED / max(image.shape)
-        height, width = (max(1, int(side * scale)) for side in image.shape)
-        film = Image.fromarray(_eight_bits(image)).resize((width, height), Image.Resampling.LANCZOS)
-        square = Image.new("L", (self.PADDED, self.PADDED))
-        square.paste(film, ((self.PADDED - width) // 2, (self.PADDED - height) // 2))
-        levels = np.asarray(square, dtype=np.float32)
+        levels = chexzero_square(image).astype(np.float32)
         return (levels - np.float32(self.MEAN)) / np.float32(self.DEVIATION)
-
-
-def _eight_bits(image: Film) -> np.ndarray:
-    return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 def _squared(film: np.ndarray) -> np.ndarray:

@@ -1,9 +1,35 @@
 """Kept pairs out of a run, in the layouts that training code reads, with a card that says how they
-were made. One file for each layout; `exporter` chooses pairs and puts a finished export in place.
+were made.
+
+One file for each layout; `exporter` gives each pair to all of them, `draw` chooses pairs, `place`
+puts a finished export in place. Layouts that need an optional library import it when they write.
 """
 
 from __future__ import annotations
 
-from pairaug.export.exporter import DROP_REASONS, Export, ExportReport, ExportSettings
+from pathlib import Path
 
-__all__ = ["DROP_REASONS", "Export", "ExportReport", "ExportSettings"]
+from pairaug.export import draw, film, text
+from pairaug.export.exporter import Export
+from pairaug.export.place import read_report
+from pairaug.export.settings import ExportSettings, check_installed
+from pairaug.export.source import PartPairs
+from pairaug.export.tally import ExportReport
+
+DROP_REASONS = {**film.REASONS, **text.REASONS, **draw.REASONS}
+"""Why a kept pair is not in an export; counted in its card and in `export.json`."""
+
+__all__ = [
+    "DROP_REASONS",
+    "Export",
+    "ExportReport",
+    "ExportSettings",
+    "PartPairs",
+    "check_installed",
+    "formats_in",
+]
+
+
+def formats_in(folder: Path) -> tuple[str, ...]:
+    """The layouts that an export holds; none where there is no export."""
+    return tuple(read_report(folder).get("formats", ()))

@@ -1,72 +1,70 @@
 """The dataset card of an export: what is in it, how it was made, and on what terms it may be used.
 
-It is made from the run's own record, and says nothing that is not in there.
+It is made from the run's own record, and says nothing that is not in there. No clock and no path
+of the machine is in it, so that the same run gives the same card.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, Literal
 
 import yaml
 
-# The name that the ecosystem has for our split.
-_HUB_SPLITS = {"train": "train", "validate": "validation", "test": "test"}
+from pairaug.export.huggingface import HUB_SPLITS
+from pairaug.export.record import Terms
+from pairaug.export.tally import QUANTILES, ExportReport
 
-_STAGES = ("rewrite", "generate", "edit", "score", "prune")
+_STAGES = ("read", "rewrite", "generate", "edit", "score", "prune")
 
+# Servers of the house that the run was made in.
+_OF_THE_PLACE = ("rewrite.base_url", "rewrite.azure.endpoint")
 
-def card_of(
-    counts: Mapping[str, Mapping[str, int]],
-    lost: Mapping[str, int],
-    formats: Iterable[str],
-    recipe: Mapping[str, Any],
-    edition: str,
-) -> str:
-    """The card as Markdown with the YAML head that `datasets.load_dataset(folder)` reads.
-
-    `counts` is split → branch → pairs, `recipe` the contents of the run's `run.json`, `edition` a
-    name that no other contents have.
-    """
-    source = recipe.get("source") or {}
-    sections = (
-        _head(counts, formats, source, edition),
-        "# Real and synthetic image-report pairs\n",
-        _contents(counts, lost),
-        _terms(source),
-        _making(recipe),
-        _LIMITS,
-    )
-    return "\n".join(sections)
-
+_LOADING = {
+    "webdataset": 'open_clip: `--dataset-type webdataset --train-data "webdataset/{stem}-*.tar"`, '
+    "with the numbers in braces in place of the star",
+    "parquet": '`datasets.load_dataset("FOLDER")`, with the folder of this card',
+    "huggingface": '`datasets.load_from_disk("FOLDER/huggingface")`',
+    "folder": "`pandas.read_csv`; films in the column `file`, from `folder/`; "
+    "`{stem}-open_clip.tsv` is for open_clip",
+    "chexzero": "CheXzero's `run_train.py --cxr_filepath chexzero/{stem}-cxr.h5 "
+    "--txt_filepath chexzero/{stem}-impressions.csv`",
+}
 
 _LIMITS = """\
 ## Limits
-Synthetic films and reports are model output: a report may state what its film does not show. Not
-for clinical use. Scores are cosines of one encoder, comparable within this export only.
+- Synthetic films and reports are model output: a report may state what its film does not show, and
+  a film may show what its report leaves out. Not for clinical use.
+- Labels are what a program reads out of the report, or what the source states; no reader has
+  checked those of synthetic pairs.
+- Scores are cosines of one encoder, comparable within this export only. What was kept is what that
+  encoder prefers.
+- A generator can reproduce films that it was trained on. A synthetic film is not free of the
+  patients behind it.
+- A test on synthetic pairs measures the models that made them. Test on real ones.
 """
 
 
-def _head(
-    counts: Mapping[str, Mapping[str, int]],
-    formats: Iterable[str],
-    source: Mapping[str, Any],
-    edition: str,
-) -> str:
+def head_of(report: ExportReport, terms: Terms, layout: Literal["parquet", "huggingface"]) -> str:
+    """The YAML head that `datasets.load_dataset(folder)` reads, for one layout's files."""
+    tags = ["synthetic", "radiology", "chest-x-ray", "image-text", "pairaug"]
     head: dict[str, Any] = {
         "license": "other",
-        "license_name": str(source.get("licence") or "not stated"),
-        "tags": ["synthetic", "radiology", "image-text", "pairaug"],
+        "license_name": terms.licence,
+        "pretty_name": f"Real and synthetic image-report pairs of {terms.source}",
+        "task_categories": ["zero-shot-image-classification", "image-to-text"],
+        "tags": [*tags, "restricted"] if terms.restricted else tags,
     }
-    if "parquet" in formats and counts:
+    if layout in report.formats and report.counts:
         head["configs"] = [
             {
                 # `datasets` keeps what it has read under this name, and does not look whether the
                 # files behind it have changed: another export needs another name.
-                "config_name": edition,
+                "config_name": report.edition[:12],
                 "data_files": [
-                    {"split": _HUB_SPLITS[split], "path": f"parquet/{split}-*.parquet"}
-                    for split in counts
+                    {"split": HUB_SPLITS[split], "path": _pattern(layout, split, terms)}
+                    for split in report.counts
                 ],
             }
         ]
@@ -74,79 +72,180 @@ def _head(
     return f"---\n{text}---\n"
 
 
-def _contents(counts: Mapping[str, Mapping[str, int]], lost: Mapping[str, int]) -> str:
+def card_of(
+    report: ExportReport, terms: Terms, recipe: Mapping[str, Any], settings: Mapping[str, Any]
+) -> str:
+    """The card as Markdown, without its head.
+
+    `recipe` is the contents of the run's `run.json`, `settings` are those of the export.
+    """
+    mark = "RESTRICTED: " if terms.restricted else ""
+    sections = (
+        f"# {mark}Real and synthetic image-report pairs of {terms.source}\n",
+        _contents(report),
+        _layouts(report, terms),
+        _terms(terms, recipe.get("source") or {}),
+        _making(recipe, settings),
+        _dropping(report, recipe),
+        _scores(report),
+        _labels(report),
+        _LIMITS,
+    )
+    return "\n".join(section for section in sections if section)
+
+
+def _pattern(layout: str, split: str, terms: Terms) -> str:
+    if layout == "parquet":
+        return f"parquet/{terms.stem(split)}-*.parquet"
+    return f"{HUB_SPLITS[split]}/*.arrow"
+
+
+def _contents(report: ExportReport) -> str:
     rows = [
-        f"| {split} | {by.get('real', 0)} | {by.get('inter', 0)} | {by.get('intra', 0)} |"
-        for split, by in counts.items()
+        [split, *(by_branch.get(name, 0) for name in ("real", "inter", "intra"))]
+        for split, by_branch in report.counts.items()
     ]
+    heads = ("split", "real", "inter (synthetic: new patient)", "intra (synthetic: same patient)")
     lines = [
         "## Contents",
-        "| split | real | inter (synthetic: new patient) | intra (synthetic: same patient) |",
-        "|---|---|---|---|",
-        *rows,
+        *_table(heads, rows),
         "",
         "Splits are by patient; a synthetic pair is in its source's split. `synthetic` is true for",
-        "every pair that is not a real film with its real report.",
+        "every pair that is not a real film with its real report; `source_patient_id` names the",
+        "patient that a synthetic pair was made from.",
     ]
-    if lost:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(lost.items()))
-        lines.append(f"Left out while exporting: {reasons}.")
     return "\n".join([*lines, ""])
 
 
-def _terms(source: Mapping[str, Any]) -> str:
+def _layouts(report: ExportReport, terms: Terms) -> str:
+    stem = terms.stem(next(iter(report.counts), "train"))
+    rows = [[f"`{name}/`", _LOADING[name].format(stem=stem)] for name in report.formats]
+    return "\n".join(["## Layouts", *_table(("folder", "how to load it"), rows), ""])
+
+
+def _terms(terms: Terms, source: Mapping[str, Any]) -> str:
     lines = ["## Licence and access"]
     if not source:
         lines.append("The source's licence is not recorded; ask whoever made this export.")
     else:
         lines += [
-            f"- source: {source.get('name', 'not stated')}",
-            f"- licence, inherited by every pair: {source.get('licence') or 'not stated'}",
-            f"- access: {source.get('access', 'not stated')}",
+            f"- source: {terms.source}",
+            f"- licence, inherited by every pair: {terms.licence}",
+            f"- access: {terms.access}",
         ]
         if source.get("citation"):
-            lines.append(f"- to be cited: {source['citation']}")
-    if source.get("access") != "public":
+            lines.append(f"- to be cited: {' '.join(str(source['citation']).split())}")
+        for name, value in (source.get("hashes") or {}).items():
+            lines.append(f"- read from `{_without_folders(name)}`, SHA-256 `{value}`")
+    if terms.restricted:
         lines += [
             "",
             "**Restricted.** The source's terms of access hold for synthetic pairs too, which were",
-            "made from its reports and films. Do not pass this export on beyond them.",
+            "made from its reports and films. Do not pass this export on beyond them. Files are",
+            "named `restricted-…`, and `restricted` is true in every pair's record.",
         ]
     return "\n".join([*lines, ""])
 
 
-def _making(recipe: Mapping[str, Any]) -> str:
+def _making(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     lines = ["## How it was made"]
     version = (recipe.get("pairaug") or {}).get("version")
     if version:
         lines.append(f"- PairAug {version}, seed {recipe.get('seed')}")
     for stage, models in (recipe.get("weights") or {}).items():
-        lines += [f"- {stage}: `{model}`, SHA-256 `{sha}`" for model, sha in models.items()]
+        lines += [
+            f"- {stage}: `{_without_folders(model)}`, SHA-256 `{sha}`"
+            for model, sha in models.items()
+        ]
     for branch, fitted in (recipe.get("rule") or {}).items():
         if isinstance(fitted, Mapping) and "bounds" in fitted:
             bounds = ", ".join(f"{name} > {bound:.4f}" for name, bound in fitted["bounds"].items())
             without = "by rank, without a bound" if fitted.get("num_pairs") else "no pairs"
             lines.append(f"- kept of {branch}, by {fitted.get('rule')}: {bounds or without}")
-    for stage, counted in (recipe.get("counts") or {}).items():
-        dropped = counted.get("dropped") or {}
-        if dropped:
-            reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(dropped.items()))
-            lines.append(f"- dropped at {stage}: {reasons}")
-    settings = _settings(recipe)
-    if settings:
-        lines += ["", "Settings:", "", "```yaml", settings.rstrip(), "```"]
+    lines += ["", "Settings:", "", "```yaml", _settings(recipe, settings).rstrip(), "```"]
     return "\n".join([*lines, ""])
 
 
-def _settings(recipe: Mapping[str, Any]) -> str:
+def _dropping(report: ExportReport, recipe: Mapping[str, Any]) -> str:
+    counts = recipe.get("counts") or {}
+    rows = [
+        [
+            stage,
+            counted.get("in", ""),
+            counted.get("made", ""),
+            _living(counted.get("living") or {}),
+            _reasons(counted.get("dropped") or {}),
+        ]
+        for stage, counted in ((stage, counts[stage]) for stage in _STAGES if stage in counts)
+    ]
+    left_out = _reasons({**report.left_out, **report.lost})
+    num_in = report.num_pairs + sum(report.left_out.values()) + sum(report.lost.values())
+    rows.append(["export", num_in, "", _living(report.by_branch), left_out])
+    heads = ("stage", "pairs in", "pairs made", "living after it", "dropped, with the reason")
+    lines = ["## Kept and dropped", *_table(heads, rows)]
+    if report.left_out:
+        lines += ["", f"Left out by the export's settings: {_reasons(report.left_out)}."]
+    if report.lost:
+        lines += ["", f"Left out while exporting: {_reasons(report.lost)}."]
+    return "\n".join([*lines, ""])
+
+
+def _scores(report: ExportReport) -> str:
+    rows = [
+        [branch, name, spread["pairs"], *(f"{spread[point]:.4f}" for point in QUANTILES)]
+        for branch, by_score in report.scores.items()
+        for name, spread in by_score.items()
+    ]
+    if not rows:
+        return ""
+    heads = ("branch", "score", "pairs", *QUANTILES)
+    return "\n".join(["## Scores of the exported pairs", *_table(heads, rows), ""])
+
+
+def _labels(report: ExportReport) -> str:
+    branches = list(report.labels)
+    if not branches:
+        return ""
+    rows = [
+        [name, *(" / ".join(map(str, report.labels[branch][name].values())) for branch in branches)]
+        for name in report.labels[branches[0]]
+    ]
+    lines = ["## Label balance", "Pairs that state a finding / deny it / do not say.", ""]
+    return "\n".join([*lines, *_table(("finding", *branches), rows), ""])
+
+
+def _settings(recipe: Mapping[str, Any], own: Mapping[str, Any]) -> str:
     """The settings of the stages after reading, whose own name folders of this machine."""
     covered = {
-        name: value
-        for stage in _STAGES
+        name: _without_folders(value)
+        for stage in _STAGES[1:]
         for name, value in (recipe.get("fingerprints") or {})
         .get(stage, {})
         .get("covers", {})
         .items()
-        if name.startswith(f"{stage}.")
+        if name.startswith(f"{stage}.") and name not in _OF_THE_PLACE
     }
-    return yaml.safe_dump(covered, sort_keys=False, allow_unicode=True) if covered else ""
+    covered |= {f"export.{name}": value for name, value in own.items() if name != "formats"}
+    return yaml.safe_dump(covered, sort_keys=False, allow_unicode=True)
+
+
+def _without_folders(value: Any) -> Any:
+    """An absolute path's last name: the rest is the machine's, and may name its user."""
+    return PurePath(value).name if isinstance(value, str) and value.startswith("/") else value
+
+
+def _living(living: Mapping[str, int]) -> str:
+    names = [name for name in ("real", "inter", "intra") if living.get(name)]
+    return ", ".join(f"{name} {living[name]}" for name in names)
+
+
+def _reasons(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    return [
+        f"| {' | '.join(heads)} |",
+        "|---" * len(heads) + "|",
+        *(f"| {' | '.join(str(cell) for cell in row)} |" for row in rows),
+    ]

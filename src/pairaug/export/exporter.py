@@ -1,83 +1,39 @@
-"""The export of a run: which pairs, in which formats, and putting the finished folder in place."""
+"""The export of a run: each kept pair given to the writers of all layouts, and a card on them."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-import shutil
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
-from pydantic import Field
-
+from pairaug import __version__
 from pairaug.errors import RunError
-from pairaug.export.card import card_of
-from pairaug.export.film import Film, film_of
+from pairaug.export.card import card_of, head_of
+from pairaug.export.chexzero import CheXzeroWriter
+from pairaug.export.draw import Choice
+from pairaug.export.film import film_of
+from pairaug.export.folder import FolderWriter
+from pairaug.export.huggingface import HuggingFaceWriter
 from pairaug.export.parquet import ParquetWriter
-from pairaug.export.record import record_of
+from pairaug.export.place import REPORT_NAME, files_in, read_report, replacing, take_over
+from pairaug.export.record import Exported, Terms, Writer, key_of, record_of
+from pairaug.export.settings import ExportFormat, ExportSettings, check_installed
+from pairaug.export.source import PairSource
+from pairaug.export.tally import ExportReport, Tally
+from pairaug.export.text import text_of
 from pairaug.export.webdataset import WebDatasetWriter
-from pairaug.pair import Branch, Pair
-from pairaug.settings import StageSettings
+from pairaug.pair import Pair
 from pairaug.stage import Context
 
 _LOG = logging.getLogger(__name__)
 
-ExportFormat = Literal["webdataset", "parquet"]
-
-DROP_REASONS = {
-    "no_image": "the pair has no film",
-    "missing_image": "the film is no longer on disk",
-    "changed_image": "the film is no longer what it was when it was read",
-    "unreadable_image": "the film cannot be decoded",
-}
-"""Why a kept pair is not in an export; counted in its card and in `export.json`."""
-
-# Present in every export, so that no other folder is ever replaced by one.
-_REPORT_NAME = "export.json"
-
-_SPLITS = ("train", "validate", "test")
-
-
-class ExportSettings(StageSettings):
-    """What is written for training."""
-
-    formats: tuple[ExportFormat, ...] = Field(
-        default=("webdataset", "parquet"), min_length=1, description="The layouts that are written."
-    )
-    include_real: bool = Field(
-        default=True, description="Write the real pairs too, beside the kept ones."
-    )
-    pairs_per_shard: int = Field(default=1000, ge=1, description="Pairs in one WebDataset tar.")
-    pairs_per_parquet: int = Field(default=5000, ge=1, description="Pairs in one Parquet file.")
-
-
-@dataclass(frozen=True, slots=True)
-class ExportReport:
-    """What an export holds."""
-
-    counts: Mapping[str, Mapping[str, int]]
-    """Split → branch → pairs."""
-    lost: Mapping[str, int]
-    """Reason → kept pairs that could not be written."""
-    files: tuple[str, ...]
-    """Shards and Parquet files, relative to the export's folder."""
-
-    @property
-    def num_pairs(self) -> int:
-        """All pairs written, real ones included."""
-        return sum(sum(by_branch.values()) for by_branch in self.counts.values())
-
-
-class _Writer(Protocol):
-    def add(self, pair: Pair, film: Film) -> None: ...
-
-    def close(self) -> None: ...
+_LAYOUT_VERSION = 1
+"""Part of every edition; raised when a layout changes, so that old and new ones are never mixed."""
 
 
 class Export:
@@ -89,113 +45,151 @@ class Export:
         self._settings = settings
         self._context = context
 
-    def write(self, pairs: Iterable[Pair], folder: Path, recipe: Mapping[str, Any]) -> ExportReport:
+    def write(
+        self,
+        pairs: PairSource,
+        folder: Path,
+        recipe: Mapping[str, Any],
+        again: Collection[str] | None = None,
+    ) -> ExportReport:
         """What was written to `folder`: the living ones of `pairs`, and a card about them.
 
         An earlier export there is replaced. `recipe` is the contents of the run's `run.json`.
+        `again` names the layouts to be written whatever is there, all of them if it is None;
+        another one of the settings that the earlier export has is taken over as it is if it holds
+        the same, and written as well if not. So all layouts of an export hold the same pairs.
         """
-        _check_replaceable(folder)
-        partial = folder.with_name(f"{folder.name}.partial")
-        try:
-            if partial.exists():
-                shutil.rmtree(partial)
-            partial.mkdir(parents=True)
-            report = self._fill(partial, pairs, recipe)
-            _put_in_place(partial, folder)
-        except OSError as error:
-            raise RunError(f"cannot write {folder}: {error.strerror or error}") from error
+        settings, terms = self._settings, Terms.of(recipe)
+        check_installed(settings)
+        job = _Job(pairs, Choice(settings, pairs.outlines(), self._context.seed), terms)
+        with replacing(folder) as partial:
+            earlier = read_report(folder)
+            kept = self._kept(earlier, again)
+            first: Sequence[ExportFormat] = [each for each in settings.formats if each not in kept]
+            report = self._fill(partial, first, job, self._context.report_progress)
+            if kept and report.edition == earlier["edition"]:
+                for name in kept:
+                    take_over(name, folder, partial)
+            elif kept:
+                self._context.report_status(f"once more for {', '.join(kept)}")
+                if self._fill(partial, kept, job).edition != report.edition:
+                    raise RunError(f"films changed while they were exported to {folder}; try again")
+            report = replace(report, formats=settings.formats, files=_layout_files(partial))
+            self._describe(partial, report, terms, recipe)
+        if report.lost:
+            lost = sum(report.lost.values())
+            _LOG.warning("%d kept pairs were not exported: %s", lost, dict(report.lost))
         return report
 
-    def _fill(self, folder: Path, pairs: Iterable[Pair], recipe: Mapping[str, Any]) -> ExportReport:
-        settings = self._settings
-        access = str((recipe.get("source") or {}).get("access", "not stated"))
-        counts: Counter[tuple[str, str]] = Counter()
-        lost: Counter[str] = Counter()
-        digest = sha256()
+    def _kept(
+        self, earlier: Mapping[str, Any], again: Collection[str] | None
+    ) -> list[ExportFormat]:
+        """The layouts that need not be written if nothing has changed."""
+        if again is None or not earlier.get("edition"):
+            return []
+        there = earlier.get("formats", ())
+        return [name for name in self._settings.formats if name in there and name not in again]
+
+    def _fill(
+        self,
+        folder: Path,
+        formats: Sequence[ExportFormat],
+        job: _Job,
+        report_progress: Callable[[int], None] | None = None,
+    ) -> ExportReport:
+        """Writes some layouts; what is in them, and their edition."""
+        tally = Tally()
+        edition = sha256(self._covers(job.terms).encode())
         with ExitStack() as closing:
-            writers = [self._writer(name, folder, access) for name in settings.formats]
-            for writer in writers:
-                closing.callback(writer.close)
-            for pair in pairs:
-                if pair.drop or (pair.branch is Branch.REAL and not settings.include_real):
-                    continue
-                film = film_of(pair.image)
-                self._context.report_progress(1)
-                if isinstance(film, str):
-                    lost[film] += 1
-                    continue
+            writers: list[Writer] = []
+            for name in formats:
+                writers.append(self._writer(name, folder / name, job.terms))
+                closing.callback(writers[-1].close)
+            for item in self._chosen(job, tally, report_progress):
                 for writer in writers:
-                    writer.add(pair, film)
-                _add_to_digest(digest, pair, film, access)
-                counts[pair.split, pair.branch.value] += 1
-        if lost:
-            _LOG.warning("%d kept pairs were not exported: %s", lost.total(), dict(lost))
-        report = ExportReport(_nested(counts), dict(sorted(lost.items())), _files(folder))
-        card = card_of(
-            report.counts, report.lost, settings.formats, recipe, digest.hexdigest()[:12]
-        )
-        _write_text(folder / "README.md", card)
-        _write_text(folder / _REPORT_NAME, json.dumps(asdict(report), indent=2) + "\n")
-        return report
+                    writer.add(item)
+                edition.update(_as_json([item.record, item.text]).encode())
+                edition.update(sha256(item.film.content).digest())
+                tally.add(item.pair)
+        for writer in writers:
+            writer.finish(edition.hexdigest())
+        return replace(tally.report(), edition=edition.hexdigest())
 
-    def _writer(self, name: ExportFormat, folder: Path, access: str) -> _Writer:
+    def _chosen(
+        self, job: _Job, tally: Tally, report_progress: Callable[[int], None] | None
+    ) -> Iterator[Exported]:
+        """The pairs that are written; why others are not goes into `tally`."""
+        for pair in job.pairs:
+            if pair.drop:
+                continue
+            left_out = job.choice.why_not(pair)
+            item = self._exported(pair, job.terms) if left_out is None else None
+            if left_out is not None:
+                tally.left_out[left_out] += 1
+            elif isinstance(item, str):
+                tally.lost[item] += 1
+            elif item is not None:
+                yield item
+            if report_progress is not None:
+                report_progress(1)
+
+    def _exported(self, pair: Pair, terms: Terms) -> Exported | str:
+        """The pair with all that writers need, or why it cannot be written."""
+        text = text_of(pair.report, self._settings.text)
+        if not text:
+            return "empty_text"
+        film = film_of(pair.image, decode="chexzero" in self._settings.formats)
+        if isinstance(film, str):
+            return film
+        return Exported(pair, film, text, record_of(pair, terms), key_of(pair.id))
+
+    def _covers(self, terms: Terms) -> str:
+        """What decides the bytes of every layout, beside the pairs."""
+        settings = self._settings.model_dump(mode="json", exclude={"formats"})
+        return _as_json([_LAYOUT_VERSION, __version__, settings, terms.as_metadata()])
+
+    def _writer(self, name: ExportFormat, folder: Path, terms: Terms) -> Writer:
         settings = self._settings
-        if name == "webdataset":
-            return WebDatasetWriter(folder / name, settings.pairs_per_shard, access)
-        return ParquetWriter(folder / name, settings.pairs_per_parquet, access)
+        match name:
+            case "webdataset":
+                return WebDatasetWriter(folder, settings.pairs_per_shard, terms)
+            case "parquet":
+                return ParquetWriter(folder, settings.pairs_per_parquet, terms)
+            case "huggingface":
+                return HuggingFaceWriter(folder, settings.pairs_per_parquet, terms)
+            case "folder":
+                return FolderWriter(folder, terms)
+            case "chexzero":
+                return CheXzeroWriter(folder, settings.text, terms)
+
+    def _describe(
+        self, folder: Path, report: ExportReport, terms: Terms, recipe: Mapping[str, Any]
+    ) -> None:
+        """Writes the card, the saved dataset's own copy of it, and what programs read."""
+        body = card_of(report, terms, recipe, self._settings.model_dump(mode="json"))
+        files = {"README.md": head_of(report, terms, "parquet") + body}
+        if "huggingface" in report.formats:
+            files["huggingface/README.md"] = head_of(report, terms, "huggingface") + body
+        about = {**asdict(report), **terms.as_metadata()}
+        files[REPORT_NAME] = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
+        for name, text in files.items():
+            # A layout that was taken over shares its files with the earlier export.
+            (folder / name).unlink(missing_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
 
 
-def _add_to_digest(digest: Any, pair: Pair, film: Film, access: str) -> None:
-    digest.update(json.dumps(record_of(pair, access), sort_keys=True).encode())
-    digest.update(sha256(film.content).digest())
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is written, whichever the layouts."""
+
+    pairs: PairSource
+    choice: Choice
+    terms: Terms
 
 
-def _nested(counts: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
-    """Split → branch → pairs, both in their usual order, so that equal exports have equal cards."""
-    by_split = {
-        split: {
-            branch.value: counts[split, branch.value]
-            for branch in Branch
-            if (split, branch.value) in counts
-        }
-        for split in _SPLITS
-    }
-    return {split: by_branch for split, by_branch in by_split.items() if by_branch}
+def _layout_files(folder: Path) -> tuple[str, ...]:
+    return tuple(name for name in files_in(folder) if not name.endswith("README.md"))
 
 
-def _files(folder: Path) -> tuple[str, ...]:
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return tuple(sorted(path.relative_to(folder).as_posix() for path in paths))
-
-
-def _check_replaceable(folder: Path) -> None:
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise RunError(f"{folder} is a file; give a folder to export to")
-    if any(folder.iterdir()) and not (folder / _REPORT_NAME).is_file():
-        raise RunError(f"{folder} holds something that is no export; give another folder")
-
-
-def _put_in_place(partial: Path, folder: Path) -> None:
-    _sync_files(partial)
-    old = folder.with_name(f"{folder.name}.old")
-    if old.exists():
-        shutil.rmtree(old)
-    if folder.exists():
-        folder.rename(old)
-    partial.rename(folder)
-    if old.exists():
-        shutil.rmtree(old)
-
-
-def _sync_files(folder: Path) -> None:
-    """Makes every file safe before the rename that declares them done."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+def _as_json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)

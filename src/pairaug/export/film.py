@@ -1,43 +1,84 @@
-"""A pair's film as the bytes of a file that every reader opens."""
+"""A pair's film as the bytes of a file that every reader opens, and opens alike."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image
 
 from pairaug.errors import DataError
 from pairaug.images import encode_png, load_image, sha256
 from pairaug.pair import ImageRef
 
+REASONS = {
+    "no_image": "the pair has no film",
+    "missing_image": "the film is no longer on disk",
+    "changed_image": "the film is no longer what it was when it was read",
+    "unreadable_image": "the film cannot be read or decoded",
+}
+
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg"}
+_EIGHT_BIT_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")
 
 
 @dataclass(frozen=True, slots=True)
 class Film:
     """An encoded film; `suffix` is `png` or `jpg`."""
 
-    content: bytes
+    content: bytes = field(repr=False)
     suffix: str
+    pixels: np.ndarray | None = field(default=None, repr=False)
+    """Float32 in [0, 1], `height width`; only where it was asked for."""
 
 
-def film_of(image: ImageRef | None) -> Film | str:
+def film_of(image: ImageRef | None, *, decode: bool = False) -> Film | str:
     """The film, or why there is none, as a drop reason.
 
-    PNG and JPEG are copied byte for byte; other formats become an eight-bit grey PNG. A file that
-    is not what it was when the run read it is refused: its scores are another film's.
+    Eight-bit PNG and JPEG that stand upright are copied byte for byte. All else becomes an
+    eight-bit grey PNG: readers clip sixteen bits to white, and not all of them turn a film as its
+    EXIF orientation says. A file that is not what it was when the run read it is refused: its
+    scores are another film's.
     """
     if image is None:
         return "no_image"
     try:
         content = image.png if image.png is not None else Path(str(image.path)).read_bytes()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return "missing_image"
+    except OSError:
+        return "unreadable_image"
     if image.sha256 is not None and sha256(content) != image.sha256:
         return "changed_image"
-    for signature, suffix in _SIGNATURES.items():
-        if content.startswith(signature):
-            return Film(content, suffix)
+    suffix = _suffix_as_it_is(content)
+    # What has no hash was perhaps never decoded.
+    if suffix and image.sha256 is not None and not decode:
+        return Film(content, suffix)
     try:
-        return Film(encode_png(load_image(ImageRef(png=content))), "png")
+        pixels = load_image(ImageRef(png=content))
     except DataError:
         return "unreadable_image"
+    kept = pixels if decode else None
+    return Film(content, suffix, kept) if suffix else Film(encode_png(pixels), "png", kept)
+
+
+def _suffix_as_it_is(content: bytes) -> str:
+    """The suffix of a file that every reader shows alike; empty for all others."""
+    suffix = next((name for start, name in _SIGNATURES.items() if content.startswith(start)), "")
+    if not suffix:
+        return ""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            # The header alone: asking a PNG without EXIF for it would decode the whole film.
+            with Image.open(io.BytesIO(content)) as opened:
+                has_exif = suffix == "jpg" or "exif" in opened.info
+                turned = opened.getexif().get(ExifTags.Base.Orientation, 1) if has_exif else 1
+                return suffix if opened.mode in _EIGHT_BIT_MODES and turned in (0, 1) else ""
+    except (OSError, SyntaxError, ValueError):
+        return ""
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return ""

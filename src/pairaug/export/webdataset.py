@@ -1,72 +1,64 @@
-"""WebDataset shards: tars with a film, its report and its record for each pair."""
+"""WebDataset shards: tars with a film, its text and its record for each pair."""
 
 from __future__ import annotations
 
 import io
 import json
-import re
 import tarfile
 from contextlib import ExitStack
-from hashlib import blake2b
 from pathlib import Path
 
-from pairaug.export.film import Film
-from pairaug.export.record import record_of
-from pairaug.pair import Pair
-
-_LONGEST_SLUG = 64
+from pairaug.export.record import Exported, Terms
 
 
 class WebDatasetWriter:
     """Writes `<split>-000000.tar` and on; the same pairs give the same bytes.
 
-    Members of a pair: `.png` or `.jpg`, `.txt` (impression, then findings) and `.json`. The text
-    and the images are what open_clip reads.
+    Members of a pair: `.png` or `.jpg`, `.txt` (the chosen text) and `.json`. The first two are
+    what open_clip reads; how many pairs there are, it reads from `sizes.json`.
     """
 
-    def __init__(self, folder: Path, pairs_per_shard: int, access: str) -> None:
+    def __init__(self, folder: Path, pairs_per_shard: int, terms: Terms) -> None:
         self._folder = folder
         self._pairs_per_shard = pairs_per_shard
-        self._access = access
+        self._terms = terms
         self._open: dict[str, tarfile.TarFile] = {}
         self._counts: dict[str, int] = {}
+        self._sizes: dict[str, int] = {}
         self._closing = ExitStack()
         folder.mkdir(parents=True)
 
-    def add(self, pair: Pair, film: Film) -> None:
+    def add(self, item: Exported) -> None:
         """Appends a pair to its split's shard."""
-        shard = self._shard(pair.split)
-        key = _key(pair.id)
-        record = json.dumps(
-            record_of(pair, self._access), ensure_ascii=False, sort_keys=True, indent=1
-        )
-        _add_member(shard, f"{key}.{film.suffix}", film.content)
-        _add_member(shard, f"{key}.txt", pair.report.text.encode())
-        _add_member(shard, f"{key}.json", record.encode())
+        shard = self._shard(item.pair.split)
+        record = json.dumps(item.record, ensure_ascii=False, sort_keys=True, indent=1)
+        _add_member(shard, f"{item.key}.{item.film.suffix}", item.film.content)
+        _add_member(shard, f"{item.key}.txt", item.text.encode())
+        _add_member(shard, f"{item.key}.json", record.encode())
 
     def close(self) -> None:
         """Finishes the open shards."""
         self._closing.close()
 
+    def finish(self, edition: str) -> None:
+        """Notes how many pairs each shard has."""
+        del edition
+        text = json.dumps(dict(sorted(self._sizes.items())), indent=1)
+        (self._folder / "sizes.json").write_text(f"{text}\n", encoding="utf-8")
+
     def _shard(self, split: str) -> tarfile.TarFile:
         count = self._counts.get(split, 0)
         self._counts[split] = count + 1
+        number = count // self._pairs_per_shard
+        name = f"{self._terms.stem(split)}-{number:06d}.tar"
+        self._sizes[name] = self._sizes.get(name, 0) + 1
         if count % self._pairs_per_shard == 0:
             if count:
                 self._open[split].close()
-            path = self._folder / f"{split}-{count // self._pairs_per_shard:06d}.tar"
+            path = self._folder / name
             shard = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
             self._open[split] = self._closing.enter_context(shard)
         return self._open[split]
-
-
-def _key(pair_id: str) -> str:
-    """A name for a pair's members: readable, and unlike any other pair's.
-
-    WebDataset ends a key at the first dot, so dots, slashes and the like are replaced.
-    """
-    slug = re.sub(r"[^A-Za-z0-9_~-]", "_", pair_id)[-_LONGEST_SLUG:]
-    return f"{slug}-{blake2b(pair_id.encode(), digest_size=6).hexdigest()}"
 
 
 def _add_member(shard: tarfile.TarFile, name: str, content: bytes) -> None:

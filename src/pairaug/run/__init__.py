@@ -9,6 +9,6 @@ from __future__ import annotations
 from pairaug.run.chain import STAGES
 from pairaug.run.folder import RunFolder
 from pairaug.run.plan import Plan, make_plan
-from pairaug.run.program import run, run_stage
+from pairaug.run.program import export_to, run, run_stage
 
-__all__ = ["STAGES", "Plan", "RunFolder", "make_plan", "run", "run_stage"]
+__all__ = ["STAGES", "Plan", "RunFolder", "export_to", "make_plan", "run", "run_stage"]

@@ -71,6 +71,13 @@ def open_stage(stage: str, settings: Settings, context: Context) -> Stage:
             raise ValueError(f"{stage} is not a stage that works part by part")
 
 
+def check_installed(settings: Settings) -> None:
+    """Raises `MissingExtraError` if the export would lack a library, hours later."""
+    from pairaug.export import check_installed as check_export
+
+    check_export(settings.export)
+
+
 def check_allowed(settings: Settings) -> None:
     """Raises `SettingsError` if reports would go where their source's terms forbid it.
 

@@ -20,7 +20,7 @@ from pairaug.pair import Report
 from pairaug.readers import TableSource
 from pairaug.readers.rows import rows_of
 from pairaug.rewrite.estimate import estimate
-from pairaug.run.chain import STAGES, open_source, weights_of
+from pairaug.run.chain import STAGES, check_installed, open_source, weights_of
 from pairaug.run.device import with_device
 from pairaug.run.fingerprints import StagePrint, check_unchanged, prune_print, stage_print
 from pairaug.run.folder import RunFolder, RunRecord
@@ -63,6 +63,8 @@ def make_plan(settings: Settings, folder: RunFolder) -> Plan:
     source, models = dict[str, str](), dict[str, str]()
     with _noting(problems):
         settings = with_device(settings)
+    with _noting(problems):
+        check_installed(settings)
     with _noting(problems):
         stage_print("read", settings, None, record)
         source = record.source

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pairaug.config import Settings, change_settings, flatten, load_settings
 from pairaug.errors import RunError, SettingsError
-from pairaug.run.chain import AFTER_PARTS, STAGES
+from pairaug.run.chain import AFTER_PARTS, STAGES, check_installed
 from pairaug.run.device import with_device
 from pairaug.run.fingerprints import StagePrint, check_unchanged, differences, own_settings
 from pairaug.run.folder import RunFolder, RunRecord
@@ -26,6 +26,7 @@ def run(settings: Settings, folder: RunFolder, progress: ProgressReport | None =
     otherwise a `RunError` names what changed, before anything is touched.
     """
     settings = with_device(settings)
+    check_installed(settings)
     with folder.locked():
         folder.remove_leftovers()
         work = Work(settings, folder, progress)
@@ -46,11 +47,14 @@ def run_stage(
     folder: RunFolder,
     overrides: Sequence[str] = (),
     progress: ProgressReport | None = None,
+    *,
+    layouts: Collection[str] | None = None,
 ) -> RunRecord:
     """The record of an existing run, once one stage of it is done.
 
     `overrides` ("a.b=c") may change this stage's settings, which then stand in `run.yaml`. Pruning
     and what comes after it decide again in place; parts that took long are never thrown away.
+    `layouts` are the ones that an export writes whatever is there: all of its settings, if None.
     """
     settings = _changed_settings(stage, folder, overrides)
     if stage not in _REMADE_IN_PLACE:
@@ -61,7 +65,7 @@ def run_stage(
         if stage in AFTER_PARTS:
             work.print_on_disk("prune")
             work.note([])
-            work.write(stage, again=True)
+            work.write(stage, again=True, layouts=layouts)
         elif stage == "prune":
             parent = work.print_on_disk("score")
             work.note([])
@@ -69,6 +73,28 @@ def run_stage(
         else:
             _make_stage(work, stage)
     return work.record
+
+
+def export_to(
+    layouts: Sequence[str],
+    folder: RunFolder,
+    overrides: Sequence[str] = (),
+    progress: ProgressReport | None = None,
+) -> RunRecord:
+    """The record of an existing run, once it has been exported to `layouts` too.
+
+    The layouts that its export has already stay in it; `run.yaml` then names all of them.
+    """
+    from pairaug.export import formats_in
+
+    if any(override.partition("=")[0].strip() == "export.formats" for override in overrides):
+        raise SettingsError(
+            "--to adds layouts to those of the export, and export.formats names all of them; "
+            "give one of the two"
+        )
+    both = dict.fromkeys([*formats_in(folder.result("export")), *layouts])
+    named = f"export.formats=[{', '.join(both)}]"
+    return run_stage("export", folder, [*overrides, named], progress, layouts=layouts)
 
 
 def _make_stage(work: Work, stage: str) -> None:

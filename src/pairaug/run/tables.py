@@ -21,7 +21,7 @@ _ROWS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "edit": ("edited", ("intra",)),
     "score": ("scored", ("real", "inter", "intra")),
     "prune": ("kept", ("real", "inter", "intra")),
-    "export": ("exported", ()),
+    "export": ("exported", ("real", "inter", "intra")),
     "summary": ("summarized", ()),
 }
 

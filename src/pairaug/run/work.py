@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
@@ -151,8 +151,13 @@ class Work:
         self._make_parts(stage, made_with)
         self._count("prune")
 
-    def write(self, step: str, *, again: bool = False) -> None:
-        """Writes the export or the summary, unless it is there and of the same pairs."""
+    def write(
+        self, step: str, *, again: bool = False, layouts: Collection[str] | None = None
+    ) -> None:
+        """Writes the export or the summary, unless it is there and of the same pairs.
+
+        `layouts` are those that the export writes again; all of them, if None.
+        """
         made_with = print_of(step, self.settings, self.print_on_disk("prune"))
         recorded = self.record.fingerprints.get(step, {}).get("fingerprint")
         if recorded == made_with.value and self.folder.result(step).exists() and not again:
@@ -160,20 +165,27 @@ class Work:
         self.record.seconds.pop(step, None)
         with self._timed(step):
             if step == "export":
-                self._export()
+                self._export(layouts)
             else:
                 self._summarize()
         # Noted last: until then the result is taken for unfinished, and written again.
         self.note([made_with])
 
-    def _export(self) -> None:
-        from pairaug.export import Export
+    def _export(self, layouts: Collection[str] | None) -> None:
+        from pairaug.export import Export, PartPairs
 
         num_living = sum(self.record.counts["prune"]["living"].values())
         self._progress.start("export", num_living)
         export = Export(self.settings.export, self._context)
-        pairs = read_pairs(self.folder.stage("prune"))
-        export.write(pairs, self.folder.result("export"), self.record.as_json())
+        pairs = PartPairs(self.folder.stage("prune"))
+        to, recipe = self.folder.result("export"), self.record.as_json()
+        report = export.write(pairs, to, recipe, layouts)
+        self.record.counts["export"] = {
+            "in": num_living,
+            "made": 0,
+            "living": report.by_branch,
+            "dropped": {**report.left_out, **report.lost},
+        }
         self._progress.finish()
 
     def _summarize(self) -> None:

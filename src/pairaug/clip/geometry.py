@@ -1,0 +1,31 @@
+"""CheXzero's geometry: films to the squares that its models were trained on, by Pillow and NumPy.
+
+Apart from `transform`, so that writing such squares costs no tensor library.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from PIL import Image
+
+CHEXZERO_SIDE = 320
+"""Pixels a side of CheXzero's squares."""
+
+
+def chexzero_square(image: Float32[np.ndarray, "_ _"]) -> UInt8[np.ndarray, "320 320"]:
+    """`image` in [0, 1] as grey levels: the longer side to 320, the film centred on black.
+
+    Eight bits come first, as Pillow resizes such; sides are rounded down, as CheXzero's are.
+    """
+    scale = CHEXZERO_SIDE / max(image.shape)
+    height, width = (max(1, int(side * scale)) for side in image.shape)
+    film = Image.fromarray(eight_bits(image)).resize((width, height), Image.Resampling.LANCZOS)
+    square = Image.new("L", (CHEXZERO_SIDE, CHEXZERO_SIDE))
+    square.paste(film, ((CHEXZERO_SIDE - width) // 2, (CHEXZERO_SIDE - height) // 2))
+    return np.asarray(square)
+
+
+def eight_bits(image: Float32[np.ndarray, "_ _"]) -> UInt8[np.ndarray, "_ _"]:
+    """`image` in [0, 1] as grey levels; values outside are clipped."""
+    return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)

@@ -1,0 +1,111 @@
+"""CheXzero's layout: an HDF5 file of padded films beside a CSV of impressions, row by row.
+
+Its training (`run_train.py`) takes the two as `--cxr_filepath` and `--txt_filepath`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pairaug import __version__
+from pairaug.clip.geometry import CHEXZERO_SIDE, chexzero_square
+from pairaug.export.record import Exported, Terms
+from pairaug.export.settings import TextChoice
+from pairaug.export.tables import RECORD_COLUMNS, Tables, cells_of
+from pairaug.export.text import as_caption, text_of
+
+_NO_IMPRESSION = "NO IMPRESSION"
+"""What CheXzero's preprocessing writes, and trains on, where a report has none."""
+
+_ROWS_PER_WRITE = 16
+
+_COLUMNS = ("filename", "impression", *RECORD_COLUMNS)
+
+
+class CheXzeroWriter:
+    """Writes `<split>-cxr.h5` and `<split>-impressions.csv`, both in the same order.
+
+    The dataset `cxr` is float32, `film 320 320`, in grey levels of 0 to 255: CheXzero normalises
+    such, and PyTorch's Normalize takes no integers. Each film is a compressed chunk of its own, so
+    that shuffled reading opens one film for one row.
+    """
+
+    def __init__(self, folder: Path, text: TextChoice | None, terms: Terms) -> None:
+        self._folder = folder
+        self._text: TextChoice = text or "impression"
+        self._terms = terms
+        self._open: dict[str, _Films] = {}
+        self._tables = Tables(_COLUMNS)
+        folder.mkdir(parents=True)
+
+    def add(self, item: Exported) -> None:
+        """Appends a film and its row."""
+        split = item.pair.split
+        stem = self._terms.stem(split)
+        if split not in self._open:
+            about = {**self._terms.as_metadata(), "text": self._text, "pairaug": __version__}
+            self._open[split] = _Films(self._folder / f"{stem}-cxr.h5", about)
+        assert item.film.pixels is not None, "films were not decoded"
+        self._open[split].add(chexzero_square(item.film.pixels))
+        text = text_of(item.pair.report, self._text) or _NO_IMPRESSION
+        row = {
+            "filename": f"{item.key}.{item.film.suffix}",
+            "impression": as_caption(text),
+            **cells_of(item),
+        }
+        columns = {name: row[name] for name in _COLUMNS}
+        self._tables.add(self._folder / f"{stem}-impressions.csv", columns)
+
+    def close(self) -> None:
+        """Finishes the files."""
+        for films in self._open.values():
+            films.close()
+        self._tables.close()
+
+    def finish(self, edition: str) -> None:
+        """Nothing is left to be done."""
+        del edition
+
+
+class _Films:
+    """An HDF5 file whose dataset `cxr` grows by a few films at a time."""
+
+    def __init__(self, path: Path, attributes: dict[str, Any]) -> None:
+        # Only now: an optional library, which other layouts do without.
+        import h5py
+
+        self._file = h5py.File(path, "w")
+        self._file.attrs.update(attributes)
+        side = CHEXZERO_SIDE
+        self._films = self._file.create_dataset(
+            "cxr",
+            shape=(0, side, side),
+            maxshape=(None, side, side),
+            dtype="float32",
+            chunks=(1, side, side),
+            compression="gzip",
+            compression_opts=4,
+            shuffle=True,
+        )
+        self._waiting: list[np.ndarray] = []
+
+    def add(self, square: np.ndarray) -> None:
+        """Appends a film."""
+        self._waiting.append(square)
+        if len(self._waiting) == _ROWS_PER_WRITE:
+            self._flush()
+
+    def close(self) -> None:
+        """Writes what waits, and ends the file."""
+        self._flush()
+        self._file.close()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            start = len(self._films)
+            self._films.resize(start + len(self._waiting), axis=0)
+            self._films[start:] = np.stack(self._waiting).astype(np.float32)
+            self._waiting.clear()

@@ -1,0 +1,81 @@
+"""Which pairs are written: by branch and split, and no more synthetic ones than were asked for."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from pairaug.export.settings import ExportSettings
+from pairaug.pair import Branch, Pair
+from pairaug.stage import seed_for
+
+REASONS = {
+    "real_excluded": "the pair is real, and `export.include_real` is false",
+    "branch_excluded": "the pair's branch is not among `export.branches`",
+    "split_excluded": "the pair's split is not among `export.splits`, or, where the pair is "
+    "synthetic, not among `export.synthetic_splits`",
+    "beyond_ratio": "the split has enough synthetic pairs by `export.synthetic_per_real`",
+}
+
+
+class Outline(NamedTuple):
+    """What the draw needs of a living pair."""
+
+    id: str
+    branch: str
+    split: str
+
+
+class Choice:
+    """Says of each pair whether it is written, whatever the order in which it is asked."""
+
+    def __init__(self, settings: ExportSettings, outlines: Iterable[Outline], seed: int) -> None:
+        """`outlines` are those of all living pairs; without a ratio they are not looked at."""
+        self._settings = settings
+        self._seed = seed
+        self._limits: Mapping[str, int] = {}
+        if settings.synthetic_per_real is not None:
+            self._limits = self._drawn(outlines, settings.synthetic_per_real)
+
+    def why_not(self, pair: Pair) -> str | None:
+        """Why a living pair is not written, as a reason, or None."""
+        settings = self._settings
+        if pair.split not in settings.splits:
+            return "split_excluded"
+        if pair.branch is Branch.REAL:
+            return None if settings.include_real else "real_excluded"
+        if pair.split not in settings.synthetic_splits:
+            return "split_excluded"
+        if pair.branch.value not in settings.branches:
+            return "branch_excluded"
+        limit = self._limits.get(pair.split)
+        return None if limit is None or self._lot(pair.id) <= limit else "beyond_ratio"
+
+    def _drawn(self, outlines: Iterable[Outline], per_real: float) -> dict[str, int]:
+        """Split → the highest lot that is still written, where there are more than enough.
+
+        Eight bytes are held for each pair, so that millions stay small.
+        """
+        num_real: Counter[str] = Counter()
+        lots: dict[str, array[int]] = {}
+        for outline in outlines:
+            if outline.branch == Branch.REAL.value:
+                num_real[outline.split] += 1
+            elif outline.branch in self._settings.branches:
+                lots.setdefault(outline.split, array("Q")).append(self._lot(outline.id))
+        limits: dict[str, int] = {}
+        for split, drawn in lots.items():
+            # A product such as 0.29 * 100 is a hair below the whole number that it stands for.
+            most = math.floor(per_real * num_real[split] + 1e-9)
+            if most < len(drawn):
+                lowest = np.partition(np.asarray(drawn), max(most - 1, 0))
+                limits[split] = int(lowest[most - 1]) if most else -1
+        return limits
+
+    def _lot(self, pair_id: str) -> int:
+        return seed_for(self._seed, pair_id, "export")

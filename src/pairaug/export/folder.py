@@ -1,0 +1,65 @@
+"""A folder of films beside tables: a CSV for people and scripts, a TSV for open_clip."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from pairaug.export.record import Exported, Terms
+from pairaug.export.tables import MEASURED_COLUMNS, RECORD_COLUMNS, Tables, cells_of
+from pairaug.export.text import as_caption
+
+# Folders with more files are slow to list on some file systems.
+_FILMS_PER_FOLDER = 1000
+
+_TEXT_COLUMNS = ("report", "findings", "impression")
+_COLUMNS = ("file", *_TEXT_COLUMNS, *RECORD_COLUMNS, *MEASURED_COLUMNS)
+
+
+class FolderWriter:
+    """Writes `<split>/00000/<key>.png`, `<split>.csv` and `<split>-open_clip.tsv`.
+
+    Paths in the tables start from the folder itself, so that it can be moved. The TSV has the
+    columns and the separator that open_clip's csv dataset takes by default.
+    """
+
+    def __init__(self, folder: Path, terms: Terms) -> None:
+        self._folder = folder
+        self._terms = terms
+        self._counts: Counter[str] = Counter()
+        self._tables = Tables(_COLUMNS)
+        self._captions = Tables(("filepath", "title"), delimiter="\t")
+        folder.mkdir(parents=True)
+
+    def add(self, item: Exported) -> None:
+        """Writes a film and its rows."""
+        split = item.pair.split
+        stem = self._terms.stem(split)
+        number = self._counts[split] // _FILMS_PER_FOLDER
+        self._counts[split] += 1
+        file = f"{stem}/{number:05d}/{item.key}.{item.film.suffix}"
+        path = self._folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(item.film.content)
+        texts = {
+            "report": item.text,
+            "findings": item.pair.report.findings,
+            "impression": item.pair.report.impression,
+        }
+        row = {
+            "file": file,
+            **{name: as_caption(text) for name, text in texts.items()},
+            **cells_of(item),
+        }
+        self._tables.add(self._folder / f"{stem}.csv", row)
+        caption = {"filepath": file, "title": as_caption(item.text)}
+        self._captions.add(self._folder / f"{stem}-open_clip.tsv", caption)
+
+    def close(self) -> None:
+        """Finishes the tables."""
+        self._tables.close()
+        self._captions.close()
+
+    def finish(self, edition: str) -> None:
+        """Nothing is left to be done."""
+        del edition

@@ -1,0 +1,110 @@
+"""Putting a finished export in place, so that it is there in full or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pairaug.errors import RunError
+
+REPORT_NAME = "export.json"
+"""Present in every export, so that no other folder is ever replaced by one."""
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """A new folder to fill, which takes the place of `folder` when all has gone well.
+
+    Until then an earlier export stays as it is. Raises `RunError` where `folder` is something else.
+    """
+    _recover(folder)
+    _check_replaceable(folder)
+    partial = folder.with_name(f"{folder.name}.partial")
+    try:
+        if partial.exists():
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        _put_in_place(partial, folder)
+    except OSError as error:
+        raise RunError(f"cannot write {folder}: {error.strerror or error}") from error
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """What the export in `folder` says of itself; nothing where there is none."""
+    path = folder / REPORT_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged. Delete {folder} and export again.") from error
+    return content if isinstance(content, dict) else {}
+
+
+def take_over(name: str, earlier: Path, partial: Path) -> None:
+    """Makes a layout of the earlier export part of the new one, without a second copy on disk."""
+    shutil.copytree(earlier / name, partial / name, copy_function=_link)
+
+
+def files_in(folder: Path) -> tuple[str, ...]:
+    """All files, relative to `folder`, in order."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return tuple(sorted(path.relative_to(folder).as_posix() for path in paths))
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        # Not every file system has links; a copy is the same export.
+        shutil.copyfile(source, target)
+
+
+def _recover(folder: Path) -> None:
+    """Brings back an export that was moved aside when its successor's arrival was cut short."""
+    old = _old(folder)
+    if old.is_dir() and not folder.exists():
+        old.rename(folder)
+
+
+def _check_replaceable(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise RunError(f"{folder} is a file; give a folder to export to")
+    if any(folder.iterdir()) and not (folder / REPORT_NAME).is_file():
+        raise RunError(f"{folder} holds something that is no export; give another folder")
+
+
+def _put_in_place(partial: Path, folder: Path) -> None:
+    _sync_files(partial)
+    old = _old(folder)
+    if old.exists():
+        shutil.rmtree(old)
+    if folder.exists():
+        folder.rename(old)
+    partial.rename(folder)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.old")
+
+
+def _sync_files(folder: Path) -> None:
+    """Makes every file safe before the rename that declares them done."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
