@@ -238,7 +238,7 @@ def prune(
 
 
 @app.command("export")
-@_one_line_errors
+@one_line_errors
 def export(
     run: Run,
     to: Annotated[
@@ -263,9 +263,9 @@ def export(
     from pairaug.run.tables import print_result
 
     folder = RunFolder(run)
-    with _progress() as progress:
+    with show_progress() as progress:
         record = export_to(layouts, folder, sets or (), progress)
-    print_result(_console(), folder, record, only="export")
+    print_result(open_console(), folder, record, only="export")
 
 
 _stage_command("summary", "summarize", "Write summary.html, again if need be.")
