@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pairaug.pair import Branch, Pair, Report
 from pairaug.images import png_ref
+from pairaug.pair import Branch, Pair, Report
 from pairaug.score import Score, ScoreSettings
 from pairaug.stage import Context
 
