@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pairaug.errors import DataError
-from pairaug.images import fault, load_image, sha256
+from pairaug.images import fault, load_image, png_ref, sha256
 from pairaug.pair import Branch, ImageRef, Pair, Report
 from pairaug.readers.reader import Split, SplitShares
 from pairaug.stage import Context
@@ -46,8 +46,9 @@ class Listed:
     """Its place in the source, such as "row 12": what messages may tell, so never a patient's."""
     id: str | None
     report: Report
-    film: Path | None
-    """As the layout names it: relative to the root, or absolute."""
+    film: Path | bytes | None
+    """As the layout names it, relative to the root or absolute; or the encoded film itself, where
+    it has no file of its own. None: there is none."""
     patient_id: str | None = None
     """None: a patient of its own."""
     view: str | None = None
@@ -56,6 +57,8 @@ class Listed:
     labels: Mapping[str, bool | None] = field(default_factory=dict)
     trace: Mapping[str, Any] = field(default_factory=dict)
     """What the layout adds to the trace of `read`."""
+    drop: tuple[str, str] | None = None
+    """Reason and detail, where the layout itself finds the study of no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ class Intake:
     shares: SplitShares
     views: frozenset[str] = frozenset()
     """Views to keep, lower case; none named: all."""
+    needs_film: bool = True
+    """False: a study that names no film is a pair of text alone, which can be rewritten."""
 
     def pairs(self, listed: Iterable[Listed], context: Context) -> Iterator[Pair]:
         """One pair for each item, in order; an unusable one is a dropped pair."""
@@ -81,11 +86,20 @@ class Intake:
             pair = self._with_film(self._checked(item, seen), item)
             if pair.drop:
                 seen.drops[pair.drop.reason] += 1
+            elif pair.image is None:
+                seen.num_text_only += 1
             context.report_progress(1)
             yield pair
         if seen.drops:
             reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(seen.drops.items()))
             _LOG.warning("%s: of %d studies, dropped: %s", self.name, seen.num, reasons)
+        if seen.num_text_only:
+            _LOG.warning(
+                "%s: of %d studies, %d have a report and no film",
+                self.name,
+                seen.num,
+                seen.num_text_only,
+            )
 
     def _checked(self, item: Listed, seen: _Seen) -> Pair:
         """The pair as it is listed, without its film; dropped where it is no use."""
@@ -108,6 +122,8 @@ class Intake:
             again = replace(pair, id=f"{pair.id}#{item.where.replace(' ', '-')}")
             return again.dropped("read", "duplicate_id", item.where)
         seen.ids.add(digest)
+        if item.drop is not None:
+            return pair.dropped("read", *item.drop)
         if self.views and (item.view or "").lower() not in self.views:
             return pair.dropped("read", "view_excluded", item.where)
         if not pair.report.text:
@@ -129,13 +145,17 @@ class Intake:
         if pair.drop:
             return pair
         if item.film is None:
-            return pair.dropped("read", "missing_image", item.where)
-        path = absolute(self.root / item.film)
-        # By the path as written: a link inside the root may well point to another disk.
-        if not path.is_relative_to(self.root):
-            return pair.dropped("read", "outside_root", item.where)
+            return pair.dropped("read", "missing_image", item.where) if self.needs_film else pair
+        if isinstance(item.film, bytes):
+            path, read = None, lambda content=item.film: content
+        else:
+            path = absolute(self.root / item.film)
+            # By the path as written: a link inside the root may well point to another disk.
+            if not path.is_relative_to(self.root):
+                return pair.dropped("read", "outside_root", item.where)
+            read = path.read_bytes
         try:
-            content = path.read_bytes()
+            content = read()
             image = load_image(ImageRef(png=content))
         except (FileNotFoundError, NotADirectoryError):
             return pair.dropped("read", "missing_image", item.where)
@@ -146,6 +166,8 @@ class Intake:
         wrong = fault(image)
         if wrong:
             return pair.dropped("read", wrong, item.where)
+        if path is None:
+            return pair.with_image(png_ref(image))
         height, width = image.shape
         return pair.with_image(
             ImageRef(path=str(path), sha256=sha256(content), height=height, width=width)
@@ -159,6 +181,7 @@ class _Seen:
     ids: set[bytes] = field(default_factory=set)
     splits: dict[bytes, Split] = field(default_factory=dict)
     num: int = 0
+    num_text_only: int = 0
     drops: Counter[str] = field(default_factory=Counter)
 
 
