@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from dicom_films import LEVELS, dataset_of, saved
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    MPEG2MPML,
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -25,10 +25,10 @@ from pydicom.uid import (
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLosslessSV1,
-    MPEG2MPML,
     RLELossless,
 )
 
+from dicom_films import LEVELS, dataset_of, saved
 from pairaug import dicom
 from pairaug.errors import DataError, MissingExtraError
 from pairaug.examine import examine

@@ -146,10 +146,8 @@ def _inflatable(content: bytes) -> bytes:
 
 def _check(dataset: Any) -> None:
     """Raises `DataError` for what the header already tells to be no film."""
-    if not dataset.get("Rows") or not dataset.get("Columns"):
-        raise DataError("the DICOM file holds no picture")
-    if "PixelData" not in dataset:
-        raise DataError("the DICOM file is cut short, or holds no picture")
+    if "PixelData" not in dataset or not dataset.get("Rows") or not dataset.get("Columns"):
+        raise DataError("the DICOM file holds no picture, or is cut short before it")
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise DataError("the DICOM file holds several frames, and a film is one")
     if dataset.Rows * dataset.Columns > _LIMIT:
