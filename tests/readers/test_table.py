@@ -563,3 +563,11 @@ def test_half_a_million_rows_start_at_once_and_stay_small(tmp_path: Path, suffix
     assert number == 500_000
     assert first < 2.0
     assert peak < 500e6
+
+
+def test_a_table_of_reports_alone_is_text_to_rewrite(tmp_path: Path) -> None:
+    table = _table(tmp_path, "a,,p,Clear.,", "b,,q,,", header=HEADER)
+    pairs = _read(table, {"file": None})
+    assert _reasons(pairs) == [None, "empty_report"]
+    assert pairs[0].image is None
+    assert _reasons(_read(table)) == ["missing_image", "empty_report"]
