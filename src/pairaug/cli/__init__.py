@@ -7,13 +7,26 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pairaug import __version__
 from pairaug.cli import evaluate, experiment, train
 from pairaug.cli.shared import Config, Run, Sets, one_line_errors, open_console, show_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pairaug.run.folder import RunFolder, RunRecord
+    from pairaug.run.progress import BarProgress, LineProgress
+
+ShowIds = Annotated[
+    bool,
+    typer.Option(
+        "--show-ids", help="Name unusable studies by their ids, where else a hash stands for each."
+    ),
+]
 
 app = typer.Typer(
     name="pairaug",
@@ -83,6 +96,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")
     ] = False,
+    show_ids: ShowIds = False,
 ) -> None:
     """Run the whole chain on your data and models; the same command resumes it."""
     if dry_run:
@@ -96,7 +110,7 @@ def run(
     settings = load_settings(config, overrides)
     folder = out or _folder_for(config)
     if not dry_run:
-        _run_chain(settings, folder)
+        _run_chain(settings, folder, show_ids)
         return
     from pairaug.run import RunFolder, make_plan
     from pairaug.run.tables import print_plan
@@ -183,13 +197,14 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _do_stage(stage: str, run: Path, sets: list[str] | None) -> None:
+def _do_stage(stage: str, run: Path, sets: list[str] | None, show_ids: bool = False) -> None:
     from pairaug.run import RunFolder, run_stage
     from pairaug.run.tables import print_result
 
     folder = RunFolder(run)
     with show_progress() as progress:
-        record = run_stage(stage, folder, sets or (), progress)
+        on_read = _quality_printer(progress, folder, show_ids)
+        record = run_stage(stage, folder, sets or (), progress, on_read=on_read)
     print_result(open_console(), folder, record, only=stage)
 
 
@@ -204,8 +219,14 @@ def _stage_command(stage: str, name: str, description: str) -> None:
     app.command(name)(command)
 
 
+@app.command("read")
+@one_line_errors
+def read(run: Run, sets: Sets = None, show_ids: ShowIds = False) -> None:
+    """Read the real pairs of a run, and tell what they are like."""
+    _do_stage("read", run, sets, show_ids)
+
+
 for _stage, _description in (
-    ("read", "Read the real pairs of a run."),
     ("rewrite", "Rewrite reports: new patients, and changes of the same one."),
     ("generate", "Draw the films of new patients from their reports."),
     ("edit", "Change films as their rewritten reports say."),
@@ -271,15 +292,31 @@ def export(
 _stage_command("summary", "summarize", "Write summary.html, again if need be.")
 
 
-def _run_chain(settings: Any, out: Path) -> None:
+def _run_chain(settings: Any, out: Path, show_ids: bool = False) -> None:
     from pairaug.run import RunFolder
     from pairaug.run import run as run_all
     from pairaug.run.tables import print_result
 
     folder = RunFolder(out)
     with show_progress() as progress:
-        record = run_all(settings, folder, progress)
+        on_read = _quality_printer(progress, folder, show_ids)
+        record = run_all(settings, folder, progress, on_read)
     print_result(open_console(), folder, record)
+
+
+def _quality_printer(
+    progress: BarProgress | LineProgress, folder: RunFolder, show_ids: bool
+) -> Callable[[RunRecord], None]:
+    """Prints what the real pairs are like: above the bars where there are some."""
+    from pairaug.run.tables import print_quality
+
+    # On a terminal both consoles are the same screen, and only this one knows of the bars.
+    console = getattr(progress, "console", None) or open_console()
+
+    def printed(record: RunRecord) -> None:
+        print_quality(console, folder, record, show_ids=show_ids)
+
+    return printed
 
 
 def _folder_for(config: Path) -> Path:

@@ -58,7 +58,7 @@ def film_of(image: ImageRef | None, *, decode: bool = False) -> Film | str:
     if suffix and image.sha256 is not None and not decode:
         return Film(content, suffix)
     try:
-        pixels = load_image(ImageRef(png=content))
+        pixels = load_image(ImageRef(path=image.path, png=content))
     except DataError:
         return "unreadable_image"
     kept = pixels if decode else None

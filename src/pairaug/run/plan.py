@@ -79,7 +79,7 @@ def make_plan(settings: Settings, folder: RunFolder) -> Plan:
     rewriting = ""
     with _noting(problems):
         num_pairs = _num_pairs(settings)
-        num_bytes = _bytes_needed(settings, num_pairs)
+        num_bytes = None if num_pairs is None else _bytes_needed(settings, num_pairs)
         rewriting = _rewriting(settings, num_pairs)
     return Plan(
         folder=folder.path,
@@ -104,18 +104,20 @@ def _check_folder(settings: Settings, folder: RunFolder, record: RunRecord) -> N
     check_unchanged(folder, record, prints)
 
 
-def _num_pairs(settings: Settings) -> int:
+def _num_pairs(settings: Settings) -> int | None:
     """Real pairs that will be read; a table's rows are counted, its films are not looked at."""
     known = num_expected(settings)
     if not isinstance(settings.read, TableSource):
-        return known or 0
+        return known
     read = settings.read
-    rows = rows_of(read.table, read.columns.by_key(), read.encoding, read.delimiter)
+    # All columns are looked for once; the ids alone are unpacked to be counted.
+    next(rows_of(read.table, read.columns.by_key(), read.encoding, read.delimiter), None)
+    rows = rows_of(read.table, {"id": read.columns.id}, read.encoding, read.delimiter)
     num_rows = sum(1 for _ in rows)
     return num_rows if known is None else min(num_rows, known)
 
 
-def _rewriting(settings: Settings, num_pairs: int) -> str:
+def _rewriting(settings: Settings, num_pairs: int | None) -> str:
     """What rewriting would take; a table is read for its reports, of other sources a few pairs."""
     read = settings.read
     if isinstance(read, TableSource):
