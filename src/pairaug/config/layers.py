@@ -156,6 +156,8 @@ def _with_absolute_paths(value: Any) -> Any:
     """Paths made absolute, and models that are local folders with them: a hub id stays as it is."""
     if isinstance(value, Path):
         return value.expanduser().absolute()
+    if isinstance(value, tuple):
+        return tuple(_with_absolute_paths(each) for each in value)
     if not isinstance(value, Mapping):
         return value
     inner = {key: _with_absolute_paths(each) for key, each in value.items()}

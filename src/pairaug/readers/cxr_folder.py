@@ -14,9 +14,15 @@ from typing import Literal
 from pydantic import Field
 
 from pairaug.errors import DataError
-from pairaug.pair import Pair, Report
+from pairaug.pair import Pair
 from pairaug.readers.intake import Intake, Listed, absolute
-from pairaug.readers.listing import FILM_SUFFIXES, files_below, listing_sha256, read_text
+from pairaug.readers.listing import (
+    FILM_SUFFIXES,
+    UnusableReportError,
+    files_below,
+    listing_sha256,
+    read_text,
+)
 from pairaug.readers.reader import Provenance, SplitShares, StatedTerms
 from pairaug.readers.sections import report_of_plain
 from pairaug.stage import Context
@@ -80,21 +86,21 @@ class CxrFolderReader:
     def listed(self) -> Iterator[Listed]:
         """Each film with the text beside it."""
         for number, (film, report) in enumerate(self._studies(), 1):
-            where = f"film {number}"
-            path = film or report
-            relative = path.relative_to(self._root)
-            text = read_text(report, self._settings.encoding)
-            drop = None if isinstance(text, str) else (text[0], f"{where}, {text[1]}")
-            is_folder = self._settings.patient == "folder" and len(relative.parts) > 1
+            where, text, reason = f"film {number}", "", None
+            relative = (film or report).relative_to(self._root)
+            first, _, inside = relative.as_posix().partition("/")
+            is_folder = self._settings.patient == "folder" and bool(inside)
+            try:
+                text = read_text(report, self._settings.encoding)
+            except UnusableReportError as error:
+                reason = error.reason
             yield Listed(
                 where=where,
                 id=relative.with_suffix("").as_posix(),
-                report=report_of_plain(text, self._settings.headless)
-                if isinstance(text, str)
-                else Report(),
+                report=report_of_plain(text, self._settings.headless),
                 film=film,
-                patient_id=relative.parts[0] if is_folder else None,
-                drop=drop,
+                patient_id=first if is_folder else None,
+                drop=None if reason is None else (reason, where),
             )
 
     def _studies(self) -> list[tuple[Path | None, Path]]:

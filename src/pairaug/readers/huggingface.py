@@ -94,7 +94,8 @@ class HuggingFaceSource(StatedTerms):
     )
     split: SplitShares = Field(
         default_factory=SplitShares,
-        description="Division of patients in splits of other names than train, validation, test.",
+        description="Division of patients where the dataset has one split only, and of splits of "
+        "other names than train, validation and test.",
     )
 
     @model_validator(mode="after")
@@ -186,7 +187,7 @@ class HuggingFaceReader:
             film=_film(row[columns.image]),
             patient_id=_cell(row, columns.patient_id),
             view=_cell(row, columns.view),
-            split=SPLIT_NAMES.get(split.lower()),
+            split=SPLIT_NAMES.get(split.lower()) if self._is_divided else None,
             labels=_labels(labels),
             trace={"row": number, "split": split},
             # As our own exports mark what is not a real film with its real report.
@@ -222,10 +223,19 @@ class HuggingFaceReader:
         is_image = isinstance((dataset.features or {}).get(column), Image)
         return dataset.cast_column(column, Image(decode=False)) if is_image else dataset
 
+    @property
+    def _is_divided(self) -> bool:
+        # A lone "train" is what datasets calls rows that nobody has divided.
+        return len(self._loaded) > 1
+
+    @cached_property
+    def _loaded(self) -> dict[str, IterableDataset]:
+        return _load(self._settings, self._path)
+
     @cached_property
     def _datasets(self) -> dict[str, IterableDataset]:
         """Split → its rows, none of them read yet."""
-        loaded = _load(self._settings, self._path)
+        loaded = self._loaded
         wanted = self._settings.splits or tuple(loaded)
         for split in wanted:
             if split not in loaded:
@@ -233,7 +243,7 @@ class HuggingFaceReader:
         return {split: loaded[split] for split in wanted}
 
 
-def _load(settings: HuggingFaceSource, path: Path | None) -> dict[str, Any]:
+def _load(settings: HuggingFaceSource, path: Path | None) -> dict[str, IterableDataset]:
     try:
         from datasets import DatasetDict, load_dataset, load_from_disk
         from datasets.exceptions import DatasetNotFoundError
@@ -244,19 +254,23 @@ def _load(settings: HuggingFaceSource, path: Path | None) -> dict[str, Any]:
     where = str(path or settings.dataset)
     try:
         if path and path.is_file():
-            return dict(load_dataset("parquet", data_files=str(path), streaming=True))
+            return _by_name(load_dataset("parquet", data_files={"all": str(path)}, streaming=True))
         if path and ((path / "state.json").exists() or (path / "dataset_dict.json").exists()):
             saved = load_from_disk(where)
             named = saved if isinstance(saved, DatasetDict) else {str(saved.split or "all"): saved}
-            return {split: rows.to_iterable_dataset() for split, rows in named.items()}
-        options = {"revision": settings.revision} if settings.revision and not path else {}
-        return dict(load_dataset(where, settings.subset, streaming=True, **options))
+            return {str(split): rows.to_iterable_dataset() for split, rows in named.items()}
+        revision = None if path else settings.revision
+        return _by_name(load_dataset(where, settings.subset, revision=revision, streaming=True))
     except (DatasetNotFoundError, OSError, ValueError) as error:
         what = "read.path" if path else "read.dataset"
         raise DataError(
             f"{what} is {where}, which datasets cannot open ({type(error).__name__}); check the "
             "name, the subset, and that it is on this machine or can be reached"
         ) from error
+
+
+def _by_name(loaded: Mapping[Any, IterableDataset]) -> dict[str, IterableDataset]:
+    return {str(split): rows for split, rows in loaded.items()}
 
 
 def _film(value: Any) -> Path | bytes | None:

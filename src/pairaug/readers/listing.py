@@ -59,15 +59,23 @@ def listing_sha256(paths: Iterable[Path], root: Path) -> str:
     return digest.hexdigest()
 
 
-def read_text(path: Path, encoding: str) -> str | tuple[str, str]:
-    """The text of a report's file, or reason and detail of a drop; its path stays untold."""
+class UnusableReportError(Exception):
+    """One study's report cannot be read; `reason` is that of its drop."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(DROP_REASONS[reason])
+        self.reason = reason
+
+
+def read_text(path: Path, encoding: str) -> str:
+    """The text of a study's report; raises `UnusableReportError` if it is not there or no text."""
     try:
         return path.read_bytes().decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError:
-        return "undecodable_report", f"not {encoding}"
+        raise UnusableReportError("undecodable_report") from None
     except LookupError as error:
         raise DataError(
             f"read.encoding is {encoding!r}, which is unknown; try utf-8 or latin-1"
         ) from error
     except OSError as error:
-        return "missing_report", type(error).__name__
+        raise UnusableReportError("missing_report") from error

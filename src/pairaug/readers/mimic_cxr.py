@@ -22,7 +22,7 @@ from pairaug.errors import DataError
 from pairaug.pair import Pair, Report
 from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import CHEXPERT_COLUMNS, chexpert_labels, packed, unpacked
-from pairaug.readers.listing import one_file, read_text
+from pairaug.readers.listing import UnusableReportError, one_file, read_text
 from pairaug.readers.lookup import Lookup
 from pairaug.readers.mimic_studies import PLACE_OF, SECTION_OF
 from pairaug.readers.reader import SPLIT_NAMES, Access, Provenance, Split, SplitShares
@@ -38,7 +38,7 @@ _METADATA = {
     "view": "ViewPosition",
 }
 _SPLIT = {"patient": "subject_id", "split": "split"}
-_SECTIONED = ("impression", "findings", "last_paragraph", "comparison")
+_SECTIONED: tuple[str, ...] = ("impression", "findings", "last_paragraph", "comparison")
 _DOWNLOAD = "it is on physionet.org/content/mimic-cxr-jpg"
 # Before it is said that a tree has no reports; the first patients' folders tell.
 _NUM_LOOKED_AT = 50
@@ -150,12 +150,12 @@ class MimicCxrReader:
                 id=None if film is None else f"s{study}/{film}",
                 report=report if isinstance(report, Report) else Report(),
                 film=None if film is None else self._film(patient, study, film),
-                patient_id=f"p{patient}",
+                patient_id=str(patient),
                 view=row["view"],
                 split=split,
                 labels=unpacked(labels.get(study) or 0),
                 trace={"row": number, "study": f"s{study}", "sections": sections},
-                drop=None if isinstance(report, Report) else (report[0], f"{where}, {report[1]}"),
+                drop=None if isinstance(report, Report) else (report, where),
             )
 
     def _film(self, patient: int, study: int, film: str) -> Path:
@@ -201,24 +201,26 @@ class MimicCxrReader:
         return _ReportTree(self._reports, settings.text, settings.encoding)
 
 
-_Found = tuple[Report | tuple[str, str], str]
-"""A study's report, or reason and detail of a drop; and by which rule it was found."""
+_Found = tuple[Report | str, str]
+"""A study's report, or the reason of its drop; and by which rule it was found."""
 
 
 class _ReportTree:
     """Reports in one text file a study; a study's films follow each other, so one is remembered."""
 
     def __init__(self, folder: Path, text: Text, encoding: str) -> None:
-        self._folder, self._text, self._encoding = folder, text, encoding
+        self._folder = folder
+        self._text: Text = text
+        self._encoding = encoding
         self._last: tuple[int, _Found] | None = None
 
     def of(self, patient: int, study: int) -> _Found:
         if self._last is None or self._last[0] != study:
             path = _folder_of(self._folder, patient) / f"s{study}.txt"
-            text = read_text(path, self._encoding)
-            found: _Found = (
-                self._sectioned(study, text) if isinstance(text, str) else (text, "none")
-            )
+            try:
+                found = self._sectioned(study, read_text(path, self._encoding))
+            except UnusableReportError as error:
+                found = error.reason, "none"
             self._last = study, found
         return self._last[1]
 
@@ -241,7 +243,7 @@ class _SectionedReports:
     """
 
     def __init__(self, table: Path, text: Text) -> None:
-        self._text = text
+        self._text: Text = text
         self._bytes = bytearray()
         self._lookup = Lookup(self._rows(table))
 
@@ -249,7 +251,7 @@ class _SectionedReports:
         del patient
         place = self._lookup.get(study)
         if place is None:
-            return ("missing_report", "not in the table"), "none"
+            return "missing_report", "none"
         texts = self._bytes[slice(*place)].decode().split("\0")
         sections = dict(zip(_SECTIONED, texts, strict=True))
         return report_of(sections, self._text), _rule(sections)

@@ -74,11 +74,11 @@ def sections_of(text: str) -> Sections:
 
 def named_sections(text: str) -> list[tuple[str, str]]:
     """(name, text) of each section in order; empty findings and impressions are left out."""
-    found = list(_HEADING.finditer(text.replace("\r\n", "\n")))
     text = text.replace("\r\n", "\n")
+    found = list(_HEADING.finditer(text))
     sections = [("preamble", text[: found[0].start()])] if found else [("full report", text)]
-    for match, following in zip(found, [*found[1:], None], strict=True):
-        end = following.start() if following else len(text)
+    for place, match in enumerate(found, 1):
+        end = found[place].start() if place < len(found) else len(text)
         sections.append((_common_name(match.group(1)), text[match.end() : end]))
     sections = [
         (name, section)

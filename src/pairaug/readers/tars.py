@@ -69,6 +69,7 @@ def items_of(shard: Path, wanted: frozenset[str]) -> Iterator[Item]:
                 item.members[suffix] = b""
                 if suffix in wanted and (content := tar.extractfile(member)):
                     item.members[suffix] = content.read()
+            _check_end(tar)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise DataError(
             f"{shard} is damaged or cut short after member {number} ({type(error).__name__}); "
@@ -76,6 +77,15 @@ def items_of(shard: Path, wanted: frozenset[str]) -> Iterator[Item]:
         ) from error
     if item is not None:
         yield item
+
+
+def _check_end(tar: tarfile.TarFile) -> None:
+    """Raises where a tar stops without its mark of the end, which `tarfile` takes for the end."""
+    file = tar.fileobj
+    if file is not None:
+        file.seek(tar.offset)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("no mark of the end")
 
 
 def _key_of(name: str) -> tuple[str, str]:
