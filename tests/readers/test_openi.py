@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,10 @@ from pairaug.readers import OpenISource, open_reader
 from pairaug.run import RunFolder, run
 from pairaug.stage import Context
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data" / "openi_xml"
+DATA = (
+    Path(os.environ.get("PAIRAUG_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    / "openi_xml"
+)
 
 
 def _pairs(settings: Mapping[str, Any]) -> list[Pair]:

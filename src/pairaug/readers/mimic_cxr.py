@@ -249,22 +249,24 @@ class _SectionedReports:
 
     def of(self, patient: int, study: int) -> _Found:
         del patient
-        place = self._lookup.get(study)
-        if place is None:
+        start = self._lookup.get(study)
+        if start is None:
             return "missing_report", "none"
-        texts = self._bytes[slice(*place)].decode().split("\0")
+        end = self._bytes.index(b"\n\0", start)
+        texts = self._bytes[start:end].decode().split("\0")
         sections = dict(zip(_SECTIONED, texts, strict=True))
         return report_of(sections, self._text), _rule(sections)
 
-    def _rows(self, table: Path) -> Iterator[tuple[int, tuple[int, int]]]:
+    def _rows(self, table: Path) -> Iterator[tuple[int, int]]:
+        """Study → where its texts start in the bytes; they end in a line end and a zero."""
         columns = {"study": "study", **{name: name for name in _SECTIONED}}
         for number, row in enumerate(rows_of(table, columns), 1):
             study = (row["study"] or "").removeprefix("s")
             if not study.isdecimal():
                 raise DataError(f"{table}: row {number} has no study such as s50000000")
             start = len(self._bytes)
-            self._bytes += "\0".join(row[name] or "" for name in _SECTIONED).encode()
-            yield int(study), (start, len(self._bytes))
+            self._bytes += "\0".join(row[name] or "" for name in _SECTIONED).encode() + b"\n\0"
+            yield int(study), start
 
 
 def _rule(sections: Sections) -> str:
