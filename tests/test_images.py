@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ import pytest
 from PIL import Image
 
 from pairaug.errors import DataError
-from pairaug.images import encode_png, fault, fit_square, load_image, png_ref, sha256
+from pairaug.images import copied_ref, encode_png, fault, fit_square, load_image, png_ref, sha256
 from pairaug.pair import ImageRef
 
 RNG = np.random.default_rng(0)
@@ -45,6 +48,32 @@ def test_other_modes_become_luminance(mode: str) -> None:
     assert image.shape == (6, 9)
     limit = 3 / 255 if mode != "P" else 0.2  # the web palette is coarse
     assert np.abs(image - LEVELS / 255).max() <= limit
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate"])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_tiff_of_eight_and_sixteen_bits(depth: int, compression: str | None) -> None:
+    levels = LEVELS if depth == 8 else RNG.integers(0, 65536, (6, 9), dtype=np.uint16)
+    image = load_image(stored(Image.fromarray(levels), "TIFF", compression=compression))
+    assert np.allclose(image, levels / (2**depth - 1), atol=1e-7)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_tiff_that_counts_from_white_is_turned(depth: int) -> None:
+    levels = LEVELS if depth == 8 else LEVELS.astype(np.uint16) * 257
+    buffer = io.BytesIO()
+    Image.fromarray(levels).save(buffer, "TIFF", tiffinfo={262: 1})
+    black, white = struct.pack("<HHIHH", 262, 3, 1, 1, 0), struct.pack("<HHIHH", 262, 3, 1, 0, 0)
+    content = buffer.getvalue()
+    assert content.count(black) == 1
+    image = load_image(ImageRef(png=content.replace(black, white)))
+    assert np.allclose(image, 1 - LEVELS / 255, atol=1e-6)
+
+
+def test_of_several_pages_the_first_is_the_film() -> None:
+    pages = [Image.fromarray(LEVELS), Image.fromarray(255 - LEVELS)]
+    image = load_image(stored(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
+    assert np.array_equal(image * 255, LEVELS)
 
 
 def test_one_bit_films_are_black_and_white() -> None:
@@ -92,15 +121,62 @@ def test_floating_point_pixels_are_refused() -> None:
         load_image(stored(Image.fromarray(LEVELS.astype(np.float32)), "TIFF"))
 
 
-@pytest.mark.parametrize("side", [10_500, 60_000])
-def test_a_header_that_asks_for_too_much_is_refused(side: int) -> None:
-    """Neither of Pillow's own limits, a warning and an error, lets it through."""
+def _bomb(side: int) -> bytes:
     header = b"IHDR" + side.to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
     check = zlib.crc32(header).to_bytes(4, "big")
     pixels = (4).to_bytes(4, "big") + b"IDAT" + bytes(8)
     png = b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4, "big") + header + check + pixels
+    return png
+
+
+@pytest.mark.parametrize("side", [10_500, 60_000])
+def test_a_header_that_asks_for_too_much_is_refused(side: int) -> None:
+    """Neither of Pillow's own limits, a warning and an error, lets it through."""
     with pytest.raises(DataError, match="too large to be a film"):
-        load_image(ImageRef(png=png))
+        load_image(ImageRef(png=_bomb(side)))
+
+
+def test_bombs_are_refused_in_every_thread_and_the_filters_left_as_they_were() -> None:
+    def outcome(content: bytes) -> str:
+        try:
+            return str(load_image(ImageRef(png=content)).shape)
+        except DataError as error:
+            return str(error)
+
+    small = encode_png(LEVELS / 255)
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(outcome, [_bomb(10_500), small] * 200))
+    assert set(found[::2]) == {"the image is too large to be a film"}
+    assert set(found[1::2]) == {"(6, 9)"}
+    assert list(warnings.filters) == before
+
+
+def test_a_file_that_is_too_large_is_not_even_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pairaug.images._MOST_BYTES", 10)
+    (tmp_path / "film.png").write_bytes(encode_png(LEVELS / 255))
+    with pytest.raises(DataError, match="file is too large to be a film"):
+        load_image(ImageRef(path=str(tmp_path / "film.png")))
+
+
+def test_a_grey_png_is_copied_and_all_else_encoded_anew() -> None:
+    grey = encode_png(LEVELS / 255)
+    assert copied_ref(grey, LEVELS / 255).png == grey
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    others = [
+        stored(Image.fromarray(LEVELS), exif=turned),
+        stored(Image.fromarray(LEVELS.astype(np.uint16) * 257)),
+        stored(Image.fromarray(LEVELS), "JPEG", quality=100),
+    ]
+    for ref in others:
+        assert ref.png is not None
+        image = load_image(ref)
+        made = copied_ref(ref.png, image)
+        assert made.png == encode_png(image)
+        assert (made.height, made.width) == image.shape
 
 
 def test_encoding_is_eight_bit_grey_and_repeats_its_bytes() -> None:

@@ -29,4 +29,9 @@ class MissingExtraError(PairAugError):
     """An optional dependency is not installed."""
 
     def __init__(self, what: str, package: str, extra: str) -> None:
+        self._named = (what, package, extra)
         super().__init__(f'{what} needs {package}: pip install "pairaug[{extra}]"')
+
+    def __reduce__(self) -> tuple[type[Exception], tuple[str, ...]]:
+        # By default an exception comes out of another process by its message alone.
+        return type(self), self._named

@@ -8,17 +8,23 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
-import warnings
 import zlib
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
 
+from pairaug.dicom import is_dicom, quiet, read_dicom
 from pairaug.errors import DataError
 from pairaug.pair import ImageRef
 
 Fit = Literal["crop", "pad"]
+
+_MOST_BYTES = 1 << 30
+"""A file of more is no film, and is not taken into memory to see that."""
 
 # What Pillow raises on files that are missing, cut short or not images.
 _UNREADABLE = (
@@ -32,35 +38,71 @@ _UNREADABLE = (
 # Raised from the header alone, before a pixel is read. The largest films have 20 megapixels.
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
+_PHOTOMETRIC = 262
+"""The TIFF tag that says whether 0 is black."""
+
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """A film that has been decoded, and what its file says of it besides."""
+
+    image: np.ndarray
+    """float32 in [0, 1], `height width`."""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """Plain JSON values for the trace; see `pairaug.dicom.read_dicom`."""
 
 
 def load_image(ref: ImageRef) -> np.ndarray:
     """The film that `ref` points to, upright, as float32 in [0, 1], `height width`.
 
-    Eight-bit values are divided by 255 and sixteen-bit ones by 65535; colour becomes luminance,
-    transparency is dropped and the EXIF orientation is applied. Raises `DataError` for a file
-    that is missing, damaged, not an image, or beyond Pillow's limit of 89 megapixels; its message
-    leaves out the path, which may name a patient.
+    DICOM becomes grey as `pairaug.dicom.read_dicom` says. Of all else, eight-bit values are divided
+    by 255 and sixteen-bit ones by 65535; colour becomes luminance, transparency is dropped, the
+    EXIF orientation is applied, and of several pages the first is taken, since the others are
+    thumbnails or notes. Raises `DataError` for a file that is missing, damaged, not an image, or of
+    more than 89 megapixels, which its header tells; its message leaves out the path, which may name
+    a patient.
     """
-    if ref.png is not None:
-        source: io.BytesIO | str = io.BytesIO(ref.png)
-    elif ref.path is not None:
-        source = ref.path
-    else:
-        raise DataError("the image has neither a path nor bytes")
+    return load_film(ref).image
+
+
+def load_film(ref: ImageRef) -> Film:
+    """The film that `ref` points to, as `load_image` gives it, with what its file says besides.
+
+    Where `ref` has both, the bytes are those of the file at the path.
+    """
+    suffix = Path(ref.path).suffix if ref.path else ""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(source) as opened:
-                opened.load()
-                return _grey(ImageOps.exif_transpose(opened))
+        content = ref.png if ref.png is not None else _content(ref.path)
+        if is_dicom(content, suffix):
+            return Film(*read_dicom(content))
+        # Held by all threads together: the filters of warnings are the process's.
+        with quiet(), Image.open(io.BytesIO(content)) as opened:
+            opened.load()
+            image = _grey(ImageOps.exif_transpose(opened))
+            if _counts_from_white(opened):
+                np.subtract(1.0, image, out=image)
+            return Film(image)
     except FileNotFoundError as error:
         raise DataError("the image file is missing") from error
     except _TOO_LARGE as error:
         raise DataError("the image is too large to be a film") from error
     except _UNREADABLE as error:
         raise DataError(f"the image cannot be read ({type(error).__name__})") from error
+
+
+def read_film(path: Path) -> bytes:
+    """The content of a film's file; `DataError` for one of more than a gigabyte."""
+    if path.stat().st_size > _MOST_BYTES:
+        raise DataError("the image file is too large to be a film")
+    return path.read_bytes()
+
+
+def _content(path: str | None) -> bytes:
+    if path is None:
+        raise DataError("the image has neither a path nor bytes")
+    return read_film(Path(path))
 
 
 def fit_square(image: np.ndarray, size: int, fit: Fit = "crop") -> np.ndarray:
@@ -120,7 +162,19 @@ def encode_png(image: np.ndarray) -> bytes:
 
 def png_ref(image: np.ndarray) -> ImageRef:
     """An `ImageRef` that carries `image` as PNG bytes, with its size and hash."""
-    png = encode_png(image)
+    return _carried(encode_png(image), image)
+
+
+def copied_ref(content: bytes, image: np.ndarray) -> ImageRef:
+    """An `ImageRef` that carries a film which has no file, given encoded and decoded.
+
+    The same bytes where they are an eight-bit grey PNG that is upright; else a new one.
+    """
+    is_grey_png = content.startswith(b"\x89PNG\r\n\x1a\n") and content[24:26] == b"\x08\x00"
+    return _carried(content, image) if is_grey_png and b"eXIf" not in content else png_ref(image)
+
+
+def _carried(png: bytes, image: np.ndarray) -> ImageRef:
     height, width = image.shape
     return ImageRef(png=png, sha256=sha256(png), height=height, width=width)
 
@@ -135,11 +189,20 @@ def _grey(film: Image.Image) -> np.ndarray:
         levels = np.asarray(film).astype(np.float32)
         if levels.min() < 0 or levels.max() > 65535:
             raise DataError("the image has values outside 0 to 65535")
-        return levels / np.float32(65535.0)
+        levels /= np.float32(65535.0)
+        return levels
     if film.mode == "F":
         raise DataError("the image has floating point pixels; save it with 8 or 16 bits")
-    levels = film if film.mode == "L" else film.convert("RGB").convert("L")
-    return np.asarray(levels, dtype=np.float32) / np.float32(255.0)
+    grey = film if film.mode == "L" else film.convert("RGB").convert("L")
+    levels = np.asarray(grey).astype(np.float32)
+    levels /= np.float32(255.0)
+    return levels
+
+
+def _counts_from_white(film: Image.Image) -> bool:
+    """True for a TIFF of sixteen bits whose 0 is white, which Pillow leaves as it is."""
+    is_deep = film.mode in _SIXTEEN_BIT_MODES
+    return is_deep and getattr(film, "tag_v2", {}).get(_PHOTOMETRIC) == 0
 
 
 def _centred(length: int, size: int) -> tuple[slice, slice]:

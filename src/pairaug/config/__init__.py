@@ -70,6 +70,12 @@ class Settings(StageSettings):
     part_size: int = Field(
         256, ge=1, description="Real pairs in one part, the unit of work and of resuming."
     )
+    num_workers: int = Field(
+        2,
+        ge=1,
+        le=256,
+        description="Films decoded at once while reading; no result depends on it.",
+    )
     engine: Literal["local"] = Field("local", description="Where parts are worked on.")
     limit: int | None = Field(None, ge=1, description="Read at most so many real pairs.")
     read: ReadSettings = Field(description="Where the real pairs come from.")

@@ -38,6 +38,6 @@ def film_of(image: ImageRef | None) -> Film | str:
         if content.startswith(signature):
             return Film(content, suffix)
     try:
-        return Film(encode_png(load_image(ImageRef(png=content))), "png")
+        return Film(encode_png(load_image(ImageRef(path=image.path, png=content))), "png")
     except DataError:
         return "unreadable_image"

@@ -10,15 +10,17 @@ from __future__ import annotations
 import logging
 import os.path
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from pairaug.errors import DataError
-from pairaug.images import fault, load_image, png_ref, sha256
-from pairaug.pair import Branch, ImageRef, Pair, Report
+from pairaug.images import read_film
+from pairaug.pair import Branch, Pair, Report
+from pairaug.readers.decoding import Decoders
 from pairaug.readers.reader import Split, SplitShares
 from pairaug.stage import Context
 
@@ -82,20 +84,27 @@ class Intake:
         if not self.root.is_dir():
             raise DataError(f"the folder of films {self.root} does not exist; set read.root")
         seen = _Seen()
-        for item in listed:
-            pair = self._with_film(self._checked(item, seen), item)
-            if pair.drop:
-                seen.drops[pair.drop.reason] += 1
-            elif pair.image is None:
-                seen.num_text_only += 1
-            context.report_progress(1)
-            yield pair
+        with Decoders(context.num_workers) as decoders:
+            for pair in decoders.in_order(listed, partial(self._work, seen, decoders)):
+                if pair.drop:
+                    seen.drops[pair.drop.reason] += 1
+                elif pair.image is None:
+                    seen.num_text_only += 1
+                context.report_progress(1)
+                yield pair
+        self._report(seen)
+
+    def _work(self, seen: _Seen, decoders: Decoders, item: Listed) -> Callable[[], Pair]:
+        """What a worker does for an item, which has been checked by itself before."""
+        return partial(self._with_film, self._checked(item, seen), item, decoders)
+
+    def _report(self, seen: _Seen) -> None:
         if seen.drops:
             reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(seen.drops.items()))
             _LOG.warning("%s: of %d studies, dropped: %s", self.name, seen.num, reasons)
         if seen.num_text_only:
             _LOG.warning(
-                "%s: of %d studies, %d have a report and no film",
+                "%s: of %d studies, %d have a report and no film, which can be rewritten only",
                 self.name,
                 seen.num,
                 seen.num_text_only,
@@ -131,47 +140,45 @@ class Intake:
         return pair
 
     def _split(self, item: Listed, patient_id: str, seen: _Seen) -> Split:
-        if item.split is None:
+        if item.split is None or self.shares.use == "hashed":
             return self.shares.split_of(patient_id)
-        if seen.splits.setdefault(_digest(patient_id), item.split) != item.split:
+        earlier = seen.splits.setdefault(_digest(patient_id), item.split)
+        if earlier != item.split:
             raise DataError(
-                f"{self.name}: the patient of {item.where} is in two splits. Set "
-                "read.columns.split to null to have patients divided."
+                f"{self.name}: the patient of {item.where} is in two splits, {earlier} before and "
+                f"{item.split} here. Mend the list, or set read.split.use to hashed to have "
+                "patients divided anew."
             )
         return item.split
 
-    def _with_film(self, pair: Pair, item: Listed) -> Pair:
-        """`pair` with its film, decoded once to see that it is one."""
+    def _with_film(self, pair: Pair, item: Listed, decoders: Decoders) -> Pair:
+        """`pair` with its film, decoded once to see that it is one; called by the workers."""
         if pair.drop:
             return pair
         if item.film is None:
             return pair.dropped("read", "missing_image", item.where) if self.needs_film else pair
-        if isinstance(item.film, bytes):
-            path, read = None, lambda content=item.film: content
-        else:
-            path = absolute(self.root / item.film)
-            # By the path as written: a link inside the root may well point to another disk.
-            if not path.is_relative_to(self.root):
-                return pair.dropped("read", "outside_root", item.where)
-            read = path.read_bytes
+        film = item.film if isinstance(item.film, bytes) else absolute(self.root / item.film)
+        path = None if isinstance(film, bytes) else film
+        # By the path as written: a link inside the root may well point to another disk.
+        if path is not None and not path.is_relative_to(self.root):
+            return pair.dropped("read", "outside_root", item.where)
         try:
-            content = read()
-            image = load_image(ImageRef(png=content))
+            content = film if isinstance(film, bytes) else read_film(film)
+            found = decoders.examine(content, path.suffix if path else "", keep=path is None)
         except (FileNotFoundError, NotADirectoryError):
             return pair.dropped("read", "missing_image", item.where)
-        except (OSError, DataError) as error:
-            # A path may hold a patient's id, so only the kind of the problem is kept.
-            kind = type(error.__cause__ or error).__name__
+        # Neither message has the path in it, which may hold a patient's id.
+        except DataError as error:
+            return pair.dropped("read", "unreadable_image", f"{item.where}, {error}")
+        except OSError as error:
+            kind = type(error).__name__
             return pair.dropped("read", "unreadable_image", f"{item.where}, {kind}")
-        wrong = fault(image)
-        if wrong:
-            return pair.dropped("read", wrong, item.where)
-        if path is None:
-            return pair.with_image(png_ref(image))
-        height, width = image.shape
-        return pair.with_image(
-            ImageRef(path=str(path), sha256=sha256(content), height=height, width=width)
-        )
+        if found.notes:
+            pair = pair.with_trace("read", **found.notes)
+        if found.fault:
+            detail = f"{item.where}, {found.detail}" if found.detail else item.where
+            return pair.dropped("read", found.fault, detail)
+        return pair.with_image(replace(found.ref, path=str(path) if path else None))
 
 
 @dataclass(slots=True)

@@ -87,8 +87,13 @@ class StatedTerms(StageSettings):
 
 
 class SplitShares(StageSettings):
-    """How patients are divided where the dataset does not say."""
+    """How patients are divided where the dataset does not say, or is not to be asked."""
 
+    use: Literal["own", "hashed"] = Field(
+        default="own",
+        description="`own`: the dataset's splits where it has them; `hashed`: the shares below, "
+        "by a hash of the patient's id, whatever it says.",
+    )
     validate_share: float = Field(
         default=0.1, ge=0, le=1, description="Share of patients to validate on."
     )

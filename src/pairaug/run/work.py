@@ -63,6 +63,7 @@ class Work:
             device=settings.device,
             dtype=settings.dtype,
             compile=settings.compile,
+            num_workers=settings.num_workers,
             report_progress=self._progress.advance,
             report_status=self._progress.note,
             folder=folder.path,

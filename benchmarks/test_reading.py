@@ -1,0 +1,102 @@
+"""Reading films with one worker and with two, and a table of half a million rows: `make bench`.
+
+    python benchmarks/test_reading.py      a line for each kind of film, best of three
+
+The ratio is also printed: two workers should read at least 1.7 times as many films as one.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from pairaug.pair import Report
+from pairaug.readers.intake import Intake, Listed
+from pairaug.readers.reader import SplitShares
+from pairaug.stage import Context
+
+KINDS = ("png", "png-16-bit", "jpeg", "tiff", "dicom", "dicom-jpeg-2000")
+_SIDE = 2048
+
+
+def encoded(kind: str) -> bytes:
+    """A film of 2048 pixels a side, smooth with noise in 12 bits, as films are."""
+    row, column = np.mgrid[0:_SIDE, 0:_SIDE]
+    noise = np.random.default_rng(0).normal(0, 8, (_SIDE, _SIDE))
+    levels = 1000 * np.sin(column / 300) * np.cos(row / 200) + 2000 + noise
+    deep = levels.clip(0, 4095).astype(np.uint16)
+    if kind.startswith("dicom"):
+        return _dicom(deep, compressed=kind != "dicom")
+    shallow = (deep >> 4).astype(np.uint8)
+    image = Image.fromarray(deep * 16 if kind == "png-16-bit" else shallow)
+    buffer = io.BytesIO()
+    name = {"jpeg": "JPEG", "tiff": "TIFF"}.get(kind, "PNG")
+    image.save(buffer, name, **({"compression": "tiff_lzw"} if kind == "tiff" else {}))
+    return buffer.getvalue()
+
+
+def _dicom(stored: np.ndarray, *, compressed: bool) -> bytes:
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    from dicom_films import dataset_of, saved
+    from pydicom.uid import JPEG2000Lossless
+
+    dataset = dataset_of(stored, WindowCenter=2048, WindowWidth=4096)
+    return saved(dataset, JPEG2000Lossless if compressed else None)
+
+
+def read(folder: Path, kind: str, num_films: int, num_workers: int) -> float:
+    """Seconds for `num_films` films, the first few left out, which start the workers."""
+    intake = Intake("table", "films", folder, SplitShares())
+    started, first = 0.0, 4 * num_workers
+    items = (
+        Listed(f"row {index}", str(index), Report("Clear."), Path(f"film.{kind}"))
+        for index in range(num_films + first)
+    )
+    for index, pair in enumerate(intake.pairs(items, Context(seed=0, num_workers=num_workers))):
+        assert pair.drop is None
+        if index == first - 1:
+            started = time.perf_counter()
+    return time.perf_counter() - started
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def film(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("films")
+    (folder / f"film.{request.param}").write_bytes(encoded(request.param))
+    return folder / f"film.{request.param}"
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_read_32_films(benchmark: BenchmarkFixture, film: Path, num_workers: int) -> None:
+    kind = film.suffix[1:]
+    benchmark.pedantic(read, (film.parent, kind, 32, num_workers), rounds=3)
+
+
+def main() -> None:
+    """Prints films a second with one worker and with two, and their ratio."""
+    for kind in KINDS:
+        with tempfile.TemporaryDirectory() as name:
+            folder, num_films = Path(name), 12 if kind == "dicom-jpeg-2000" else 40
+            (folder / f"film.{kind}").write_bytes(encoded(kind))
+            seconds = {1: float("inf"), 2: float("inf")}
+            # In turns, so that what else the machine does falls on both.
+            for _ in range(3):
+                for workers in seconds:
+                    spent = read(folder, kind, num_films, workers)
+                    seconds[workers] = min(seconds[workers], spent)
+        rates = [num_films / seconds[workers] for workers in seconds]
+        sys.stdout.write(
+            f"{kind:<16}{rates[0]:7.1f} {rates[1]:7.1f} films/s  {rates[1] / rates[0]:.2f}\n"
+        )
+
+
+if __name__ == "__main__":
+    main()
