@@ -12,7 +12,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from layout_trees import TREES
-from pairaug.config import Settings, change_settings
+from pairaug.config import Settings, change_settings, load_settings
 from pairaug.errors import DataError, SettingsError
 from pairaug.pair import Branch, Pair
 from pairaug.readers import Counted, ReadSettings, open_reader
@@ -289,3 +289,9 @@ def test_a_folder_of_films_takes_its_patients_from_folders(tree: Any) -> None:
     assert "Épanchement." in [pair.report.text for pair in latin]
     with pytest.raises(DataError, match="unknown; try utf-8 or latin-1"):
         _pairs({**settings, "encoding": "klingon"})
+
+
+@pytest.mark.parametrize("name", ["mimic-cxr", "openi"])
+def test_examples_are_settings(name: str) -> None:
+    path = Path(__file__).parents[2] / "examples" / f"{name}.yaml"
+    assert load_settings(path).read.source == name
