@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from layout_trees import TREES
+from layout_trees import TREES, tar
 from pairaug.config import Settings, change_settings, load_settings
 from pairaug.errors import DataError, SettingsError
 from pairaug.pair import Branch, Pair
@@ -108,6 +108,17 @@ EXPECTED: Mapping[str, Mapping[str, str | None]] = {
 PATIENTS_AND_TEXTS = (
     "10000001", "11000001", "pleural", "Épanchement", "corazon", "patient1", "Müller", "Climbs",
 )  # fmt: skip
+REWRITTEN = {
+    "mimic-cxr": 7,
+    "openi": 5,
+    "chexpert-plus": 1,
+    "padchest": 5,
+    "cxr-folder": 3,
+    "webdataset": 3,
+    "huggingface": 3,
+}
+"""Reports of at least `rewrite.min_words` words, of the views that are kept."""
+
 CREDENTIALED = ("mimic-cxr", "chexpert-plus", "padchest")
 layouts = pytest.mark.parametrize("layout", list(TREES))
 
@@ -182,6 +193,20 @@ def test_neither_reports_nor_patients_are_told(
     assert not [word for word in PATIENTS_AND_TEXTS if word in said + details]
 
 
+def test_a_plan_of_a_large_source_looks_at_its_first_reports(
+    small_settings: Settings, tmp_path: Path
+) -> None:
+    report = "Clear lungs without any effusion, pneumothorax or pneumonia to be seen on this film."
+    members = [(f"{number:05d}.txt", report.encode()) for number in range(1200)]
+    # Of the first 500, half are of no use.
+    members[:500:2] = [(f"../{number:05d}.txt", b"x") for number in range(0, 500, 2)]
+    path = tar(tmp_path / "x.tar", *members)
+    read = ["read.source=webdataset", f"read.shards={path}", "rewrite.branches=[inter]"]
+    plan = make_plan(change_settings(small_settings, read), RunFolder(tmp_path / "run"))
+    assert plan.num_pairs == 1200
+    assert plan.rewriting.startswith("600 reports, 600 texts")
+
+
 def _overrides(settings: Mapping[str, Any]) -> list[str]:
     return [f"read.{key}={json.dumps(value, default=str)}" for key, value in settings.items()]
 
@@ -194,7 +219,8 @@ def test_plans_and_checks_work(
     plan = make_plan(change_settings(small_settings, overrides), RunFolder(tmp_path / "run"))
     assert plan.problems == ()
     assert plan.num_pairs == len(EXPECTED[layout])
-    assert plan.rewriting
+    # Films of other views are none of the reports that will be rewritten.
+    assert plan.rewriting.startswith(f"{REWRITTEN[layout]} reports")
     assert plan.bytes_needed
     limited = change_settings(small_settings, [*overrides, "limit=2"])
     assert make_plan(limited, RunFolder(tmp_path / "run")).num_pairs == 2

@@ -122,18 +122,24 @@ class _Look:
         return self._expected if self.is_part else self.num_seen
 
     def reports(self) -> Iterator[str]:
-        """The texts of what is not dropped at once."""
+        """The texts of what is not dropped at once, by its layout or for its view."""
+        views = {view.lower() for view in getattr(self._settings.read, "views", ())}
         known = [most for most in (self._most, self._settings.limit) if most is not None]
         for item in islice(self._reader.listed(), min(known, default=None)):
             self.num_seen += 1
             self.num_film_bytes += len(item.film) if isinstance(item.film, bytes) else 0
-            if item.drop is None:
+            if item.drop is None and (not views or (item.view or "").lower() in views):
                 yield item.report.text
 
     def in_words(self) -> str:
         """What rewriting the reports would take."""
         rewrite = self._settings.rewrite
-        told = estimate(self.reports(), rewrite, self._expected if self.is_part else None)
+        if self.is_part:
+            texts = list(self.reports())
+            num_pairs = self._expected and self._expected * len(texts) // max(1, self.num_seen)
+            told = estimate(texts, rewrite, num_pairs)
+        else:
+            told = estimate(self.reports(), rewrite)
         of_what = "" if self._expected or not self.is_part else f"of the first {self.num_seen:,}: "
         return of_what + told.in_words(rewrite)
 
