@@ -21,6 +21,7 @@ from pairaug.errors import PairAugError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pairaug.run.folder import RunFolder, RunRecord
     from pairaug.run.progress import BarProgress, LineProgress
 
 app = typer.Typer(
@@ -49,6 +50,12 @@ TrainConfig = Annotated[
 TrainOut = Annotated[
     Path | None,
     typer.Option(help="The folder to write; without it, runs/NAME.", show_default=False),
+]
+ShowIds = Annotated[
+    bool,
+    typer.Option(
+        "--show-ids", help="Name unusable studies by their ids, where else a hash stands for each."
+    ),
 ]
 EvaluateOut = Annotated[Path, typer.Option(help="The folder of the table and the JSON.")]
 
@@ -124,6 +131,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")
     ] = False,
+    show_ids: ShowIds = False,
 ) -> None:
     """Run the whole chain on your data and models; the same command resumes it."""
     if dry_run:
@@ -137,7 +145,7 @@ def run(
     settings = load_settings(config, overrides)
     folder = out or _folder_for(config)
     if not dry_run:
-        _run_chain(settings, folder)
+        _run_chain(settings, folder, show_ids)
         return
     from pairaug.run import RunFolder, make_plan
     from pairaug.run.tables import print_plan
@@ -278,13 +286,14 @@ def evaluate_fidelity(
     _evaluate(program.run_fidelity, settings, out, settings.num_patients)
 
 
-def _do_stage(stage: str, run: Path, sets: list[str] | None) -> None:
+def _do_stage(stage: str, run: Path, sets: list[str] | None, show_ids: bool = False) -> None:
     from pairaug.run import RunFolder, run_stage
     from pairaug.run.tables import print_result
 
     folder = RunFolder(run)
     with _progress() as progress:
-        record = run_stage(stage, folder, sets or (), progress)
+        on_read = _quality_printer(progress, folder, show_ids)
+        record = run_stage(stage, folder, sets or (), progress, on_read)
     print_result(_console(), folder, record, only=stage)
 
 
@@ -299,8 +308,14 @@ def _stage_command(stage: str, name: str, description: str) -> None:
     app.command(name)(command)
 
 
+@app.command("read")
+@_one_line_errors
+def read(run: Run, sets: Sets = None, show_ids: ShowIds = False) -> None:
+    """Read the real pairs of a run, and tell what they are like."""
+    _do_stage("read", run, sets, show_ids)
+
+
 for _stage, _description in (
-    ("read", "Read the real pairs of a run."),
     ("rewrite", "Rewrite reports: new patients, and changes of the same one."),
     ("generate", "Draw the films of new patients from their reports."),
     ("edit", "Change films as their rewritten reports say."),
@@ -336,15 +351,31 @@ _stage_command("export", "export", "Write the kept pairs for training, again if 
 _stage_command("summary", "summarize", "Write summary.html, again if need be.")
 
 
-def _run_chain(settings: Any, out: Path) -> None:
+def _run_chain(settings: Any, out: Path, show_ids: bool = False) -> None:
     from pairaug.run import RunFolder
     from pairaug.run import run as run_all
     from pairaug.run.tables import print_result
 
     folder = RunFolder(out)
     with _progress() as progress:
-        record = run_all(settings, folder, progress)
+        on_read = _quality_printer(progress, folder, show_ids)
+        record = run_all(settings, folder, progress, on_read)
     print_result(_console(), folder, record)
+
+
+def _quality_printer(
+    progress: BarProgress | LineProgress, folder: RunFolder, show_ids: bool
+) -> Callable[[RunRecord], None]:
+    """Prints what the real pairs are like: above the bars where there are some."""
+    from pairaug.run.tables import print_quality
+
+    # On a terminal both consoles are the same screen, and only this one knows of the bars.
+    console = getattr(progress, "console", None) or _console()
+
+    def printed(record: RunRecord) -> None:
+        print_quality(console, folder, record, show_ids=show_ids)
+
+    return printed
 
 
 def _settings(model: type[Any], config: Path | None, sets: list[str] | None) -> Any:

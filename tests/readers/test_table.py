@@ -4,6 +4,9 @@ import gzip
 import io
 import json
 import logging
+import subprocess
+import sys
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -16,8 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
+from pyarrow import csv
 from pydantic import TypeAdapter, ValidationError
 
+from dicom_films import dataset_of, saved
 from pairaug.errors import DataError
 from pairaug.images import load_image
 from pairaug.pair import Branch, Pair
@@ -435,3 +440,121 @@ def test_every_real_film_of_the_example_is_read() -> None:
     assert len({pair.patient_id for pair in pairs}) == 101
     # What is said of the patient's past is in columns that the example does not read.
     assert not any("year-old" in pair.report.impression for pair in pairs)
+
+
+def test_a_small_tree_with_every_trap(tmp_path: Path) -> None:
+    """One table with all that goes wrong in the field; each row is accounted for."""
+    root = tmp_path / "étude 1"
+    good = _save(root / "films" / "a.png")
+    _save(tmp_path / "outside" / "x.png")
+    (root / "disk").symlink_to(tmp_path / "outside", target_is_directory=True)
+    deep = np.random.default_rng(1).integers(0, 65536, (24, 20)).astype(np.uint16)
+    Image.fromarray(deep).save(root / "films" / "deep.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(_film(2)).save(root / "films" / "turned.jpg", exif=turned)
+    (root / "films" / "bomb.png").write_bytes(_bomb())
+    (root / "films" / "film.dcm").write_bytes(saved(dataset_of(BurnedInAnnotation="YES")))
+    (root / "films" / "several.dcm").write_bytes(saved(dataset_of(NumberOfFrames=2)))
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    rows = {
+        "a,films/a.png,p1,PA,Épanchement pleural.,": None,
+        "b,films/gone.png,p2,PA,Clear.,": "missing_image",
+        "c,films/a.png,p3,PA,,": "empty_report",
+        "d,films/a.png,p4,PA,NaN,nan": "empty_report",
+        "a,films/a.png,p1,PA,Clear.,": "duplicate_id",
+        "e,films/a.png,p5,LATERAL,Clear.,": "view_excluded",
+        "f,disk/x.png,p6,PA,Clear.,": None,
+        "g,../outside/x.png,p7,PA,Clear.,": "outside_root",
+        # By the path as written, this is x.png in the root itself, wherever the link leads.
+        "h,disk/../films/a.png,p8,PA,Clear.,": None,
+        "i,disk/../../outside/x.png,p8,PA,Clear.,": "outside_root",
+        "j,films/deep.png,p9,AP,Clear.,": None,
+        "k,films/turned.jpg,p10,AP,Clear.,": None,
+        "l,films/bomb.png,p11,AP,Clear.,": "unreadable_image",
+        "m,films/film.dcm,p12,AP,Clear.,": None,
+        "n,films/several.dcm,p13,AP,Clear.,": "unreadable_image",
+    }
+    table = root / "liste é.csv"
+    lines = ["id,file,patient_id,view,findings,impression", *rows]
+    table.write_bytes(("\r\n".join(lines) + "\r\n").encode("latin-1"))
+    pairs = _read(table, {"view": "view"}, views=["pa", "ap"], encoding="latin-1")
+    assert _reasons(pairs) == list(rows.values())
+    by_id = {pair.id.rpartition("/")[2]: pair for pair in pairs}
+    assert by_id["a"].report.findings == "Épanchement pleural."
+    assert by_id["a"].image is not None
+    assert by_id["a"].image.path == str(good)
+    assert by_id["j"].image is not None
+    assert np.allclose(load_image(by_id["j"].image), deep / 65535, atol=1e-6)
+    assert by_id["k"].image is not None
+    assert (by_id["k"].image.height, by_id["k"].image.width) == (20, 24)
+    details = {name: by_id[name].drop.detail for name in ("l", "n") if by_id[name].drop}  # type: ignore[union-attr]
+    assert details == {
+        "l": "row 13, the image is too large to be a film",
+        "n": "row 15, the DICOM file holds several frames, and a film is one",
+    }
+    assert by_id["m"].trace["read"]["burnt_in_annotation"] == "YES"
+    table.unlink()
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+
+
+def _bomb() -> bytes:
+    header = b"IHDR" + (60_000).to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
+    check = zlib.crc32(header).to_bytes(4, "big")
+    pixels = (4).to_bytes(4, "big") + b"IDAT" + bytes(8)
+    return b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4, "big") + header + check + pixels
+
+
+def test_a_study_column_is_noted_and_own_splits_can_be_left_aside(tmp_path: Path) -> None:
+    _save(tmp_path / "a.png")
+    rows = ("a,a.png,p,x,,s1,train", "b,a.png,p,x,,s1,test")
+    table = _table(tmp_path, *rows, header=f"{HEADER},study,split")
+    columns = {"study": "study", "split": "split"}
+    with pytest.raises(DataError, match=r"two splits, train before and test here.*split\.use"):
+        _read(table, columns)
+    pairs = _read(table, columns, split={"use": "hashed"})
+    assert len({pair.split for pair in pairs}) == 1
+    assert [pair.trace["read"]["study"] for pair in pairs] == ["s1", "s1"]
+
+
+_MEASURE = """
+import resource, sys, time
+from pairaug.readers import TableSource, open_reader
+from pairaug.stage import Context
+source = TableSource.model_validate({"table": sys.argv[1]})
+started = time.perf_counter()
+pairs = iter(open_reader(source, Context(seed=0)))
+next(pairs)
+first = time.perf_counter() - started
+number = 1 + sum(1 for _ in pairs)
+print(number, first, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_half_a_million_rows_start_at_once_and_stay_small(tmp_path: Path, suffix: str) -> None:
+    rows = {
+        "id": [f"s{index}" for index in range(500_000)],
+        "file": [f"gone/{index}.png" for index in range(500_000)],
+        "findings": [f"The lungs are clear, study {index}. " * 15 for index in range(500_000)],
+        "impression": ["No acute disease."] * 500_000,
+    }
+    path = tmp_path / f"t.{suffix}"
+    if suffix == "jsonl":
+        with path.open("w") as file:
+            for cells in zip(*rows.values(), strict=True):
+                file.write(json.dumps(dict(zip(rows, cells, strict=True))) + "\n")
+    elif suffix == "csv":
+        csv.write_csv(pa.table(rows), path)
+    else:
+        # One row group: what a table written in one go has.
+        pq.write_table(pa.table(rows), path, row_group_size=500_000)
+    # A process of its own, whose memory holds nothing else.
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURE, str(path)], capture_output=True, text=True, check=True
+    )
+    number, first, peak = (float(value) for value in done.stdout.split())
+    assert number == 500_000
+    assert first < 2.0
+    assert peak < 500e6

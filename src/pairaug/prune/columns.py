@@ -171,7 +171,8 @@ def _matrix(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     values = pc.list_flatten(column).to_numpy()
     dimension = len(values) // max(1, int(is_there.sum()))
     matrix = np.zeros((len(column), dimension), dtype=np.float32)
-    matrix[is_there] = values.reshape(-1, dimension)
+    # A part of dropped pairs has no vector, and so no dimension to count with.
+    matrix[is_there] = values.reshape(int(is_there.sum()), dimension)
     return matrix, is_there
 
 

@@ -136,7 +136,7 @@ class CheXpertPlusReader:
                 view=_view(row),
                 split=SPLIT_NAMES.get((row["split"] or "").lower()),
                 labels=unpacked((labels.get(film) if film and self._labels else None) or 0),
-                trace={"row": number},
+                trace={"row": number, "study": None if path is None else path.parent.as_posix()},
             )
 
     def _label_rows(self) -> Iterator[tuple[str, int]]:

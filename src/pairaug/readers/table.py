@@ -51,6 +51,10 @@ class TableColumns(StageSettings):
         default=None,
         description="Column of the patient's id; without it each row is its own patient.",
     )
+    study: str | None = Field(
+        default=None,
+        description="Column of the study that the film is of, where a study has several.",
+    )
     view: str | None = Field(default=None, description="Column of the view, such as PA.")
     split: str | None = Field(
         default=None,
@@ -170,7 +174,7 @@ class TableReader:
                 view=row.get("view"),
                 split=self._split(row, number),
                 labels=self._labels(row, number),
-                trace={"row": number},
+                trace={"row": number, **({"study": row["study"]} if row.get("study") else {})},
             )
 
     def _split(self, row: Row, number: int) -> Split | None:

@@ -118,6 +118,8 @@ class RunRecord:
     """The numbers that pruning fitted over the whole run."""
     counts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Stage → {in, made, living: {branch: pairs}, dropped: {reason: pairs}}."""
+    quality: dict[str, Any] = field(default_factory=dict)
+    """What the real pairs are like, as `pairaug.run.quality.Quality` counts it."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Stage → time spent, resumed runs added up."""
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pairaug.config import Settings, change_settings, flatten, load_settings
 from pairaug.errors import RunError, SettingsError
@@ -16,11 +16,21 @@ from pairaug.run.folder import RunFolder, RunRecord
 from pairaug.run.progress import ProgressReport
 from pairaug.run.work import Work
 
+OnRead = Callable[[RunRecord], None]
+"""Called when the real pairs have been read, before anything is made from them."""
+
 _REMADE_IN_PLACE = ("prune", *AFTER_PARTS)
 
 
-def run(settings: Settings, folder: RunFolder, progress: ProgressReport | None = None) -> RunRecord:
+def run(
+    settings: Settings,
+    folder: RunFolder,
+    progress: ProgressReport | None = None,
+    on_read: OnRead | None = None,
+) -> RunRecord:
     """The record of the run, once all stages are done and `summary.html` is written.
+
+    `on_read` is called if this run reads; where an earlier one has read, it has been.
 
     What is in the folder already is kept if it was made with the same settings, weights and data;
     otherwise a `RunError` names what changed, before anything is touched.
@@ -33,8 +43,11 @@ def run(settings: Settings, folder: RunFolder, progress: ProgressReport | None =
         check_unchanged(folder, work.record, [*prints, *work.expected_prune(prints[-1])])
         _check_after_parts(work)
         work.note(prints)
+        has_read = folder.is_complete("read")
         for made_with in prints:
             work.make(made_with)
+            if made_with.stage == "read" and not has_read and on_read is not None:
+                on_read(work.record)
         work.prune(prints[-1])
         for step in AFTER_PARTS:
             work.write(step)
@@ -46,6 +59,7 @@ def run_stage(
     folder: RunFolder,
     overrides: Sequence[str] = (),
     progress: ProgressReport | None = None,
+    on_read: OnRead | None = None,
 ) -> RunRecord:
     """The record of an existing run, once one stage of it is done.
 
@@ -68,6 +82,8 @@ def run_stage(
             work.prune(parent, again=True)
         else:
             _make_stage(work, stage)
+            if stage == "read" and on_read is not None:
+                on_read(work.record)
     return work.record
 
 

@@ -75,6 +75,8 @@ class BarProgress:
             expand=True,
         )
         self._task: TaskID | None = None
+        self.console = console
+        """What is printed here while bars are shown stands above them."""
 
     def __enter__(self) -> BarProgress:
         self._bars.start()

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.columns import Columns
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pairaug.manifest import part_paths
 from pairaug.run.doctor import Check
 from pairaug.run.folder import RunFolder, RunRecord
 from pairaug.run.plan import Plan
+from pairaug.run.quality import unusable
 
 # Stage → what has happened to a pair that it leaves living, and the branches that it works on.
 _ROWS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -61,6 +64,81 @@ def result_table(record: RunRecord, only: str | None = None) -> Table:
     if only is None:
         total = f"{sum(record.seconds.values()):,.1f}"
         table.add_row(Text("total", style="bold"), "", "", "", "", total)
+    return table
+
+
+_MOST_UNUSABLE = 3
+"""Studies named for each reason; the parts have them all."""
+
+
+def print_quality(
+    console: Console, folder: RunFolder, record: RunRecord, *, show_ids: bool = False
+) -> None:
+    """Prints what the real pairs are like, and a few of those that cannot be used."""
+    quality = record.quality
+    console.print(Text("data quality", style="bold"))
+    console.print(Columns([_facts(_quality_rows(quality)), _stated_table(quality)], padding=(0, 4)))
+    if quality["dropped"]:
+        console.print(_unusable_table(folder, quality["dropped"], show_ids))
+
+
+def _quality_rows(quality: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is counted, in words, with its number; zeros that say nothing are left out."""
+    always = [
+        ("studies", f"{quality['studies']:,}"),
+        ("pairs listed", f"{quality['listed']:,}"),
+        ("usable", f"{quality['usable']:,}"),
+        ("films", f"{quality['films']:,}"),
+        ("films missing", f"{quality['missing_films']:,}"),
+        ("films unusable", f"{quality['unreadable_films']:,}"),
+        ("films twice", f"{quality['duplicate_films']:,}"),
+    ]
+    sometimes = [
+        ("films in two splits", quality["films_in_two_splits"]),
+        ("text without film", quality["text_only"]),
+        ("burnt-in annotation", quality["burnt_in"]),
+        ("no findings section", quality["no_findings"]),
+        ("no impression", quality["no_impression"]),
+        ("no text at all", quality["no_text"]),
+    ]
+    rows = always + [(name, f"{number:,}") for name, number in sometimes if number]
+    rows += [(f"patients, {split}", f"{num:,}") for split, num in quality["patients"].items()]
+    rows += [(f"view {view}", f"{number:,}") for view, number in quality["views"].items()]
+    return rows + [(f"words, {name}", f"{num:,}") for name, num in quality["words"].items()]
+
+
+def _facts(rows: list[tuple[str, str]]) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, number in rows:
+        table.add_row(name, number)
+    return table
+
+
+def _stated_table(quality: Mapping[str, Any]) -> Table:
+    by = "source's labels" if quality["stated_by"] == "labels" else "read from reports"
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(f"stated ({by})")
+    for name in ("present", "absent", "not stated"):
+        table.add_column(name, justify="right")
+    for finding, counts in quality["stated"].items():
+        table.add_row(finding, *(f"{number:,}" for number in counts.values()))
+    return table
+
+
+def _unusable_table(folder: RunFolder, dropped: Mapping[str, int], show_ids: bool) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("unusable", "pairs", "id" if show_ids else "hash of id", "where and why"):
+        table.add_column(name, justify="right" if name == "pairs" else "left", overflow="fold")
+    named = list(unusable(part_paths(folder.stage("read")), _MOST_UNUSABLE, show_ids=show_ids))
+    for reason, number in dropped.items():
+        mine = [each for each in named if each.reason == reason]
+        for place, each in enumerate(mine):
+            first = (reason, f"{number:,}") if place == 0 else ("", "")
+            table.add_row(*first, each.identifier, each.detail)
+        if number > len(mine):
+            table.add_row("", "", f"and {number - len(mine):,} more", f"in {folder.stage('read')}")
     return table
 
 

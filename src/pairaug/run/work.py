@@ -119,6 +119,8 @@ class Work:
                 stage.fit(read_pairs(self.folder.stage(before)))
             self._make_parts(stage, made_with)
         self._count(name)
+        if name == "read" and not self.record.quality:
+            self._assess()
 
     def prune(self, parent: StagePrint, *, again: bool = False) -> None:
         """Fits the rules over all score parts and marks the pairs that fail them.
@@ -190,6 +192,7 @@ class Work:
         folder, stage = self.folder, self.folder.stage("read")
         if folder.num_parts() is not None and not folder.missing_parts("read"):
             return
+        self.record.quality = {}
         reader = open_source(self.settings, self._context)
         groups = batched(islice(reader, self.settings.limit), self.settings.part_size)
         self._progress.start("read", num_expected(self.settings, reader))
@@ -200,6 +203,12 @@ class Work:
         self._progress.finish()
         if not part_paths(stage):
             raise DataError(f"the source {self.record.source['name']} has no pairs")
+
+    def _assess(self) -> None:
+        from pairaug.run.quality import assess
+
+        self.record.quality = assess(part_paths(self.folder.stage("read"))).as_json()
+        self.record.save(self.folder)
 
     def _make_parts(self, stage: Stage, made_with: StagePrint) -> None:
         name, folder = made_with.stage, self.folder

@@ -63,6 +63,7 @@ def render_page(
         facts=facts,
         is_phantom=facts.get("source", {}).get("source") == "phantom",
         counts=_counts(pairs),
+        quality=facts.get("quality") or None,
         flow=flow_figure(pairs),
         losses=losses(pairs),
         stages=_stage_times(facts),

@@ -1,0 +1,263 @@
+"""What the real pairs of a run are like, counted from the parts that reading wrote.
+
+One part is in memory at a time. Of the whole set only numbers are kept: counters, and eight bytes
+for each film, study and patient, by which they are told apart.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pairaug.findings import extract, labels_of
+from pairaug.manifest import read_columns
+from pairaug.pair import FINDINGS
+
+SPLITS = ("train", "validate", "test")
+MISSING = "missing_image"
+UNREADABLE = ("unreadable_image", "image_not_finite", "image_constant", "image_saturated")
+"""Drop reasons of films that are there and of no use."""
+
+_QUANTILES = {"least": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "most": 1.0}
+_MOST_VIEWS = 12
+_NOT_STATED = "not stated"
+_COLUMNS = (
+    "id",
+    "patient_id",
+    "split",
+    "findings",
+    "impression",
+    "image_sha256",
+    "labels",
+    "drop_reason",
+    "drop_detail",
+    "trace",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """The counts of a source, usable or not; what says "usable" leaves out what was dropped."""
+
+    listed: int
+    """Pairs that the source lists: films, each with its report."""
+    studies: int
+    """Different studies among them; each pair is its own where the source does not say."""
+    usable: int
+    films: int
+    """Usable pairs with a film."""
+    text_only: int
+    """Usable pairs that have a report and no film."""
+    missing_films: int
+    unreadable_films: int
+    duplicate_films: int
+    """Usable films that are, byte for byte, a film that came before."""
+    films_in_two_splits: int
+    """Different films that are in more than one split."""
+    no_findings: int
+    """Listed reports whose findings section is empty; `no_impression` and `no_text` likewise."""
+    no_impression: int
+    no_text: int
+    burnt_in: int
+    """Films whose DICOM header says that something is written on them."""
+    patients: Mapping[str, int]
+    """Split → usable patients."""
+    views: Mapping[str, int]
+    """View → listed pairs; the rarest are added up."""
+    words: Mapping[str, int]
+    """Quantile → words of a usable report."""
+    stated: Mapping[str, Mapping[str, int]]
+    """Finding → {present, absent, not stated} in usable reports."""
+    stated_by: str
+    """`labels` of the source, or `report`: read from the text by PairAug."""
+    dropped: Mapping[str, int]
+    """Reason → pairs."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The counts as plain values, as `run.json` keeps them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """One study that was dropped, as it is listed for people."""
+
+    reason: str
+    identifier: str
+    """The pair's id, or its hash."""
+    detail: str
+
+
+def assess(parts: Sequence[Path]) -> Quality:
+    """The counts over the parts that `read` wrote."""
+    tally = _Tally()
+    for path in parts:
+        tally.add(read_columns(path, _COLUMNS))
+    if tally.stated_by_labels:
+        stated, stated_by = tally.stated_by_labels, "labels"
+    else:
+        stated, stated_by = _stated_in_reports(parts), "report"
+    return tally.result(_by_finding(stated, tally.num_usable), stated_by)
+
+
+def unusable(parts: Sequence[Path], most: int, *, show_ids: bool) -> Iterator[Unusable]:
+    """Dropped studies in the order of the parts, at most so many for each reason.
+
+    Without `show_ids` a study is known by a hash of its id alone.
+    """
+    shown: Counter[str] = Counter()
+    for path in parts:
+        rows = read_columns(path, ["id", "drop_reason", "drop_detail"])
+        for row in rows.filter(pc.is_valid(rows["drop_reason"])).to_pylist():
+            reason = row["drop_reason"]
+            shown[reason] += 1
+            if shown[reason] <= most:
+                name = row["id"] if show_ids else hashed(row["id"])
+                yield Unusable(reason, name, row["drop_detail"] or "")
+
+
+def hashed(pair_id: str) -> str:
+    """What stands for an id where ids are not shown: the same for the same id, in every run."""
+    return blake2b(pair_id.encode(), digest_size=6).hexdigest()
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Counts that grow from part to part."""
+
+    num_listed: int = 0
+    num_usable: int = 0
+    num_text_only: int = 0
+    num_burnt_in: int = 0
+    empty: Counter[str] = field(default_factory=Counter)
+    views: Counter[str] = field(default_factory=Counter)
+    lengths: Counter[int] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    stated_by_labels: Counter[tuple[str, int]] = field(default_factory=Counter)
+    studies: list[np.ndarray] = field(default_factory=list)
+    films: list[np.ndarray] = field(default_factory=list)
+    patients: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, table: pa.Table) -> None:
+        films: list[tuple[int, int]] = []
+        patients: list[tuple[int, int]] = []
+        studies: list[int] = []
+        for row in table.to_pylist():
+            noted = json.loads(row["trace"] or "{}").get("read", {})
+            self._add_listed(row, noted)
+            studies.append(_number(f"{noted.get('study') or row['id']}"))
+            if row["drop_reason"] is not None:
+                continue
+            split = SPLITS.index(row["split"])
+            patients.append((_number(row["patient_id"]), split))
+            if row["image_sha256"]:
+                films.append((int(row["image_sha256"][:16], 16), split))
+            self._add_usable(row)
+        self.studies.append(np.array(studies, dtype=np.uint64))
+        self.films.append(np.array(films, dtype=np.uint64).reshape(-1, 2))
+        self.patients.append(np.array(patients, dtype=np.uint64).reshape(-1, 2))
+
+    def _add_listed(self, row: Mapping[str, Any], noted: Mapping[str, Any]) -> None:
+        self.num_listed += 1
+        self.views[noted.get("view") or _NOT_STATED] += 1
+        self.num_burnt_in += noted.get("burnt_in_annotation") == "YES"
+        sections = (row["findings"] or "").strip(), (row["impression"] or "").strip()
+        self.empty["findings"] += not sections[0]
+        self.empty["impression"] += not sections[1]
+        self.empty["both"] += not any(sections)
+        if row["drop_reason"] is not None:
+            self.dropped[row["drop_reason"]] += 1
+
+    def _add_usable(self, row: Mapping[str, Any]) -> None:
+        self.num_usable += 1
+        self.num_text_only += row["image_sha256"] is None
+        self.lengths[len(f"{row['impression']} {row['findings']}".split())] += 1
+        for finding, state in (row["labels"] or {}).items():
+            if state is not None:
+                self.stated_by_labels[finding, state] += 1
+
+    def result(self, stated: Mapping[str, Mapping[str, int]], stated_by: str) -> Quality:
+        films = np.concatenate(self.films)
+        different = np.unique(films[:, 0])
+        in_splits = np.unique(films, axis=0)[:, 0]
+        patients = np.unique(np.concatenate(self.patients), axis=0)[:, 1]
+        return Quality(
+            listed=self.num_listed,
+            studies=len(np.unique(np.concatenate(self.studies))),
+            usable=self.num_usable,
+            films=len(films),
+            text_only=self.num_text_only,
+            missing_films=self.dropped[MISSING],
+            unreadable_films=sum(self.dropped[reason] for reason in UNREADABLE),
+            duplicate_films=len(films) - len(different),
+            films_in_two_splits=int(np.count_nonzero(np.unique_counts(in_splits).counts > 1)),
+            no_findings=self.empty["findings"],
+            no_impression=self.empty["impression"],
+            no_text=self.empty["both"],
+            burnt_in=self.num_burnt_in,
+            patients={
+                split: int(np.count_nonzero(patients == place))
+                for place, split in enumerate(SPLITS)
+            },
+            views=_commonest(self.views),
+            words=_quantiles(self.lengths),
+            stated=stated,
+            stated_by=stated_by,
+            dropped={reason: number for reason, number in self.dropped.most_common() if number},
+        )
+
+
+def _stated_in_reports(parts: Iterable[Path]) -> Counter[tuple[str, int]]:
+    """(finding, 1 or 0) → usable reports that state or deny it, read from their text."""
+    counts: Counter[tuple[str, int]] = Counter()
+    for path in parts:
+        for row in read_columns(path, ["findings", "impression", "drop_reason"]).to_pylist():
+            if row["drop_reason"] is None:
+                text = f"{row['impression']} {row['findings']}"
+                for finding, state in labels_of(extract(text)).items():
+                    if state is not None:
+                        counts[finding, int(state)] += 1
+    return counts
+
+
+def _by_finding(
+    counts: Mapping[tuple[str, int], int], num_reports: int
+) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for finding in FINDINGS:
+        present, absent = counts.get((finding, 1), 0), counts.get((finding, 0), 0)
+        rest = num_reports - present - absent
+        found[finding] = {"present": present, "absent": absent, _NOT_STATED: rest}
+    return found
+
+
+def _commonest(views: Counter[str]) -> dict[str, int]:
+    """The views by how often they come; beyond the first dozen, together."""
+    shown = dict(views.most_common(_MOST_VIEWS))
+    rest = views.total() - sum(shown.values())
+    return {**shown, **({"others": rest} if rest else {})}
+
+
+def _quantiles(lengths: Mapping[int, int]) -> dict[str, int]:
+    """Each of `_QUANTILES` → the least length that so large a share of reports does not exceed."""
+    if not lengths:
+        return {}
+    ordered = sorted(lengths)
+    reached = np.cumsum([lengths[length] for length in ordered]) / sum(lengths.values())
+    return {
+        name: ordered[int(np.searchsorted(reached, share - 1e-12))]
+        for name, share in _QUANTILES.items()
+    }
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
