@@ -113,7 +113,7 @@ def grey(film: np.ndarray, side: int) -> Image.Image:
 def heat(film: np.ndarray, attention: np.ndarray, side: int) -> Image.Image:
     """The film, dim, with the attention to the changed words laid over it in yellow.
 
-    From none at its least to full at its most: it is spread wide, and the least is far from nothing.
+    From none at its least to full at its most; it is spread wide, so the least is not nothing.
     """
     stretched = (attention - attention.min()) / max(float(np.ptp(attention)), 1e-9)
     strength = Image.fromarray(stretched.astype(np.float32)).resize(

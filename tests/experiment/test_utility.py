@@ -116,7 +116,7 @@ def test_a_cell_that_was_lost_comes_back_the_same(finished: Path) -> None:
 def test_other_settings_are_never_mixed_in(finished: Path) -> None:
     with pytest.raises(RunError, match="trained with other settings or other pairs"):
         run_utility(_settings(num_steps=4), finished)
-    with pytest.raises(RunError, match="image-only.*was made with other settings"):
+    with pytest.raises(RunError, match=r"image-only.*was made with other settings"):
         run_utility(_settings(controls_per_report=2), finished)
 
 

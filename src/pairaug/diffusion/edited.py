@@ -21,8 +21,9 @@ class EditedFilms:
     `cross_swapped` is the share of cross-attention that was the source's: of the edited report's
     tokens, padding left out, times the steps. `self_swapped` is the share of the steps in which
     self-attention was. `region` is, at each position of the latents, how much of the edit is in the
-    film: 1 everywhere unless it was blended. `relevance` is what the region was cut from, each film's
-    greatest 1: by attention, how much the changed words are attended to; 0 everywhere without region.
+    film: 1 everywhere unless it was blended. `relevance` is what the region was cut from, each
+    film's greatest 1: by attention, how much the changed words are attended to; 0 everywhere
+    without a region.
     """
 
     bundle: Bundle = field(repr=False)

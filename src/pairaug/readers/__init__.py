@@ -6,31 +6,82 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pairaug.readers.chexpert_plus import CheXpertPlusReader, CheXpertPlusSource
+from pairaug.readers.cxr_folder import CxrFolderReader, CxrFolderSource
+from pairaug.readers.huggingface import HuggingFaceReader, HuggingFaceSource
+from pairaug.readers.intake import Listed
+from pairaug.readers.mimic_cxr import MimicCxrReader, MimicCxrSource
+from pairaug.readers.openi import OpenIReader, OpenISource
+from pairaug.readers.padchest import PadChestReader, PadChestSource
 from pairaug.readers.phantom import PhantomReader, PhantomSource
-from pairaug.readers.reader import Access, Provenance, Reader, Split, SplitShares
+from pairaug.readers.reader import (
+    Access,
+    Counted,
+    Provenance,
+    Reader,
+    Split,
+    SplitShares,
+)
 from pairaug.readers.table import TableReader, TableSource
+from pairaug.readers.webdataset import WebDatasetReader, WebDatasetSource
 from pairaug.stage import Context
 
 __all__ = [
     "Access",
+    "CheXpertPlusSource",
+    "Counted",
+    "CxrFolderSource",
+    "HuggingFaceSource",
+    "Listed",
+    "MimicCxrSource",
+    "OpenISource",
+    "PadChestSource",
     "PhantomSource",
     "Provenance",
     "ReadSettings",
     "Reader",
+    "Source",
     "Split",
     "SplitShares",
     "TableSource",
+    "WebDatasetSource",
     "open_reader",
 ]
 
-ReadSettings = Annotated[PhantomSource | TableSource, Field(discriminator="source")]
+Source = (
+    PhantomSource
+    | TableSource
+    | MimicCxrSource
+    | OpenISource
+    | CheXpertPlusSource
+    | PadChestSource
+    | HuggingFaceSource
+    | WebDatasetSource
+    | CxrFolderSource
+)
+
+ReadSettings = Annotated[Source, Field(discriminator="source")]
 """The settings of `read`: those of the layout that `source` names."""
 
 
-def open_reader(settings: PhantomSource | TableSource, context: Context) -> Reader:
+def open_reader(settings: Source, context: Context) -> Reader:
     """The reader of the layout that `settings` describe."""
     match settings:
         case PhantomSource():
             return PhantomReader(settings, context)
         case TableSource():
             return TableReader(settings, context)
+        case MimicCxrSource():
+            return MimicCxrReader(settings, context)
+        case OpenISource():
+            return OpenIReader(settings, context)
+        case CheXpertPlusSource():
+            return CheXpertPlusReader(settings, context)
+        case PadChestSource():
+            return PadChestReader(settings, context)
+        case HuggingFaceSource():
+            return HuggingFaceReader(settings, context)
+        case WebDatasetSource():
+            return WebDatasetReader(settings, context)
+        case CxrFolderSource():
+            return CxrFolderReader(settings, context)

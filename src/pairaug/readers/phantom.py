@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,13 +15,16 @@ from pairaug.images import png_ref
 from pairaug.pair import Branch, Pair, Report
 from pairaug.phantom.study import Study, draw_study
 from pairaug.phantom.truth import true_labels
-from pairaug.readers.reader import Provenance, SplitShares
+from pairaug.readers.intake import Listed
+from pairaug.readers.reader import Access, Provenance, SplitShares
 from pairaug.settings import StageSettings
 from pairaug.stage import Context
 
 
 class PhantomSource(StageSettings):
     """Simulated patients, one study each."""
+
+    access: ClassVar[Access] = "public"
 
     source: Literal["phantom"] = Field("phantom", description="The layout: simulated patients.")
     num_patients: int = Field(48, ge=1, description="How many patients are drawn.")
@@ -46,6 +49,22 @@ class PhantomReader:
     def describe(self) -> Provenance:
         """Public, and nobody's: the films are simulated."""
         return Provenance(source="phantom", name="phantom", licence="Apache-2.0", access="public")
+
+    def count(self) -> int:
+        """The number of patients."""
+        return self._settings.num_patients
+
+    def listed(self) -> Iterator[Listed]:
+        """Each patient's report; the film is drawn only when pairs are read."""
+        for index in range(self._settings.num_patients):
+            study = draw_study(self._seed, index)
+            yield Listed(
+                where=f"phantom {index}",
+                id=f"{index:06d}",
+                report=Report(study.findings_text, study.impression_text),
+                film=None,
+                patient_id=study.patient_id,
+            )
 
     def __iter__(self) -> Iterator[Pair]:
         """One pair for each patient; the same ones whatever `num_patients` is."""

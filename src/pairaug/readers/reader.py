@@ -8,15 +8,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from pydantic import Field, model_validator
 
 from pairaug.pair import Pair
 from pairaug.settings import StageSettings
 
+if TYPE_CHECKING:
+    from pairaug.readers.intake import Listed
+
 Split = Literal["train", "validate", "test"]
 Access = Literal["public", "credentialed", "private"]
+
+SPLIT_NAMES: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "validate": "validate",
+    "validation": "validate",
+    "valid": "validate",
+    "val": "validate",
+    "dev": "validate",
+    "test": "test",
+    "testing": "test",
+}
+"""What datasets call the splits, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +59,31 @@ class Reader(Protocol):
 
     def __iter__(self) -> Iterator[Pair]: ...
 
+    def listed(self) -> Iterator[Listed]:
+        """What the layout lists, as it stands: no film is decoded, nothing is checked."""
+        ...
+
     def describe(self) -> Provenance: ...
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A reader that can say how much it lists without going through the reports."""
+
+    def count(self) -> int | None:
+        """How many pairs it will yield, dropped ones included; None where that is not known."""
+        ...
+
+
+class StatedTerms(StageSettings):
+    """The terms of a dataset that no layout knows, as its user states them."""
+
+    licence: str = Field(default="not stated", description="The licence that exports inherit.")
+    access: Access = Field(
+        default="private",
+        description="Terms of access: public, credentialed (as PhysioNet) or private.",
+    )
+    citation: str = Field(default="", description="How the source asks to be cited.")
 
 
 class SplitShares(StageSettings):

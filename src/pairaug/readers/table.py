@@ -159,9 +159,9 @@ class TableReader:
 
     def __iter__(self) -> Iterator[Pair]:
         """One pair for each row, in the table's order; an unusable row is a dropped pair."""
-        return self._intake.pairs(self._listed(), self._context)
+        return self._intake.pairs(self.listed(), self._context)
 
-    def _listed(self) -> Iterator[Listed]:
+    def listed(self) -> Iterator[Listed]:
         """Each row as it stands."""
         settings = self._settings
         rows = rows_of(

@@ -61,15 +61,16 @@ def estimate(
 ) -> Estimate:
     """What rewriting `reports` would take; they may be the first of `num_pairs`."""
     distinct: dict[bytes, str] = {}
-    num_reports = 0
+    num_given = num_reports = 0
     for report in reports:
+        num_given += 1
         if len(report.split()) < settings.min_words:
             continue
         num_reports += 1
         digest = blake2b(report.encode(), digest_size=12).digest()
         # Only as many texts are held as are tried; of the others the hash is enough.
         distinct[digest] = report if len(distinct) < _NUM_TRIED else ""
-    share = max(1.0, num_pairs / num_reports) if num_pairs and num_reports else 1.0
+    share = max(1.0, num_pairs / num_given) if num_pairs and num_given else 1.0
     per_report = len(settings.branches) * settings.variants
     num_requests = round(len(distinct) * share) * per_report
     tried = [report for report in distinct.values() if report]

@@ -86,7 +86,7 @@ def check_allowed(settings: Settings) -> None:
     from pairaug.rewrite.privacy import refuse_if_remote, refuse_source
 
     refuse_if_remote(settings.rewrite)
-    refuse_source(settings.rewrite, getattr(settings.read, "access", ""))
+    refuse_source(settings.rewrite, settings.read.access)
 
 
 def weights_of(stage: str, settings: Settings) -> dict[str, str]:

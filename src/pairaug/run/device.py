@@ -20,7 +20,7 @@ def with_device(settings: Settings) -> Settings:
 
 
 def has_fast_bfloat16() -> bool:
-    """True if this CPU has instructions that multiply bfloat16; without them it is slower by far."""
+    """True if this CPU multiplies bfloat16 in hardware; without that it is slower by far."""
     import torch
 
     has = torch.cpu.get_capabilities()

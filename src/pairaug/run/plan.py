@@ -16,9 +16,7 @@ from pairaug.diffusion.folder import model_folder
 from pairaug.errors import PairAugError
 from pairaug.generate import generator_folder
 from pairaug.manifest import part_paths
-from pairaug.pair import Report
-from pairaug.readers import TableSource
-from pairaug.readers.rows import rows_of
+from pairaug.readers import Counted
 from pairaug.rewrite.estimate import estimate
 from pairaug.run.chain import STAGES, check_installed, open_source, weights_of
 from pairaug.run.device import with_device
@@ -27,8 +25,8 @@ from pairaug.run.folder import RunFolder, RunRecord
 from pairaug.run.work import num_expected
 from pairaug.stage import Context
 
-_NUM_TRIED = 50
-"""Pairs whose reports are looked at, where all of them would have to be drawn."""
+_NUM_TRIED = 500
+"""Pairs whose reports are looked at, where the source can count them without reading reports."""
 
 # An eight-bit PNG of a phantom film has 0.61 bytes a pixel at 128 pixels, 0.53 at 256.
 _BYTES_PER_PIXEL = 0.6
@@ -78,9 +76,10 @@ def make_plan(settings: Settings, folder: RunFolder) -> Plan:
     num_pairs = num_bytes = None
     rewriting = ""
     with _noting(problems):
-        num_pairs = _num_pairs(settings)
-        num_bytes = None if num_pairs is None else _bytes_needed(settings, num_pairs)
-        rewriting = _rewriting(settings, num_pairs)
+        look = _Look(settings)
+        rewriting = look.in_words()
+        num_pairs = look.num_pairs
+        num_bytes = None if num_pairs is None else _bytes_needed(settings, num_pairs, look)
     return Plan(
         folder=folder.path,
         source=str(source.get("name", "")),
@@ -104,33 +103,50 @@ def _check_folder(settings: Settings, folder: RunFolder, record: RunRecord) -> N
     check_unchanged(folder, record, prints)
 
 
-def _num_pairs(settings: Settings) -> int | None:
-    """Real pairs that will be read; a table's rows are counted, its films are not looked at."""
-    known = num_expected(settings)
-    if not isinstance(settings.read, TableSource):
-        return known
-    read = settings.read
-    # All columns are looked for once; the ids alone are unpacked to be counted.
-    next(rows_of(read.table, read.columns.by_key(), read.encoding, read.delimiter), None)
-    rows = rows_of(read.table, {"id": read.columns.id}, read.encoding, read.delimiter)
-    num_rows = sum(1 for _ in rows)
-    return num_rows if known is None else min(num_rows, known)
+class _Look:
+    """A look at what the source lists, films left alone: all of it, or the first few hundred where
+    the source can count without reading reports.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._reader = open_source(settings, Context(settings.seed))
+        self._is_counted = isinstance(self._reader, Counted)
+        self._most = _NUM_TRIED if self._is_counted else None
+        self.num_seen = self.num_film_bytes = 0
+        expected = num_expected(settings, self._reader) if self._is_counted else None
+        self.is_part = self._is_counted and (expected is None or expected > _NUM_TRIED)
+        self._expected = expected
+
+    @property
+    def num_pairs(self) -> int | None:
+        """Real pairs that will be read; complete once `reports` has been gone through."""
+        return self._expected if self.is_part else self.num_seen
+
+    def reports(self) -> Iterator[str]:
+        """The texts of what is not dropped at once, by its layout or for its view."""
+        views = {view.lower() for view in getattr(self._settings.read, "views", ())}
+        known = [most for most in (self._most, self._settings.limit) if most is not None]
+        for item in islice(self._reader.listed(), min(known, default=None)):
+            self.num_seen += 1
+            self.num_film_bytes += len(item.film) if isinstance(item.film, bytes) else 0
+            if item.drop is None and (not views or (item.view or "").lower() in views):
+                yield item.report.text
+
+    def in_words(self) -> str:
+        """What rewriting the reports would take."""
+        rewrite = self._settings.rewrite
+        if self.is_part:
+            texts = list(self.reports())
+            num_pairs = self._expected and self._expected * len(texts) // max(1, self.num_seen)
+            told = estimate(texts, rewrite, num_pairs)
+        else:
+            told = estimate(self.reports(), rewrite)
+        of_what = "" if self._expected or not self.is_part else f"of the first {self.num_seen:,}: "
+        return of_what + told.in_words(rewrite)
 
 
-def _rewriting(settings: Settings, num_pairs: int | None) -> str:
-    """What rewriting would take; a table is read for its reports, of other sources a few pairs."""
-    read = settings.read
-    if isinstance(read, TableSource):
-        rows = rows_of(read.table, read.columns.by_key(), read.encoding, read.delimiter)
-        pairs = (Report(row.get("findings") or "", row.get("impression") or "") for row in rows)
-        reports = (report.text for report in islice(pairs, settings.limit))
-    else:
-        source = open_source(settings, Context(settings.seed))
-        reports = (pair.report.text for pair in islice(source, _NUM_TRIED))
-    return estimate(reports, settings.rewrite, num_pairs).in_words(settings.rewrite)
-
-
-def _bytes_needed(settings: Settings, num_pairs: int) -> int:
+def _bytes_needed(settings: Settings, num_pairs: int, look: _Look) -> int:
     """About what the films take: each stage's parts hold those that were made before it."""
     rewrite = settings.rewrite
     num_inter = num_pairs * rewrite.variants * ("inter" in rewrite.branches)
@@ -142,9 +158,10 @@ def _bytes_needed(settings: Settings, num_pairs: int) -> int:
         settings.edit.model, settings.edit.revision, settings.edit.allow_pickle
     )
     drawn += 5 * num_intra * _side(edit_model) ** 2
-    # A phantom has no file, so its film is in the parts of all stages too.
+    # A phantom has no file, so its film is in the parts of all stages too; so are films in tars.
     phantoms = 8 * num_pairs * getattr(settings.read, "size", 0) ** 2
-    return round((drawn + phantoms) * _BYTES_PER_PIXEL)
+    carried = 8 * num_pairs * look.num_film_bytes / max(1, look.num_seen)
+    return round((drawn + phantoms) * _BYTES_PER_PIXEL + carried)
 
 
 def _side(generator: Path) -> int:

@@ -29,6 +29,7 @@ from pairaug.manifest import (
     write_table,
 )
 from pairaug.pair import Pair
+from pairaug.readers import Counted, Reader
 from pairaug.run.chain import MODEL_STAGES, STAGES, open_source, open_stage
 from pairaug.run.counts import count_stage, num_work
 from pairaug.run.device import quieten_model_libraries
@@ -206,7 +207,7 @@ class Work:
         self.record.quality = {}
         reader = open_source(self.settings, self._context)
         groups = batched(islice(reader, self.settings.limit), self.settings.part_size)
-        self._progress.start("read", num_expected(self.settings))
+        self._progress.start("read", num_expected(self.settings, reader))
         with self._timed("read"):
             for index, (pairs, is_last) in enumerate(_with_end(groups)):
                 if not part_path(stage, index).exists():
@@ -268,9 +269,10 @@ class Work:
         self.record.add_seconds(stage, time.monotonic() - started)
 
 
-def num_expected(settings: Settings) -> int | None:
+def num_expected(settings: Settings, reader: Reader) -> int | None:
     """How many real pairs will be read, where that is known before reading."""
-    known = [settings.limit, getattr(settings.read, "num_patients", None)]
+    listed = reader.count() if isinstance(reader, Counted) else None
+    known = [settings.limit, listed]
     return min((number for number in known if number is not None), default=None)
 
 

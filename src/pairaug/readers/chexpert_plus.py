@@ -1,0 +1,174 @@
+"""Pairs of CheXpert Plus: Stanford's CheXpert films with their reports.
+
+Chambon et al. 2024, arXiv 2405.19538: 223,228 films, 187,711 reports, 64,725 patients;
+aimi.stanford.edu/datasets/chexpert-plus. For research, under the Stanford University School of
+Medicine's research use agreement, which each user accepts and which forbids passing the data on; it
+counts as credentialed here. The reports' sections and the split (train, valid) are columns of
+`df_chexpert_plus_240401.csv`; CheXbert's labels are JSON lines in `chexbert_labels`.
+
+One pair for each film.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from pairaug.errors import DataError
+from pairaug.pair import Pair
+from pairaug.readers.intake import Intake, Listed, absolute
+from pairaug.readers.labels import CHEXPERT_COLUMNS, chexpert_labels, packed, unpacked
+from pairaug.readers.listing import one_file
+from pairaug.readers.lookup import Lookup
+from pairaug.readers.reader import SPLIT_NAMES, Access, Provenance, SplitShares
+from pairaug.readers.rows import Row, file_sha256, rows_of
+from pairaug.readers.sections import Text, report_of
+from pairaug.settings import StageSettings
+from pairaug.stage import Context
+
+_LOG = logging.getLogger(__name__)
+
+_COLUMNS = {
+    "film": "path_to_image",
+    "patient": "deid_patient_id",
+    "direction": "frontal_lateral",
+    "view": "ap_pa",
+    "findings": "section_findings",
+    "impression": "section_impression",
+    "split": "split",
+}
+
+
+class CheXpertPlusSource(StageSettings):
+    """CheXpert Plus: one table of films and reports, and a tree of films."""
+
+    access: ClassVar[Access] = "credentialed"
+
+    source: Literal["chexpert-plus"] = Field(
+        "chexpert-plus", description="The layout: CheXpert Plus."
+    )
+    root: Path = Field(description="The folder with `df_chexpert_plus_240401.csv`.")
+    film_root: Path | None = Field(
+        default=None,
+        description="The folder whose `train` and `valid` hold the films; without it, `PNG` in "
+        "`read.root` where it is there, else `read.root`.",
+    )
+    film_suffix: Literal[".png", ".jpg", ".dcm"] = Field(
+        default=".png", description="What the films' names end in, whatever the table says."
+    )
+    name: str = Field(
+        default="chexpert-plus", min_length=1, description="First part of every pair's id."
+    )
+    views: tuple[str, ...] = Field(
+        default=("PA", "AP"),
+        description="Views to keep: PA, AP, Frontal (where it is not said which) or Lateral. None "
+        "named: all.",
+    )
+    text: Text = Field(
+        default="impression+findings",
+        description="The sections that a pair's report has; a film without them is dropped.",
+    )
+    labels: Literal["report", "impression", "findings", "none"] = Field(
+        default="report",
+        description="What CheXbert labelled, for labels from `chexbert_labels` where it is there.",
+    )
+
+
+class CheXpertPlusReader:
+    """The real pairs of CheXpert Plus, in the order of its table."""
+
+    def __init__(self, settings: CheXpertPlusSource, context: Context) -> None:
+        self._settings = settings
+        self._context = context
+        root = absolute(settings.root)
+        self._table = one_file(
+            root,
+            "df_chexpert_plus_*.csv*",
+            "table of films and reports",
+            "it is on aimi.stanford.edu/datasets/chexpert-plus",
+        )
+        labels = root / "chexbert_labels" / f"{settings.labels}_fixed.json"
+        self._labels = labels if labels.is_file() else None
+        self._intake = Intake(
+            source="chexpert-plus",
+            name=settings.name,
+            root=absolute(settings.film_root) if settings.film_root else _films_in(root),
+            shares=SplitShares(),
+            views=frozenset(view.lower() for view in settings.views),
+        )
+
+    def describe(self) -> Provenance:
+        """Stanford's terms, with the hashes of the table and the labels."""
+        files = [path for path in (self._table, self._labels) if path]
+        return Provenance(
+            source="chexpert-plus",
+            name=self._settings.name,
+            licence="Stanford University School of Medicine research use agreement",
+            access="credentialed",
+            citation="Chambon et al., CheXpert Plus, arXiv 2405.19538",
+            hashes={path.name: file_sha256(path) for path in files},
+        )
+
+    def __iter__(self) -> Iterator[Pair]:
+        """One pair for each film; those of other views and without the sections are dropped."""
+        return self._intake.pairs(self.listed(), self._context)
+
+    def listed(self) -> Iterator[Listed]:
+        """Each row with its labels."""
+        if self._labels is None and self._settings.labels != "none":
+            _LOG.warning("%s: no chexbert_labels, so no labels", self._settings.name)
+        labels = Lookup(self._label_rows())
+        for number, row in enumerate(rows_of(self._table, _COLUMNS), 1):
+            film = row["film"]
+            path = None if film is None else PurePosixPath(film)
+            sections = {key: row[key] or "" for key in ("findings", "impression")}
+            yield Listed(
+                where=f"row {number}",
+                id=None if path is None else path.with_suffix("").as_posix(),
+                report=report_of(sections, self._settings.text),
+                film=None if path is None else Path(path.with_suffix(self._settings.film_suffix)),
+                patient_id=row["patient"] or (None if path is None else _patient_in(path)),
+                view=_view(row),
+                split=SPLIT_NAMES.get((row["split"] or "").lower()),
+                labels=unpacked((labels.get(film) if film and self._labels else None) or 0),
+                trace={"row": number, "study": None if path is None else path.parent.as_posix()},
+            )
+
+    def _label_rows(self) -> Iterator[tuple[str, int]]:
+        if self._labels is None:
+            return
+        with self._labels.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                where = f"{self._labels}: line {number}"
+                try:
+                    row = json.loads(line)
+                    film = row["path_to_image"]
+                    stated = {key: row.get(column) for key, column in CHEXPERT_COLUMNS.items()}
+                except (ValueError, TypeError, KeyError, AttributeError):
+                    raise DataError(f"{where} is not a JSON object with path_to_image") from None
+                texts = {
+                    key: None if value is None else str(value) for key, value in stated.items()
+                }
+                yield str(film), packed(chexpert_labels(texts, where))
+
+
+def _view(row: Row) -> str | None:
+    direction = row["direction"] or ""
+    return row["view"] or direction if direction.lower() == "frontal" else direction or None
+
+
+def _patient_in(path: PurePosixPath) -> str | None:
+    return next((part for part in path.parts if part.startswith("patient")), None)
+
+
+def _films_in(root: Path) -> Path:
+    """The folder of films: the archive PNG.zip unpacks to PNG, or to PNG in PNG."""
+    for folder in (root / "PNG" / "PNG", root / "PNG"):
+        if folder.is_dir():
+            return folder
+    return root

@@ -1,0 +1,126 @@
+"""Pairs from a folder of films, each beside a text file of the same name, in folders of any depth.
+
+Nothing is known of such a folder but what its user states: licence, access and citation are
+settings. A report with headings is taken apart by them; one without is a single section.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from pairaug.errors import DataError
+from pairaug.pair import Pair
+from pairaug.readers.intake import Intake, Listed, absolute
+from pairaug.readers.listing import (
+    FILM_SUFFIXES,
+    UnusableReportError,
+    files_below,
+    listing_sha256,
+    read_text,
+)
+from pairaug.readers.reader import Provenance, SplitShares, StatedTerms
+from pairaug.readers.sections import report_of_plain
+from pairaug.stage import Context
+
+
+class CxrFolderSource(StatedTerms):
+    """A folder of films beside text files of the same names."""
+
+    source: Literal["cxr-folder"] = Field(
+        "cxr-folder", description="The layout: films beside text files."
+    )
+    root: Path = Field(description="The folder of films and reports, with those below it.")
+    name: str = Field(
+        default="", description="First part of every pair's id; without it, the folder's name."
+    )
+    headless: Literal["findings", "impression"] = Field(
+        default="findings", description="The section that a report without headings is."
+    )
+    patient: Literal["film", "folder"] = Field(
+        default="film",
+        description="Whose a film is: each film its own patient, or all films of the first folder "
+        "below `read.root` one patient.",
+    )
+    split: SplitShares = Field(default_factory=SplitShares, description="Division of patients.")
+    encoding: str = Field(default="utf-8", description="Text encoding of the reports.")
+
+
+class CxrFolderReader:
+    """The real pairs of a folder, in the order of their paths."""
+
+    def __init__(self, settings: CxrFolderSource, context: Context) -> None:
+        self._settings = settings
+        self._context = context
+        self._root = absolute(settings.root)
+        self._intake = Intake(
+            source="cxr-folder",
+            name=settings.name or self._root.name,
+            root=self._root,
+            shares=settings.split,
+        )
+
+    def describe(self) -> Provenance:
+        """What the user states, with a hash over names and sizes of all files."""
+        return Provenance(
+            source="cxr-folder",
+            name=self._intake.name,
+            licence=self._settings.licence,
+            access=self._settings.access,
+            citation=self._settings.citation,
+            hashes={self._root.name: listing_sha256(self._files, self._root)},
+        )
+
+    def count(self) -> int:
+        """The films, and the reports without one."""
+        return len(self._studies())
+
+    def __iter__(self) -> Iterator[Pair]:
+        """One pair for each film; films without a report, and reports without one, are dropped."""
+        return self._intake.pairs(self.listed(), self._context)
+
+    def listed(self) -> Iterator[Listed]:
+        """Each film with the text beside it."""
+        for number, (film, report) in enumerate(self._studies(), 1):
+            where, text, reason = f"film {number}", "", None
+            relative = (film or report).relative_to(self._root)
+            first, _, inside = relative.as_posix().partition("/")
+            is_folder = self._settings.patient == "folder" and bool(inside)
+            try:
+                text = read_text(report, self._settings.encoding)
+            except UnusableReportError as error:
+                reason = error.reason
+            yield Listed(
+                where=where,
+                id=relative.with_suffix("").as_posix(),
+                report=report_of_plain(text, self._settings.headless),
+                film=film,
+                patient_id=first if is_folder else None,
+                drop=None if reason is None else (reason, where),
+            )
+
+    def _studies(self) -> list[tuple[Path | None, Path]]:
+        """(film, report) by path; a report that lies there alone has no film."""
+        films = [path for path in self._files if path.suffix.lower() != ".txt"]
+        beside = {film.with_suffix(".txt") for film in films}
+        texts = [path for path in self._files if path.suffix.lower() == ".txt"]
+        studies: list[tuple[Path | None, Path]] = [
+            (film, film.with_suffix(".txt")) for film in films
+        ]
+        studies += [(None, text) for text in texts if text not in beside]
+        return sorted(studies, key=lambda study: study[1].as_posix())
+
+    @cached_property
+    def _files(self) -> list[Path]:
+        if not self._root.is_dir():
+            raise DataError(f"{self._root} is not a folder; set read.root to the folder of films")
+        files = list(files_below(self._root, (*FILM_SUFFIXES, ".txt")))
+        if not any(path.suffix.lower() != ".txt" for path in files):
+            raise DataError(
+                f"{self._root} has no films; their names end in {', '.join(FILM_SUFFIXES)}"
+            )
+        return files

@@ -1,0 +1,300 @@
+"""Pairs from anything that the `datasets` library reads: a hub id, or a folder or Parquet file.
+
+Licence and citation are those that the dataset gives of itself, unless the user states others;
+access terms are the user's to state. Rows are streamed. Films that come as bytes travel inside the
+pairs; those that are files stay where they are.
+
+Needs `pip install "pairaug[huggingface]"`. Offline mode (`HF_HUB_OFFLINE`) is honoured.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pyarrow import parquet
+from pydantic import Field, model_validator
+
+from pairaug.errors import DataError, MissingExtraError
+from pairaug.pair import FINDINGS, Pair, Report
+from pairaug.readers.intake import Intake, Listed, absolute
+from pairaug.readers.labels import Labels
+from pairaug.readers.listing import files_below, listing_sha256
+from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitShares, StatedTerms
+from pairaug.readers.sections import report_of_plain
+from pairaug.settings import StageSettings
+from pairaug.stage import Context
+
+if TYPE_CHECKING:
+    from datasets import IterableDataset
+
+DROP_REASONS = {
+    "synthetic": "a synthetic pair of an earlier export: new pairs are made from real ones only"
+}
+
+_DATA_SUFFIXES = (".parquet", ".arrow", ".json", ".jsonl", ".csv", ".tar", ".zip", ".png", ".jpg")
+
+
+class HuggingFaceColumns(StageSettings):
+    """Which column holds what; null: the dataset does not have it."""
+
+    image: str = Field(default="image", description="Column of the film.")
+    text: str | None = Field(
+        default="text",
+        description="Column of the whole report, taken apart by its headings; null where findings "
+        "or impression have columns.",
+    )
+    findings: str | None = Field(default=None, description="Column of the findings section.")
+    impression: str | None = Field(default=None, description="Column of the impression section.")
+    id: str | None = Field(default=None, description="Column of the id; else the row's number.")
+    patient_id: str | None = Field(
+        default=None, description="Column of the patient; without it each row is its own patient."
+    )
+    view: str | None = Field(default=None, description="Column of the view, such as PA.")
+    labels: str | None = Field(
+        default=None, description="Column of a mapping from finding to 1 or 0, as exports have it."
+    )
+
+    @model_validator(mode="after")
+    def _can_make_reports(self) -> HuggingFaceColumns:
+        if self.text is None and self.findings is None and self.impression is None:
+            raise ValueError("name a column for text, or for findings or impression")
+        return self
+
+
+class HuggingFaceSource(StatedTerms):
+    """A dataset of the `datasets` library with a column of films and one of reports."""
+
+    source: Literal["huggingface"] = Field(
+        "huggingface", description="The layout: a dataset of the `datasets` library."
+    )
+    dataset: str | None = Field(default=None, description="A hub id, such as `owner/name`.")
+    path: Path | None = Field(
+        default=None, description="Instead of a hub id: a local folder or Parquet file."
+    )
+    subset: str | None = Field(default=None, description="The dataset's configuration, if any.")
+    revision: str | None = Field(default=None, description="Commit, tag or branch of a hub id.")
+    splits: tuple[str, ...] = Field(
+        default=(), description="The dataset's splits to read; none named: all."
+    )
+    name: str = Field(
+        default="", description="First part of every pair's id; without it, the dataset's name."
+    )
+    columns: HuggingFaceColumns = Field(
+        default_factory=HuggingFaceColumns, description="What the columns are called."
+    )
+    views: tuple[str, ...] = Field(
+        default=(), description="Views to keep, compared without regard to case; none named: all."
+    )
+    headless: Literal["findings", "impression"] = Field(
+        default="findings", description="The section that a report without headings is."
+    )
+    split: SplitShares = Field(
+        default_factory=SplitShares,
+        description="Division of patients where the dataset has one split only, and of splits of "
+        "other names than train, validation and test.",
+    )
+
+    @model_validator(mode="after")
+    def _says_which(self) -> HuggingFaceSource:
+        if (self.dataset is None) == (self.path is None):
+            raise ValueError("give either dataset, a hub id, or path, a local folder or file")
+        if self.views and self.columns.view is None:
+            raise ValueError("views are chosen but columns.view names no column")
+        return self
+
+
+class HuggingFaceReader:
+    """The real pairs of a dataset, split by split in the order of its rows."""
+
+    def __init__(self, settings: HuggingFaceSource, context: Context) -> None:
+        self._settings = settings
+        self._context = context
+        self._path = absolute(settings.path) if settings.path else None
+        if self._path and not self._path.exists():
+            raise DataError(f"read.path is {self._path}, which does not exist")
+        called = self._path.name.split(".")[0] if self._path else str(settings.dataset)
+        self._name = settings.name or called.rpartition("/")[2]
+
+    def describe(self) -> Provenance:
+        """The dataset's own words where it has any, with a hash over a local one's files."""
+        settings, info = self._settings, next(iter(self._datasets.values())).info
+        stated = settings.licence if settings.licence != "not stated" else ""
+        hashes = {}
+        if self._path:
+            is_file = self._path.is_file()
+            files = [self._path] if is_file else list(files_below(self._path, _DATA_SUFFIXES))
+            hashes = {self._path.name: listing_sha256(files, self._path.parent)}
+        return Provenance(
+            source="huggingface",
+            name=self._name,
+            licence=stated or info.license or "not stated",
+            access=settings.access,
+            citation=settings.citation or info.citation or "",
+            hashes=hashes,
+        )
+
+    def count(self) -> int | None:
+        """The rows that its files or the dataset itself say it has; None where they do not."""
+        if self._path and not self._settings.splits:
+            is_file = self._path.is_file()
+            files = [self._path] if is_file else list(files_below(self._path, [".parquet"]))
+            if files:
+                return sum(parquet.read_metadata(file).num_rows for file in files)
+        total = 0
+        for split, dataset in self._datasets.items():
+            told = (dataset.info.splits or {}).get(split)
+            if told is None or not told.num_examples:
+                return None
+            total += told.num_examples
+        return total
+
+    def __iter__(self) -> Iterator[Pair]:
+        """One pair for each row."""
+        folder = self._path if self._path and self._path.is_dir() else None
+        intake = Intake(
+            source="huggingface",
+            name=self._name,
+            root=folder or (self._path.parent if self._path else Path.cwd()),
+            shares=self._settings.split,
+            views=frozenset(view.lower() for view in self._settings.views),
+        )
+        return intake.pairs(self.listed(), self._context)
+
+    def listed(self) -> Iterator[Listed]:
+        """Each row as it stands, its film not decoded."""
+        for split, dataset in self._datasets.items():
+            for number, row in enumerate(self._undecoded(dataset), 1):
+                yield self._row(row, split, number)
+
+    def _row(self, row: Mapping[str, Any], split: str, number: int) -> Listed:
+        columns, where = self._settings.columns, f"{split} row {number}"
+        if number == 1:
+            self._check_columns(row)
+        if row.get("access") == "credentialed" and self._settings.access != "credentialed":
+            raise DataError(
+                f"{where} says that its source is credentialed; set read.access: credentialed"
+            )
+        labels = row.get(columns.labels) if columns.labels else None
+        own_id = _cell(row, columns.id) if columns.id else f"{split}-{number:07d}"
+        return Listed(
+            where=where,
+            id=own_id.removeprefix(f"{self._name}/") if own_id else None,
+            report=self._report(row),
+            film=_film(row[columns.image]),
+            patient_id=_cell(row, columns.patient_id),
+            view=_cell(row, columns.view),
+            split=SPLIT_NAMES.get(split.lower()) if self._is_divided else None,
+            labels=_labels(labels),
+            trace={"row": number, "split": split},
+            # As our own exports mark what is not a real film with its real report.
+            drop=("synthetic", where) if row.get("synthetic") is True else None,
+        )
+
+    def _report(self, row: Mapping[str, Any]) -> Report:
+        columns = self._settings.columns
+        findings, impression = (
+            _cell(row, column) or "" for column in (columns.findings, columns.impression)
+        )
+        if findings or impression or columns.text is None:
+            return Report(findings, impression)
+        return report_of_plain(_cell(row, columns.text) or "", self._settings.headless)
+
+    def _check_columns(self, row: Mapping[str, Any]) -> None:
+        columns = self._settings.columns
+        for key, column in columns.model_dump(exclude_none=True).items():
+            is_spare = key == "text" and (columns.findings or columns.impression)
+            if column not in row and not is_spare:
+                near = difflib.get_close_matches(column, list(row), n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ";"
+                raise DataError(
+                    f"{self._name} has no column {column!r} (for read.columns.{key}){hint} its "
+                    f"columns are: {', '.join(row)}"
+                )
+
+    def _undecoded(self, dataset: IterableDataset) -> IterableDataset:
+        """`dataset` with its films as bytes or paths, so that one that is damaged is one drop."""
+        from datasets import Image
+
+        column = self._settings.columns.image
+        is_image = isinstance((dataset.features or {}).get(column), Image)
+        return dataset.cast_column(column, Image(decode=False)) if is_image else dataset
+
+    @property
+    def _is_divided(self) -> bool:
+        # A lone "train" is what datasets calls rows that nobody has divided.
+        return len(self._loaded) > 1
+
+    @cached_property
+    def _loaded(self) -> dict[str, IterableDataset]:
+        return _load(self._settings, self._path)
+
+    @cached_property
+    def _datasets(self) -> dict[str, IterableDataset]:
+        """Split → its rows, none of them read yet."""
+        loaded = self._loaded
+        wanted = self._settings.splits or tuple(loaded)
+        for split in wanted:
+            if split not in loaded:
+                raise DataError(f"{self._name} has no split {split!r}; it has: {', '.join(loaded)}")
+        return {split: loaded[split] for split in wanted}
+
+
+def _load(settings: HuggingFaceSource, path: Path | None) -> dict[str, IterableDataset]:
+    try:
+        from datasets import DatasetDict, load_dataset, load_from_disk
+        from datasets.exceptions import DatasetNotFoundError
+    except ImportError as error:
+        raise MissingExtraError("reading Hugging Face datasets", "datasets", "huggingface") from (
+            error
+        )
+    where = str(path or settings.dataset)
+    try:
+        if path and path.is_file():
+            return _by_name(load_dataset("parquet", data_files={"all": str(path)}, streaming=True))
+        if path and ((path / "state.json").exists() or (path / "dataset_dict.json").exists()):
+            saved = load_from_disk(where)
+            named = saved if isinstance(saved, DatasetDict) else {str(saved.split or "all"): saved}
+            return {str(split): rows.to_iterable_dataset() for split, rows in named.items()}
+        revision = None if path else settings.revision
+        return _by_name(load_dataset(where, settings.subset, revision=revision, streaming=True))
+    except (DatasetNotFoundError, OSError, ValueError) as error:
+        what = "read.path" if path else "read.dataset"
+        raise DataError(
+            f"{what} is {where}, which datasets cannot open ({type(error).__name__}); check the "
+            "name, the subset, and that it is on this machine or can be reached"
+        ) from error
+
+
+def _by_name(loaded: Mapping[Any, IterableDataset]) -> dict[str, IterableDataset]:
+    return {str(split): rows for split, rows in loaded.items()}
+
+
+def _film(value: Any) -> Path | bytes | None:
+    """A film as a dataset gives it undecoded: a mapping, bytes, or a path."""
+    if isinstance(value, Mapping):
+        value = value.get("bytes") or value.get("path")
+    if isinstance(value, str):
+        return Path(value) if value else None
+    return value if isinstance(value, bytes) else None
+
+
+def _cell(row: Mapping[str, Any], column: str | None) -> str | None:
+    value = row.get(column) if column else None
+    if value is None or value != value:  # NaN is not itself
+        return None
+    return str(value).strip() or None
+
+
+def _labels(stated: Any) -> Labels:
+    if not isinstance(stated, Mapping):
+        return {}
+    states: dict[Any, bool | None] = {1: True, 0: False, -1: None}
+    return {
+        name: states[state]
+        for name, state in stated.items()
+        if name in FINDINGS and state in states
+    }

@@ -1,0 +1,56 @@
+"""Labels of findings as datasets write them, brought to those of a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pairaug.errors import DataError
+from pairaug.pair import FINDINGS
+
+Labels = dict[str, bool | None]
+
+CHEXPERT_COLUMNS = {finding: finding.title() for finding in FINDINGS}
+"""Finding → the column that holds it in the CSV files of CheXpert, MIMIC-CXR-JPG and CheXbert."""
+
+# -1 is an uncertain statement.
+_STATES = {"1": True, "0": False, "-1": None}
+_CODES = {None: 1, False: 2, True: 3}
+_BITS = 2
+
+
+def chexpert_labels(row: Mapping[str, str | None], where: str) -> Labels:
+    """The labels in a row by finding: 1 present, 0 absent, -1 not known, empty left out."""
+    labels: Labels = {}
+    for finding, column in CHEXPERT_COLUMNS.items():
+        stated = row[finding]
+        if stated is None:
+            continue
+        key = stated.removesuffix(".0")
+        if key not in _STATES:
+            raise DataError(
+                f"{where} has {stated!r} in column {column!r}; a label is 1, 0, -1 or empty"
+            )
+        labels[finding] = _STATES[key]
+    return labels
+
+
+def packed(labels: Mapping[str, bool | None]) -> int:
+    """All labels of a study in one number, for hundreds of thousands of them in memory."""
+    return sum(
+        _CODES[labels[finding]] << _BITS * place
+        for place, finding in enumerate(FINDINGS)
+        if finding in labels
+    )
+
+
+def unpacked(number: int) -> Labels:
+    """The labels that `packed` made `number` of."""
+    states = {code: state for state, code in _CODES.items()}
+    codes = ((finding, number >> _BITS * place & 3) for place, finding in enumerate(FINDINGS))
+    return {finding: states[code] for finding, code in codes if code}
+
+
+def stated_findings(terms: Iterable[str], finding_of: Mapping[str, str]) -> Labels:
+    """The findings that `terms` name, as present; what they do not name is not stated."""
+    found = {finding_of[term] for term in terms if term in finding_of}
+    return {finding: True for finding in FINDINGS if finding in found}

@@ -1,0 +1,81 @@
+"""Files of a dataset's folder: finding them, reading their text, telling one listing from another.
+
+Nothing here writes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from pairaug.errors import DataError
+
+DROP_REASONS = {
+    "missing_report": "the study's report is not where its layout has it",
+    "undecodable_report": "the report's file is not text in `read.encoding`",
+}
+"""Why a study whose report has a file of its own gives no pair."""
+
+FILM_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom")
+
+
+def one_file(folder: Path, pattern: str, what: str, hint: str) -> Path:
+    """The file in `folder` that matches `pattern`; of several versions the one that sorts last."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; set read.root to the dataset's folder")
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise DataError(f"{folder} has no {what} ({pattern}); {hint}")
+    return found[-1]
+
+
+def files_below(root: Path, suffixes: Iterable[str]) -> Iterator[Path]:
+    """Files under `root` with one of `suffixes`, folder by folder, each sorted by name.
+
+    Links to folders are followed, but none into a folder that is being walked already.
+    """
+    wanted = frozenset(suffixes)
+    walked: set[tuple[int, int]] = set()
+    for folder, names, files in os.walk(root, followlinks=True):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in walked:
+            names.clear()
+            continue
+        walked.add((status.st_dev, status.st_ino))
+        names.sort()
+        for name in sorted(files):
+            if Path(name).suffix.lower() in wanted:
+                yield Path(folder) / name
+
+
+def listing_sha256(paths: Iterable[Path], root: Path) -> str:
+    """A hash over names and sizes, for films and shards that are too large to read for one."""
+    digest = sha256()
+    for path in paths:
+        size = path.stat().st_size if path.exists() else -1
+        digest.update(f"{os.path.relpath(path, root)}\0{size}\0".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+class UnusableReportError(Exception):
+    """One study's report cannot be read; `reason` is that of its drop."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(DROP_REASONS[reason])
+        self.reason = reason
+
+
+def read_text(path: Path, encoding: str) -> str:
+    """The text of a study's report; raises `UnusableReportError` if it is not there or no text."""
+    try:
+        return path.read_bytes().decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        raise UnusableReportError("undecodable_report") from None
+    except LookupError as error:
+        raise DataError(
+            f"read.encoding is {encoding!r}, which is unknown; try utf-8 or latin-1"
+        ) from error
+    except OSError as error:
+        raise UnusableReportError("missing_report") from error

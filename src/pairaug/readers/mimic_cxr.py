@@ -1,0 +1,309 @@
+"""Pairs of MIMIC-CXR-JPG, or of MIMIC-CXR's DICOM films, with the reports of MIMIC-CXR.
+
+Beth Israel Deaconess Medical Center, 2011 to 2016: 377,110 films of 227,835 studies of 65,379
+patients (Johnson et al. 2019, Sci Data 6:317). Films and labels: physionet.org/content/
+mimic-cxr-jpg; reports: physionet.org/content/mimic-cxr, `mimic-cxr-reports.zip`. Both need a
+credentialed PhysioNet account and a signed data use agreement, which forbids passing them on, to a
+language model's provider too. Splits, views and labels are the dataset's own.
+
+One pair for each film; the study's report is that of all its films.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from pairaug.errors import DataError
+from pairaug.pair import Pair, Report
+from pairaug.readers.intake import Intake, Listed, absolute
+from pairaug.readers.labels import CHEXPERT_COLUMNS, chexpert_labels, packed, unpacked
+from pairaug.readers.listing import UnusableReportError, one_file, read_text
+from pairaug.readers.lookup import Lookup
+from pairaug.readers.mimic_studies import PLACE_OF, SECTION_OF
+from pairaug.readers.reader import SPLIT_NAMES, Access, Provenance, Split, SplitShares
+from pairaug.readers.rows import Row, file_sha256, rows_of
+from pairaug.readers.sections import Sections, Text, named_sections, report_of
+from pairaug.settings import StageSettings
+from pairaug.stage import Context
+
+_METADATA = {
+    "film": "dicom_id",
+    "patient": "subject_id",
+    "study": "study_id",
+    "view": "ViewPosition",
+}
+_SPLIT = {"patient": "subject_id", "split": "split"}
+_SECTIONED: tuple[str, ...] = ("impression", "findings", "last_paragraph", "comparison")
+_DOWNLOAD = "it is on physionet.org/content/mimic-cxr-jpg"
+# Before it is said that a tree has no reports; the first patients' folders tell.
+_NUM_LOOKED_AT = 50
+
+
+class MimicCxrSource(StageSettings):
+    """MIMIC-CXR-JPG as PhysioNet lays it out, with the reports of MIMIC-CXR."""
+
+    access: ClassVar[Access] = "credentialed"
+
+    source: Literal["mimic-cxr"] = Field("mimic-cxr", description="The layout: MIMIC-CXR.")
+    root: Path = Field(
+        description="The folder of MIMIC-CXR-JPG: its CSV files and, unless said otherwise, "
+        "`files/p10/…` with the films."
+    )
+    film_root: Path | None = Field(
+        default=None,
+        description="The folder whose `files/p10/…` holds the films, where that is another one.",
+    )
+    film_suffix: Literal[".jpg", ".png", ".dcm"] = Field(
+        default=".jpg", description="What the films' names end in; `.dcm` for MIMIC-CXR's own."
+    )
+    reports: Path | None = Field(
+        default=None,
+        description="The unpacked `mimic-cxr-reports`, or `mimic_cxr_sectioned.csv`; without it, "
+        "whichever is in `read.root`.",
+    )
+    name: str = Field(
+        default="mimic-cxr", min_length=1, description="First part of every pair's id."
+    )
+    views: tuple[str, ...] = Field(
+        default=("PA", "AP"),
+        description="Values of `ViewPosition` to keep, whatever their case; none named: all.",
+    )
+    text: Text = Field(
+        default="impression+findings",
+        description="The sections that a pair's report has; a study without them is dropped.",
+    )
+    labels: Literal["chexpert", "negbio", "none"] = Field(
+        default="chexpert", description="The labeler whose file gives the pairs' labels."
+    )
+    encoding: str = Field(default="utf-8", description="Text encoding of the reports' files.")
+
+
+class MimicCxrReader:
+    """The real pairs of MIMIC-CXR, in the order of its metadata."""
+
+    def __init__(self, settings: MimicCxrSource, context: Context) -> None:
+        self._settings = settings
+        self._context = context
+        root = absolute(settings.root)
+        self._metadata = one_file(root, "mimic-cxr-*-metadata.csv*", "list of films", _DOWNLOAD)
+        self._splits = one_file(root, "mimic-cxr-*-split.csv*", "list of splits", _DOWNLOAD)
+        self._labels: Path | None = None
+        if settings.labels != "none":
+            self._labels = one_file(
+                root,
+                f"mimic-cxr-*-{settings.labels}.csv*",
+                f"labels by {settings.labels}",
+                f"{_DOWNLOAD}, or set read.labels: none",
+            )
+        self._reports = _reports_in(root, settings.reports)
+        self._intake = Intake(
+            source="mimic-cxr",
+            name=settings.name,
+            root=absolute(settings.film_root) if settings.film_root else root,
+            shares=SplitShares(),
+            views=frozenset(view.lower() for view in settings.views),
+        )
+
+    def describe(self) -> Provenance:
+        """PhysioNet's terms, with the hashes of the dataset's tables; reports go by their path."""
+        tables = [self._metadata, self._splits, self._labels]
+        if self._reports.is_file():
+            tables.append(self._reports)
+        return Provenance(
+            source="mimic-cxr",
+            name=self._settings.name,
+            licence="PhysioNet Credentialed Health Data License 1.5.0",
+            access="credentialed",
+            citation="Johnson et al., MIMIC-CXR, Sci Data 6:317 (2019); MIMIC-CXR-JPG, "
+            "arXiv 1901.07042",
+            hashes={path.name: file_sha256(path) for path in tables if path},
+        )
+
+    def count(self) -> int:
+        """The films in the metadata, of all views."""
+        return sum(1 for _ in rows_of(self._metadata, {"film": _METADATA["film"]}))
+
+    def __iter__(self) -> Iterator[Pair]:
+        """One pair for each film; those of other views and those without a report are dropped."""
+        return self._intake.pairs(self.listed(), self._context)
+
+    def listed(self) -> Iterator[Listed]:
+        """Each row of the metadata with its split, labels and report."""
+        splits = Lookup(self._split_rows())
+        labels = Lookup(self._label_rows())
+        reports = self._open_reports()
+        for number, row in enumerate(rows_of(self._metadata, _METADATA), 1):
+            where = f"row {number}"
+            patient, study = (self._number(row, key, where) for key in ("patient", "study"))
+            split = splits.get(patient)
+            if split is None:
+                raise DataError(f"{self._splits} does not have the patient of {where} of the films")
+            report, sections = reports.of(patient, study)
+            film = row["film"]
+            yield Listed(
+                where=where,
+                id=None if film is None else f"s{study}/{film}",
+                report=report if isinstance(report, Report) else Report(),
+                film=None if film is None else self._film(patient, study, film),
+                patient_id=str(patient),
+                view=row["view"],
+                split=split,
+                labels=unpacked(labels.get(study) or 0),
+                trace={"row": number, "study": f"s{study}", "sections": sections},
+                drop=None if isinstance(report, Report) else (report, where),
+            )
+
+    def _film(self, patient: int, study: int, film: str) -> Path:
+        folder = _folder_of(Path("files"), patient) / f"s{study}"
+        return folder / f"{film}{self._settings.film_suffix}"
+
+    def _number(self, row: Row, key: str, where: str) -> int:
+        stated = (row[key] or "").removesuffix(".0")
+        if not stated.isdecimal():
+            raise DataError(f"{self._metadata}: {where} has no number in {_METADATA[key]}")
+        return int(stated)
+
+    def _split_rows(self) -> Iterator[tuple[int, Split]]:
+        """Splits by patient; the rows of one patient follow each other, and must agree."""
+        last: tuple[int, Split] | None = None
+        for number, row in enumerate(rows_of(self._splits, _SPLIT), 1):
+            split = SPLIT_NAMES.get((row["split"] or "").lower())
+            if split is None or not (row["patient"] or "").isdecimal():
+                raise DataError(
+                    f"{self._splits}: row {number} needs a subject_id and one of the splits train, "
+                    "validate and test"
+                )
+            current = int(row["patient"] or 0), split
+            if last and last[0] == current[0] and last != current:
+                raise DataError(f"{self._splits}: the patient of row {number} is in two splits")
+            last = current
+            yield current
+
+    def _label_rows(self) -> Iterator[tuple[int, int]]:
+        if self._labels is None:
+            return
+        columns = {"study": "study_id", **CHEXPERT_COLUMNS}
+        for number, row in enumerate(rows_of(self._labels, columns), 1):
+            if not (row["study"] or "").isdecimal():
+                raise DataError(f"{self._labels}: row {number} has no number in study_id")
+            labels = chexpert_labels(row, f"{self._labels}: row {number}")
+            yield int(row["study"] or 0), packed(labels)
+
+    def _open_reports(self) -> _ReportTree | _SectionedReports:
+        settings = self._settings
+        if self._reports.is_file():
+            return _SectionedReports(self._reports, settings.text)
+        return _ReportTree(self._reports, settings.text, settings.encoding)
+
+
+_Found = tuple[Report | str, str]
+"""A study's report, or the reason of its drop; and by which rule it was found."""
+
+
+class _ReportTree:
+    """Reports in one text file a study; a study's films follow each other, so one is remembered."""
+
+    def __init__(self, folder: Path, text: Text, encoding: str) -> None:
+        self._folder = folder
+        self._text: Text = text
+        self._encoding = encoding
+        self._last: tuple[int, _Found] | None = None
+
+    def of(self, patient: int, study: int) -> _Found:
+        if self._last is None or self._last[0] != study:
+            path = _folder_of(self._folder, patient) / f"s{study}.txt"
+            try:
+                found = self._sectioned(study, read_text(path, self._encoding))
+            except UnusableReportError as error:
+                found = error.reason, "none"
+            self._last = study, found
+        return self._last[1]
+
+    def _sectioned(self, study: int, text: str) -> _Found:
+        text = text.replace("\r\n", "\n")
+        if study in PLACE_OF:
+            reading = text[slice(*PLACE_OF[study])]
+            return report_of({"findings": reading}, self._text), "authors' place"
+        sections = dict(named_sections(text))
+        if study in SECTION_OF:
+            reading = sections.get(SECTION_OF[study], "")
+            return report_of({"findings": reading}, self._text), "authors' section"
+        return report_of(sections, self._text), _rule(sections)
+
+
+class _SectionedReports:
+    """Reports in one table, as the authors' script writes it, read as far as is needed.
+
+    The texts are kept in one row of bytes, which takes little more than the file does.
+    """
+
+    def __init__(self, table: Path, text: Text) -> None:
+        self._text: Text = text
+        self._bytes = bytearray()
+        self._lookup = Lookup(self._rows(table))
+
+    def of(self, patient: int, study: int) -> _Found:
+        del patient
+        start = self._lookup.get(study)
+        if start is None:
+            return "missing_report", "none"
+        end = self._bytes.index(b"\n\0", start)
+        texts = self._bytes[start:end].decode().split("\0")
+        sections = dict(zip(_SECTIONED, texts, strict=True))
+        return report_of(sections, self._text), _rule(sections)
+
+    def _rows(self, table: Path) -> Iterator[tuple[int, int]]:
+        """Study → where its texts start in the bytes; they end in a line end and a zero."""
+        columns = {"study": "study", **{name: name for name in _SECTIONED}}
+        for number, row in enumerate(rows_of(table, columns), 1):
+            study = (row["study"] or "").removeprefix("s")
+            if not study.isdecimal():
+                raise DataError(f"{table}: row {number} has no study such as s50000000")
+            start = len(self._bytes)
+            self._bytes += "\0".join(row[name] or "" for name in _SECTIONED).encode() + b"\n\0"
+            yield int(study), start
+
+
+def _rule(sections: Sections) -> str:
+    names = ("findings", "impression", "last_paragraph", "comparison")
+    found = [name for name in names if sections.get(name)]
+    headed = [name for name in found if name in names[:2]]
+    return "+".join(headed or found[:1]) or "none"
+
+
+def _folder_of(base: Path, patient: int) -> Path:
+    return base / f"p{patient // 1_000_000}" / f"p{patient}"
+
+
+def _reports_in(root: Path, stated: Path | None) -> Path:
+    """The sectioned table, or the folder whose `p10` holds patients' folders with reports."""
+    if stated is None:
+        names = ("mimic_cxr_sectioned.csv", "mimic_cxr_sectioned.csv.gz", "mimic-cxr-reports")
+        paths = [root / name for name in names if (root / name).exists()]
+        paths += [root] if _holds_reports(root / "files") else []
+        if not paths:
+            raise DataError(
+                f"{root} has no reports; unpack mimic-cxr-reports.zip there (it is on "
+                "physionet.org/content/mimic-cxr), or set read.reports"
+            )
+    else:
+        paths = [absolute(stated)]
+        if not paths[0].exists():
+            raise DataError(
+                f"read.reports is {paths[0]}, which does not exist; give the unpacked "
+                "mimic-cxr-reports or mimic_cxr_sectioned.csv"
+            )
+        if paths[0].suffix == ".zip":
+            raise DataError(f"{paths[0]} is packed; unpack it and set read.reports to the folder")
+    path = paths[0]
+    return path / "files" if (path / "files").is_dir() else path
+
+
+def _holds_reports(files: Path) -> bool:
+    patients = islice(files.glob("p*/p*"), _NUM_LOOKED_AT)
+    return any(next(patient.glob("s*.txt"), None) for patient in patients)

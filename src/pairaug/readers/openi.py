@@ -1,0 +1,272 @@
+"""Pairs of the Indiana University chest films (Open-i), from their original XML.
+
+Demner-Fushman et al., JAMIA 23:304 (2016); openi.nlm.nih.gov, collection "Indiana University Chest
+X-rays": `NLMCXR_reports.tgz` with the XML, `NLMCXR_png.tgz` with the films. Open access, CC
+BY-NC-ND 4.0 as the XML states: derived films and texts may be made, not passed on. Names and dates
+are replaced by XXXX, which stays in the report as read and is removed before anything is prompted.
+
+A study has several films, which share its report. The XML does not say which view a film is; the
+`indiana_projections.csv` of the collection's copy on Kaggle does, and is used where it is present.
+It names no patients either, so each study is taken as a patient of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import ClassVar, Literal
+from xml.etree import ElementTree
+
+from pydantic import Field
+
+from pairaug.errors import DataError
+from pairaug.pair import Pair, Report
+from pairaug.readers.intake import Intake, Listed, absolute
+from pairaug.readers.labels import Labels, stated_findings
+from pairaug.readers.listing import FILM_SUFFIXES
+from pairaug.readers.reader import Access, Provenance, SplitShares
+from pairaug.readers.rows import rows_of
+from pairaug.readers.sections import unwrapped
+from pairaug.settings import StageSettings
+from pairaug.stage import Context
+
+_LOG = logging.getLogger(__name__)
+
+DROP_REASONS = {"unreadable_report": "the study's XML is damaged, or no study of this layout"}
+
+_LICENCE = "CC BY-NC-ND 4.0"
+_PROJECTIONS = "indiana_projections.csv"
+
+# Heading of a major MeSH entry → finding. With a place, where only that place makes it the finding.
+_FINDING_OF = {
+    "normal": "no finding",
+    "cardiomegaly": "cardiomegaly",
+    "cardiac shadow/enlarged": "cardiomegaly",
+    "mediastinum/enlarged": "enlarged cardiomediastinum",
+    "mediastinum/prominent": "enlarged cardiomediastinum",
+    "opacity": "lung opacity",
+    "infiltrate": "lung opacity",
+    "airspace disease": "lung opacity",
+    "nodule/lung": "lung lesion",
+    "mass/lung": "lung lesion",
+    "pulmonary edema": "edema",
+    "consolidation": "consolidation",
+    "pneumonia": "pneumonia",
+    "pulmonary atelectasis": "atelectasis",
+    "pneumothorax": "pneumothorax",
+    "hydropneumothorax": "pneumothorax",
+    "pleural effusion": "pleural effusion",
+    "thickening/pleura": "pleural other",
+    "fractures, bone": "fracture",
+    "catheters, indwelling": "support devices",
+    "implanted medical device": "support devices",
+    "medical device": "support devices",
+    "tube, inserted": "support devices",
+}
+
+
+class OpenISource(StageSettings):
+    """The Indiana University collection of Open-i: one XML file a study, and PNG films."""
+
+    access: ClassVar[Access] = "public"
+
+    source: Literal["openi"] = Field("openi", description="The layout: Open-i.")
+    root: Path = Field(description="The folder with the XML files, or with `ecgen-radiology`.")
+    film_root: Path | None = Field(
+        default=None, description="The folder of the films; without it, `read.root`."
+    )
+    projections: Path | None = Field(
+        default=None,
+        description="The table of views; without it, `indiana_projections.csv` where it is in "
+        "`read.root`.",
+    )
+    name: str = Field(default="openi", min_length=1, description="First part of every pair's id.")
+    views: tuple[str, ...] = Field(
+        default=(),
+        description="Views to keep, Frontal or Lateral; this needs the table of views. None named: "
+        "all.",
+    )
+    films: Literal["required", "optional"] = Field(
+        default="required",
+        description="`optional`: a study without any film is a pair of text alone, for rewriting.",
+    )
+    split: SplitShares = Field(
+        default_factory=SplitShares, description="Division of studies; the dataset has none."
+    )
+
+
+class OpenIReader:
+    """The real pairs of Open-i, one for each film, in the order of the studies' numbers."""
+
+    def __init__(self, settings: OpenISource, context: Context) -> None:
+        self._settings = settings
+        self._context = context
+        root = absolute(settings.root)
+        self._reports = root / "ecgen-radiology" if (root / "ecgen-radiology").is_dir() else root
+        self._films = absolute(settings.film_root) if settings.film_root else root
+        self._intake = Intake(
+            source="openi",
+            name=settings.name,
+            root=self._films,
+            shares=settings.split,
+            views=frozenset(view.lower() for view in settings.views),
+            needs_film=settings.films == "required",
+        )
+        self._projections = absolute(settings.projections) if settings.projections else None
+        if self._projections is None and (root / _PROJECTIONS).is_file():
+            self._projections = root / _PROJECTIONS
+        if settings.views and self._projections is None:
+            raise DataError(
+                f"read.views chooses views, but {root} has no {_PROJECTIONS}, which tells them; "
+                "put it there, set read.projections, or leave read.views out"
+            )
+
+    def describe(self) -> Provenance:
+        """Open-i's terms, with one hash over all of its XML."""
+        digest = sha256()
+        for path in self._files:
+            digest.update(path.read_bytes())
+        return Provenance(
+            source="openi",
+            name=self._settings.name,
+            licence=_LICENCE,
+            access="public",
+            citation="Demner-Fushman et al., JAMIA 23:304-310 (2016)",
+            hashes={self._reports.name: digest.hexdigest()},
+        )
+
+    def __iter__(self) -> Iterator[Pair]:
+        """One pair for each film; a study without films gives one, of text alone or dropped."""
+        return self._intake.pairs(self.listed(), self._context)
+
+    def listed(self) -> Iterator[Listed]:
+        """Each study's films with its report."""
+        names, views = _names_in(self._films), self._views()
+        if not names:
+            _LOG.warning("%s: no films, reports only", self._settings.name)
+        for number, path in enumerate(self._files, 1):
+            where = f"report {number}"
+            study = _study(path)
+            if study is None:
+                # The file's number is the study's in this collection, and no patient's.
+                unreadable = ("unreadable_report", where)
+                yield Listed(where, f"CXR{path.stem}", Report(), None, drop=unreadable)
+                continue
+            yield from self._films_of(study, where, names, views)
+
+    def _films_of(
+        self, study: _Study, where: str, names: dict[str, Path], views: dict[str, str]
+    ) -> Iterator[Listed]:
+        films = [(film, _found(film, names)) for film in study.films]
+        is_optional = self._settings.films == "optional"
+        if not films or (is_optional and not any(path for _, path in films)):
+            films = [("", None)]
+        for number, (film, path) in enumerate(films, 1):
+            if path is None and film:
+                path = Path(f"{film}.png")  # where it should be
+            yield Listed(
+                where=f"{where} film {number}",
+                id=film or study.id,
+                report=study.report,
+                film=path,
+                patient_id=study.id,
+                view=views.get(_kaggle_name(film)) if film else None,
+                labels=study.labels,
+                trace={"study": study.id},
+            )
+
+    def _views(self) -> dict[str, str]:
+        """Film, by the name it has on Kaggle without its ending → view."""
+        if self._projections is None:
+            return {}
+        rows = rows_of(self._projections, {"film": "filename", "view": "projection"})
+        return {(row["film"] or "").split(".")[0]: row["view"] or "" for row in rows}
+
+    @cached_property
+    def _files(self) -> list[Path]:
+        if not self._reports.is_dir():
+            raise DataError(f"{self._reports} is not a folder; set read.root to Open-i's folder")
+        files = [path for path in self._reports.iterdir() if path.suffix.lower() == ".xml"]
+        if not files:
+            raise DataError(
+                f"{self._reports} has no XML files; unpack NLMCXR_reports.tgz (openi.nlm.nih.gov) "
+                "and set read.root to its folder"
+            )
+        return sorted(files, key=_numerically)
+
+
+@dataclass(frozen=True, slots=True)
+class _Study:
+    id: str
+    report: Report
+    films: Sequence[str]
+    labels: Labels
+
+
+def _study(path: Path) -> _Study | None:
+    """What a file says of its study; None where it is damaged or something else."""
+    try:
+        root = ElementTree.fromstring(path.read_bytes())
+    except (ElementTree.ParseError, OSError, ValueError, LookupError):
+        return None
+    own_id = root.find("uId")
+    if own_id is None or not own_id.get("id"):
+        return None
+    texts: dict[str, list[str]] = {}
+    for section in root.iter("AbstractText"):
+        texts.setdefault((section.get("Label") or "").upper(), []).append(
+            unwrapped("".join(section.itertext()))
+        )
+    findings, impression = (
+        "\n\n".join(filter(None, texts.get(label, []))) for label in ("FINDINGS", "IMPRESSION")
+    )
+    films = dict.fromkeys(image.get("id") or "" for image in root.iter("parentImage"))
+    return _Study(
+        id=own_id.get("id") or "",
+        report=Report(findings, impression),
+        films=tuple(filter(None, films)),
+        labels=_labels([(major.text or "").strip() for major in root.iter("major")]),
+    )
+
+
+def _labels(majors: Sequence[str]) -> Labels:
+    """What the major MeSH entries state; an indexer's "borderline" leaves a finding open."""
+    labels: Labels = {}
+    for major in majors:
+        parts = [part.strip().lower() for part in major.split("/")]
+        named = stated_findings(("/".join(parts[:2]), parts[0]), _FINDING_OF)
+        for finding in named:
+            is_open = "borderline" in parts[1:] and labels.get(finding) is not True
+            labels[finding] = None if is_open else True
+    return labels
+
+
+def _names_in(folder: Path) -> dict[str, Path]:
+    """Name without its ending → file, of the films in `folder` and in the folders below it."""
+    names: dict[str, Path] = {}
+    for inner, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            if Path(name).suffix.lower() in FILM_SUFFIXES:
+                # Kaggle's copy has two endings: 1_IM-0001-4001.dcm.png.
+                names.setdefault(name.split(".")[0], Path(inner) / name)
+    return names
+
+
+def _found(film: str, names: dict[str, Path]) -> Path | None:
+    return names.get(film) or names.get(_kaggle_name(film))
+
+
+def _kaggle_name(film: str) -> str:
+    """The film's name without the "CXR1_" that Open-i puts before it."""
+    return re.sub(r"^CXR\d+_", "", film)
+
+
+def _numerically(path: Path) -> tuple[int, str]:
+    return (int(path.stem) if path.stem.isdecimal() else 10**9, path.name)

@@ -1,0 +1,164 @@
+"""Pairs of PadChest: films and Spanish reports of the Hospital San Juan, Alicante.
+
+Bustos et al. 2020, Med Image Anal 66:101797 (arXiv 1901.07441): more than 160,000 films of 67,000
+patients, 2009 to 2017, with 174 findings and 19 diagnoses; bimcv.cipf.es/bimcv-projects/padchest.
+On request, under the PadChest Dataset Research Use Agreement, for research; it counts as
+credentialed here. The reports are kept as they are: Spanish, in small letters, without accents.
+Rewriting by rules and the labeler of findings understand English only.
+
+One pair for each film. Patients are divided by hash, as the dataset has no split.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from pairaug.pair import Pair, Report
+from pairaug.readers.intake import Intake, Listed, absolute
+from pairaug.readers.labels import Labels, stated_findings
+from pairaug.readers.listing import one_file
+from pairaug.readers.reader import Access, Provenance, SplitShares
+from pairaug.readers.rows import file_sha256, rows_of
+from pairaug.readers.sections import unwrapped
+from pairaug.settings import StageSettings
+from pairaug.stage import Context
+
+_COLUMNS = {
+    "film": "ImageID",
+    "folder": "ImageDir",
+    "study": "StudyID",
+    "patient": "PatientID",
+    "view": "Projection",
+    "report": "Report",
+    "labels": "Labels",
+}
+
+# Finding → PadChest's terms for it. Terms of no finding, such as "kyphosis", are not among them.
+_TERMS = {
+    "no finding": "normal",
+    "enlarged cardiomediastinum": "mediastinal enlargement, superior mediastinal enlargement",
+    "cardiomegaly": "cardiomegaly",
+    "lung lesion": "nodule, multiple nodules, mass, pulmonary mass, lung metastasis, cavitation",
+    "lung opacity": "infiltrates, increased density, alveolar pattern, interstitial pattern, "
+    "ground glass pattern, reticular interstitial pattern, reticulonodular interstitial pattern, "
+    "miliary opacities",
+    "edema": "pulmonary edema",
+    "consolidation": "consolidation",
+    "pneumonia": "pneumonia, atypical pneumonia",
+    "atelectasis": "atelectasis, laminar atelectasis, lobar atelectasis, segmental atelectasis, "
+    "total atelectasis, round atelectasis, atelectasis basal",
+    "pneumothorax": "pneumothorax, hydropneumothorax",
+    "pleural effusion": "pleural effusion, loculated pleural effusion",
+    "pleural other": "pleural thickening, apical pleural thickening, calcified pleural thickening, "
+    "pleural plaques, calcified pleural plaques, pleural mass",
+    "fracture": "fracture, rib fracture, callus rib fracture, clavicle fracture, humeral fracture, "
+    "vertebral fracture",
+    "support devices": "catheter, central venous catheter, reservoir central venous catheter, "
+    "central venous catheter via subclavian vein, central venous catheter via jugular vein, "
+    "central venous catheter via umbilical vein, endotracheal tube, tracheostomy tube, nsg tube, "
+    "chest drain tube, gastrostomy tube, nephrostomy tube, ventriculoperitoneal drain tube, "
+    "electrical device, pacemaker, dual chamber device, single chamber device, dai, "
+    "artificial heart valve, artificial mitral heart valve, artificial aortic heart valve",
+}
+_FINDING_OF = {
+    term: finding for finding, terms in _TERMS.items() for term in terms.split(", ") if term
+}
+
+
+class PadChestSource(StageSettings):
+    """PadChest: one table of films and reports, and numbered folders of films."""
+
+    access: ClassVar[Access] = "credentialed"
+
+    source: Literal["padchest"] = Field("padchest", description="The layout: PadChest.")
+    root: Path = Field(
+        description="The folder with `PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv`."
+    )
+    film_root: Path | None = Field(
+        default=None, description="The folder of the films; without it, `read.root`."
+    )
+    film_folders: Literal["numbered", "none"] = Field(
+        default="numbered",
+        description="`numbered`: films are in the folders 0 to 54 that the table names; `none`: "
+        "all are in one.",
+    )
+    name: str = Field(
+        default="padchest", min_length=1, description="First part of every pair's id."
+    )
+    views: tuple[str, ...] = Field(
+        default=("PA", "AP", "AP_horizontal"),
+        description="Values of `Projection` to keep, whatever their case; others are L, COSTAL and "
+        "EXCLUDE. None named: all.",
+    )
+    split: SplitShares = Field(
+        default_factory=SplitShares, description="Division of patients; the dataset has none."
+    )
+
+
+class PadChestReader:
+    """The real pairs of PadChest, in the order of its table."""
+
+    def __init__(self, settings: PadChestSource, context: Context) -> None:
+        self._settings = settings
+        self._context = context
+        root = absolute(settings.root)
+        self._table = one_file(
+            root,
+            "PADCHEST_chest_x_ray_images_labels_160K*.csv*",
+            "table of films and reports",
+            "it is on bimcv.cipf.es/bimcv-projects/padchest",
+        )
+        self._intake = Intake(
+            source="padchest",
+            name=settings.name,
+            root=absolute(settings.film_root) if settings.film_root else root,
+            shares=settings.split,
+            views=frozenset(view.lower() for view in settings.views),
+        )
+
+    def describe(self) -> Provenance:
+        """PadChest's terms, with the hash of its table."""
+        return Provenance(
+            source="padchest",
+            name=self._settings.name,
+            licence="PadChest Dataset Research Use Agreement",
+            access="credentialed",
+            citation="Bustos et al., PadChest, Med Image Anal 66:101797 (2020)",
+            hashes={self._table.name: file_sha256(self._table)},
+        )
+
+    def __iter__(self) -> Iterator[Pair]:
+        """One pair for each film; those of other views are dropped."""
+        return self._intake.pairs(self.listed(), self._context)
+
+    def listed(self) -> Iterator[Listed]:
+        """Each row as it stands."""
+        for number, row in enumerate(rows_of(self._table, _COLUMNS), 1):
+            film = row["film"]
+            yield Listed(
+                where=f"row {number}",
+                id=None if film is None else film.rpartition(".")[0] or film,
+                report=Report(findings=unwrapped(row["report"] or "")),
+                film=None if film is None else self._film(film, row["folder"]),
+                patient_id=row["patient"],
+                view=row["view"],
+                labels=padchest_labels(row["labels"] or ""),
+                trace={"row": number, "study": row["study"]},
+            )
+
+    def _film(self, film: str, folder: str | None) -> Path:
+        if self._settings.film_folders == "none" or folder is None:
+            return Path(film)
+        # A table that went through a spreadsheet or pandas may have 7.0 for 7.
+        return Path(folder.removesuffix(".0"), film)
+
+
+def padchest_labels(listed: str) -> Labels:
+    """The findings that a `Labels` cell such as "['cardiomegaly', 'NSG tube']" states."""
+    terms = re.findall(r"[^\[\],'\"]+", listed)
+    return stated_findings((" ".join(term.lower().split()) for term in terms), _FINDING_OF)

@@ -1,0 +1,116 @@
+"""Tar shards as WebDataset lays them out: consecutive members of one key are one item.
+
+Members are read one after another and never unpacked, so nothing is written anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pairaug.errors import DataError
+
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")
+
+
+@dataclass(slots=True)
+class Item:
+    """The members of one key, by what their names end in."""
+
+    key: str
+    where: str
+    members: dict[str, bytes] = field(default_factory=dict)
+    is_unsafe: bool = False
+    """A member's name is an absolute path, or leads out by `..`."""
+
+
+def shards_of(patterns: Sequence[Path]) -> list[Path]:
+    """The files that names with `{000..012}`, `{a,b}`, `*` and `?` stand for, in that order."""
+    found: list[Path] = []
+    for pattern in patterns:
+        for name in _expanded(str(pattern)):
+            path = Path(name)
+            if any(sign in path.name for sign in "*?"):
+                matches = sorted(path.parent.glob(path.name))
+                if not matches:
+                    raise DataError(f"no shard is called {path}; set read.shards to your tars")
+                found += matches
+            elif path.is_file():
+                found.append(path)
+            else:
+                raise DataError(f"the shard {path} does not exist; set read.shards to your tars")
+    return list(dict.fromkeys(found))
+
+
+def items_of(shard: Path, wanted: frozenset[str]) -> Iterator[Item]:
+    """The items of a shard with the content of their `wanted` members; others are passed over.
+
+    A shard that is damaged or cut short raises `DataError`, after the items before that place.
+    """
+    item: Item | None = None
+    number = 0
+    try:
+        with tarfile.open(shard, "r:*") as tar:
+            for number, member in enumerate(tar, 1):
+                # The list that tarfile keeps of them would grow with the shard.
+                tar.members = []  # type: ignore[attr-defined]
+                if not member.isfile():
+                    continue
+                key, suffix = _key_of(member.name)
+                if item is None or item.key != key:
+                    if item is not None:
+                        yield item
+                    item = Item(key, f"shard {shard.name} member {number}")
+                item.is_unsafe |= _is_unsafe(member.name)
+                item.members[suffix] = b""
+                if suffix in wanted and (content := tar.extractfile(member)):
+                    item.members[suffix] = content.read()
+            _check_end(tar)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise DataError(
+            f"{shard} is damaged or cut short after member {number} ({type(error).__name__}); "
+            "fetch it again, or leave it out of read.shards"
+        ) from error
+    if item is not None:
+        yield item
+
+
+def _check_end(tar: tarfile.TarFile) -> None:
+    """Raises where a tar stops without its mark of the end, which `tarfile` takes for the end."""
+    file = tar.fileobj
+    if file is not None:
+        file.seek(tar.offset)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("no mark of the end")
+
+
+def _key_of(name: str) -> tuple[str, str]:
+    """Everything before the first dot of the file's name, and in small letters what follows it."""
+    folder, slash, file = name.rpartition("/")
+    stem, _, suffix = file.partition(".")
+    return f"{folder}{slash}{stem}", suffix.lower()
+
+
+def _is_unsafe(name: str) -> bool:
+    return name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or name[1:2] == ":"
+
+
+def _expanded(name: str) -> Iterator[str]:
+    for pattern in (_RANGE, _CHOICE):
+        match = pattern.search(name)
+        if match:
+            for choice in _choices(match):
+                yield from _expanded(f"{name[: match.start()]}{choice}{name[match.end() :]}")
+            return
+    yield name
+
+
+def _choices(match: re.Match[str]) -> list[str]:
+    if match.re is _CHOICE:
+        return match.group(1).split(",")
+    first, last = match.groups()
+    return [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]

@@ -1,0 +1,203 @@
+"""Pairs from WebDataset shards: tars of `.jpg` or `.png`, `.txt`, `.json` and `.cls` members.
+
+Nothing is known of such shards but what their user states, so licence, access and citation are
+settings. Shards that `pairaug export` wrote are known by their records: ids, patients, splits,
+sections and labels are read back as they were. Their synthetic pairs are dropped as such, because
+new pairs are made from real ones only; and shards that say of themselves that their source is
+credentialed are refused under any other access.
+
+Films have no file of their own, and travel inside the pairs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from pairaug.errors import DataError
+from pairaug.pair import FINDINGS, Pair, Report
+from pairaug.readers.intake import Intake, Listed, absolute
+from pairaug.readers.labels import Labels
+from pairaug.readers.listing import listing_sha256
+from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitShares, StatedTerms
+from pairaug.readers.sections import report_of_plain
+from pairaug.readers.tars import Item, items_of, shards_of
+from pairaug.stage import Context
+
+DROP_REASONS = {
+    "unsafe_member": "the name of a member of the tar is an absolute path, or climbs out by `..`",
+    "unreadable_report": "the study's record is not JSON, or its report not UTF-8 text",
+    "synthetic": "a synthetic pair of an earlier export: new pairs are made from real ones only",
+}
+
+_FILMS = ("png", "jpg", "jpeg", "tif", "tiff", "dcm")
+_TEXTS = ("txt", "json", "cls")
+
+
+class WebDatasetSource(StatedTerms):
+    """Tar shards with a film and its report for each key."""
+
+    source: Literal["webdataset"] = Field("webdataset", description="The layout: WebDataset.")
+    shards: tuple[Path, ...] = Field(
+        min_length=1,
+        description="The tars, in order; `{000000..000012}`, `{a,b}`, `*` and `?` stand for many.",
+    )
+    name: str = Field(
+        default="",
+        description="First part of every pair's id; without it that of an export of ours, else the "
+        "name of the shards' folder.",
+    )
+    headless: Literal["findings", "impression"] = Field(
+        default="findings", description="The section that a report without headings is."
+    )
+    classes: dict[str, str] = Field(
+        default={}, description="What a `.cls` member says → the finding that is present then."
+    )
+    split: SplitShares = Field(
+        default_factory=SplitShares, description="Division of patients where records do not say."
+    )
+
+    @field_validator("shards", mode="before")
+    @classmethod
+    def _one_is_a_list_too(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | Path) else value
+
+    @field_validator("classes")
+    @classmethod
+    def _are_findings(cls, value: dict[str, str]) -> dict[str, str]:
+        unknown = [finding for finding in value.values() if finding not in FINDINGS]
+        if unknown:
+            names = ", ".join(FINDINGS)
+            raise ValueError(f"unknown finding {unknown[0]!r}; the names are: {names}")
+        return value
+
+
+class WebDatasetReader:
+    """The real pairs of shards, in the order of their members."""
+
+    def __init__(self, settings: WebDatasetSource, context: Context) -> None:
+        self._settings = settings
+        self._context = context
+        self._shards = shards_of([absolute(path) for path in settings.shards])
+
+    def describe(self) -> Provenance:
+        """What the user states, with a hash over names and sizes of the shards."""
+        folder = self._shards[0].parent
+        return Provenance(
+            source="webdataset",
+            name=self._name,
+            licence=self._settings.licence,
+            access=self._settings.access,
+            citation=self._settings.citation,
+            hashes={"shards": listing_sha256(self._shards, folder)},
+        )
+
+    def count(self) -> int:
+        """The keys in all shards; films are passed over."""
+        return sum(1 for shard in self._shards for _ in items_of(shard, frozenset()))
+
+    def __iter__(self) -> Iterator[Pair]:
+        """One pair for each key."""
+        intake = Intake(
+            source="webdataset",
+            name=self._name,
+            root=self._shards[0].parent,
+            shares=self._settings.split,
+        )
+        return intake.pairs(self.listed(), self._context)
+
+    def listed(self) -> Iterator[Listed]:
+        """Each key's film as bytes, with what its other members say."""
+        for shard in self._shards:
+            for item in items_of(shard, frozenset((*_FILMS, *_TEXTS))):
+                yield self._item(item)
+
+    @cached_property
+    def _name(self) -> str:
+        if self._settings.name:
+            return self._settings.name
+        first = next(items_of(self._shards[0], frozenset(_TEXTS)), None)
+        record = _record_of(first) if first else None
+        own_id = str((record or {}).get("id", ""))
+        is_ours = bool(record) and _is_ours(record or {}) and "/" in own_id
+        return own_id.partition("/")[0] if is_ours else self._shards[0].parent.name
+
+    def _item(self, item: Item) -> Listed:
+        if item.is_unsafe:
+            where = item.where
+            return Listed(
+                where, where.replace(" ", "-"), Report(), None, drop=("unsafe_member", where)
+            )
+        record, text = _record_of(item), _text_of(item)
+        if record is None or text is None:
+            unreadable = ("unreadable_report", item.where)
+            return Listed(item.where, item.key, Report(), None, drop=unreadable)
+        is_ours = _is_ours(record)
+        if record.get("access") == "credentialed" and self._settings.access != "credentialed":
+            raise DataError(
+                f"{item.where} says that its source is credentialed; set read.access: credentialed"
+            )
+        is_synthetic = is_ours and bool(record["synthetic"])
+        return Listed(
+            where=item.where,
+            id=self._id(item, record),
+            report=self._report(record, text),
+            film=next((item.members[kind] for kind in _FILMS if kind in item.members), None),
+            patient_id=_word(record, "patient_id"),
+            view=_word(record, "view"),
+            split=SPLIT_NAMES.get(str(record.get("split", "")).lower()),
+            labels=self._labels(record, item),
+            drop=("synthetic", item.where) if is_synthetic else None,
+        )
+
+    def _id(self, item: Item, record: Mapping[str, Any]) -> str:
+        """The record's id without the name that will stand before it again, else the key."""
+        return (_word(record, "id") or item.key).removeprefix(f"{self._name}/")
+
+    def _report(self, record: Mapping[str, Any], text: str) -> Report:
+        findings, impression = (_word(record, key) or "" for key in ("findings", "impression"))
+        if findings or impression or _is_ours(record):
+            return Report(findings, impression)
+        return report_of_plain(text, self._settings.headless)
+
+    def _labels(self, record: Mapping[str, Any], item: Item) -> Labels:
+        labels: Labels = {}
+        stated = record.get("labels")
+        if isinstance(stated, Mapping):
+            states = {1: True, 0: False}
+            labels = {name: states.get(state) for name, state in stated.items() if name in FINDINGS}
+        said = item.members.get("cls", b"").decode("utf-8", "replace").strip()
+        if said in self._settings.classes:
+            labels[self._settings.classes[said]] = True
+        return labels
+
+
+def _is_ours(record: Mapping[str, Any]) -> bool:
+    """True for a record as `pairaug.export.record` makes it."""
+    return {"id", "branch", "synthetic", "patient_id", "findings", "impression"} <= record.keys()
+
+
+def _record_of(item: Item) -> Mapping[str, Any] | None:
+    """The JSON member as a mapping, empty without one; None where it is something else."""
+    try:
+        record = json.loads(item.members.get("json", b"{}"))
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _text_of(item: Item) -> str | None:
+    try:
+        return item.members.get("txt", b"").decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _word(record: Mapping[str, Any], key: str) -> str | None:
+    value = record.get(key)
+    return str(value).strip() or None if isinstance(value, str | int) else None
