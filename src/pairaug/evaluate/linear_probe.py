@@ -271,20 +271,16 @@ def _format(
         [f"mean over {name}", "", "", *(_cell(result.macros[name]) for result in results)]
         for name in averages_of(findings)
     ]
-    header = (
-        "",
-        "present",
-        "absent",
-        *(f"{100 * result.share:g} % of labels" for result in results),
-    )
+    names = [f"{100 * result.share:g} % of labels" for result in results]
     sizes = "\n".join(
-        f"{100 * result.share:g} % of labels: {_range(result.num_films)} films of "
-        f"{_range(result.num_patients)} patients, L2 {_range(result.strengths)}."
+        f"{name}: {_range(result.num_films)} films of {_range(result.num_patients)} patients, "
+        f"L2 {_range(result.strengths)}."
         for name, result in zip(names, results, strict=True)
     )
+    table = text_table(("", "present", "absent", *names), rows)
     return (
         f"Linear probe on {len(test.labels)} films of {len(np.unique(test.patients))} patients "
-        f"({source}), {settings.num_seeds} seeds\n\n{text_table(header, rows)}\n\n"
+        f"({source}), {settings.num_seeds} seeds\n\n{table}\n\n"
         "AUROC: mean ± standard deviation over seeds; brackets: 95% bootstrap intervals, "
         f"{settings.num_draws} draws of patients and seeds.\n{sizes}"
         + _unevaluable(parts, findings)
