@@ -224,7 +224,7 @@ def test_what_is_wrong_with_a_table_is_told(
 def test_findings_without_labels_are_told(tmp_path: Path) -> None:
     opened = _open(source="phantom", num_patients=2, labels="chexpert")
     assert chosen_findings(opened, ["Edema", "Effusion"]) == ("edema", "pleural effusion")
-    with pytest.raises(SettingsError, match="no labels of .edma.*did you mean .edema."):
+    with pytest.raises(SettingsError, match=r"no labels of .edma.*did you mean .edema."):
         chosen_findings(opened, ["edma"])
     with pytest.raises(SettingsError, match="aliases names 'hernia'"):
         _open({"hernia": "edema"}, source="phantom", num_patients=2)
