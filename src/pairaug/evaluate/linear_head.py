@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_MOST_STEPS = 500
+_MOST_STEPS = 200
 
 
 class LinearHead:
@@ -55,8 +55,8 @@ def fit_head(features: np.ndarray, labels: np.ndarray, l2: float, seed: int) -> 
     optimizer = torch.optim.LBFGS(
         layer,
         max_iter=_MOST_STEPS,
-        tolerance_grad=1e-7,
-        tolerance_change=1e-10,
+        tolerance_grad=1e-6,
+        tolerance_change=1e-9,
         line_search_fn="strong_wolfe",
     )
 

@@ -34,7 +34,7 @@ from pairaug.metrics.auroc import column_aurocs
 from pairaug.metrics.ranking import mean_of_defined, rankings
 from pairaug.readers import SplitShares
 
-_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+_STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _SPLITS = ("train", "validate", "test")
 
 
@@ -72,7 +72,7 @@ class LinearProbeSettings(EncoderEvaluation):
         None,
         gt=0,
         description="Strength of the L2 penalty; without it, what is best for the validation "
-        "patients of 0.0001, 0.001, 0.01, 0.1 and 1.",
+        "patients of 0.001, 0.01, 0.1, 1 and 10.",
     )
     cache: Path | None = CACHE
 
