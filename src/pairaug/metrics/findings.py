@@ -95,10 +95,16 @@ def metric_values(
     columns: Sequence[Ranking], averages: Averages, counts: Counts
 ) -> Float[np.ndarray, "draw value"]:
     """AUROCs of all columns, their means, then average precisions and theirs."""
-    masses = [column.masses(counts) for column in columns]
+    # One column at a time: what it weighs is as large as the counts.
+    each = np.stack([_both(column, counts) for column in columns], axis=2)
     parts = []
-    for of in (auroc_of, precision_of):
-        each = np.stack([of(*mass) for mass in masses], axis=1)
-        means = [mean_of_defined(each[:, list(places)])[:, None] for places in averages.values()]
-        parts += [each, *means]
+    for values in each:
+        means = [mean_of_defined(values[:, list(places)])[:, None] for places in averages.values()]
+        parts += [values, *means]
     return np.concatenate(parts, axis=1)
+
+
+def _both(column: Ranking, counts: Counts) -> np.ndarray:
+    """(AUROC, average precision) of each draw, `metric draw`."""
+    masses = column.masses(counts)
+    return np.stack([auroc_of(*masses), precision_of(*masses)])
