@@ -100,11 +100,21 @@ def test_links_lead_somewhere(page: Path):
         assert path.exists(), f"{page.name} links to {target}"
 
 
+def _models_of_commands() -> dict[str, type]:
+    """The settings of each command that has a file of its own."""
+    return {
+        command: getattr(importlib.import_module(f"pairaug.{module}"), name)
+        for command, (module, name) in GENERATOR._OTHER_SETTINGS.items()
+    }
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_settings_and_commands_shown_exist(page: Path):
     from pairaug.config import Settings
 
     known = set(GENERATOR.setting_names(Settings))
+    for model in _models_of_commands().values():
+        known |= set(GENERATOR.setting_names(model))
     commands = {path for path, _ in GENERATOR.commands()}
     text = page.read_text(encoding="utf-8")
     for name in re.findall(r"--set ([a-z_.]+)=", text):
@@ -128,10 +138,15 @@ def test_settings_and_commands_shown_exist(page: Path):
     ],
 )
 def test_settings_files_shown_are_valid(block: str, tmp_path: Path):
-    from pairaug.config import load_settings
+    from pairaug.config import load_model, load_settings
 
     path = tmp_path / "shown.yaml"
     path.write_text(block, encoding="utf-8")
+    # A file of another command says so in its first line.
+    command = re.match(r"# pairaug (.+)\n", block)
+    if command:
+        load_model(_models_of_commands()[command[1]], path)
+        return
     # A piece of a file need not say where pairs come from.
     load_settings(path, () if "read" in yaml.safe_load(block) else ("read.source=phantom",))
 

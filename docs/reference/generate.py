@@ -35,6 +35,9 @@ _OTHER_SETTINGS = {
     "train clip": ("train.clip", "ClipSettings"),
     "train classifier": ("train.classifier", "ClassifierSettings"),
     "evaluate counterfactual": ("evaluate.counterfactual", "CounterfactualSettings"),
+    "evaluate zero-shot": ("evaluate.zero_shot", "ZeroShotSettings"),
+    "evaluate linear-probe": ("evaluate.linear_probe", "LinearProbeSettings"),
+    "evaluate retrieval": ("evaluate.retrieval", "RetrievalSettings"),
     "evaluate fidelity": ("evaluate.fidelity", "FidelitySettings"),
     "experiment utility": ("experiment.settings", "UtilitySettings"),
 }

@@ -58,6 +58,30 @@ def evaluate_zero_shot(
     _evaluate(program.run_zero_shot, settings, out, None)
 
 
+@app.command("linear-probe")
+@one_line_errors
+def evaluate_linear_probe(
+    config: OptionalConfig = None, out: Out = Path("runs/evaluate"), sets: Sets = None
+) -> None:
+    """Findings by a linear layer on a frozen image tower, trained on few labels and on all."""
+    from pairaug.evaluate import linear_probe as program
+
+    settings = load_settings_of(program.LinearProbeSettings, config, sets)
+    _evaluate(program.run_linear_probe, settings, out, None)
+
+
+@app.command("retrieval")
+@one_line_errors
+def evaluate_retrieval(
+    config: OptionalConfig = None, out: Out = Path("runs/evaluate"), sets: Sets = None
+) -> None:
+    """A film's own report among those of all, and a report's film."""
+    from pairaug.evaluate import retrieval as program
+
+    settings = load_settings_of(program.RetrievalSettings, config, sets)
+    _evaluate(program.run_retrieval, settings, out, None)
+
+
 def _evaluate(
     evaluate: Callable[[Any, Path, Callable[[int], None]], Path],
     settings: Any,

@@ -5,12 +5,15 @@ from pairaug.metrics.bootstrap import Estimate, bootstrap, mean, ratio, share
 from pairaug.metrics.findings import FindingMetrics, MacroMetrics, finding_metrics
 from pairaug.metrics.paired import PairedMacros, paired_macro_difference, paired_macros
 from pairaug.metrics.precision import average_precision, label_average_precisions
+from pairaug.metrics.seeds import SeedMetric, SeedMetrics, seed_metrics
 
 __all__ = [
     "Estimate",
     "FindingMetrics",
     "MacroMetrics",
     "PairedMacros",
+    "SeedMetric",
+    "SeedMetrics",
     "auroc",
     "average_precision",
     "bootstrap",
@@ -23,5 +26,6 @@ __all__ = [
     "paired_macro_difference",
     "paired_macros",
     "ratio",
+    "seed_metrics",
     "share",
 ]

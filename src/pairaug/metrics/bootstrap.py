@@ -103,16 +103,24 @@ def interval(
 
 
 def mean(
-    values: Shaped[np.ndarray, " case"], seed: int = 0, groups: Groups | None = None
+    values: Shaped[np.ndarray, " case"],
+    seed: int = 0,
+    groups: Groups | None = None,
+    num_draws: int = NUM_DRAWS,
 ) -> Estimate:
     """Their mean."""
     column = np.asarray(values, dtype=float)
-    return ratio(column, np.ones_like(column), seed, groups)
+    return ratio(column, np.ones_like(column), seed, groups, num_draws)
 
 
-def share(hits: Bool[np.ndarray, " case"], seed: int = 0, groups: Groups | None = None) -> Estimate:
+def share(
+    hits: Bool[np.ndarray, " case"],
+    seed: int = 0,
+    groups: Groups | None = None,
+    num_draws: int = NUM_DRAWS,
+) -> Estimate:
     """The share that is true, in [0, 1]."""
-    return mean(hits, seed, groups)
+    return mean(hits, seed, groups, num_draws)
 
 
 def ratio(
@@ -120,6 +128,7 @@ def ratio(
     denominators: Shaped[np.ndarray, " case"],
     seed: int = 0,
     groups: Groups | None = None,
+    num_draws: int = NUM_DRAWS,
 ) -> Estimate:
     """The sum of one column over the sum of the other, cases drawn in pairs."""
     above, below = (np.asarray(column, dtype=float) for column in (numerators, denominators))
@@ -131,7 +140,7 @@ def ratio(
             counts @ above, totals, out=np.full(len(counts), math.nan), where=totals != 0
         )[:, None]
 
-    return bootstrap(quotient, len(above), seed, groups=groups)[0]
+    return bootstrap(quotient, len(above), seed, num_draws, groups=groups)[0]
 
 
 def _counts(rng: np.random.Generator, num_draws: int, num: int) -> np.ndarray:

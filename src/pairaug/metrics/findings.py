@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 
 from pairaug.metrics.auroc import auroc_of
 from pairaug.metrics.bootstrap import NUM_DRAWS, Counts, Estimate, Groups, bootstrap
 from pairaug.metrics.precision import precision_of
-from pairaug.metrics.ranking import mean_of_defined, rankings
+from pairaug.metrics.ranking import Ranking, mean_of_defined, rankings
+
+Averages = Mapping[str, Sequence[int]]
+"""Name of a mean → the columns that it is over."""
 
 FEW = 10
 """Intervals of fewer cases of a class are too narrow."""
@@ -56,7 +59,7 @@ class MacroMetrics:
 def finding_metrics(
     labels: Shaped[np.ndarray, "case finding"],
     scores: Shaped[np.ndarray, "case finding"],
-    averages: Mapping[str, Sequence[int]],
+    averages: Averages,
     seed: int = 0,
     groups: Groups | None = None,
     num_draws: int = NUM_DRAWS,
@@ -67,18 +70,13 @@ def finding_metrics(
     """
     columns = rankings(labels, scores)
     num = len(columns)
-    chosen = {name: list(places) for name, places in averages.items()}
-
-    def values(counts: Counts) -> np.ndarray:
-        masses = [column.masses(counts) for column in columns]
-        parts = []
-        for of in (auroc_of, precision_of):
-            each = np.stack([of(*mass) for mass in masses], axis=1)
-            means = [mean_of_defined(each[:, places])[:, None] for places in chosen.values()]
-            parts += [each, *means]
-        return np.concatenate(parts, axis=1)
-
-    estimates = bootstrap(values, len(labels), seed, num_draws, groups=groups)
+    estimates = bootstrap(
+        lambda counts: metric_values(columns, averages, counts),
+        len(labels),
+        seed,
+        num_draws,
+        groups=groups,
+    )
     areas, precisions = estimates[: len(estimates) // 2], estimates[len(estimates) // 2 :]
     findings = [
         FindingMetrics(column.num_positive, column.num_negative, area, precision)
@@ -87,7 +85,26 @@ def finding_metrics(
     macros = {
         name: MacroMetrics(sum(findings[place].is_evaluable for place in places), area, precision)
         for (name, places), area, precision in zip(
-            chosen.items(), areas[num:], precisions[num:], strict=True
+            averages.items(), areas[num:], precisions[num:], strict=True
         )
     }
     return findings, macros
+
+
+def metric_values(
+    columns: Sequence[Ranking], averages: Averages, counts: Counts
+) -> Float[np.ndarray, "draw value"]:
+    """AUROCs of all columns, their means, then average precisions and theirs."""
+    # One column at a time: what it weighs is as large as the counts.
+    each = np.stack([_both(column, counts) for column in columns], axis=2)
+    parts = []
+    for values in each:
+        means = [mean_of_defined(values[:, list(places)])[:, None] for places in averages.values()]
+        parts += [values, *means]
+    return np.concatenate(parts, axis=1)
+
+
+def _both(column: Ranking, counts: Counts) -> np.ndarray:
+    """(AUROC, average precision) of each draw, `metric draw`."""
+    masses = column.masses(counts)
+    return np.stack([auroc_of(*masses), precision_of(*masses)])

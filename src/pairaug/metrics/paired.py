@@ -34,7 +34,8 @@ class PairedMacros:
 
     def estimate(self, name: str) -> Estimate:
         """The mean over seeds of one way's macro AUROC."""
-        return interval(self._mean(name), self.drawn[name], self.num)
+        # What seeds add is stretched, and could leave the range of an AUROC.
+        return interval(self._mean(name), self.drawn[name].clip(0.0, 1.0), self.num)
 
     def deviation(self, name: str) -> float:
         """The standard deviation over seeds; NaN for one seed."""
@@ -89,17 +90,12 @@ def paired_macros(
         return np.stack(each, axis=1)
 
     values, drawn = drawn_values(macros, len(labels), seed, num_draws, groups)
-    # Another stream than that of the cases, which `drawn_values` seeds the same for any model.
-    chosen = np.random.default_rng([seed, 1]).integers(num_seeds, size=(num_draws, num_seeds))
-    by_name = drawn.reshape(num_draws, len(scores), num_seeds)
-    stretch = math.sqrt(num_seeds / (num_seeds - 1)) if num_seeds > 1 else 0.0
-    means = {}
-    for place, name in enumerate(scores):
-        of_all = by_name[:, place].mean(axis=1)
-        of_chosen = np.take_along_axis(by_name[:, place], chosen, axis=1).mean(axis=1)
-        means[name] = of_all + stretch * (of_chosen - of_all)
+    by_seed = drawn.reshape(num_draws, len(scores), num_seeds).transpose(0, 2, 1)
+    means = over_drawn_seeds(by_seed, seed)
     rows = values.reshape(len(scores), num_seeds)
-    return PairedMacros(dict(zip(scores, rows, strict=True)), means, len(labels))
+    return PairedMacros(
+        dict(zip(scores, rows, strict=True)), dict(zip(scores, means.T, strict=True)), len(labels)
+    )
 
 
 def paired_macro_difference(
@@ -116,3 +112,20 @@ def paired_macro_difference(
     """
     both = {"scores": scores, "base": base_scores}
     return paired_macros(labels, both, seed, groups, num_draws).difference("scores", "base")
+
+
+def over_drawn_seeds(
+    values: Float[np.ndarray, "draw seed value"], seed: int = 0
+) -> Float[np.ndarray, "draw value"]:
+    """Of each draw of cases the mean over seeds that are drawn anew, the same for all values.
+
+    The deviations from the mean of all seeds are stretched by sqrt(S / (S - 1)).
+    """
+    num_draws, num_seeds, _ = values.shape
+    # Another stream than that of the cases, which is seeded the same for any model.
+    rng = np.random.default_rng([seed, 1])
+    chosen = rng.integers(num_seeds, size=(num_draws, num_seeds))
+    stretch = math.sqrt(num_seeds / (num_seeds - 1)) if num_seeds > 1 else 0.0
+    of_all = values.mean(axis=1)
+    of_chosen = np.take_along_axis(values, chosen[:, :, None], axis=1).mean(axis=1)
+    return of_all + stretch * (of_chosen - of_all)

@@ -1,0 +1,73 @@
+"""A linear layer on frozen features, for many findings at once, some of their labels not stated.
+
+For each finding, with the mean over the films that state it:
+
+    loss = mean(-y log p - (1 - y) log(1 - p)) + l2 / 2 |w|^2,   p = 1 / (1 + exp(-(w x + b)))
+
+The layer starts at random numbers and is trained by L-BFGS until nothing moves. The problem is
+convex: where it starts decides nothing but the last digits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_MOST_STEPS = 200
+
+
+class LinearHead:
+    """A trained layer, with the standardisation of its features."""
+
+    def __init__(
+        self, weight: np.ndarray, bias: np.ndarray, mean: np.ndarray, deviation: np.ndarray
+    ) -> None:
+        self.weight, self.bias = weight, bias
+        """`finding dimension` and `finding`, of standardised features."""
+        self._mean, self._deviation = mean, deviation
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """`film finding`, of features as they come: `film dimension`."""
+        standard = (features - self._mean) / self._deviation
+        return standard @ self.weight.T + self.bias
+
+
+def fit_head(features: np.ndarray, labels: np.ndarray, l2: float, seed: int) -> LinearHead:
+    """The layer for `features` (`film dimension`) and `labels` (`film finding`, NaN: not stated).
+
+    Each dimension is brought to mean 0 and deviation 1 over these films first. A finding that no
+    film states, or that all films agree on, ends at a weight of nearly nothing.
+    """
+    mean = features.mean(axis=0, dtype=np.float64)
+    deviation = features.std(axis=0, dtype=np.float64)
+    # A dimension that never moves says nothing; it is not divided by 0.
+    deviation[deviation < 1e-8] = 1.0
+    inputs = torch.from_numpy((features - mean) / deviation)
+    stated = torch.from_numpy(~np.isnan(labels)).double()
+    targets = torch.from_numpy(np.nan_to_num(labels)).double()
+    shares = stated / stated.sum(dim=0).clamp(min=1.0)
+    generator = torch.Generator().manual_seed(seed)
+    num, dimension = labels.shape[1], features.shape[1]
+    weight = torch.randn(num, dimension, generator=generator, dtype=torch.float64) * 0.01
+    layer = [weight.requires_grad_(), torch.zeros(num, dtype=torch.float64, requires_grad=True)]
+    optimizer = torch.optim.LBFGS(
+        layer,
+        max_iter=_MOST_STEPS,
+        tolerance_grad=1e-6,
+        tolerance_change=1e-9,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        logits = functional.linear(inputs, *layer)
+        errors = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        loss = (errors * shares).sum() + l2 / 2 * layer[0].square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    trained = [each.detach().numpy() for each in layer]
+    return LinearHead(trained[0], trained[1], mean, deviation)

@@ -1,0 +1,82 @@
+"""Findings' metrics as means over several seeds' models, with what seeds and cases vary by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Shaped
+
+from pairaug.metrics.bootstrap import (
+    NUM_DRAWS,
+    Counts,
+    Estimate,
+    Groups,
+    drawn_values,
+    interval,
+)
+from pairaug.metrics.findings import Averages, metric_values
+from pairaug.metrics.paired import over_drawn_seeds
+from pairaug.metrics.ranking import rankings
+
+
+@dataclass(frozen=True, slots=True)
+class SeedMetric:
+    """One metric over seeds."""
+
+    mean: Estimate
+    """Its interval is over cases and seeds, both drawn anew."""
+    deviation: float
+    """Standard deviation over seeds, on the cases as they are; NaN for one seed."""
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """Plain values for JSON."""
+        deviation = None if math.isnan(self.deviation) else self.deviation
+        return {**self.mean.as_dict(), "deviation": deviation}
+
+    def __str__(self) -> str:
+        if math.isnan(self.mean.value):
+            return "undefined"
+        spread = "" if math.isnan(self.deviation) else f" ± {self.deviation:.3f}"
+        return f"{self.mean.value:.3f}{spread} [{self.mean.low:.3f}, {self.mean.high:.3f}]"
+
+
+@dataclass(frozen=True, slots=True)
+class SeedMetrics:
+    """Both metrics of a finding, or of a mean over findings."""
+
+    auroc: SeedMetric
+    average_precision: SeedMetric
+
+
+def seed_metrics(
+    labels: Shaped[np.ndarray, "case finding"],
+    models: Sequence[Shaped[np.ndarray, "case finding"]],
+    averages: Averages,
+    seed: int = 0,
+    groups: Groups | None = None,
+    num_draws: int = NUM_DRAWS,
+) -> tuple[list[SeedMetrics], dict[str, SeedMetrics]]:
+    """(each finding's metrics, those of the means that `averages` name), over one model a seed."""
+    ranked = [rankings(labels, scores) for scores in models]
+
+    def values(counts: Counts) -> np.ndarray:
+        return np.concatenate([metric_values(each, averages, counts) for each in ranked], axis=1)
+
+    once, drawn = drawn_values(values, len(labels), seed, num_draws, groups)
+    by_seed = once.reshape(len(models), -1)
+    # What seeds add is stretched, and could leave the range of these metrics.
+    means = over_drawn_seeds(drawn.reshape(num_draws, len(models), -1), seed).clip(0.0, 1.0)
+    metrics = [
+        SeedMetric(
+            interval(float(column.mean()), means[:, place], len(labels)),
+            float(column.std(ddof=1)) if len(models) > 1 else math.nan,
+        )
+        for place, column in enumerate(by_seed.T)
+    ]
+    half = len(metrics) // 2
+    both = [SeedMetrics(*each) for each in zip(metrics[:half], metrics[half:], strict=True)]
+    num = labels.shape[1]
+    return both[:num], dict(zip(averages, both[num:], strict=True))

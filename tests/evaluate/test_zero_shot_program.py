@@ -1,0 +1,236 @@
+"""`pairaug evaluate zero-shot` as a whole: what it writes down, and what it warns of."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from original_layouts import drawn, openai_clip_shapes, openai_tokenizer, write_folder
+from pairaug.cli import app
+from pairaug.clip.encoders import open_encoder
+from pairaug.errors import DataError, SettingsError
+from pairaug.evaluate.data.settings import PhantomData, TableData
+from pairaug.evaluate.zero_shot import ZeroShotSettings, findings_probabilities, run_zero_shot
+from pairaug.metrics import macro_auroc
+from pairaug.phantom.findings import LABELS, label_vector
+from pairaug.phantom.study import draw_study
+from tiny_clip import write_clip
+
+DATA = Path(os.environ.get("PAIRAUG_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+
+
+def _run(out: Path, **settings: Any) -> dict[str, Any]:
+    given = {"device": "cpu", "num_draws": 100, **settings}
+    path = run_zero_shot(ZeroShotSettings.model_validate(given), out)
+    return {**json.loads(path.read_text()), "table": path.with_suffix(".txt").read_text()}
+
+
+@pytest.fixture(scope="module")
+def phantoms() -> PhantomData:
+    return PhantomData(num_patients=60, seed=5, size=32)
+
+
+def test_phantoms_give_what_the_parts_give(
+    tiny_scorer_folder: Path, phantoms: PhantomData, tmp_path: Path
+) -> None:
+    told = _run(tmp_path, models=[str(tiny_scorer_folder)], data=phantoms)
+    studies = [draw_study(5, index) for index in range(60)]
+    encoder = open_encoder(tiny_scorer_folder, batch_size=32)
+    films = [study.render(32).image for study in studies]
+    labels = np.stack([label_vector(study.findings) for study in studies])
+    expected = macro_auroc(labels, findings_probabilities(encoder, films, LABELS))
+    assert told["macro"]["all"]["auroc"]["value"] == pytest.approx(expected.value, abs=1e-9)
+    assert list(told["findings"]) == list(LABELS)
+    assert told["macro"]["CheXpert five"]["num_findings"] == 2
+    assert (told["num_films"], told["num_patients"]) == (60, 60)
+
+
+def test_what_a_number_needs_to_be_reproduced_is_there(
+    tiny_scorer_folder: Path, phantoms: PhantomData, tmp_path: Path
+) -> None:
+    told = _run(
+        tmp_path,
+        models=[str(tiny_scorer_folder)],
+        data=phantoms,
+        findings=["Edema"],
+        templates=[["{}", "no {}"], ["large {}", "small {}"]],
+    )
+    encoder = open_encoder(tiny_scorer_folder)
+    assert told["models"] == [
+        {
+            "model": tiny_scorer_folder.name,
+            "weights_sha256": encoder.weights_sha256,
+            "transform_and_tokenizer_sha256": encoder.fingerprint,
+        }
+    ]
+    assert told["captions"] == {
+        "edema": {"positive": ["edema", "large edema"], "negative": ["no edema", "small edema"]}
+    }
+    assert told["intervals"] == {"draws": 100, "level": 0.95, "drawn": "patients"}
+    assert ZeroShotSettings.model_validate(told["settings"]).data == phantoms
+    assert "edema" in told["table"]
+
+
+def test_checkpoints_are_averaged_by_probability(
+    tiny_scorer_folder: Path, phantoms: PhantomData, tmp_path: Path
+) -> None:
+    other = write_clip(tmp_path / "other", seed=1)
+    folders = [str(tiny_scorer_folder), str(other)]
+    told = _run(tmp_path / "out", models=folders, data=phantoms)
+    studies = [draw_study(5, index) for index in range(60)]
+    films = [study.render(32).image for study in studies]
+    labels = np.stack([label_vector(study.findings) for study in studies])
+    each = [
+        findings_probabilities(open_encoder(Path(folder), batch_size=32), films, LABELS)
+        for folder in folders
+    ]
+    expected = macro_auroc(labels, np.mean(each, axis=0)).value
+    assert told["macro"]["all"]["auroc"]["value"] == pytest.approx(expected, abs=1e-9)
+    alone = [model["macro_auroc"]["value"] for model in told["models"]]
+    assert alone == pytest.approx([macro_auroc(labels, scores).value for scores in each])
+
+
+def test_kept_vectors_give_the_same_numbers_without_the_films(
+    tiny_scorer_folder: Path, phantoms: PhantomData, tmp_path: Path, monkeypatch
+) -> None:
+    given = {"models": [str(tiny_scorer_folder)], "data": phantoms, "cache": tmp_path / "kept"}
+    first = _run(tmp_path / "a", **given)
+    assert len(list((tmp_path / "kept").glob("features-*.npz"))) == 1
+
+    def no_films(*_: object) -> None:
+        raise AssertionError("a film was asked for")
+
+    monkeypatch.setattr("pairaug.phantom.study.Study.render", no_films)
+    second = _run(tmp_path / "b", **given)
+    assert second["findings"] == first["findings"]
+    # Captions may change without encoding a film again; other weights may not.
+    other = _run(tmp_path / "c", **given, own_templates={"edema": [["{}", "the lungs are clear"]]})
+    assert other["findings"]["edema"] != first["findings"]["edema"]
+    with pytest.raises(AssertionError, match="a film was asked for"):
+        _run(tmp_path / "d", **given | {"models": [str(write_clip(tmp_path / "m", seed=1))]})
+
+
+def _table(folder: Path, films: list[np.ndarray], labels: list[str]) -> TableData:
+    for place, film in enumerate(films):
+        Image.fromarray(film).save(folder / f"{place}.png")
+    rows = [f"{place}.png,p{place // 2},{label}" for place, label in enumerate(labels)]
+    (folder / "labels.csv").write_text("\n".join(["file,patient,edema,hernia", *rows]) + "\n")
+    return TableData(
+        table=folder / "labels.csv",
+        patient_id="patient",
+        columns={"edema": "edema", "hernia": "hernia"},
+    )
+
+
+def test_inverted_and_one_class_findings_are_told(tmp_path: Path) -> None:
+    """The bundled scorer on phantoms whose edema is written down the wrong way round."""
+    studies = [draw_study(5, index) for index in range(60)]
+    films = [np.rint(study.render(128).image * 255).astype(np.uint8) for study in studies]
+    column = LABELS.index("edema")
+    swapped = [f"{int(1 - label_vector(study.findings)[column])},0" for study in studies]
+    told = _run(tmp_path / "out", data=_table(tmp_path, films, swapped))
+    edema, hernia = told["findings"]["edema"], told["findings"]["hernia"]
+    assert edema["is_inverted"]
+    assert edema["auroc"]["high"] < 0.5
+    assert "Below one half by more than the interval: edema." in told["table"]
+    assert not hernia["is_evaluable"]
+    assert hernia["auroc"]["value"] is None
+    assert "Not evaluable, in no mean" in told["table"]
+    assert told["macro"]["all"]["num_findings"] == 1
+    assert told["macro"]["all"]["auroc"]["value"] == edema["auroc"]["value"]
+    assert told["num_patients"] == 30
+    # Asked for the right way round, it is found.
+    turned = _run(
+        tmp_path / "turned",
+        data=_table(tmp_path, films, swapped),
+        own_templates={"edema": [["no {}", "{}"]]},
+    )
+    assert turned["findings"]["edema"]["auroc"]["low"] > 0.5
+
+
+def test_films_that_cannot_be_used_are_counted(tiny_scorer_folder: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    films = [rng.integers(0, 256, (20, 20), dtype=np.uint8) for _ in range(6)]
+    films[1][:] = 7
+    data = _table(tmp_path, films, ["1,0", "0,1"] * 3)
+    (tmp_path / "3.png").write_bytes(b"no film")
+    (tmp_path / "4.png").unlink()
+    told = _run(tmp_path / "out", models=[str(tiny_scorer_folder)], data=data)
+    assert told["films_left_out"] == {
+        "image_constant": 1,
+        "missing_image": 1,
+        "unreadable_image": 1,
+    }
+    assert told["num_films"] == 3
+    for path in tmp_path.glob("*.png"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"no film of the data can be used \(missing_image 6\)"):
+        _run(tmp_path / "out", models=[str(tiny_scorer_folder)], data=data)
+
+
+def test_settings_that_do_not_go_together_are_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="same caption for present and absent"):
+        _run(tmp_path, templates=[["{}", "{}"]])
+    with pytest.raises(ValueError, match="and not both"):
+        TableData(table=tmp_path / "t.csv")
+
+
+def test_chexzero_weights_evaluate(tmp_path: Path, phantoms: PhantomData) -> None:
+    tokenizer = openai_tokenizer()
+    weights = drawn(openai_clip_shapes(1, 1, vocabulary=len(tokenizer)))
+    folder = write_folder(tmp_path / "chexzero", "chexzero", weights, tokenizer)
+    few = phantoms.model_copy(update={"num_patients": 12})
+    told = _run(tmp_path / "out", models=[str(folder)], data=few, findings=["edema"])
+    assert told["findings"]["edema"]["num_positive"] > 0
+    assert 0 <= told["findings"]["edema"]["auroc"]["value"] <= 1
+
+
+@pytest.fixture
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("_here")
+def test_the_commands(tiny_scorer_folder: Path, tmp_path: Path) -> None:
+    data = "data: {source: phantom, num_patients: 40, size: 32}\ndevice: cpu\nnum_draws: 100\n"
+    Path("many.yaml").write_text(f"models: [{tiny_scorer_folder}]\n{data}")
+    Path("one.yaml").write_text(f"model: {tiny_scorer_folder}\n{data}")
+    for name, config, first in (
+        ("zero-shot", "many.yaml", "Zero-shot on 40 films of 40 patients (phantom), one model"),
+        ("linear-probe", "one.yaml", "Linear probe on "),
+        ("retrieval", "one.yaml", "Retrieval among 40 pairs of 40 patients (phantom)"),
+    ):
+        result = CliRunner().invoke(app, ["evaluate", name, config, "--out", "out"])
+        assert result.exit_code == 0, result.output
+        assert result.stdout.startswith(first)
+        assert result.stdout.rstrip().endswith(f"out/{name}.json")
+        assert Path("out", f"{name}.txt").read_text().startswith(first)
+        wrong = CliRunner().invoke(app, ["evaluate", name, config, "--set", "sed=1"])
+        assert wrong.exit_code == 1
+        assert "unknown setting sed in --set; did you mean seed?" in wrong.stderr
+
+
+@pytest.mark.dataset
+def test_real_films_and_their_labels(tmp_path: Path) -> None:
+    """Films of ChestX-ray14 and of a COVID-19 collection; whatever the numbers are."""
+    table = DATA / "cxr_labels" / "labels.csv"
+    if not table.exists():
+        pytest.skip(f"{table} is not here")
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    data = TableData(table=table, patient_id="patient_id", list_column="labels")
+    told = _run(tmp_path, data=data)
+    assert told["num_films"] == len(rows)
+    assert told["num_patients"] == len({row["patient_id"] for row in rows})
+    listed = sum("Effusion" in row["labels"].split("|") for row in rows)
+    assert told["findings"]["pleural effusion"]["num_positive"] == listed
+    low, value, high = (told["macro"]["all"]["auroc"][name] for name in ("low", "value", "high"))
+    assert 0.3 < low < value < high < 0.7  # a scorer of simulated films knows nothing of real ones
