@@ -45,8 +45,9 @@ def encoded(kind: str) -> bytes:
 
 def _dicom(stored: np.ndarray, *, compressed: bool) -> bytes:
     sys.path.append(str(Path(__file__).parents[1] / "tests"))
-    from dicom_films import dataset_of, saved
     from pydicom.uid import JPEG2000Lossless
+
+    from dicom_films import dataset_of, saved
 
     dataset = dataset_of(stored, WindowCenter=2048, WindowWidth=4096)
     return saved(dataset, JPEG2000Lossless if compressed else None)
@@ -84,7 +85,7 @@ def main() -> None:
     """Prints films a second with one worker and with two, and their ratio."""
     for kind in KINDS:
         with tempfile.TemporaryDirectory() as name:
-            folder, num_films = Path(name), 12 if kind == "dicom-jpeg-2000" else 40
+            folder, num_films = Path(name), 16 if kind == "dicom-jpeg-2000" else 40
             (folder / f"film.{kind}").write_bytes(encoded(kind))
             seconds = {1: float("inf"), 2: float("inf")}
             # In turns, so that what else the machine does falls on both.

@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 
 from dicom_films import dataset_of, saved
 from pairaug.cli import app
+from pairaug.config import as_yaml, load_settings
 from pairaug.images import encode_png
 from pairaug.manifest import part_paths, write_part
 from pairaug.pair import Branch, Drop, ImageRef, Pair, Report
-from pairaug.run import quality
+from pairaug.run import RunFolder, quality
 from pairaug.run.quality import assess, hashed, unusable
 from pairaug.summary.page import load_facts
 
@@ -146,3 +147,34 @@ def test_equal_films_are_found_whatever_their_paths(tmp_path: Path) -> None:
     films = [ImageRef(path=f"/{n}.png", sha256=f"{n % 3:064x}"[::-1]) for n in range(7)]
     found = assess(_part(tmp_path, [_pair(str(n), image=film) for n, film in enumerate(films)]))
     assert (found.films, found.duplicate_films, found.films_in_two_splits) == (7, 4, 0)
+
+
+def test_the_summary_of_a_run_shows_it(finished: RunFolder) -> None:
+    facts = load_facts(finished.path)
+    assert facts["quality"]["listed"] == facts["counts"]["read"]["made"]
+    assert facts["quality"]["stated_by"] == "labels"
+    page = (finished.path / "summary.html").read_text(encoding="utf-8")
+    section = page.partition('<section id="data">')[2].partition("</section>")[0]
+    assert "What the source is like" in section
+    for finding in facts["quality"]["stated"]:
+        assert f"<td>{finding}</td>" in section
+
+
+_REAL_FILMS = Path(__file__).parents[2] / "shared" / "data" / "covid_cxr_pairs"
+
+
+@pytest.mark.dataset
+@pytest.mark.skipif(not _REAL_FILMS.is_dir(), reason="the films are not beside the repository")
+def test_all_real_films_are_counted(tmp_path: Path) -> None:
+    example = Path(__file__).parents[1] / "examples" / "real-films.yaml"
+    settings = load_settings(
+        example, [f"read.table={_REAL_FILMS / 'reports.csv'}", f"read.root={_REAL_FILMS}"]
+    )
+    (tmp_path / "run.yaml").write_text(as_yaml(settings))
+    done = CliRunner().invoke(app, ["read", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    found = load_facts(tmp_path)["quality"]
+    assert (found["listed"], found["usable"], found["films"]) == (171, 171, 171)
+    assert sum(found["patients"].values()) == 101
+    assert found["films_in_two_splits"] == 0
+    assert found["dropped"] == {}

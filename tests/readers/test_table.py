@@ -518,7 +518,8 @@ def test_a_study_column_is_noted_and_own_splits_can_be_left_aside(tmp_path: Path
 
 
 _MEASURE = """
-import resource, sys, time
+import sys, time
+from pathlib import Path
 from pairaug.readers import TableSource, open_reader
 from pairaug.stage import Context
 source = TableSource.model_validate({"table": sys.argv[1]})
@@ -527,11 +528,15 @@ pairs = iter(open_reader(source, Context(seed=0)))
 next(pairs)
 first = time.perf_counter() - started
 number = 1 + sum(1 for _ in pairs)
-print(number, first, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+peak = next(
+    line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line
+)
+print(number, first, int(peak.split()[1]) * 1024)
 """
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_half_a_million_rows_start_at_once_and_stay_small(tmp_path: Path, suffix: str) -> None:
     rows = {
@@ -558,3 +563,11 @@ def test_half_a_million_rows_start_at_once_and_stay_small(tmp_path: Path, suffix
     assert number == 500_000
     assert first < 2.0
     assert peak < 500e6
+
+
+def test_a_table_of_reports_alone_is_text_to_rewrite(tmp_path: Path) -> None:
+    table = _table(tmp_path, "a,,p,Clear.,", "b,,q,,", header=HEADER)
+    pairs = _read(table, {"file": None})
+    assert _reasons(pairs) == [None, "empty_report"]
+    assert pairs[0].image is None
+    assert _reasons(_read(table)) == ["missing_image", "empty_report"]

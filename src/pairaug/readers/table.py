@@ -40,8 +40,10 @@ class TableColumns(StageSettings):
     """Which column of the table holds what; null: the table does not have it."""
 
     id: str = Field(default="id", description="Column of the study's or film's own id.")
-    file: str = Field(
-        default="file", description="Column of the film's path, relative to `read.root`."
+    file: str | None = Field(
+        default="file",
+        description="Column of the film's path, relative to `read.root`; null: reports alone, "
+        "which can be rewritten.",
     )
     findings: str | None = Field(default="findings", description="Column of the findings section.")
     impression: str | None = Field(
@@ -140,6 +142,7 @@ class TableReader:
             name=settings.name or self._table.name.split(".")[0],
             root=absolute(settings.root or self._table.parent),
             shares=settings.split,
+            needs_film=settings.columns.file is not None,
             views=frozenset(view.lower() for view in settings.views),
         )
 
@@ -169,7 +172,7 @@ class TableReader:
                 where=f"row {number}",
                 id=row["id"],
                 report=Report(row.get("findings") or "", row.get("impression") or ""),
-                film=None if row["file"] is None else Path(row["file"]),
+                film=Path(file) if (file := row.get("file")) else None,
                 patient_id=row.get("patient_id"),
                 view=row.get("view"),
                 split=self._split(row, number),

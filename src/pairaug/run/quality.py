@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pairaug.findings import extract, labels_of
 from pairaug.manifest import read_columns
@@ -117,7 +116,7 @@ def unusable(parts: Sequence[Path], most: int, *, show_ids: bool) -> Iterator[Un
     shown: Counter[str] = Counter()
     for path in parts:
         rows = read_columns(path, ["id", "drop_reason", "drop_detail"])
-        for row in rows.filter(pc.is_valid(rows["drop_reason"])).to_pylist():
+        for row in rows.filter(rows["drop_reason"].is_valid()).to_pylist():
             reason = row["drop_reason"]
             shown[reason] += 1
             if shown[reason] <= most:

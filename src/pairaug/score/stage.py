@@ -19,7 +19,7 @@ from pairaug.score.settings import AuditSettings, ScoreSettings, folder_of
 from pairaug.stage import Context, batched
 
 DROP_REASONS = {
-    "no_image": "a synthetic pair has no image to be scored",
+    "no_image": "the pair has no image to be scored",
     "no_report": "the report is empty",
     "unreadable_image": "the film could not be decoded, or is no longer there",
     "source_not_scored": "the real pair that it was made from has no vectors to compare with",
