@@ -19,7 +19,7 @@ DROP_REASONS = {
     "empty_report": "nothing of the report, or of the source's, is left to prompt with",
     "report_too_long": "the report, or the source's, exceeds the text encoder's window, and "
     "`long_report` is `error`",
-    "unreadable_image": "the source's film could not be decoded, or is no longer there",
+    "unreadable_image": "the source's film could not be decoded, is no longer there, or never was",
     "inversion_error": "the model cannot hold the source's film well enough",
     "image_not_finite": "the edit ended in NaN or infinity",
     "image_constant": "the edit ended in one grey level",

@@ -11,6 +11,7 @@ One pair for each film; the study's report is that of all its films.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -239,34 +240,31 @@ class _ReportTree:
 class _SectionedReports:
     """Reports in one table, as the authors' script writes it, read as far as is needed.
 
-    The texts are kept in one row of bytes, which takes little more than the file does.
+    Texts are kept packed, as the table is not quite in the films' order.
     """
 
     def __init__(self, table: Path, text: Text) -> None:
         self._text: Text = text
-        self._bytes = bytearray()
-        self._lookup = Lookup(self._rows(table))
+        self._lookup = Lookup(_packed_rows(table))
 
     def of(self, patient: int, study: int) -> _Found:
         del patient
-        start = self._lookup.get(study)
-        if start is None:
+        packed_texts = self._lookup.get(study)
+        if packed_texts is None:
             return "missing_report", "none"
-        end = self._bytes.index(b"\n\0", start)
-        texts = self._bytes[start:end].decode().split("\0")
+        texts = zlib.decompress(packed_texts).decode().split("\0")
         sections = dict(zip(_SECTIONED, texts, strict=True))
         return report_of(sections, self._text), _rule(sections)
 
-    def _rows(self, table: Path) -> Iterator[tuple[int, int]]:
-        """Study → where its texts start in the bytes; they end in a line end and a zero."""
-        columns = {"study": "study", **{name: name for name in _SECTIONED}}
-        for number, row in enumerate(rows_of(table, columns), 1):
-            study = (row["study"] or "").removeprefix("s")
-            if not study.isdecimal():
-                raise DataError(f"{table}: row {number} has no study such as s50000000")
-            start = len(self._bytes)
-            self._bytes += "\0".join(row[name] or "" for name in _SECTIONED).encode() + b"\n\0"
-            yield int(study), start
+
+def _packed_rows(table: Path) -> Iterator[tuple[int, bytes]]:
+    columns = {"study": "study", **{name: name for name in _SECTIONED}}
+    for number, row in enumerate(rows_of(table, columns), 1):
+        study = (row["study"] or "").removeprefix("s")
+        if not study.isdecimal():
+            raise DataError(f"{table}: row {number} has no study such as s50000000")
+        texts = "\0".join((row[name] or "").replace("\0", " ") for name in _SECTIONED)
+        yield int(study), zlib.compress(texts.encode(), level=1)
 
 
 def _rule(sections: Sections) -> str:
