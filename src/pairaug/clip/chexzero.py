@@ -130,8 +130,10 @@ def fits_openai(config: Any) -> bool:
     """True if a model can be said in OpenAI's names, which do not tell the number of heads."""
     if config.model_type != "clip":
         return False
-    towers = (config.vision_config, config.text_config)
-    return all(
+    text = config.text_config
+    towers = (config.vision_config, text)
+    # Its code finds a text's end as the largest id.
+    return text.eos_token_id == text.vocab_size - 1 and all(
         tower.hidden_act == "quick_gelu"
         and tower.num_attention_heads == max(1, tower.hidden_size // _HEAD_WIDTH)
         for tower in towers
