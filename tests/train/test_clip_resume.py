@@ -139,3 +139,18 @@ def test_other_pairs_are_not_resumed_with(cache: Path, tmp_path: Path):
     other = {"source": "phantom", "num_patients": 12, "size": 32, "seed": 2}
     with pytest.raises(SettingsError, match=r"begun with other settings \(pairs, sources changed"):
         train_clip(settings(cache, max_steps=2, sources=[{"read": other}]), tmp_path)
+
+
+def test_tensorboard_has_the_curves_that_the_csv_has(cache: Path, tmp_path: Path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    chosen = settings(cache, log_to=["tensorboard"], log_steps=2, evaluate_steps=2)
+    train_clip(chosen, tmp_path)
+    events = EventAccumulator(str(tmp_path / "training" / "tensorboard"))
+    events.Reload()
+    with (tmp_path / "training" / "curves.csv").open(newline="") as stream:
+        written = [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(stream)]
+    told = [(each.step, each.value) for each in events.Scalars("train/loss")]
+    assert [step for step, _ in told] == [step for step, _ in written] == [2, 4]
+    assert [loss for _, loss in told] == pytest.approx([loss for _, loss in written], rel=1e-4)
+    assert [each.step for each in events.Scalars("held_out/auroc")] == [2, 4]

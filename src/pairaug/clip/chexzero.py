@@ -46,7 +46,8 @@ _SIZES = ("input_resolution", "context_length", "vocab_size")
 def open_chexzero(folder: Path, dtype: torch.dtype, allow_pickle: bool) -> tuple[ClipTowers, int]:
     """(the towers, the side of their films in pixels) of a folder that has CheXzero's weights."""
     model = model_of_openai_weights(folder, dtype, allow_pickle)
-    return ClipTowers(model), int(model.config.vision_config.image_size)
+    config: Any = model.config
+    return ClipTowers(model), int(config.vision_config.image_size)
 
 
 def model_of_openai_weights(path: Path, dtype: torch.dtype, allow_pickle: bool) -> CLIPModel:
