@@ -9,6 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pairaug.errors import SettingsError
+from pairaug.readers import SplitShares
 from pairaug.train.clip import ClipSettings, train_clip
 from pairaug.train.loop import Loop
 
@@ -117,6 +119,13 @@ def test_patience_ends_a_training_that_no_longer_improves(cache: Path, tmp_path:
     assert train_clip(chosen, tmp_path).steps == 3
 
 
+def test_best_without_held_out_pairs_is_told(cache: Path, tmp_path: Path):
+    read = {"source": "phantom", "num_patients": 8, "size": 32}
+    chosen = settings(cache, best_by="loss", sources=[{"read": read}])
+    with pytest.raises(SettingsError, match="best_by is loss, but nothing is held out"):
+        train_clip(chosen, tmp_path)
+
+
 def test_epochs_count_all_pairs(cache: Path, tmp_path: Path):
     outcome = train_clip(settings(cache, max_steps=None, epochs=2), tmp_path)
     record = (tmp_path / "clip" / "training.json").read_text()
@@ -126,15 +135,11 @@ def test_epochs_count_all_pairs(cache: Path, tmp_path: Path):
 
 
 def _num_held_out(out: Path) -> int:
-    from pairaug.readers import SplitShares
-
     shares = SplitShares(validate_share=0.3, test_share=0.0)
     return sum(shares.split_of(f"phantom-{index:06d}") == "validate" for index in range(24))
 
 
 def test_other_pairs_are_not_resumed_with(cache: Path, tmp_path: Path):
-    from pairaug.errors import SettingsError
-
     train_clip(settings(cache, max_steps=1), tmp_path)
     other = {"source": "phantom", "num_patients": 12, "size": 32, "seed": 2}
     with pytest.raises(SettingsError, match=r"begun with other settings \(pairs, sources changed"):

@@ -133,8 +133,8 @@ def fits_openai(config: Any) -> bool:
         return False
     text = config.text_config
     towers = (config.vision_config, text)
-    # Its code finds a text's end as the largest id.
-    return text.eos_token_id == text.vocab_size - 1 and all(
+    # Its code finds a text's end as the largest id, and so does transformers where the end is 2.
+    return text.eos_token_id in (2, text.vocab_size - 1) and all(
         tower.hidden_act == "quick_gelu"
         and tower.num_attention_heads == max(1, tower.hidden_size // _HEAD_WIDTH)
         for tower in towers

@@ -166,6 +166,15 @@ def window_of(model: TwoTowerModel) -> int:
     return int(model.config.text_config.max_position_embeddings)
 
 
+def end_of_text(config: Any) -> int:
+    """The id that a CLIP reads a report off.
+
+    OpenAI's published configurations name 2, which is another token; transformers takes it to mean
+    the largest id, and so does this.
+    """
+    return int(config.vocab_size) - 1 if config.eos_token_id == 2 else int(config.eos_token_id)
+
+
 def is_siglip(model: TwoTowerModel) -> bool:
     """True for SigLIP, which attends to padding and reads a report off its last position."""
     return model.config.model_type == "siglip"
@@ -202,8 +211,7 @@ class PairEncoder:
             states = self.model.text_model(input_ids=reports.long()).pooler_output
             return functional.normalize(states.float(), dim=-1)
         # Reports attend backwards only, so that what follows the longest one's end changes nothing.
-        end = self.model.config.text_config.eos_token_id
-        lengths = (reports == end).int().argmax(dim=1) + 1
+        lengths = (reports == end_of_text(self.model.config.text_config)).int().argmax(dim=1) + 1
         # Those of like length together, which on an accelerator costs more than it saves.
         order = torch.argsort(lengths, stable=True)
         groups = order.chunk(_LENGTH_GROUPS if reports.device.type == "cpu" else 1)

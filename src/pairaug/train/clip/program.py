@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pairaug.clip.loss import contrastive_loss, sigmoid_loss
-from pairaug.errors import ModelError
+from pairaug.errors import ModelError, SettingsError
 from pairaug.train.augment import augment
 from pairaug.train.best import BestFigure
 from pairaug.train.clip.ahead import Ahead
@@ -68,6 +68,11 @@ class Training:
         self.encoder = PairEncoder(model.to(self.device), settings.image_mean, settings.image_std)
         self.tokens = token_table(self.pairs.reports, self.tokenizer, model)
         self.head = Head(model, settings, self.device)
+        if settings.best_by is not None and len(self.pairs.held_out) < 2:
+            raise SettingsError(
+                f"best_by is {settings.best_by}, but nothing is held out: sources have no real "
+                "pairs of split validate; set validation, or leave best_by out"
+            )
         self.mix = Mix(
             settings.mixing,
             self.pairs.branches,
