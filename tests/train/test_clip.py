@@ -101,6 +101,25 @@ def test_what_follows_the_end_of_a_report_changes_nothing(tmp_path: Path):
     assert not torch.allclose(together[0], together[1], atol=1e-3)
 
 
+def test_openais_published_configuration_names_another_end(tmp_path: Path):
+    """With eos_token_id 2, transformers reads a report off the largest id; so does training."""
+    torch.manual_seed(0)
+    tokenizer = train_tokenizer(["the left half is bright"], tmp_path)
+    model = make_clip(settings(), 32, tokenizer).eval()
+    tokens = token_ids(tokenizer, ["Bright.", "The left half is # bright."])
+    expected = PairEncoder(model, 0.5, 0.25).reports(tokens)
+    config = model.config
+    config.text_config.eos_token_id = 2
+    legacy = CLIPModel(config).eval()
+    legacy.load_state_dict(model.state_dict())
+    with torch.inference_mode():
+        theirs = legacy.get_text_features(input_ids=tokens).pooler_output
+        ours = PairEncoder(legacy, 0.5, 0.25).reports(tokens)
+    torch.testing.assert_close(ours, expected, atol=1e-6, rtol=0)
+    theirs = torch.nn.functional.normalize(theirs, dim=-1)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
 def test_a_tokenizer_is_shared(opened_films, tmp_path: Path):
     train_tokenizer(["some other words"], tmp_path / "shared")
     train_clip(settings(max_steps=1, tokenizer=tmp_path / "shared"), tmp_path)

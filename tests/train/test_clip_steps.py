@@ -124,7 +124,7 @@ def _free_port() -> int:
         return listener.getsockname()[1]
 
 
-@pytest.mark.parametrize("micro_batch_size", [None, 2])
+@pytest.mark.parametrize("micro_batch_size", [pytest.param(None, marks=pytest.mark.slow), 2])
 def test_two_processes_take_the_steps_of_one(tmp_path: Path, micro_batch_size: int | None):
     """Three steps with a vision transformer: the weights are those of one joined batch."""
     outs = {}

@@ -26,3 +26,9 @@ def test_the_examples_are_valid_and_share_their_films(name: str, model: type[Sta
     settings = model.model_validate(content)
     assert settings.films.cache == Path("runs/phantom-films")
     assert settings.films.num_patients == 39_000
+
+
+def test_the_chexzero_example_is_valid():
+    content = yaml.safe_load((EXAMPLES / "train-chexzero.yaml").read_text(encoding="utf-8"))
+    settings = ClipSettings.model_validate(content)
+    assert (settings.optimizer, settings.epochs, settings.max_steps) == ("sgd", 4, None)

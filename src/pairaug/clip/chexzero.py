@@ -46,7 +46,8 @@ _SIZES = ("input_resolution", "context_length", "vocab_size")
 def open_chexzero(folder: Path, dtype: torch.dtype, allow_pickle: bool) -> tuple[ClipTowers, int]:
     """(the towers, the side of their films in pixels) of a folder that has CheXzero's weights."""
     model = model_of_openai_weights(folder, dtype, allow_pickle)
-    return ClipTowers(model), int(model.config.vision_config.image_size)
+    config: Any = model.config
+    return ClipTowers(model), int(config.vision_config.image_size)
 
 
 def model_of_openai_weights(path: Path, dtype: torch.dtype, allow_pickle: bool) -> CLIPModel:
@@ -130,8 +131,10 @@ def fits_openai(config: Any) -> bool:
     """True if a model can be said in OpenAI's names, which do not tell the number of heads."""
     if config.model_type != "clip":
         return False
-    towers = (config.vision_config, config.text_config)
-    return all(
+    text = config.text_config
+    towers = (config.vision_config, text)
+    # Its code finds a text's end as the largest id, and so does transformers where the end is 2.
+    return text.eos_token_id in (2, text.vocab_size - 1) and all(
         tower.hidden_act == "quick_gelu"
         and tower.num_attention_heads == max(1, tower.hidden_size // _HEAD_WIDTH)
         for tower in towers

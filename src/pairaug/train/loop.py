@@ -272,7 +272,9 @@ class Loop:
     def _evaluate(self) -> dict[str, float]:
         with self._averaged_weights():
             with torch.inference_mode(), self._autocast():
-                metrics = self.task.evaluate()
+                own = self.task.evaluate()
+            # What decides must be one number in all processes, which may round differently.
+            metrics = {name: self.task.processes.agreed(value) for name, value in own.items()}
             if metrics and self.best:
                 self.best.consider(self.step, metrics, self.task.modules, self._is_first)
         if not metrics or not self._is_first:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from pairaug.errors import MissingExtraError
+from pairaug.errors import MissingExtraError, SettingsError
 from pairaug.train.clip.settings import ClipSettings
 from pairaug.train.observers import Observer
 from pairaug.train.processes import Processes
@@ -88,7 +88,7 @@ class WandbObserver:
         try:
             import wandb  # pyright: ignore[reportMissingImports]
         except ImportError as error:
-            raise MissingExtraError("log_to: wandb", "wandb", "wandb") from error
+            raise SettingsError("log_to: wandb needs wandb: pip install wandb") from error
         kept = settings.model_dump(mode="json", exclude={"sources", "validation", "films"})
         self._run = wandb.init(project="pairaug", name=out.name, dir=str(out), config=kept)
 

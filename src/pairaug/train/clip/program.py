@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pairaug.clip.loss import contrastive_loss, sigmoid_loss
-from pairaug.errors import ModelError
+from pairaug.errors import ModelError, SettingsError
 from pairaug.train.augment import augment
 from pairaug.train.best import BestFigure
 from pairaug.train.clip.ahead import Ahead
@@ -44,10 +44,10 @@ log = logging.getLogger(__name__)
 def train(settings: ClipSettings, out: Path, progress: Any = None) -> Outcome:
     """Trains on this process, or as one of those that `torchrun` started."""
     with joined_processes(choose_device(settings.device)) as processes:
-        return _Training(settings, out, processes).run(progress)
+        return Training(settings, out, processes).run(progress)
 
 
-class _Training:
+class Training:
     """The parts of one training, made in the order in which each needs the ones before it."""
 
     def __init__(self, settings: ClipSettings, out: Path, processes: Processes) -> None:
@@ -68,6 +68,11 @@ class _Training:
         self.encoder = PairEncoder(model.to(self.device), settings.image_mean, settings.image_std)
         self.tokens = token_table(self.pairs.reports, self.tokenizer, model)
         self.head = Head(model, settings, self.device)
+        if settings.best_by is not None and len(self.pairs.held_out) < 2:
+            raise SettingsError(
+                f"best_by is {settings.best_by}, but nothing is held out: sources have no real "
+                "pairs of split validate; set validation, or leave best_by out"
+            )
         self.mix = Mix(
             settings.mixing,
             self.pairs.branches,
@@ -80,39 +85,44 @@ class _Training:
             settings = settings.model_copy(update={"max_steps": steps})
         self.mix.plan(settings.max_steps)
         self.settings = settings
+        self.fixed: Tensor | None = None
+        """What a tower that is held fixed makes of every film."""
         self.autocast = autocast_for(settings.precision, model, self.device)
 
     def run(self, progress: Any) -> Outcome:
         settings = self.settings
         with ExitStack() as closing:
-            self.fixed = None
-            if settings.image_encoder is not None:
-                films = self.pairs.films(np.arange(len(self.pairs.reports)))
-                self.fixed = self.encoder.all_image_states(films, self.device)
-            self.ahead = closing.enter_context(
-                Ahead(self.pairs.films, self._own_positions, settings.num_workers)
-            )
-            observers = open_observers(settings, self.out, progress, self.processes, closing)
-            task = Task(
-                self._modules(),
-                self._losses,
-                self._figures,
-                identity={"pairs": self.pairs.fingerprint},
-                after_step=self.head.clamp,
-                positions=self.mix.positions,
-                make_optimizer=self._optimizer,
-                autocast=nullcontext,
-                processes=self.processes,
-                best=self._best(),
-                observers=observers,
-            )
-            outcome = Loop(self.out / "training", settings, task, self.pairs.num_train).run()
+            outcome = self.loop(closing, progress).run()
         if self.processes.is_first:
             save_model(
                 self.encoder.model, self.tokenizer, settings, self.pairs.size, outcome, self.out
             )
         self.processes.wait()
         return outcome
+
+    def loop(self, closing: ExitStack, progress: Any = None) -> Loop:
+        """The loop, from its last checkpoint; `closing` ends the threads that fetch films."""
+        settings = self.settings
+        if settings.image_encoder is not None:
+            films = self.pairs.films(np.arange(len(self.pairs.reports)))
+            self.fixed = self.encoder.all_image_states(films, self.device)
+        self.ahead = closing.enter_context(
+            Ahead(self.pairs.films, self._own_positions, settings.num_workers)
+        )
+        task = Task(
+            self._modules(),
+            self._losses,
+            self._figures,
+            identity={"pairs": self.pairs.fingerprint},
+            after_step=self.head.clamp,
+            positions=self.mix.positions,
+            make_optimizer=self._optimizer,
+            autocast=nullcontext,
+            processes=self.processes,
+            best=self._best(),
+            observers=open_observers(settings, self.out, progress, self.processes, closing),
+        )
+        return Loop(self.out / "training", settings, task, self.pairs.num_train)
 
     def _modules(self) -> dict[str, nn.Module]:
         own = self.head.own

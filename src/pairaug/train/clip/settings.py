@@ -78,7 +78,7 @@ class ClipSettings(LoopSettings):
     validation: tuple[PairSource, ...] | None = Field(
         default=None,
         description="Where held-out pairs come from; null: the real pairs of `sources` whose split "
-        "is validate.",
+        "is validate. Entries given here say their split.",
     )
     max_validation_pairs: int = Field(
         default=1000, ge=0, description="At most so many held-out pairs; 0: no held-out figures."

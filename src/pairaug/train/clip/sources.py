@@ -94,8 +94,10 @@ def identity_of(source: PairSource, seed: int) -> dict[str, Any]:
         return {"export": str(source.export.resolve()), "files": listed}
     assert source.read is not None
     provenance = open_reader(source.read, Context(seed)).describe()
-    plain = source.read.model_dump(mode="json")
-    return {"read": plain, "seed": seed, "hashes": dict(provenance.hashes)}
+    identity = {"read": source.read.model_dump(mode="json"), "hashes": dict(provenance.hashes)}
+    # Phantoms without a seed of their own are drawn from the training's.
+    draws = getattr(source.read, "seed", 0) is None
+    return {**identity, "seed": seed} if draws else identity
 
 
 def pairs_of(source: PairSource, seed: int) -> Iterator[Pair]:
