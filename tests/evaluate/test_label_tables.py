@@ -164,9 +164,7 @@ def test_mimic(tmp_path: Path) -> None:
     assert list(_open(**given, splits=splits, views=["PA"])) == []
     with pytest.raises(DataError, match=r"set data\.splits to the table of splits"):
         list(_open(**given))
-    with pytest.raises(
-        DataError, match=r"for data\.views, set data\.films to the table of metadata"
-    ):
+    with pytest.raises(DataError, match=r"for data\.views, set data\.films to the table"):
         list(_open(source="mimic-cxr", table=table, films=splits, views=["PA"]))
 
 

@@ -152,7 +152,7 @@ def _mimic(settings: MimicData, findings: tuple[str, ...]) -> Iterator[LabelledF
 
 
 def _mimic_films(settings: MimicData) -> Iterator[tuple[int, Mapping[str, str | None]]]:
-    """(number, row) of the rows of the table of films that are of the split and of the views asked for."""
+    """(number, row) of each film of the split and of the views that are asked for."""
     columns = {"film": "dicom_id", "subject": "subject_id", "study": "study_id"}
     listed = column_names(settings.films)
     if settings.views and "ViewPosition" not in listed:
