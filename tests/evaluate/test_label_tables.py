@@ -156,8 +156,16 @@ def test_mimic(tmp_path: Path) -> None:
         "aa,50414267,10000032,LATERAL",
         "bb,2,11000000,PA",
     )
-    frontal = _open(source="mimic-cxr", table=table, films=views, unstated="ignore")
+    given = {"source": "mimic-cxr", "table": table, "films": views, "unstated": "ignore"}
+    frontal = _open(**given, split="all", views=["PA", "AP"])
     assert _same(_labels(list(frontal), "atelectasis", "edema"), [[0, NAN]])
+    both = list(_open(**given, splits=splits, split="train"))
+    assert [(case.patient_id, case.split) for case in both] == [("11000000", "train")]
+    assert list(_open(**given, splits=splits, views=["PA"])) == []
+    with pytest.raises(DataError, match=r"set data\.splits to the table of splits"):
+        list(_open(**given))
+    with pytest.raises(DataError, match=r"for data\.views, set data\.films to the table"):
+        list(_open(source="mimic-cxr", table=table, films=splits, views=["PA"]))
 
 
 def test_a_table_with_columns(tmp_path: Path) -> None:

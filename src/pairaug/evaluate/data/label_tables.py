@@ -137,21 +137,9 @@ def _mimic(settings: MimicData, findings: tuple[str, ...]) -> Iterator[LabelledF
         states = _states(row, findings, settings.table, number)
         codes = [2 if state is None else state for state in states.values()]
         labels[_need(row, "study", settings.table, number)] = np.array(codes, dtype=np.int8)
-    listed = column_names(settings.films)
-    columns = {"film": "dicom_id", "subject": "subject_id", "study": "study_id"}
-    has_split, has_view = "split" in listed, "ViewPosition" in listed
-    columns |= {"split": "split"} if has_split else {}
-    columns |= {"view": "ViewPosition"} if has_view else {}
-    if settings.split != "all" and not has_split and not has_view:
-        raise DataError(f"{settings.films} has neither splits nor views; see data.films")
-    for number, row in enumerate(rows_of(settings.films, columns), 1):
+    for number, row in _mimic_films(settings):
         study = _need(row, "study", settings.films, number)
         if study not in labels:
-            continue
-        split = row.get("split")
-        if has_split and settings.split not in ("all", split):
-            continue
-        if has_view and settings.views and (row["view"] or "") not in settings.views:
             continue
         subject = _need(row, "subject", settings.films, number)
         film = f"{_need(row, 'film', settings.films, number)}.jpg"
@@ -160,7 +148,34 @@ def _mimic(settings: MimicData, findings: tuple[str, ...]) -> Iterator[LabelledF
             finding: None if code == 2 else int(code)
             for finding, code in zip(findings, labels[study], strict=True)
         }
-        yield LabelledFilm((Path("files", inner), inner), subject, states, split)
+        yield LabelledFilm((Path("files", inner), inner), subject, states, row.get("split"))
+
+
+def _mimic_films(settings: MimicData) -> Iterator[tuple[int, Mapping[str, str | None]]]:
+    """(number, row) of each film of the split and of the views that are asked for."""
+    columns = {"film": "dicom_id", "subject": "subject_id", "study": "study_id"}
+    listed = column_names(settings.films)
+    if settings.views and "ViewPosition" not in listed:
+        raise DataError(
+            f"{settings.films} has no column 'ViewPosition': for data.views, set data.films to "
+            "the table of metadata and data.splits to that of splits"
+        )
+    columns |= {"view": "ViewPosition"} if settings.views else {}
+    columns |= {"split": "split"} if "split" in listed else {}
+    if settings.split != "all" and "split" not in listed and settings.splits is None:
+        raise DataError(
+            f"{settings.films} has no column 'split'; set data.splits to the table of splits, or "
+            "data.split to all"
+        )
+    splits: dict[str | None, str | None] = {}
+    if settings.splits is not None:
+        rows = rows_of(settings.splits, {"film": "dicom_id", "split": "split"})
+        splits = {row["film"]: row["split"] for row in rows}
+    for number, row in enumerate(rows_of(settings.films, columns), 1):
+        split = splits.get(row["film"], row.get("split"))
+        is_wanted = settings.split in ("all", split)
+        if is_wanted and (not settings.views or (row["view"] or "") in settings.views):
+            yield number, {**row, "split": split}
 
 
 def _nih(settings: NihData, findings: tuple[str, ...]) -> Iterator[LabelledFilm]:

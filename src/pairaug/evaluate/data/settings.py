@@ -93,15 +93,16 @@ class MimicData(LabelTable):
         description="MIMIC-CXR-JPG: a CSV of labels by study, and one of films.",
     )
     films: Path = Field(
-        description="mimic-cxr-2.0.0-metadata.csv or -split.csv: dicom_id, subject_id, study_id."
+        description="The table of films: mimic-cxr-2.0.0-metadata.csv or -split.csv."
+    )
+    splits: Path | None = Field(
+        None, description="mimic-cxr-2.0.0-split.csv, where `films` is the table of metadata."
+    )
+    split: Literal["train", "validate", "test", "all"] = Field("test", description="Whose films.")
+    views: tuple[str, ...] = Field(
+        (), description="Views, such as PA and AP, where `films` is the table of metadata."
     )
     unstated: Unstated = Field("negative", description="What an empty cell counts as.")
-    split: Literal["train", "validate", "test", "all"] = Field(
-        "test", description="Whose films, where `films` is the table of splits."
-    )
-    views: tuple[str, ...] = Field(
-        ("PA", "AP"), description="Views, where `films` is the table of metadata; none: all."
-    )
 
 
 class NihData(LabelTable):

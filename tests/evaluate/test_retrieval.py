@@ -1,0 +1,42 @@
+"""`pairaug evaluate retrieval` as a whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pairaug.errors import ModelError
+from pairaug.evaluate.data.settings import PhantomData
+from pairaug.evaluate.retrieval import RetrievalSettings, run_retrieval
+from tiny_clip import write_film_model
+
+
+def test_the_bundled_scorer_finds_phantoms_by_their_reports(tmp_path: Path) -> None:
+    settings = RetrievalSettings(
+        data=PhantomData(num_patients=40, seed=5), device="cpu", num_draws=200, ranks=(1, 5, 40)
+    )
+    path = run_retrieval(settings, tmp_path)
+    told = json.loads(path.read_text())
+    assert told["num_pairs"] == told["num_patients"] == 40
+    for direction in ("film to report", "report to film"):
+        recall = told["recall"][direction]
+        assert recall["at_1"]["low"] > 0.3  # by chance 0.025
+        assert recall["at_1"]["value"] <= recall["at_5"]["value"]
+        assert recall["at_40"]["value"] == 1.0
+        assert recall["median_rank"] < 4
+    table = path.with_suffix(".txt").read_text()
+    assert "recall at 5" in table
+    # No report is written anywhere, nor a patient's id.
+    assert "effusion" not in path.read_text() + table
+    assert "phantom-0" not in path.read_text() + table
+
+
+def test_a_model_of_films_alone_is_refused(tmp_path: Path) -> None:
+    folder = write_film_model(tmp_path / "films")
+    settings = RetrievalSettings(
+        model=str(folder), data=PhantomData(num_patients=2, size=32), device="cpu"
+    )
+    with pytest.raises(ModelError, match="retrieval needs a text tower"):
+        run_retrieval(settings, tmp_path / "out")
