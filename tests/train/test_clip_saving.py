@@ -152,6 +152,16 @@ def test_a_siglip_model_is_trained_with_the_sigmoid_loss(tmp_path: Path):
     assert not (tmp_path / "chexzero.pt").exists()
 
 
+def test_a_preset_gives_way_to_what_is_said_and_to_its_end():
+    assert (ClipSettings().max_minutes, ClipSettings().max_steps) == (40.0, None)
+    paper = ClipSettings.model_validate({"preset": "chexzero", "learning_rate": 5e-5})
+    assert (paper.learning_rate, paper.epochs, paper.batch_size) == (5e-5, 4, 64)
+    timed = ClipSettings.model_validate({"preset": "tiny", "epochs": 2})
+    assert (timed.max_steps, timed.epochs, timed.image_size) == (None, 2, 64)
+    again = ClipSettings.model_validate(timed.model_dump())
+    assert again == timed
+
+
 def test_what_does_not_go_together_is_told(trained: Path, tmp_path: Path):
     with pytest.raises(ValueError, match="init and config exclude each other"):
         settings(init=trained / "clip", config=trained / "clip")

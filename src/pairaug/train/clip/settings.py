@@ -15,7 +15,7 @@ from pairaug.train.films import FilmSettings
 from pairaug.train.loop_settings import LoopSettings
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "scorer": {},
+    "scorer": {"max_minutes": 40.0},
     "tiny": {
         "architecture": "resnet",
         "image_size": 64,
@@ -219,7 +219,8 @@ class ClipSettings(LoopSettings):
         below = dict(preset)
         if values.get("max_steps") or values.get("epochs") or values.get("max_minutes"):
             # Whoever says when to end is not held to the preset's end as well.
-            below = {k: v for k, v in below.items() if k not in ("max_steps", "epochs")}
+            ends = ("max_steps", "epochs", "max_minutes")
+            below = {name: value for name, value in below.items() if name not in ends}
         return {**below, **values}
 
     @model_validator(mode="after")
