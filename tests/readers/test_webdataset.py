@@ -10,6 +10,8 @@ import pytest
 from layout_trees import film, huggingface, tar
 from pairaug.errors import DataError, MissingExtraError
 from pairaug.export import Export, ExportSettings
+from pairaug.export.source import PartPairs
+from pairaug.manifest import write_part
 from pairaug.pair import Branch, Pair
 from pairaug.readers import (
     HuggingFaceSource,
@@ -38,7 +40,10 @@ def _export(folder: Path, access: str = "public") -> list[Pair]:
     ]
     pairs = [pair for both in zip(real, children, strict=True) for pair in both]
     recipe = {"source": {"name": "phantom", "access": access}}
-    Export(ExportSettings(pairs_per_shard=4), Context(seed=0)).write(pairs, folder, recipe)
+    parts = folder.with_name(f"{folder.name}-parts")
+    write_part(parts, 0, pairs, "any", is_last=True)
+    export = Export(ExportSettings(pairs_per_shard=4), Context(seed=0))
+    export.write(PartPairs(parts), folder, recipe)
     return real
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from pairaug.errors import DataError, SettingsError
 from pairaug.export import Export, ExportSettings
+from pairaug.export.source import PartPairs
 from pairaug.images import fit_square, load_image, png_ref
-from pairaug.manifest import read_pairs, write_part
+from pairaug.manifest import write_part
 from pairaug.pair import Branch, Pair, Report
 from pairaug.stage import Context
 from pairaug.train.clip import ClipSettings
@@ -86,8 +87,7 @@ def test_branches_of_one_run_are_two_sources_with_weights(run: Path, tmp_path: P
 @pytest.mark.parametrize("layout", ["parquet", "webdataset"])
 def test_an_export_gives_the_pairs_that_its_run_does(run: Path, tmp_path: Path, layout: str):
     settings = ExportSettings.model_validate({"formats": [layout]})
-    living = [each for each in read_pairs(run / "prune") if each.drop is None]
-    Export(settings, Context(0)).write(living, tmp_path / "export", {})
+    Export(settings, Context(0)).write(PartPairs(run / "prune"), tmp_path / "export", {})
     ours = opened([{"export": tmp_path / "export"}], tmp_path)
     theirs = opened([{"run": run}], tmp_path)
     every = np.arange(len(theirs.reports))
