@@ -23,6 +23,7 @@ _ALSO: tuple[tuple[Row, Row], ...] = (
     ("+both", "image-only"),
     ("+both", "text-only"),
     ("+both", "no pruning"),
+    ("+both", "no pruning, as many"),
 )
 
 

@@ -10,16 +10,13 @@ from pairaug.manifest import part_fingerprint, part_paths
 from pairaug.train.clip import PairSource
 from pairaug.train.clip.sources import BranchName, run_stage
 
-NEEDED: Mapping[Row, str] = {
-    "image-only": "image-only",
-    "text-only": "text-only",
-    "ceiling": "ceiling",
-}
-"""Rows whose pairs the run does not make, and the folder of each."""
+def sources_of(row: Row, folder: Path, num_kept: int) -> tuple[PairSource, ...]:
+    """The sources of a row's pairs; `folder` is the experiment's.
 
-
-def sources_of(row: Row, folder: Path) -> tuple[PairSource, ...]:
-    """The sources of a row's pairs; `folder` is the experiment's."""
+    `num_kept` is the number of synthetic pairs that pruning kept. The row that has as many without
+    pruning has the same real pairs, and of all synthetic ones a subset by hash, another for each
+    seed.
+    """
     run = folder / "run"
     real = _source(run, "real")
     match row:
@@ -32,7 +29,12 @@ def sources_of(row: Row, folder: Path) -> tuple[PairSource, ...]:
         case "+both":
             return (_source(run, "real", "inter", "intra"),)
         case "no pruning":
-            return (PairSource(run=run, branches=("real", "inter", "intra"), keep="all"),)
+            return (PairSource(run=run, keep="all"),)
+        case "no pruning, as many":
+            made = PairSource(
+                run=run, branches=("inter", "intra"), keep="all", max_pairs=max(1, num_kept)
+            )
+            return (real, made)
         case "image-only":
             return (real, _source(folder / "image-only", "inter"))
         case "text-only":
@@ -41,10 +43,10 @@ def sources_of(row: Row, folder: Path) -> tuple[PairSource, ...]:
             return (_source(folder / "ceiling", "real"),)
 
 
-def pairs_prints(row: Row, folder: Path) -> dict[str, str]:
+def pairs_prints(row: Row, folder: Path, num_kept: int) -> dict[str, str]:
     """Fingerprint of each source's parts: other pairs are another cell."""
     prints = {}
-    for source in sources_of(row, folder):
+    for source in sources_of(row, folder, num_kept):
         assert source.run is not None
         prints[source.run.name] = part_fingerprint(part_paths(run_stage(source.run))[0])
     return prints

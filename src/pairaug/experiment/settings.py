@@ -21,6 +21,7 @@ Row = Literal[
     "+inter",
     "+intra",
     "no pruning",
+    "no pruning, as many",
     "+both",
     "ceiling",
 ]

@@ -47,9 +47,10 @@ def run_utility(
     _make_other_pairs(settings, chain, out, progress)
     judge = Judge(settings)
     num_pairs = _num_pairs(settings, out)
+    num_kept = num_pairs["+both"] - num_pairs["real"]
     num_steps = {row: num_steps_of(row, settings, num_pairs) for row in settings.rows}
     cells = [
-        _cell(row, seed, settings, out, num_steps[row], judge.fingerprint)
+        _cell(row, seed, settings, out, num_steps[row], judge.fingerprint, num_kept)
         # Seed by seed, so that an experiment that is cut short has whole comparisons.
         for seed in range(settings.num_seeds)
         for row in settings.rows
@@ -156,17 +157,19 @@ def _make_other_pairs(
 
 
 def _num_pairs(settings: UtilitySettings, out: Path) -> dict[str, int]:
-    """How many pairs each row trains on; those of `+both` in any case."""
-    counts = {row: _count(row, out) for row in settings.rows}
+    """How many pairs each row trains on; those of `real` and `+both` in any case."""
+    counts = {row: _count(row, out) for row in (*settings.rows, "real", "+both")}
+    counts["no pruning, as many"] = counts["+both"]
     empty = [row for row, count in counts.items() if count == 0]
     if empty:
         raise SettingsError(f"the row {empty[0]!r} has no pairs to train on; see {out / 'run'}")
-    return {**counts, "+both": counts.get("+both") or _count("+both", out)}
+    return counts
 
 
 def _count(row: Row, out: Path) -> int:
+    """Pairs of a row whose number is that of what its sources have."""
     total = 0
-    for source in sources_of(row, out):
+    for source in sources_of(row, out, 0):
         assert source.run is not None
         for part in part_paths(run_stage(source.run)):
             rows = read_columns(part, ("split", "branch", "drop_stage")).to_pylist()
@@ -175,15 +178,21 @@ def _count(row: Row, out: Path) -> int:
 
 
 def _cell(
-    row: Row, seed: int, settings: UtilitySettings, out: Path, num_steps: int, judged_on: str
+    row: Row,
+    seed: int,
+    settings: UtilitySettings,
+    out: Path,
+    num_steps: int,
+    judged_on: str,
+    num_kept: int,
 ) -> Cell:
     train = settings.train.model_copy(
         update={
-            "sources": sources_of(row, out),
+            "sources": sources_of(row, out, num_kept),
             "seed": seed,
             "max_steps": num_steps,
             "max_validation_pairs": 0,
             "cache": out / "cache",
         }
     )
-    return Cell(row, seed, train, pairs_prints(row, out), judged_on)
+    return Cell(row, seed, train, pairs_prints(row, out, num_kept), judged_on)
