@@ -22,8 +22,8 @@ from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 from pairaug.clip.encoders import Encoder, open_encoder
 from pairaug.clip.similarity import cosine, directional_similarity
 from pairaug.images import load_image, png_ref
+from pairaug.models import has_native_bfloat16
 from pairaug.pair import Branch, Pair, Report
-from pairaug.run.device import has_fast_bfloat16
 from pairaug.score import Score, ScoreSettings
 from pairaug.stage import Context
 
@@ -133,7 +133,7 @@ def test_score_as_a_stage(
     tries: int,
     dtype: Literal["float32", "bfloat16"],
 ):
-    if dtype == "bfloat16" and not has_fast_bfloat16():
+    if dtype == "bfloat16" and not has_native_bfloat16():
         pytest.skip("this CPU has no bfloat16 instructions")
     stage = Score(ScoreSettings(model=str(scorer), dtype=dtype), Context(seed=0))
     seeds = count()

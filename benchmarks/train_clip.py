@@ -26,10 +26,10 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from transformers import CLIPModel
 
+from pairaug.models import has_native_bfloat16
 from pairaug.phantom.dataset import DatasetSize, write_dataset
 from pairaug.train.clip import ClipSettings
 from pairaug.train.clip.model import make_clip
-from pairaug.train.clip.precision import has_native_bfloat16
 from pairaug.train.clip.program import Training
 from pairaug.train.processes import Processes
 

@@ -14,6 +14,9 @@ from pairaug.errors import ModelError
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+# AVX-512 and AMX; the names are PyTorch's, and not every release has all of them.
+_CPU_CHECKS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+
 Model = TypeVar("Model", bound=nn.Module)
 
 # Bytes. Intel's MKL rounds differently where data begins off this boundary.
@@ -25,6 +28,14 @@ def dtype_named(name: str) -> torch.dtype:
     if name not in _DTYPES:
         raise ModelError(f"unknown dtype {name}; choose one of {', '.join(_DTYPES)}")
     return _DTYPES[name]
+
+
+def has_native_bfloat16(device: str | torch.device = "cpu") -> bool:
+    """True where the device multiplies bfloat16 in hardware; other CPUs are slowed by it."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return kind == "cpu" and any(bool(getattr(torch.cpu, name, bool)()) for name in _CPU_CHECKS)
 
 
 def for_inference(model: Model, device: str | torch.device) -> Model:

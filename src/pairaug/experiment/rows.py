@@ -10,6 +10,7 @@ from pairaug.manifest import part_fingerprint, part_paths
 from pairaug.train.clip import PairSource
 from pairaug.train.clip.sources import BranchName, run_stage
 
+
 def sources_of(row: Row, folder: Path, num_kept: int) -> tuple[PairSource, ...]:
     """The sources of a row's pairs; `folder` is the experiment's.
 

@@ -19,14 +19,6 @@ def with_device(settings: Settings) -> Settings:
     return settings.model_copy(update={"device": device, "dtype": dtype})
 
 
-def has_fast_bfloat16() -> bool:
-    """True if this CPU multiplies bfloat16 in hardware; without that it is slower by far."""
-    import torch
-
-    has = torch.cpu.get_capabilities()
-    return any(bool(has.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-
-
 def quieten_model_libraries() -> None:
     """Turns off the bar that transformers shows for each model it loads; ours is about pairs."""
     from transformers.utils import logging

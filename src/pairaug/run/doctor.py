@@ -12,7 +12,7 @@ from pairaug.config import Settings, load_settings
 from pairaug.errors import DataError, PairAugError
 from pairaug.pair import Pair
 from pairaug.run.chain import STAGES, open_source, weights_of
-from pairaug.run.device import has_fast_bfloat16, with_device
+from pairaug.run.device import with_device
 from pairaug.run.plan import nearest_folder
 from pairaug.stage import Context
 
@@ -77,7 +77,9 @@ def _tried(name: str, look: Callable[[], str]) -> Check:
 def _device(settings: Settings) -> str:
     settings = with_device(settings)
     found = f"{settings.device}, {settings.dtype}"
-    if settings.device == "cpu" and settings.score.dtype == "auto" and has_fast_bfloat16():
+    from pairaug.models import has_native_bfloat16
+
+    if settings.device == "cpu" and settings.score.dtype == "auto" and has_native_bfloat16():
         found += "; this CPU multiplies bfloat16 natively: score.dtype: bfloat16 scores faster"
     return found
 

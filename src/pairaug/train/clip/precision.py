@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from pairaug.models import has_native_bfloat16
+
 # Narrower towers lose more by converting numbers than they gain by multiplying fewer bits.
 _LEAST_WIDTH = 512
 
@@ -24,13 +26,3 @@ def autocast_for(
     if precision == "float32":
         return nullcontext
     return lambda: torch.autocast(device.type, torch.bfloat16)
-
-
-def has_native_bfloat16(device: torch.device) -> bool:
-    """True where the device multiplies bfloat16 in hardware."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu":
-        return False
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, name, bool)()) for name in checks)
