@@ -38,8 +38,8 @@ class ScoreSettings(PretrainedModel):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto",
         description="The encoders' number type; auto is the run's `dtype`. bfloat16 encodes about "
-        "three times as fast on CPUs that have its instructions, which `pairaug doctor` tells, and "
-        "changes cosines in the third decimal.",
+        "three times as fast with large models on CPUs that have its instructions, which "
+        "`pairaug doctor` tells, and moves cosines by up to a hundredth.",
     )
     long_report: WindowPolicy = Field(
         default="average",
