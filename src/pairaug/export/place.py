@@ -31,7 +31,7 @@ def replacing(folder: Path) -> Iterator[Path]:
         partial.mkdir(parents=True)
         try:
             yield partial
-        except BaseException:
+        except BaseException:  # an interruption too: no half-written folder stays
             shutil.rmtree(partial, ignore_errors=True)
             raise
         _put_in_place(partial, folder)

@@ -15,22 +15,10 @@ from pydantic import Field, model_validator
 from pairaug.errors import DataError
 from pairaug.pair import FINDINGS, Pair, Report
 from pairaug.readers.intake import Intake, Listed, absolute
-from pairaug.readers.reader import Access, Provenance, Split, SplitShares
+from pairaug.readers.reader import SPLIT_NAMES, Access, Provenance, Split, SplitShares
 from pairaug.readers.rows import Row, file_sha256, rows_of
 from pairaug.settings import StageSettings
 from pairaug.stage import Context
-
-_SPLITS: dict[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "validate": "validate",
-    "validation": "validate",
-    "valid": "validate",
-    "val": "validate",
-    "dev": "validate",
-    "test": "test",
-    "testing": "test",
-}
 
 # -1 is CheXpert's mark for an uncertain statement.
 _LABEL_STATES = {"1": True, "0": False, "-1": None, "true": True, "false": False}
@@ -185,11 +173,11 @@ class TableReader:
         if column is None:
             return None
         stated = row["split"] or ""
-        split = _SPLITS.get(stated.lower())
+        split = SPLIT_NAMES.get(stated.lower())
         if split is None:
             raise DataError(
                 f"{self._table}: row {number} has split {stated!r} in column {column!r}; "
-                f"known are: {', '.join(_SPLITS)}"
+                f"known are: {', '.join(SPLIT_NAMES)}"
             )
         return split
 
