@@ -28,6 +28,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from live_tensors import LiveTensors
+
 from diffusion.explicit_maps import Controller, explicit_edit, refine_mapper
 from pairaug.bundled import folder
 from pairaug.diffusion.bundle import Bundle
@@ -36,6 +38,7 @@ from pairaug.diffusion.editing import edit_inverted, edit_regenerated
 from pairaug.diffusion.inversion import invert_films
 from pairaug.diffusion.sampling import SamplingOptions, draw_latents
 from pairaug.diffusion.text import TextEncoders, TextTower
+from pairaug.memory import keep_freed_memory
 from pairaug.models import dtype_named, for_inference
 
 SOURCE = "The heart size is normal. There is a large right pleural effusion. No pneumothorax."
@@ -175,10 +178,12 @@ def methods(bundle: Bundle, steps: int, batch: int) -> dict[str, tuple[int, Call
 
 def measure(name: str, options: argparse.Namespace) -> Measurement:
     """Seconds per edit or film of one warm call, and the memory that it took beyond the model's."""
+    keep_freed_memory()  # as the command does
     if options.threads:
         torch.set_num_threads(options.threads)
     bundle = random_bundle(options.width, options.latents, options.device, options.dtype)
     num_films, call = methods(bundle, options.steps, options.batch)[name]
+    few = methods(bundle, 2, options.batch)
     with torch.inference_mode():
         before = _memory(options.device)
         if name.startswith("inverted"):
@@ -193,7 +198,15 @@ def measure(name: str, options: argparse.Namespace) -> Measurement:
         if options.device == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - started
-    return {"seconds": seconds / num_films, "megabytes": _peak(options.device) - before}
+        resident = _peak(options.device) - before
+        tensors = resident if options.device == "cuda" else _live(lambda: few[name][1]())
+    return {"seconds": seconds / num_films, "tensors": tensors, "resident": resident}
+
+
+def _live(call: Callable[[], object]) -> float:
+    with LiveTensors() as counted:
+        call()
+    return counted.peak / 1e6
 
 
 def _memory(device: str) -> float:
@@ -220,17 +233,18 @@ def _resident(field: str) -> float:
 def table(found: dict[str, list[Measurement]]) -> str:
     """One row for each method: median, spread, and its ratio to two others, paired by turn."""
     lines = [
-        "| method | seconds each | explicit maps / it | it / plain, 2 rows | peak memory, MB |",
-        "|---|---|---|---|---|",
+        "| method | seconds each | explicit maps / it | it / plain, 2 rows | tensors, MB "
+        "| resident, MB |",
+        "|---|---|---|---|---|---|",
     ]
     for name, rows in found.items():
         seconds = [row["seconds"] for row in rows]
         faster = _ratios(found["explicit maps"], rows)
         dearer = _ratios(rows, found["plain, 2 rows"])
-        memory = median(row["megabytes"] for row in rows)
+        tensors, resident = (median(row[kind] for row in rows) for kind in ("tensors", "resident"))
         lines.append(
             f"| {name} | {_spread(seconds)} | {_spread(faster)} | {_spread(dearer)} "
-            f"| {memory:.0f} |"
+            f"| {tensors:.0f} | {resident:.0f} |"
         )
     return "\n".join(lines)
 

@@ -29,6 +29,8 @@ _LIMIT = Image.MAX_IMAGE_PIXELS or 89_478_485
 _MOST_INFLATED = 4 * _LIMIT
 """Bytes: the largest film in 16 bits, twice."""
 _MOST_STRETCHED = 10.0
+_STRIP = 1 << 16
+"""Pixels: a quarter of a megabyte."""
 _SAME_SPACING = 0.005
 """Pixels whose sides differ by less, as a share, count as square."""
 
@@ -48,11 +50,6 @@ def is_dicom(content: bytes, suffix: str = "") -> bool:
         return True
     known = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
     return suffix.lower() in SUFFIXES and not content.startswith(known)
-
-
-def is_slow(content: bytes) -> bool:
-    """True for a film whose decoder keeps all other threads waiting: JPEG in its many kinds."""
-    return content[128:132] == b"DICM" and _ENCAPSULATED in content[132:1024]
 
 
 def read_dicom(content: bytes) -> tuple[np.ndarray, dict[str, Any]]:
@@ -171,7 +168,7 @@ def _film(dataset: Any) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def _stored(dataset: Any) -> np.ndarray:
-    """The stored values, `height width` or `height width colour`."""
+    """The stored values, `height width` or `height width colour`; not to be written to."""
     from pydicom.pixels import get_decoder, pixel_array
     from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -184,7 +181,7 @@ def _stored(dataset: Any) -> np.ndarray:
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_compressed or syntax.is_deflated:
         _check_length(dataset)
-        return pixel_array(dataset)
+        return pixel_array(dataset, view_only=True)
     if not get_decoder(syntax).is_available:
         raise MissingExtraError("decompressing this DICOM film", "pylibjpeg", "dicom")
     if syntax.startswith(_ENCAPSULATED.decode()):
@@ -291,30 +288,44 @@ def _first(value: Any) -> float | None:
 
 def _windowed(values: np.ndarray, centre: float, width: float, function: str) -> np.ndarray:
     """`values`, changed in place, by a window."""
-    if function == "SIGMOID":
-        values -= np.float32(centre)
-        values *= np.float32(-4.0 / width)
-        np.exp(np.clip(values, -80.0, 80.0, out=values), out=values)
-        values += np.float32(1.0)
-        return np.reciprocal(values, out=values)
     if function == "LINEAR":
         centre, width = centre - 0.5, width - 1.0
     if width == 0:
         return (values > centre).astype(np.float32)
-    values -= np.float32(centre)
-    values /= np.float32(width)
-    values += np.float32(0.5)
-    return np.clip(values, 0.0, 1.0, out=values)
+    for strip in strips(values):
+        strip -= np.float32(centre)
+        if function == "SIGMOID":
+            strip *= np.float32(-4.0 / width)
+            np.exp(np.clip(strip, -80.0, 80.0, out=strip), out=strip)
+            strip += np.float32(1.0)
+            np.reciprocal(strip, out=strip)
+        else:
+            strip /= np.float32(width)
+            strip += np.float32(0.5)
+            np.clip(strip, 0.0, 1.0, out=strip)
+    return values
 
 
 def _by_range(values: np.ndarray, padding: np.ndarray | None) -> np.ndarray:
     """`values`, changed in place, from the film's smallest to its largest."""
     shown = values if padding is None or padding.all() else values[~padding]
     low, high = float(shown.min()), float(shown.max())
-    values -= np.float32(low)
-    if high > low:
-        values /= np.float32(high - low)
-    return np.clip(values, 0.0, 1.0, out=values)
+    for strip in strips(values):
+        strip -= np.float32(low)
+        if high > low:
+            strip /= np.float32(high - low)
+        np.clip(strip, 0.0, 1.0, out=strip)
+    return values
+
+
+def strips(image: np.ndarray) -> Iterator[np.ndarray]:
+    """Views of some rows each, few enough that several passes over one stay in the cache.
+
+    A whole film goes through memory with every pass, which workers share.
+    """
+    rows = max(1, _STRIP // max(1, image[0].size))
+    for start in range(0, len(image), rows):
+        yield image[start : start + rows]
 
 
 def _padding(stored: np.ndarray, dataset: Any) -> np.ndarray | None:

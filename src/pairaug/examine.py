@@ -5,11 +5,12 @@ Light to import, since the processes that decode films import nothing else of Pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from pairaug.images import copied_ref, fault, load_film, sha256
+from pairaug.images import copied_ref, fault, load_film, read_film, sha256
 from pairaug.pair import ImageRef
 
 
@@ -39,6 +40,27 @@ def examine(content: bytes, suffix: str = "", *, keep: bool = False) -> Examined
         return Examined(copied_ref(content, film.image), film.notes)
     height, width = film.image.shape
     return Examined(ImageRef(sha256=sha256(content), height=height, width=width), film.notes)
+
+
+Outcome = Examined | Exception
+
+
+def examine_all(films: Sequence[Path | bytes]) -> list[Outcome]:
+    """For each film, in a file or encoded, what it is or what looking at it raised.
+
+    Films that have no file are kept.
+    """
+    return [_outcome(film) for film in films]
+
+
+def _outcome(film: Path | bytes) -> Outcome:
+    try:
+        if isinstance(film, bytes):
+            return examine(film, keep=True)
+        return examine(read_film(film), film.suffix)
+    # Whose it is, is for the caller to say.
+    except Exception as error:  # noqa: BLE001
+        return error
 
 
 def _measured(notes: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import struct
 import zlib
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
 
-from pairaug.dicom import is_dicom, quiet, read_dicom
+from pairaug.dicom import is_dicom, quiet, read_dicom, strips
 from pairaug.errors import DataError
 from pairaug.pair import ImageRef
 
@@ -135,13 +136,17 @@ def fault(image: np.ndarray) -> str | None:
     `image_not_finite`: NaN or infinity. `image_constant`: less than 2 of 255 grey levels apart.
     `image_saturated`: at least 98 % of the pixels are pure black or pure white.
     """
-    if not np.isfinite(image).all():
-        return "image_not_finite"
-    if float(image.max()) - float(image.min()) < 2 / 255:
+    low, high, num_pure = math.inf, -math.inf, 0
+    for strip in strips(image):
+        lowest, highest = float(strip.min()), float(strip.max())  # NaN where any pixel is
+        if not (math.isfinite(lowest) and math.isfinite(highest)):
+            return "image_not_finite"
+        low, high = min(low, lowest), max(high, highest)
+        if lowest <= 0.0 or highest >= 1.0:
+            num_pure += np.count_nonzero(strip <= 0.0) + np.count_nonzero(strip >= 1.0)
+    if high - low < 2 / 255:
         return "image_constant"
-    if float(np.mean((image <= 0.0) | (image >= 1.0))) >= 0.98:
-        return "image_saturated"
-    return None
+    return "image_saturated" if num_pure >= 0.98 * image.size else None
 
 
 def encode_png(image: np.ndarray) -> bytes:
@@ -186,17 +191,14 @@ def sha256(content: bytes) -> str:
 
 def _grey(film: Image.Image) -> np.ndarray:
     if film.mode in _SIXTEEN_BIT_MODES:
-        levels = np.asarray(film).astype(np.float32)
+        levels = np.asarray(film)
         if levels.min() < 0 or levels.max() > 65535:
             raise DataError("the image has values outside 0 to 65535")
-        levels /= np.float32(65535.0)
-        return levels
+        return np.divide(levels, np.float32(65535.0), dtype=np.float32)
     if film.mode == "F":
         raise DataError("the image has floating point pixels; save it with 8 or 16 bits")
     grey = film if film.mode == "L" else film.convert("RGB").convert("L")
-    levels = np.asarray(grey).astype(np.float32)
-    levels /= np.float32(255.0)
-    return levels
+    return np.divide(np.asarray(grey), np.float32(255.0), dtype=np.float32)
 
 
 def _counts_from_white(film: Image.Image) -> bool:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +18,11 @@ from pydicom.uid import JPEG2000Lossless
 
 from dicom_films import dataset_of, saved
 from pairaug.errors import DataError, MissingExtraError
+from pairaug.examine import Outcome, examine_all
 from pairaug.images import encode_png
 from pairaug.pair import Pair, Report
 from pairaug.readers import decoding
+from pairaug.readers.decoding import _batches
 from pairaug.readers.intake import Intake, Listed
 from pairaug.readers.reader import SplitShares
 from pairaug.stage import Context
@@ -98,10 +103,9 @@ def test_only_a_few_films_are_under_way(tmp_path: Path) -> None:
             yield listed(str(index), film(0))
 
     pairs = intake(tmp_path).pairs(source(), Context(seed=0, num_workers=2))
-    next(pairs)
-    assert len(asked) <= 10
+    list(itertools.islice(pairs, 100))
     pairs.close()  # type: ignore[attr-defined]
-    assert len(asked) <= 10
+    assert 100 < len(asked) <= 200
 
 
 def test_films_without_a_file_travel_as_grey_png(tmp_path: Path) -> None:
@@ -155,40 +159,70 @@ def test_a_patient_in_two_splits_is_an_error_or_divided_anew(tmp_path: Path) -> 
     assert len({pair.split for pair in hashed.pairs(items, Context(seed=0))}) == 1
 
 
+@pytest.mark.parametrize("num_workers", [1, 2])
 def test_a_missing_extra_stops_the_run_out_of_every_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_workers: int
+) -> None:
+    monkeypatch.setattr(decoding, "examine_all", _without_extra)
+    with pytest.raises(MissingExtraError, match=r"reading films needs x"):
+        taken(tmp_path, listed("a", film()), num_workers=num_workers)
+
+
+def _without_extra(films: Sequence[Path | bytes]) -> list[Outcome]:
+    return [MissingExtraError("reading films", "x", "dicom") for _ in films]
+
+
+def test_films_that_break_their_decoder_are_drops_and_their_neighbours_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    items = [listed("a", saved(dataset_of(), JPEG2000Lossless))]
-    for module, number in ((decoding, 1), (decoding, 2)):
-        monkeypatch.setattr(module, "examine", _without_extra)
-        with pytest.raises(MissingExtraError, match=r"reading films needs x"):
-            taken(tmp_path, *items, num_workers=number)
-
-
-def _without_extra(content: bytes, suffix: str, *, keep: bool) -> None:
-    raise MissingExtraError("reading films", "x", "dicom")
-
-
-def test_a_film_that_breaks_its_decoder_is_a_drop_and_its_neighbours_are_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(decoding, "examine", _breaks_down)
+    monkeypatch.setattr(decoding, "examine_all", _breaks_down)
     good = saved(dataset_of(), JPEG2000Lossless)
-    items = [listed(str(index), good + b"!" * (index == 2)) for index in range(5)]
+    fatal = (2, 11, 12)
+    items = [listed(str(index), good + b"!" * (index in fatal)) for index in range(20)]
     pairs = taken(tmp_path, *items)
     assert [pair.drop.detail if pair.drop else None for pair in pairs] == [
-        None,
-        None,
-        "row 2, the decoder breaks down on the image",
-        None,
-        None,
+        f"row {index}, the decoder breaks down on the image" if index in fatal else None
+        for index in range(20)
     ]
 
 
-def _breaks_down(content: bytes, suffix: str, *, keep: bool) -> object:
-    from pairaug.examine import examine
+def _breaks_down(films: Sequence[Path | bytes]) -> list[Outcome]:
+    for each in films:
+        if isinstance(each, bytes) and each.endswith(b"!"):
+            time.sleep(0.1)
+            os._exit(1)
+    return examine_all(films)
 
-    if content.endswith(b"!"):
-        time.sleep(0.1)
-        os._exit(1)
-    return examine(content, suffix, keep=keep)
+
+_UNGUARDED = """
+import sys
+from pathlib import Path
+from pairaug.readers import CxrFolderSource, open_reader
+from pairaug.stage import Context
+pairs = iter(open_reader(CxrFolderSource(root=sys.argv[1]), Context(seed=0, num_workers=2)))
+print(next(pairs).drop, sum(1 for _ in pairs))
+again = iter(open_reader(CxrFolderSource(root=sys.argv[1]), Context(seed=0, num_workers=2)))
+print(next(again).drop)
+"""
+
+
+def test_a_script_needs_no_guard_and_ends(tmp_path: Path) -> None:
+    for index in range(30):
+        (tmp_path / f"{index:02}.png").write_bytes(film(index))
+        (tmp_path / f"{index:02}.txt").write_text("Clear.")
+    script = tmp_path / "script.py"
+    script.write_text(_UNGUARDED)
+    done = subprocess.run(
+        [sys.executable, script, tmp_path], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "None 29\nNone\n"
+    assert done.stderr == ""
+
+
+def test_films_without_a_file_are_handed_over_a_few_megabytes_at_a_time() -> None:
+    large, small = b"0" * (3 << 20), Path("film.png")
+    batches = list(_batches((index, large if index < 20 else small) for index in range(90)))
+    assert max(batch.num_bytes for batch in batches) <= 6 << 20
+    assert [len(batch.items) for batch in batches[:3]] == [1, 2, 2]
+    assert max(len(batch.items) for batch in batches) == 16
+    assert [index for batch in batches for index, _ in batch.items] == list(range(90))

@@ -14,6 +14,7 @@ import typer
 from pairaug import __version__
 from pairaug.cli import evaluate, experiment, train
 from pairaug.cli.shared import Config, Run, Sets, one_line_errors, open_console, show_progress
+from pairaug.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,7 @@ app.add_typer(experiment.app, name="experiment")
 
 def main() -> None:
     """The entry point of the `pairaug` command."""
+    keep_freed_memory()
     app()
 
 

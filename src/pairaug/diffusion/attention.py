@@ -86,8 +86,11 @@ def cross_attention(
     moved = swap.moved[:, None].to(value.dtype) @ edited_value
     kept = swap.kept[:, None, :, None].to(value.dtype) * edited_value
     own = F.scaled_dot_product_attention(query, key, torch.cat([kept, value[num_edits:]]))
-    taken = F.scaled_dot_product_attention(query[swap.source_rows], key[swap.source_rows], moved)
-    return torch.cat([own[:num_edits] + taken, own[num_edits:]])
+    # Added in place: at 64 x 64 positions a second copy of all rows is no small thing.
+    own[:num_edits] += F.scaled_dot_product_attention(
+        query[swap.source_rows], key[swap.source_rows], moved
+    )
+    return own
 
 
 def self_attention(query: Heads, key: Heads, value: Heads, swap: Swap) -> Heads:

@@ -1,107 +1,153 @@
-"""Films decoded by several workers, in the order in which they were listed.
+"""Films decoded by several processes, in the order in which they were listed.
 
-Threads do it: the decoders of PNG, JPEG and TIFF, hashing and arithmetic let other threads run. The
-decoders of compressed DICOM do not, so the first such film starts as many processes.
+Processes, and not threads: copying pixels, taking DICOM headers apart and the decoders of JPEG 2000
+hold the interpreter's lock. They are handed several films at a time, since a film of a few
+milliseconds is not worth a message of its own.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import multiprocessing.context
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from threading import Lock
-from typing import TypeVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
 
-from pairaug.dicom import is_slow
+from loky import ProcessPoolExecutor
+
 from pairaug.errors import DataError
-from pairaug.examine import Examined, examine
+from pairaug.examine import Outcome, examine_all
+from pairaug.memory import keep_freed_memory
 
 Item = TypeVar("Item")
-Done = TypeVar("Done")
+
+_MOST_FILMS = 16
+_MOST_BYTES = 4 << 20
+"""Of films that have no file, which are sent along; so that memory is bounded."""
 
 
 class Decoders:
-    """The workers; used as a context, which ends them."""
+    """The processes; used as a context, which ends them."""
 
     def __init__(self, num_workers: int) -> None:
         self._num_workers = num_workers
-        self._threads = ThreadPoolExecutor(num_workers, "films")
-        self._processes: ProcessPoolExecutor | None = None
-        self._lock = Lock()
+        self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Decoders:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        # A caller that wants no more pairs does not wait for films that nobody will see.
-        self._threads.shutdown(cancel_futures=True)
-        if self._processes is not None:
-            self._processes.shutdown(cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown()
 
-    def in_order(
-        self, items: Iterable[Item], work: Callable[[Item], Callable[[], Done]]
-    ) -> Iterator[Done]:
-        """What is made of each item, in order.
+    def examined(
+        self, items: Iterable[tuple[Item, Path | bytes | None]]
+    ) -> Iterator[tuple[Item, Outcome | None]]:
+        """Each item, in order, with what its film is, or with what came of looking at it.
 
-        `work` is called for each item in this thread, in order, and returns what a worker calls.
-        Some four items a worker are under way, so that memory is bounded. An error in listing or
-        in a worker is raised where its item would have come, whatever the number of workers.
+        One worker is this process itself; several begin with the first film, and have two batches
+        each under way. An error in listing is raised where its item would have come, whatever the
+        number of workers.
         """
-        waiting: deque[Future[Done]] = deque()
-        source, failure = iter(items), None
-        while failure is None:
+        if self._num_workers == 1:
+            for item, film in items:
+                yield item, examine_all([film])[0] if film is not None else None
+            return
+        waiting: deque[_Batch[Item]] = deque()
+        try:
+            for batch in _batches(items):
+                if batch.films:
+                    batch.future = self._submit(batch.films)
+                waiting.append(batch)
+                if len(waiting) > 2 * self._num_workers:
+                    yield from waiting.popleft().results()
+            while waiting:
+                yield from waiting.popleft().results()
+        finally:
+            # A caller that wants no more pairs does not wait for films that nobody will see.
+            for batch in waiting:
+                batch.cancel()
+
+    def _submit(self, films: Sequence[Path | bytes]) -> Future[list[Outcome]]:
+        try:
+            if self._pool is not None:
+                return self._pool.submit(examine_all, films)
+        except BrokenProcessPool:
+            pass
+        self._pool = _processes(self._num_workers)
+        return self._pool.submit(examine_all, films)
+
+
+@dataclass(slots=True)
+class _Batch(Generic[Item]):
+    """Items that are handed over together."""
+
+    items: list[tuple[Item, bool]] = field(default_factory=list)
+    """Each with whether it has a film."""
+    films: list[Path | bytes] = field(default_factory=list)
+    num_bytes: int = 0
+    future: Future[list[Outcome]] | None = None
+    failure: Exception | None = None
+    """What listing the next item raised."""
+
+    def add(self, item: Item, film: Path | bytes | None) -> None:
+        self.items.append((item, film is not None))
+        if film is not None:
+            self.films.append(film)
+            self.num_bytes += len(film) if isinstance(film, bytes) else 0
+
+    def results(self) -> Iterator[tuple[Item, Outcome | None]]:
+        outcomes = iter(self._outcomes())
+        for item, has_film in self.items:
+            yield item, next(outcomes) if has_film else None
+        if self.failure is not None:
+            raise self.failure
+
+    def cancel(self) -> None:
+        if self.future is not None:
+            self.future.cancel()
+
+    def _outcomes(self) -> list[Outcome]:
+        try:
+            return self.future.result() if self.future is not None else []
+        except BrokenProcessPool:
+            # A decoder in C fell over one of the films, or over one of another batch.
+            return _one_by_one(self.films)
+
+
+def _batches(items: Iterable[tuple[Item, Path | bytes | None]]) -> Iterator[_Batch[Item]]:
+    """Items in batches: of one at first, so that all processes begin at once, and then of more."""
+    source, batch, most = iter(items), _Batch[Item](), 1
+    while True:
+        try:
+            batch.add(*next(source))
+        except StopIteration:
+            break
+        # Raised by the batch, once everything before it has been handed over.
+        except Exception as error:  # noqa: BLE001
+            batch.failure = error
+            break
+        if len(batch.items) == most or batch.num_bytes >= _MOST_BYTES:
+            yield batch
+            batch, most = _Batch(), min(2 * most, _MOST_FILMS)
+    yield batch
+
+
+def _one_by_one(films: Sequence[Path | bytes]) -> list[Outcome]:
+    """`films` in a process that takes one after the other, replaced whenever it falls."""
+    outcomes: list[Outcome] = []
+    while len(outcomes) < len(films):
+        with _processes(1) as pool:
             try:
-                job = work(next(source))
-            except StopIteration:
-                break
-            # Raised below, once everything before it has been handed over.
-            except Exception as error:  # noqa: BLE001
-                failure = error
-                break
-            waiting.append(self._threads.submit(job))
-            if len(waiting) > 4 * self._num_workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-        if failure is not None:
-            raise failure
-
-    def examine(self, content: bytes, suffix: str, *, keep: bool) -> Examined:
-        """As `pairaug.examine.examine`; called by the threads."""
-        if self._num_workers == 1 or not is_slow(content):
-            return examine(content, suffix, keep=keep)
-        pool = self._pool()
-        try:
-            return pool.submit(examine, content, suffix, keep=keep).result()
-        except BrokenProcessPool:
-            # A decoder in C fell over this film, or over another one at the same time.
-            self._forget(pool)
-            return _examine_alone(content, suffix, keep=keep)
-
-    def _pool(self) -> ProcessPoolExecutor:
-        with self._lock:
-            if self._processes is None:
-                self._processes = ProcessPoolExecutor(self._num_workers, _spawning())
-            return self._processes
-
-    def _forget(self, pool: ProcessPoolExecutor) -> None:
-        with self._lock:
-            if self._processes is pool:
-                self._processes = None
-        pool.shutdown(wait=False)
+                for film in films[len(outcomes) :]:
+                    outcomes += pool.submit(examine_all, [film]).result()
+            except BrokenProcessPool:
+                outcomes.append(DataError("the decoder breaks down on the image"))
+    return outcomes
 
 
-def _examine_alone(content: bytes, suffix: str, *, keep: bool) -> Examined:
-    with ProcessPoolExecutor(1, _spawning()) as pool:
-        try:
-            return pool.submit(examine, content, suffix, keep=keep).result()
-        except BrokenProcessPool:
-            raise DataError("the decoder breaks down on the image") from None
-
-
-def _spawning() -> multiprocessing.context.SpawnContext:
-    # Forking would copy the locks of threads that go on holding them.
-    return multiprocessing.get_context("spawn")
+def _processes(number: int) -> ProcessPoolExecutor:
+    # Not Python's own: its processes would run the caller's script anew, unless that is guarded.
+    return ProcessPoolExecutor(number, initializer=keep_freed_memory)

@@ -10,15 +10,14 @@ from __future__ import annotations
 import logging
 import os.path
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from pairaug.errors import DataError
-from pairaug.images import read_film
+from pairaug.examine import Outcome
 from pairaug.pair import Branch, Pair, Report
 from pairaug.readers.decoding import Decoders
 from pairaug.readers.reader import Split, SplitShares
@@ -85,7 +84,10 @@ class Intake:
             raise DataError(f"the folder of films {self.root} does not exist; set read.root")
         seen = _Seen()
         with Decoders(context.num_workers) as decoders:
-            for pair in decoders.in_order(listed, partial(self._work, seen, decoders)):
+            for (listed_pair, item), outcome in decoders.examined(self._jobs(listed, seen)):
+                pair = listed_pair
+                if outcome is not None:
+                    pair = self._with_film(pair, item, outcome)
                 if pair.drop:
                     seen.drops[pair.drop.reason] += 1
                 elif pair.image is None:
@@ -94,9 +96,43 @@ class Intake:
                 yield pair
         self._report(seen)
 
-    def _work(self, seen: _Seen, decoders: Decoders, item: Listed) -> Callable[[], Pair]:
-        """What a worker does for an item, which has been checked by itself before."""
-        return partial(self._with_film, self._checked(item, seen), item, decoders)
+    def _jobs(
+        self, listed: Iterable[Listed], seen: _Seen
+    ) -> Iterator[tuple[tuple[Pair, Listed], Path | bytes | None]]:
+        """Each pair by itself, and its film where there is one to look at."""
+        for item in listed:
+            pair = self._checked(item, seen)
+            film = None if pair.drop else item.film
+            if isinstance(film, Path):
+                film = self._absolute(film)
+                # By the path as written: a link inside the root may well point to another disk.
+                if not film.is_relative_to(self.root):
+                    pair, film = pair.dropped("read", "outside_root", item.where), None
+            yield (pair, item), film
+
+    def _absolute(self, film: Path) -> Path:
+        return absolute(self.root / film)
+
+    def _with_film(self, pair: Pair, item: Listed, outcome: Outcome) -> Pair:
+        """`pair` with what was found of its film, or dropped."""
+        # Neither message has the path in it, which may hold a patient's id.
+        match outcome:
+            case FileNotFoundError() | NotADirectoryError():
+                return pair.dropped("read", "missing_image", item.where)
+            case DataError():
+                return pair.dropped("read", "unreadable_image", f"{item.where}, {outcome}")
+            case OSError():
+                kind = type(outcome).__name__
+                return pair.dropped("read", "unreadable_image", f"{item.where}, {kind}")
+            case Exception():
+                raise outcome
+        if outcome.notes:
+            pair = pair.with_trace("read", **outcome.notes)
+        if outcome.fault:
+            detail = f"{item.where}, {outcome.detail}" if outcome.detail else item.where
+            return pair.dropped("read", outcome.fault, detail)
+        path = str(self._absolute(item.film)) if isinstance(item.film, Path) else None
+        return pair.with_image(replace(outcome.ref, path=path))
 
     def _report(self, seen: _Seen) -> None:
         if seen.drops:
@@ -137,6 +173,8 @@ class Intake:
             return pair.dropped("read", "view_excluded", item.where)
         if not pair.report.text:
             return pair.dropped("read", "empty_report", item.where)
+        if item.film is None and self.needs_film:
+            return pair.dropped("read", "missing_image", item.where)
         return pair
 
     def _split(self, item: Listed, patient_id: str, seen: _Seen) -> Split:
@@ -150,35 +188,6 @@ class Intake:
                 "patients divided anew."
             )
         return item.split
-
-    def _with_film(self, pair: Pair, item: Listed, decoders: Decoders) -> Pair:
-        """`pair` with its film, decoded once to see that it is one; called by the workers."""
-        if pair.drop:
-            return pair
-        if item.film is None:
-            return pair.dropped("read", "missing_image", item.where) if self.needs_film else pair
-        film = item.film if isinstance(item.film, bytes) else absolute(self.root / item.film)
-        path = None if isinstance(film, bytes) else film
-        # By the path as written: a link inside the root may well point to another disk.
-        if path is not None and not path.is_relative_to(self.root):
-            return pair.dropped("read", "outside_root", item.where)
-        try:
-            content = film if isinstance(film, bytes) else read_film(film)
-            found = decoders.examine(content, path.suffix if path else "", keep=path is None)
-        except (FileNotFoundError, NotADirectoryError):
-            return pair.dropped("read", "missing_image", item.where)
-        # Neither message has the path in it, which may hold a patient's id.
-        except DataError as error:
-            return pair.dropped("read", "unreadable_image", f"{item.where}, {error}")
-        except OSError as error:
-            kind = type(error).__name__
-            return pair.dropped("read", "unreadable_image", f"{item.where}, {kind}")
-        if found.notes:
-            pair = pair.with_trace("read", **found.notes)
-        if found.fault:
-            detail = f"{item.where}, {found.detail}" if found.detail else item.where
-            return pair.dropped("read", found.fault, detail)
-        return pair.with_image(replace(found.ref, path=str(path) if path else None))
 
 
 @dataclass(slots=True)
