@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -257,7 +258,8 @@ def _to_row(pair: Pair) -> dict[str, Any]:
     }
 
 
-def _from_row(row: Mapping[str, Any]) -> Pair:
+def bare_pair(row: Mapping[str, Any], image: ImageRef | None) -> Pair:
+    """The pair of a row, in a part or as it was exported, without what stages found out."""
     return Pair(
         id=row["id"],
         branch=Branch(row["branch"]),
@@ -266,8 +268,14 @@ def _from_row(row: Mapping[str, Any]) -> Pair:
         split=row["split"],
         parent_id=row["parent_id"],
         source_patient_id=row["source_patient_id"],
-        image=_image_of(row),
+        image=image,
         labels={name: bool(state) for name, state in _stated(row["labels"])},
+    )
+
+
+def _from_row(row: Mapping[str, Any]) -> Pair:
+    return replace(
+        bare_pair(row, _image_of(row)),
         scores=dict(_stated(row["scores"])),
         image_embedding=_vector(row["image_embedding"]),
         report_embedding=_vector(row["report_embedding"]),

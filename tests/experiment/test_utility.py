@@ -114,6 +114,37 @@ def test_a_cell_that_was_lost_comes_back_the_same(finished: Path) -> None:
     assert (finished / "cells" / "both-0" / "cell.json").stat().st_mtime_ns == kept
 
 
+def test_cells_trained_side_by_side_come_out_the_same(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "utility"
+    shutil.copytree(finished, copy)
+    lost = ("both-0", "both-1", "ceiling-0")
+    for name in lost:
+        shutil.rmtree(copy / "cells" / name)
+    run_utility(_settings(cells_at_once=2), copy)
+    for name in lost:
+        before, after = (
+            np.load(at / "cells" / name / "probabilities.npy") for at in (finished, copy)
+        )
+        assert np.array_equal(before, after)
+    rows = [json.loads((at / "utility.json").read_text())["rows"] for at in (finished, copy)]
+    assert rows[0] == rows[1]
+
+
+def test_a_cell_that_fails_beside_others_stops_the_experiment(
+    finished: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "utility"
+    shutil.copytree(finished, copy)
+    for name in ("both-0", "both-1", "ceiling-0"):
+        shutil.rmtree(copy / "cells" / name)
+    # A file where its folder should be.
+    (copy / "cells" / "ceiling-0").write_text("")
+    with pytest.raises(FileExistsError):
+        run_utility(_settings(cells_at_once=2), copy)
+    (copy / "cells" / "ceiling-0").unlink()
+    run_utility(_settings(cells_at_once=2), copy)
+
+
 def test_other_settings_are_never_mixed_in(finished: Path) -> None:
     with pytest.raises(RunError, match="trained with other settings or other pairs"):
         run_utility(_settings(num_steps=4), finished)

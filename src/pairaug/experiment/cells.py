@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from loky import ProcessPoolExecutor
 
 from pairaug.errors import RunError
+from pairaug.experiment.settings import Row
 from pairaug.manifest import fingerprint, write_file
+from pairaug.memory import keep_freed_memory
 from pairaug.train.clip.settings import ClipSettings
 
 _DONE, _PROBABILITIES = "cell.json", "probabilities.npy"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Cell:
     """What is to be trained: a row, a seed, and all that decides the outcome."""
 
-    row: str
+    row: Row
     seed: int
     train: ClipSettings
     """With the row's sources, the seed and the steps."""
@@ -69,33 +73,73 @@ def done(cell: Cell, folder: Path) -> np.ndarray | None:
     return np.load(folder / cell.name / _PROBABILITIES)
 
 
-def train_cell(
-    cell: Cell,
+def finish_cells(
+    cells: Sequence[Cell],
     folder: Path,
     judge: Callable[[Path], np.ndarray],
     *,
-    keep_model: bool,
-) -> np.ndarray:
-    """The probabilities of the cell, trained from its last checkpoint if there is one.
+    at_once: int,
+    keep_models: bool,
+) -> Iterator[tuple[Cell, np.ndarray]]:
+    """Each cell with its probabilities, as they come; those done earlier first.
 
-    `judge` gives those of a trained model's folder.
+    `at_once` are trained side by side, each in a process of its own unless it is 1. `judge` gives
+    the probabilities of a trained model's folder, in this process.
     """
+    earlier = {cell: done(cell, folder) for cell in cells}
+    for cell, probabilities in earlier.items():
+        if probabilities is not None:
+            yield cell, probabilities
+    for cell, record in _trained([c for c in cells if earlier[c] is None], folder, at_once):
+        yield cell, _judged(cell, folder, record, judge, keep_model=keep_models)
+
+
+def _trained(
+    cells: Sequence[Cell], folder: Path, at_once: int
+) -> Iterator[tuple[Cell, dict[str, Any]]]:
+    if at_once == 1 or len(cells) < 2:
+        for cell in cells:
+            yield cell, _train(cell, folder)
+        return
+    pool = ProcessPoolExecutor(at_once, initializer=keep_freed_memory)
+    try:
+        trainings: dict[Future[dict[str, Any]], Cell] = {
+            pool.submit(_train, cell, folder): cell for cell in cells
+        }
+        for training in as_completed(trainings):
+            yield trainings[training], training.result()
+    finally:
+        # After a failure, or where no more are wanted, what runs goes on from its checkpoint later.
+        pool.shutdown(kill_workers=True)
+
+
+def _train(cell: Cell, folder: Path) -> dict[str, Any]:
+    """Trains the cell from its last checkpoint, if there is one; what is to be recorded of it."""
     from pairaug.train.clip import train_clip
 
     own = folder / cell.name
     own.mkdir(parents=True, exist_ok=True)
     outcome = train_clip(cell.train, own)
-    probabilities = judge(own / "clip")
-    with (own / _PROBABILITIES).open("wb") as file:
-        np.save(file, probabilities)
-    record: dict[str, Any] = {
-        "row": cell.row,
-        "seed": cell.seed,
-        "fingerprint": cell.fingerprint(),
+    return {
         "num_steps": outcome.steps,
         "seconds": round(outcome.seconds, 1),
         "metrics": outcome.metrics,
     }
+
+
+def _judged(
+    cell: Cell,
+    folder: Path,
+    record: Mapping[str, Any],
+    judge: Callable[[Path], np.ndarray],
+    *,
+    keep_model: bool,
+) -> np.ndarray:
+    own = folder / cell.name
+    probabilities = judge(own / "clip")
+    with (own / _PROBABILITIES).open("wb") as file:
+        np.save(file, probabilities)
+    record = {"row": cell.row, "seed": cell.seed, "fingerprint": cell.fingerprint(), **record}
     # Written last: its presence means that the cell is done.
     write_file(own / _DONE, (json.dumps(record, indent=2) + "\n").encode())
     if not keep_model:

@@ -70,6 +70,12 @@ class UtilitySettings(StageSettings):
         default=TEMPLATES, min_length=1, description="Captions for a finding, and for its absence."
     )
     num_draws: int = Field(default=1000, ge=1, description="Bootstrap draws behind each interval.")
+    cells_at_once: int = Field(
+        default=1,
+        ge=1,
+        description="Models trained side by side, each in a process of its own, with "
+        "`train.num_threads` threads.",
+    )
     keep_models: bool = Field(
         default=False, description="Keep every trained model, not only what it said."
     )

@@ -17,7 +17,7 @@ from pairaug.config import Settings, load_settings, settings_of
 from pairaug.errors import DataError, SettingsError
 from pairaug.evaluate.data import chosen_findings, open_cases
 from pairaug.evaluate.zero_shot import findings_probabilities
-from pairaug.experiment.cells import Cell, done, train_cell
+from pairaug.experiment.cells import Cell, finish_cells
 from pairaug.experiment.pairs import make_image_only, make_more_real, make_text_only
 from pairaug.experiment.results import Utility, write_results
 from pairaug.experiment.rows import num_steps_of, pairs_prints, sources_of
@@ -55,17 +55,20 @@ def run_utility(
         for seed in range(settings.num_seeds)
         for row in settings.rows
     ]
-    folder = out / "cells"
-    said: dict[str, list[np.ndarray]] = {row: [] for row in settings.rows}
+    told: dict[tuple[Row, int], np.ndarray] = {}
     progress.start("cells", len(cells))
-    for cell in cells:
-        probabilities = done(cell, folder)
-        if probabilities is None:
-            progress.note(cell.name)
-            probabilities = train_cell(cell, folder, judge, keep_model=settings.keep_models)
-        said[cell.row].append(probabilities)
+    for cell, probabilities in finish_cells(
+        cells,
+        out / "cells",
+        judge,
+        at_once=settings.cells_at_once,
+        keep_models=settings.keep_models,
+    ):
+        told[cell.row, cell.seed] = probabilities
+        progress.note(cell.name)
         progress.advance(1)
     progress.finish()
+    said = {row: [told[row, seed] for seed in range(settings.num_seeds)] for row in settings.rows}
     macros = paired_macros(judge.labels, said, groups=judge.patients, num_draws=settings.num_draws)
     return write_results(
         out, settings, Utility(num_pairs, num_steps, macros, judge.findings, len(judge.labels))

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from pairaug.errors import DataError
 from pairaug.pair import FINDINGS, Pair, Report
 from pairaug.readers.intake import Intake, Listed, absolute
-from pairaug.readers.reader import SPLIT_NAMES, Access, Provenance, Split, SplitShares
+from pairaug.readers.reader import SPLIT_NAMES, Provenance, Split, SplitShares, StatedTerms
 from pairaug.readers.rows import Row, file_sha256, rows_of
 from pairaug.settings import StageSettings
 from pairaug.stage import Context
@@ -71,7 +71,7 @@ class TableColumns(StageSettings):
         return {**named, **{f"labels.{name}": column for name, column in self.labels.items()}}
 
 
-class TableSource(StageSettings):
+class TableSource(StatedTerms):
     """A table of reports and a folder of films."""
 
     source: Literal["table"] = Field(
@@ -103,13 +103,6 @@ class TableSource(StageSettings):
         max_length=1,
         description="What separates the cells of a CSV table.",
     )
-    licence: str = Field(default="not stated", description="The licence that exports inherit.")
-    access: Access = Field(
-        default="private",
-        description="Terms of access: public, credentialed (as PhysioNet) or private.",
-    )
-
-    citation: str = Field(default="", description="How the source asks to be cited.")
 
     @model_validator(mode="after")
     def _views_have_a_column(self) -> TableSource:

@@ -15,13 +15,14 @@ from pydantic import Field, model_validator
 
 from pairaug.errors import DataError
 from pairaug.manifest import (
+    bare_pair,
     is_last_part,
     part_fingerprint,
     part_index,
     part_paths,
     read_pairs,
 )
-from pairaug.pair import Branch, Drop, ImageRef, Pair, Report
+from pairaug.pair import Drop, ImageRef, Pair
 from pairaug.readers import ReadSettings, open_reader
 from pairaug.settings import StageSettings
 from pairaug.stage import Context
@@ -178,20 +179,7 @@ def _of_shard(path: Path) -> Iterator[Pair]:
 
 
 def _exported_pair(row: Mapping[str, Any], film: bytes) -> Pair:
-    labels = {
-        name: bool(state) for name, state in (row["labels"] or {}).items() if state is not None
-    }
-    return Pair(
-        id=row["id"],
-        branch=Branch(row["branch"]),
-        patient_id=row["patient_id"],
-        report=Report(row["findings"] or "", row["impression"] or ""),
-        split=row["split"],
-        parent_id=row["parent_id"],
-        source_patient_id=row["source_patient_id"],
-        image=ImageRef(png=film, sha256=sha256(film).hexdigest()),
-        labels=labels,
-    )
+    return bare_pair(row, ImageRef(png=film, sha256=sha256(film).hexdigest()))
 
 
 def drop_of(pair: Pair) -> Drop | None:
