@@ -101,16 +101,16 @@ def _trained(
         for cell in cells:
             yield cell, _train(cell, folder)
         return
-    pool = ProcessPoolExecutor(at_once, initializer=keep_freed_memory)
-    try:
+    with ProcessPoolExecutor(at_once, initializer=keep_freed_memory) as pool:
         trainings: dict[Future[dict[str, Any]], Cell] = {
             pool.submit(_train, cell, folder): cell for cell in cells
         }
-        for training in as_completed(trainings):
-            yield trainings[training], training.result()
-    finally:
-        # After a failure, or where no more are wanted, what runs goes on from its checkpoint later.
-        pool.shutdown(kill_workers=True)
+        try:
+            for training in as_completed(trainings):
+                yield trainings[training], training.result()
+        except BaseException:  # a stop too: what runs goes on from its checkpoint another time
+            pool.shutdown(kill_workers=True)
+            raise
 
 
 def _train(cell: Cell, folder: Path) -> dict[str, Any]:
