@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,25 @@ def test_best_of_each_parent(k: int) -> None:
     drop = next(drop for name, drop in result["reasons"].items() if "intra" in name)
     assert drop.reason == "not_among_best"
     assert drop.detail.endswith("of 4")
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_best_of_each_report(k: int) -> None:
+    """Tries compete with tries of the same report, and never with those of another."""
+    values = {"a": (0.9, 0.8, 0.7), "b": (0.1, 0.3, 0.2)}
+    (family,) = _families(1)
+    source, template = family[0], _of([family], Branch.INTER)[0]
+    tries = [
+        replace(template, id=f"{source.id}~{name}{f'~try-{number}' if number else ''}").with_scores(
+            image_report=value
+        )
+        for name, scores in values.items()
+        for number, value in enumerate(scores)
+    ]
+    result = _prune([[source, *tries]], {"inter": {"rule": "per-report-best", "k": k}})
+    best = {"r0~a", "r0~b~try-1"} if k == 1 else {"r0~a", "r0~a~try-1", "r0~b~try-1", "r0~b~try-2"}
+    assert set(result["kept"]) == best
+    assert result["reasons"]["r0~b"].detail == "image_report 0.1000 is number 3 of 3"
 
 
 def test_equal_siblings_are_told_apart_by_id() -> None:

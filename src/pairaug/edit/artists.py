@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pairaug.edit.tries import Job, Try
+from pairaug.edit.jobs import Job, Try
 from pairaug.stage import batched
+from pairaug.tries.ids import try_id
 
 if TYPE_CHECKING:
     from pairaug.diffusion.bundle import Bundle
@@ -34,7 +35,10 @@ class FromFilms:
         from pairaug.diffusion.editing import edit_inverted
 
         for batch in batched(wanted, self.batch_size):
-            seeds = [self.seed_of(try_id(job, number)) if number else None for job, number in batch]
+            seeds = [
+                self.seed_of(try_id(job.pair.id, number)) if number else None
+                for job, number in batch
+            ]
             edited = edit_inverted(
                 self.bundle,
                 self.inversion,
@@ -62,7 +66,7 @@ class FromNoise:
         from pairaug.diffusion.editing import edit_regenerated
 
         for batch in batched(wanted, self.batch_size):
-            seeds = [self.seed_of(try_id(job, number)) for job, number in batch]
+            seeds = [self.seed_of(try_id(job.pair.id, number)) for job, number in batch]
             edited = edit_regenerated(
                 self.bundle,
                 [job.source_prompt.text for job, _ in batch],
@@ -73,8 +77,3 @@ class FromNoise:
             )
             for row, (job, number) in enumerate(batch):
                 yield Try(job, number, edited, row, {"seed": seeds[row]})
-
-
-def try_id(job: Job, number: int) -> str:
-    """The pair's own id for the first try, and one of its own for each further one."""
-    return job.pair.id if number == 0 else f"{job.pair.id}~try-{number}"

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from pairaug.diffusion.prompts import LongReport
 from pairaug.images import Fit
-from pairaug.settings import GeneratorModel, PretrainedModel
-
-SCORES = ("image_report", "image_image", "change")
-"""What an edit is judged by: S1, S2 and S3."""
+from pairaug.tries.settings import AcceptSettings, TriesSettings
 
 DROP_REASONS = {
     "source_missing": "the real pair that it was made from is not in the run any more",
@@ -27,42 +23,18 @@ DROP_REASONS = {
 }
 
 
-class AcceptSettings(PretrainedModel):
-    """What a try is judged by. Its scores are those of the stage `score`."""
+class AcceptEditSettings(AcceptSettings):
+    """What a try of an edit is judged by: the paper's three scores."""
 
-    model: str = Field(
-        default="bundled",
-        min_length=1,
-        description="`bundled`, or a scorer as in `score.model`. Better not the same one: what is "
-        "chosen by a scorer looks better to that scorer than it is.",
-    )
-    image_report: float | None = Field(
-        default=None, ge=-1, le=1, description="A try passes above it: film against report, S1."
-    )
     image_image: float | None = Field(
         default=None, ge=-1, le=1, description="A try passes above it: film against film, S2."
     )
     change: float | None = Field(
         default=None, ge=-1, le=1, description="A try passes above it: direction of change, S3."
     )
-    fitted_by: Path | None = Field(
-        default=None,
-        description="A finished run, whose fitted rule for edits gives the bounds that are not "
-        "set here. A pilot with `--limit` is enough.",
-    )
-
-    @property
-    def is_bounded(self) -> bool:
-        """True if there is something to pass."""
-        return self.fitted_by is not None or bool(self.own_bounds())
-
-    def own_bounds(self) -> dict[str, float]:
-        """Score → the bound that is set here."""
-        values = {name: getattr(self, name) for name in SCORES}
-        return {name: value for name, value in values.items() if value is not None}
 
 
-class EditSettings(GeneratorModel):
+class EditSettings(TriesSettings):
     """Which model edits, from what source, and how much of the source's attention it keeps."""
 
     source: Literal["invert", "regenerate"] = Field(
@@ -139,14 +111,8 @@ class EditSettings(GeneratorModel):
         ge=1,
         description="Films drawn per changed report, or the most that are. The authors draw 10.",
     )
-    keep: Literal["all", "first-passing", "best"] = Field(
-        default="all",
-        description="Which tries go on: `all`, each as a pair of its own, as the authors have it; "
-        "`first-passing`, tries being drawn until one is above the bounds of `accept`, and the "
-        "best if none is; `best`, the best of all, those that pass first.",
-    )
-    accept: AcceptSettings = Field(
-        default_factory=AcceptSettings,
+    accept: AcceptEditSettings = Field(
+        default_factory=AcceptEditSettings,
         description="What tries are judged by, unless all are kept.",
     )
     variation: float = Field(
@@ -181,21 +147,6 @@ class EditSettings(GeneratorModel):
             raise ValueError(
                 f"scheduler {self.scheduler} needs source: regenerate; inverted films go by ddim"
             )
-        if self.keep == "first-passing" and self.tries > 1 and not self.accept.is_bounded:
-            raise ValueError(
-                "keep: first-passing needs something to pass; set a bound in accept, or "
-                "accept.fitted_by to a finished run"
-            )
         if self.source == "regenerate" and self.guidance_from == "source-report":
             raise ValueError("guidance_from: source-report needs source: invert")
         return self
-
-    @property
-    def judges(self) -> bool:
-        """True if tries are compared, and only one goes on."""
-        return self.keep != "all" and self.tries > 1
-
-    @property
-    def most_kept(self) -> int:
-        """The most films that one changed report can come to."""
-        return self.tries if self.keep == "all" else 1

@@ -12,14 +12,16 @@ import numpy as np
 
 from pairaug.diffusion.folder import model_folder, weights_sha256
 from pairaug.diffusion.prompts import Prompt, ReportTooLongError
-from pairaug.edit.artists import FromFilms, FromNoise, try_id
-from pairaug.edit.judge import Judge
+from pairaug.edit.artists import FromFilms, FromNoise
+from pairaug.edit.jobs import Job, Try
 from pairaug.edit.settings import EditSettings
-from pairaug.edit.tries import Chosen, Job, drawn_and_chosen
 from pairaug.errors import DataError
 from pairaug.images import fault, fit_square, load_image, png_ref
 from pairaug.pair import Branch, Pair
 from pairaug.stage import Context, batched, overlapped, seed_for
+from pairaug.tries.choice import Chosen, choice_trace, drawn_and_chosen
+from pairaug.tries.ids import try_id
+from pairaug.tries.judge import Judge
 
 if TYPE_CHECKING:
     from pairaug.diffusion.bundle import Bundle
@@ -53,7 +55,11 @@ class Edit:
     def weights(settings: EditSettings) -> dict[str, str]:
         """The models that decide what comes out, and their SHA-256, for the fingerprint."""
         hashes = {settings.model: weights_sha256(_folder(settings))}
-        return {**hashes, **Judge.weights(settings.accept)} if settings.judges else hashes
+        return (
+            {**hashes, **Judge.weights(settings.accept, Branch.INTRA)}
+            if settings.judges
+            else hashes
+        )
 
     def _groups(self, pairs: Iterable[Pair]) -> Iterator[Callable[[], tuple[int, list[Pair]]]]:
         """Edits drawn group by group; each is followed by what is left to be done for it."""
@@ -111,7 +117,7 @@ class Edit:
             return pair.dropped(self.name, "empty_report")
         return Job(pair, source, *prompts)
 
-    def _from_films(self, jobs: Sequence[Job], dropped: dict[str, Pair]) -> list[Chosen]:
+    def _from_films(self, jobs: Sequence[Job], dropped: dict[str, Pair]) -> list[Chosen[Try]]:
         """Edits of the real films; a film that cannot be used drops all its edits."""
         films: dict[str, np.ndarray] = {}
         usable: list[Job] = []
@@ -123,7 +129,7 @@ class Edit:
             except DataError as error:
                 drop = job.pair.dropped(self.name, "unreadable_image", str(error))
                 dropped[job.pair.id] = drop
-        chosen: list[Chosen] = []
+        chosen: list[Chosen[Try]] = []
         for group in batched(films, self._settings.batch_size):
             of_group = [job for job in usable if job.source.id in group]
             stacked = np.stack([films[key] for key in group])
@@ -136,7 +142,7 @@ class Edit:
         source_ids: Sequence[str],
         jobs: Sequence[Job],
         dropped: dict[str, Pair],
-    ) -> list[Chosen]:
+    ) -> list[Chosen[Try]]:
         from pairaug.diffusion.inversion import invert_films
 
         settings = self._settings
@@ -160,7 +166,7 @@ class Edit:
         )
         return self._chosen(artist, held)
 
-    def _chosen(self, artist: FromFilms | FromNoise, jobs: Sequence[Job]) -> list[Chosen]:
+    def _chosen(self, artist: FromFilms | FromNoise, jobs: Sequence[Job]) -> list[Chosen[Try]]:
         settings = self._settings
         judge = self._judge if settings.judges else None
         return drawn_and_chosen(artist, jobs, settings.keep, settings.tries, judge)
@@ -169,7 +175,7 @@ class Edit:
         self,
         waiting: Sequence[Pair],
         num_edits: int,
-        chosen: Sequence[Chosen],
+        chosen: Sequence[Chosen[Try]],
         dropped: Mapping[str, Pair],
     ) -> tuple[int, list[Pair]]:
         """The pairs that have been waiting, with the outcome of each edit in its pair's place."""
@@ -178,13 +184,13 @@ class Edit:
             outcomes.setdefault(each.drawn.job.pair.id, []).append(self._outcome(each))
         return num_edits, [done for pair in waiting for done in outcomes.get(pair.id, [pair])]
 
-    def _outcome(self, chosen: Chosen) -> Pair:
+    def _outcome(self, chosen: Chosen[Try]) -> Pair:
         """The pair with its film, or dropped for what the film is."""
         drawn, job, settings = chosen.drawn, chosen.drawn.job, self._settings
         edited, row = drawn.edited, drawn.row
         pair = job.pair
         if settings.keep == "all":
-            pair = replace(pair, id=try_id(job, drawn.number))
+            pair = replace(pair, id=try_id(pair.id, drawn.number))
         traced = pair.with_trace(
             self.name,
             **drawn.measured,
@@ -201,27 +207,12 @@ class Edit:
             source_num_windows=job.source_prompt.num_windows,
             source_truncated=job.source_prompt.truncated,
             source_left_out_sentences=job.source_prompt.left_out_sentences,
-            try_number=drawn.number,
-            **self._judged(chosen),
+            **choice_trace(chosen, self._judge),
         )
         reason = fault(drawn.film)
         if reason is not None:
             return traced.dropped(self.name, reason)
         return traced.with_image(png_ref(drawn.film))
-
-    def _judged(self, chosen: Chosen) -> dict[str, object]:
-        if chosen.verdict is None:
-            return {}
-        scores = {
-            name: None if value is None else round(value, 6)
-            for name, value in chosen.verdict.scores.items()
-        }
-        return {
-            "num_tries": chosen.num_drawn,
-            "passed": chosen.verdict.passed,
-            "try_scores": scores,
-            "bounds": self._judge.bounds,
-        }
 
     def _film(self, source: Pair) -> np.ndarray:
         if source.image is None:
@@ -237,7 +228,7 @@ class Edit:
 
     @cached_property
     def _judge(self) -> Judge:
-        return Judge(self._settings.accept, self._context)
+        return Judge(self._settings.accept, Branch.INTRA, self._context)
 
     @cached_property
     def _bundle(self) -> Bundle:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from pairaug.prune import best, mean_margin, null_calibrated, quantile, threshold
-from pairaug.prune.best import BestRule
+from pairaug.prune.best import BestOfParentRule, BestOfReportRule
 from pairaug.prune.bounds import Failures
 from pairaug.prune.columns import Columns
 from pairaug.prune.mean_margin import MeanMarginRule
@@ -21,7 +21,8 @@ SingleRule = Annotated[
     ThresholdRule
     | MeanMarginRule
     | QuantileRule
-    | BestRule
+    | BestOfParentRule
+    | BestOfReportRule
     | NullCalibratedRule
     | LogitThresholdRule,
     Field(discriminator="rule"),
@@ -33,6 +34,7 @@ _JUDGES = {
     "mean-margin": mean_margin.judge,
     "quantile": quantile.judge,
     "per-parent-best": best.judge,
+    "per-report-best": best.judge,
     "null-calibrated": null_calibrated.judge,
 }
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from pairaug.pair import Branch
 from pairaug.prune import every
-from pairaug.prune.best import BestRule
+from pairaug.prune.best import BestOfParentRule, BestOfReportRule
 from pairaug.prune.bounds import Failures
 from pairaug.prune.columns import Columns, Scored, columns_of, columns_of_part
 from pairaug.prune.copies import Copies, DuplicateRule, MemorisedRule
@@ -27,7 +27,8 @@ Rule = Annotated[
     ThresholdRule
     | MeanMarginRule
     | QuantileRule
-    | BestRule
+    | BestOfParentRule
+    | BestOfReportRule
     | NullCalibratedRule
     | LogitThresholdRule
     | AndRule,

@@ -151,6 +151,7 @@ def _bytes_needed(settings: Settings, num_pairs: int, look: _Look) -> int:
     rewrite = settings.rewrite
     num_inter = num_pairs * rewrite.variants * ("inter" in rewrite.branches)
     num_intra = num_pairs * rewrite.variants * ("intra" in rewrite.branches)
+    num_inter *= settings.generate.most_kept
     num_intra *= settings.edit.most_kept
     # In the parts of generate to prune, or of edit to prune, and in two exports.
     drawn = 6 * num_inter * _side(generator_folder(settings.generate)) ** 2

@@ -1,48 +1,52 @@
-"""Edits as they are drawn, one or several for each changed report, and which of them go on."""
+"""Tries as they are drawn, one or several for each report, and which of them go on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
-from pairaug.diffusion.prompts import Prompt
 from pairaug.pair import Pair
 
 if TYPE_CHECKING:
-    from pairaug.diffusion.edited import EditedFilms
-    from pairaug.edit.judge import Judge
-
-Keep = Literal["all", "first-passing", "best"]
+    from pairaug.tries.judge import Judge
+    from pairaug.tries.settings import Keep
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One edit to be made: the pair that wants a film, its source, and both prompts."""
-
-    pair: Pair
-    source: Pair
-    source_prompt: Prompt
-    prompt: Prompt
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """One film drawn for a job: a row of a batch, which is decoded when the first is looked at."""
-
-    job: Job
-    number: int
-    edited: EditedFilms
-    row: int
-    measured: Mapping[str, Any]
-    """What drawing found out, for the trace."""
+class Job(Protocol):
+    """One film to be drawn."""
 
     @property
-    def film(self) -> Float[np.ndarray, "row column"]:
-        return self.edited.films[self.row]
+    def pair(self) -> Pair:
+        """The pair that wants a film."""
+        ...
+
+    @property
+    def source(self) -> Pair | None:
+        """The pair that the film is compared with as well as with its report, if there is one."""
+        ...
+
+
+class Try(Protocol):
+    """One film drawn for a job."""
+
+    @property
+    def job(self) -> Job: ...
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def film(self) -> Float[np.ndarray, "row column"]: ...
+
+
+JobT = TypeVar("JobT", bound=Job)
+TryT = TypeVar("TryT", bound=Try)
+TryT_co = TypeVar("TryT_co", bound=Try, covariant=True)
+JobT_contra = TypeVar("JobT_contra", bound=Job, contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +67,27 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Generic[TryT]):
     """A try that goes on, with the verdict and the number of tries drawn where it was judged."""
 
-    drawn: Try
+    drawn: TryT
     verdict: Verdict | None = None
-    num_drawn: int = field(default=1)
+    num_drawn: int = 1
 
 
-class Artist(Protocol):
+class Artist(Protocol[JobT_contra, TryT_co]):
     """Draws tries; the same job and number give the same film, whatever else is wanted."""
 
-    def draw(self, wanted: Sequence[tuple[Job, int]]) -> Iterator[Try]: ...
+    def draw(self, wanted: Sequence[tuple[JobT_contra, int]]) -> Iterator[TryT_co]: ...
 
 
 def drawn_and_chosen(
-    artist: Artist, jobs: Sequence[Job], keep: Keep, num_tries: int, judge: Judge | None
-) -> list[Chosen]:
+    artist: Artist[JobT, TryT],
+    jobs: Sequence[JobT],
+    keep: Keep,
+    num_tries: int,
+    judge: Judge | None,
+) -> list[Chosen[TryT]]:
     """The tries that go on, in the order of `jobs`, each job's in the order of their numbers.
 
     With `all` every try does; else one of each job does, and no more are drawn than it takes.
@@ -88,7 +96,7 @@ def drawn_and_chosen(
         wanted = [(job, number) for job in jobs for number in range(num_tries)]
         return [Chosen(drawn) for drawn in artist.draw(wanted)]
     references = judge.references(jobs)
-    judged: list[list[tuple[Verdict, Try]]] = [[] for _ in jobs]
+    judged: list[list[tuple[Verdict, TryT]]] = [[] for _ in jobs]
     place_of = {job.pair.id: place for place, job in enumerate(jobs)}
     open_places = list(range(len(jobs)))
     for number in range(num_tries):
@@ -102,7 +110,25 @@ def drawn_and_chosen(
     return [_best(of_job) for of_job in judged]
 
 
-def _best(judged: Iterable[tuple[Verdict, Try]]) -> Chosen:
+def choice_trace(chosen: Chosen[Any], judge: Judge) -> dict[str, Any]:
+    """What a pair's trace says of how its film was chosen, as plain JSON values."""
+    trace: dict[str, Any] = {"try_number": chosen.drawn.number}
+    if chosen.verdict is None:
+        return trace
+    scores = {
+        name: None if value is None else round(value, 6)
+        for name, value in chosen.verdict.scores.items()
+    }
+    return {
+        **trace,
+        "num_tries": chosen.num_drawn,
+        "passed": chosen.verdict.passed,
+        "try_scores": scores,
+        "bounds": judge.bounds,
+    }
+
+
+def _best(judged: Iterable[tuple[Verdict, TryT]]) -> Chosen[TryT]:
     """The try that ranks highest; of equals the one drawn first."""
     tries = list(judged)
     verdict, drawn = max(tries, key=lambda each: each[0].rank)

@@ -1,4 +1,4 @@
-"""Which try of an edit is good enough: an image-text model's three scores against bounds."""
+"""Which try is good enough: an image-text model's scores against bounds."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from jaxtyping import Float32
 
 from pairaug.clip.folder import scorer_folder, weights_sha256
 from pairaug.clip.similarity import pair_scores
-from pairaug.edit.settings import SCORES, AcceptSettings
-from pairaug.edit.tries import Job, Try, Verdict
 from pairaug.errors import DataError, SettingsError
 from pairaug.images import fault, load_image
+from pairaug.pair import SCORES, Branch, Pair
 from pairaug.stage import Context
+from pairaug.tries.choice import Job, Try, Verdict
+from pairaug.tries.settings import AcceptSettings
 
 if TYPE_CHECKING:
     from pairaug.clip.encoders import Encoder
@@ -28,7 +29,11 @@ Vector = Float32[np.ndarray, " dimension"]
 
 _NO_RECORD = (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration)
 
-_NOTHING: dict[str, float | None] = dict.fromkeys(SCORES)
+_SCORES = {Branch.INTER: ("image_report",), Branch.INTRA: SCORES}
+"""What a film of each branch is judged by: S_a, or S1, S2 and S3."""
+
+_STAGES = {Branch.INTER: "generate", Branch.INTRA: "edit"}
+_KINDS = {Branch.INTER: "new patients", Branch.INTRA: "edits"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +41,27 @@ class Reference:
     """What every try of a job is compared with."""
 
     report: Vector
-    source_report: Vector
-    source_image: Vector | None
-    """None where the source's film cannot be read."""
+    source_report: Vector | None = None
+    """None for a new patient, who has no source."""
+    source_image: Vector | None = None
+    """None also where the source's film cannot be read."""
 
 
 class Judge:
     """Scores tries as the stage `score` would, and says whether they are above the bounds."""
 
-    def __init__(self, settings: AcceptSettings, context: Context) -> None:
+    def __init__(self, settings: AcceptSettings, branch: Branch, context: Context) -> None:
         self._settings = settings
+        self._branch = branch
         self._context = context
 
     @staticmethod
-    def weights(settings: AcceptSettings) -> dict[str, str]:
+    def weights(settings: AcceptSettings, branch: Branch) -> dict[str, str]:
         """What decides besides the settings, by name: the scorer, and the rule of another run."""
         own = weights_sha256(_folder(settings))
         hashes = {f"judge {settings.model}": own}
         if settings.fitted_by is not None:
-            rule = json.dumps(_fitted_bounds(settings, own), sort_keys=True)
+            rule = json.dumps(_fitted_bounds(settings, branch, own), sort_keys=True)
             hashes[f"rule of {settings.fitted_by}"] = sha256(rule.encode()).hexdigest()
         return hashes
 
@@ -64,22 +71,22 @@ class Judge:
         settings = self._settings
         fitted: dict[str, float] = {}
         if settings.fitted_by is not None:
-            fitted = _fitted_bounds(settings, self._encoder.weights_sha256)
+            fitted = _fitted_bounds(settings, self._branch, self._encoder.weights_sha256)
         return {**fitted, **settings.own_bounds()}
 
     def references(self, jobs: Sequence[Job]) -> dict[str, Reference]:
         """What the tries of each job are compared with, by the job's pair."""
-        films = {job.source.id: _film_of(job) for job in jobs}
+        sources = {job.source.id: job.source for job in jobs if job.source is not None}
+        films = {key: _film_of(source) for key, source in sources.items()}
         readable = {key: film for key, film in films.items() if film is not None}
         images = dict(zip(readable, self._encoder.encode_images([*readable.values()]), strict=True))
-        texts = list(
-            dict.fromkeys(
-                text for job in jobs for text in (job.pair.report.text, job.source.report.text)
-            )
-        )
+        pairs = (pair for job in jobs for pair in (job.pair, job.source) if pair is not None)
+        texts = list(dict.fromkeys(pair.report.text for pair in pairs))
         reports = dict(zip(texts, self._encoder.encode_reports(texts), strict=True))
         return {
-            job.pair.id: Reference(
+            job.pair.id: Reference(reports[job.pair.report.text])
+            if job.source is None
+            else Reference(
                 reports[job.pair.report.text],
                 reports[job.source.report.text],
                 images.get(job.source.id),
@@ -94,18 +101,22 @@ class Judge:
         return [
             self._verdict(images[place], references[each.job.pair.id])
             if place in images
-            else Verdict(_NOTHING, passed=False)
+            else Verdict(self._scores({}), passed=False)
             for place, each in enumerate(tries)
         ]
 
     def _verdict(self, image: Vector, reference: Reference) -> Verdict:
         vectors = reference.report, reference.source_image, reference.source_report
-        scores = {**_NOTHING, **pair_scores(image, *vectors)}
+        scores = self._scores(pair_scores(image, *vectors))
         reached = (
             (value := scores.get(name)) is not None and value > bound
             for name, bound in self.bounds.items()
         )
         return Verdict(scores, passed=all(reached))
+
+    def _scores(self, found: Mapping[str, float | None]) -> dict[str, float | None]:
+        """The branch's scores, null where they were not found."""
+        return {name: found.get(name) for name in _SCORES[self._branch]}
 
     @cached_property
     def _encoder(self) -> Encoder:
@@ -123,43 +134,44 @@ def _folder(settings: AcceptSettings) -> Path:
     return scorer_folder(settings.model, settings.revision, settings.allow_pickle)
 
 
-def _film_of(job: Job) -> np.ndarray | None:
-    if job.source.image is None:
+def _film_of(source: Pair) -> np.ndarray | None:
+    if source.image is None:
         return None
     try:
-        return load_image(job.source.image)
+        return load_image(source.image)
     except DataError:
         # Only edits of a drawn source come here without a readable film: `score` drops the source.
         return None
 
 
-def _fitted_bounds(settings: AcceptSettings, weights: str) -> dict[str, float]:
-    """The bounds for edits that a run's pruning fitted, from its `run.json`.
+def _fitted_bounds(settings: AcceptSettings, branch: Branch, weights: str) -> dict[str, float]:
+    """The bounds for a branch that a run's pruning fitted, from its `run.json`.
 
     Raises `SettingsError` where it has none, or fitted them on the scores of another scorer than
     the one with these `weights`: a bound means nothing on another model's scale.
     """
     assert settings.fitted_by is not None
+    where, kind = f"{_STAGES[branch]}.accept", _KINDS[branch]
     path = settings.fitted_by / "run.json"
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found = record["rule"]["intra"]["bounds"].items()
+        found = record["rule"][branch.value]["bounds"].items()
         bounds = {name: float(value) for name, value in found}
         # The first; a second one, the audit's, prunes nothing.
         scorer, scored_by = next(iter(record["weights"]["score"].items()))
     except _NO_RECORD as error:
         raise SettingsError(
-            f"edit.accept.fitted_by: {path} has no fitted rule for edits; name the folder of a run "
+            f"{where}.fitted_by: {path} has no fitted rule for {kind}; name the folder of a run "
             "that has been pruned"
         ) from error
     if not bounds:
         raise SettingsError(
-            f"edit.accept.fitted_by: the rule for edits of {settings.fitted_by} sets no bound on a "
-            "score, so that nothing could fail it; set bounds in edit.accept"
+            f"{where}.fitted_by: the rule for {kind} of {settings.fitted_by} sets no bound on a "
+            f"score, so that nothing could fail it; set bounds in {where}"
         )
     if scored_by != weights:
         raise SettingsError(
-            f"edit.accept.fitted_by: the bounds of {settings.fitted_by} are on the scale of its "
-            f"scorer {scorer}; set edit.accept.model to that, or set bounds in edit.accept"
+            f"{where}.fitted_by: the bounds of {settings.fitted_by} are on the scale of its "
+            f"scorer {scorer}; set {where}.model to that, or set bounds in {where}"
         )
     return bounds

@@ -1,0 +1,42 @@
+"""Edits to be made, and the films that are drawn for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from pairaug.diffusion.prompts import Prompt
+from pairaug.pair import Pair
+
+if TYPE_CHECKING:
+    from pairaug.diffusion.edited import EditedFilms
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One edit to be made: the pair that wants a film, its source, and both prompts."""
+
+    pair: Pair
+    source: Pair
+    source_prompt: Prompt
+    prompt: Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One film drawn for a job: a row of a batch, which is decoded when the first is looked at."""
+
+    job: Job
+    number: int
+    edited: EditedFilms
+    row: int
+    measured: Mapping[str, Any]
+    """What drawing found out, for the trace."""
+
+    @property
+    def film(self) -> Float[np.ndarray, "row column"]:
+        return self.edited.films[self.row]

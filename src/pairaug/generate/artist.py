@@ -1,0 +1,88 @@
+"""Drawing tries of new patients' films, each from its own noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from pairaug.diffusion.prompts import Prompt
+from pairaug.pair import Pair
+from pairaug.stage import batched
+from pairaug.tries.ids import try_id
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pairaug.diffusion.bundle import Bundle
+    from pairaug.diffusion.sampling import SamplingOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One film to be drawn: the pair that wants it, and what it is drawn from."""
+
+    pair: Pair
+    prompt: Prompt
+
+    @property
+    def source(self) -> None:
+        """A new patient has none."""
+        return None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Films drawn together, as latents until somebody looks at them."""
+
+    bundle: Bundle = field(repr=False)
+    latents: Float[Tensor, "film channel height width"]
+
+    @cached_property
+    def films(self) -> Float[np.ndarray, "film row column"]:
+        """The films in [0, 1], NaN where the model went astray; decoded once."""
+        return self.bundle.decode_latents(self.latents)
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One film drawn for a job: a row of a batch, which is decoded when the first is looked at."""
+
+    job: Job
+    number: int
+    seed: int
+    batch: Batch
+    row: int
+
+    @property
+    def film(self) -> Float[np.ndarray, "row column"]:
+        return self.batch.films[self.row]
+
+
+@dataclass(frozen=True, slots=True)
+class FromReports:
+    """Films from reports alone, each try from the noise of its own seed."""
+
+    bundle: Bundle
+    options: SamplingOptions
+    batch_size: int
+    seed_of: Callable[[str], int]
+    """The seed of a try, by its id."""
+
+    def draw(self, wanted: Sequence[tuple[Job, int]]) -> Iterator[Try]:
+        """One try for each job and number, in their order."""
+        from pairaug.diffusion.sampling import draw_latents
+
+        for group in batched(wanted, self.batch_size):
+            seeds = [self.seed_of(try_id(job.pair.id, number)) for job, number in group]
+            prompts = [job.prompt.text for job, _ in group]
+            batch = Batch(
+                self.bundle,
+                draw_latents(self.bundle, prompts, seeds, self.options, self.batch_size),
+            )
+            for row, (job, number) in enumerate(group):
+                yield Try(job, number, seeds[row], batch, row)

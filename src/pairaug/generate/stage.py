@@ -1,0 +1,168 @@
+"""The inter branch: a film is drawn from each new report, of a patient who never was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pairaug.diffusion.folder import model_folder, weights_sha256
+from pairaug.diffusion.prompts import ReportTooLongError
+from pairaug.generate.artist import FromReports, Job, Try
+from pairaug.generate.settings import GenerateSettings
+from pairaug.images import fault, png_ref
+from pairaug.pair import Branch, Pair
+from pairaug.stage import Context, overlapped, seed_for
+from pairaug.tries.choice import Chosen, choice_trace, drawn_and_chosen
+from pairaug.tries.ids import try_id
+from pairaug.tries.judge import Judge
+
+if TYPE_CHECKING:
+    from pairaug.diffusion.bundle import Bundle
+
+
+class Generate:
+    """The stage: draws a film for each inter pair that has none; all other pairs pass through.
+
+    A film depends on the pair's report and on the seed that the run gives to the pair's id, and to
+    the number of the try.
+    """
+
+    name = "generate"
+
+    def __init__(self, settings: GenerateSettings, context: Context) -> None:
+        self._settings = settings
+        self._context = context
+
+    def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
+        """Each pair in order: with its film, dropped, or as it came; further tries follow it."""
+        # One group's films are decoded and compressed while the next one's are drawn.
+        for num_films, done in overlapped(self._groups(pairs)):
+            self._context.report_progress(num_films)
+            yield from done
+
+    @staticmethod
+    def weights(settings: GenerateSettings) -> dict[str, str]:
+        """The models that decide what comes out, and their SHA-256, for the fingerprint."""
+        hashes = {settings.model: weights_sha256(generator_folder(settings))}
+        if settings.judges:
+            hashes |= Judge.weights(settings.accept, Branch.INTER)
+        return hashes
+
+    def _groups(self, pairs: Iterable[Pair]) -> Iterator[Callable[[], tuple[int, list[Pair]]]]:
+        """Films drawn group by group; each is followed by what is left to be done for it."""
+        settings = self._settings
+        # Where films are drawn until one passes, fewer are drawn each time: several batches
+        # together leave enough for the later ones to be full.
+        size = settings.batch_size * (settings.tries if settings.judges else 1)
+        waiting: list[Pair] = []
+        num_films = 0
+        for pair in pairs:
+            waiting.append(pair)
+            num_films += settings.most_kept * _is_mine(pair)
+            if num_films >= size:
+                yield self._drawn(waiting)
+                waiting, num_films = [], 0
+        yield self._drawn(waiting)
+
+    def _drawn(self, waiting: Sequence[Pair]) -> Callable[[], tuple[int, list[Pair]]]:
+        """Draws for those among the pairs that want a film; what it returns gives them theirs."""
+        mine = [pair for pair in waiting if _is_mine(pair)]
+        dropped: dict[str, Pair] = {}
+        jobs: list[Job] = []
+        for pair in mine:
+            job = self._job(pair)
+            if isinstance(job, Pair):
+                dropped[pair.id] = job
+            else:
+                jobs.append(job)
+        chosen = self._chosen(jobs) if jobs else []
+        return partial(self._finished, waiting, len(mine), chosen, dropped)
+
+    def _job(self, pair: Pair) -> Job | Pair:
+        """What the pair's film is drawn from, or the pair dropped."""
+        try:
+            prompt = self._bundle.fit_prompt(pair.report.text, self._settings.long_report)
+        except ReportTooLongError as error:
+            return pair.dropped(self.name, "report_too_long", str(error))
+        return Job(pair, prompt) if prompt.text else pair.dropped(self.name, "empty_report")
+
+    def _chosen(self, jobs: Sequence[Job]) -> list[Chosen[Try]]:
+        from pairaug.diffusion.sampling import SamplingOptions
+
+        settings = self._settings
+        options = SamplingOptions(settings.num_steps, settings.guidance_scale, settings.scheduler)
+        artist = FromReports(self._bundle, options, settings.batch_size, self._seed)
+        judge = self._judge if settings.judges else None
+        return drawn_and_chosen(artist, jobs, settings.keep, settings.tries, judge)
+
+    def _finished(
+        self,
+        waiting: Sequence[Pair],
+        num_reports: int,
+        chosen: Sequence[Chosen[Try]],
+        dropped: Mapping[str, Pair],
+    ) -> tuple[int, list[Pair]]:
+        """The pairs that have been waiting, with the films of each in its place."""
+        outcomes = {pair_id: [pair] for pair_id, pair in dropped.items()}
+        for each in chosen:
+            outcomes.setdefault(each.drawn.job.pair.id, []).append(self._outcome(each))
+        return num_reports, [done for pair in waiting for done in outcomes.get(pair.id, [pair])]
+
+    def _outcome(self, chosen: Chosen[Try]) -> Pair:
+        """The pair with its film, or dropped for what the film is."""
+        drawn = chosen.drawn
+        pair, prompt, settings = drawn.job.pair, drawn.job.prompt, self._settings
+        if settings.keep == "all":
+            pair = replace(pair, id=try_id(pair.id, drawn.number))
+        traced = pair.with_trace(
+            self.name,
+            seed=drawn.seed,
+            model=settings.model,
+            revision=settings.revision,
+            weights=self._bundle.sha256,
+            num_steps=settings.num_steps,
+            guidance_scale=settings.guidance_scale,
+            scheduler=settings.scheduler,
+            prompt_characters=len(prompt.text),
+            num_tokens=prompt.num_tokens,
+            num_windows=prompt.num_windows,
+            truncated=prompt.truncated,
+            left_out_sentences=prompt.left_out_sentences,
+            **choice_trace(chosen, self._judge),
+        )
+        reason = fault(drawn.film)
+        if reason is not None:
+            return traced.dropped(self.name, reason)
+        return traced.with_image(png_ref(drawn.film))
+
+    def _seed(self, pair_id: str) -> int:
+        return seed_for(self._context.seed, pair_id, self.name)
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return Judge(self._settings.accept, Branch.INTER, self._context)
+
+    @cached_property
+    def _bundle(self) -> Bundle:
+        # Only now: tensor libraries and weights are loaded for the first film.
+        from pairaug.diffusion.bundle import load_bundle
+
+        return load_bundle(
+            generator_folder(self._settings),
+            device=self._context.device,
+            dtype=self._context.dtype,
+            allow_pickle=self._settings.allow_pickle,
+            compile=self._context.compile,
+        )
+
+
+def generator_folder(settings: GenerateSettings) -> Path:
+    """The folder of the model that the settings name."""
+    return model_folder(settings.model, settings.revision, settings.allow_pickle)
+
+
+def _is_mine(pair: Pair) -> bool:
+    return pair.branch is Branch.INTER and pair.image is None and pair.drop is None
