@@ -102,6 +102,10 @@ def test_a_section_without_content_is_no_error(write) -> None:
         ),
         ("prune: {inter: {treshold: 1}}", r"did you mean prune\.inter\.threshold\?"),
         (
+            "prune: {intra: {rule: threshold, scores: [change]}}",
+            r"unknown setting prune\.intra\.scores in demo\.yaml; 'threshold' has no such setting",
+        ),
+        (
             "edit: {alignment: refin}",
             r"edit\.alignment in demo\.yaml is 'refin'; choose one of: .*'refine'",
         ),

@@ -40,6 +40,7 @@ _OTHER_SETTINGS = {
     "evaluate retrieval": ("evaluate.retrieval", "RetrievalSettings"),
     "evaluate fidelity": ("evaluate.fidelity", "FidelitySettings"),
     "experiment utility": ("experiment.settings", "UtilitySettings"),
+    "experiment pruning": ("experiment.settings", "PruningSettings"),
 }
 """Commands with a settings file of their own: the module and the name of its model."""
 

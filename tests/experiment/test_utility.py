@@ -10,25 +10,13 @@ import pytest
 from pydantic import ValidationError
 
 from pairaug.errors import RunError
+from pairaug.experiment.comparison import open_judge
 from pairaug.experiment.rows import num_steps_of, sources_of
 from pairaug.experiment.settings import ROWS, UtilitySettings
-from pairaug.experiment.utility import Judge, run_utility
+from pairaug.experiment.utility import run_utility
 from pairaug.manifest import read_pairs
 from pairaug.pair import Branch
-
-RUN: dict[str, Any] = {
-    "preset": "demo",
-    "part_size": 3,
-    "read": {"source": "phantom", "num_patients": 6, "seed": 11},
-    "rewrite": {"variants": 2},
-    "generate": {"num_steps": 1, "guidance_scale": 1.0},
-    "edit": {"num_steps": 2, "guidance_scale": 1.0},
-    "prune": {
-        "inter": {"rule": "quantile", "quantile": 0.3},
-        "intra": {"rule": "quantile", "quantile": 0.3},
-    },
-    "export": {"formats": ["parquet"]},
-}
+from small_run import RUN
 
 
 def _settings(**changes: Any) -> UtilitySettings:
@@ -164,7 +152,7 @@ def test_real_makes_as_many_passes_as_both(tmp_path: Path) -> None:
 
 
 def test_patients_are_numbers_and_labels_are_whole() -> None:
-    judge = Judge(_settings())
+    judge = open_judge(_settings())
     assert judge.labels.shape == (40, len(judge.findings))
     assert np.issubdtype(judge.patients.dtype, np.integer)
     assert len(set(judge.patients.tolist())) == 40

@@ -27,6 +27,9 @@ def explain(
     name = ".".join(path)
     source = _source_of(path, layers)
     if problem["type"] == "extra_forbidden":
+        if name in setting_names(model):
+            # Of another kind than the one that was chosen: the name before it in the location.
+            return f"unknown setting {name} in {source}; {problem['loc'][-2]!r} has no such setting"
         return f"unknown setting {name} in {source}{_suggest(name, model)}"
     if problem["type"] == "value_error":
         why = problem.get("ctx", {}).get("error", problem["msg"])

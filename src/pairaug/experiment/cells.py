@@ -17,7 +17,6 @@ import numpy as np
 from loky import ProcessPoolExecutor
 
 from pairaug.errors import RunError
-from pairaug.experiment.settings import Row
 from pairaug.manifest import fingerprint, write_file
 from pairaug.memory import keep_freed_memory
 from pairaug.train.clip.settings import ClipSettings
@@ -29,7 +28,7 @@ _DONE, _PROBABILITIES = "cell.json", "probabilities.npy"
 class Cell:
     """What is to be trained: a row, a seed, and all that decides the outcome."""
 
-    row: Row
+    row: str
     seed: int
     train: ClipSettings
     """With the row's sources, the seed and the steps."""

@@ -62,7 +62,7 @@ def make_image_only(
             )
 
     _make_parts(run, folder / "score", children, made, covers)
-    _prune(folder, settings, context)
+    prune_parts(folder, settings, context)
 
 
 def make_text_only(run: RunFolder, folder: Path, settings: Settings, per_report: int) -> None:
@@ -106,7 +106,7 @@ def make_more_real(folder: Path, reader_settings: Any, num_pairs: int, context: 
     }
     print_value = fingerprint(covers)
     stage = folder / "read"
-    _check_prints(stage, print_value)
+    check_prints(stage, print_value)
     pairs = islice(
         (
             pair
@@ -141,7 +141,7 @@ def _make_parts(
     """For each part of the run, one with its training pairs and the children made from them."""
     before = part_paths(run.stage("read"))
     print_value = fingerprint(covers, part_fingerprint(before[0]))
-    _check_prints(folder, print_value)
+    check_prints(folder, print_value)
     for path in before:
         index = part_index(path)
         if part_path(folder, index).exists():
@@ -156,7 +156,7 @@ def _make_parts(
             write_part(folder, index, made(family), print_value, is_last=path == before[-1])
 
 
-def _prune(folder: Path, settings: Settings, context: Context) -> None:
+def prune_parts(folder: Path, settings: Settings, context: Context) -> None:
     from pairaug.prune import Prune, PruneRule
 
     scored = part_paths(folder / "score")
@@ -173,7 +173,7 @@ def _prune(folder: Path, settings: Settings, context: Context) -> None:
             write_table(folder / "prune", index, table, print_value, is_last=path == scored[-1])
 
 
-def _check_prints(folder: Path, print_value: str) -> None:
+def check_prints(folder: Path, print_value: str) -> None:
     if any(part_fingerprint(path) != print_value for path in part_paths(folder)):
         raise RunError(
             f"{folder} was made with other settings. Delete it, or pass a new --out folder."

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pairaug.evaluate.results import text_table, write_result
+from pairaug.experiment.page import html_page, markdown_table, paragraphs, seeds_in_words, signed
 from pairaug.experiment.settings import BASE, Row, UtilitySettings
 from pairaug.manifest import write_file
 from pairaug.metrics.bootstrap import Estimate
@@ -46,10 +47,10 @@ def write_results(out: Path, settings: UtilitySettings, found: Utility) -> Path:
     also = [_difference(*pair, found) for pair in _ALSO if set(pair) <= set(settings.rows)]
     notes = _notes(settings, found)
     text = "\n\n".join(
-        [_heading(settings, found), text_table(_HEADER, rows), *_paragraphs(also, notes)]
+        [_heading(settings, found), text_table(_HEADER, rows), *paragraphs(also, notes)]
     )
     markdown = "\n\n".join(
-        [f"# {_heading(settings, found)}", _markdown(rows), *_paragraphs(also, notes)]
+        [f"# {_heading(settings, found)}", markdown_table(_HEADER, rows), *paragraphs(also, notes)]
     )
     path = write_result(out, "utility", _as_json(settings, found), text)
     write_file(out / "utility.md", f"{markdown}\n".encode())
@@ -60,12 +61,8 @@ def write_results(out: Path, settings: UtilitySettings, found: Utility) -> Path:
 def _heading(settings: UtilitySettings, found: Utility) -> str:
     return (
         f"Training on real and made pairs: zero-shot on {found.num_films} films, "
-        f"{len(found.findings)} findings, {_seeds(settings)}"
+        f"{len(found.findings)} findings, {seeds_in_words(settings.num_seeds)}"
     )
-
-
-def _seeds(settings: UtilitySettings) -> str:
-    return "1 seed" if settings.num_seeds == 1 else f"{settings.num_seeds} seeds"
 
 
 def _row(row: Row, settings: UtilitySettings, found: Utility) -> tuple[str, ...]:
@@ -78,17 +75,13 @@ def _row(row: Row, settings: UtilitySettings, found: Utility) -> tuple[str, ...]
         str(found.num_steps[row]),
         str(macros.estimate(row)),
         "-" if deviation != deviation else f"{deviation:.3f}",
-        "-" if row == BASE else _signed(macros.difference(row, BASE)),
+        "-" if row == BASE else signed(macros.difference(row, BASE)),
         _percent(macros.share_of_gap(row, BASE, "ceiling")) if has_gap else "-",
     )
 
 
 def _difference(row: Row, other: Row, found: Utility) -> str:
-    return f"{row} less {other}: {_signed(found.macros.difference(row, other))}"
-
-
-def _signed(estimate: Estimate) -> str:
-    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
+    return f"{row} less {other}: {signed(found.macros.difference(row, other))}"
 
 
 def _percent(estimate: Estimate) -> str:
@@ -111,16 +104,6 @@ def _notes(settings: UtilitySettings, found: Utility) -> list[str]:
             f"pairs as `+both` has ({found.num_pairs['+both']});",
         )
     return notes
-
-
-def _paragraphs(also: Sequence[str], notes: Sequence[str]) -> list[str]:
-    listed = ["\n".join(f"- {line}" for line in also)] if also else []
-    return [*listed, "\n".join(notes)]
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    lines = [_HEADER, ("---",) * len(_HEADER), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _as_json(settings: UtilitySettings, found: Utility) -> dict[str, Any]:
@@ -160,19 +143,8 @@ def _html(
     notes: Sequence[str],
 ) -> str:
     """A page of its own: the intervals drawn, and the table."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in _HEADER)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
-    )
-    listed = "".join(f"<li>{escape(line)}</li>" for line in also)
-    return _PAGE.format(
-        heading=escape(_heading(settings, found)),
-        figure=_figure([(row, found.macros.estimate(row)) for row in settings.rows]),
-        head=head,
-        body=body,
-        also=f"<ul>{listed}</ul>" if listed else "",
-        notes="<br>".join(escape(line) for line in notes),
-    )
+    figure = _figure([(row, found.macros.estimate(row)) for row in settings.rows])
+    return html_page("utility", _heading(settings, found), figure, _HEADER, rows, also, notes)
 
 
 _ROW_HEIGHT, _LABEL_WIDTH, _PLOT_WIDTH = 28, 170, 560
@@ -206,33 +178,3 @@ def _figure(rows: Sequence[tuple[str, Estimate]]) -> str:
         f'<svg viewBox="0 0 {width} {height}" role="img" '
         f'aria-label="Macro AUROC of each row">{"".join(parts)}</svg>'
     )
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>PairAug: utility</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem;
-  color: #1d2730; background: #fff; }}
-h1 {{ font-size: 1.3rem; font-weight: 600; }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }}
-th, td {{ padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #dde3e8; }}
-th:first-child, td:first-child {{ text-align: left; }}
-svg {{ max-width: 46rem; width: 100%; margin: 1rem 0; font-size: 14px; }}
-svg line {{ stroke: #3d6a8a; stroke-width: 2; }}
-svg line.base {{ stroke: #c9642a; stroke-dasharray: 4 4; stroke-width: 1.5; }}
-svg circle {{ fill: #3d6a8a; }}
-svg text {{ fill: currentColor; }}
-.notes {{ color: #5a6772; font-size: .88rem; }}
-@media (prefers-color-scheme: dark) {{
-  body {{ color: #dce3e8; background: #14191d; }} th, td {{ border-color: #2c363d; }}
-  svg line {{ stroke: #7fb2d6; }} svg circle {{ fill: #7fb2d6; }} .notes {{ color: #93a1ab; }}
-}}
-</style>
-<h1>{heading}</h1>
-{figure}
-<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>
-{also}
-<p class="notes">{notes}</p>
-</html>
-"""

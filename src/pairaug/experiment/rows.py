@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pairaug.experiment.settings import Row, UtilitySettings
-from pairaug.manifest import part_fingerprint, part_paths
 from pairaug.train.clip import PairSource
-from pairaug.train.clip.sources import BranchName, run_stage
+from pairaug.train.clip.sources import BranchName
 
 
 def sources_of(row: Row, folder: Path, num_kept: int) -> tuple[PairSource, ...]:
@@ -42,15 +41,6 @@ def sources_of(row: Row, folder: Path, num_kept: int) -> tuple[PairSource, ...]:
             return (real, _source(folder / "text-only", "intra"))
         case "ceiling":
             return (_source(folder / "ceiling", "real"),)
-
-
-def pairs_prints(row: Row, folder: Path, num_kept: int) -> dict[str, str]:
-    """Fingerprint of each source's parts: other pairs are another cell."""
-    prints = {}
-    for source in sources_of(row, folder, num_kept):
-        assert source.run is not None
-        prints[source.run.name] = part_fingerprint(part_paths(run_stage(source.run))[0])
-    return prints
 
 
 def num_steps_of(row: Row, settings: UtilitySettings, num_pairs: Mapping[str, int]) -> int:

@@ -1,17 +1,13 @@
-"""The settings of `pairaug experiment utility`."""
+"""The settings of the experiments, `pairaug experiment utility` and `pruning`."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from pairaug.evaluate.data.settings import LabelledData
-from pairaug.evaluate.prompts import TEMPLATES, TemplatePair
+from pairaug.experiment.comparison import ComparisonSettings
 from pairaug.readers import ReadSettings
-from pairaug.settings import StageSettings
-from pairaug.train.clip import ClipSettings
 
 Row = Literal[
     "real",
@@ -29,25 +25,21 @@ Row = Literal[
 ROWS: tuple[Row, ...] = get_args(Row)
 """What is compared, in the order of the table."""
 
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
 BASE: Row = "real, equal compute"
 """What every gain is measured from: the real pairs alone, for as many steps."""
 
 
-class UtilitySettings(StageSettings):
+class UtilitySettings(ComparisonSettings):
     """The paper's comparison, on any dataset that a run can be made of."""
 
-    run: Path | dict[str, Any] = Field(
-        description="The run whose pairs are trained on: its settings, or a YAML file of them. It "
-        "is made first, in the output folder, and resumed like any run. `limit` says how many of "
-        "the dataset's pairs are the real ones."
-    )
     more_real: ReadSettings | None = Field(
         default=None,
         description="Where the ceiling's real pairs come from: the real ones of the run and more "
         "of the same kind. Without it there is no ceiling and no share of a gap.",
     )
     rows: tuple[Row, ...] = Field(default=ROWS, description="What is compared.")
-    num_seeds: int = Field(default=5, ge=1, description="Models trained for each row.")
     num_steps: int = Field(
         default=500,
         ge=1,
@@ -57,28 +49,6 @@ class UtilitySettings(StageSettings):
     controls_per_report: int = Field(
         default=4, ge=1, description="Films, or wordings, for each report of the control rows."
     )
-    train: ClipSettings = Field(
-        description="How each model is trained; sources, seed and steps are the experiment's."
-    )
-    data: LabelledData = Field(
-        description="What the models are judged on: labelled films of other patients."
-    )
-    findings: tuple[str, ...] = Field(
-        default=(), description="Which of its findings count; all that it labels if none is named."
-    )
-    templates: tuple[TemplatePair, ...] = Field(
-        default=TEMPLATES, min_length=1, description="Captions for a finding, and for its absence."
-    )
-    num_draws: int = Field(default=1000, ge=1, description="Bootstrap draws behind each interval.")
-    cells_at_once: int = Field(
-        default=1,
-        ge=1,
-        description="Models trained side by side, each in a process of its own, with "
-        "`train.num_threads` threads.",
-    )
-    keep_models: bool = Field(
-        default=False, description="Keep every trained model, not only what it said."
-    )
 
     @model_validator(mode="after")
     def _can_be_compared(self) -> UtilitySettings:
@@ -86,4 +56,21 @@ class UtilitySettings(StageSettings):
             raise ValueError(f"rows must name {BASE!r}: every gain is measured from it")
         if "ceiling" in self.rows and self.more_real is None:
             raise ValueError("the row `ceiling` needs more_real; or leave it out of rows")
+        return self
+
+
+class PruningSettings(ComparisonSettings):
+    """What pruning is worth, by how often the generator fails."""
+
+    failing: tuple[Share, ...] = Field(
+        default=(0.0, 0.25, 0.5, 0.75),
+        min_length=1,
+        description="Shares of the made films that change places with another patient's, as if "
+        "the generator had not listened; 0 leaves them as they were made.",
+    )
+
+    @model_validator(mode="after")
+    def _is_ascending(self) -> PruningSettings:
+        if list(self.failing) != sorted({round(share, 2) for share in self.failing}):
+            raise ValueError("failing must be ascending shares in whole per cent, each once")
         return self

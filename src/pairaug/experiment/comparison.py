@@ -1,0 +1,148 @@
+"""What all experiments share: a run's pairs, models trained for as many steps, one judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from pairaug.config import Settings, load_settings, settings_of
+from pairaug.evaluate.data.settings import LabelledData
+from pairaug.evaluate.prompts import TEMPLATES, TemplatePair
+from pairaug.experiment.cells import Cell, finish_cells
+from pairaug.experiment.judge import Judge
+from pairaug.manifest import part_fingerprint, part_paths, read_columns
+from pairaug.metrics.paired import PairedMacros, paired_macros
+from pairaug.run.device import with_device
+from pairaug.run.progress import ProgressReport
+from pairaug.settings import StageSettings
+from pairaug.stage import Context
+from pairaug.train.clip import ClipSettings, PairSource
+from pairaug.train.clip.sources import is_used, run_stage
+
+
+class ComparisonSettings(StageSettings):
+    """Models trained on different pairs for as many steps, judged on the same films."""
+
+    run: Path | dict[str, Any] = Field(
+        description="The run whose pairs are trained on: its settings, or a YAML file of them. It "
+        "is made first, in the output folder, and resumed like any run. `limit` says how many of "
+        "the dataset's pairs are the real ones."
+    )
+    num_seeds: int = Field(default=5, ge=1, description="Models trained for each row.")
+    num_steps: int = Field(default=500, ge=1, description="Optimiser steps of every row.")
+    train: ClipSettings = Field(
+        description="How each model is trained; sources, seed and steps are the experiment's."
+    )
+    data: LabelledData = Field(
+        description="What the models are judged on: labelled films of other patients."
+    )
+    findings: tuple[str, ...] = Field(
+        default=(), description="Which of its findings count; all that it labels if none is named."
+    )
+    templates: tuple[TemplatePair, ...] = Field(
+        default=TEMPLATES, min_length=1, description="Captions for a finding, and for its absence."
+    )
+    num_draws: int = Field(default=1000, ge=1, description="Bootstrap draws behind each interval.")
+    cells_at_once: int = Field(
+        default=1,
+        ge=1,
+        description="Models trained side by side, each in a process of its own, with "
+        "`train.num_threads` threads.",
+    )
+    keep_models: bool = Field(
+        default=False, description="Keep every trained model, not only what it said."
+    )
+
+
+def chain_of(settings: ComparisonSettings) -> Settings:
+    """The settings of the run, with its device chosen."""
+    if isinstance(settings.run, Path):
+        return with_device(load_settings(settings.run))
+    return with_device(settings_of(settings.run, "run"))
+
+
+def context_of(chain: Settings, progress: ProgressReport) -> Context:
+    """What the stages of a run are opened with."""
+    return Context(
+        seed=chain.seed,
+        device=chain.device,
+        dtype=chain.dtype,
+        compile=chain.compile,
+        report_progress=progress.advance,
+        report_status=progress.note,
+    )
+
+
+def open_judge(settings: ComparisonSettings) -> Judge:
+    """The films that all models are judged on."""
+    return Judge(settings.data, settings.findings, settings.templates)
+
+
+def num_pairs_of(sources: Sequence[PairSource]) -> int:
+    """Pairs of sources without a bound on their number."""
+    total = 0
+    for source in sources:
+        assert source.run is not None
+        for part in part_paths(run_stage(source.run)):
+            rows = read_columns(part, ("split", "branch", "drop_stage")).to_pylist()
+            total += sum(is_used(row, source) for row in rows)
+    return total
+
+
+def cell_of(
+    row: str,
+    seed: int,
+    sources: tuple[PairSource, ...],
+    num_steps: int,
+    settings: ComparisonSettings,
+    judge: Judge,
+    out: Path,
+) -> Cell:
+    """The training of a row with one seed; films are decoded once for all, in the folder `out`."""
+    train = settings.train.model_copy(
+        update={
+            "sources": sources,
+            "seed": seed,
+            "max_steps": num_steps,
+            "max_validation_pairs": 0,
+            "cache": out / "cache",
+        }
+    )
+    prints: dict[str, str] = {}
+    for source in sources:
+        assert source.run is not None
+        # Other pairs are another cell.
+        prints[source.run.name] = part_fingerprint(part_paths(run_stage(source.run))[0])
+    return Cell(row, seed, train, prints, judge.fingerprint)
+
+
+def compared(
+    cells: Sequence[Cell],
+    settings: ComparisonSettings,
+    judge: Judge,
+    out: Path,
+    progress: ProgressReport,
+) -> PairedMacros:
+    """Macro AUROCs of every row's models, once all cells are trained and judged.
+
+    What the folder `out` holds of them is kept.
+    """
+    told = {}
+    progress.start("cells", len(cells))
+    for cell, probabilities in finish_cells(
+        cells,
+        out / "cells",
+        judge,
+        at_once=settings.cells_at_once,
+        keep_models=settings.keep_models,
+    ):
+        told[cell.row, cell.seed] = probabilities
+        progress.note(cell.name)
+        progress.advance(1)
+    progress.finish()
+    rows = list(dict.fromkeys(cell.row for cell in cells))
+    said = {row: [told[row, seed] for seed in range(settings.num_seeds)] for row in rows}
+    return paired_macros(judge.labels, said, groups=judge.patients, num_draws=settings.num_draws)

@@ -1,0 +1,109 @@
+"""A generator that fails more often than it did: some made films change places among each other.
+
+The films are those of a run, and the reports too; only which belongs to which is wrong, for a known
+share of the made pairs. So it is known what pruning should find. The protocol is that of noisy
+correspondence (Huang et al. 2021), with films of the same branch exchanged.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pairaug.clip.similarity import pair_scores
+from pairaug.config import Settings
+from pairaug.experiment.pairs import check_prints, prune_parts
+from pairaug.manifest import (
+    fingerprint,
+    part_fingerprint,
+    part_index,
+    part_path,
+    part_paths,
+    read_part,
+    write_part,
+)
+from pairaug.pair import Branch, Pair
+from pairaug.run import RunFolder
+from pairaug.stage import Context, seed_for
+
+TRACE = "failing"
+"""The trace entry of a pair whose film was exchanged; `film_of` names whose it has."""
+
+_RANGE = 2**63
+
+
+def make_failing(
+    run: RunFolder, folder: Path, share: float, settings: Settings, context: Context
+) -> None:
+    """The run's scored pairs with a share of the films exchanged, scored and pruned anew.
+
+    The folder then holds `score` and `prune`, each with as many parts as the run.
+    """
+    before = part_paths(run.stage("score"))
+    covers = {"kind": "failing", "share": share, "seed": settings.seed}
+    print_value = fingerprint(covers, part_fingerprint(before[0]))
+    check_prints(folder / "score", print_value)
+    for path in before:
+        index = part_index(path)
+        if not part_path(folder / "score", index).exists():
+            pairs = exchanged(read_part(path), share, settings.seed)
+            write_part(folder / "score", index, pairs, print_value, is_last=path == before[-1])
+    prune_parts(folder, settings, context)
+
+
+def exchanged(pairs: Sequence[Pair], share: float, seed: int) -> list[Pair]:
+    """The pairs of a part, in their order, with a share of the living made films exchanged.
+
+    Each made pair is chosen or not by the hash of its id, so that what fails at a share fails at
+    every greater one. Of each branch, the chosen films move round: to a pair of another patient
+    unless more than half of the chosen are of one. A chosen pair without any other keeps its film.
+    """
+    sources = {pair.id: pair for pair in pairs}
+    changed: dict[str, Pair] = {}
+    for branch in (Branch.INTER, Branch.INTRA):
+        chosen = sorted(
+            (pair for pair in pairs if _is_chosen(pair, branch, share, seed)),
+            key=lambda pair: (pair.parent_id or "", pair.id),
+        )
+        if len(chosen) < 2:
+            continue
+        # Sorted by parent, a turn as long as the largest family leads out of every family.
+        turn = max(Counter(pair.parent_id for pair in chosen).values()) % len(chosen) or 1
+        for pair, other in zip(chosen, chosen[turn:] + chosen[:turn], strict=True):
+            changed[pair.id] = _with_film_of(pair, other, sources.get(pair.parent_id or ""))
+    return [changed.get(pair.id, pair) for pair in pairs]
+
+
+def is_failing(pair: Pair) -> bool:
+    """True if the pair's film is another's."""
+    return TRACE in pair.trace
+
+
+def _is_chosen(pair: Pair, branch: Branch, share: float, seed: int) -> bool:
+    if pair.branch is not branch or pair.drop is not None or pair.image_embedding is None:
+        return False
+    return seed_for(seed, pair.id, TRACE) / _RANGE < share
+
+
+def _with_film_of(pair: Pair, other: Pair, source: Pair | None) -> Pair:
+    """The pair with another's film, and the scores that `score` gives to it."""
+    is_edit = pair.branch is Branch.INTRA
+    image, report = _vector(other.image_embedding), _vector(pair.report_embedding)
+    assert image is not None
+    of_source = source if is_edit else None
+    scores = pair_scores(
+        image,
+        report,
+        _vector(of_source.image_embedding) if of_source else None,
+        _vector(of_source.report_embedding) if of_source else None,
+    )
+    moved = replace(pair, image=other.image).with_embeddings(image=other.image_embedding)
+    return moved.with_scores(**scores).with_trace(TRACE, film_of=other.id)
+
+
+def _vector(values: tuple[float, ...] | None) -> np.ndarray | None:
+    return None if values is None else np.array(values, dtype=np.float32)

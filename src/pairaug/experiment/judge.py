@@ -1,0 +1,78 @@
+"""What the models of an experiment are judged on: labelled films of other patients."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from pairaug.errors import DataError
+from pairaug.evaluate.data import chosen_findings, open_cases
+from pairaug.evaluate.data.settings import LabelledData
+from pairaug.evaluate.prompts import TemplatePair
+from pairaug.evaluate.zero_shot import findings_probabilities
+from pairaug.manifest import fingerprint
+
+_FINEST = 255.0
+
+
+class Judge:
+    """Labelled films of other patients, held once for all models."""
+
+    def __init__(
+        self,
+        data: LabelledData,
+        findings: tuple[str, ...],
+        templates: tuple[TemplatePair, ...],
+    ) -> None:
+        self._named = {
+            "data": data.model_dump(mode="json"),
+            "findings": list(findings),
+            "templates": [list(template) for template in templates],
+        }
+        self._templates = templates
+        self._cases = open_cases(data)
+        self.findings = chosen_findings(self._cases, findings)
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash of all that decides what a model says, apart from the model."""
+        return fingerprint({**self._named, "hashes": dict(self._cases.hashes)})
+
+    def __call__(self, model: Path) -> np.ndarray:
+        """Zero-shot probabilities of the model in a folder, float32 `film finding`."""
+        from pairaug.clip.encoders import open_encoder
+
+        encoder = open_encoder(model, batch_size=64)
+        films = (film.astype(np.float32) / _FINEST for film in self._loaded[0])
+        return findings_probabilities(encoder, films, self.findings, self._templates)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """float32 `film finding`: 1, 0, or NaN where it is not stated."""
+        return self._loaded[1]
+
+    @property
+    def patients(self) -> np.ndarray:
+        """Whose each film is, as a number: intervals draw patients."""
+        return self._loaded[2]
+
+    @cached_property
+    def _loaded(self) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+        films, labels, patients = [], [], []
+        lost: Counter[str] = Counter()
+        for case in self._cases:
+            try:
+                # Eight bits, as every model's transform makes of it: a quarter of the memory.
+                films.append(np.rint(case.film() * _FINEST).astype(np.uint8))
+            except DataError:
+                lost["unreadable_image"] += 1
+                continue
+            labels.append([case.labels[name] for name in self.findings])
+            patients.append(case.patient_id)
+        if not films:
+            raise DataError(f"data has no film to judge on: {dict(lost + self._cases.tally)}")
+        codes = np.unique(np.array(patients), return_inverse=True)[1]
+        return films, np.array(labels, np.float32), codes

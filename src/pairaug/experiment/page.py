@@ -1,0 +1,84 @@
+"""How an experiment's outcome is put on a page: tables, paragraphs, and the frame of the HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from pairaug.metrics.bootstrap import Estimate
+
+
+def signed(estimate: Estimate) -> str:
+    """A difference with its interval, such as `+0.015 [-0.002, +0.032]`."""
+    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
+
+
+def seeds_in_words(num_seeds: int) -> str:
+    """`1 seed`, `5 seeds`."""
+    return "1 seed" if num_seeds == 1 else f"{num_seeds} seeds"
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The rows as a Markdown table."""
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def paragraphs(also: Sequence[str], notes: Sequence[str]) -> list[str]:
+    """What stands below a table: a list, if there is something in it, and the notes."""
+    listed = ["\n".join(f"- {line}" for line in also)] if also else []
+    return [*listed, "\n".join(notes)]
+
+
+def html_page(
+    title: str,
+    heading: str,
+    figure: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    also: Sequence[str],
+    notes: Sequence[str],
+) -> str:
+    """A page that needs no other file; `figure` is SVG, all else is plain text."""
+    listed = "".join(f"<li>{escape(line)}</li>" for line in also)
+    return _PAGE.format(
+        title=escape(title),
+        heading=escape(heading),
+        figure=figure,
+        head="".join(f"<th>{escape(name)}</th>" for name in header),
+        body="".join(
+            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
+        ),
+        also=f"<ul>{listed}</ul>" if listed else "",
+        notes="<br>".join(escape(line) for line in notes),
+    )
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>PairAug: {title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem;
+  color: #1d2730; background: #fff; }}
+h1 {{ font-size: 1.3rem; font-weight: 600; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }}
+th, td {{ padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #dde3e8; }}
+th:first-child, td:first-child {{ text-align: left; }}
+svg {{ max-width: 46rem; width: 100%; margin: 1rem 0; font-size: 14px; }}
+svg line {{ stroke: #3d6a8a; stroke-width: 2; }}
+svg line.base {{ stroke: #c9642a; stroke-dasharray: 4 4; stroke-width: 1.5; }}
+svg circle {{ fill: #3d6a8a; }}
+svg text {{ fill: currentColor; }}
+.notes {{ color: #5a6772; font-size: .88rem; }}
+@media (prefers-color-scheme: dark) {{
+  body {{ color: #dce3e8; background: #14191d; }} th, td {{ border-color: #2c363d; }}
+  svg line {{ stroke: #7fb2d6; }} svg circle {{ fill: #7fb2d6; }} .notes {{ color: #93a1ab; }}
+}}
+</style>
+<h1>{heading}</h1>
+{figure}
+<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>
+{also}
+<p class="notes">{notes}</p>
+</html>
+"""

@@ -1,0 +1,95 @@
+"""When does pruning pay? Pruned and unpruned pairs of one run, with more and more films at fault.
+
+Films change places at known shares (`failing.py`); the run's rule, fitted anew on each, decides
+what is kept. At every share three sets of pairs train models, for as many steps: all, as many of
+all as are kept, and the kept ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from pairaug.errors import SettingsError
+from pairaug.experiment.comparison import (
+    cell_of,
+    chain_of,
+    compared,
+    context_of,
+    num_pairs_of,
+    open_judge,
+)
+from pairaug.experiment.failing import TRACE, make_failing
+from pairaug.experiment.pruning_results import Level, Pruning, write_pruning
+from pairaug.experiment.settings import BASE, PruningSettings
+from pairaug.manifest import part_paths, read_columns
+from pairaug.run import RunFolder
+from pairaug.run import run as run_all
+from pairaug.run.progress import NoProgress, ProgressReport
+from pairaug.train.clip import PairSource
+from pairaug.train.clip.sources import is_used, run_stage
+
+_MADE = ("inter", "intra")
+
+
+def run_pruning(
+    settings: PruningSettings, out: Path, progress: ProgressReport | None = None
+) -> Path:
+    """The path of `pruning.json` in the folder `out`; its tables are beside it.
+
+    What the folder holds of the same settings is kept, pairs and trained cells alike.
+    """
+    progress = progress or NoProgress()
+    chain = chain_of(settings)
+    run = RunFolder(out / "run")
+    run_all(chain, run, progress)
+    folders = {share: out / f"failing-{share:.0%}".replace("%", "") for share in settings.failing}
+    progress.start("failing", len(folders))
+    for share, folder in folders.items():
+        make_failing(run, folder, share, chain, context_of(chain, NoProgress()))
+        progress.advance(1)
+    progress.finish()
+    levels = [_level(share, folder) for share, folder in folders.items()]
+    sources = {BASE: (PairSource(run=out / "run", branches=("real",)),)}
+    for level in levels:
+        sources |= _sources(level, folders[level.share])
+    judge = open_judge(settings)
+    cells = [
+        cell_of(row, seed, of_row, settings.num_steps, settings, judge, out)
+        # Seed by seed, so that an experiment that is cut short has whole comparisons.
+        for seed in range(settings.num_seeds)
+        for row, of_row in sources.items()
+    ]
+    macros = compared(cells, settings, judge, out, progress)
+    num_real = num_pairs_of(sources[BASE])
+    found = Pruning(levels, num_real, macros, judge.findings, len(judge.labels))
+    return write_pruning(out, settings, found)
+
+
+def _level(share: float, folder: Path) -> Level:
+    """What pruning did to the made pairs, by whether their film was exchanged."""
+    every = PairSource(run=folder, branches=_MADE, keep="all")
+    counts: Counter[tuple[bool, bool]] = Counter()
+    for part in part_paths(run_stage(folder)):
+        for row in read_columns(part, ("split", "branch", "drop_stage", "trace")).to_pylist():
+            if is_used(row, every):
+                counts[TRACE in json.loads(row["trace"]), row["drop_stage"] is None] += 1
+    level = Level(share, counts[False, True], counts[False, False], counts[True, True],
+                  counts[True, False])  # fmt: skip
+    if not level.num_kept:
+        raise SettingsError(
+            f"at a failing share of {share:.0%} the rule keeps nothing to train on; see {folder}"
+        )
+    return level
+
+
+def _sources(level: Level, folder: Path) -> dict[str, tuple[PairSource, ...]]:
+    """The three sets of a share, by the names of their rows."""
+    real = PairSource(run=folder, branches=("real",))
+    as_many = PairSource(run=folder, branches=_MADE, keep="all", max_pairs=level.num_kept)
+    return {
+        level.row("no pruning"): (PairSource(run=folder, keep="all"),),
+        level.row("as many"): (real, as_many),
+        level.row("pruned"): (PairSource(run=folder),),
+    }

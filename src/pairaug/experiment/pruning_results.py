@@ -1,0 +1,220 @@
+"""What pruning came to at each share of failing films, as JSON, Markdown, HTML and plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pairaug.evaluate.results import text_table, write_result
+from pairaug.experiment.page import html_page, markdown_table, paragraphs, seeds_in_words, signed
+from pairaug.experiment.settings import BASE, PruningSettings
+from pairaug.manifest import write_file
+from pairaug.metrics.bootstrap import Estimate
+from pairaug.metrics.paired import PairedMacros
+
+Kind = Literal["no pruning", "as many", "pruned"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_HEADER = ("failing", "pairs", "pruned", "wrong found", "right lost", *KINDS,
+           "pruned less no pruning", "pruned less as many")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A share of failing films, and what pruning did to the made pairs."""
+
+    share: float
+    num_right_kept: int
+    num_right_dropped: int
+    num_wrong_kept: int
+    """Pairs whose film is another's; so it is with `num_wrong_dropped`."""
+    num_wrong_dropped: int
+
+    @property
+    def num_kept(self) -> int:
+        return self.num_right_kept + self.num_wrong_kept
+
+    @property
+    def num_made(self) -> int:
+        return self.num_kept + self.num_right_dropped + self.num_wrong_dropped
+
+    @property
+    def found(self) -> float | None:
+        """The share of the wrong pairs that pruning dropped; None if none is wrong."""
+        return _share(self.num_wrong_dropped, self.num_wrong_kept)
+
+    @property
+    def lost(self) -> float | None:
+        """The share of the right pairs that it dropped, too; None if all are wrong."""
+        return _share(self.num_right_dropped, self.num_right_kept)
+
+    def row(self, kind: Kind) -> str:
+        """The name of one of its three rows."""
+        return f"{kind}, {self.share:.0%} failing"
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """The experiment's outcome."""
+
+    levels: Sequence[Level]
+    num_real: int
+    macros: PairedMacros
+    """Macro zero-shot AUROC of each row's models, on common draws of patients and seeds."""
+    findings: Sequence[str]
+    num_films: int
+
+
+def write_pruning(out: Path, settings: PruningSettings, found: Pruning) -> Path:
+    """The path of `pruning.json`, with `pruning.txt`, `pruning.md` and `pruning.html` beside it."""
+    rows = [_row(level, found) for level in found.levels]
+    heading = (
+        f"What pruning is worth: zero-shot on {found.num_films} films, "
+        f"{len(found.findings)} findings, {seeds_in_words(settings.num_seeds)}"
+    )
+    also = [f"{BASE}: {found.macros.estimate(BASE)} with {found.num_real} pairs"]
+    below = paragraphs(also, _notes(settings))
+    path = write_result(
+        out,
+        "pruning",
+        _as_json(settings, found),
+        "\n\n".join([heading, text_table(_HEADER, rows), *below]),
+    )
+    markdown = "\n\n".join([f"# {heading}", markdown_table(_HEADER, rows), *below])
+    write_file(out / "pruning.md", f"{markdown}\n".encode())
+    page = html_page("pruning", heading, _figure(found), _HEADER, rows, also, _notes(settings))
+    write_file(out / "pruning.html", page.encode())
+    return path
+
+
+def _row(level: Level, found: Pruning) -> tuple[str, ...]:
+    macros = found.macros
+    pruned = level.row("pruned")
+    return (
+        f"{level.share:.0%}",
+        str(found.num_real + level.num_made),
+        str(found.num_real + level.num_kept),
+        "-" if level.found is None else f"{level.found:.0%}",
+        "-" if level.lost is None else f"{level.lost:.0%}",
+        *(str(macros.estimate(level.row(kind))) for kind in KINDS),
+        signed(macros.difference(pruned, level.row("no pruning"))),
+        signed(macros.difference(pruned, level.row("as many"))),
+    )
+
+
+def _notes(settings: PruningSettings) -> list[str]:
+    return [
+        "failing: share of the made films that changed places with another patient's;",
+        "pairs, pruned: what the models train on, the real pairs included;",
+        "wrong found, right lost: shares of the exchanged pairs, and of all others, that pruning "
+        "dropped;",
+        f"no pruning, as many, pruned: macro AUROC after {settings.num_steps} steps on all pairs, "
+        "on as many of them as are kept, on the kept ones;",
+        f"brackets: 95 % intervals over {settings.num_draws} draws of patients and seeds, the same "
+        "draws for all rows.",
+    ]
+
+
+def _as_json(settings: PruningSettings, found: Pruning) -> dict[str, Any]:
+    macros = found.macros
+    return {
+        "experiment": "pruning",
+        "settings": settings.model_dump(mode="json"),
+        "findings": list(found.findings),
+        "num_films": found.num_films,
+        "num_real": found.num_real,
+        "base": _of_row(BASE, macros),
+        "levels": [
+            {
+                "failing": level.share,
+                "num_right_kept": level.num_right_kept,
+                "num_right_dropped": level.num_right_dropped,
+                "num_wrong_kept": level.num_wrong_kept,
+                "num_wrong_dropped": level.num_wrong_dropped,
+                "rows": {kind: _of_row(level.row(kind), macros) for kind in KINDS},
+                "pruned_less": {
+                    kind: macros.difference(level.row("pruned"), level.row(kind)).as_dict()
+                    for kind in KINDS
+                    if kind != "pruned"
+                },
+            }
+            for level in found.levels
+        ],
+    }
+
+
+def _of_row(row: str, macros: PairedMacros) -> dict[str, Any]:
+    return {
+        "macro_auroc": macros.estimate(row).as_dict(),
+        "by_seed": [round(float(value), 6) for value in macros.values[row]],
+    }
+
+
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _RIGHT = 720, 300, 60, 40, 110
+_COLOURS: dict[Kind, str] = {"no pruning": "#c9642a", "as many": "#8a8f94", "pruned": "#3d6a8a"}
+
+
+def _figure(found: Pruning) -> str:
+    """Macro AUROC over the share of failing films, a line for each way, with intervals."""
+    estimates: dict[Kind, list[Estimate]] = {
+        kind: [found.macros.estimate(level.row(kind)) for level in found.levels] for kind in KINDS
+    }
+    base = found.macros.estimate(BASE)
+    every = [estimate for line in estimates.values() for estimate in line] + [base]
+    low, high = min(each.low for each in every), max(each.high for each in every)
+    span = max(high - low, 1e-6)
+    last = max(level.share for level in found.levels) or 1.0
+
+    def x(share: float) -> float:
+        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (0.03 + 0.94 * share / last)
+
+    def y(value: float) -> float:
+        return (_HEIGHT - _BOTTOM) * (1 - (0.04 + 0.92 * (value - low) / span))
+
+    end = x(last) + 8
+    parts = [
+        f'<line x1="{_LEFT}" x2="{end:.1f}" y1="{y(base.value):.1f}" y2="{y(base.value):.1f}" '
+        'class="base"/>',
+        f'<text x="{end + 4:.1f}" y="{y(base.value) + 4:.1f}">real only</text>',
+        *(
+            f'<text x="0" y="{y(value) + 4:.1f}">{value:.3f}</text>'
+            for value in (low, (low + high) / 2, high)
+        ),
+        *(
+            f'<text x="{x(level.share) - 12:.1f}" y="{_HEIGHT - 18}">{level.share:.0%}</text>'
+            for level in found.levels
+        ),
+        f'<text x="{_LEFT}" y="{_HEIGHT - 2}">made films that are another patient\'s</text>',
+    ]
+    for place, (kind, line) in enumerate(estimates.items()):
+        parts += _line(kind, place - 1, line, [x(level.share) for level in found.levels], y)
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="Macro AUROC by the share '
+        f'of failing films">{"".join(parts)}</svg>'
+    )
+
+
+def _line(
+    kind: Kind, place: int, line: Sequence[Estimate], across: Sequence[float], y: Any
+) -> list[str]:
+    colour = f'style="stroke:{_COLOURS[kind]}"'
+    at = [each + 5 * place for each in across]
+    path = " ".join(f"{a:.1f},{y(each.value):.1f}" for a, each in zip(at, line, strict=True))
+    marks = [
+        f'<line x1="{a:.1f}" x2="{a:.1f}" y1="{y(each.low):.1f}" y2="{y(each.high):.1f}" {colour}>'
+        f"<title>{escape(kind)}: {escape(str(each))}</title></line>"
+        for a, each in zip(at, line, strict=True)
+    ]
+    return [
+        f'<polyline points="{path}" fill="none" stroke-width="2" {colour}/>',
+        *marks,
+        f'<text x="{at[-1] + 12:.1f}" y="{y(line[-1].value) + 4:.1f}" '
+        f'style="fill:{_COLOURS[kind]}">{escape(kind)}</text>',
+    ]
+
+
+def _share(some: int, others: int) -> float | None:
+    return some / (some + others) if some + others else None

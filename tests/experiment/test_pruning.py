@@ -1,0 +1,180 @@
+"""Films exchanged at known shares, pruned, trained on and compared."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from pairaug.clip.similarity import cosine, directional_similarity
+from pairaug.errors import RunError, SettingsError
+from pairaug.experiment.failing import TRACE, exchanged
+from pairaug.experiment.pruning import run_pruning
+from pairaug.experiment.pruning_results import KINDS
+from pairaug.experiment.settings import PruningSettings
+from pairaug.manifest import read_pairs
+from pairaug.pair import Branch, ImageRef, Pair, Report
+from small_run import RUN
+
+SEED = 5
+
+
+def _part(num_parents: int = 10, num_children: int = 8) -> list[Pair]:
+    """Scored pairs of several patients, half of each one's children new patients, half edits."""
+    rng = np.random.default_rng(0)
+
+    def scored(pair: Pair) -> Pair:
+        image, report = rng.normal(size=(2, 6))
+        return replace(pair, image=ImageRef(path=f"/films/{pair.id}.png")).with_embeddings(
+            image=image / np.linalg.norm(image), report=report / np.linalg.norm(report)
+        )
+
+    pairs = []
+    for index in range(num_parents):
+        real = scored(Pair(f"r{index}", Branch.REAL, f"p{index}", Report("x")))
+        pairs.append(real)
+        for number in range(num_children):
+            branch = Branch.INTRA if number % 2 else Branch.INTER
+            child = real.child(f"{branch.value}-{number}", branch=branch, report=Report("y"))
+            pairs.append(scored(child))
+    return pairs
+
+
+def _vector(values: tuple[float, ...] | None) -> np.ndarray:
+    assert values is not None
+    return np.array(values, dtype=np.float32)
+
+
+def test_films_change_places_between_patients_within_a_branch() -> None:
+    before = _part()
+    after = exchanged(before, 0.5, SEED)
+    assert [pair.id for pair in after] == [pair.id for pair in before]
+    by_id = {pair.id: pair for pair in before}
+    moved = [pair for pair in after if TRACE in pair.trace]
+    assert 25 < len(moved) < 55
+    for pair, old in zip(after, before, strict=True):
+        if TRACE not in pair.trace:
+            assert pair is old
+            continue
+        other = by_id[pair.trace[TRACE]["film_of"]]
+        assert other.branch is pair.branch
+        assert other.parent_id != pair.parent_id
+        assert pair.image == other.image
+        assert pair.image_embedding == other.image_embedding
+        assert (pair.report, pair.report_embedding) == (old.report, old.report_embedding)
+    films = Counter(pair.image for pair in before)
+    assert Counter(pair.image for pair in after) == films, "no film is lost, and none is twice"
+
+
+def test_what_fails_at_a_share_fails_at_every_greater_one() -> None:
+    chosen = [
+        {pair.id for pair in exchanged(_part(), share, SEED) if TRACE in pair.trace}
+        for share in (0.0, 0.25, 0.5, 1.0)
+    ]
+    assert chosen[0] == set()
+    assert chosen[0] < chosen[1] < chosen[2] < chosen[3]
+    assert len(chosen[3]) == 80
+
+
+def test_scores_are_those_of_the_film_that_is_there() -> None:
+    before = _part()
+    sources = {pair.id: pair for pair in before}
+    for pair in exchanged(before, 1.0, SEED):
+        if pair.branch is Branch.REAL:
+            continue
+        image, report = _vector(pair.image_embedding), _vector(pair.report_embedding)
+        assert pair.scores["image_report"] == cosine(image, report)
+        source = sources[str(pair.parent_id)]
+        if pair.branch is Branch.INTER:
+            assert set(pair.scores) == {"image_report"}
+            continue
+        x, y = _vector(source.image_embedding), _vector(source.report_embedding)
+        assert pair.scores["image_image"] == cosine(image, x)
+        assert pair.scores["change"] == directional_similarity(image, x, report, y)
+
+
+def test_the_dropped_and_the_lonely_keep_their_films() -> None:
+    part = _part(num_parents=1, num_children=3)
+    part[1] = part[1].dropped("score", "unreadable_image")
+    after = exchanged(part, 1.0, SEED)
+    assert all(one is other for one, other in zip(after, part, strict=True))
+
+
+def _settings(**changes: Any) -> PruningSettings:
+    plain = {
+        "run": RUN,
+        "failing": [0.0, 0.5],
+        "num_seeds": 2,
+        "num_steps": 3,
+        "train": {"preset": "tiny", "batch_size": 4, "num_threads": 1},
+        "data": {"source": "phantom", "num_patients": 40, "seed": 12, "size": 64},
+        "num_draws": 50,
+    }
+    return PruningSettings.model_validate({**plain, **changes})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("pruning")
+    run_pruning(_settings(), out)
+    return out
+
+
+def test_each_share_is_pruned_trained_on_and_compared(finished: Path) -> None:
+    found = json.loads((finished / "pruning.json").read_text())
+    assert [level["failing"] for level in found["levels"]] == [0.0, 0.5]
+    for level in found["levels"]:
+        folder = finished / f"failing-{level['failing']:.0%}".rstrip("%")
+        pairs = [p for p in read_pairs(folder / "prune") if p.branch is not Branch.REAL]
+        counted = Counter(
+            (TRACE in pair.trace, pair.drop is None)
+            for pair in pairs
+            if pair.drop is None or pair.drop.stage == "prune"
+        )
+        assert level["num_right_kept"] == counted[False, True]
+        assert level["num_right_dropped"] == counted[False, False]
+        assert level["num_wrong_kept"] == counted[True, True]
+        assert level["num_wrong_dropped"] == counted[True, False]
+        assert list(level["rows"]) == list(KINDS)
+        for row in level["rows"].values():
+            assert len(row["by_seed"]) == 2
+    clean, failing = found["levels"]
+    assert clean["num_wrong_kept"] == clean["num_wrong_dropped"] == 0
+    assert failing["num_wrong_kept"] + failing["num_wrong_dropped"] > 2
+    for suffix in ("txt", "md", "html"):
+        text = (finished / f"pruning.{suffix}").read_text()
+        assert "50%" in text
+        assert "real, equal compute" in text or "real only" in text
+
+
+def test_a_second_call_does_nothing_again(finished: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("cell.json")}
+    content = (finished / "pruning.json").read_bytes()
+    assert len(before) == 2 * (1 + 2 * len(KINDS))
+    run_pruning(_settings(), finished)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert (finished / "pruning.json").read_bytes() == content
+
+
+def test_other_settings_are_never_mixed_in(finished: Path) -> None:
+    with pytest.raises(RunError, match="trained with other settings or other pairs"):
+        run_pruning(_settings(num_steps=4), finished)
+
+
+def test_a_rule_that_keeps_nothing_is_one_line(tmp_path: Path) -> None:
+    never = {"rule": "threshold", "threshold": 0.9999}
+    run = {**RUN, "prune": {"inter": never, "intra": never}}
+    with pytest.raises(SettingsError, match="keeps nothing to train on"):
+        run_pruning(_settings(run=run), tmp_path)
+
+
+@pytest.mark.parametrize("failing", [[0.5, 0.25], [0.25, 0.25], [0.255], [1.5], []])
+def test_shares_are_ascending_and_whole_per_cent(failing: list[float]) -> None:
+    with pytest.raises(ValidationError, match="failing"):
+        _settings(failing=failing)
