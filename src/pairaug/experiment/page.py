@@ -47,11 +47,16 @@ def html_page(
         figure=figure,
         head="".join(f"<th>{escape(name)}</th>" for name in header),
         body="".join(
-            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
+            f"<tr>{''.join(f'<td>{_two_lines(cell)}</td>' for cell in row)}</tr>" for row in rows
         ),
         also=f"<ul>{listed}</ul>" if listed else "",
         notes="<br>".join(escape(line) for line in notes),
     )
+
+
+def _two_lines(cell: str) -> str:
+    """An interval stands below its value, whole."""
+    return escape(cell).replace(" [", "<br>[")
 
 
 _PAGE = """<!doctype html>
@@ -63,6 +68,7 @@ body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem aut
 h1 {{ font-size: 1.3rem; font-weight: 600; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }}
 th, td {{ padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #dde3e8; }}
+td {{ white-space: nowrap; }}
 th:first-child, td:first-child {{ text-align: left; }}
 svg {{ max-width: 46rem; width: 100%; margin: 1rem 0; font-size: 14px; }}
 svg line {{ stroke: #3d6a8a; stroke-width: 2; }}

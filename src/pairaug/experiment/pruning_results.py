@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -18,7 +19,7 @@ from pairaug.metrics.paired import PairedMacros
 Kind = Literal["no pruning", "as many", "pruned"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-_HEADER = ("failing", "pairs", "pruned", "wrong found", "right lost", *KINDS,
+_HEADER = ("failing", "pairs", "kept", "wrong found", "right lost", *KINDS,
            "pruned less no pruning", "pruned less as many")  # fmt: skip
 
 
@@ -108,7 +109,7 @@ def _row(level: Level, found: Pruning) -> tuple[str, ...]:
 def _notes(settings: PruningSettings) -> list[str]:
     return [
         "failing: share of the made films that changed places with another patient's;",
-        "pairs, pruned: what the models train on, the real pairs included;",
+        "pairs, kept: what the models train on without and with pruning, the real pairs included;",
         "wrong found, right lost: shares of the exchanged pairs, and of all others, that pruning "
         "dropped;",
         f"no pruning, as many, pruned: macro AUROC after {settings.num_steps} steps on all pairs, "
@@ -153,8 +154,9 @@ def _of_row(row: str, macros: PairedMacros) -> dict[str, Any]:
     }
 
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _RIGHT = 720, 300, 60, 40, 110
+_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _RIGHT = 720, 340, 60, 34, 56, 70
 _COLOURS: dict[Kind, str] = {"no pruning": "#c9642a", "as many": "#8a8f94", "pruned": "#3d6a8a"}
+_TICK = 0.05
 
 
 def _figure(found: Pruning) -> str:
@@ -163,34 +165,41 @@ def _figure(found: Pruning) -> str:
         kind: [found.macros.estimate(level.row(kind)) for level in found.levels] for kind in KINDS
     }
     base = found.macros.estimate(BASE)
-    every = [estimate for line in estimates.values() for estimate in line] + [base]
-    low, high = min(each.low for each in every), max(each.high for each in every)
-    span = max(high - low, 1e-6)
+    every = [*(each for line in estimates.values() for each in line), base]
+    first = math.floor(min(each.low for each in every) / _TICK)
+    final = math.ceil(max(each.high for each in every) / _TICK)
     last = max(level.share for level in found.levels) or 1.0
 
     def x(share: float) -> float:
         return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (0.03 + 0.94 * share / last)
 
     def y(value: float) -> float:
-        return (_HEIGHT - _BOTTOM) * (1 - (0.04 + 0.92 * (value - low) / span))
+        part = (value / _TICK - first) / max(1, final - first)
+        return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - part)
 
-    end = x(last) + 8
+    end = x(last) + 12
+    level_of_base = f"{y(base.value):.1f}"
     parts = [
-        f'<line x1="{_LEFT}" x2="{end:.1f}" y1="{y(base.value):.1f}" y2="{y(base.value):.1f}" '
+        f'<line x1="{_LEFT}" x2="{end:.1f}" y1="{level_of_base}" y2="{level_of_base}" '
         'class="base"/>',
         f'<text x="{end + 4:.1f}" y="{y(base.value) + 4:.1f}">real only</text>',
         *(
-            f'<text x="0" y="{y(value) + 4:.1f}">{value:.3f}</text>'
-            for value in (low, (low + high) / 2, high)
+            f'<text x="0" y="{y(_TICK * tick) + 4:.1f}">{_TICK * tick:.2f}</text>'
+            for tick in range(first, final + 1)
         ),
         *(
-            f'<text x="{x(level.share) - 12:.1f}" y="{_HEIGHT - 18}">{level.share:.0%}</text>'
+            f'<text x="{x(level.share):.1f}" y="{_HEIGHT - 32}" text-anchor="middle">'
+            f"{level.share:.0%}</text>"
             for level in found.levels
         ),
-        f'<text x="{_LEFT}" y="{_HEIGHT - 2}">made films that are another patient\'s</text>',
+        f'<text x="{_LEFT}" y="{_HEIGHT - 8}">made films that are another patient\'s</text>',
     ]
     for place, (kind, line) in enumerate(estimates.items()):
-        parts += _line(kind, place - 1, line, [x(level.share) for level in found.levels], y)
+        across = [x(level.share) + 5 * (place - 1) for level in found.levels]
+        parts += _line(kind, list(zip(across, line, strict=True)), y)
+        parts.append(
+            f'<text x="{_LEFT + 130 * place}" y="14" style="fill:{_COLOURS[kind]}">{kind}</text>'
+        )
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="Macro AUROC by the share '
         f'of failing films">{"".join(parts)}</svg>'
@@ -198,21 +207,18 @@ def _figure(found: Pruning) -> str:
 
 
 def _line(
-    kind: Kind, place: int, line: Sequence[Estimate], across: Sequence[float], y: Any
+    kind: Kind, points: Sequence[tuple[float, Estimate]], y: Callable[[float], float]
 ) -> list[str]:
+    """One way's line through its points `(x, estimate)`, with an interval at each."""
     colour = f'style="stroke:{_COLOURS[kind]}"'
-    at = [each + 5 * place for each in across]
-    path = " ".join(f"{a:.1f},{y(each.value):.1f}" for a, each in zip(at, line, strict=True))
-    marks = [
-        f'<line x1="{a:.1f}" x2="{a:.1f}" y1="{y(each.low):.1f}" y2="{y(each.high):.1f}" {colour}>'
-        f"<title>{escape(kind)}: {escape(str(each))}</title></line>"
-        for a, each in zip(at, line, strict=True)
-    ]
+    path = " ".join(f"{x:.1f},{y(each.value):.1f}" for x, each in points)
     return [
         f'<polyline points="{path}" fill="none" stroke-width="2" {colour}/>',
-        *marks,
-        f'<text x="{at[-1] + 12:.1f}" y="{y(line[-1].value) + 4:.1f}" '
-        f'style="fill:{_COLOURS[kind]}">{escape(kind)}</text>',
+        *(
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y(each.low):.1f}" y2="{y(each.high):.1f}" '
+            f"{colour}><title>{escape(kind)}: {escape(str(each))}</title></line>"
+            for x, each in points
+        ),
     ]
 
 
