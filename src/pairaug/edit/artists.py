@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pairaug.drawing.ids import try_id
 from pairaug.edit.jobs import Job, Try
 from pairaug.stage import batched
-from pairaug.tries.ids import try_id
 
 if TYPE_CHECKING:
     from pairaug.diffusion.bundle import Bundle

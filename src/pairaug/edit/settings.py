@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from pairaug.diffusion.prompts import LongReport
+from pairaug.drawing.settings import AcceptSettings, TriesSettings
 from pairaug.images import Fit
-from pairaug.tries.settings import AcceptSettings, TriesSettings
 
 DROP_REASONS = {
     "source_missing": "the real pair that it was made from is not in the run any more",

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pairaug.diffusion.folder import model_folder, weights_sha256
+from pairaug.diffusion.folder import weights_sha256
 from pairaug.diffusion.prompts import Prompt, ReportTooLongError
+from pairaug.drawing.choice import Chosen, choice_trace, drawn_and_chosen, in_place, with_film
+from pairaug.drawing.generator import generator_folder, open_generator
+from pairaug.drawing.ids import try_id
+from pairaug.drawing.judge import Judge
 from pairaug.edit.artists import FromFilms, FromNoise
 from pairaug.edit.jobs import Job, Try
 from pairaug.edit.settings import EditSettings
 from pairaug.errors import DataError
-from pairaug.images import fault, fit_square, load_image, png_ref
+from pairaug.images import fit_square, load_image
 from pairaug.pair import Branch, Pair
 from pairaug.stage import Context, batched, overlapped, seed_for
-from pairaug.tries.choice import Chosen, choice_trace, drawn_and_chosen
-from pairaug.tries.ids import try_id
-from pairaug.tries.judge import Judge
 
 if TYPE_CHECKING:
     from pairaug.diffusion.bundle import Bundle
@@ -54,7 +54,7 @@ class Edit:
     @staticmethod
     def weights(settings: EditSettings) -> dict[str, str]:
         """The models that decide what comes out, and their SHA-256, for the fingerprint."""
-        hashes = {settings.model: weights_sha256(_folder(settings))}
+        hashes = {settings.model: weights_sha256(generator_folder(settings))}
         return (
             {**hashes, **Judge.weights(settings.accept, Branch.INTRA)}
             if settings.judges
@@ -179,10 +179,7 @@ class Edit:
         dropped: Mapping[str, Pair],
     ) -> tuple[int, list[Pair]]:
         """The pairs that have been waiting, with the outcome of each edit in its pair's place."""
-        outcomes = {pair_id: [pair] for pair_id, pair in dropped.items()}
-        for each in chosen:
-            outcomes.setdefault(each.drawn.job.pair.id, []).append(self._outcome(each))
-        return num_edits, [done for pair in waiting for done in outcomes.get(pair.id, [pair])]
+        return num_edits, in_place(waiting, chosen, dropped, self._outcome)
 
     def _outcome(self, chosen: Chosen[Try]) -> Pair:
         """The pair with its film, or dropped for what the film is."""
@@ -209,10 +206,7 @@ class Edit:
             source_left_out_sentences=job.source_prompt.left_out_sentences,
             **choice_trace(chosen, self._judge),
         )
-        reason = fault(drawn.film)
-        if reason is not None:
-            return traced.dropped(self.name, reason)
-        return traced.with_image(png_ref(drawn.film))
+        return with_film(traced, drawn, self.name)
 
     def _film(self, source: Pair) -> np.ndarray:
         if source.image is None:
@@ -232,16 +226,7 @@ class Edit:
 
     @cached_property
     def _bundle(self) -> Bundle:
-        # Only now: tensor libraries and weights are loaded for the first film.
-        from pairaug.diffusion.bundle import load_bundle
-
-        return load_bundle(
-            _folder(self._settings),
-            device=self._context.device,
-            dtype=self._context.dtype,
-            allow_pickle=self._settings.allow_pickle,
-            compile=self._context.compile,
-        )
+        return open_generator(self._settings, self._context)
 
     @cached_property
     def _options(self) -> EditOptions:
@@ -262,10 +247,6 @@ class Edit:
             blend_threshold=settings.blend_threshold,
             variation=settings.variation,
         )
-
-
-def _folder(settings: EditSettings) -> Path:
-    return model_folder(settings.model, settings.revision, settings.allow_pickle)
 
 
 def _is_mine(pair: Pair) -> bool:

@@ -63,7 +63,7 @@ class PruningSettings(ComparisonSettings):
     """What pruning is worth, by how often the generator fails."""
 
     failing: tuple[Share, ...] = Field(
-        default=(0.0, 0.25, 0.5, 0.75),
+        default=(0.0, 0.1, 0.25, 0.5),
         min_length=1,
         description="Shares of the made films that change places with another patient's, as if "
         "the generator had not listened; 0 leaves them as they were made.",

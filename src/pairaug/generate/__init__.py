@@ -1,6 +1,6 @@
 """Films of new patients, drawn from their reports."""
 
 from pairaug.generate.settings import DROP_REASONS, GenerateSettings
-from pairaug.generate.stage import Generate, generator_folder
+from pairaug.generate.stage import Generate
 
-__all__ = ["DROP_REASONS", "Generate", "GenerateSettings", "generator_folder"]
+__all__ = ["DROP_REASONS", "Generate", "GenerateSettings"]

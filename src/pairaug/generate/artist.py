@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Float
 
 from pairaug.diffusion.prompts import Prompt
+from pairaug.drawing.ids import try_id
 from pairaug.pair import Pair
 from pairaug.stage import batched
-from pairaug.tries.ids import try_id
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from pairaug.diffusion.prompts import LongReport
-from pairaug.tries.settings import TriesSettings
+from pairaug.drawing.settings import TriesSettings
 
 DROP_REASONS = {
     "empty_report": "nothing of the report is left to draw from",

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pairaug.diffusion.folder import model_folder, weights_sha256
+from pairaug.diffusion.folder import weights_sha256
 from pairaug.diffusion.prompts import ReportTooLongError
+from pairaug.drawing.choice import Chosen, choice_trace, drawn_and_chosen, in_place, with_film
+from pairaug.drawing.generator import generator_folder, open_generator
+from pairaug.drawing.ids import try_id
+from pairaug.drawing.judge import Judge
 from pairaug.generate.artist import FromReports, Job, Try
 from pairaug.generate.settings import GenerateSettings
-from pairaug.images import fault, png_ref
 from pairaug.pair import Branch, Pair
 from pairaug.stage import Context, overlapped, seed_for
-from pairaug.tries.choice import Chosen, choice_trace, drawn_and_chosen
-from pairaug.tries.ids import try_id
-from pairaug.tries.judge import Judge
 
 if TYPE_CHECKING:
     from pairaug.diffusion.bundle import Bundle
@@ -106,10 +105,7 @@ class Generate:
         dropped: Mapping[str, Pair],
     ) -> tuple[int, list[Pair]]:
         """The pairs that have been waiting, with the films of each in its place."""
-        outcomes = {pair_id: [pair] for pair_id, pair in dropped.items()}
-        for each in chosen:
-            outcomes.setdefault(each.drawn.job.pair.id, []).append(self._outcome(each))
-        return num_reports, [done for pair in waiting for done in outcomes.get(pair.id, [pair])]
+        return num_reports, in_place(waiting, chosen, dropped, self._outcome)
 
     def _outcome(self, chosen: Chosen[Try]) -> Pair:
         """The pair with its film, or dropped for what the film is."""
@@ -133,10 +129,7 @@ class Generate:
             left_out_sentences=prompt.left_out_sentences,
             **choice_trace(chosen, self._judge),
         )
-        reason = fault(drawn.film)
-        if reason is not None:
-            return traced.dropped(self.name, reason)
-        return traced.with_image(png_ref(drawn.film))
+        return with_film(traced, drawn, self.name)
 
     def _seed(self, pair_id: str) -> int:
         return seed_for(self._context.seed, pair_id, self.name)
@@ -147,21 +140,7 @@ class Generate:
 
     @cached_property
     def _bundle(self) -> Bundle:
-        # Only now: tensor libraries and weights are loaded for the first film.
-        from pairaug.diffusion.bundle import load_bundle
-
-        return load_bundle(
-            generator_folder(self._settings),
-            device=self._context.device,
-            dtype=self._context.dtype,
-            allow_pickle=self._settings.allow_pickle,
-            compile=self._context.compile,
-        )
-
-
-def generator_folder(settings: GenerateSettings) -> Path:
-    """The folder of the model that the settings name."""
-    return model_folder(settings.model, settings.revision, settings.allow_pickle)
+        return open_generator(self._settings, self._context)
 
 
 def _is_mine(pair: Pair) -> bool:

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from pairaug.drawing.ids import first_try_id
 from pairaug.prune.bounds import Failures, Means, ScoreName, lacking, record
 from pairaug.prune.columns import Columns
 from pairaug.settings import StageSettings
-from pairaug.tries.ids import first_try_id
 
 REASONS = {"not_among_best": "enough others made from the same real pair, or report, score higher"}
 

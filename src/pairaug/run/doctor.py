@@ -112,7 +112,7 @@ def _models(stage: str, settings: Settings) -> Iterator[Check]:
 def _token_window(settings: Settings, pairs: Sequence[Pair]) -> str:
     from transformers import CLIPTokenizer
 
-    from pairaug.generate import generator_folder
+    from pairaug.drawing.generator import generator_folder
 
     folder = generator_folder(settings.generate)
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)

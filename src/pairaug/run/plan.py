@@ -12,9 +12,8 @@ from itertools import islice
 from pathlib import Path
 
 from pairaug.config import Settings
-from pairaug.diffusion.folder import model_folder
+from pairaug.drawing.generator import generator_folder
 from pairaug.errors import PairAugError
-from pairaug.generate import generator_folder
 from pairaug.manifest import part_paths
 from pairaug.readers import Counted
 from pairaug.rewrite.estimate import estimate
@@ -155,10 +154,7 @@ def _bytes_needed(settings: Settings, num_pairs: int, look: _Look) -> int:
     num_intra *= settings.edit.most_kept
     # In the parts of generate to prune, or of edit to prune, and in two exports.
     drawn = 6 * num_inter * _side(generator_folder(settings.generate)) ** 2
-    edit_model = model_folder(
-        settings.edit.model, settings.edit.revision, settings.edit.allow_pickle
-    )
-    drawn += 5 * num_intra * _side(edit_model) ** 2
+    drawn += 5 * num_intra * _side(generator_folder(settings.edit)) ** 2
     # A phantom has no file, so its film is in the parts of all stages too; so are films in tars.
     phantoms = 8 * num_pairs * getattr(settings.read, "size", 0) ** 2
     carried = 8 * num_pairs * look.num_film_bytes / max(1, look.num_seen)

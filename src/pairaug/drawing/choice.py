@@ -2,68 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-import numpy as np
-from jaxtyping import Float
-
+from pairaug.drawing.records import Job, Try, Verdict
+from pairaug.images import fault, png_ref
 from pairaug.pair import Pair
 
 if TYPE_CHECKING:
-    from pairaug.tries.judge import Judge
-    from pairaug.tries.settings import Keep
-
-
-class Job(Protocol):
-    """One film to be drawn."""
-
-    @property
-    def pair(self) -> Pair:
-        """The pair that wants a film."""
-        ...
-
-    @property
-    def source(self) -> Pair | None:
-        """The pair that the film is compared with as well as with its report, if there is one."""
-        ...
-
-
-class Try(Protocol):
-    """One film drawn for a job."""
-
-    @property
-    def job(self) -> Job: ...
-
-    @property
-    def number(self) -> int: ...
-
-    @property
-    def film(self) -> Float[np.ndarray, "row column"]: ...
+    from pairaug.drawing.judge import Judge
+    from pairaug.drawing.settings import Keep
 
 
 JobT = TypeVar("JobT", bound=Job)
 TryT = TypeVar("TryT", bound=Try)
 TryT_co = TypeVar("TryT_co", bound=Try, covariant=True)
 JobT_contra = TypeVar("JobT_contra", bound=Job, contravariant=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A try's scores, null where they cannot be had, and whether all are above their bounds."""
-
-    scores: Mapping[str, float | None]
-    passed: bool
-
-    @property
-    def rank(self) -> tuple[bool, float]:
-        """What the best try has most of: passing first, then the mean of its scores.
-
-        A null counts as the worst that a cosine can be.
-        """
-        values = [-1.0 if value is None else value for value in self.scores.values()]
-        return self.passed, sum(values) / len(values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +63,29 @@ def drawn_and_chosen(
         if not open_places:
             break
     return [_best(of_job) for of_job in judged]
+
+
+def in_place(
+    waiting: Iterable[Pair],
+    chosen: Iterable[Chosen[TryT]],
+    dropped: Mapping[str, Pair],
+    outcome: Callable[[Chosen[TryT]], Pair],
+) -> list[Pair]:
+    """The pairs that have been waiting, each with what came of it in its place.
+
+    `outcome` gives the pair of a try that goes on; `dropped` has those that were never drawn, by
+    id. A pair that is in neither stays as it was.
+    """
+    outcomes = {pair_id: [pair] for pair_id, pair in dropped.items()}
+    for each in chosen:
+        outcomes.setdefault(each.drawn.job.pair.id, []).append(outcome(each))
+    return [done for pair in waiting for done in outcomes.get(pair.id, [pair])]
+
+
+def with_film(pair: Pair, drawn: Try, stage: str) -> Pair:
+    """The pair with the film of a try, or dropped for what the film is."""
+    reason = fault(drawn.film)
+    return pair.with_image(png_ref(drawn.film)) if reason is None else pair.dropped(stage, reason)
 
 
 def choice_trace(chosen: Chosen[Any], judge: Judge) -> dict[str, Any]:

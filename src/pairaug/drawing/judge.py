@@ -15,12 +15,12 @@ from jaxtyping import Float32
 
 from pairaug.clip.folder import scorer_folder, weights_sha256
 from pairaug.clip.similarity import pair_scores
+from pairaug.drawing.records import Job, Try, Verdict
+from pairaug.drawing.settings import AcceptSettings
 from pairaug.errors import DataError, SettingsError
 from pairaug.images import fault, load_image
 from pairaug.pair import SCORES, Branch, Pair
 from pairaug.stage import Context
-from pairaug.tries.choice import Job, Try, Verdict
-from pairaug.tries.settings import AcceptSettings
 
 if TYPE_CHECKING:
     from pairaug.clip.encoders import Encoder

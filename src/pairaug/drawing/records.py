@@ -1,0 +1,56 @@
+"""A film to be drawn, a try of it, and what is thought of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+from pairaug.pair import Pair
+
+
+class Job(Protocol):
+    """One film to be drawn."""
+
+    @property
+    def pair(self) -> Pair:
+        """The pair that wants a film."""
+        ...
+
+    @property
+    def source(self) -> Pair | None:
+        """The pair that the film is compared with as well as with its report, if there is one."""
+        ...
+
+
+class Try(Protocol):
+    """One film drawn for a job."""
+
+    @property
+    def job(self) -> Job: ...
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def film(self) -> Float[np.ndarray, "row column"]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A try's scores, null where they cannot be had, and whether all are above their bounds."""
+
+    scores: Mapping[str, float | None]
+    passed: bool
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """What the best try has most of: passing first, then the mean of its scores.
+
+        A null counts as the worst that a cosine can be.
+        """
+        values = [-1.0 if value is None else value for value in self.scores.values()]
+        return self.passed, sum(values) / len(values)
