@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
+from pairaug.cli import app
 from pairaug.clip.similarity import cosine, directional_similarity
 from pairaug.errors import RunError, SettingsError
 from pairaug.experiment.failing import TRACE, exchanged
@@ -160,6 +163,32 @@ def test_a_second_call_does_nothing_again(finished: Path) -> None:
     run_pruning(_settings(), finished)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert (finished / "pruning.json").read_bytes() == content
+
+
+def test_another_rule_trains_only_what_it_decides_on(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "pruning"
+    shutil.copytree(finished, copy)
+    other = {"rule": "quantile", "quantile": 0.5}
+    settings = _settings(run={**RUN, "prune": {"inter": other, "intra": other}})
+    with pytest.raises(RunError, match="To decide again in place: pairaug prune"):
+        run_pruning(settings, copy)
+    sets = ["--set", "prune.inter.quantile=0.5", "--set", "prune.intra.quantile=0.5"]
+    assert CliRunner().invoke(app, ["prune", str(copy / "run"), *sets]).exit_code == 0
+    with pytest.raises(RunError, match="was trained with other settings"):
+        run_pruning(settings, copy)
+    kept = {}
+    for cell in (copy / "cells").iterdir():
+        if cell.name.startswith(("pruned", "as-many")):
+            shutil.rmtree(cell)
+        else:
+            kept[cell] = (cell / "cell.json").stat().st_mtime_ns
+    run_pruning(settings, copy)
+    assert len(kept) == 2 * (1 + 2)
+    assert {cell: (cell / "cell.json").stat().st_mtime_ns for cell in kept} == kept
+    levels = [json.loads((at / "pruning.json").read_text())["levels"] for at in (finished, copy)]
+    for before, after in zip(*levels, strict=True):
+        assert before["rows"]["no pruning"] == after["rows"]["no pruning"]
+        assert before["num_right_kept"] > after["num_right_kept"]
 
 
 def test_other_settings_are_never_mixed_in(finished: Path) -> None:

@@ -114,9 +114,21 @@ def cell_of(
     prints: dict[str, str] = {}
     for source in sources:
         assert source.run is not None
+        stage = _deciding_stage(source)
         # Other pairs are another cell.
-        prints[source.run.name] = part_fingerprint(part_paths(run_stage(source.run))[0])
+        prints[f"{source.run.name}/{stage.name}"] = part_fingerprint(part_paths(stage)[0])
     return Cell(row, seed, train, prints, judge.fingerprint)
+
+
+def _deciding_stage(source: PairSource) -> Path:
+    """The folder of the stage that decides which pairs a source has.
+
+    Where pruning takes none away, another rule is no reason to train again.
+    """
+    assert source.run is not None
+    scored = source.run / "score"
+    is_unpruned = source.keep == "all" or source.branches == ("real",)
+    return scored if is_unpruned and part_paths(scored) else run_stage(source.run)
 
 
 def compared(
