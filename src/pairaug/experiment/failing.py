@@ -78,11 +78,6 @@ def exchanged(pairs: Sequence[Pair], share: float, seed: int) -> list[Pair]:
     return [changed.get(pair.id, pair) for pair in pairs]
 
 
-def is_failing(pair: Pair) -> bool:
-    """True if the pair's film is another's."""
-    return TRACE in pair.trace
-
-
 def _is_chosen(pair: Pair, branch: Branch, share: float, seed: int) -> bool:
     if pair.branch is not branch or pair.drop is not None or pair.image_embedding is None:
         return False

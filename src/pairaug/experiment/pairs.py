@@ -157,6 +157,7 @@ def _make_parts(
 
 
 def prune_parts(folder: Path, settings: Settings, context: Context) -> None:
+    """Prunes a folder's `score` into its `prune`, by the run's rule fitted on these pairs."""
     from pairaug.prune import Prune, PruneRule
 
     scored = part_paths(folder / "score")
@@ -174,6 +175,7 @@ def prune_parts(folder: Path, settings: Settings, context: Context) -> None:
 
 
 def check_prints(folder: Path, print_value: str) -> None:
+    """`RunError` if the folder has parts of another fingerprint than this."""
     if any(part_fingerprint(path) != print_value for path in part_paths(folder)):
         raise RunError(
             f"{folder} was made with other settings. Delete it, or pass a new --out folder."
