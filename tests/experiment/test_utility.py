@@ -10,12 +10,15 @@ import pytest
 from pydantic import ValidationError
 
 from pairaug.errors import RunError
-from pairaug.experiment.comparison import open_judge
+from pairaug.experiment.ceilings import make_ceiling, reword_ceiling
+from pairaug.experiment.comparison import chain_of, context_of, open_judge
 from pairaug.experiment.rows import num_steps_of, sources_of
 from pairaug.experiment.settings import ROWS, UtilitySettings
 from pairaug.experiment.utility import run_utility
 from pairaug.manifest import read_pairs
 from pairaug.pair import Branch
+from pairaug.run import RunFolder
+from pairaug.run.progress import NoProgress
 from small_run import RUN
 
 
@@ -47,6 +50,7 @@ def test_every_row_is_trained_judged_and_compared(finished: Path) -> None:
     assert {row["num_steps"] for name, row in rows.items() if name != "real"} == {3}
     assert rows["real"]["num_steps"] < 3
     assert rows["ceiling"]["num_pairs"] == rows["+both"]["num_pairs"]
+    assert rows["ceiling, reworded"]["num_pairs"] == rows["+both"]["num_pairs"]
     assert rows["real"]["num_pairs"] == 6
     assert rows["no pruning, as many"]["num_pairs"] == rows["+both"]["num_pairs"]
     made = rows["+inter"]["num_pairs"] + rows["+intra"]["num_pairs"] - 2 * 6
@@ -88,6 +92,37 @@ def test_the_ceiling_has_the_real_pairs_and_more(finished: Path) -> None:
     ceiling = [pair.id for pair in read_pairs(finished / "ceiling" / "read")]
     assert reals < set(ceiling)
     assert len(ceiling) == len(set(ceiling))
+
+
+def test_the_reworded_ceiling_has_its_films_in_other_words(finished: Path) -> None:
+    own = {pair.id for pair in read_pairs(finished / "run" / "read")}
+    ceiling = {pair.id: pair for pair in read_pairs(finished / "ceiling" / "read")}
+    reworded = list(read_pairs(finished / "ceiling-reworded" / "read"))
+    assert [pair.parent_id or pair.id for pair in reworded] == list(ceiling)
+    assert {pair.id for pair in reworded if pair.parent_id is None} >= own
+    children = [pair for pair in reworded if pair.parent_id]
+    assert children
+    for pair in children:
+        source = ceiling[str(pair.parent_id)]
+        assert (pair.image, pair.labels, pair.split) == (source.image, source.labels, source.split)
+        assert pair.report.text != source.report.text
+
+
+def test_another_number_of_pairs_makes_the_ceilings_again(finished: Path, tmp_path: Path) -> None:
+    run, settings = RunFolder(finished / "run"), chain_of(_settings())
+    context = context_of(settings, NoProgress())
+    more_real = _settings().more_real
+    for num_pairs in (9, 7):
+        make_ceiling(tmp_path / "ceiling", more_real, num_pairs, context)
+        reword_ceiling(tmp_path / "ceiling", tmp_path / "reworded", run, settings)
+        for folder in ("ceiling", "reworded"):
+            assert len(list(read_pairs(tmp_path / folder / "read"))) == num_pairs
+
+
+def test_a_ceiling_needs_more_real_pairs() -> None:
+    for row in ("ceiling", "ceiling, reworded"):
+        with pytest.raises(ValidationError, match=f"the row `{row}` needs more_real"):
+            _settings(more_real=None, rows=["real, equal compute", row])
 
 
 def test_a_cell_that_was_lost_comes_back_the_same(finished: Path) -> None:

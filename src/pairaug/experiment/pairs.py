@@ -6,13 +6,12 @@ Each kind is a folder of parts, made part by part, so that an interrupted experi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from pairaug.config import Settings
-from pairaug.errors import DataError, RunError
+from pairaug.errors import RunError
 from pairaug.manifest import (
     fingerprint,
     part_fingerprint,
@@ -25,12 +24,9 @@ from pairaug.manifest import (
     write_table,
 )
 from pairaug.pair import Branch, Pair
-from pairaug.readers import open_reader
 from pairaug.run.chain import open_stage, weights_of
 from pairaug.run.folder import RunFolder
 from pairaug.stage import Context, apply, seed_for
-
-_CEILING_PART = 256
 
 
 def make_image_only(
@@ -70,65 +66,33 @@ def make_text_only(run: RunFolder, folder: Path, settings: Settings, per_report:
 
     A report that the rules cannot word otherwise gives pairs that are dropped.
     """
-    from pairaug.rewrite.rules.same import reworded
-
-    max_words = settings.rewrite.max_words
 
     def children(pair: Pair) -> Iterator[Pair]:
         for number in range(per_report):
-            name = f"text-{number}"
-            rng = Random(seed_for(settings.seed, f"{pair.id}~{name}", "rewrite"))
-            report = reworded(pair.report.text, rng, max_words)
-            child = pair.child(
-                name, branch=Branch.INTRA, report=report or pair.report, labels=pair.labels
-            )
-            image = pair.image
-            assert image is not None
-            child = child.with_image(image)
-            yield child if report else child.dropped("rewrite", "unchanged")
+            yield in_other_words(pair, f"text-{number}", settings)
 
     covers = {
         "kind": "text-only",
         "per_report": per_report,
         "seed": settings.seed,
-        "max_words": max_words,
+        "max_words": settings.rewrite.max_words,
     }
     _make_parts(run, folder / "prune", children, list, covers)
 
 
-def make_more_real(folder: Path, reader_settings: Any, num_pairs: int, context: Context) -> None:
-    """The first `num_pairs` usable training pairs of a reader, in the folder's `read`."""
-    covers = {
-        "kind": "more real",
-        "read": reader_settings.model_dump(mode="json"),
-        "num_pairs": num_pairs,
-        "seed": context.seed,
-    }
-    print_value = fingerprint(covers)
-    stage = folder / "read"
-    check_prints(stage, print_value)
-    pairs = islice(
-        (
-            pair
-            for pair in open_reader(reader_settings, context)
-            if pair.drop is None and pair.image is not None and pair.split == "train"
-        ),
-        num_pairs,
-    )
-    num_parts = -(-num_pairs // _CEILING_PART)
-    if part_path(stage, num_parts - 1).exists():
-        return
-    num_found = 0
-    for index in range(num_parts):
-        part = list(islice(pairs, _CEILING_PART))
-        num_found += len(part)
-        if part and not part_path(stage, index).exists():
-            write_part(stage, index, part, print_value, is_last=index + 1 == num_parts)
-    if num_found < num_pairs:
-        raise DataError(
-            f"the ceiling needs {num_pairs} real pairs to train on, and more_real has {num_found}; "
-            "give it more, or leave `ceiling` out of rows"
-        )
+def in_other_words(pair: Pair, name: str, settings: Settings) -> Pair:
+    """A child with the pair's own film and its report reworded by rules.
+
+    Dropped, with the report as it was, where the rules cannot word it otherwise.
+    """
+    from pairaug.rewrite.rules.same import reworded
+
+    rng = Random(seed_for(settings.seed, f"{pair.id}~{name}", "rewrite"))
+    report = reworded(pair.report.text, rng, settings.rewrite.max_words)
+    child = pair.child(name, branch=Branch.INTRA, report=report or pair.report, labels=pair.labels)
+    assert pair.image is not None
+    child = child.with_image(pair.image)
+    return child if report else child.dropped("rewrite", "unchanged")
 
 
 def _make_parts(

@@ -25,6 +25,7 @@ _ALSO: tuple[tuple[Row, Row], ...] = (
     ("+both", "text-only"),
     ("+both", "no pruning"),
     ("+both", "no pruning, as many"),
+    ("+both", "ceiling, reworded"),
 )
 
 
@@ -102,6 +103,11 @@ def _notes(settings: UtilitySettings, found: Utility) -> list[str]:
             1,
             "share of the gap: of the way from there to `ceiling`, which trains on as many *real* "
             f"pairs as `+both` has ({found.num_pairs['+both']});",
+        )
+    if "ceiling, reworded" in settings.rows:
+        notes.insert(
+            -2,
+            "ceiling, reworded: as many real pairs, all but the run's own reworded by rules;",
         )
     return notes
 

@@ -41,6 +41,8 @@ def sources_of(row: Row, folder: Path, num_kept: int) -> tuple[PairSource, ...]:
             return (real, _source(folder / "text-only", "intra"))
         case "ceiling":
             return (_source(folder / "ceiling", "real"),)
+        case "ceiling, reworded":
+            return (_source(folder / "ceiling-reworded", "real", "intra"),)
 
 
 def num_steps_of(row: Row, settings: UtilitySettings, num_pairs: Mapping[str, int]) -> int:

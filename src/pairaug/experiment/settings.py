@@ -20,6 +20,7 @@ Row = Literal[
     "no pruning, as many",
     "+both",
     "ceiling",
+    "ceiling, reworded",
 ]
 
 ROWS: tuple[Row, ...] = get_args(Row)
@@ -54,8 +55,9 @@ class UtilitySettings(ComparisonSettings):
     def _can_be_compared(self) -> UtilitySettings:
         if BASE not in self.rows:
             raise ValueError(f"rows must name {BASE!r}: every gain is measured from it")
-        if "ceiling" in self.rows and self.more_real is None:
-            raise ValueError("the row `ceiling` needs more_real; or leave it out of rows")
+        for row in ("ceiling", "ceiling, reworded"):
+            if row in self.rows and self.more_real is None:
+                raise ValueError(f"the row `{row}` needs more_real; or leave it out of rows")
         return self
 
 

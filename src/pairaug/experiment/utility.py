@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pairaug.config import Settings
 from pairaug.errors import SettingsError
+from pairaug.experiment.ceilings import make_ceiling, reword_ceiling
 from pairaug.experiment.comparison import (
     cell_of,
     chain_of,
@@ -19,7 +20,7 @@ from pairaug.experiment.comparison import (
     num_pairs_of,
     open_judge,
 )
-from pairaug.experiment.pairs import make_image_only, make_more_real, make_text_only
+from pairaug.experiment.pairs import make_image_only, make_text_only
 from pairaug.experiment.results import Utility, write_results
 from pairaug.experiment.rows import num_steps_of, sources_of
 from pairaug.experiment.settings import Row, UtilitySettings
@@ -67,10 +68,12 @@ def _make_other_pairs(
         progress.finish()
     if "text-only" in settings.rows:
         make_text_only(run, out / "text-only", chain, num)
-    if "ceiling" in settings.rows:
+    if settings.more_real and {"ceiling", "ceiling, reworded"} & set(settings.rows):
         num_wanted = num_pairs_of(sources_of("+both", out, 0))
         progress.start("ceiling", num_wanted)
-        make_more_real(out / "ceiling", settings.more_real, num_wanted, context)
+        make_ceiling(out / "ceiling", settings.more_real, num_wanted, context)
+        if "ceiling, reworded" in settings.rows:
+            reword_ceiling(out / "ceiling", out / "ceiling-reworded", run, chain)
         progress.finish()
 
 

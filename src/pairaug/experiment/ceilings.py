@@ -1,0 +1,104 @@
+"""What made pairs would be worth if they were real: as many real pairs, in their own words or not.
+
+Cheap to make, so another number of pairs is no reason to start the experiment over: parts of other
+settings are made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from pairaug.config import Settings
+from pairaug.errors import DataError
+from pairaug.experiment.pairs import in_other_words
+from pairaug.manifest import (
+    fingerprint,
+    part_fingerprint,
+    part_index,
+    part_path,
+    part_paths,
+    read_pairs,
+    read_part,
+    write_part,
+)
+from pairaug.pair import Pair
+from pairaug.readers import ReadSettings, open_reader
+from pairaug.run.folder import RunFolder
+from pairaug.stage import Context
+
+_PART_SIZE = 256
+
+
+def make_ceiling(
+    folder: Path, reader_settings: ReadSettings, num_pairs: int, context: Context
+) -> None:
+    """The first `num_pairs` usable training pairs of a reader, in the folder's `read`."""
+    covers = {
+        "kind": "more real",
+        "read": reader_settings.model_dump(mode="json"),
+        "num_pairs": num_pairs,
+        "seed": context.seed,
+    }
+    print_value = fingerprint(covers)
+    stage = folder / "read"
+    _discard_others(stage, print_value)
+    num_parts = -(-num_pairs // _PART_SIZE)
+    if part_path(stage, num_parts - 1).exists():
+        return
+    usable = (
+        pair
+        for pair in open_reader(reader_settings, context)
+        if pair.drop is None and pair.image is not None and pair.split == "train"
+    )
+    pairs = islice(usable, num_pairs)
+    num_found = 0
+    for index in range(num_parts):
+        part = list(islice(pairs, _PART_SIZE))
+        num_found += len(part)
+        if part and not part_path(stage, index).exists():
+            write_part(stage, index, part, print_value, is_last=index + 1 == num_parts)
+    if num_found < num_pairs:
+        raise DataError(
+            f"the ceiling needs {num_pairs} real pairs to train on, and more_real has {num_found}; "
+            "give it more, or leave `ceiling` out of rows"
+        )
+
+
+def reword_ceiling(ceiling: Path, folder: Path, run: RunFolder, settings: Settings) -> None:
+    """The ceiling's pairs in the folder's `read`, their reports in other words by rules.
+
+    The run's own real pairs keep theirs, as they do beside made pairs. So does a report that the
+    rules cannot word otherwise.
+    """
+    own = {pair.id for pair in read_pairs(run.stage("read"))}
+
+    def worded(pairs: list[Pair]) -> Iterator[Pair]:
+        for pair in pairs:
+            child = in_other_words(pair, "reworded", settings)
+            yield pair if pair.id in own or child.drop else child
+
+    before = part_paths(ceiling / "read")
+    covers = {
+        "kind": "reworded",
+        "own": sorted(own),
+        "seed": settings.seed,
+        "max_words": settings.rewrite.max_words,
+    }
+    print_value = fingerprint(covers, part_fingerprint(before[0]))
+    stage = folder / "read"
+    _discard_others(stage, print_value)
+    for path in before:
+        index = part_index(path)
+        if not part_path(stage, index).exists():
+            part = list(worded(read_part(path)))
+            write_part(stage, index, part, print_value, is_last=path == before[-1])
+
+
+def _discard_others(stage: Path, print_value: str) -> None:
+    """Removes a folder's parts if any was made with other settings."""
+    parts = part_paths(stage)
+    if any(part_fingerprint(path) != print_value for path in parts):
+        for path in parts:
+            path.unlink()
