@@ -36,6 +36,20 @@ def test_lines_without_a_total_and_for_slow_work() -> None:
     assert lines == ["read: 4 pairs, 25.0 s/pair"]
 
 
+def test_what_is_counted_has_its_own_name() -> None:
+    lines: list[str] = []
+    now = 0.0
+    progress = LineProgress(lines.append, clock=lambda: now)
+    progress.start("cells", 88, unit="cell")
+    now = 50.0
+    progress.advance(1)
+    progress.finish()
+    assert lines == [
+        "cells: 1 of 88 cells, 50.0 s/cell, about 1 h 12 min left",
+        "cells: done, 1 cell in 50 s",
+    ]
+
+
 def test_lines_say_how_the_work_goes() -> None:
     lines: list[str] = []
     now = 0.0

@@ -14,6 +14,7 @@ import pytest
 from pairaug import manifest
 from pairaug.config import Settings, change_settings, load_settings
 from pairaug.errors import ModelError, RunError, SettingsError
+from pairaug.locks import locked
 from pairaug.manifest import part_paths, read_pairs
 from pairaug.run import STAGES, RunFolder, run, run_stage
 from pairaug.run.device import with_device
@@ -44,11 +45,12 @@ class Recorder:
     def __init__(self) -> None:
         self.stages: list[list] = []
 
-    def start(self, stage: str, total: int | None, done: int = 0) -> None:
+    def start(self, stage: str, total: int | None, done: int = 0, unit: str = "pair") -> None:
+        del unit
         self.stages.append([stage, total, done])
 
-    def advance(self, num_pairs: int) -> None:
-        self.stages[-1][2] += num_pairs
+    def advance(self, num_done: int) -> None:
+        self.stages[-1][2] += num_done
 
     def note(self, text: str) -> None:
         del text
@@ -250,7 +252,7 @@ def test_a_damaged_part_is_named_and_can_be_made_again(
 
 def test_a_run_has_one_writer(finished: RunFolder, small_settings: Settings) -> None:
     with (
-        finished.locked(),
+        locked(finished.path),
         pytest.raises(RunError, match=rf"another process \(pid {os.getpid()}\)\. Wait for it"),
     ):
         run(small_settings, RunFolder(finished.path))

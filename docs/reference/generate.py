@@ -61,7 +61,7 @@ def commands_page() -> str:
         "",
         _NOTE,
         "Exit codes: 0 done; 1 a problem that you can fix, told in one line; 2 wrong usage;",
-        "130 stopped.",
+        "130 stopped by Ctrl-C, 143 by SIGTERM.",
         "",
     ]
     for path, command in commands():

@@ -15,10 +15,11 @@ from pairaug.experiment.comparison import chain_of, context_of, open_judge
 from pairaug.experiment.rows import num_steps_of, sources_of
 from pairaug.experiment.settings import ROWS, UtilitySettings
 from pairaug.experiment.utility import run_utility
+from pairaug.locks import locked
 from pairaug.manifest import read_pairs
 from pairaug.pair import Branch
 from pairaug.run import RunFolder
-from pairaug.run.progress import NoProgress
+from pairaug.run.progress import LineProgress, NoProgress
 from small_run import RUN
 
 
@@ -106,6 +107,21 @@ def test_the_reworded_ceiling_has_its_films_in_other_words(finished: Path) -> No
         source = ceiling[str(pair.parent_id)]
         assert (pair.image, pair.labels, pair.split) == (source.image, source.labels, source.split)
         assert pair.report.text != source.report.text
+
+
+def test_progress_counts_what_is_made(finished: Path) -> None:
+    lines: list[str] = []
+    run_utility(_settings(), finished, LineProgress(lines.append))
+    found = json.loads((finished / "utility.json").read_text())["rows"]
+    told = {line.partition(":")[0]: line for line in lines}
+    assert told["image-only"].startswith("image-only: done, 6 films in ")
+    assert told["ceiling"].startswith(f"ceiling: done, {found['ceiling']['num_pairs']} pairs in ")
+    assert told["cells"].startswith(f"cells: done, {2 * len(ROWS)} cells in ")
+
+
+def test_one_process_works_on_an_experiment(finished: Path) -> None:
+    with locked(finished), pytest.raises(RunError, match="is being written by another process"):
+        run_utility(_settings(), finished)
 
 
 def test_another_number_of_pairs_makes_the_ceilings_again(finished: Path, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from pairaug.errors import SettingsError
+from pairaug.errors import RunError, SettingsError
+from pairaug.locks import locked
 from pairaug.readers import SplitShares
 from pairaug.train.clip import ClipSettings, train_clip
 from pairaug.train.loop import Loop
@@ -66,6 +67,11 @@ def train_killed_at(step: int, chosen: ClipSettings, out: Path) -> None:
         patch.setattr(Loop, "_one_step", killed)
         with pytest.raises(Killed):
             train_clip(chosen, out)
+
+
+def test_one_process_trains_in_a_folder(cache: Path, tmp_path: Path):
+    with locked(tmp_path), pytest.raises(RunError, match="is being written by another process"):
+        train_clip(settings(cache), tmp_path)
 
 
 RECIPES = {

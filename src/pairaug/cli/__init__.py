@@ -13,7 +13,15 @@ import typer
 
 from pairaug import __version__
 from pairaug.cli import evaluate, experiment, train
-from pairaug.cli.shared import Config, Run, Sets, one_line_errors, open_console, show_progress
+from pairaug.cli.shared import (
+    Config,
+    Run,
+    Sets,
+    one_line_errors,
+    open_console,
+    show_progress,
+    stop_when_terminated,
+)
 from pairaug.memory import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -46,6 +54,9 @@ app.add_typer(experiment.app, name="experiment")
 def main() -> None:
     """The entry point of the `pairaug` command."""
     keep_freed_memory()
+    # What torchrun starts, it ends; a process that waits for others would not hear of it.
+    if "RANK" not in os.environ:
+        stop_when_terminated()
     app()
 
 
@@ -137,7 +148,7 @@ def phantom(
 
     dataset = DatasetSize(num_patients=num_patients, seed=seed, size=size)
     with show_progress() as progress:
-        progress.start("phantom", num_patients)
+        progress.start("phantom", num_patients, unit="patient")
         table = write_dataset(out, dataset, masks=masks, report_progress=progress.advance)
         progress.finish()
     typer.echo(table)

@@ -89,7 +89,7 @@ def _evaluate(
     num_films: int | None,
 ) -> None:
     with show_progress() as progress:
-        progress.start("films", num_films)
+        progress.start("films", num_films, unit="film")
         path = evaluate(settings, out, progress.advance)
         progress.finish()
     typer.echo(path.with_suffix(".txt").read_text(encoding="utf-8"))

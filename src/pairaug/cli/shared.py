@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,8 +31,25 @@ OptionalConfig = Annotated[
 ]
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has come: schedulers send it where people press Ctrl-C."""
+
+
+def stop_when_terminated() -> None:
+    """Has SIGTERM end this process as Ctrl-C does, so that what it started ends with it."""
+
+    def stop(number: int, frame: object) -> None:
+        del number, frame
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+
+
 def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """`command`, with problems that the user can fix printed as one line: exit code 1, or 130."""
+    """`command`, with problems that the user can fix printed as one line.
+
+    Exit code 1, and 130 or 143 where it was stopped.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
@@ -42,7 +60,8 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             typer.echo("pairaug: stopped; the same command resumes", err=True)
-            raise typer.Exit(130) from error
+            code = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+            raise typer.Exit(128 + code) from error
 
     return wrapped
 

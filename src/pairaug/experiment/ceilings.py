@@ -46,6 +46,7 @@ def make_ceiling(
     _discard_others(stage, print_value)
     num_parts = -(-num_pairs // _PART_SIZE)
     if part_path(stage, num_parts - 1).exists():
+        context.report_progress(num_pairs)
         return
     usable = (
         pair
@@ -59,6 +60,7 @@ def make_ceiling(
         num_found += len(part)
         if part and not part_path(stage, index).exists():
             write_part(stage, index, part, print_value, is_last=index + 1 == num_parts)
+        context.report_progress(len(part))
     if num_found < num_pairs:
         raise DataError(
             f"the ceiling needs {num_pairs} real pairs to train on, and more_real has {num_found}; "

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from loky import ProcessPoolExecutor
 
 from pairaug.errors import RunError
 from pairaug.manifest import fingerprint, write_file
-from pairaug.memory import keep_freed_memory
 from pairaug.train.clip.settings import ClipSettings
+from pairaug.workers import open_workers
 
 _DONE, _PROBABILITIES = "cell.json", "probabilities.npy"
 
@@ -100,7 +99,7 @@ def _trained(
         for cell in cells:
             yield cell, _train(cell, folder)
         return
-    with ProcessPoolExecutor(at_once, initializer=keep_freed_memory) as pool:
+    with open_workers(at_once) as pool:
         trainings: dict[Future[dict[str, Any]], Cell] = {
             pool.submit(_train, cell, folder): cell for cell in cells
         }

@@ -143,7 +143,7 @@ def compared(
     What the folder `out` holds of them is kept.
     """
     told = {}
-    progress.start("cells", len(cells))
+    progress.start("cells", len(cells), unit="cell")
     for cell, probabilities in finish_cells(
         cells,
         out / "cells",

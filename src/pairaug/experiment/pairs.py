@@ -12,12 +12,14 @@ from typing import Any
 
 from pairaug.config import Settings
 from pairaug.errors import RunError
+from pairaug.experiment.comparison import context_of
 from pairaug.manifest import (
     fingerprint,
     part_fingerprint,
     part_index,
     part_path,
     part_paths,
+    read_columns,
     read_part,
     read_table,
     write_part,
@@ -26,17 +28,22 @@ from pairaug.manifest import (
 from pairaug.pair import Branch, Pair
 from pairaug.run.chain import open_stage, weights_of
 from pairaug.run.folder import RunFolder
+from pairaug.run.progress import NoProgress, ProgressReport
 from pairaug.stage import Context, apply, seed_for
 
 
 def make_image_only(
-    run: RunFolder, folder: Path, settings: Settings, per_report: int, context: Context
+    run: RunFolder, folder: Path, settings: Settings, per_report: int, progress: ProgressReport
 ) -> None:
     """New films for the real reports, drawn, scored and pruned as the run's new patients are.
 
     The folder then holds `score` and `prune`, each with as many parts as the run.
     """
-    stages = [open_stage(name, settings, context) for name in ("generate", "score")]
+    quiet = context_of(settings, NoProgress())
+    stages = [
+        open_stage("generate", settings, context_of(settings, progress)),
+        open_stage("score", settings, quiet),
+    ]
 
     def made(pairs: Sequence[Pair]) -> list[Pair]:
         for stage in stages:
@@ -57,8 +64,16 @@ def make_image_only(
                 f"image-{number}", branch=Branch.INTER, report=pair.report, labels=pair.labels
             )
 
+    num_films = {path: per_report * _num_usable(path) for path in part_paths(run.stage("read"))}
+    num_done = sum(
+        num_films[path]
+        for path in num_films
+        if part_path(folder / "score", part_index(path)).exists()
+    )
+    progress.start("image-only", sum(num_films.values()), num_done, unit="film")
     _make_parts(run, folder / "score", children, made, covers)
-    prune_parts(folder, settings, context)
+    progress.finish()
+    prune_parts(folder, settings, quiet)
 
 
 def make_text_only(run: RunFolder, folder: Path, settings: Settings, per_report: int) -> None:
@@ -118,6 +133,12 @@ def _make_parts(
         ]
         if family:
             write_part(folder, index, made(family), print_value, is_last=path == before[-1])
+
+
+def _num_usable(path: Path) -> int:
+    """The training pairs of a part of real ones."""
+    rows = read_columns(path, ("split", "drop_stage")).to_pylist()
+    return sum(row["split"] == "train" and row["drop_stage"] is None for row in rows)
 
 
 def prune_parts(folder: Path, settings: Settings, context: Context) -> None:

@@ -23,6 +23,7 @@ from pairaug.experiment.comparison import (
 from pairaug.experiment.failing import TRACE, make_failing
 from pairaug.experiment.pruning_results import Level, Pruning, write_pruning
 from pairaug.experiment.settings import BASE, PruningSettings
+from pairaug.locks import locked
 from pairaug.manifest import part_paths, read_columns
 from pairaug.run import RunFolder
 from pairaug.run import run as run_all
@@ -40,12 +41,16 @@ def run_pruning(
 
     What the folder holds of the same settings is kept, pairs and trained cells alike.
     """
-    progress = progress or NoProgress()
+    with locked(out):
+        return _run_pruning(settings, out, progress or NoProgress())
+
+
+def _run_pruning(settings: PruningSettings, out: Path, progress: ProgressReport) -> Path:
     chain = chain_of(settings)
     run = RunFolder(out / "run")
     run_all(chain, run, progress)
     folders = {share: out / f"failing-{share:.0%}".replace("%", "") for share in settings.failing}
-    progress.start("failing", len(folders))
+    progress.start("failing", len(folders), unit="set")
     for share, folder in folders.items():
         make_failing(run, folder, share, chain, context_of(chain, NoProgress()))
         progress.advance(1)

@@ -24,6 +24,7 @@ from pairaug.experiment.pairs import make_image_only, make_text_only
 from pairaug.experiment.results import Utility, write_results
 from pairaug.experiment.rows import num_steps_of, sources_of
 from pairaug.experiment.settings import Row, UtilitySettings
+from pairaug.locks import locked
 from pairaug.run import RunFolder
 from pairaug.run import run as run_all
 from pairaug.run.progress import NoProgress, ProgressReport
@@ -36,7 +37,11 @@ def run_utility(
 
     What the folder holds of the same settings is kept, pairs and trained cells alike.
     """
-    progress = progress or NoProgress()
+    with locked(out):
+        return _run_utility(settings, out, progress or NoProgress())
+
+
+def _run_utility(settings: UtilitySettings, out: Path, progress: ProgressReport) -> Path:
     chain = chain_of(settings)
     run_all(chain, RunFolder(out / "run"), progress)
     _make_other_pairs(settings, chain, out, progress)
@@ -60,18 +65,15 @@ def _make_other_pairs(
 ) -> None:
     """The pairs of those rows that the run itself does not make."""
     run = RunFolder(out / "run")
-    context = context_of(chain, progress)
     num = settings.controls_per_report
     if "image-only" in settings.rows:
-        progress.start("image-only", None)
-        make_image_only(run, out / "image-only", chain, num, context)
-        progress.finish()
+        make_image_only(run, out / "image-only", chain, num, progress)
     if "text-only" in settings.rows:
         make_text_only(run, out / "text-only", chain, num)
     if settings.more_real and {"ceiling", "ceiling, reworded"} & set(settings.rows):
         num_wanted = num_pairs_of(sources_of("+both", out, 0))
         progress.start("ceiling", num_wanted)
-        make_ceiling(out / "ceiling", settings.more_real, num_wanted, context)
+        make_ceiling(out / "ceiling", settings.more_real, num_wanted, context_of(chain, progress))
         if "ceiling, reworded" in settings.rows:
             reword_ceiling(out / "ceiling", out / "ceiling-reworded", run, chain)
         progress.finish()

@@ -19,7 +19,7 @@ from loky import ProcessPoolExecutor
 
 from pairaug.errors import DataError
 from pairaug.examine import Outcome, examine_all
-from pairaug.memory import keep_freed_memory
+from pairaug.workers import open_workers
 
 Item = TypeVar("Item")
 
@@ -76,7 +76,7 @@ class Decoders:
                 return self._pool.submit(examine_all, films)
         except BrokenProcessPool:
             pass
-        self._pool = _processes(self._num_workers)
+        self._pool = open_workers(self._num_workers)
         return self._pool.submit(examine_all, films)
 
 
@@ -139,15 +139,10 @@ def _one_by_one(films: Sequence[Path | bytes]) -> list[Outcome]:
     """`films` in a process that takes one after the other, replaced whenever it falls."""
     outcomes: list[Outcome] = []
     while len(outcomes) < len(films):
-        with _processes(1) as pool:
+        with open_workers(1) as pool:
             try:
                 for film in films[len(outcomes) :]:
                     outcomes += pool.submit(examine_all, [film]).result()
             except BrokenProcessPool:
                 outcomes.append(DataError("the decoder breaks down on the image"))
     return outcomes
-
-
-def _processes(number: int) -> ProcessPoolExecutor:
-    # Not Python's own: its processes would run the caller's script anew, unless that is guarded.
-    return ProcessPoolExecutor(number, initializer=keep_freed_memory)

@@ -1,12 +1,8 @@
-"""A run folder: where its files are, its record `run.json`, and the lock that one writer holds."""
+"""A run folder: where its files are, and its record `run.json`."""
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,29 +66,6 @@ class RunFolder:
         """Writes `run.yaml`."""
         heading = "# The settings of this run, resolved: give this file to `pairaug run`.\n"
         write_file(self.settings_path, (heading + text).encode())
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keeps other processes from writing to this run; a killed process lets go by itself."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / ".lock").open("a+")
-        except OSError as error:
-            raise RunError(f"cannot write to {self.path}: {error.strerror}") from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                raise RunError(
-                    f"{self.path} is being written by another process (pid {holder}). "
-                    "Wait for it, or pass a new --out folder."
-                ) from error
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
 
     def remove_leftovers(self) -> None:
         """Removes the half-written files of a run that was interrupted."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from pairaug.config import Settings, change_settings, flatten, load_settings
 from pairaug.errors import RunError, SettingsError
+from pairaug.locks import locked
 from pairaug.run.chain import AFTER_PARTS, STAGES, check_installed
 from pairaug.run.device import with_device
 from pairaug.run.fingerprints import StagePrint, check_unchanged, differences, own_settings
@@ -37,7 +38,7 @@ def run(
     """
     settings = with_device(settings)
     check_installed(settings)
-    with folder.locked():
+    with locked(folder.path):
         folder.remove_leftovers()
         work = Work(settings, folder, progress)
         prints = work.prints()
@@ -73,7 +74,7 @@ def run_stage(
     settings = _changed_settings(stage, folder, overrides)
     if stage not in _REMADE_IN_PLACE:
         settings = with_device(settings)
-    with folder.locked():
+    with locked(folder.path):
         folder.remove_leftovers()
         work = Work(settings, folder, progress)
         if stage in AFTER_PARTS:

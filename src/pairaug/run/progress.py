@@ -24,13 +24,13 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class ProgressReport(Protocol):
-    """Told what happens, in pairs; stages come one after another."""
+    """Told what happens, in pairs unless it says otherwise; stages come one after another."""
 
-    def start(self, stage: str, total: int | None, done: int = 0) -> None:
+    def start(self, stage: str, total: int | None, done: int = 0, unit: str = "pair") -> None:
         """A stage begins, `done` of its `total` pairs (None: not known) by an earlier run."""
         ...
 
-    def advance(self, num_pairs: int) -> None:
+    def advance(self, num_done: int) -> None:
         """So many more pairs are done."""
         ...
 
@@ -46,11 +46,11 @@ class ProgressReport(Protocol):
 class NoProgress:
     """Shows nothing."""
 
-    def start(self, stage: str, total: int | None, done: int = 0) -> None:
-        del stage, total, done
+    def start(self, stage: str, total: int | None, done: int = 0, unit: str = "pair") -> None:
+        del stage, total, done, unit
 
-    def advance(self, num_pairs: int) -> None:
-        del num_pairs
+    def advance(self, num_done: int) -> None:
+        del num_done
 
     def note(self, text: str) -> None:
         del text
@@ -85,12 +85,12 @@ class BarProgress:
     def __exit__(self, *exception: object) -> None:
         self._bars.stop()
 
-    def start(self, stage: str, total: int | None, done: int = 0) -> None:
-        self._task = self._bars.add_task(stage, total=total, completed=done, note="")
+    def start(self, stage: str, total: int | None, done: int = 0, unit: str = "pair") -> None:
+        self._task = self._bars.add_task(stage, total=total, completed=done, note="", unit=unit)
 
-    def advance(self, num_pairs: int) -> None:
+    def advance(self, num_done: int) -> None:
         if self._task is not None:
-            self._bars.advance(self._task, num_pairs)
+            self._bars.advance(self._task, num_done)
 
     def note(self, text: str) -> None:
         if self._task is not None:
@@ -115,6 +115,7 @@ class LineProgress:
         self._write = write
         self._clock = clock
         self._stage = self._note = ""
+        self._unit = "pair"
         self._total: int | None = None
         self._done = self._done_before = 0
         self._started = self._last_line = 0.0
@@ -125,13 +126,13 @@ class LineProgress:
     def __exit__(self, *exception: object) -> None:
         return
 
-    def start(self, stage: str, total: int | None, done: int = 0) -> None:
-        self._stage, self._total, self._note = stage, total, ""
+    def start(self, stage: str, total: int | None, done: int = 0, unit: str = "pair") -> None:
+        self._stage, self._total, self._unit, self._note = stage, total, unit, ""
         self._done = self._done_before = done
         self._started = self._last_line = self._clock()
 
-    def advance(self, num_pairs: int) -> None:
-        self._done += num_pairs
+    def advance(self, num_done: int) -> None:
+        self._done += num_done
         now = self._clock()
         if now - self._last_line >= _SECONDS_BETWEEN_LINES and self._done != self._total:
             self._last_line = now
@@ -143,7 +144,8 @@ class LineProgress:
     def finish(self) -> None:
         seconds = self._clock() - self._started
         self._write(
-            f"{self._stage}: done, {self._done} pairs in {_duration(seconds)}{self._noted()}"
+            f"{self._stage}: done, {_counted(self._done, self._unit)} in {_duration(seconds)}"
+            f"{self._noted()}"
         )
 
     def _noted(self) -> str:
@@ -153,26 +155,34 @@ class LineProgress:
         seconds = max(now - self._started, 1e-9)
         rate = (self._done - self._done_before) / seconds
         if self._total is None:
-            return f"{self._stage}: {self._done} pairs, {_speed(rate)}"
+            return f"{self._stage}: {_counted(self._done, self._unit)}, {_speed(rate, self._unit)}"
         left = (self._total - self._done) / rate if rate else 0.0
         return (
-            f"{self._stage}: {self._done} of {self._total} pairs, {_speed(rate)}, "
-            f"about {_duration(max(left, 0.0))} left"
+            f"{self._stage}: {self._done} of {_counted(self._total, self._unit)}, "
+            f"{_speed(rate, self._unit)}, about {_duration(max(left, 0.0))} left"
         )
 
 
 class _RateColumn(ProgressColumn):
-    """Pairs a second."""
+    """Pairs a second, or what else is counted."""
 
     def render(self, task: Task) -> Text:
         # Over in no time, a rate says nothing.
         speed = (task.finished_speed or task.speed) if (task.elapsed or 0.0) > 1.0 else None
-        return Text(_speed(speed) if speed else "", style="progress.data.speed")
+        return Text(
+            _speed(speed, task.fields["unit"]) if speed else "", style="progress.data.speed"
+        )
 
 
-def _speed(rate: float) -> str:
+def _counted(number: int, unit: str) -> str:
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+
+
+def _speed(rate: float, unit: str) -> str:
     """A rate in pairs a second, the other way round where it is slow."""
-    return f"{rate:.1f} pairs/s" if rate >= 1 else f"{1 / rate:.1f} s/pair" if rate else "waiting"
+    if rate >= 1:
+        return f"{rate:.1f} {unit}s/s"
+    return f"{1 / rate:.1f} s/{unit}" if rate else "waiting"
 
 
 def _duration(seconds: float) -> str:

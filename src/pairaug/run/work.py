@@ -195,7 +195,7 @@ class Work:
     def _summarize(self) -> None:
         from pairaug.summary import write_summary
 
-        self._progress.start("summary", 1)
+        self._progress.start("summary", 1, unit="page")
         write_summary(self.folder.path, self.settings.summary)
         self._progress.advance(1)
         self._progress.finish()

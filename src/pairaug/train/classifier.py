@@ -22,6 +22,7 @@ from transformers import (
     ResNetForImageClassification,
 )
 
+from pairaug.locks import locked
 from pairaug.train.augment import augment
 from pairaug.train.films import Films, FilmSettings, open_films
 from pairaug.train.loop import (
@@ -75,6 +76,11 @@ def train_classifier(settings: ClassifierSettings, out: Path) -> Outcome:
 
     A label that is not stated takes no part in the loss.
     """
+    with locked(out):
+        return _train_classifier(settings, out)
+
+
+def _train_classifier(settings: ClassifierSettings, out: Path) -> Outcome:
     torch.manual_seed(settings.seed)
     device = choose_device(settings.device)
     films = open_films(settings.films, out)

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from pairaug.errors import ModelError
+from pairaug.locks import locked
 from pairaug.settings import StageSettings
 from pairaug.train.denoiser import DenoiserSettings, train_denoiser
 from pairaug.train.films import FilmSettings, open_films
@@ -34,6 +35,11 @@ class GeneratorSettings(StageSettings):
 
 def train_generator(settings: GeneratorSettings, out: Path) -> dict[str, Outcome]:
     """Trains the phases asked for; `out` is a diffusers folder once both are done."""
+    with locked(out):
+        return _train_generator(settings, out)
+
+
+def _train_generator(settings: GeneratorSettings, out: Path) -> dict[str, Outcome]:
     films = open_films(settings.films, out)
     outcomes: dict[str, Outcome] = {}
     if settings.phase in ("vae", "both"):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pairaug.clip.loss import contrastive_loss, sigmoid_loss
 from pairaug.errors import ModelError, SettingsError
+from pairaug.locks import locked
 from pairaug.train.augment import augment
 from pairaug.train.best import BestFigure
 from pairaug.train.clip.ahead import Ahead
@@ -43,7 +44,11 @@ log = logging.getLogger(__name__)
 
 def train(settings: ClipSettings, out: Path, progress: Any = None) -> Outcome:
     """Trains on this process, or as one of those that `torchrun` started."""
-    with joined_processes(choose_device(settings.device)) as processes:
+    with (
+        joined_processes(choose_device(settings.device)) as processes,
+        # One writes for all.
+        locked(out) if processes.is_first else nullcontext(),
+    ):
         return Training(settings, out, processes).run(progress)
 
 
