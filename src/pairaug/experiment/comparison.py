@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from pairaug.evaluate.data.settings import LabelledData
 from pairaug.evaluate.prompts import TEMPLATES, TemplatePair
 from pairaug.experiment.cells import Cell, finish_cells
 from pairaug.experiment.judge import Judge
+from pairaug.locks import locked
 from pairaug.manifest import part_fingerprint, part_paths, read_columns
 from pairaug.metrics.paired import PairedMacros, paired_macros
+from pairaug.run import RunFolder
+from pairaug.run import run as run_all
 from pairaug.run.device import with_device
 from pairaug.run.progress import ProgressReport
 from pairaug.settings import StageSettings
@@ -62,6 +66,17 @@ def chain_of(settings: ComparisonSettings) -> Settings:
     if isinstance(settings.run, Path):
         return with_device(load_settings(settings.run))
     return with_device(settings_of(settings.run, "run"))
+
+
+@contextmanager
+def made_run(
+    settings: ComparisonSettings, out: Path, progress: ProgressReport
+) -> Iterator[Settings]:
+    """The settings of the run, which then stands in `out`'s `run`; the folder is held meanwhile."""
+    with locked(out):
+        chain = chain_of(settings)
+        run_all(chain, RunFolder(out / "run"), progress)
+        yield chain
 
 
 def context_of(chain: Settings, progress: ProgressReport) -> Context:

@@ -14,19 +14,17 @@ from pathlib import Path
 from pairaug.errors import SettingsError
 from pairaug.experiment.comparison import (
     cell_of,
-    chain_of,
     compared,
     context_of,
+    made_run,
     num_pairs_of,
     open_judge,
 )
 from pairaug.experiment.failing import TRACE, make_failing
 from pairaug.experiment.pruning_results import Level, Pruning, write_pruning
 from pairaug.experiment.settings import BASE, PruningSettings
-from pairaug.locks import locked
 from pairaug.manifest import part_paths, read_columns
 from pairaug.run import RunFolder
-from pairaug.run import run as run_all
 from pairaug.run.progress import NoProgress, ProgressReport
 from pairaug.train.clip import PairSource
 from pairaug.train.clip.sources import is_used, run_stage
@@ -41,35 +39,32 @@ def run_pruning(
 
     What the folder holds of the same settings is kept, pairs and trained cells alike.
     """
-    with locked(out):
-        return _run_pruning(settings, out, progress or NoProgress())
-
-
-def _run_pruning(settings: PruningSettings, out: Path, progress: ProgressReport) -> Path:
-    chain = chain_of(settings)
-    run = RunFolder(out / "run")
-    run_all(chain, run, progress)
-    folders = {share: out / f"failing-{share:.0%}".replace("%", "") for share in settings.failing}
-    progress.start("failing", len(folders), unit="set")
-    for share, folder in folders.items():
-        make_failing(run, folder, share, chain, context_of(chain, NoProgress()))
-        progress.advance(1)
-    progress.finish()
-    levels = [_level(share, folder) for share, folder in folders.items()]
-    sources = {BASE: (PairSource(run=out / "run", branches=("real",)),)}
-    for level in levels:
-        sources |= _sources(level, folders[level.share])
-    judge = open_judge(settings)
-    cells = [
-        cell_of(row, seed, of_row, settings.num_steps, settings, judge, out)
-        # Seed by seed, so that an experiment that is cut short has whole comparisons.
-        for seed in range(settings.num_seeds)
-        for row, of_row in sources.items()
-    ]
-    macros = compared(cells, settings, judge, out, progress)
-    num_real = num_pairs_of(sources[BASE])
-    found = Pruning(levels, num_real, macros, judge.findings, len(judge.labels))
-    return write_pruning(out, settings, found)
+    progress = progress or NoProgress()
+    with made_run(settings, out, progress) as chain:
+        run = RunFolder(out / "run")
+        folders = {
+            share: out / f"failing-{share:.0%}".replace("%", "") for share in settings.failing
+        }
+        progress.start("failing", len(folders), unit="set")
+        for share, folder in folders.items():
+            make_failing(run, folder, share, chain, context_of(chain, NoProgress()))
+            progress.advance(1)
+        progress.finish()
+        levels = [_level(share, folder) for share, folder in folders.items()]
+        sources = {BASE: (PairSource(run=out / "run", branches=("real",)),)}
+        for level in levels:
+            sources |= _sources(level, folders[level.share])
+        judge = open_judge(settings)
+        cells = [
+            cell_of(row, seed, of_row, settings.num_steps, settings, judge, out)
+            # Seed by seed, so that an experiment that is cut short has whole comparisons.
+            for seed in range(settings.num_seeds)
+            for row, of_row in sources.items()
+        ]
+        macros = compared(cells, settings, judge, out, progress)
+        num_real = num_pairs_of(sources[BASE])
+        found = Pruning(levels, num_real, macros, judge.findings, len(judge.labels))
+        return write_pruning(out, settings, found)
 
 
 def _level(share: float, folder: Path) -> Level:

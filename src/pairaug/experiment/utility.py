@@ -14,9 +14,9 @@ from pairaug.errors import SettingsError
 from pairaug.experiment.ceilings import make_ceiling, reword_ceiling
 from pairaug.experiment.comparison import (
     cell_of,
-    chain_of,
     compared,
     context_of,
+    made_run,
     num_pairs_of,
     open_judge,
 )
@@ -24,9 +24,7 @@ from pairaug.experiment.pairs import make_image_only, make_text_only
 from pairaug.experiment.results import Utility, write_results
 from pairaug.experiment.rows import num_steps_of, sources_of
 from pairaug.experiment.settings import Row, UtilitySettings
-from pairaug.locks import locked
 from pairaug.run import RunFolder
-from pairaug.run import run as run_all
 from pairaug.run.progress import NoProgress, ProgressReport
 
 
@@ -37,27 +35,22 @@ def run_utility(
 
     What the folder holds of the same settings is kept, pairs and trained cells alike.
     """
-    with locked(out):
-        return _run_utility(settings, out, progress or NoProgress())
-
-
-def _run_utility(settings: UtilitySettings, out: Path, progress: ProgressReport) -> Path:
-    chain = chain_of(settings)
-    run_all(chain, RunFolder(out / "run"), progress)
-    _make_other_pairs(settings, chain, out, progress)
-    judge = open_judge(settings)
-    num_pairs = _num_pairs(settings, out)
-    num_kept = num_pairs["+both"] - num_pairs["real"]
-    num_steps = {row: num_steps_of(row, settings, num_pairs) for row in settings.rows}
-    cells = [
-        cell_of(row, seed, sources_of(row, out, num_kept), num_steps[row], settings, judge, out)
-        # Seed by seed, so that an experiment that is cut short has whole comparisons.
-        for seed in range(settings.num_seeds)
-        for row in settings.rows
-    ]
-    macros = compared(cells, settings, judge, out, progress)
-    found = Utility(num_pairs, num_steps, macros, judge.findings, len(judge.labels))
-    return write_results(out, settings, found)
+    progress = progress or NoProgress()
+    with made_run(settings, out, progress) as chain:
+        _make_other_pairs(settings, chain, out, progress)
+        judge = open_judge(settings)
+        num_pairs = _num_pairs(settings, out)
+        num_kept = num_pairs["+both"] - num_pairs["real"]
+        num_steps = {row: num_steps_of(row, settings, num_pairs) for row in settings.rows}
+        cells = [
+            cell_of(row, seed, sources_of(row, out, num_kept), num_steps[row], settings, judge, out)
+            # Seed by seed, so that an experiment that is cut short has whole comparisons.
+            for seed in range(settings.num_seeds)
+            for row in settings.rows
+        ]
+        macros = compared(cells, settings, judge, out, progress)
+        found = Utility(num_pairs, num_steps, macros, judge.findings, len(judge.labels))
+        return write_results(out, settings, found)
 
 
 def _make_other_pairs(
