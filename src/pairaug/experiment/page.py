@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Iterable, Sequence
 from html import escape
 
 from pairaug.metrics.bootstrap import Estimate
+
+_TICK = 0.05
 
 
 def signed(estimate: Estimate) -> str:
@@ -16,6 +20,14 @@ def signed(estimate: Estimate) -> str:
 def seeds_in_words(num_seeds: int) -> str:
     """`1 seed`, `5 seeds`."""
     return "1 seed" if num_seeds == 1 else f"{num_seeds} seeds"
+
+
+def ticks(estimates: Iterable[Estimate]) -> list[float]:
+    """The marks of a scale that holds all intervals: multiples of 0.05, two at least."""
+    every = list(estimates)
+    first = math.floor(min(each.low for each in every) / _TICK)
+    final = max(first + 1, math.ceil(max(each.high for each in every) / _TICK))
+    return [_TICK * mark for mark in range(first, final + 1)]
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -39,8 +51,8 @@ def html_page(
     also: Sequence[str],
     notes: Sequence[str],
 ) -> str:
-    """A page that needs no other file; `figure` is SVG, all else is plain text."""
-    listed = "".join(f"<li>{escape(line)}</li>" for line in also)
+    """A page that needs no other file; `figure` is SVG, all else text, with `code` and *stress*."""
+    listed = "".join(f"<li>{_marked(line)}</li>" for line in also)
     return _PAGE.format(
         title=escape(title),
         heading=escape(heading),
@@ -50,8 +62,13 @@ def html_page(
             f"<tr>{''.join(f'<td>{_two_lines(cell)}</td>' for cell in row)}</tr>" for row in rows
         ),
         also=f"<ul>{listed}</ul>" if listed else "",
-        notes="<br>".join(escape(line) for line in notes),
+        notes="<br>".join(_marked(line) for line in notes),
     )
+
+
+def _marked(line: str) -> str:
+    code = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(line))
+    return re.sub(r"\*([^*]+)\*", r"<em>\1</em>", code)
 
 
 def _two_lines(cell: str) -> str:
@@ -73,12 +90,14 @@ th:first-child, td:first-child {{ text-align: left; }}
 svg {{ max-width: 46rem; width: 100%; margin: 1rem 0; font-size: 14px; }}
 svg line {{ stroke: #3d6a8a; stroke-width: 2; }}
 svg line.base {{ stroke: #c9642a; stroke-dasharray: 4 4; stroke-width: 1.5; }}
+svg line.mark {{ stroke: #dde3e8; stroke-width: 1; }}
 svg circle {{ fill: #3d6a8a; }}
 svg text {{ fill: currentColor; }}
 .notes {{ color: #5a6772; font-size: .88rem; }}
 @media (prefers-color-scheme: dark) {{
   body {{ color: #dce3e8; background: #14191d; }} th, td {{ border-color: #2c363d; }}
-  svg line {{ stroke: #7fb2d6; }} svg circle {{ fill: #7fb2d6; }} .notes {{ color: #93a1ab; }}
+  svg line {{ stroke: #7fb2d6; }} svg line.mark {{ stroke: #2c363d; }}
+  svg circle {{ fill: #7fb2d6; }} .notes {{ color: #93a1ab; }}
 }}
 </style>
 <h1>{heading}</h1>

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -10,7 +9,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pairaug.evaluate.results import text_table, write_result
-from pairaug.experiment.page import html_page, markdown_table, paragraphs, seeds_in_words, signed
+from pairaug.experiment.page import (
+    html_page,
+    markdown_table,
+    paragraphs,
+    seeds_in_words,
+    signed,
+    ticks,
+)
 from pairaug.experiment.settings import BASE, PruningSettings
 from pairaug.manifest import write_file
 from pairaug.metrics.bootstrap import Estimate
@@ -156,7 +162,6 @@ def _of_row(row: str, macros: PairedMacros) -> dict[str, Any]:
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _RIGHT = 720, 340, 60, 34, 56, 70
 _COLOURS: dict[Kind, str] = {"no pruning": "#c9642a", "as many": "#8a8f94", "pruned": "#3d6a8a"}
-_TICK = 0.05
 
 
 def _figure(found: Pruning) -> str:
@@ -166,15 +171,14 @@ def _figure(found: Pruning) -> str:
     }
     base = found.macros.estimate(BASE)
     every = [*(each for line in estimates.values() for each in line), base]
-    first = math.floor(min(each.low for each in every) / _TICK)
-    final = math.ceil(max(each.high for each in every) / _TICK)
+    marks = ticks(every)
     last = max(level.share for level in found.levels) or 1.0
 
     def x(share: float) -> float:
         return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (0.03 + 0.94 * share / last)
 
     def y(value: float) -> float:
-        part = (value / _TICK - first) / max(1, final - first)
+        part = (value - marks[0]) / (marks[-1] - marks[0])
         return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - part)
 
     end = x(last) + 12
@@ -183,10 +187,7 @@ def _figure(found: Pruning) -> str:
         f'<line x1="{_LEFT}" x2="{end:.1f}" y1="{level_of_base}" y2="{level_of_base}" '
         'class="base"/>',
         f'<text x="{end + 4:.1f}" y="{y(base.value) + 4:.1f}">real only</text>',
-        *(
-            f'<text x="0" y="{y(_TICK * tick) + 4:.1f}">{_TICK * tick:.2f}</text>'
-            for tick in range(first, final + 1)
-        ),
+        *(f'<text x="0" y="{y(mark) + 4:.1f}">{mark:.2f}</text>' for mark in marks),
         *(
             f'<text x="{x(level.share):.1f}" y="{_HEIGHT - 32}" text-anchor="middle">'
             f"{level.share:.0%}</text>"

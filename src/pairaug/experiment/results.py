@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from pairaug.evaluate.results import text_table, write_result
-from pairaug.experiment.page import html_page, markdown_table, paragraphs, seeds_in_words, signed
+from pairaug.experiment.page import (
+    html_page,
+    markdown_table,
+    paragraphs,
+    seeds_in_words,
+    signed,
+    ticks,
+)
 from pairaug.experiment.settings import BASE, Row, UtilitySettings
 from pairaug.manifest import write_file
 from pairaug.metrics.bootstrap import Estimate
@@ -158,17 +165,23 @@ _ROW_HEIGHT, _LABEL_WIDTH, _PLOT_WIDTH = 28, 170, 560
 
 def _figure(rows: Sequence[tuple[str, Estimate]]) -> str:
     """Each row's macro AUROC with its interval, the base as a line through all."""
-    low = min(estimate.low for _, estimate in rows)
-    high = max(estimate.high for _, estimate in rows)
-    span = max(high - low, 1e-6)
+    marks = ticks(estimate for _, estimate in rows)
 
     def across(value: float) -> float:
-        return _LABEL_WIDTH + _PLOT_WIDTH * (0.04 + 0.92 * (value - low) / span)
+        part = (value - marks[0]) / (marks[-1] - marks[0])
+        return _LABEL_WIDTH + _PLOT_WIDTH * (0.04 + 0.92 * part)
 
     height = _ROW_HEIGHT * len(rows)
     base = dict(rows)[BASE].value
     parts = [
-        f'<line x1="{across(base):.1f}" x2="{across(base):.1f}" y1="0" y2="{height}" class="base"/>'
+        *(
+            f'<line x1="{across(mark):.1f}" x2="{across(mark):.1f}" y1="0" y2="{height}" '
+            f'class="mark"/><text x="{across(mark):.1f}" y="{height + 18}" text-anchor="middle">'
+            f"{mark:.2f}</text>"
+            for mark in marks
+        ),
+        f'<line x1="{across(base):.1f}" x2="{across(base):.1f}" y1="0" y2="{height}" '
+        'class="base"/>',
     ]
     for place, (row, estimate) in enumerate(rows):
         y = _ROW_HEIGHT * (place + 0.5)
@@ -181,6 +194,6 @@ def _figure(rows: Sequence[tuple[str, Estimate]]) -> str:
         ]
     width = _LABEL_WIDTH + _PLOT_WIDTH
     return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" '
+        f'<svg viewBox="0 0 {width} {height + 24}" role="img" '
         f'aria-label="Macro AUROC of each row">{"".join(parts)}</svg>'
     )

@@ -12,6 +12,7 @@ import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,13 +62,15 @@ class AnswerCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 path.touch(mode=0o600)
-            self._writer = _connection(path)
-            self._writer.execute("PRAGMA journal_mode = WAL")
-            self._writer.execute("PRAGMA synchronous = FULL")
-            for table in _TABLES:
-                self._writer.execute(table)
-            # Of its own, so that reading does not wait for the writer's disk.
-            self._reader = _connection(path)
+            with ExitStack() as undoing:
+                self._writer = undoing.enter_context(closing(_connection(path)))
+                self._writer.execute("PRAGMA journal_mode = WAL")
+                self._writer.execute("PRAGMA synchronous = FULL")
+                for table in _TABLES:
+                    self._writer.execute(table)
+                # Of its own, so that reading does not wait for the writer's disk.
+                self._reader = _connection(path)
+                undoing.pop_all()
         except (OSError, sqlite3.Error) as error:
             raise SettingsError(
                 f"rewrite.cache cannot be opened at {path}: {error}; name another file"
