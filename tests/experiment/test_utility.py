@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -147,7 +148,13 @@ def test_a_cell_that_was_lost_comes_back_the_same(finished: Path) -> None:
     probabilities = np.load(lost / "probabilities.npy")
     kept = (finished / "cells" / "both-0" / "cell.json").stat().st_mtime_ns
     shutil.rmtree(lost)
-    run_utility(_settings(), finished)
+    clock = itertools.count(step=60.0)
+    lines: list[str] = []
+    run_utility(_settings(), finished, LineProgress(lines.append, lambda: next(clock)))
+    # Cells that stood there are not told as if they had just been trained.
+    assert [line for line in lines if line.startswith("cells")] == [
+        f"cells: done, {2 * len(ROWS)} cells in 2 min 00 s; both-1"
+    ]
     assert np.array_equal(np.load(lost / "probabilities.npy"), probabilities)
     assert (finished / "utility.json").read_bytes() == before
     assert (finished / "cells" / "both-0" / "cell.json").stat().st_mtime_ns == kept

@@ -79,16 +79,12 @@ def finish_cells(
     at_once: int,
     keep_models: bool,
 ) -> Iterator[tuple[Cell, np.ndarray]]:
-    """Each cell with its probabilities, as they come; those done earlier first.
+    """Each cell, none of which is done, with its probabilities, as they come.
 
     `at_once` are trained side by side, each in a process of its own unless it is 1. `judge` gives
     the probabilities of a trained model's folder, in this process.
     """
-    earlier = {cell: done(cell, folder) for cell in cells}
-    for cell, probabilities in earlier.items():
-        if probabilities is not None:
-            yield cell, probabilities
-    for cell, record in _trained([c for c in cells if earlier[c] is None], folder, at_once):
+    for cell, record in _trained(cells, folder, at_once):
         yield cell, _judged(cell, folder, record, judge, keep_model=keep_models)
 
 

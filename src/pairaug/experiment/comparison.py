@@ -12,7 +12,7 @@ from pydantic import Field
 from pairaug.config import Settings, load_settings, settings_of
 from pairaug.evaluate.data.settings import LabelledData
 from pairaug.evaluate.prompts import TEMPLATES, TemplatePair
-from pairaug.experiment.cells import Cell, finish_cells
+from pairaug.experiment.cells import Cell, done, finish_cells
 from pairaug.experiment.judge import Judge
 from pairaug.locks import locked
 from pairaug.manifest import part_fingerprint, part_paths, read_columns
@@ -157,10 +157,11 @@ def compared(
 
     What the folder `out` holds of them is kept.
     """
-    told = {}
-    progress.start("cells", len(cells), unit="cell")
+    earlier = {cell: done(cell, out / "cells") for cell in cells}
+    told = {(cell.row, cell.seed): said for cell, said in earlier.items() if said is not None}
+    progress.start("cells", len(cells), len(told), unit="cell")
     for cell, probabilities in finish_cells(
-        cells,
+        [cell for cell in cells if earlier[cell] is None],
         out / "cells",
         judge,
         at_once=settings.cells_at_once,
