@@ -78,8 +78,8 @@ def reword_ceiling(ceiling: Path, folder: Path, run: RunFolder, settings: Settin
 
     def worded(pairs: list[Pair]) -> Iterator[Pair]:
         for pair in pairs:
-            child = in_other_words(pair, "reworded", settings)
-            yield pair if pair.id in own or child.drop else child
+            child = None if pair.id in own else in_other_words(pair, "reworded", settings)
+            yield pair if child is None or child.drop else child
 
     before = part_paths(ceiling / "read")
     covers = {
