@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pairaug.config import Settings
     from pairaug.run import RunFolder
 
-pytest_plugins = ["plugins.no_network"]
+pytest_plugins = ["plugins.no_network", "plugins.one_thread"]
 
 # Timings say nothing on a machine that is busy with other things.
 settings.register_profile("pairaug", deadline=None)

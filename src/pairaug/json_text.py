@@ -1,0 +1,110 @@
+"""JSON from elsewhere: a server's answer, a dataset's column, a model's or a run's own file.
+
+The standard library's parser lets through what breaks later: values nested until recursion ends,
+lone surrogates that no file can hold, numbers that are none. Here every such text is one error.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pairaug.errors import PairAugError
+
+MAX_DEPTH = 64
+"""Lists and objects within each other. Nothing that PairAug reads or writes comes near it."""
+
+MAX_FILE_BYTES = 1 << 26
+"""A JSON file of more is not read into memory to see what it is."""
+
+
+class JSONTextError(ValueError):
+    """A text is no JSON, or is JSON that cannot be stored or walked; it quotes none of the text."""
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value that `text` holds; bytes are UTF-8, with or without a byte order mark.
+
+    Raises `JSONTextError` for text that is not UTF-8, not JSON, nested more than `MAX_DEPTH` deep,
+    or that has NaN, an infinite number, thousands of digits, or half a surrogate pair.
+    """
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8-sig")
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+    except UnicodeDecodeError as error:
+        raise JSONTextError("not UTF-8") from error
+    except RecursionError as error:
+        raise JSONTextError(f"nested more than {MAX_DEPTH} deep") from error
+    except json.JSONDecodeError as error:
+        raise JSONTextError(f"not JSON (line {error.lineno})") from error
+    except JSONTextError:
+        raise
+    except ValueError as error:  # An integer of more digits than Python converts.
+        raise JSONTextError("a number has too many digits") from error
+    _check(value)
+    return value
+
+
+def read_json_object(path: Path, error: type[PairAugError], remedy: str) -> dict[str, Any]:
+    """The JSON object in the file at `path`.
+
+    Raises `error`, whose message is the path, what is wrong with it, and `remedy`. A file that is
+    not there raises `FileNotFoundError`: whether it has to be is the caller's to say.
+    """
+    try:
+        if not path.is_file() and path.exists():
+            raise error(f"{path} is not a file; {remedy}")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise error(f"{path} is larger than {MAX_FILE_BYTES >> 20} MB; {remedy}")
+        value = parse_json(path.read_bytes())
+    except JSONTextError as wrong:
+        raise error(f"{path} cannot be read: {wrong}; {remedy}") from wrong
+    except FileNotFoundError:
+        raise
+    except OSError as wrong:
+        raise error(
+            f"{path} cannot be read: {wrong.strerror or 'input/output error'}; {remedy}"
+        ) from wrong
+    if not isinstance(value, dict):
+        raise error(f"{path} holds no JSON object; {remedy}")
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise JSONTextError(f"{name} is not a JSON number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise JSONTextError("a number is too large")
+    return number
+
+
+def _check(value: Any) -> None:
+    """Walks `value` level by level, so that depth costs no recursion."""
+    level, depth = [value], 0
+    while level:
+        if depth == MAX_DEPTH and any(isinstance(one, dict | list) for one in level):
+            raise JSONTextError(f"nested more than {MAX_DEPTH} deep")
+        below: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                below += one.keys()
+                below += one.values()
+            elif isinstance(one, list):
+                below += one
+            elif isinstance(one, str) and not _is_storable(one):
+                raise JSONTextError("half a surrogate pair")
+        level, depth = below, depth + 1
+
+
+def _is_storable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
