@@ -38,6 +38,7 @@ Method = Literal[
     "inverted_from_report_no_drift",
     "regenerated",
     "free",
+    "untouched",
     "source",
     "truth",
 ]
@@ -51,10 +52,11 @@ METHODS: Mapping[str, str] = {
     "inverted_from_report_no_drift": "the same, no drift",
     "regenerated": "regenerated source (paper)",
     "free": "drawn from the changed report",
+    "untouched": "the source as it is",
     "source": "VAE round trip of the source",
     "truth": "VAE round trip of the right answer",
 }
-"""What is compared. `source` is what doing nothing is worth; `truth` is the best that can be."""
+"""What is compared. `untouched` is what doing nothing is worth; `truth` is the best that can be."""
 
 # Rewritten reports that give no edit, per edit wanted, before we give up.
 _PATIENCE = 20
@@ -276,6 +278,8 @@ class _Batch:
     def films(self, method: str) -> np.ndarray:
         """float32 `film height width`, NaN where the model went astray."""
         match method:
+            case "untouched":
+                return self._source.copy()
             case "source" | "truth":
                 films = self._source if method == "source" else self._truth
                 return self._bundle.decode_latents(self._bundle.encode_films(films))
