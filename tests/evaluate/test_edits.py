@@ -77,6 +77,9 @@ def test_the_right_answer_scores_full_marks(edits, altered):
     scores = score_edits(films, read, every, np.full(4, 0.2))
     assert scores.distance.value == 0.0
     assert scores.ratio.value == 0.0
+    assert scores.skill.value == 1.0
+    assert scores.each_distance == (0.0,) * 4
+    assert scores.each_hit == (True, True, True, None)
     assert scores.hits.value == 1.0
     assert scores.hits.num == 3
     assert {change: hit.value for change, hit in scores.hits_by_change.items()} == {
@@ -93,6 +96,7 @@ def test_the_source_left_as_it_is_scores_none(edits, altered):
     films, read = _films(every, "source"), _read(every, "source")
     scores = score_edits(films, read, every, distances(films, every))
     assert scores.ratio.value == 1.0
+    assert scores.skill.value == 0.0
     assert scores.hits.value == 0.0
     assert scores.altered.value == 0.0
     assert scores.kept.value == 1.0
@@ -102,6 +106,8 @@ def test_the_source_left_as_it_is_scores_none(edits, altered):
 
 def test_half_way_is_half(edits):
     films = (_films(edits, "source") + _films(edits, "truth")) / 2
+    scores = score_edits(films, _read(edits, "truth"), edits, np.ones(3))
+    assert scores.skill.value == pytest.approx(0.75, abs=1e-4)
     assert progress(films, edits) == pytest.approx(np.full(3, 0.5), abs=1e-5)
     assert distances(films, edits) == pytest.approx(
         distances(_films(edits, "source"), edits) / 2, rel=1e-4

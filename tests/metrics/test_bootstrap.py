@@ -65,6 +65,23 @@ def test_share_of_hits():
     assert 0.8 < estimate.low < 0.9 < estimate.high < 1.0
 
 
+@pytest.mark.parametrize("num", [5, 80])
+def test_a_fraction_of_all_or_of_none_has_an_exact_interval(num):
+    """Clopper and Pearson: five of five may still be a fraction of 0.478."""
+    from scipy.stats import binomtest
+
+    exact = binomtest(num, num).proportion_ci(0.95)
+    every, none = share(np.ones(num, dtype=bool)), share(np.zeros(num, dtype=bool))
+    assert (every.value, every.low, every.high) == pytest.approx((1.0, exact.low, 1.0))
+    assert (none.value, none.low, none.high) == pytest.approx((0.0, 0.0, 1.0 - exact.low))
+
+
+def test_a_fraction_of_all_counts_groups_and_not_cases():
+    by_case = share(np.ones(20, dtype=bool))
+    by_patient = share(np.ones(20, dtype=bool), groups=np.repeat(np.arange(5), 4))
+    assert by_patient.low == share(np.ones(5, dtype=bool)).low < by_case.low
+
+
 def test_no_cases_is_undefined():
     estimate = mean(np.zeros(0))
     assert math.isnan(estimate.value)
@@ -75,3 +92,4 @@ def test_no_cases_is_undefined():
 
 def test_how_it_reads():
     assert str(Estimate(0.91234, 0.9, 0.93, 12)) == "0.912 [0.900, 0.930]"
+    assert str(Estimate(1.0, 1.0, 1.0, 12)) == "1.000"

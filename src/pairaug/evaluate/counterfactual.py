@@ -206,12 +206,13 @@ def format_counterfactual(result: Counterfactual) -> str:
     rows = [
         [
             METHODS[name],
-            *(str(number) for number in (s.distance, s.ratio, s.hits, s.altered, s.kept)),
+            *(str(number) for number in (s.distance, s.ratio, s.skill, s.hits, s.altered)),
+            str(s.kept),
             str(s.invented),
         ]
         for name, s in result.methods.items()
     ]
-    header = ("", "distance", "of free", "change read", "altered", "kept", "invented")
+    header = ("", "distance", "of free", "skill", "change read", "altered", "kept", "invented")
     changes = ", ".join(f"{count} {change}" for change, count in result.changes.items())
     not_used = ", ".join(f"{count} {reason}" for reason, count in sorted(result.not_used.items()))
     failed = {name: s.num_failed for name, s in result.methods.items() if s.num_failed}
@@ -222,6 +223,7 @@ def format_counterfactual(result: Counterfactual) -> str:
         "",
         "distance: mean absolute difference to the true counterfactual, films from 0 to 1;",
         "of free: that distance over the one of films drawn freely from the changed report;",
+        "skill: 1 less the squared error over that of the untouched source; 1 is the right answer;",
         "change read: edits in which every finding to appear or go has, by the classifier;",
         "altered: edits of severity, zone or kind whose film is nearer the right answer;",
         "kept, invented: findings to stay that are still read, and absent ones that are read.",
@@ -244,6 +246,7 @@ def as_json(result: Counterfactual) -> dict[str, Any]:
             name: {
                 "distance": scores.distance.as_dict(),
                 "ratio_to_free": scores.ratio.as_dict(),
+                "skill": scores.skill.as_dict(),
                 "hits": scores.hits.as_dict(),
                 "hits_by_change": {
                     change: estimate.as_dict() for change, estimate in scores.hits_by_change.items()
@@ -252,6 +255,8 @@ def as_json(result: Counterfactual) -> dict[str, Any]:
                 "kept": scores.kept.as_dict(),
                 "invented": scores.invented.as_dict(),
                 "num_failed": scores.num_failed,
+                "each_distance": [round(value, 6) for value in scores.each_distance],
+                "each_hit": list(scores.each_hit),
             }
             for name, scores in result.methods.items()
         },

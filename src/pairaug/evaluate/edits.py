@@ -66,6 +66,8 @@ class EditScores:
     """Mean absolute difference to the true counterfactual, on a 0-1 scale."""
     ratio: Estimate
     """The distance over that of films drawn freely from the changed report."""
+    skill: Estimate
+    """1 - |x' - x*|^2 / |x - x*|^2 over all edits: 0 for the source left alone, 1 for the truth."""
     hits: Estimate
     """Share of edits in which every finding that was to appear or go has done so."""
     hits_by_change: Mapping[str, Estimate]
@@ -77,6 +79,10 @@ class EditScores:
     invented: Estimate
     """Share of the findings that were absent and to stay so that are read all the same."""
     num_failed: int
+    each_distance: tuple[float, ...]
+    """The distance of each edit, in the order of the edits, so that methods can be paired."""
+    each_hit: tuple[bool | None, ...]
+    """Whether each edit's change was read; None for edits that only alter a finding."""
 
 
 def make_edit(study: Study, after: str | None, size: int) -> Edit | str:
@@ -99,6 +105,12 @@ def distances(films: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
     """Mean absolute difference of each film to its right answer, on a 0-1 scale."""
     truths = np.stack([edit.truth for edit in edits])
     return np.abs(films - truths).mean(axis=(1, 2), dtype=np.float64)
+
+
+def squared_errors(images: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
+    """Mean squared difference of each image to its right answer, on a 0-1 scale."""
+    truths = np.stack([edit.truth for edit in edits])
+    return np.square(images - truths).mean(axis=(1, 2), dtype=np.float64)
 
 
 def hits(read: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
@@ -139,9 +151,11 @@ def score_edits(
     asked = np.stack([edit.asked for edit in edits])
     present = np.stack([label_vector(edit.study.findings) for edit in edits]) > 0
     hit, is_altered = hits(read, edits), changes == "altered"
+    untouched = squared_errors(np.stack([edit.source for edit in edits]), edits)
     return EditScores(
         distance=mean(own),
         ratio=ratio(own, free_distances),
+        skill=ratio(untouched - squared_errors(films, edits), untouched),
         hits=share(hit[~is_altered]),
         hits_by_change={
             str(change): share(hit[changes == change])
@@ -151,6 +165,10 @@ def score_edits(
         kept=_pooled(read, (asked == 0) & present),
         invented=_pooled(read, (asked == 0) & ~present),
         num_failed=num_failed,
+        each_distance=tuple(float(value) for value in own),
+        each_hit=tuple(
+            None if altered else bool(one) for one, altered in zip(hit, is_altered, strict=True)
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
@@ -37,6 +37,9 @@ class Estimate:
     def __str__(self) -> str:
         if math.isnan(self.value):
             return "undefined"
+        # All draws gave the same: a percentile bootstrap has no interval to offer then.
+        if self.low == self.high:
+            return f"{self.value:.3f}"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     def as_dict(self) -> dict[str, float | int | None]:
@@ -119,8 +122,20 @@ def share(
     groups: Groups | None = None,
     num_draws: int = NUM_DRAWS,
 ) -> Estimate:
-    """The share that is true, in [0, 1]."""
-    return mean(hits, seed, groups, num_draws)
+    """The fraction that is true, in [0, 1].
+
+    Where all are true or none is, every draw is the same. The interval is then the exact one of
+    Clopper and Pearson (1934), over groups where there are any: 0 of n has the upper end
+    1 - (alpha / 2)^(1 / n), and n of n the lower end (alpha / 2)^(1 / n).
+    """
+    estimate = mean(hits, seed, groups, num_draws)
+    if estimate.value not in (0.0, 1.0):
+        return estimate
+    num_units = len(hits) if groups is None else len(np.unique(groups))
+    reach = ((1 - estimate.level) / 2) ** (1 / num_units)
+    if estimate.value == 1.0:
+        return replace(estimate, low=reach)
+    return replace(estimate, high=1.0 - reach)
 
 
 def ratio(
