@@ -25,6 +25,7 @@ from pairaug.readers.labels import Labels
 from pairaug.readers.listing import files_below, listing_sha256
 from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitShares, StatedTerms
 from pairaug.readers.sections import report_of_plain
+from pairaug.readers.text import cell_text, report_of_cells
 from pairaug.settings import StageSettings
 from pairaug.stage import Context
 
@@ -180,10 +181,11 @@ class HuggingFaceReader:
             )
         labels = row.get(columns.labels) if columns.labels else None
         own_id = _cell(row, columns.id) if columns.id else f"{split}-{number:07d}"
+        report, unusable = self._report(row, where)
         return Listed(
             where=where,
             id=own_id.removeprefix(f"{self._name}/") if own_id else None,
-            report=self._report(row),
+            report=report,
             film=_film(row[columns.image]),
             patient_id=_cell(row, columns.patient_id),
             view=_cell(row, columns.view),
@@ -191,17 +193,19 @@ class HuggingFaceReader:
             labels=_labels(labels),
             trace={"row": number, "split": split},
             # As our own exports mark what is not a real film with its real report.
-            drop=("synthetic", where) if row.get("synthetic") is True else None,
+            drop=("synthetic", where) if row.get("synthetic") is True else unusable,
         )
 
-    def _report(self, row: Mapping[str, Any]) -> Report:
+    def _report(self, row: Mapping[str, Any], where: str) -> tuple[Report, tuple[str, str] | None]:
         columns = self._settings.columns
         findings, impression = (
-            _cell(row, column) or "" for column in (columns.findings, columns.impression)
+            row.get(column) if column else None for column in (columns.findings, columns.impression)
         )
-        if findings or impression or columns.text is None:
-            return Report(findings, impression)
-        return report_of_plain(_cell(row, columns.text) or "", self._settings.headless)
+        report, drop = report_of_cells(findings, impression, where)
+        if drop or report.text or columns.text is None:
+            return report, drop
+        whole, drop = report_of_cells(row.get(columns.text), "", where)
+        return report_of_plain(whole.findings, self._settings.headless), drop
 
     def _check_columns(self, row: Mapping[str, Any]) -> None:
         columns = self._settings.columns
@@ -283,10 +287,7 @@ def _film(value: Any) -> Path | bytes | None:
 
 
 def _cell(row: Mapping[str, Any], column: str | None) -> str | None:
-    value = row.get(column) if column else None
-    if value is None or value != value:  # NaN is not itself
-        return None
-    return str(value).strip() or None
+    return cell_text(row.get(column)) if column else None
 
 
 def _labels(stated: Any) -> Labels:

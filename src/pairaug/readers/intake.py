@@ -21,6 +21,7 @@ from pairaug.examine import Outcome
 from pairaug.pair import Branch, Pair, Report
 from pairaug.readers.decoding import Decoders
 from pairaug.readers.reader import Split, SplitShares
+from pairaug.readers.text import stated_report
 from pairaug.stage import Context
 
 _LOG = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ DROP_REASONS = {
     "missing_id": "the study has no id",
     "duplicate_id": "an earlier study of the source has the same id",
     "view_excluded": "the film's view is not among `read.views`",
-    "empty_report": "neither findings nor impression has any text",
+    "empty_report": "neither findings nor impression says anything",
     "outside_root": "the film's path leads out of `read.root`",
     "missing_image": "no film is named, or the film is not on disk",
     "unreadable_image": "the film is damaged, cut short, or not an image",
@@ -155,7 +156,7 @@ class Intake:
             id=f"{self.name}/{own_id}",
             branch=Branch.REAL,
             patient_id=patient_id,
-            report=item.report,
+            report=stated_report(item.report),
             split=self._split(item, patient_id, seen),
             labels=dict(item.labels),
         ).with_trace("read", source=self.source, **item.trace, view=item.view)

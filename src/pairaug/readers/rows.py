@@ -9,7 +9,6 @@ import difflib
 import hashlib
 import io
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from csv import Error as CsvError
@@ -21,6 +20,7 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 
 from pairaug.errors import DataError
+from pairaug.readers.text import cell_text
 
 Row = Mapping[str, str | None]
 
@@ -28,18 +28,23 @@ _BLOCK_BYTES = 1 << 20
 _BATCH_ROWS = 1024
 _SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
 
-# What spreadsheets, pandas and R write where there is nothing.
-_EMPTY = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "null"})
-
 
 def rows_of(
     path: Path, columns: Mapping[str, str], encoding: str = "utf-8", delimiter: str | None = None
 ) -> Iterator[Row]:
     """One mapping for each row, from the keys of `columns` to the text of the column named there.
 
-    An empty cell, NaN or `NA` is None; text is stripped. The format follows the file's name. A
+    A cell is what `readers.text.cell_text` makes of it. The format follows the file's name. A
     missing, empty or undecodable file and an unknown column raise `DataError`.
     """
+    for cells in cells_of(path, columns, encoding, delimiter):
+        yield {key: cell_text(value) for key, value in cells.items()}
+
+
+def cells_of(
+    path: Path, columns: Mapping[str, str], encoding: str = "utf-8", delimiter: str | None = None
+) -> Iterator[Mapping[str, Any]]:
+    """Rows as `rows_of` gives them, with their cells as the file has them, whatever they are."""
     kind = _format_of(path)
     try:
         if kind == "parquet":
@@ -51,7 +56,7 @@ def rows_of(
         is_empty = True
         for row in rows:
             is_empty = False
-            yield {key: _text(row[column]) for key, column in columns.items()}
+            yield {key: row[column] for key, column in columns.items()}
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
     except OSError as error:
@@ -218,15 +223,6 @@ def _check_columns(path: Path, columns: Mapping[str, str], available: Sequence[s
             f"{path} has no column {column!r} (for {key}){hint} "
             f"Its columns are: {', '.join(available)}"
         )
-
-
-def _text(value: Any) -> str | None:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, bool):
-        return str(int(value))
-    text = str(value).strip()
-    return None if text.lower() in _EMPTY else text
 
 
 def _not_encoded(path: Path, encoding: str) -> DataError:

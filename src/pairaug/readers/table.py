@@ -13,10 +13,11 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from pairaug.errors import DataError
-from pairaug.pair import FINDINGS, Pair, Report
+from pairaug.pair import FINDINGS, Pair
 from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.reader import SPLIT_NAMES, Provenance, Split, SplitShares, StatedTerms
-from pairaug.readers.rows import Row, file_sha256, rows_of
+from pairaug.readers.rows import Row, cells_of, file_sha256
+from pairaug.readers.text import cell_text, report_of_cells
 from pairaug.settings import StageSettings
 from pairaug.stage import Context
 
@@ -145,20 +146,24 @@ class TableReader:
     def listed(self) -> Iterator[Listed]:
         """Each row as it stands."""
         settings = self._settings
-        rows = rows_of(
+        rows = cells_of(
             self._table, settings.columns.by_key(), settings.encoding, settings.delimiter
         )
-        for number, row in enumerate(rows, 1):
+        for number, cells in enumerate(rows, 1):
+            where = f"row {number}"
+            report, drop = report_of_cells(cells.get("findings"), cells.get("impression"), where)
+            row = {key: cell_text(value) for key, value in cells.items()}
             yield Listed(
-                where=f"row {number}",
+                where=where,
                 id=row["id"],
-                report=Report(row.get("findings") or "", row.get("impression") or ""),
+                report=report,
                 film=Path(file) if (file := row.get("file")) else None,
                 patient_id=row.get("patient_id"),
                 view=row.get("view"),
                 split=self._split(row, number),
                 labels=self._labels(row, number),
                 trace={"row": number, **({"study": row["study"]} if row.get("study") else {})},
+                drop=drop,
             )
 
     def _split(self, row: Row, number: int) -> Split | None:

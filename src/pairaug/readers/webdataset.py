@@ -27,6 +27,7 @@ from pairaug.readers.listing import listing_sha256
 from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitShares, StatedTerms
 from pairaug.readers.sections import report_of_plain
 from pairaug.readers.tars import Item, items_of, shards_of
+from pairaug.readers.text import cell_text, report_of_cells
 from pairaug.stage import Context
 
 DROP_REASONS = {
@@ -143,27 +144,30 @@ class WebDatasetReader:
                 f"{item.where} says that its source is credentialed; set read.access: credentialed"
             )
         is_synthetic = is_ours and bool(record["synthetic"])
+        report, drop = self._report(record, text, item.where)
         return Listed(
             where=item.where,
             id=self._id(item, record),
-            report=self._report(record, text),
+            report=report,
             film=next((item.members[kind] for kind in _FILMS if kind in item.members), None),
             patient_id=_word(record, "patient_id"),
             view=_word(record, "view"),
             split=SPLIT_NAMES.get(str(record.get("split", "")).lower()),
             labels=self._labels(record, item),
-            drop=("synthetic", item.where) if is_synthetic else None,
+            drop=("synthetic", item.where) if is_synthetic else drop,
         )
 
     def _id(self, item: Item, record: Mapping[str, Any]) -> str:
         """The record's id without the name that will stand before it again, else the key."""
         return (_word(record, "id") or item.key).removeprefix(f"{self._name}/")
 
-    def _report(self, record: Mapping[str, Any], text: str) -> Report:
-        findings, impression = (_word(record, key) or "" for key in ("findings", "impression"))
-        if findings or impression or _is_ours(record):
-            return Report(findings, impression)
-        return report_of_plain(text, self._settings.headless)
+    def _report(
+        self, record: Mapping[str, Any], text: str, where: str
+    ) -> tuple[Report, tuple[str, str] | None]:
+        report, drop = report_of_cells(record.get("findings"), record.get("impression"), where)
+        if drop or report.text or _is_ours(record):
+            return report, drop
+        return report_of_plain(text, self._settings.headless), None
 
     def _labels(self, record: Mapping[str, Any], item: Item) -> Labels:
         labels: Labels = {}
@@ -200,4 +204,4 @@ def _text_of(item: Item) -> str | None:
 
 def _word(record: Mapping[str, Any], key: str) -> str | None:
     value = record.get(key)
-    return str(value).strip() or None if isinstance(value, str | int) else None
+    return cell_text(value) if isinstance(value, str | int | float) else None
