@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import tarfile
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -150,6 +154,64 @@ def test_members_of_one_key_in_one_place_are_an_item(tmp_path: Path) -> None:
 def test_names_that_lead_elsewhere_are_unsafe(tmp_path: Path, name: str) -> None:
     (item,) = items_of(tar(tmp_path / "x.tar", (name, b"x")), frozenset())
     assert item.is_unsafe
+
+
+def _bomb(path: Path, name: str, size: int, kind: bytes = tarfile.REGTYPE) -> Path:
+    """A gzipped tar of a few kilobytes whose first member unpacks to `size` zeros."""
+    with gzip.open(path, "wb") as packed:
+        member = tarfile.TarInfo(name)
+        member.size, member.type = size, kind
+        packed.write(member.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(-(-size // 512) // 1024):
+            packed.write(bytes(512 * 1024))
+        good = io.BytesIO()
+        with tarfile.open(fileobj=good, mode="w") as shard:
+            for last, content in (("2.txt", b"IMPRESSION: Clear."), ("2.png", film(2))):
+                member = tarfile.TarInfo(last)
+                member.size = len(content)
+                shard.addfile(member, io.BytesIO(content))
+        packed.write(good.getvalue())
+    return path
+
+
+@pytest.mark.parametrize(("name", "size"), [("1.png", 300 << 20), ("1.json", 2 << 20)])
+def test_a_member_that_is_too_large_is_one_drop_and_not_read(
+    tmp_path: Path, name: str, size: int
+) -> None:
+    path = _bomb(tmp_path / "x.tar.gz", name, size)
+    tracemalloc.start()
+    items = list(items_of(path, frozenset({"png", "json", "txt"})))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 << 20
+    assert [item.is_too_large for item in items] == [True, False]
+    pairs = list(open_reader(WebDatasetSource(shards=(path,)), Context(seed=0)))
+    reasons = [pair.drop.reason if pair.drop else None for pair in pairs]
+    assert reasons == ["oversized_member", None]
+
+
+def test_a_header_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    path = _bomb(tmp_path / "x.tar.gz", "header", 300 << 20, tarfile.XHDTYPE)
+    tracemalloc.start()
+    with pytest.raises(DataError, match="damaged or cut short"):
+        list(items_of(path, frozenset({"png"})))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_only_regular_members_count(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w") as shard:
+        for number, kind in enumerate((tarfile.FIFOTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE)):
+            member = tarfile.TarInfo(f"{number}.png")
+            member.type, member.linkname = kind, "/etc/hostname"
+            shard.addfile(member)
+        member = tarfile.TarInfo("3.txt")
+        member.size = 1
+        shard.addfile(member, io.BytesIO(b"x"))
+    items = list(items_of(path, frozenset({"png", "txt"})))
+    assert [(item.key, item.members) for item in items] == [("3", {"txt": b"x"})]
 
 
 def test_a_shard_that_is_cut_short_is_told(tmp_path: Path) -> None:

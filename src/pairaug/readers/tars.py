@@ -12,6 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pairaug.errors import DataError
+from pairaug.image_files import MOST_BYTES
+
+_EXTENDED = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+_TEXTS = ("txt", "json", "cls")
+_MOST_TEXT = 1 << 20
+"""Bytes: no report is as long as that, nor what is written of one."""
+_MOST_HEADER = 1 << 20
+"""Bytes of the extended headers that hold long names, which are taken into memory whole."""
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")
@@ -26,6 +40,8 @@ class Item:
     members: dict[str, bytes] = field(default_factory=dict)
     is_unsafe: bool = False
     """A member's name is an absolute path, or leads out by `..`."""
+    is_too_large: bool = False
+    """A wanted member has more bytes than any report, or any image, has; it is left out."""
 
 
 def shards_of(patterns: Sequence[Path]) -> list[Path]:
@@ -35,7 +51,7 @@ def shards_of(patterns: Sequence[Path]) -> list[Path]:
         for name in _expanded(str(pattern)):
             path = Path(name)
             if any(sign in path.name for sign in "*?"):
-                matches = sorted(path.parent.glob(path.name))
+                matches = sorted(each for each in path.parent.glob(path.name) if each.is_file())
                 if not matches:
                     raise DataError(f"no shard is called {path}; set read.shards to your tars")
                 found += matches
@@ -49,12 +65,13 @@ def shards_of(patterns: Sequence[Path]) -> list[Path]:
 def items_of(shard: Path, wanted: frozenset[str]) -> Iterator[Item]:
     """The items of a shard with the content of their `wanted` members; others are passed over.
 
-    A shard that is damaged or cut short raises `DataError`, after the items before that place.
+    Only regular members count, and none is read that is too large for its kind. A shard that is
+    damaged or cut short raises `DataError`, after the items before that place.
     """
     item: Item | None = None
     number = 0
     try:
-        with tarfile.open(shard, "r:*") as tar:
+        with tarfile.open(shard, "r:*", tarinfo=_Member) as tar:
             for number, member in enumerate(tar, 1):
                 # The list that tarfile keeps of them would grow with the shard.
                 tar.members = []  # type: ignore[attr-defined]
@@ -67,7 +84,9 @@ def items_of(shard: Path, wanted: frozenset[str]) -> Iterator[Item]:
                     item = Item(key, f"shard {shard.name} member {number}")
                 item.is_unsafe |= _is_unsafe(member.name)
                 item.members[suffix] = b""
-                if suffix in wanted and (content := tar.extractfile(member)):
+                if suffix in wanted and member.size > _most(suffix):
+                    item.is_too_large = True
+                elif suffix in wanted and (content := tar.extractfile(member)):
                     item.members[suffix] = content.read()
             _check_end(tar)
     except (tarfile.TarError, EOFError, OSError) as error:
@@ -77,6 +96,19 @@ def items_of(shard: Path, wanted: frozenset[str]) -> Iterator[Item]:
         ) from error
     if item is not None:
         yield item
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose extended header is known to be short before it is read."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _EXTENDED and self.size > _MOST_HEADER:
+            raise tarfile.ReadError("a header of more than a megabyte")
+        return super()._proc_member(tar)  # type: ignore[misc]
+
+
+def _most(suffix: str) -> int:
+    return _MOST_TEXT if suffix in _TEXTS else MOST_BYTES
 
 
 def _check_end(tar: tarfile.TarFile) -> None:

@@ -32,6 +32,7 @@ from pairaug.stage import Context
 
 DROP_REASONS = {
     "unsafe_member": "the name of a member of the tar is an absolute path, or climbs out by `..`",
+    "oversized_member": "a member of the tar has more bytes than any report, or any image, has",
     "unreadable_report": "the study's record is not JSON, or its report not UTF-8 text",
     "synthetic": "a synthetic pair of an earlier export: new pairs are made from real ones only",
 }
@@ -134,6 +135,9 @@ class WebDatasetReader:
             return Listed(
                 where, where.replace(" ", "-"), Report(), None, drop=("unsafe_member", where)
             )
+        if item.is_too_large:
+            too_large = ("oversized_member", item.where)
+            return Listed(item.where, item.key, Report(), None, drop=too_large)
         record, text = _record_of(item), _text_of(item)
         if record is None or text is None:
             unreadable = ("unreadable_report", item.where)
