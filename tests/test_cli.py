@@ -268,7 +268,7 @@ def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_problem_within_the_run_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
-        raise RunError("the disk is full: 10 bytes for part-00000.parquet do not fit in runs/demo")
+        raise RunError("the disk is full: part-00000.parquet does not fit in runs/demo")
 
     monkeypatch.setattr("pairaug.run.run", full)
     assert "the disk is full" in one_line(pairaug("demo"))

@@ -204,9 +204,9 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(manifest.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     folder = tmp_path / "generate"
-    with pytest.raises(RunError, match=r"the disk is full: \d+ bytes .* do not fit in .*generate"):
+    with pytest.raises(RunError, match=r"the disk is full: part-00000\.parquet does not fit in "):
         manifest.write_part(folder, 0, make_pairs("/a.png"), "f")
     assert list(folder.iterdir()) == []
 
@@ -215,25 +215,6 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(RunError, match=r"cannot write .*part-00000\.parquet"):
         manifest.write_part(tmp_path / "file", 0, make_pairs("/a.png"), "f")
-
-
-def test_an_interrupted_write_leaves_the_old_file_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "run.json"
-    manifest.write_file(path, b"old")
-
-    def killed(self: Path, target: Path) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Path, "replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        manifest.write_file(path, b"new")
-    monkeypatch.undo()
-    assert path.read_bytes() == b"old"
-    assert len(list(tmp_path.iterdir())) == 2
-    manifest.remove_leftovers(tmp_path)
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_leftovers_are_not_parts(tmp_path: Path) -> None:

@@ -7,9 +7,7 @@ Face features, so that `datasets.load_dataset("parquet", ...)` decodes the image
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,13 +19,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pairaug.atomic import write_file
 from pairaug.errors import RunError
 from pairaug.pair import FINDINGS, SCORES, Branch, Drop, ImageRef, Pair, Report
 
 FORMAT_VERSION = 1
 """Part of every fingerprint; raised when stored pairs change their layout or meaning."""
 
-_TEMPORARY_SUFFIX = ".writing"
 _PART_NAME = re.compile(r"part-(\d{5,})\.parquet")
 _META = b"pairaug"
 
@@ -149,29 +147,6 @@ def write_table(
     path = part_path(folder, index)
     write_file(path, buffer.getvalue())
     return path
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Writes a file so that it is either there in full or not there at all, come what may."""
-    temporary = path.with_name(path.name + _TEMPORARY_SUFFIX)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        _remove_quietly(temporary)
-        raise _cannot_write(path, len(content), error) from error
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files that an interrupted run left in a folder."""
-    if folder.is_dir():
-        for path in folder.glob(f"*{_TEMPORARY_SUFFIX}"):
-            path.unlink(missing_ok=True)
 
 
 def read_part(path: Path) -> list[Pair]:
@@ -324,29 +299,6 @@ def _check_names(values: Mapping[str, Any], known: Sequence[str], what: str) -> 
 def _canonical_json(value: Any) -> str:
     """JSON with one spelling for equal values, so that equal pairs have equal bytes."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes a rename survive a power cut, where the file system lets a folder be opened."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove_quietly(path: Path) -> None:
-    if path.exists():
-        path.unlink(missing_ok=True)
-
-
-def _cannot_write(path: Path, num_bytes: int, error: OSError) -> RunError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunError(
-            f"the disk is full: {num_bytes} bytes for {path.name} do not fit in {path.parent}. "
-            "Make room and run the same command again: it resumes."
-        )
-    return RunError(f"cannot write {path}: {error.strerror or error}")
 
 
 def _cannot_read(path: Path, error: Exception) -> RunError:

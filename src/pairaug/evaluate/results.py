@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pairaug.errors import RunError
+from pairaug.atomic import write_file
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -26,17 +26,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def write_result(out: Path, name: str, content: Mapping[str, Any], table: str) -> Path:
     """The path of `name`.json in the folder `out`, written with `table` in `name`.txt beside it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        _write(out / f"{name}.txt", table.rstrip() + "\n")
-        text = json.dumps(content, indent=2, allow_nan=False)
-        _write(out / f"{name}.json", text + "\n")
-    except OSError as error:
-        raise RunError(f"cannot write to {out}: {error.strerror}") from error
+    text = json.dumps(content, indent=2, allow_nan=False)
+    write_file(out / f"{name}.txt", (table.rstrip() + "\n").encode())
+    write_file(out / f"{name}.json", (text + "\n").encode())
     return out / f"{name}.json"
-
-
-def _write(path: Path, text: str) -> None:
-    partial_path = path.with_name(f".{path.name}.partial")
-    partial_path.write_text(text, encoding="utf-8")
-    partial_path.replace(path)

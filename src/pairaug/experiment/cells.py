@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from pairaug.atomic import new_file, write_file
 from pairaug.errors import RunError
-from pairaug.manifest import fingerprint, write_file
+from pairaug.manifest import fingerprint
 from pairaug.train.clip.settings import ClipSettings
 from pairaug.workers import open_workers
 
@@ -131,7 +132,7 @@ def _judged(
 ) -> np.ndarray:
     own = folder / cell.name
     probabilities = judge(own / "clip")
-    with (own / _PROBABILITIES).open("wb") as file:
+    with new_file(own / _PROBABILITIES) as file:
         np.save(file, probabilities)
     record = {"row": cell.row, "seed": cell.seed, "fingerprint": cell.fingerprint(), **record}
     # Written last: its presence means that the cell is done.

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from pairaug.atomic import write_file
 from pairaug.evaluate.results import text_table, write_result
 from pairaug.experiment.page import (
     html_page,
@@ -18,7 +19,6 @@ from pairaug.experiment.page import (
     ticks,
 )
 from pairaug.experiment.settings import BASE, PruningSettings
-from pairaug.manifest import write_file
 from pairaug.metrics.bootstrap import Estimate
 from pairaug.metrics.paired import PairedMacros
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pairaug.atomic import new_folder, settle
 from pairaug.errors import RunError
 
 REPORT_NAME = "export.json"
@@ -22,21 +23,10 @@ def replacing(folder: Path) -> Iterator[Path]:
 
     Until then an earlier export stays as it is. Raises `RunError` where `folder` is something else.
     """
-    _recover(folder)
+    settle(folder)
     _check_replaceable(folder)
-    partial = folder.with_name(f"{folder.name}.partial")
-    try:
-        if partial.exists():
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True)
-        try:
-            yield partial
-        except BaseException:  # an interruption too: no half-written folder stays
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-        _put_in_place(partial, folder)
-    except OSError as error:
-        raise RunError(f"cannot write {folder}: {error.strerror or error}") from error
+    with new_folder(folder) as partial:
+        yield partial
 
 
 def read_report(folder: Path) -> dict[str, Any]:
@@ -70,13 +60,6 @@ def _link(source: str, target: str) -> None:
         shutil.copyfile(source, target)
 
 
-def _recover(folder: Path) -> None:
-    """Brings back an export that was moved aside when its successor's arrival was cut short."""
-    old = _old(folder)
-    if old.is_dir() and not folder.exists():
-        old.rename(folder)
-
-
 def _check_replaceable(folder: Path) -> None:
     if not folder.exists():
         return
@@ -84,27 +67,3 @@ def _check_replaceable(folder: Path) -> None:
         raise RunError(f"{folder} is a file; give a folder to export to")
     if any(folder.iterdir()) and not (folder / REPORT_NAME).is_file():
         raise RunError(f"{folder} holds something that is no export; give another folder")
-
-
-def _put_in_place(partial: Path, folder: Path) -> None:
-    _sync_files(partial)
-    old = _old(folder)
-    if old.exists():
-        shutil.rmtree(old)
-    if folder.exists():
-        folder.rename(old)
-    partial.rename(folder)
-    if old.exists():
-        shutil.rmtree(old)
-
-
-def _old(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.old")
-
-
-def _sync_files(folder: Path) -> None:
-    """Makes every file safe before the rename that declares them done."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())

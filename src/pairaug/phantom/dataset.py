@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pairaug.atomic import write_file
 from pairaug.errors import DataError, SettingsError
 from pairaug.phantom.render import SIZE
 from pairaug.phantom.study import Study, draw_study
@@ -95,10 +96,10 @@ def write_dataset(
                 truths.append(truth)
                 rows.append(row)
             report_progress(len(chunk))
-    _write(out / "findings.jsonl", "".join(truths).encode())
-    _write(out / "README.md", _card(dataset, masks).encode())
+    write_file(out / "findings.jsonl", "".join(truths).encode())
+    write_file(out / "README.md", _card(dataset, masks).encode())
     # Written last: its presence means that the dataset is whole.
-    _write(out / "reports.csv", _csv(rows).encode())
+    write_file(out / "reports.csv", _csv(rows).encode())
     return out / "reports.csv"
 
 
@@ -150,13 +151,13 @@ def _write_films(
         study = draw_study(dataset.seed, index, visit)
         film = study.render(dataset.size)
         name = _study_id(study)
-        _write(out / "images" / f"{name}.png", _png(np.rint(film.image * 255).astype(np.uint8)))
+        write_file(out / "images" / f"{name}.png", _png(np.rint(film.image * 255).astype(np.uint8)))
         if masks:
             folder = out / "masks" / name
             folder.mkdir()
             for structure, mask in film.masks.items():
                 pixels = mask.astype(np.uint8) * np.uint8(255)
-                _write(folder / f"{structure.replace(' ', '-')}.png", _png(pixels))
+                write_file(folder / f"{structure.replace(' ', '-')}.png", _png(pixels))
         done.append((_truth(study), _row(study)))
     return done
 
@@ -207,16 +208,6 @@ def _png(pixels: np.ndarray) -> bytes:
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, format="PNG", compress_level=6)
     return encoded.getvalue()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes a file under a temporary name and renames it, so that no half file keeps its name."""
-    partial_path = path.with_name(f".{path.name}.partial")
-    try:
-        partial_path.write_bytes(content)
-        partial_path.replace(path)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _card(dataset: DatasetSize, masks: bool) -> str:

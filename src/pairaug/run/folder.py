@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from pairaug import __version__
+from pairaug.atomic import remove_leftovers, settle, write_file
 from pairaug.errors import RunError
 from pairaug.manifest import (
     FORMAT_VERSION,
     is_last_part,
     part_index,
     part_paths,
-    remove_leftovers,
-    write_file,
 )
 
 
@@ -71,6 +70,7 @@ class RunFolder:
         """Removes the half-written files of a run that was interrupted."""
         for folder in (self.path, *(path for path in self.path.iterdir() if path.is_dir())):
             remove_leftovers(folder)
+        settle(self.result("export"))
 
 
 @dataclass(slots=True)

@@ -13,8 +13,9 @@ import pyarrow.compute
 from rich.console import Console
 from rich.table import Table
 
+from pairaug.atomic import write_file
 from pairaug.errors import RunError
-from pairaug.manifest import part_paths, read_columns, write_file
+from pairaug.manifest import part_paths, read_columns
 from pairaug.pair import FINDINGS, SCORES, Branch
 from pairaug.run.folder import RunFolder
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from pairaug.manifest import write_file
+from pairaug.atomic import write_file
 from pairaug.pair import Branch
 from pairaug.summary import SummarySettings
 from pairaug.summary.audit import audit_of

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from pairaug.atomic import new_file
+
 
 def save_state(state: Mapping[str, Any], path: Path) -> None:
-    """Writes tensors and plain values under a temporary name and renames it."""
-    temporary = path.with_suffix(".writing")
-    with temporary.open("wb") as stream:
-        torch.save(dict(state), stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    """Writes tensors and plain values as one file."""
+    with new_file(path) as file:
+        torch.save(dict(state), file)

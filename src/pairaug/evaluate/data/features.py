@@ -20,6 +20,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from pairaug import __version__
+from pairaug.atomic import new_file
 from pairaug.errors import DataError, RunError
 from pairaug.evaluate.data.cases import Case, Cases, as_row
 from pairaug.images import fault
@@ -215,21 +216,15 @@ def _kept(path: Path) -> Features | None:
 
 
 def _keep(path: Path, features: Features) -> None:
-    partial_path = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial_path.open("wb") as file:
-            np.savez(
-                file,
-                vectors=features.vectors[0],
-                labels=features.labels,
-                patients=features.patients,
-                splits=features.splits,
-                unusable=np.array(json.dumps(features.unusable)),
-            )
-        partial_path.replace(path)
-    except OSError as error:
-        raise RunError(f"cannot write to {path.parent}: {error.strerror}") from error
+    with new_file(path) as file:
+        np.savez(
+            file,
+            vectors=features.vectors[0],
+            labels=features.labels,
+            patients=features.patients,
+            splits=features.splits,
+            unusable=np.array(json.dumps(features.unusable)),
+        )
 
 
 def _number(patient_id: str) -> int:

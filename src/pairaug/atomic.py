@@ -1,0 +1,140 @@
+"""Files and folders that are there in full or not at all, whenever a process or a machine stops.
+
+Every result that PairAug keeps is written here: under a temporary name, flushed to the disk, and
+renamed last, with its folder flushed after it. A process that is killed leaves nothing but names
+that `settle` and `remove_leftovers` clear away.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from pairaug.errors import RunError
+
+FILE_SUFFIX, FOLDER_SUFFIX, OLD_SUFFIX = ".writing", ".partial", ".old"
+"""What the names of unfinished files and folders end in, and of a folder that is being replaced."""
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a file so that it is either there in full or not there at all, come what may."""
+    with new_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to fill, which takes the place of `path` when the block has ended well.
+
+    Raises `RunError` where it cannot be written; what was at `path` then stays.
+    """
+    temporary = path.with_name(path.name + FILE_SUFFIX)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:  # an interruption too: no half-written file stays
+            with suppress(OSError):  # the first error is the one to tell
+                temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of `folder` when the block has ended well.
+
+    Until then an earlier one stays as it is. Raises `RunError` where it cannot be written.
+    """
+    partial, old = _beside(folder, FOLDER_SUFFIX), _beside(folder, OLD_SUFFIX)
+    with disk_errors(folder):
+        settle(folder)
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            _sync_tree(partial)
+        except BaseException:  # an interruption too: no half-written folder stays
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        if folder.exists():
+            folder.rename(old)
+        partial.rename(folder)
+        _sync_folder(folder.parent)
+        settle(folder)
+
+
+def settle(folder: Path) -> None:
+    """Clears away what `new_folder` left beside `folder` when it was killed.
+
+    A folder that was moved aside for a successor that never arrived is brought back.
+    """
+    partial, old = _beside(folder, FOLDER_SUFFIX), _beside(folder, OLD_SUFFIX)
+    if old.is_dir():
+        if folder.exists():
+            shutil.rmtree(old)
+        else:
+            old.rename(folder)
+    if partial.is_dir():
+        shutil.rmtree(partial)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes the unfinished files that a killed process left in a folder."""
+    if folder.is_dir():
+        for path in folder.glob(f"*{FILE_SUFFIX}"):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns the disk's errors into a line about `path`, which is being written."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> RunError:
+    """What to say of a file or folder that the disk does not take."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunError(
+            f"the disk is full: {path.name} does not fit in {path.parent}. "
+            "Make room and run the same command again: it resumes."
+        )
+    return RunError(f"cannot write {path}: {error.strerror or error}")
+
+
+def _beside(folder: Path, suffix: str) -> Path:
+    return folder.with_name(f"{folder.name}{suffix}")
+
+
+def _sync_tree(folder: Path) -> None:
+    """Flushes every file and folder, before the rename that declares them done."""
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            _sync_folder(path)
+        else:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flushes a folder, so that a rename in it survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems flush no folders, and have no use for it.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
