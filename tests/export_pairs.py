@@ -90,8 +90,18 @@ def real(folder: Path, index: int, split: str = "train", suffix: str = "jpg") ->
 def family(folder: Path, index: int, split: str = "train") -> list[Pair]:
     """A real pair and a child of each branch."""
     parent = real(folder, index, split)
-    inter = parent.child("inter-0", branch=Branch.INTER, report=Report("new patient"))
-    intra = parent.child("intra-0", branch=Branch.INTRA, report=Report("changed", "Worse."))
+    inter = parent.child(
+        "inter-0",
+        branch=Branch.INTER,
+        source_report=parent.report.text,
+        report=Report("new patient"),
+    )
+    intra = parent.child(
+        "intra-0",
+        branch=Branch.INTRA,
+        source_report=parent.report.text,
+        report=Report("changed", "Worse."),
+    )
     scores = {"image_report": 0.3, "image_image": 0.9, "change": 0.5}
     return [
         parent,

@@ -41,7 +41,7 @@ def source(number: int) -> Pair:
 
 def intra(parent: Pair, number: int, name: str = "intra-0") -> Pair:
     report = Report(findings=CHANGES[number][1])
-    return parent.child(name, branch=Branch.INTRA, report=report)
+    return parent.child(name, branch=Branch.INTRA, source_report=parent.report.text, report=report)
 
 
 SOURCES = [source(number) for number in range(3)]
@@ -50,7 +50,9 @@ PAIRS = [
     for number, parent in enumerate(SOURCES)
     for pair in (
         parent,
-        parent.child("inter-0", branch=Branch.INTER, report=parent.report),
+        parent.child(
+            "inter-0", branch=Branch.INTER, source_report=parent.report.text, report=parent.report
+        ),
         intra(parent, number),
     )
 ]
@@ -131,7 +133,15 @@ def test_an_unchanged_report_returns_the_film_of_the_pair_it_was_made_from(model
     pairs = [
         pair
         for parent in SOURCES
-        for pair in (parent, parent.child("intra-0", branch=Branch.INTRA, report=parent.report))
+        for pair in (
+            parent,
+            parent.child(
+                "intra-0",
+                branch=Branch.INTRA,
+                source_report=parent.report.text,
+                report=parent.report,
+            ),
+        )
     ]
     round_trip = bundle.decode_latents(
         bundle.encode_films(np.stack([film(parent) for parent in SOURCES]))
@@ -205,9 +215,19 @@ def test_a_pair_whose_source_is_gone_is_dropped(model: dict) -> None:
 @pytest.mark.parametrize("which", ["source", "edit"])
 def test_a_report_of_marks_alone_is_dropped(model: dict, which: str) -> None:
     marks = Report(findings="___")
-    parent = replace(SOURCES[0], report=marks) if which == "source" else SOURCES[0]
-    child = replace(PAIRS[2], report=marks) if which == "edit" else PAIRS[2]
-    assert edited(model, [parent, child])[1].drop == Drop("edit", "empty_report")
+    changes = {"source_report": "___"} if which == "source" else {"report": marks}
+    child = replace(PAIRS[2], **changes)
+    assert edited(model, [SOURCES[0], child])[1].drop == Drop("edit", "empty_report")
+
+
+def test_an_edit_starts_from_the_text_that_was_rewritten(model: dict) -> None:
+    """Whatever else the source's report says, the film is the same, bit for bit."""
+    longer = Report("PA and lateral views. the lungs are clear", "Compared with May. Follow up.")
+    _, child = edited(model, [SOURCES[0], PAIRS[2]])
+    _, other = edited(model, [replace(SOURCES[0], report=longer), PAIRS[2]])
+    assert child == other
+    _, unknown = edited(model, [SOURCES[0], replace(PAIRS[2], source_report=None)])
+    assert unknown.drop == Drop("edit", "empty_report")
 
 
 LONG = Report(findings="Large right nodule. " + "No pneumothorax. " * 5 + "Mild edema.")
@@ -217,7 +237,7 @@ CHANGED = Report(findings="Large right nodule. " + "No pneumothorax. " * 5 + "Se
 def test_long_reports_edit_whole_in_several_windows(model: dict) -> None:
     parent = replace(SOURCES[0], report=LONG)
     same, other = (
-        parent.child(name, branch=Branch.INTRA, report=report)
+        parent.child(name, branch=Branch.INTRA, source_report=parent.report.text, report=report)
         for name, report in (("intra-0", LONG), ("intra-1", CHANGED))
     )
     chunked = {**model, "long_report": "chunk"}
@@ -231,7 +251,12 @@ def test_long_reports_edit_whole_in_several_windows(model: dict) -> None:
     assert np.abs(film(unchanged) - round_trip).max() <= 1.01 / 255
     assert np.abs(film(changed) - round_trip).max() > 1.01 / 255
     # Beside short ones, of the same film and of another, each is what it is alone.
-    short = parent.child("intra-2", branch=Branch.INTRA, report=Report(findings="No edema."))
+    short = parent.child(
+        "intra-2",
+        branch=Branch.INTRA,
+        source_report=parent.report.text,
+        report=Report(findings="No edema."),
+    )
     together = edited(chunked, [parent, same, short, other, *PAIRS[3:6]])
     assert np.abs(film(together[3]) - film(changed)).max() <= 1.01 / 255
     (_, alone) = edited(chunked, [PAIRS[3], PAIRS[5]])
@@ -240,9 +265,9 @@ def test_long_reports_edit_whole_in_several_windows(model: dict) -> None:
 
 @pytest.mark.parametrize("which", ["source", "edited"])
 def test_long_reports_are_dropped_where_that_is_asked_for(model: dict, which: str) -> None:
-    parent = replace(SOURCES[0], report=LONG) if which == "source" else SOURCES[0]
-    child = replace(PAIRS[2], report=LONG) if which == "edited" else PAIRS[2]
-    after = edited({**model, "long_report": "error"}, [parent, child, *PAIRS[3:6]])
+    changes = {"source_report": LONG.text} if which == "source" else {"report": LONG}
+    child = replace(PAIRS[2], **changes)
+    after = edited({**model, "long_report": "error"}, [SOURCES[0], child, *PAIRS[3:6]])
     assert after[1].drop is not None
     assert after[1].drop.reason == "report_too_long"
     assert after[1].drop.detail.startswith(f"{which}: the report has ")
@@ -270,7 +295,9 @@ def test_films_of_any_shape_are_fitted_to_the_models_window(
     """A report that stays gives the fitted film back, which tells the two ways apart."""
     (tmp_path / "film.png").write_bytes(encode_png(film_of(7, 48, 64)))
     parent = replace(SOURCES[0], image=ImageRef(path=str(tmp_path / "film.png")))
-    child = parent.child("intra-0", branch=Branch.INTRA, report=parent.report)
+    child = parent.child(
+        "intra-0", branch=Branch.INTRA, source_report=parent.report.text, report=parent.report
+    )
     after = edited({**model, "fit": fit}, [parent, child])[1]
     bundle = load_bundle(Path(model["model"]))
     fitted = fit_square(film(parent), 16, fit)

@@ -12,7 +12,8 @@ import pytest
 import pairaug.diffusion.editing as editing
 from pairaug.clip.folder import weights_sha256
 from pairaug.edit import Edit, EditSettings
-from pairaug.errors import SettingsError
+from pairaug.errors import RunError, SettingsError
+from pairaug.manifest import FORMAT_VERSION
 from pairaug.pair import Branch, ImageRef, Pair, Report
 from pairaug.score import Score, ScoreSettings
 from pairaug.stage import Context, seed_for
@@ -147,7 +148,8 @@ def test_where_none_passes_the_best_goes_on_and_says_so(settings: dict) -> None:
 
 def write_run(folder: Path, bounds: dict[str, float], scorer: str) -> None:
     weights = {"score": {"pilot's": scorer}}
-    record = {"rule": {"intra": {"bounds": bounds}}, "weights": weights}
+    written = {"format": FORMAT_VERSION}
+    record = {"pairaug": written, "rule": {"intra": {"bounds": bounds}}, "weights": weights}
     (folder / "run.json").write_text(json.dumps(record))
 
 
@@ -193,6 +195,17 @@ def test_a_run_without_a_fitted_rule_is_one_line(
     accept = {**settings["accept"], "fitted_by": tmp_path}
     asked = EditSettings(**{**settings, "keep": "first-passing", "accept": accept})
     with pytest.raises(SettingsError, match="has no fitted rule for edits"):
+        Edit.weights(asked)
+
+
+def test_bounds_fitted_by_an_earlier_pairaug_are_refused(settings: dict, tmp_path: Path) -> None:
+    """They are of changes from another text than `score` compares with now."""
+    write_run(tmp_path, {"change": 0.1}, weights_sha256(Path(settings["accept"]["model"])))
+    record = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**record, "pairaug": {"format": 1}}))
+    accept = {**settings["accept"], "fitted_by": tmp_path}
+    asked = EditSettings(**{**settings, "keep": "first-passing", "accept": accept})
+    with pytest.raises(RunError, match=r"earlier PairAug.*source_report.*NEW_FOLDER"):
         Edit.weights(asked)
 
 

@@ -115,7 +115,14 @@ def _many(num: int, variants: int) -> list[Pair]:
         pairs.append(parent)
         for variant in range(variants):
             branch = Branch.INTRA if variant % 2 else Branch.INTER
-            pairs.append(parent.child(f"c{variant}", branch=branch, report=Report("y")))
+            pairs.append(
+                parent.child(
+                    f"c{variant}",
+                    branch=branch,
+                    source_report=parent.report.text,
+                    report=Report("y"),
+                )
+            )
     return pairs
 
 

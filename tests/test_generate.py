@@ -41,8 +41,12 @@ def with_children(number: int) -> list[Pair]:
     report = Report(findings=REPORTS[-1 - number])
     return [
         source,
-        source.child("inter-0", branch=Branch.INTER, report=report),
-        source.child("intra-0", branch=Branch.INTRA, report=report),
+        source.child(
+            "inter-0", branch=Branch.INTER, source_report=source.report.text, report=report
+        ),
+        source.child(
+            "intra-0", branch=Branch.INTRA, source_report=source.report.text, report=report
+        ),
     ]
 
 

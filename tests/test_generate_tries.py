@@ -14,6 +14,7 @@ import pairaug.diffusion.sampling as sampling
 from pairaug.clip.folder import weights_sha256
 from pairaug.errors import SettingsError
 from pairaug.generate import Generate, GenerateSettings
+from pairaug.manifest import FORMAT_VERSION
 from pairaug.pair import Branch, Pair
 from pairaug.score import Score, ScoreSettings
 from pairaug.stage import Context, apply, seed_for
@@ -137,7 +138,8 @@ def test_bounds_come_from_the_rule_that_another_run_fitted(
 ) -> None:
     weights = {"score": {"pilot's": weights_sha256(Path(settings["accept"]["model"]))}}
     rule = {"inter": {"bounds": {"image_report": 0.25}}, "intra": {"bounds": {"change": 0.5}}}
-    (tmp_path / "run.json").write_text(json.dumps({"rule": rule, "weights": weights}))
+    record = {"pairaug": {"format": FORMAT_VERSION}, "rule": rule, "weights": weights}
+    (tmp_path / "run.json").write_text(json.dumps(record))
     accept = {**settings["accept"], "fitted_by": tmp_path}
     whole = {**settings, "keep": "first-passing", "accept": accept}
     assert drawn(whole)[0].trace["generate"]["bounds"] == {"image_report": 0.25}

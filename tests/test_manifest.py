@@ -35,14 +35,21 @@ def make_pairs(film: str) -> list[Pair]:
         image=ImageRef(path=film, sha256="ab", height=4, width=6),
         labels={"edema": True, "fracture": False},
     )
-    child = real.child("inter-0", branch=Branch.INTER, report=Report(impression="Größer."))
+    child = real.child(
+        "inter-0",
+        branch=Branch.INTER,
+        source_report=real.report.text,
+        report=Report(impression="Größer."),
+    )
     child = child.with_image(ImageRef(png=png_of(9))).with_scores(image_report=0.1 + 0.2)
     child = child.with_embeddings(image=np.array([0.1, -0.7], np.float32))
     child = child.with_trace("generate", seed=2**62, steps=[1, 2], note="ü", nothing=None)
     return [
         real,
         child,
-        real.child("intra-0", branch=Branch.INTRA, report=Report()).dropped("x", "y"),
+        real.child(
+            "intra-0", branch=Branch.INTRA, source_report=real.report.text, report=Report()
+        ).dropped("x", "y"),
     ]
 
 
@@ -55,6 +62,7 @@ pair_strategy = st.builds(
     split=st.sampled_from(["train", "validate", "test"]),
     parent_id=st.none() | st.text(max_size=8),
     source_patient_id=st.none() | st.text(max_size=8),
+    source_report=st.none() | st.text(max_size=20),
     image=st.none()
     | st.builds(
         ImageRef,
@@ -67,6 +75,7 @@ pair_strategy = st.builds(
     labels=st.dictionaries(st.sampled_from(FINDINGS), st.booleans()),
     scores=st.dictionaries(st.sampled_from(SCORES), st.floats(-1, 1)),
     image_embedding=st.none() | st.tuples(st.floats(-1, 1, width=32), st.floats(-1, 1, width=32)),
+    source_report_embedding=st.none() | st.tuples(st.floats(-1, 1, width=32)),
     trace=st.dictionaries(
         st.text(max_size=5),
         st.dictionaries(st.text(max_size=5), st.none() | st.booleans() | st.integers() | st.text()),
@@ -140,8 +149,9 @@ def test_datasets_loads_parts_with_pictures(
 
 def test_columns_are_those_of_the_contract() -> None:
     promised = (
-        "id parent_id branch patient_id split findings impression image labels scores "
-        "image_embedding report_embedding drop_stage drop_reason drop_detail trace"
+        "id parent_id branch patient_id split findings impression source_report image labels "
+        "scores image_embedding report_embedding source_report_embedding "
+        "drop_stage drop_reason drop_detail trace"
     )
     assert set(promised.split()) <= set(manifest.SCHEMA.names)
 
@@ -182,6 +192,34 @@ def test_a_changed_byte_is_noticed(tmp_path: Path) -> None:
     path.write_bytes(bytes(content))
     with pytest.raises(RunError, match="damaged"):
         manifest.read_part(path)
+
+
+def test_an_earlier_layout_says_which_stages_to_make_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever a part is looked into, with or without the column that it lacks."""
+    monkeypatch.setattr(manifest, "FORMAT_VERSION", 1)
+    path = manifest.write_part(tmp_path / "run" / "prune", 0, make_pairs("/a.png"), "f")
+    monkeypatch.undo()
+    looks = (
+        manifest.read_part,
+        manifest.read_table,
+        manifest.part_fingerprint,
+        manifest.is_last_part,
+        lambda part: manifest.read_columns(part, ["id"]),
+    )
+    for look in looks:
+        with pytest.raises(RunError) as raised:
+            look(path)
+        assert "\n" not in str(raised.value)
+        assert "source_report" in str(raised.value)
+        assert "all of its stages again, from read on" in str(raised.value)
+        assert f"pairaug run {tmp_path / 'run' / 'run.yaml'} --out NEW_FOLDER" in str(raised.value)
+    monkeypatch.setattr(manifest, "FORMAT_VERSION", 9)
+    later = manifest.write_part(tmp_path / "later" / "prune", 0, make_pairs("/a.png"), "f")
+    monkeypatch.undo()
+    with pytest.raises(RunError, match="later PairAug"):
+        manifest.read_part(later)
 
 
 def test_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:

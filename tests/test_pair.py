@@ -42,7 +42,12 @@ def test_a_pair_cannot_be_changed() -> None:
 
 
 def test_inter_child_is_a_new_patient_in_its_parents_split() -> None:
-    child = PARENT.child("inter-0", branch=Branch.INTER, report=Report(impression="Edema."))
+    child = PARENT.child(
+        "inter-0",
+        branch=Branch.INTER,
+        source_report=PARENT.report.text,
+        report=Report(impression="Edema."),
+    )
     assert child.id == child.patient_id == "covid/0001~inter-0"
     assert (child.parent_id, child.source_patient_id) == ("covid/0001", "p7")
     assert (child.split, child.branch) == ("validate", Branch.INTER)
@@ -51,13 +56,19 @@ def test_inter_child_is_a_new_patient_in_its_parents_split() -> None:
 
 
 def test_intra_child_is_its_parents_patient() -> None:
-    child = PARENT.child("intra-0", branch=Branch.INTRA, report=Report())
+    child = PARENT.child(
+        "intra-0", branch=Branch.INTRA, source_report=PARENT.report.text, report=Report()
+    )
     assert child.patient_id == child.source_patient_id == "p7"
 
 
 def test_grandchild_keeps_the_first_patient_as_its_source() -> None:
-    child = PARENT.child("inter-0", branch=Branch.INTER, report=Report())
-    grandchild = child.child("intra-0", branch=Branch.INTRA, report=Report())
+    child = PARENT.child(
+        "inter-0", branch=Branch.INTER, source_report=PARENT.report.text, report=Report()
+    )
+    grandchild = child.child(
+        "intra-0", branch=Branch.INTRA, source_report=child.report.text, report=Report()
+    )
     assert grandchild.source_patient_id == "p7"
     assert grandchild.patient_id == child.patient_id
 

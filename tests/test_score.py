@@ -20,7 +20,7 @@ from pairaug.clip.folder import weights_sha256
 from pairaug.errors import ModelError
 from pairaug.images import load_image, png_ref
 from pairaug.manifest import read_part, write_part
-from pairaug.pair import Branch, ImageRef, Pair, Report
+from pairaug.pair import Branch, Drop, ImageRef, Pair, Report
 from pairaug.score import DROP_REASONS, Score, ScoreSettings
 from pairaug.stage import Context, apply
 from tiny_clip import write_clip, write_film_model
@@ -39,8 +39,18 @@ def _family(index: int) -> list[Pair]:
         Report("No pleural effusion.", f"Heart size is normal {index}"),
         image=png_ref(_film(index)),
     )
-    inter = real.child("inter-0", branch=Branch.INTER, report=Report("large right effusion"))
-    intra = real.child("intra-0", branch=Branch.INTRA, report=Report("small left pleural effusion"))
+    inter = real.child(
+        "inter-0",
+        branch=Branch.INTER,
+        source_report=real.report.text,
+        report=Report("large right effusion"),
+    )
+    intra = real.child(
+        "intra-0",
+        branch=Branch.INTRA,
+        source_report="No pleural effusion.",
+        report=Report("small left pleural effusion"),
+    )
     return [
         real,
         inter.with_image(png_ref(_film(100 + index))),
@@ -80,15 +90,18 @@ def test_scores_are_the_cosines_of_the_papers_equations(tiny_scorer_folder: Path
             encoder.encode_reports([pair.report.text])[0].astype(np.float64)
             for pair in (real, inter, intra)
         )
+        y_rewritten = encoder.encode_reports(["No pleural effusion."])[0].astype(np.float64)
         assert real.scores == {"image_report": pytest.approx(_cosine(x, y), abs=1e-7)}
         assert inter.scores == {"image_report": pytest.approx(_cosine(x_hat, y_hat), abs=1e-7)}
         assert intra.scores == {
             "image_report": pytest.approx(_cosine(x_edited, y_edited), abs=1e-7),
             "image_image": pytest.approx(_cosine(x_edited, x), abs=1e-7),
-            "change": pytest.approx(_cosine(x_edited - x, y_edited - y), abs=1e-6),
+            "change": pytest.approx(_cosine(x_edited - x, y_edited - y_rewritten), abs=1e-6),
         }
         assert intra.image_embedding == pytest.approx(x_edited, abs=1e-7)
         assert intra.report_embedding == pytest.approx(y_edited, abs=1e-7)
+        assert intra.source_report_embedding == pytest.approx(y_rewritten, abs=1e-7)
+        assert real.source_report_embedding is inter.source_report_embedding is None
 
 
 def test_neither_batches_nor_neighbours_change_a_bit(tiny_scorer_folder: Path) -> None:
@@ -140,7 +153,9 @@ def test_trace_says_by_what_and_how_much_was_read(tiny_scorer_folder: Path) -> N
 def test_no_change_is_a_drop_with_null_never_nan(tiny_scorer_folder: Path) -> None:
     real, _, intra = _family(0)
     same_film = replace(intra, image=real.image)
-    same_report = replace(intra, id="r0~intra-1", report=real.report)
+    same_report = replace(
+        intra, id="r0~intra-1", report=Report("", "Edema."), source_report="Edema."
+    )
     _, film, report = _score(tiny_scorer_folder, [real, same_film, same_report])
     for pair in (film, report):
         assert pair.drop is not None
@@ -197,7 +212,7 @@ def test_each_distinct_film_and_report_is_encoded_once(
     monkeypatch.setattr(ClipEncoder, "encode_images", count_images)
     monkeypatch.setattr(ClipEncoder, "encode_reports", count_reports)
     scored = _score(tiny_scorer_folder, [real, *tries], batch_size=16)
-    assert counted == {"images": 3, "reports": 2}
+    assert counted == {"images": 3, "reports": 3}
     assert not any(pair.drop for pair in scored)
 
 
@@ -278,6 +293,21 @@ def test_a_model_of_films_alone_can_look_on_but_not_score(
     assert set(audited[2].trace["score"]["audit"]) == {"model", "image_image"}
     with pytest.raises(ModelError, match=r"encodes films only.*Name it as score\.audit\.model"):
         Score.weights(_settings(folder))
+
+
+def test_the_change_is_from_the_text_that_was_rewritten_whatever_else_the_source_says(
+    tiny_scorer_folder: Path,
+) -> None:
+    real, _, intra = _family(0)
+    longer = replace(real, report=Report("PA and lateral views. Clear lungs.", "Follow up in May."))
+    short, long = (_score(tiny_scorer_folder, [one, intra])[1] for one in (real, longer))
+    assert short == long
+
+
+def test_an_edit_that_does_not_know_what_was_rewritten_is_a_drop(tiny_scorer_folder: Path) -> None:
+    real, _, intra = _family(0)
+    (_, scored) = _score(tiny_scorer_folder, [real, replace(intra, source_report=None)])
+    assert scored.drop == Drop("score", "source_not_scored", "it has no source_report")
 
 
 def test_an_empty_report_is_a_drop(tiny_scorer_folder: Path) -> None:

@@ -98,5 +98,10 @@ def test_real_pairs_are_scored_and_broken_ones_dropped(random_scorer: Path, tmp_
 def _edit(pair: Pair) -> Pair:
     assert pair.image is not None
     film = np.fliplr(load_image(pair.image)).copy()
-    child = pair.child("intra-0", branch=Branch.INTRA, report=Report("No pleural effusion."))
+    child = pair.child(
+        "intra-0",
+        branch=Branch.INTRA,
+        source_report=pair.report.text,
+        report=Report("No pleural effusion."),
+    )
     return child.with_image(png_ref(film))

@@ -38,7 +38,9 @@ class Backwards:
     def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
         seen = list(pairs)
         for pair in seen:
-            yield pair.child("inter-0", branch=Branch.INTER, report=Report())
+            yield pair.child(
+                "inter-0", branch=Branch.INTER, source_report=pair.report.text, report=Report()
+            )
         yield from reversed(seen)
 
 
@@ -121,7 +123,10 @@ def test_apply_raises_when_a_pair_comes_out_twice() -> None:
 def test_apply_raises_when_a_pair_comes_from_nowhere() -> None:
     def stray(pair: Pair) -> list[Pair]:
         other = make_pair("elsewhere")
-        return [pair, other.child("x", branch=Branch.INTER, report=Report())]
+        return [
+            pair,
+            other.child("x", branch=Branch.INTER, source_report=other.report.text, report=Report()),
+        ]
 
     with pytest.raises(RuntimeError, match="1 came out whose parent did not go in"):
         apply(Making(stray), [make_pair("a")])

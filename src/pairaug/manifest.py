@@ -23,7 +23,7 @@ from pairaug.atomic import write_file
 from pairaug.errors import RunError
 from pairaug.pair import FINDINGS, SCORES, Branch, Drop, ImageRef, Pair, Report
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Part of every fingerprint; raised when stored pairs change their layout or meaning."""
 
 _PART_NAME = re.compile(r"part-(\d{5,})\.parquet")
@@ -40,6 +40,7 @@ _TEXT_COLUMNS_BEFORE = (
     "split",
     "findings",
     "impression",
+    "source_report",
 )
 _TEXT_COLUMNS_AFTER = ("drop_stage", "drop_reason", "drop_detail", "trace")
 
@@ -61,6 +62,7 @@ def _features() -> dict[str, Any]:
         "scores": {name: _value("float64") for name in SCORES},
         "image_embedding": vector,
         "report_embedding": vector,
+        "source_report_embedding": vector,
         **{name: _value("string") for name in _TEXT_COLUMNS_AFTER},
     }
 
@@ -77,6 +79,7 @@ def _schema() -> pa.Schema:
         pa.field("scores", pa.struct([(name, pa.float64()) for name in SCORES])),
         pa.field("image_embedding", pa.list_(pa.float32())),
         pa.field("report_embedding", pa.list_(pa.float32())),
+        pa.field("source_report_embedding", pa.list_(pa.float32())),
     ]
     features = json.dumps({"info": {"features": _features()}})
     return pa.schema([*text_before, *columns, *text_after], metadata={"huggingface": features})
@@ -180,8 +183,25 @@ def is_last_part(path: Path) -> bool:
     return bool(_own_metadata(path)["is_last"])
 
 
+def check_format(written: Any, run_folder: Path) -> None:
+    """`RunError` unless a run's files were written in the layout that is read here."""
+    if written == FORMAT_VERSION:
+        return
+    if isinstance(written, int) and written > FORMAT_VERSION:
+        raise RunError(f"{run_folder} was written by a later PairAug; update this one to read it")
+    raise RunError(
+        f"{run_folder} was written by an earlier PairAug, whose synthetic pairs lack the text that "
+        "was rewritten (source_report), so their edits and scores start from another. Make all of "
+        f"its stages again, from read on: pairaug run {run_folder / 'run.yaml'} --out NEW_FOLDER"
+    )
+
+
 def _read_table(path: Path, columns: list[str]) -> pa.Table:
-    present = _metadata(path).schema.to_arrow_schema().names
+    metadata = _metadata(path)
+    own = (metadata.metadata or {}).get(_META)
+    if own is not None:
+        check_format(json.loads(own).get("format"), path.parent.parent)
+    present = metadata.schema.to_arrow_schema().names
     missing = [name for name in columns if name not in present]
     if missing:
         raise RunError(f"{path} is not a part of a PairAug run: it has no column {missing[0]}")
@@ -202,7 +222,9 @@ def _own_metadata(path: Path) -> dict[str, Any]:
     own = (_metadata(path).metadata or {}).get(_META)
     if own is None:
         raise RunError(f"{path} was not written by PairAug; move it out of the run folder")
-    return json.loads(own)
+    content = json.loads(own)
+    check_format(content.get("format"), path.parent.parent)
+    return content
 
 
 def _to_row(pair: Pair) -> dict[str, Any]:
@@ -218,6 +240,7 @@ def _to_row(pair: Pair) -> dict[str, Any]:
         "split": pair.split,
         "findings": pair.report.findings,
         "impression": pair.report.impression,
+        "source_report": pair.source_report,
         "image": {"bytes": image.png, "path": image.path} if image else None,
         "image_sha256": image.sha256 if image else None,
         "image_height": image.height if image else None,
@@ -226,6 +249,7 @@ def _to_row(pair: Pair) -> dict[str, Any]:
         "scores": dict(pair.scores),
         "image_embedding": pair.image_embedding,
         "report_embedding": pair.report_embedding,
+        "source_report_embedding": pair.source_report_embedding,
         "drop_stage": pair.drop.stage if pair.drop else None,
         "drop_reason": pair.drop.reason if pair.drop else None,
         "drop_detail": pair.drop.detail if pair.drop else None,
@@ -253,7 +277,9 @@ def _from_row(row: Mapping[str, Any]) -> Pair:
         bare_pair(row, _image_of(row)),
         scores=dict(_stated(row["scores"])),
         image_embedding=_vector(row["image_embedding"]),
+        source_report=row["source_report"],
         report_embedding=_vector(row["report_embedding"]),
+        source_report_embedding=_vector(row["source_report_embedding"]),
         trace=json.loads(row["trace"] or "{}"),
         drop=_drop_of(row),
     )

@@ -94,11 +94,14 @@ class Pair:
     split: str = "train"
     parent_id: str | None = None
     source_patient_id: str | None = None
+    source_report: str | None = None
+    """Of a child: the very text that its report was rewritten from, cleaned and cut as it was."""
     image: ImageRef | None = None
     labels: Mapping[str, bool | None] = field(default_factory=dict)
     scores: Mapping[str, float | None] = field(default_factory=dict)
     image_embedding: tuple[float, ...] | None = field(default=None, repr=False)
     report_embedding: tuple[float, ...] | None = field(default=None, repr=False)
+    source_report_embedding: tuple[float, ...] | None = field(default=None, repr=False)
     trace: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     drop: Drop | None = None
 
@@ -108,11 +111,14 @@ class Pair:
         *,
         branch: Branch,
         report: Report,
+        source_report: str,
         patient_id: str | None = None,
         **changes: Any,
     ) -> Pair:
         """A new pair made from this one, with id `<id>~<name>`, in the same split, without image.
 
+        `source_report` is the text that `report` was rewritten from: what of this pair's report
+        was rewritten, which is seldom all of it.
         Unless `patient_id` says otherwise, an intra child is this pair's patient, and an inter
         child is a new patient, named by the child's own id.
         """
@@ -126,6 +132,7 @@ class Pair:
             split=self.split,
             parent_id=self.id,
             source_patient_id=self.source_patient_id or self.patient_id,
+            source_report=source_report,
             **changes,
         )
 
@@ -138,9 +145,13 @@ class Pair:
         return replace(self, scores={**self.scores, **scores})
 
     def with_embeddings(
-        self, *, image: Iterable[float] | None = None, report: Iterable[float] | None = None
+        self,
+        *,
+        image: Iterable[float] | None = None,
+        report: Iterable[float] | None = None,
+        source_report: Iterable[float] | None = None,
     ) -> Pair:
-        """This pair with the embeddings that are given; the other stays as it is.
+        """This pair with the embeddings that are given; the others stay as they are.
 
         They are stored as float32.
         """
@@ -148,6 +159,9 @@ class Pair:
             self,
             image_embedding=self.image_embedding if image is None else _floats(image),
             report_embedding=self.report_embedding if report is None else _floats(report),
+            source_report_embedding=(
+                self.source_report_embedding if source_report is None else _floats(source_report)
+            ),
         )
 
     def with_trace(self, stage: str, **entries: Any) -> Pair:

@@ -20,6 +20,7 @@ from pairaug.evaluate.counterfactual import (
     format_counterfactual,
     run_counterfactual,
 )
+from pairaug.evaluate.edits import Rewritten
 from pairaug.phantom.study import draw_study
 from tiny_generator import write_generator
 
@@ -28,7 +29,7 @@ def _with_a_tube(study):
     """A stand-in for a rewriter: another study's report with a tube, or nothing."""
     if study.index % 5 == 4:
         return None
-    return f"{study.text} Endotracheal tube in standard position."
+    return Rewritten(study.text, f"{study.text} Endotracheal tube in standard position.")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_edits_are_of_new_patients_and_what_is_left_out_is_counted():
 
 def test_a_rewriter_that_changes_nothing_is_given_up_on():
     with pytest.raises(DataError, match=r"of 40 phantoms only 0 gave an edit"):
-        draw_edits(3, 2, 32, lambda study: study.text)
+        draw_edits(3, 2, 32, lambda study: Rewritten(study.text, study.text))
 
 
 def test_every_method_is_measured(bundle, classifier_folder, edits):

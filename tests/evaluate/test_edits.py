@@ -7,7 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from pairaug.evaluate.edits import Edit, distances, hits, make_edit, progress, score_edits
+from pairaug.evaluate.edits import (
+    Edit,
+    Rewritten,
+    distances,
+    hits,
+    make_edit,
+    progress,
+    score_edits,
+)
 from pairaug.phantom.findings import LABELS, Finding, label_vector
 from pairaug.phantom.study import draw_study
 
@@ -23,7 +31,7 @@ def _study(*kinds):
 
 def _edit(study, *sentences, drops=()):
     text = " ".join([*(_without(study.text, drops)), *sentences])
-    edit = make_edit(study, text, SIZE)
+    edit = make_edit(study, Rewritten(study.text, text), SIZE)
     assert isinstance(edit, Edit)
     return edit
 
@@ -173,8 +181,8 @@ def test_what_is_no_edit(after, reason):
         for s in studies
         if [(f.kind, f.side) for f in s.findings] == [("pleural effusion", "left")]
     )
-    text = None if after is None else after.format(text=study.text)
-    assert make_edit(study, text, SIZE) == reason
+    rewritten = after and Rewritten(study.text, after.format(text=study.text))
+    assert make_edit(study, rewritten, SIZE) == reason
 
 
 def test_side_of_a_device_is_an_alteration():

@@ -33,9 +33,11 @@ def _part(num_parents: int = 10, num_children: int = 8) -> list[Pair]:
     rng = np.random.default_rng(0)
 
     def scored(pair: Pair) -> Pair:
-        image, report = rng.normal(size=(2, 6))
+        image, report, before = (one / np.linalg.norm(one) for one in rng.normal(size=(3, 6)))
         return replace(pair, image=ImageRef(path=f"/films/{pair.id}.png")).with_embeddings(
-            image=image / np.linalg.norm(image), report=report / np.linalg.norm(report)
+            image=image,
+            report=report,
+            source_report=before if pair.branch is Branch.INTRA else None,
         )
 
     pairs = []
@@ -44,7 +46,12 @@ def _part(num_parents: int = 10, num_children: int = 8) -> list[Pair]:
         pairs.append(real)
         for number in range(num_children):
             branch = Branch.INTRA if number % 2 else Branch.INTER
-            child = real.child(f"{branch.value}-{number}", branch=branch, report=Report("y"))
+            child = real.child(
+                f"{branch.value}-{number}",
+                branch=branch,
+                source_report=real.report.text,
+                report=Report("y"),
+            )
             pairs.append(scored(child))
     return pairs
 
@@ -97,7 +104,7 @@ def test_scores_are_those_of_the_film_that_is_there() -> None:
         if pair.branch is Branch.INTER:
             assert set(pair.scores) == {"image_report"}
             continue
-        x, y = _vector(source.image_embedding), _vector(source.report_embedding)
+        x, y = _vector(source.image_embedding), _vector(pair.source_report_embedding)
         assert pair.scores["image_image"] == cosine(image, x)
         assert pair.scores["change"] == directional_similarity(image, x, report, y)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairaug.findings import extract, sentences
-from pairaug.findings.cleaning import clean, shorten, source_prompt
+from pairaug.findings.cleaning import clean, shorten, source_report
 from pairaug.findings.leave_out import DE_IDENTIFIED
 from pairaug.phantom.study import draw_study
 
@@ -129,7 +129,7 @@ def test_shorten_cuts_one_long_sentence_at_its_clauses():
     assert shorten("word " * 60, 50).split() == ["Word", *["word"] * 48, "word."]
 
 
-def test_the_source_prompt_has_at_most_fifty_words():
+def test_the_source_report_has_at_most_fifty_words():
     text = " ".join(f"Small left effusion number {place}." for place in range(40))
-    assert 40 < len(source_prompt(text).split()) <= 50
-    assert source_prompt("Stable mild edema.") == "Mild edema."
+    assert 40 < len(source_report(text).split()) <= 50
+    assert source_report("Stable mild edema.") == "Mild edema."

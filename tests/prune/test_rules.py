@@ -36,15 +36,22 @@ def _families(count: int, tries: int = 4, seed: int = 0) -> list[list[Pair]]:
     rng = np.random.default_rng(seed)
     families = []
     for index in range(count):
-        x, y = _unit(rng), _unit(rng)
+        x, y, whole = _unit(rng), _unit(rng), _unit(rng)  # y was rewritten, of the whole report
         real = Pair(f"r{index}", Branch.REAL, f"p{index // 2}", Report("x"))
-        family = [real.with_embeddings(image=x, report=y).with_scores(image_report=_cosine(x, y))]
+        family = [
+            real.with_embeddings(image=x, report=whole).with_scores(image_report=_cosine(x, whole))
+        ]
         for number in range(tries):
             report = _unit(rng, y, 0.5)
             image = _unit(rng, report, 0.3 + 0.2 * rng.random())
-            pair = real.child(f"intra-{number}", branch=Branch.INTRA, report=Report("y"))
+            pair = real.child(
+                f"intra-{number}",
+                branch=Branch.INTRA,
+                source_report=real.report.text,
+                report=Report("y"),
+            )
             family.append(
-                pair.with_embeddings(image=image, report=report).with_scores(
+                pair.with_embeddings(image=image, report=report, source_report=y).with_scores(
                     image_report=_cosine(image, report),
                     image_image=_cosine(image, x),
                     change=_cosine(image - x, report - y),
@@ -52,7 +59,9 @@ def _families(count: int, tries: int = 4, seed: int = 0) -> list[list[Pair]]:
             )
         report = _unit(rng)
         image = _unit(rng, report, 0.5)
-        pair = real.child("inter-0", branch=Branch.INTER, report=Report("z"))
+        pair = real.child(
+            "inter-0", branch=Branch.INTER, source_report=real.report.text, report=Report("z")
+        )
         pair = pair.with_embeddings(image=image, report=report)
         family.append(pair.with_scores(image_report=_cosine(image, report)))
         families.append(family)
@@ -164,9 +173,8 @@ def test_null_is_the_score_between_patients(score: str) -> None:
             x, _ = (np.array(v, dtype=np.float64) for v in _vectors(one))
             _, y_other = (np.array(v, dtype=np.float64) for v in _vectors(other))
             before, _ = (np.array(v) for v in _vectors(sources[one.parent_id or ""]))
-            image_of_other, report_of_other = (
-                np.array(v) for v in _vectors(sources[other.parent_id or ""])
-            )
+            image_of_other, _ = (np.array(v) for v in _vectors(sources[other.parent_id or ""]))
+            report_of_other = np.array(other.source_report_embedding)
             values.append(
                 {
                     "image_report": _cosine(x, y_other),

@@ -36,10 +36,17 @@ def _pairs() -> list[Pair]:
         real = Pair(f"r{index}", Branch.REAL, f"p{index}", Report("wörds", "“quoted”"), image=film)
         real = real.with_trace("read", source="phantom", nested={"score": {"rewrite": 1}})
         pairs.append(real)
-        inter = real.child("inter-0", branch=Branch.INTER, report=Report("{}")).with_image(film)
+        inter = real.child(
+            "inter-0", branch=Branch.INTER, source_report=real.report.text, report=Report("{}")
+        ).with_image(film)
         pairs.append(inter.with_scores(image_report=rng.normal(0.3, 0.1)))
         for number in range(3):
-            child = real.child(f"intra-{number}", branch=Branch.INTRA, report=Report("y"))
+            child = real.child(
+                f"intra-{number}",
+                branch=Branch.INTRA,
+                source_report=real.report.text,
+                report=Report("y"),
+            )
             scores = rng.normal(0.4, 0.2, 3).clip(-1, 1).tolist()
             child = child.with_scores(
                 image_report=scores[0], image_image=scores[1], change=scores[2]

@@ -11,7 +11,7 @@ import pytest
 from layout_trees import film, openi, openi_xml, write
 from pairaug.config import Settings, change_settings
 from pairaug.errors import DataError
-from pairaug.findings.cleaning import source_prompt
+from pairaug.findings.cleaning import source_report
 from pairaug.manifest import read_pairs
 from pairaug.pair import Pair
 from pairaug.readers import OpenISource, open_reader
@@ -113,7 +113,7 @@ def test_the_sixty_studies_are_read_and_rewritten(small_settings: Settings, tmp_
     assert len(pairs) == len({pair.patient_id for pair in pairs}) == 60
     assert not [pair for pair in pairs if pair.drop or pair.image]
     assert any("XXXX" in pair.report.text for pair in pairs)
-    assert not any("XX" in source_prompt(pair.report.text) for pair in pairs)
+    assert not any("XX" in source_report(pair.report.text) for pair in pairs)
     assert all(pair.report.impression for pair in pairs)
     assert sum(not pair.report.findings for pair in pairs) == 7
 

@@ -39,7 +39,13 @@ def _export(folder: Path, access: str = "public") -> list[Pair]:
     """Six phantoms and one synthetic child of each, exported; the real ones are returned."""
     real = _phantoms()
     children = [
-        pair.child("inter-0", branch=Branch.INTER, report=pair.report, image=pair.image)
+        pair.child(
+            "inter-0",
+            branch=Branch.INTER,
+            source_report=pair.report.text,
+            report=pair.report,
+            image=pair.image,
+        )
         for pair in real
     ]
     pairs = [pair for both in zip(real, children, strict=True) for pair in both]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pairaug.findings import extract, labels_of
-from pairaug.findings.cleaning import clean, source_prompt
+from pairaug.findings.cleaning import clean, source_report
 from pairaug.findings.leave_out import DE_IDENTIFIED
 from pairaug.pair import Branch, Pair, Report
 from pairaug.rewrite import Reason, Rewrite, RewriteSettings
@@ -61,7 +61,7 @@ def test_every_report_is_accounted_for(name: str, capsys: pytest.CaptureFixture[
             continue
         assert len(pair.report.text.split()) <= 50
         assert not DE_IDENTIFIED.search(pair.report.text)
-        source = source_prompt(by_id[pair.parent_id or ""].report.text)
+        source = source_report(by_id[pair.parent_id or ""].report.text)
         verdict = check(pair.branch, extract(source), pair.report.text, 50)
         assert verdict.reason is None
     with capsys.disabled():

@@ -97,7 +97,9 @@ def test_children_of_a_report_without_findings_are_dropped(make_pair: MakePair, 
 
 def test_other_pairs_pass_through(make_pair: MakePair):
     parent = make_pair(TEXTS[0])
-    child = parent.child("inter-9", branch=Branch.INTER, report=Report("No edema."))
+    child = parent.child(
+        "inter-9", branch=Branch.INTER, source_report=parent.report.text, report=Report("No edema.")
+    )
     dropped = make_pair(TEXTS[1], "b").dropped("read", "unreadable_image")
     assert rewritten([child, dropped]) == [child, dropped]
 

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from pairaug.findings import extract
-from pairaug.findings.cleaning import source_prompt
+from pairaug.findings.cleaning import source_report
 from pairaug.pair import Branch, Report
 from pairaug.phantom import phrases
 from pairaug.phantom.study import draw_study
@@ -49,7 +49,7 @@ REPORTS = [
 
 
 def answer_to(branch: str, text: str, seed: int = 0, attempt: int = 0) -> tuple[Report, Verdict]:
-    source = source_prompt(text)
+    source = source_report(text)
     stated = tuple(extract(source))
     for _ in range(5):
         rules = Rules()
@@ -114,7 +114,7 @@ def test_what_an_intra_report_changes_is_what_the_phantom_would_change():
     for index in range(150):
         study = draw_study(seed=8, index=index)
         answer, verdict = answer_to("intra", study.text, index)
-        after = counterfactual_findings(study, source_prompt(study.text), answer.text)
+        after = counterfactual_findings(study, source_report(study.text), answer.text)
         changed = {_name(finding.kind) for finding in set(after) ^ set(study.findings)}
         assert changed == {_name(change.detail or change.finding) for change in verdict.changes}
         assert is_drawable(after)
@@ -127,7 +127,7 @@ def _name(kind: str) -> str:
 def test_intra_keeps_the_words_and_order_of_all_else():
     shares = []
     for index in range(100):
-        text = source_prompt(draw_study(seed=12, index=index).text)
+        text = source_report(draw_study(seed=12, index=index).text)
         answer, _ = answer_to("intra", text, index)
         matcher = difflib.SequenceMatcher(None, text.split(), answer.text.split(), autojunk=False)
         shares.append(matcher.ratio())

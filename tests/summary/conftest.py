@@ -37,7 +37,13 @@ def _vector(rng: np.random.Generator, centre: float) -> list[float]:
 def _inter(pair: Pair, number: int, rng: np.random.Generator) -> Pair:
     other = draw_study(99, number)
     report = Report(other.findings_text, other.impression_text)
-    child = pair.child("inter-0", branch=Branch.INTER, report=report, labels=dict(pair.labels))
+    child = pair.child(
+        "inter-0",
+        branch=Branch.INTER,
+        source_report=pair.report.text,
+        report=report,
+        labels=dict(pair.labels),
+    )
     if number % 9 == 4:
         return child.dropped("rewrite", "no_finding_changed")
     score = float(rng.normal(0.36, 0.07))
@@ -51,7 +57,11 @@ def _intra(pair: Pair, number: int, rng: np.random.Generator) -> Pair:
     sentence, labels = CHANGES[number % len(CHANGES)]
     report = Report(f"{sentence} {pair.report.findings}", pair.report.impression)
     child = pair.child(
-        "intra-0", branch=Branch.INTRA, report=report, labels={**pair.labels, **labels}
+        "intra-0",
+        branch=Branch.INTRA,
+        source_report=pair.report.text,
+        report=report,
+        labels={**pair.labels, **labels},
     )
     film = counterfactual(study, pair.report.text, report.text, SIZE).image
     blurred = (film + np.roll(film, 1, 0) + np.roll(film, 1, 1) + np.roll(film, -1, 1)) / 4
@@ -60,7 +70,9 @@ def _intra(pair: Pair, number: int, rng: np.random.Generator) -> Pair:
     child = child.with_image(png_ref(blurred.astype(np.float32))).with_scores(
         image_report=scores[0], image_image=scores[1], change=scores[2]
     )
-    child = child.with_embeddings(image=_vector(rng, 0.2), report=_vector(rng, 0.6))
+    child = child.with_embeddings(
+        image=_vector(rng, 0.2), report=_vector(rng, 0.6), source_report=_vector(rng, 0.0)
+    )
     if scores[0] <= 0.28:
         return child.dropped("prune", "below_mean")
     return child if scores[2] > 0.1 else child.dropped("prune", "below_mean")

@@ -40,10 +40,17 @@ def made_pairs() -> list[Pair]:
     children = []
     for number, parent in enumerate(real[:4]):
         for branch in (Branch.INTER, Branch.INTRA):
-            child = parent.child(f"{branch.value}-0", branch=branch, report=Report("", "New."))
+            child = parent.child(
+                f"{branch.value}-0",
+                branch=branch,
+                source_report=parent.report.text,
+                report=Report("", "New."),
+            )
             child = child.with_image(pair(100 + number).image)
             children.append(child.dropped("prune", "below_mean") if number == 0 else child)
-    broken = real[1].child("inter-1", branch=Branch.INTER, report=Report("", "New."))
+    broken = real[1].child(
+        "inter-1", branch=Branch.INTER, source_report=real[1].report.text, report=Report("", "New.")
+    )
     return [*real, *children, broken.dropped("generate", "image_constant")]
 
 
@@ -132,7 +139,13 @@ def test_a_subset_hangs_on_ids_and_seed_alone_and_is_inside_a_larger_one(run: Pa
 def test_a_synthetic_pair_of_another_splits_patient_is_refused(tmp_path: Path):
     real = [pair(0), pair(1, "test")]
     leaked = replace(
-        real[1].child("inter-0", branch=Branch.INTER, report=Report("", "New.")), split="train"
+        real[1].child(
+            "inter-0",
+            branch=Branch.INTER,
+            source_report=real[1].report.text,
+            report=Report("", "New."),
+        ),
+        split="train",
     ).with_image(pair(9).image)  # type: ignore[arg-type]
     for stage in ("read", "prune"):
         write_part(tmp_path / "run" / stage, 0, [*real, leaked], "print", is_last=True)

@@ -19,6 +19,7 @@ from pairaug.drawing.records import Job, Try, Verdict
 from pairaug.drawing.settings import AcceptSettings
 from pairaug.errors import DataError, SettingsError
 from pairaug.images import fault, load_image
+from pairaug.manifest import check_format
 from pairaug.pair import SCORES, Branch, Pair
 from pairaug.stage import Context
 
@@ -80,15 +81,14 @@ class Judge:
         films = {key: _film_of(source) for key, source in sources.items()}
         readable = {key: film for key, film in films.items() if film is not None}
         images = dict(zip(readable, self._encoder.encode_images([*readable.values()]), strict=True))
-        pairs = (pair for job in jobs for pair in (job.pair, job.source) if pair is not None)
-        texts = list(dict.fromkeys(pair.report.text for pair in pairs))
+        texts = list(dict.fromkeys(text for job in jobs for text in _texts_of(job)))
         reports = dict(zip(texts, self._encoder.encode_reports(texts), strict=True))
         return {
             job.pair.id: Reference(reports[job.pair.report.text])
             if job.source is None
             else Reference(
                 reports[job.pair.report.text],
-                reports[job.source.report.text],
+                reports[job.pair.source_report or ""],
                 images.get(job.source.id),
             )
             for job in jobs
@@ -130,6 +130,12 @@ class Judge:
         )
 
 
+def _texts_of(job: Job) -> tuple[str, ...]:
+    """The pair's report, and for an edit the text that it was rewritten from."""
+    own = job.pair.report.text
+    return (own,) if job.source is None else (own, job.pair.source_report or "")
+
+
 def _folder(settings: AcceptSettings) -> Path:
     return scorer_folder(settings.model, settings.revision, settings.allow_pickle)
 
@@ -155,6 +161,7 @@ def _fitted_bounds(settings: AcceptSettings, branch: Branch, weights: str) -> di
     path = settings.fitted_by / "run.json"
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        check_format(record["pairaug"]["format"], settings.fitted_by)
         found = record["rule"][branch.value]["bounds"].items()
         bounds = {name: float(value) for name, value in found}
         # The first; a second one, the audit's, prunes nothing.

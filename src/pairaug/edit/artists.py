@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pairaug.drawing.ids import try_id
-from pairaug.edit.jobs import Job, Try
+from pairaug.edit.jobs import Job, SourceKey, Try
 from pairaug.stage import batched
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ class FromFilms:
 
     bundle: Bundle
     inversion: Inversion
-    place_of: Mapping[str, int]
-    """Which film of the inversion a source is, by the source's id."""
+    place_of: Mapping[SourceKey, int]
+    """Which film of the inversion a job's source is."""
     options: EditOptions
     batch_size: int
     seed_of: SeedOf
@@ -44,11 +44,11 @@ class FromFilms:
                 self.inversion,
                 [job.prompt.text for job, _ in batch],
                 self.options,
-                [self.place_of[job.source.id] for job, _ in batch],
+                [self.place_of[job.source_key] for job, _ in batch],
                 seeds,
             )
             for row, (job, number) in enumerate(batch):
-                error = float(self.inversion.errors[self.place_of[job.source.id]])
+                error = float(self.inversion.errors[self.place_of[job.source_key]])
                 measured = {"inversion_error": round(error, 6), "seed": seeds[row]}
                 yield Try(job, number, edited, row, measured)
 

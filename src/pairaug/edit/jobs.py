@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -16,14 +16,28 @@ if TYPE_CHECKING:
     from pairaug.diffusion.edited import EditedFilms
 
 
+class SourceKey(NamedTuple):
+    """What an inversion is of: a film, and the prompt that it is inverted under."""
+
+    source_id: str
+    prompt: str
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One edit to be made: the pair that wants a film, its source, and both prompts."""
+    """One edit to be made: the pair that wants a film, its source, and both prompts.
+
+    `source_prompt` is the text that was rewritten, never all of the source's report.
+    """
 
     pair: Pair
     source: Pair
     source_prompt: Prompt
     prompt: Prompt
+
+    @property
+    def source_key(self) -> SourceKey:
+        return SourceKey(self.source.id, self.source_prompt.text)
 
 
 @dataclass(frozen=True, slots=True)

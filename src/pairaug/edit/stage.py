@@ -16,7 +16,7 @@ from pairaug.drawing.generator import generator_folder, open_generator
 from pairaug.drawing.ids import try_id
 from pairaug.drawing.judge import Judge
 from pairaug.edit.artists import FromFilms, FromNoise
-from pairaug.edit.jobs import Job, Try
+from pairaug.edit.jobs import Job, SourceKey, Try
 from pairaug.edit.settings import EditSettings
 from pairaug.errors import DataError
 from pairaug.images import fit_square, load_image
@@ -108,9 +108,9 @@ class Edit:
         if source is None:
             return pair.dropped(self.name, "source_missing")
         prompts: list[Prompt] = []
-        for side, report in (("source", source.report), ("edited", pair.report)):
+        for side, report in (("source", pair.source_report or ""), ("edited", pair.report.text)):
             try:
-                prompts.append(self._bundle.fit_prompt(report.text, self._settings.long_report))
+                prompts.append(self._bundle.fit_prompt(report, self._settings.long_report))
             except ReportTooLongError as error:
                 return pair.dropped(self.name, "report_too_long", f"{side}: {error}")
         if not all(prompt.text for prompt in prompts):
@@ -130,37 +130,36 @@ class Edit:
                 drop = job.pair.dropped(self.name, "unreadable_image", str(error))
                 dropped[job.pair.id] = drop
         chosen: list[Chosen[Try]] = []
-        for group in batched(films, self._settings.batch_size):
-            of_group = [job for job in usable if job.source.id in group]
-            stacked = np.stack([films[key] for key in group])
+        keys = list(dict.fromkeys(job.source_key for job in usable))
+        for group in batched(keys, self._settings.batch_size):
+            of_group = [job for job in usable if job.source_key in group]
+            stacked = np.stack([films[key.source_id] for key in group])
             chosen += self._from_inversion(stacked, group, of_group, dropped)
         return chosen
 
     def _from_inversion(
         self,
         films: np.ndarray,
-        source_ids: Sequence[str],
+        keys: Sequence[SourceKey],
         jobs: Sequence[Job],
         dropped: dict[str, Pair],
     ) -> list[Chosen[Try]]:
         from pairaug.diffusion.inversion import invert_films
 
         settings = self._settings
-        prompts = {job.source.id: job.source_prompt.text for job in jobs}
-        inversion = invert_films(
-            self._bundle, films, [prompts[key] for key in source_ids], settings.num_steps
-        )
-        errors = dict(zip(source_ids, inversion.errors.tolist(), strict=True))
+        prompts = [key.prompt for key in keys]
+        inversion = invert_films(self._bundle, films, prompts, settings.num_steps)
+        errors = dict(zip(keys, inversion.errors.tolist(), strict=True))
         held: list[Job] = []
         for job in jobs:
-            error = errors[job.source.id]
+            error = errors[job.source_key]
             if self._is_held(error):
                 held.append(job)
             else:
                 detail = f"{error:.4f} above {settings.max_inversion_error}"
                 drop = job.pair.dropped(self.name, "inversion_error", detail)
                 dropped[job.pair.id] = drop
-        place_of = {key: place for place, key in enumerate(source_ids)}
+        place_of = {key: place for place, key in enumerate(keys)}
         artist = FromFilms(
             self._bundle, inversion, place_of, self._options, settings.batch_size, self._seed
         )

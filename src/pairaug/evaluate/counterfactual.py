@@ -16,7 +16,15 @@ import numpy as np
 from pydantic import Field
 
 from pairaug.errors import DataError
-from pairaug.evaluate.edits import NOT_USED, Edit, EditScores, distances, make_edit, score_edits
+from pairaug.evaluate.edits import (
+    NOT_USED,
+    Edit,
+    EditScores,
+    Rewritten,
+    distances,
+    make_edit,
+    score_edits,
+)
 from pairaug.evaluate.models import PhantomBenchmark, open_classifier, open_generator
 from pairaug.evaluate.results import text_table, write_result
 from pairaug.pair import Branch, Pair, Report
@@ -122,18 +130,25 @@ def run_counterfactual(
     return write_result(out, "counterfactual", content, format_counterfactual(result))
 
 
-def rules_rewriter(seed: int) -> Callable[[Study], str | None]:
-    """What the `rewrite` stage makes of a study's report by rules: the changed text, or None."""
+def rules_rewriter(seed: int) -> Callable[[Study], Rewritten | None]:
+    """What the `rewrite` stage makes of a study's report by rules, or None where it is dropped."""
     from pairaug.rewrite import Rewrite, RewriteSettings
 
     settings = RewriteSettings(backend="rules", branches=("intra",))
     stage = Rewrite(settings, Context(seed=seed))
 
-    def rewrite(study: Study) -> str | None:
+    def rewrite(study: Study) -> Rewritten | None:
         report = Report(study.findings_text, study.impression_text)
         pair = Pair(study.patient_id, Branch.REAL, study.patient_id, report)
         made = [child for child in stage([pair]) if child.branch is Branch.INTRA]
-        return next((child.report.text for child in made if child.drop is None), None)
+        return next(
+            (
+                Rewritten(child.source_report or "", child.report.text)
+                for child in made
+                if child.drop is None
+            ),
+            None,
+        )
 
     return rewrite
 
@@ -142,7 +157,7 @@ def draw_edits(
     seed: int,
     num_edits: int,
     size: int,
-    rewrite: Callable[[Study], str | None],
+    rewrite: Callable[[Study], Rewritten | None],
 ) -> tuple[list[Edit], dict[str, int]]:
     """Edits of phantom patients 0, 1, 2 and so on, their reports changed by `rewrite`.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -29,9 +29,16 @@ NOT_USED = {
 """Why a phantom's rewritten report gives no edit to measure."""
 
 
+class Rewritten(NamedTuple):
+    """The text that was rewritten, and what it was rewritten into."""
+
+    before: str
+    after: str
+
+
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One edit: a patient, the report before and after, and the films that go with each."""
+    """One edit: a patient, the text before and after rewriting, and the films that go with each."""
 
     study: Study
     before: str
@@ -85,11 +92,11 @@ class EditScores:
     """Whether each edit's change was read; None for edits that only alter a finding."""
 
 
-def make_edit(study: Study, after: str | None, size: int) -> Edit | str:
-    """The edit of `study` to the report `after`, or the reason of `NOT_USED` why it is none."""
-    if after is None:
+def make_edit(study: Study, rewritten: Rewritten | None, size: int) -> Edit | str:
+    """The edit of `study` that rewriting asks for, or the reason of `NOT_USED` why it is none."""
+    if rewritten is None:
         return "no_rewrite"
-    old, new = extract(study.text), extract(after)
+    old, new = extract(rewritten.before), extract(rewritten.after)
     if foreign_changes(old, new):
         return "foreign"
     findings = changed_findings(study.findings, old, new, study.anatomy.seed)
@@ -98,7 +105,7 @@ def make_edit(study: Study, after: str | None, size: int) -> Edit | str:
     if set(findings) == set(study.findings):
         return "nothing_changed"
     truth = render(study.anatomy, findings, size).image
-    return Edit(study, study.text, after, findings, study.render(size).image, truth)
+    return Edit(study, *rewritten, findings, study.render(size).image, truth)
 
 
 def distances(films: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:

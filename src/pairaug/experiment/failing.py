@@ -94,7 +94,7 @@ def _with_film_of(pair: Pair, other: Pair, source: Pair | None) -> Pair:
         image,
         report,
         _vector(of_source.image_embedding) if of_source else None,
-        _vector(of_source.report_embedding) if of_source else None,
+        _vector(pair.source_report_embedding) if of_source else None,
     )
     moved = replace(pair, image=other.image).with_embeddings(image=other.image_embedding)
     return moved.with_scores(**scores).with_trace(TRACE, film_of=other.id)

@@ -61,7 +61,11 @@ def make_image_only(
     def children(pair: Pair) -> Iterator[Pair]:
         for number in range(per_report):
             yield pair.child(
-                f"image-{number}", branch=Branch.INTER, report=pair.report, labels=pair.labels
+                f"image-{number}",
+                branch=Branch.INTER,
+                report=pair.report,
+                source_report=pair.report.text,
+                labels=pair.labels,
             )
 
     num_films = {path: per_report * _num_usable(path) for path in part_paths(run.stage("read"))}
@@ -104,7 +108,13 @@ def in_other_words(pair: Pair, name: str, settings: Settings) -> Pair:
 
     rng = Random(seed_for(settings.seed, f"{pair.id}~{name}", "rewrite"))
     report = reworded(pair.report.text, rng, settings.rewrite.max_words)
-    child = pair.child(name, branch=Branch.INTRA, report=report or pair.report, labels=pair.labels)
+    child = pair.child(
+        name,
+        branch=Branch.INTRA,
+        source_report=pair.report.text,
+        report=report or pair.report,
+        labels=pair.labels,
+    )
     assert pair.image is not None
     child = child.with_image(pair.image)
     return child if report else child.dropped("rewrite", "unchanged")

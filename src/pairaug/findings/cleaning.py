@@ -1,7 +1,7 @@
 """What of a report may be prompted: this film's findings, without history, earlier films or marks.
 
-`source_prompt` is the text that a report stands for in prompts and edits. It says nothing that the
-report does not say; it only leaves out.
+`source_report` is the text that a report stands for wherever it is rewritten, prompted or compared
+with its rewrite. It says nothing that the report does not say; it only leaves out.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ _TIDY = (
 )
 
 
-def source_prompt(report: str, max_words: int = MAX_PROMPT_WORDS) -> str:
+def source_report(report: str, max_words: int = MAX_PROMPT_WORDS) -> str:
     """`report` as it is prompted: cleaned and shortened. Empty where nothing is left."""
     return shorten(clean(report), max_words)
 

@@ -19,7 +19,7 @@ pc: Any = pyarrow.compute
 
 _PLAIN = ("id", "parent_id", "branch", "drop_stage")
 _FOR_VECTORS = ("patient_id", "source_patient_id", "split")
-_VECTORS = ("image_embedding", "report_embedding")
+_VECTORS = ("image_embedding", "report_embedding", "source_report_embedding")
 
 
 class Scored(Protocol):
@@ -43,10 +43,13 @@ class Vectors:
     reports: np.ndarray
     is_there: np.ndarray
     """Boolean: the pair has both."""
+    source_reports: np.ndarray | None = None
+    """Of the texts that edits' reports were rewritten from; rows of NaN where none are."""
 
     def take(self, rows: np.ndarray) -> Vectors:
         """These rows alone."""
-        return Vectors(self.images[rows], self.reports[rows], self.is_there[rows])
+        befores = None if self.source_reports is None else self.source_reports[rows]
+        return Vectors(self.images[rows], self.reports[rows], self.is_there[rows], befores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ def columns_of(pairs: Iterable[Scored]) -> Columns:
         vectors=_stacked(
             [getattr(pair, "image_embedding", None) for pair in rows],
             [getattr(pair, "report_embedding", None) for pair in rows],
+            [getattr(pair, "source_report_embedding", None) for pair in rows],
         ),
     )
 
@@ -162,7 +166,11 @@ def joined(groups: Sequence[Columns]) -> Columns:
 def _vectors_of(table: pa.Table) -> Vectors:
     images, has_image = _matrix(table["image_embedding"])
     reports, has_report = _matrix(table["report_embedding"])
-    return Vectors(images, reports, has_image & has_report)
+    befores, has_before = _matrix(table["source_report_embedding"])
+    sources = np.full_like(reports, np.nan)
+    if has_before.any():
+        sources[has_before] = befores[has_before]
+    return Vectors(images, reports, has_image & has_report, sources)
 
 
 def _matrix(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
@@ -176,7 +184,9 @@ def _matrix(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     return matrix, is_there
 
 
-def _stacked(images: Sequence[Any], reports: Sequence[Any]) -> Vectors | None:
+def _stacked(
+    images: Sequence[Any], reports: Sequence[Any], source_reports: Sequence[Any]
+) -> Vectors | None:
     is_there = np.array(
         [
             image is not None and report is not None
@@ -192,7 +202,11 @@ def _stacked(images: Sequence[Any], reports: Sequence[Any]) -> Vectors | None:
         matrix = np.zeros((len(is_there), present.shape[1]), dtype=np.float32)
         matrix[is_there] = present
         matrices.append(matrix)
-    return Vectors(matrices[0], matrices[1], is_there)
+    befores = np.full_like(matrices[1], np.nan)
+    for place, vector in enumerate(source_reports):
+        if vector is not None:
+            befores[place] = vector
+    return Vectors(matrices[0], matrices[1], is_there, befores)
 
 
 def _objects(column: pa.ChunkedArray) -> np.ndarray:

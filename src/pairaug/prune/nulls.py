@@ -5,8 +5,8 @@
     change         cos(f(x'_i) - f(x_i), g(y'_j) - g(y_j))    the film's move of one, the report's
                                                               of another
 
-for pairs i, j of a branch that rest on different patients. The pairs are a sample by hash, so the
-distribution depends on neither order nor parts.
+for pairs i, j of a branch that rest on different patients; y is the text that was rewritten. The
+pairs are a sample by hash, so the distribution depends on neither order nor parts.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ class NullSample:
             return
         rows = np.flatnonzero(columns.vectors.is_there)
         own, ids = columns.vectors.take(rows), columns.ids[rows]
-        before = _source_vectors(columns.parents[rows], sources, own)
+        assert own.source_reports is not None
+        source_images = _source_images(columns.parents[rows], sources, own)
         self._sample.add(
-            ids, columns.patients[rows], own.images, own.reports, before.images, before.reports
+            ids, columns.patients[rows], own.images, own.reports, source_images, own.source_reports
         )
 
     def values(self, score: str) -> np.ndarray:
@@ -68,17 +69,16 @@ def quantile_of(values: np.ndarray, quantile: float) -> float:
     return round(float(np.quantile(values, quantile, method="inverted_cdf")), 9)
 
 
-def _source_vectors(parents: np.ndarray, sources: Columns, own: Vectors) -> Vectors:
-    """The vectors of each parent, NaN where it has none."""
+def _source_images(parents: np.ndarray, sources: Columns, own: Vectors) -> np.ndarray:
+    """The vector of each parent's film, NaN where it has none."""
     place_of = {name: place for place, name in enumerate(sources.ids)}
     places = np.array([place_of.get(parent, -1) for parent in parents], dtype=np.int64)
-    images, reports = np.full_like(own.images, np.nan), np.full_like(own.reports, np.nan)
+    images = np.full_like(own.images, np.nan)
     is_known = places >= 0
     if sources.vectors is not None and is_known.any():
         is_known[is_known] = sources.vectors.is_there[places[is_known]]
         images[is_known] = sources.vectors.images[places[is_known]]
-        reports[is_known] = sources.vectors.reports[places[is_known]]
-    return Vectors(images, reports, is_known)
+    return images
 
 
 def _moves(after: np.ndarray, before: np.ndarray) -> np.ndarray:

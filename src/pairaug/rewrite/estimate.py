@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from pairaug.findings import extract
-from pairaug.findings.cleaning import source_prompt
+from pairaug.findings.cleaning import source_report
 from pairaug.pair import Branch
 from pairaug.rewrite.backends import Request
 from pairaug.rewrite.budget import cost, rough_tokens
@@ -115,7 +115,7 @@ def _seconds_by_rules(tried: Sequence[str]) -> float:
 
     async def rewrite_few() -> None:
         for report in few:
-            source = source_prompt(report)
+            source = source_report(report)
             request = Request(Branch.INTER, source, tuple(extract(source)), 50, 0)
             await rules.answer(request)
             await rules.answer(replace(request, branch=Branch.INTRA))

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from pairaug.findings import Statement, extract, labels_of
-from pairaug.findings.cleaning import source_prompt
+from pairaug.findings.cleaning import source_report
 from pairaug.pair import Branch, Pair, Report
 from pairaug.rewrite.backends import Answer, Backend, Failure, Rejected, Request
 from pairaug.rewrite.check import check
@@ -94,7 +94,7 @@ class Rewrite:
         """
         if self._settings.targets == "balanced":
             reports = (
-                extract(source_prompt(pair.report.text, self._settings.max_words))
+                extract(source_report(pair.report.text, self._settings.max_words))
                 for pair in pairs
                 if pair.branch is Branch.REAL and pair.drop is None
             )
@@ -132,7 +132,7 @@ class Rewrite:
         if num_words < self._settings.min_words:
             detail = f"{num_words} of at least {self._settings.min_words} words"
             return _Begun(pair.dropped(self.name, Reason.REPORT_TOO_SHORT.value, detail))
-        source = source_prompt(pair.report.text, self._settings.max_words)
+        source = source_report(pair.report.text, self._settings.max_words)
         stated = tuple(extract(source))
         tasks = [
             Task(pair, Branch(branch), variant)
@@ -159,13 +159,13 @@ class Rewrite:
     ) -> Pair:
         """The child of one task, accepted or dropped."""
         if not stated:
-            child = self._made(task, Report())
+            child = self._made(task, source, Report())
             return child.dropped(self.name, Reason.NOTHING_TO_CHANGE.value, "it states no finding")
         request = self._request(task, source, stated, backend)
         outcome = await self._attempted(request, backend)
         if outcome.reason is not None and self._fallback is not None and backend.name != "rules":
             outcome = await self._fallen_back(request, outcome, self._fallback)
-        child = self._made(task, outcome.report, **outcome.entries)
+        child = self._made(task, source, outcome.report, **outcome.entries)
         if outcome.reason is None:
             return child
         return child.dropped(self.name, outcome.reason.value, outcome.why)
@@ -225,11 +225,12 @@ class Rewrite:
         }
         return replace(outcome, entries={**outcome.entries, "fallback_for": before})
 
-    def _made(self, task: Task, report: Report, **entries: Any) -> Pair:
+    def _made(self, task: Task, source: str, report: Report, **entries: Any) -> Pair:
         child = task.parent.child(
             task.name,
             branch=task.branch,
             report=report,
+            source_report=source,
             labels=labels_of(extract(report.text)) if report.text else {},
         )
         if self._window is not None and report.text:

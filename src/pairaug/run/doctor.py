@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pairaug.config import Settings, load_settings
 from pairaug.errors import DataError, PairAugError
+from pairaug.findings.cleaning import source_report
 from pairaug.pair import Pair
 from pairaug.run.chain import STAGES, open_source, weights_of
 from pairaug.run.device import with_device
@@ -117,9 +118,11 @@ def _token_window(settings: Settings, pairs: Sequence[Pair]) -> str:
     folder = generator_folder(settings.generate)
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
     window = int(tokenizer.model_max_length)
-    lengths = [len(tokenizer(pair.report.text, verbose=False).input_ids) for pair in pairs]
+    # As they are prompted: cleaned and cut, which their children's lengths go by.
+    texts = [source_report(pair.report.text, settings.rewrite.max_words) for pair in pairs]
+    lengths = [len(tokenizer(text, verbose=False).input_ids) for text in texts]
     num_longer = sum(length > window for length in lengths)
-    return f"{window} tokens; {num_longer} of {len(lengths)} reports tried are longer"
+    return f"{window} tokens; {num_longer} of {len(lengths)} reports tried are longer once cleaned"
 
 
 def _disk() -> Check:

@@ -12,6 +12,7 @@ from pairaug.atomic import remove_leftovers, settle, write_file
 from pairaug.errors import RunError
 from pairaug.manifest import (
     FORMAT_VERSION,
+    check_format,
     is_last_part,
     part_index,
     part_paths,
@@ -101,11 +102,11 @@ class RunRecord:
         """The record of a run; an empty one where the folder has none."""
         try:
             content = json.loads(folder.record_path.read_text(encoding="utf-8"))
-            content.pop("pairaug")
+            check_format(content.pop("pairaug").get("format"), folder.path)
             return cls(**content)
         except FileNotFoundError:
             return cls()
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RunError(
                 f"{folder.record_path} is damaged. Delete it and run the same command again."
             ) from error

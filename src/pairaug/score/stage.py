@@ -22,7 +22,8 @@ DROP_REASONS = {
     "no_image": "the pair has no image to be scored",
     "no_report": "the report is empty",
     "unreadable_image": "the film could not be decoded, or is no longer there",
-    "source_not_scored": "the real pair that it was made from has no vectors to compare with",
+    "source_not_scored": "the real pair that it was made from has no vectors to compare with, or "
+    "the text that was rewritten is not known",
     "no_change": "the film or the report is the same as the source's, so no change can be compared",
 }
 
@@ -38,7 +39,8 @@ class Score:
     - `image_report`, for all: cos(f(x), g(y)); the paper's S_a and S1. On real pairs it is the
       reference that synthetic ones can be held against; no rule prunes by it.
     - `image_image`, for edits: cos(f(x'), f(x)), S2, with the source's film as stored.
-    - `change`, for edits: cos(f(x') - f(x), g(y') - g(y)), S3.
+    - `change`, for edits: cos(f(x') - f(x), g(y') - g(y)), S3, with y the text that was rewritten
+      into y', `source_report`: what else the source's report says is no change.
 
     An edit's source must come before it in the stream. A distinct film or report is encoded once
     in the life of the stage, and films are decoded while others are encoded.
@@ -53,7 +55,7 @@ class Score:
 
     def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
         """Each pair with its scores, in order, or dropped."""
-        sources: dict[str, tuple[PairVectors, ...]] = {}
+        sources: dict[str, bytes] = {}
         batch_size = self._settings.batch_size
         with ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode") as pool:
             for window in batched(pairs, _WINDOW * batch_size):
@@ -103,7 +105,8 @@ class Score:
         }
         groups = list(batched(films.items(), self._settings.batch_size))
         coming = _decoding(groups[0], pool) if groups else {}
-        reports = {_report_key(pair): pair.report.text for pair in scored}
+        texts = (text for pair in scored for text in _texts_of(pair))
+        reports = {_digest(text): text for text in texts}
         for scorer in self._scorers:
             scorer.add_reports(reports)
         for place in range(len(groups)):
@@ -120,22 +123,27 @@ class Score:
             return "no_image", ""
         if not pair.report.text:
             return "no_report", ""
+        if pair.branch is Branch.INTRA and not pair.source_report:
+            return "source_not_scored", "it has no source_report"
         why = self._unreadable.get(_film_key(pair))
         return None if why is None else ("unreadable_image", why)
 
-    def _scored(self, pair: Pair, sources: dict[str, tuple[PairVectors, ...]]) -> Pair:
+    def _scored(self, pair: Pair, sources: dict[str, bytes]) -> Pair:
+        """The pair with its scores, or dropped; `sources` maps real pairs' ids to their films."""
         fault = self._fault(pair)
         if fault is not None:
             return pair.dropped(self.name, *fault)
-        film, report = _film_key(pair), _report_key(pair)
-        own = tuple(scorer.vectors(film, report) for scorer in self._scorers)
+        film = _film_key(pair)
+        own = self._vectors(film, pair.report.text)
         assert own[0].report is not None
         pair = pair.with_embeddings(image=own[0].image.tolist(), report=own[0].report.tolist())
         pair = pair.with_trace(self.name, **self._trace(pair))
         if pair.branch is Branch.REAL:
-            sources[pair.id] = own
+            sources[pair.id] = film
         is_edit = pair.branch is Branch.INTRA
-        before = sources.get(pair.parent_id or "") if is_edit else None
+        before = self._before(pair, sources) if is_edit else None
+        if before and before[0].report is not None:
+            pair = pair.with_embeddings(source_report=before[0].report.tolist())
         scores = [
             scores_of(vectors, before[place] if before else None)
             for place, vectors in enumerate(own)
@@ -149,6 +157,14 @@ class Score:
         if before is None:
             return pair.dropped(self.name, "source_not_scored")
         return pair if scores[0]["change"] is not None else pair.dropped(self.name, "no_change")
+
+    def _before(self, pair: Pair, sources: dict[str, bytes]) -> tuple[PairVectors, ...] | None:
+        """The vectors of an edit's source film and of the text that was rewritten, by scorer."""
+        film = sources.get(pair.parent_id or "")
+        return None if film is None else self._vectors(film, pair.source_report or "")
+
+    def _vectors(self, film: bytes, report: str) -> tuple[PairVectors, ...]:
+        return tuple(scorer.vectors(film, _digest(report)) for scorer in self._scorers)
 
     def _trace(self, pair: Pair) -> dict[str, Any]:
         scorer = self._scorers[0]
@@ -185,8 +201,11 @@ def _film_key(pair: Pair) -> bytes:
     return _digest(pair.image.sha256 or pair.image.path or pair.id)
 
 
-def _report_key(pair: Pair) -> bytes:
-    return _digest(pair.report.text)
+def _texts_of(pair: Pair) -> tuple[str, ...]:
+    """What is encoded of a pair: its report, and for an edit the text that was rewritten."""
+    if pair.branch is Branch.INTRA:
+        return pair.report.text, pair.source_report or ""
+    return (pair.report.text,)
 
 
 def _digest(text: str) -> bytes:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
+from pairaug.manifest import read_columns
 from pairaug.pair import SCORES, Branch
 from pairaug.summary.records import RunPairs
 
@@ -42,7 +42,7 @@ def audit_of(pairs: RunPairs, facts: Mapping[str, Any]) -> Audit | None:
     values = {name: np.full(len(pairs.ids), np.nan) for name in SCORES}
     start = 0
     for path in pairs.parts:
-        traces = pq.read_table(path, columns=["trace"])["trace"].to_pylist()
+        traces = read_columns(path, ["trace"])["trace"].to_pylist()
         for row, text in enumerate(traces, start):
             noted = json.loads(text or "{}").get("score", {}).get("audit", {})
             for name in SCORES:

@@ -96,7 +96,7 @@ def intra_example(pair: Pair, source: Pair, pixels: int) -> Example:
         Tile("Edited − source", difference_uri(edited - before, pixels)),
     ]
     truth = true_film(
-        source.trace.get("read", {}), source.report.text, pair.report.text, edited.shape[0]
+        source.trace.get("read", {}), pair.source_report or "", pair.report.text, edited.shape[0]
     )
     if truth is not None:
         distance = float(np.abs(edited - truth).mean())
@@ -111,8 +111,9 @@ def intra_example(pair: Pair, source: Pair, pixels: int) -> Example:
 def _example(
     pair: Pair, source: Pair, tiles: Sequence[Tile], extra: Mapping[str, float] | None = None
 ) -> Example:
-    before, after = marked_difference(source.report.text, pair.report.text)
-    is_long = max(len(source.report.text), len(pair.report.text)) > LONG_REPORT
+    text = pair.source_report or ""
+    before, after = marked_difference(text, pair.report.text)
+    is_long = max(len(text), len(pair.report.text)) > LONG_REPORT
     numbers = {**pair.scores, **(extra or {})}
     return Example(
         id=pair.id,

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pairaug.errors import RunError
-from pairaug.manifest import part_paths, read_part
+from pairaug.manifest import part_paths, read_columns, read_part
 from pairaug.pair import FINDINGS, SCORES, Branch, Pair
 
 _COLUMNS = ("id", "parent_id", "branch", "drop_stage", "drop_reason", "labels", "scores")
@@ -75,7 +74,7 @@ class RunPairs:
             inside = chosen[self.part_of[chosen] == number] - first
             if not inside.size:
                 continue
-            values = pq.read_table(path, columns=[column])[column].take(pa.array(inside))
+            values = read_columns(path, [column])[column].take(pa.array(inside))
             for row, value in zip(inside + first, values.to_pylist(), strict=True):
                 if value is not None:
                     found.append(int(row))
@@ -91,7 +90,7 @@ def load_pairs(folder: Path) -> RunPairs:
             f"{folder} has no parts, so there is nothing to summarize. "
             f"Finish the run first: pairaug run {folder.parent / 'run.yaml'}"
         )
-    tables = [pq.read_table(path, columns=list(_COLUMNS)) for path in paths]
+    tables = [read_columns(path, _COLUMNS) for path in paths]
     table = pa.concat_tables(tables)
     return RunPairs(
         ids=table["id"].to_pylist(),
