@@ -124,6 +124,7 @@ def test_the_trace_of_an_inverted_edit(made: list[Pair], model: dict) -> None:
         "source_num_windows": 1,
         "source_truncated": False,
         "source_left_out_sentences": 0,
+        "left_out_of_both": 0,
     }
 
 

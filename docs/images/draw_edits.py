@@ -42,8 +42,8 @@ def main() -> None:
     )
     chosen = [edits[patient] for patient in PATIENTS]
     source = np.stack([edit.source for edit in chosen])
-    before = [bundle.fit_prompt(edit.before).text for edit in chosen]
-    after = [bundle.fit_prompt(edit.after).text for edit in chosen]
+    prompts = [bundle.fit_prompts(edit.before, edit.after) for edit in chosen]
+    before, after = [one.text for one, _ in prompts], [other.text for _, other in prompts]
     inversion = invert_films(bundle, source, before, NUM_STEPS)
     columns = [("the patient's film", source, None)]
     attention = None

@@ -89,6 +89,15 @@ class Bundle:
         """
         return self.text_encoders.fit_prompt(text, long_report)
 
+    def fit_prompts(
+        self, source: str, edited: str, long_report: LongReport = "shorten"
+    ) -> tuple[Prompt, Prompt]:
+        """The prompts of an edit, shortened alike, so that they differ where the texts do.
+
+        Raises `ReportTooLongError` where `long_report` is `error`.
+        """
+        return self.text_encoders.fit_prompts(source, edited, long_report)
+
     def token_ids(self, prompt: str) -> list[int]:
         """The prompt's tokens with both special tokens and without padding."""
         return self.text_encoders.token_ids(prompt)

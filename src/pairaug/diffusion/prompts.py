@@ -6,8 +6,8 @@ Strings only. Nothing is cut in silence: a `Prompt` says how much of the report 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pairaug.errors import DataError
@@ -32,7 +32,7 @@ class Prompt:
 
     `num_tokens` counts a begin and an end token, of however many windows. `truncated` is True where
     anything of the report was left out: `left_out_sentences` whole ones, or words off the end of
-    the one that is left.
+    the one that is left. Of an edit's two prompts, `left_out_of_both` of them stood in both.
     """
 
     text: str
@@ -40,6 +40,7 @@ class Prompt:
     truncated: bool = False
     left_out_sentences: int = 0
     num_windows: int = 1
+    left_out_of_both: int = 0
 
 
 def without_marks(text: str) -> str:
@@ -65,28 +66,105 @@ def fit_prompt(
     if num_tokens <= window or long_report == "chunk":
         return Prompt(text, num_tokens)
     if long_report == "error":
-        raise ReportTooLongError(
-            f"the report has {num_tokens} tokens, the text encoder's window {window}"
-        )
-    return _shortened(text, count_tokens, window)
+        raise ReportTooLongError(_too_long(num_tokens, window))
+    return _shortened(dict(enumerate(_sentences(text))), (), count_tokens, window)
 
 
-def _shortened(text: str, count_tokens: Callable[[str], int], window: int) -> Prompt:
-    kept = [text[span.start : span.end] for span in sentences(text)] or [text]
-    num_sentences = len(kept)
-    order = sorted(range(len(kept)), key=lambda index: (not _only_denies(kept[index]), -index))
-    remaining = dict(enumerate(kept))
-    for index in order:
-        shortened = " ".join(remaining.values())
-        if len(remaining) == 1 or count_tokens(shortened) <= window:
+def fit_prompts(
+    source: str,
+    edited: str,
+    count_tokens: Callable[[str], int],
+    window: int,
+    long_report: LongReport = "shorten",
+) -> tuple[Prompt, Prompt]:
+    """An edit's two texts as prompts, which differ where the texts do and nowhere else.
+
+    As `fit_prompt`, but where either side is too long, sentences that stand in both are left out of
+    both, in its order, until both fit. Beyond that the prompts differ by more: a side that is still
+    too long loses sentences of its own, and then words; and no side loses its only sentence.
+    """
+    texts = without_marks(source), without_marks(edited)
+    counts = [count_tokens(text) for text in texts]
+    if long_report != "shorten" or max(counts) <= window:
+        for side, count in zip(("source", "edited"), counts, strict=True):
+            if long_report == "error" and count > window:
+                raise ReportTooLongError(f"{side}: {_too_long(count, window)}")
+        return Prompt(texts[0], counts[0]), Prompt(texts[1], counts[1])
+    before, after = (dict(enumerate(_sentences(text))) for text in texts)
+    common = _common(before, after)
+    num_left_out = 0
+    for place, twin in common:
+        is_long = any(count_tokens(_joined(side)) > window for side in (before, after))
+        if not is_long or min(len(before), len(after)) == 1:
             break
-        del remaining[index]
-    shortened = _cut_words(" ".join(remaining.values()), count_tokens, window)
+        del before[place], after[twin]
+        num_left_out += 1
+    rest = common[num_left_out:]
+    first = _shortened(before, [place for place, _ in rest], count_tokens, window)
+    second = _shortened(after, [twin for _, twin in rest], count_tokens, window)
+    return _without_common(first, num_left_out), _without_common(second, num_left_out)
+
+
+def _common(source: dict[int, str], edited: dict[int, str]) -> list[tuple[int, int]]:
+    """The places of sentences that stand in both, in the order in which they are left out."""
+    free = dict(edited)
+    pairs: dict[int, int] = {}
+    for place, sentence in source.items():
+        twin = next((other for other, text in free.items() if text == sentence), None)
+        if twin is not None:
+            del free[twin]
+            pairs[place] = twin
+    order = _least_first({place: source[place] for place in pairs})
+    return [(place, pairs[place]) for place in order]
+
+
+def _without_common(prompt: Prompt, num_left_out: int) -> Prompt:
+    return replace(
+        prompt,
+        truncated=prompt.truncated or num_left_out > 0,
+        left_out_sentences=prompt.left_out_sentences + num_left_out,
+        left_out_of_both=num_left_out,
+    )
+
+
+def _too_long(num_tokens: int, window: int) -> str:
+    return f"the report has {num_tokens} tokens, the text encoder's window {window}"
+
+
+def _sentences(text: str) -> list[str]:
+    return [text[span.start : span.end] for span in sentences(text)] or [text]
+
+
+def _joined(sentences_by_place: dict[int, str]) -> str:
+    return " ".join(sentences_by_place.values())
+
+
+def _least_first(remaining: dict[int, str]) -> list[int]:
+    """The places of sentences as they are left out: denials, the last first, then from the end."""
+    return sorted(remaining, key=lambda place: (not _only_denies(remaining[place]), -place))
+
+
+def _shortened(
+    remaining: dict[int, str],
+    first_to_go: Sequence[int],
+    count_tokens: Callable[[str], int],
+    window: int,
+) -> Prompt:
+    """The sentences as a prompt that fits; those of `first_to_go` go before the others."""
+    remaining, num_sentences = dict(remaining), len(remaining)
+    others = {place: text for place, text in remaining.items() if place not in first_to_go}
+    for place in (*first_to_go, *_least_first(others)):
+        if len(remaining) == 1 or count_tokens(_joined(remaining)) <= window:
+            break
+        del remaining[place]
+    whole = _joined(remaining)
+    text = _cut_words(whole, count_tokens, window)
+    num_left_out = num_sentences - len(remaining)
     return Prompt(
-        shortened,
-        count_tokens(shortened),
-        truncated=True,
-        left_out_sentences=num_sentences - len(remaining),
+        text,
+        count_tokens(text),
+        truncated=num_left_out > 0 or text != whole,
+        left_out_sentences=num_left_out,
     )
 
 

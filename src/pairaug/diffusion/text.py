@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from pairaug.diffusion.prompts import LongReport, Prompt, fit_prompt
+from pairaug.diffusion.prompts import LongReport, Prompt, fit_prompt, fit_prompts
 from pairaug.diffusion.windows import AT_SENTENCE, AT_WORD, INSIDE_WORD, Layout, lay_out
 from pairaug.errors import ModelError
 from pairaug.findings.sentences import sentences
@@ -130,7 +130,18 @@ class TextEncoders:
 
     def fit_prompt(self, text: str, long_report: LongReport) -> Prompt:
         """`text` as a prompt, with what `long_report` says where it exceeds one window."""
-        prompt = fit_prompt(text, self._num_tokens, self.window, long_report)
+        return self._in_windows(
+            fit_prompt(text, self._num_tokens, self.window, long_report),
+        )
+
+    def fit_prompts(
+        self, source: str, edited: str, long_report: LongReport
+    ) -> tuple[Prompt, Prompt]:
+        """An edit's two texts as prompts, with what `long_report` says where either is too long."""
+        both = fit_prompts(source, edited, self._num_tokens, self.window, long_report)
+        return self._in_windows(both[0]), self._in_windows(both[1])
+
+    def _in_windows(self, prompt: Prompt) -> Prompt:
         return replace(prompt, num_windows=self.layout(prompt.text).num_windows)
 
     @torch.inference_mode()

@@ -137,7 +137,8 @@ class EditSettings(TriesSettings):
         default="shorten",
         description="A report beyond the text encoder's window: `shorten` leaves out sentences "
         "that only deny findings, then sentences from the end; `chunk` encodes it whole, in "
-        "several windows; `error` drops the pair. The source's report goes the same way.",
+        "several windows; `error` drops the pair. Of an edit's two reports, sentences that stand "
+        "in both are left out of both, before any that only one has.",
     )
     batch_size: int = Field(default=8, ge=1, description="Edits made at once.")
 

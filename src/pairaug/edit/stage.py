@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pairaug.diffusion.folder import weights_sha256
-from pairaug.diffusion.prompts import Prompt, ReportTooLongError
+from pairaug.diffusion.prompts import ReportTooLongError
 from pairaug.drawing.choice import Chosen, choice_trace, drawn_and_chosen, in_place, with_film
 from pairaug.drawing.generator import generator_folder, open_generator
 from pairaug.drawing.ids import try_id
@@ -107,12 +107,11 @@ class Edit:
         source = sources.get(pair.parent_id or "")
         if source is None:
             return pair.dropped(self.name, "source_missing")
-        prompts: list[Prompt] = []
-        for side, report in (("source", pair.source_report or ""), ("edited", pair.report.text)):
-            try:
-                prompts.append(self._bundle.fit_prompt(report, self._settings.long_report))
-            except ReportTooLongError as error:
-                return pair.dropped(self.name, "report_too_long", f"{side}: {error}")
+        texts = pair.source_report or "", pair.report.text
+        try:
+            prompts = self._bundle.fit_prompts(*texts, self._settings.long_report)
+        except ReportTooLongError as error:
+            return pair.dropped(self.name, "report_too_long", str(error))
         if not all(prompt.text for prompt in prompts):
             return pair.dropped(self.name, "empty_report")
         return Job(pair, source, *prompts)
@@ -203,6 +202,7 @@ class Edit:
             source_num_windows=job.source_prompt.num_windows,
             source_truncated=job.source_prompt.truncated,
             source_left_out_sentences=job.source_prompt.left_out_sentences,
+            left_out_of_both=job.prompt.left_out_of_both,
             **choice_trace(chosen, self._judge),
         )
         return with_film(traced, drawn, self.name)

@@ -288,8 +288,9 @@ class _Batch:
         self._settings = settings
         self._source = np.stack([edit.source for edit in edits])
         self._truth = np.stack([edit.truth for edit in edits])
-        self._before = [bundle.fit_prompt(edit.before).text for edit in edits]
-        self._after = [bundle.fit_prompt(edit.after).text for edit in edits]
+        prompts = [bundle.fit_prompts(edit.before, edit.after) for edit in edits]
+        self._before = [before.text for before, _ in prompts]
+        self._after = [after.text for _, after in prompts]
         # The same noise for what is drawn freely and what is edited from a regenerated source.
         self._seeds = [
             seed_for(settings.seed, edit.study.patient_id, "counterfactual") for edit in edits

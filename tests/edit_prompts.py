@@ -1,0 +1,80 @@
+"""An edit's two prompts compared: what rewriting asked for, and what the prompts differ by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from pairaug.edit import Edit
+from pairaug.edit.jobs import Job
+from pairaug.findings import extract
+from pairaug.findings.sentences import sentences
+from pairaug.pair import Branch, Pair
+from pairaug.rewrite import Rewrite, RewriteSettings
+from pairaug.rewrite.topics import changes_between, topic_of
+from pairaug.stage import Context
+
+
+def jobs(edit: Edit, pairs: Iterable[Pair], seed: int = 0) -> Iterator[Job]:
+    """The edits that the rules make of real pairs, with the prompts that `edit` gives them."""
+    settings = RewriteSettings(backend="rules", branches=("intra",))
+    sources: dict[str, Pair] = {}
+    for pair in Rewrite(settings, Context(seed=seed))(pairs):
+        if pair.branch is Branch.REAL:
+            sources[pair.id] = pair
+        elif pair.drop is None:
+            job = edit._job(pair, sources)
+            assert isinstance(job, Job), job.drop
+            yield job
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What one prompt has and the other has not, as sentences."""
+
+    gone: tuple[str, ...]
+    new: tuple[str, ...]
+
+
+def difference(before: str, after: str) -> Difference:
+    """The sentences that only one of two texts has."""
+    one, other = _sentences(before), _sentences(after)
+    matched = SequenceMatcher(a=one, b=other, autojunk=False).get_opcodes()
+    changed = [code for code in matched if code[0] != "equal"]
+    return Difference(
+        tuple(text for _, start, end, _, _ in changed for text in one[start:end]),
+        tuple(text for _, _, _, start, end in changed for text in other[start:end]),
+    )
+
+
+def num_different(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many items of two sequences are not in both."""
+    blocks = SequenceMatcher(a=one, b=other, autojunk=False).get_matching_blocks()
+    return len(one) + len(other) - 2 * sum(block.size for block in blocks)
+
+
+def asked(job: Job) -> list[dict[str, object]]:
+    """What the trace says that rewriting changed."""
+    return list(job.pair.trace["rewrite"]["changes"])
+
+
+def found(job: Job) -> list[dict[str, str | None]]:
+    """What the two prompts change, read from them."""
+    before, after = extract(job.source_prompt.text), extract(job.prompt.text)
+    return [change.as_json() for change in changes_between(before, after)]
+
+
+def unasked(job: Job) -> list[str]:
+    """Sentences that only one prompt has although they say nothing of what changes."""
+    told = {str(change["finding"]) for change in asked(job)}
+    apart = difference(job.source_prompt.text, job.prompt.text)
+    return [
+        text
+        for text in (*apart.gone, *apart.new)
+        if not told & {topic_of(statement).finding for statement in extract(text)}
+    ]
+
+
+def _sentences(text: str) -> list[str]:
+    return [text[start:end] for start, end in sentences(text)]
