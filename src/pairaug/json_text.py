@@ -24,16 +24,18 @@ class JSONTextError(ValueError):
     """A text is no JSON, or is JSON that cannot be stored or walked; it quotes none of the text."""
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, *, nan_is_null: bool = False) -> Any:
     """The value that `text` holds; bytes are UTF-8, with or without a byte order mark.
 
     Raises `JSONTextError` for text that is not UTF-8, not JSON, nested more than `MAX_DEPTH` deep,
     or that has NaN, an infinite number, thousands of digits, or half a surrogate pair.
+    `nan_is_null` is for tables: NaN is what Python writes for an empty cell.
     """
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")
-        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        constant = _null if nan_is_null else _no_constant
+        value = json.loads(text, parse_constant=constant, parse_float=_finite)
     except UnicodeDecodeError as error:
         raise JSONTextError("not UTF-8") from error
     except RecursionError as error:
@@ -71,6 +73,11 @@ def read_json_object(path: Path, error: type[PairAugError], remedy: str) -> dict
     if not isinstance(value, dict):
         raise error(f"{path} holds no JSON object; {remedy}")
     return value
+
+
+def _null(name: str) -> None:
+    if name != "NaN":
+        _no_constant(name)
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -212,8 +212,12 @@ def test_films_of_the_wrong_folder_are_named_as_the_reason(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("lines", "settings", "message"),
     [
-        (["file,mass", "a.png,7"], {"columns": {"mass": "mass"}}, "row 1 has something else than"),
-        (["file,mass", ",1"], {"columns": {"mass": "mass"}}, "row 1 has no file"),
+        (
+            ["file,mass", "a.png,7"],
+            {"columns": {"mass": "mass"}},
+            "row 2, .mass., has a number; a label is",
+        ),
+        (["file,mass", ",1"], {"columns": {"mass": "mass"}}, "row 2 has no file"),
         (["file,mass", "a.png,1"], {"columns": {"mass": "mas"}}, "did you mean 'mass'"),
         (["file,mass", "a.png,1"], {"source": "chexpert"}, "no column that is a finding"),
         (["file,mass", "a.png,1"], {"source": "nih"}, "no column 'Image Index'"),

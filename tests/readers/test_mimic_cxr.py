@@ -49,7 +49,7 @@ def test_a_film_has_its_study_patient_split_and_labels(tmp_path: Path) -> None:
     assert first.image.path == str(tmp_path / "files/p10/p10000001/s50000001/aa01.jpg")
     assert first.trace["read"] == {
         "source": "mimic-cxr",
-        "row": 1,
+        "row": 2,
         "study": "s50000001",
         "sections": "findings+impression",
         "view": "PA",
@@ -141,14 +141,14 @@ def test_tables_that_do_not_fit_are_told_by_row(tmp_path: Path) -> None:
     split = tmp_path / "mimic-cxr-2.0.0-split.csv.gz"
     rows = [("a", "1", "10000001", "train"), ("b", "1", "10000001", "test")]
     csv(split, header, *rows, ("c", "2", "10000002", "test"))
-    with pytest.raises(DataError, match="the patient of row 2 is in two splits") as error:
+    with pytest.raises(DataError, match="the patient of row 3 is in two splits") as error:
         _pairs(settings)
     assert "10000001" not in str(error.value)
     csv(split, header, rows[0])
-    with pytest.raises(DataError, match="does not have the patient of row 4"):
+    with pytest.raises(DataError, match="does not have the patient of row 5"):
         _pairs(settings)
     csv(split, header, ("a", "1", "10000001", "fold 1"))
-    with pytest.raises(DataError, match="row 1 needs a subject_id and one of the splits"):
+    with pytest.raises(DataError, match="row 2 needs a subject_id and one of the splits"):
         _pairs(settings)
     mimic_again = tmp_path / "again"
     settings = mimic(mimic_again)
@@ -157,7 +157,7 @@ def test_tables_that_do_not_fit_are_told_by_row(tmp_path: Path) -> None:
         f"subject_id,study_id,{CHEXPERT}",
         ("10000001", "50000001", "perhaps", *[""] * 13),
     )
-    with pytest.raises(DataError, match="row 1 has 'perhaps' in column 'Atelectasis'"):
+    with pytest.raises(DataError, match="row 2, column 'Atelectasis', has a word of 7 char"):
         _pairs(settings)
 
 

@@ -11,7 +11,6 @@ One pair for each film.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -25,8 +24,9 @@ from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import CHEXPERT_COLUMNS, chexpert_labels, packed, unpacked
 from pairaug.readers.listing import one_file
 from pairaug.readers.lookup import Lookup
+from pairaug.readers.opened import opened_lines
 from pairaug.readers.reader import SPLIT_NAMES, Access, Provenance, SplitShares
-from pairaug.readers.rows import Row, file_sha256, rows_of
+from pairaug.readers.rows import Row, file_sha256, json_objects, rows_of
 from pairaug.readers.sections import Text, report_of
 from pairaug.settings import StageSettings
 from pairaug.stage import Context
@@ -123,7 +123,7 @@ class CheXpertPlusReader:
         if self._labels is None and self._settings.labels != "none":
             _LOG.warning("%s: no chexbert_labels, so no labels", self._settings.name)
         labels = Lookup(self._label_rows())
-        for number, row in enumerate(rows_of(self._table, _COLUMNS), 1):
+        for number, row in rows_of(self._table, _COLUMNS):
             film = row["film"]
             path = None if film is None else PurePosixPath(film)
             sections = {key: row[key] or "" for key in ("findings", "impression")}
@@ -142,19 +142,14 @@ class CheXpertPlusReader:
     def _label_rows(self) -> Iterator[tuple[str, int]]:
         if self._labels is None:
             return
-        with self._labels.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
+        with opened_lines(self._labels, "utf-8") as lines:
+            for number, row in json_objects(self._labels, lines):
                 where = f"{self._labels}: line {number}"
-                try:
-                    row = json.loads(line)
-                    film = row["path_to_image"]
-                    stated = {key: row.get(column) for key, column in CHEXPERT_COLUMNS.items()}
-                except (ValueError, TypeError, KeyError, AttributeError):
-                    raise DataError(f"{where} is not a JSON object with path_to_image") from None
-                texts = {
-                    key: None if value is None else str(value) for key, value in stated.items()
-                }
-                yield str(film), packed(chexpert_labels(texts, where))
+                film = row.get("path_to_image")
+                if not isinstance(film, str):
+                    raise DataError(f"{where} is not a JSON object with path_to_image")
+                stated = {key: row.get(column) for key, column in CHEXPERT_COLUMNS.items()}
+                yield film, packed(chexpert_labels(stated, where))
 
 
 def _view(row: Row) -> str | None:

@@ -19,13 +19,14 @@ from pyarrow import parquet
 from pydantic import Field, model_validator
 
 from pairaug.errors import DataError, MissingExtraError
-from pairaug.pair import FINDINGS, Pair, Report
+from pairaug.pair import Pair, Report
 from pairaug.readers.intake import Intake, Listed, absolute
-from pairaug.readers.labels import Labels
+from pairaug.readers.labels import mapped_labels
 from pairaug.readers.listing import files_below, listing_sha256
 from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitShares, StatedTerms
 from pairaug.readers.sections import report_of_plain
 from pairaug.readers.text import cell_text, report_of_cells
+from pairaug.readers.unquoted import are_names, listed
 from pairaug.settings import StageSettings
 from pairaug.stage import Context
 
@@ -179,7 +180,6 @@ class HuggingFaceReader:
             raise DataError(
                 f"{where} says that its source is credentialed; set read.access: credentialed"
             )
-        labels = row.get(columns.labels) if columns.labels else None
         own_id = _cell(row, columns.id) if columns.id else f"{split}-{number:07d}"
         report, unusable = self._report(row, where)
         return Listed(
@@ -190,7 +190,7 @@ class HuggingFaceReader:
             patient_id=_cell(row, columns.patient_id),
             view=_cell(row, columns.view),
             split=SPLIT_NAMES.get(split.lower()) if self._is_divided else None,
-            labels=_labels(labels),
+            labels=mapped_labels(row.get(columns.labels) if columns.labels else None),
             trace={"row": number, "split": split},
             # As our own exports mark what is not a real film with its real report.
             drop=("synthetic", where) if row.get("synthetic") is True else unusable,
@@ -212,11 +212,13 @@ class HuggingFaceReader:
         for key, column in columns.model_dump(exclude_none=True).items():
             is_spare = key == "text" and (columns.findings or columns.impression)
             if column not in row and not is_spare:
-                near = difflib.get_close_matches(column, list(row), n=1)
+                near = difflib.get_close_matches(
+                    column, list(row) if are_names(list(row)) else (), n=1
+                )
                 hint = f"; did you mean {near[0]!r}?" if near else ";"
                 raise DataError(
-                    f"{self._name} has no column {column!r} (for read.columns.{key}){hint} its "
-                    f"columns are: {', '.join(row)}"
+                    f"{self._name} has no column {column!r} (for read.columns.{key}){hint} "
+                    f"{listed(list(row))}"
                 )
 
     def _undecoded(self, dataset: IterableDataset) -> IterableDataset:
@@ -288,14 +290,3 @@ def _film(value: Any) -> Path | bytes | None:
 
 def _cell(row: Mapping[str, Any], column: str | None) -> str | None:
     return cell_text(row.get(column)) if column else None
-
-
-def _labels(stated: Any) -> Labels:
-    if not isinstance(stated, Mapping):
-        return {}
-    states: dict[Any, bool | None] = {1: True, 0: False, -1: None}
-    return {
-        name: states[state]
-        for name, state in stated.items()
-        if name in FINDINGS and state in states
-    }

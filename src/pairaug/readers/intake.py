@@ -20,6 +20,7 @@ from pairaug.errors import DataError
 from pairaug.examine import Outcome
 from pairaug.pair import Branch, Pair, Report
 from pairaug.readers.decoding import Decoders
+from pairaug.readers.identifiers import patient_key
 from pairaug.readers.reader import Split, SplitShares
 from pairaug.readers.text import stated_report
 from pairaug.stage import Context
@@ -151,7 +152,7 @@ class Intake:
         """The pair as it is listed, without its film; dropped where it is no use."""
         seen.num += 1
         own_id = item.id or item.where.replace(" ", "-")
-        patient_id = item.patient_id or own_id
+        patient_id = patient_key(item.patient_id or "") or own_id
         pair = Pair(
             id=f"{self.name}/{own_id}",
             branch=Branch.REAL,

@@ -21,6 +21,7 @@ from pydantic import Field
 
 from pairaug.errors import DataError
 from pairaug.pair import Pair, Report
+from pairaug.readers.identifiers import whole_number
 from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import CHEXPERT_COLUMNS, chexpert_labels, packed, unpacked
 from pairaug.readers.listing import UnusableReportError, one_file, read_text
@@ -138,7 +139,7 @@ class MimicCxrReader:
         splits = Lookup(self._split_rows())
         labels = Lookup(self._label_rows())
         reports = self._open_reports()
-        for number, row in enumerate(rows_of(self._metadata, _METADATA), 1):
+        for number, row in rows_of(self._metadata, _METADATA):
             where = f"row {number}"
             patient, study = (self._number(row, key, where) for key in ("patient", "study"))
             split = splits.get(patient)
@@ -164,22 +165,23 @@ class MimicCxrReader:
         return folder / f"{film}{self._settings.film_suffix}"
 
     def _number(self, row: Row, key: str, where: str) -> int:
-        stated = (row[key] or "").removesuffix(".0")
-        if not stated.isdecimal():
+        number = whole_number(row[key])
+        if number is None:
             raise DataError(f"{self._metadata}: {where} has no number in {_METADATA[key]}")
-        return int(stated)
+        return number
 
     def _split_rows(self) -> Iterator[tuple[int, Split]]:
         """Splits by patient; the rows of one patient follow each other, and must agree."""
         last: tuple[int, Split] | None = None
-        for number, row in enumerate(rows_of(self._splits, _SPLIT), 1):
+        for number, row in rows_of(self._splits, _SPLIT):
             split = SPLIT_NAMES.get((row["split"] or "").lower())
-            if split is None or not (row["patient"] or "").isdecimal():
+            patient = whole_number(row["patient"])
+            if split is None or patient is None:
                 raise DataError(
                     f"{self._splits}: row {number} needs a subject_id and one of the splits train, "
                     "validate and test"
                 )
-            current = int(row["patient"] or 0), split
+            current = patient, split
             if last and last[0] == current[0] and last != current:
                 raise DataError(f"{self._splits}: the patient of row {number} is in two splits")
             last = current
@@ -189,11 +191,12 @@ class MimicCxrReader:
         if self._labels is None:
             return
         columns = {"study": "study_id", **CHEXPERT_COLUMNS}
-        for number, row in enumerate(rows_of(self._labels, columns), 1):
-            if not (row["study"] or "").isdecimal():
+        for number, row in rows_of(self._labels, columns):
+            study = whole_number(row["study"])
+            if study is None:
                 raise DataError(f"{self._labels}: row {number} has no number in study_id")
             labels = chexpert_labels(row, f"{self._labels}: row {number}")
-            yield int(row["study"] or 0), packed(labels)
+            yield study, packed(labels)
 
     def _open_reports(self) -> _ReportTree | _SectionedReports:
         settings = self._settings
@@ -259,12 +262,12 @@ class _SectionedReports:
 
 def _packed_rows(table: Path) -> Iterator[tuple[int, bytes]]:
     columns = {"study": "study", **{name: name for name in _SECTIONED}}
-    for number, row in enumerate(rows_of(table, columns), 1):
-        study = (row["study"] or "").removeprefix("s")
-        if not study.isdecimal():
+    for number, row in rows_of(table, columns):
+        study = whole_number((row["study"] or "").removeprefix("s"))
+        if study is None:
             raise DataError(f"{table}: row {number} has no study such as s50000000")
         texts = "\0".join((row[name] or "").replace("\0", " ") for name in _SECTIONED)
-        yield int(study), zlib.compress(texts.encode(), level=1)
+        yield study, zlib.compress(texts.encode(), level=1)
 
 
 def _rule(sections: Sections) -> str:

@@ -186,7 +186,7 @@ class OpenIReader:
         if self._projections is None:
             return {}
         rows = rows_of(self._projections, {"film": "filename", "view": "projection"})
-        return {(row["film"] or "").split(".")[0]: row["view"] or "" for row in rows}
+        return {(row["film"] or "").split(".")[0]: row["view"] or "" for _, row in rows}
 
     @cached_property
     def _files(self) -> list[Path]:

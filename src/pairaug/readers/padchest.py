@@ -19,6 +19,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from pairaug.pair import Pair, Report
+from pairaug.readers.identifiers import patient_key
 from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import Labels, stated_findings
 from pairaug.readers.listing import one_file
@@ -138,7 +139,7 @@ class PadChestReader:
 
     def listed(self) -> Iterator[Listed]:
         """Each row as it stands."""
-        for number, row in enumerate(rows_of(self._table, _COLUMNS), 1):
+        for number, row in rows_of(self._table, _COLUMNS):
             film = row["film"]
             yield Listed(
                 where=f"row {number}",
@@ -154,8 +155,7 @@ class PadChestReader:
     def _film(self, film: str, folder: str | None) -> Path:
         if self._settings.film_folders == "none" or folder is None:
             return Path(film)
-        # A table that went through a spreadsheet or pandas may have 7.0 for 7.
-        return Path(folder.removesuffix(".0"), film)
+        return Path(patient_key(folder), film)
 
 
 def padchest_labels(listed: str) -> Labels:

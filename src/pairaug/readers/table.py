@@ -15,14 +15,13 @@ from pydantic import Field, model_validator
 from pairaug.errors import DataError
 from pairaug.pair import FINDINGS, Pair
 from pairaug.readers.intake import Intake, Listed, absolute
+from pairaug.readers.labels import label_state
 from pairaug.readers.reader import SPLIT_NAMES, Provenance, Split, SplitShares, StatedTerms
 from pairaug.readers.rows import Row, cells_of, file_sha256
 from pairaug.readers.text import cell_text, report_of_cells
+from pairaug.readers.unquoted import kind_of
 from pairaug.settings import StageSettings
 from pairaug.stage import Context
-
-# -1 is CheXpert's mark for an uncertain statement.
-_LABEL_STATES = {"1": True, "0": False, "-1": None, "true": True, "false": False}
 
 
 class TableColumns(StageSettings):
@@ -149,7 +148,7 @@ class TableReader:
         rows = cells_of(
             self._table, settings.columns.by_key(), settings.encoding, settings.delimiter
         )
-        for number, cells in enumerate(rows, 1):
+        for number, cells in rows:
             where = f"row {number}"
             report, drop = report_of_cells(cells.get("findings"), cells.get("impression"), where)
             row = {key: cell_text(value) for key, value in cells.items()}
@@ -174,8 +173,8 @@ class TableReader:
         split = SPLIT_NAMES.get(stated.lower())
         if split is None:
             raise DataError(
-                f"{self._table}: row {number} has split {stated!r} in column {column!r}; "
-                f"known are: {', '.join(SPLIT_NAMES)}"
+                f"{self._table}: row {number}, column {column!r}, has {kind_of(stated)} for a "
+                f"split; known are: {', '.join(SPLIT_NAMES)}"
             )
         return split
 
@@ -183,13 +182,7 @@ class TableReader:
         labels: dict[str, bool | None] = {}
         for finding, column in self._settings.columns.labels.items():
             stated = row[f"labels.{finding}"]
-            if stated is None:
-                continue
-            key = stated.lower().removesuffix(".0")
-            if key not in _LABEL_STATES:
-                raise DataError(
-                    f"{self._table}: row {number} has {stated!r} in column {column!r}; "
-                    f"a label is 1, 0, -1 or empty"
-                )
-            labels[finding] = _LABEL_STATES[key]
+            if stated is not None:
+                where = f"{self._table}: row {number}, column {column!r},"
+                labels[finding] = label_state(stated, where)
         return labels

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,10 @@ from pairaug.evaluate.data.settings import (
 )
 from pairaug.evaluate.prompts import finding_name
 from pairaug.pair import FINDINGS
+from pairaug.readers.identifiers import patient_key
+from pairaug.readers.labels import label_state
 from pairaug.readers.rows import column_names, rows_of
+from pairaug.readers.unquoted import are_names, is_name, listed
 
 Labels = Mapping[str, int | None]
 
@@ -48,7 +51,6 @@ NIH_FINDINGS = (
 )
 """ChestX-ray14's, "no finding" with them."""
 
-_STATES = {"1": 1, "0": 0, "-1": -1, "true": 1, "false": 0}
 _PATIENT = re.compile(r"patient\d+")
 _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 # What PadChest lists among the findings and is none.
@@ -71,6 +73,11 @@ def labelled_films(settings: LabelTable, findings: tuple[str, ...]) -> Iterator[
 
     `findings` are those of `findings_of`.
     """
+    for film in _films_of(settings, findings):
+        yield replace(film, patient_id=patient_key(film.patient_id))
+
+
+def _films_of(settings: LabelTable, findings: tuple[str, ...]) -> Iterator[LabelledFilm]:
     match settings:
         case CheXpertData():
             return _chexpert(settings, findings)
@@ -95,26 +102,29 @@ def findings_of(settings: LabelTable) -> tuple[str, ...]:
         case CheXpertData() | MimicData():
             return _known(settings.table, FINDINGS)
         case VinDrData():
-            return tuple(
-                finding_name(name)
-                for name in column_names(settings.table)
-                if name not in ("image_id", "rad_id")
-            )
+            columns = column_names(settings.table)
+            if not are_names(columns):
+                raise DataError(f"{settings.table} is no table of VinDr-CXR: {listed(columns)}")
+            names = (name for name in columns if name not in ("image_id", "rad_id"))
+            return tuple(map(finding_name, names))
         case PadChestData():
-            listed = (_padchest_terms(row["labels"]) for row in _padchest_rows(settings))
-            return tuple(sorted({name for names in listed for name in names}))
+            rows = _padchest_rows(settings)
+            return tuple(sorted({name for row in rows for name in _padchest_terms(row["labels"])}))
         case TableData():
             if settings.columns:
                 return tuple(finding_name(name) for name in settings.columns)
-            rows = _table_rows(settings)
-            listed = (_terms(row["labels"], settings.separator) for _, row in rows)
-            return tuple(sorted({name for names in listed for name in names}))
+            found: set[str] = set()
+            for number, row in _table_rows(settings):
+                names = _terms(row["labels"], settings.separator)
+                _check_names(names, settings.table, number)
+                found.update(names)
+            return tuple(sorted(found))
     raise TypeError(type(settings).__name__)
 
 
 def _chexpert(settings: CheXpertData, findings: tuple[str, ...]) -> Iterator[LabelledFilm]:
     columns = {"file": "Path", **_columns_of(settings.table, findings)}
-    for number, row in enumerate(rows_of(settings.table, columns), 1):
+    for number, row in rows_of(settings.table, columns):
         path = Path(_need(row, "file", settings.table, number))
         if settings.views == "frontal" and "lateral" in path.name.lower():
             continue
@@ -133,15 +143,17 @@ def _mimic(settings: MimicData, findings: tuple[str, ...]) -> Iterator[LabelledF
     }
     # A study's labels in one byte a finding: the tables are in no common order.
     labels: dict[str, np.ndarray] = {}
-    for number, row in enumerate(rows_of(settings.table, columns), 1):
+    for number, row in rows_of(settings.table, columns):
         states = _states(row, findings, settings.table, number)
         codes = [2 if state is None else state for state in states.values()]
-        labels[_need(row, "study", settings.table, number)] = np.array(codes, dtype=np.int8)
+        labels[patient_key(_need(row, "study", settings.table, number))] = np.array(
+            codes, dtype=np.int8
+        )
     for number, row in _mimic_films(settings):
-        study = _need(row, "study", settings.films, number)
+        study = patient_key(_need(row, "study", settings.films, number))
         if study not in labels:
             continue
-        subject = _need(row, "subject", settings.films, number)
+        subject = patient_key(_need(row, "subject", settings.films, number))
         film = f"{_need(row, 'film', settings.films, number)}.jpg"
         inner = Path(f"p{subject[:2]}", f"p{subject}", f"s{study}", film)
         states = {
@@ -170,8 +182,8 @@ def _mimic_films(settings: MimicData) -> Iterator[tuple[int, Mapping[str, str | 
     splits: dict[str | None, str | None] = {}
     if settings.splits is not None:
         rows = rows_of(settings.splits, {"film": "dicom_id", "split": "split"})
-        splits = {row["film"]: row["split"] for row in rows}
-    for number, row in enumerate(rows_of(settings.films, columns), 1):
+        splits = {row["film"]: row["split"] for _, row in rows}
+    for number, row in rows_of(settings.films, columns):
         split = splits.get(row["film"], row.get("split"))
         is_wanted = settings.split in ("all", split)
         if is_wanted and (not settings.views or (row["view"] or "") in settings.views):
@@ -182,7 +194,7 @@ def _nih(settings: NihData, findings: tuple[str, ...]) -> Iterator[LabelledFilm]
     columns = {"file": "Image Index", "labels": "Finding Labels", "patient": "Patient ID"}
     wanted = None if settings.only is None else _names_in(settings.only)
     folders = [Path(), Path("images"), *(Path(f"images_{i:03d}", "images") for i in range(1, 13))]
-    for number, row in enumerate(rows_of(settings.table, columns), 1):
+    for number, row in rows_of(settings.table, columns):
         name = _need(row, "file", settings.table, number)
         if wanted is not None and name not in wanted:
             continue
@@ -200,7 +212,7 @@ def _padchest_rows(settings: PadChestData) -> Iterator[Mapping[str, str | None]]
         "method": "MethodLabel",
         "labels": "Labels",
     }
-    for row in rows_of(settings.table, columns):
+    for _, row in rows_of(settings.table, columns):
         if settings.projections and (row["view"] or "") not in settings.projections:
             continue
         if settings.by_hand and (row["method"] or "").lower() != "physician":
@@ -213,7 +225,7 @@ def _padchest_rows(settings: PadChestData) -> Iterator[Mapping[str, str | None]]
 def _padchest(settings: PadChestData, findings: tuple[str, ...]) -> Iterator[LabelledFilm]:
     for row in _padchest_rows(settings):
         name = row["file"] or ""
-        places = (Path(row["folder"] or "", name), Path(name), Path("images", name))
+        places = (Path(patient_key(row["folder"] or ""), name), Path(name), Path("images", name))
         labels = _listed(_padchest_terms(row["labels"]), findings)
         yield LabelledFilm(places, row["patient"] or name, labels)
 
@@ -222,7 +234,7 @@ def _vindr(settings: VinDrData, findings: tuple[str, ...]) -> Iterator[LabelledF
     columns = {"film": "image_id", **_columns_of(settings.table, findings)}
     # Three radiologists read each film of the training set, in rows that need not be neighbours.
     votes: dict[str, np.ndarray] = {}
-    for number, row in enumerate(rows_of(settings.table, columns), 1):
+    for number, row in rows_of(settings.table, columns):
         states = _states(row, findings, settings.table, number)
         found = votes.setdefault(
             _need(row, "film", settings.table, number), np.zeros((2, len(findings)), np.int16)
@@ -253,7 +265,7 @@ def _table_rows(settings: TableData) -> Iterator[tuple[int, Mapping[str, str | N
     }
     columns |= {f"where {column}": column for column in settings.where}
     rows = rows_of(settings.table, columns, settings.encoding, settings.delimiter)
-    for number, row in enumerate(rows, 1):
+    for number, row in rows:
         if all((row[f"where {each}"] or "") in kept for each, kept in settings.where.items()):
             yield number, row
 
@@ -294,12 +306,17 @@ def _states(
 def _state(stated: str | None, finding: str, table: Path, number: int) -> int | None:
     if stated is None:
         return None
-    key = stated.lower().removesuffix(".0")
-    if key not in _STATES:
+    state = label_state(stated, f"{table}: row {number}, {finding!r},")
+    return -1 if state is None else int(state)
+
+
+def _check_names(names: Iterable[str], table: Path, number: int) -> None:
+    """Raises for a list of something else, such as reports: results name the findings."""
+    if not all(map(is_name, names)):
         raise DataError(
-            f"{table}: row {number} has something else than 1, 0, -1 or nothing for {finding!r}"
+            f"{table}: row {number} lists something that is no name of a finding; check "
+            "data.list_column and data.separator"
         )
-    return _STATES[key]
 
 
 def _listed(present: Iterable[str], findings: Iterable[str]) -> dict[str, int | None]:

@@ -1,0 +1,34 @@
+"""Ids as tables write them, brought to one form: the same patient is the same text everywhere."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from decimal import Decimal
+
+_FLOAT = re.compile(r"(\d+)\.0*")
+# As pandas, R and spreadsheets write large numbers: 1.0000032e+07, 1E7.
+_SCIENTIFIC = re.compile(r"\d(\.\d+)?[eE]\+?\d{1,2}")
+_UNSEEN = " \t\r\n\ufeff\u200b\u00a0"
+
+
+def patient_key(text: str) -> str:
+    """A patient's id without what a table's program adds to it; leading zeros stay.
+
+    A column that has an empty cell becomes one of floating point numbers in pandas, so 10000032,
+    10000032.0 and 1.0000032e+07 are one patient.
+    """
+    key = unicodedata.normalize("NFC", text).strip(_UNSEEN).strip()
+    if number := _FLOAT.fullmatch(key):
+        return number.group(1)
+    if _SCIENTIFIC.fullmatch(key):
+        value = Decimal(key)
+        if value == value.to_integral_value():
+            return str(int(value))
+    return key
+
+
+def whole_number(text: str | None) -> int | None:
+    """The number that an id is, however it is written; None where it is none."""
+    key = patient_key(text or "")
+    return int(key) if key.isascii() and key.isdecimal() and len(key) <= 18 else None

@@ -1,0 +1,54 @@
+"""What messages may say of a dataset's cells: where they are and of what kind, never their content.
+
+A cell can be a report or a patient's id whatever its column is called, and so can a header be,
+where a table has none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_MOST_NAMES = 40
+_LONGEST_NAME = 40
+_MOST_WORDS = 4
+# Letters first, no sentence's end, no long number: what columns are called.
+_NAME = re.compile(r"[^\W\d][\w \-./:()#%&+]*", re.UNICODE)
+_LIKE_DATA = re.compile(r"\d{4}|[.,;:]$|\.(png|jpe?g|tiff?|dcm|dicom|txt|npy|h5)$", re.IGNORECASE)
+
+
+def kind_of(value: object) -> str:
+    """A cell's kind in words, such as "a number" or "a text of 34 characters"."""
+    if not isinstance(value, str):
+        return "nothing" if value is None else f"a {type(value).__name__}"
+    if not value:
+        return "nothing"
+    if re.fullmatch(r"[+-]?\d+([.,]\d+)?", value):
+        return "a number"
+    what = "a word" if len(value.split()) == 1 else "a text"
+    return f"{what} of {len(value)} characters"
+
+
+def is_name(text: str) -> bool:
+    """True if `text` can be what a column or a finding is called: short, and no sentence."""
+    is_short = len(text) <= _LONGEST_NAME and len(text.split()) <= _MOST_WORDS
+    return is_short and bool(_NAME.fullmatch(text)) and not _LIKE_DATA.search(text)
+
+
+def are_names(columns: Sequence[str]) -> bool:
+    """True if a table's first row can be its header: one cell that is data makes it none."""
+    # pandas writes an index without a name, and R numbers it.
+    named = [name for name in columns if name not in ("", "#")]
+    return bool(named) and all(map(is_name, named))
+
+
+def listed(columns: Sequence[str]) -> str:
+    """The names of columns as a message may list them, or how many where one is no name."""
+    if not are_names(columns):
+        return (
+            f"Its first row of {len(columns)} cells does not look like names of columns; "
+            "does the table have a header?"
+        )
+    more = len(columns) - _MOST_NAMES
+    rest = f" and {more} more" if more > 0 else ""
+    return f"Its columns are: {', '.join(columns[:_MOST_NAMES])}{rest}"
