@@ -4,13 +4,7 @@ import pytest
 
 from layout_trees import EMPTY_FINDINGS, NO_HEADINGS, ONLY_IMPRESSION, REPORT, TWO_IMPRESSIONS
 from pairaug.pair import Report
-from pairaug.readers.sections import (
-    named_sections,
-    plain_sections,
-    report_of,
-    report_of_plain,
-    sections_of,
-)
+from pairaug.readers.sections import named_sections, report_of, sections_of, unwrapped
 
 
 def test_sections_of_a_usual_report() -> None:
@@ -81,26 +75,43 @@ def test_a_report_has_the_sections_that_are_asked_for() -> None:
     assert report_of(sections_of(ONLY_IMPRESSION), "findings") == Report()
 
 
+def test_what_stands_over_a_part_of_a_section_does_not_end_it() -> None:
+    report = (
+        "FINAL REPORT\n FINDINGS:\n \n LUNGS:  Small left effusion.\n HEART:  Enlarged.\n"
+        " LINES AND TUBES:  None.\n \n IMPRESSION:\n \n As above.\n NOTIFICATION:  Called.\n"
+    )
+    assert report_of(sections_of(report)) == Report(
+        "LUNGS: Small left effusion. HEART: Enlarged. LINES AND TUBES: None.", "As above."
+    )
+
+
+@pytest.mark.parametrize("heading", ["INTERPRETATION", "REPORT", "RESULTS", "BEFUND", "HALLAZGOS"])
+def test_headings_of_other_layouts_hold_the_reading(heading: str) -> None:
+    text = f"FINAL REPORT\n INDICATION:  Cough.\n \n {heading}:  Clear lungs.\n"
+    assert report_of(sections_of(text)).text == "Clear lungs."
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("text", "one_line"),
     [
-        "FINDINGS: Clear lungs.\nIMPRESSION: Normal.",
-        "Findings: Clear lungs. IMPRESSION: Normal.",
-        "findings:\r\nClear lungs.\r\n\r\nImpression :\r\nNormal.\r\n",
-        "\ufeff  INDICATION: Cough. FINDINGS: Clear\n lungs. CONCLUSION: Normal.",
+        ("Heart is large and\n wide. No\n PICC line.", "Heart is large and wide. No PICC line."),
+        ("Lungs clear\nHeart enlarged\nNo effusion", "Lungs clear. Heart enlarged. No effusion"),
+        ("- Clear\n- No effusion\n", "Clear. No effusion"),
+        ("\u2022 Clear\n\u2022 Large heart", "Clear. Large heart"),
+        ("1. Clear\n2) No effusion", "1. Clear. 2) No effusion"),
+        ("1. Clear lungs and\n   no effusion\n2. Large heart", "1. Clear lungs and no effusion. "
+         "2. Large heart"),
+        ("LUNGS: Clear\nHEART:\nLarge", "LUNGS: Clear. HEART: Large"),
+        ("Clear\r\n\r\nNo change", "Clear\n\nNo change"),
+        (
+            "The heart is normal in size, and there is a small pleural effusion on the\nLeft side",
+            "The heart is normal in size, and there is a small pleural effusion on the Left side",
+        ),
+        (
+            "There is no pneumothorax after removal of the chest tube on the right side by\nDr. X",
+            "There is no pneumothorax after removal of the chest tube on the right side by Dr. X",
+        ),
     ],
-)
-def test_headings_of_text_of_no_known_layout(text: str) -> None:
-    assert report_of_plain(text, "findings") == Report("Clear lungs.", "Normal.")
-
-
-def test_text_without_headings_is_the_section_that_is_said() -> None:
-    text = "The findings are stable.\nNote: no effusion."
-    assert plain_sections(text) == {}
-    assert report_of_plain(text, "findings") == Report(
-        "The findings are stable. Note: no effusion.", ""
-    )
-    assert report_of_plain("Clear.\n\n\nNo change.", "impression") == Report(
-        "", "Clear.\n\nNo change."
-    )
-    assert report_of_plain("", "findings") == Report()
+)  # fmt: skip
+def test_lines_that_are_statements_become_sentences(text: str, one_line: str) -> None:
+    assert unwrapped(text) == one_line

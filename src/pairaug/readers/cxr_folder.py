@@ -23,8 +23,8 @@ from pairaug.readers.listing import (
     listing_sha256,
     read_text,
 )
+from pairaug.readers.plain import report_of_plain
 from pairaug.readers.reader import Provenance, SplitShares, StatedTerms
-from pairaug.readers.sections import report_of_plain
 from pairaug.stage import Context
 
 

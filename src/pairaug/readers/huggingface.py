@@ -23,8 +23,8 @@ from pairaug.pair import Pair, Report
 from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import mapped_labels
 from pairaug.readers.listing import files_below, listing_sha256
+from pairaug.readers.plain import report_of_plain
 from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitShares, StatedTerms
-from pairaug.readers.sections import report_of_plain
 from pairaug.readers.text import cell_text, report_of_cells
 from pairaug.readers.unquoted import are_names, listed
 from pairaug.settings import StageSettings

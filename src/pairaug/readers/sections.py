@@ -3,17 +3,21 @@
 The rules are those that MIMIC-CXR's authors describe in their `section_parser.py`: a heading is a
 line in capitals that ends in a colon, its name is brought to a common form, the last section of a
 name counts, and where neither findings nor impression is headed, the last paragraph or else the
-comparison holds the reading. Two departures: a heading right under an empty one is seen, and the
-misspelling "NDICATION" is the indication, not the impression.
+comparison holds the reading. Four departures: a heading right under an empty one is seen; the
+misspelling "NDICATION" is the indication, not the impression; what stands over a part of the
+findings or the impression ("LUNGS:") does not end them; and headings of other layouts ("REPORT",
+"BEFUND") are known. Texts of no known layout are for `plain.py`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Literal
 
 from pairaug.pair import Report
+from pairaug.readers.headings import DESCRIBES_FILM, MIMIC_KNOWN, is_sub_heading, known_name
 
 Sections = Mapping[str, str]
 """Name in its common form → text, of the last section of that name that is not empty."""
@@ -22,47 +26,20 @@ Text = Literal["impression+findings", "impression", "findings"]
 """Which sections of a report a pair has."""
 
 _HEADING = re.compile(r"\n ([A-Z ()/,-]+):(?=\s|$)")
-_BLANK_LINE = re.compile(r"\n[ \t]*\n")
+# Lines are wrapped no narrower than this.
+_LEAST_WIDTH = 60
+_BULLET = re.compile(r"(?:[-*\u2022\u25aa\u25cf\u25e6\u2013\u2014](?:\s+|(?=[A-Z][a-z])))+")
+_ITEM = re.compile(rf"{_BULLET.pattern}|\(?\d{{1,2}}[.)]\s+\S")
+_SUB_HEADING = re.compile(r"[A-Z][A-Za-z /&,-]{2,30}:\s")
+# Words that no statement ends in.
+_OPEN_ENDS = frozenset(
+    ("the", "a", "an", "of", "and", "or", "in", "with", "without", "no", "is", "are", "to", "for",
+     "by", "on", "at", "from", "as", "than", "but", "which", "that", "left", "right", "new", "dr")
+)  # fmt: skip
+_BLANK_LINE = re.compile(r"\n[ \t\r]*\n")
 
-# Common form → other headings for it, misspellings included.
-_VARIANTS = {
-    "impression": "conclusion, findings and impression, findings/impression, findings/ impression, "
-    "impresson, imprression, imoression, impressoin, imprssion, impresion, imperssion, mpression, "
-    "impession",
-    "findings": "finding, findins, findindgs, findgings, findngs, findnings, finidngs, "
-    "reference findings, chest; two views",
-    "indication": "reason for examination, reason for exam, clinical indication, idication, "
-    "ndication",
-    "history": "clinical history, clinical information, patient history, pfi",
-    "comparison": "comparisons, reference exam, comparison exam, comparison film, comparision, "
-    "comparsion, comparrison, comparisions",
-    "examination": "exam, type of examination",
-    "recommendations": "recommendation(s), recommendation",
-    "technique": "",
-    "notification": "",
-    "addendum": "",
-    "date": "",
-    "comment": "",
-    "wet read": "wetread",
-}
-_KNOWN = {
-    variant.replace(";", ","): name
-    for name, variants in _VARIANTS.items()
-    for variant in (name, *filter(None, variants.split(", ")))
-}
 # A longer heading with one of these in it is that section.
 _WITHIN = ("impression", "findings", "history", "comparison", "addendum")
-# A heading that describes the whole examination, such as "PORTABLE AP CHEST": its findings follow.
-_DESCRIBES_FILM = re.compile(
-    "chest|portable|pa and lat|lateral and pa|ap and lateral|lateral and ap|frontal and|two views|"
-    "frontal view|pa view|ap view|one view|lateral view|bone window|frontal upright|"
-    "frontal semi-upright|ribs"
-)
-_ALTERNATIVES = "|".join(re.escape(name) for name in sorted(_KNOWN, key=len, reverse=True))
-# In text of no known origin: a known heading at the start of a line, or in capitals anywhere.
-_PLAIN_HEADING = re.compile(
-    rf"(?m)(?:^[ \t]*((?i:{_ALTERNATIVES}))|(?<![A-Za-z])({_ALTERNATIVES.upper()}))[ \t]*:"
-)
 
 
 def sections_of(text: str) -> Sections:
@@ -75,11 +52,11 @@ def sections_of(text: str) -> Sections:
 def named_sections(text: str) -> list[tuple[str, str]]:
     """(name, text) of each section in order; empty findings and impressions are left out."""
     text = text.replace("\r\n", "\n")
-    found = list(_HEADING.finditer(text))
-    sections = [("preamble", text[: found[0].start()])] if found else [("full report", text)]
-    for place, match in enumerate(found, 1):
-        end = found[place].start() if place < len(found) else len(text)
-        sections.append((_common_name(match.group(1)), text[match.end() : end]))
+    found = list(_headings(text))
+    sections = [("preamble", text[: found[0][1].start()])] if found else [("full report", text)]
+    for place, (name, match) in enumerate(found, 1):
+        end = found[place][1].start() if place < len(found) else len(text)
+        sections.append((name, text[match.end() : end]))
     sections = [
         (name, section)
         for name, section in sections
@@ -93,53 +70,72 @@ def named_sections(text: str) -> list[tuple[str, str]]:
     return sections
 
 
-def plain_sections(text: str) -> Sections:
-    """The sections of a report of no known layout; empty where it has no heading that is known.
-
-    Headings may be in any case at the start of a line, and in capitals within one.
-    """
-    lines = "\n".join(f" {line.strip()}" for line in text.splitlines())
-    headed = _PLAIN_HEADING.sub(
-        lambda match: f"\n {(match.group(1) or match.group(2)).upper()}: ", f"\n{lines}"
-    )
-    sections = sections_of(headed)
-    return {} if set(sections) <= {"full report", "last_paragraph"} else sections
+def _headings(text: str) -> Iterator[tuple[str, re.Match[str]]]:
+    """(common name, match) of each heading that starts a section."""
+    inside = ""
+    for match in _HEADING.finditer(text):
+        name = _common_name(match.group(1))
+        is_part = inside in ("findings", "impression") and is_sub_heading(name)
+        if not is_part or name in ("findings", "impression"):
+            inside = name
+            yield name, match
 
 
 def report_of(sections: Sections, text: Text = "impression+findings") -> Report:
     """The report that `sections` hold, reduced to what `text` names, lines unwrapped.
 
-    Where neither findings nor impression is there, the last paragraph, else the comparison, stands
-    for the findings, as the dataset's authors do it.
+    Where neither findings nor impression is there, a section such as REPORT, the last paragraph or
+    the comparison stands for the findings, the last two as the dataset's authors do it.
     """
     findings, impression = (unwrapped(sections.get(key, "")) for key in ("findings", "impression"))
     if not findings and not impression:
-        findings = unwrapped(sections.get("last_paragraph") or sections.get("comparison") or "")
+        spare = (sections.get(key, "") for key in ("reading", "last_paragraph", "comparison"))
+        findings = unwrapped(next(filter(str.strip, spare), ""))
     return Report(
         findings=findings if "findings" in text else "",
         impression=impression if "impression" in text else "",
     )
 
 
-def report_of_plain(text: str, headless: Literal["findings", "impression"]) -> Report:
-    """The report in a text file of no known layout; without headings all of it is one section."""
-    sections = plain_sections(text)
-    if not sections:
-        return Report(**{headless: unwrapped(text)})
-    return report_of(sections)
-
-
 def unwrapped(text: str) -> str:
-    """`text` with each paragraph on one line, and one blank line between paragraphs."""
-    paragraphs = (" ".join(paragraph.split()) for paragraph in _BLANK_LINE.split(text))
+    """`text` with each paragraph on one line, and one blank line between paragraphs.
+
+    Lines that are statements of their own, items of a list among them, become sentences; bullets go
+    and numbers stay.
+    """
+    paragraphs = (_one_line(paragraph) for paragraph in _BLANK_LINE.split(text))
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+
+
+def _one_line(paragraph: str) -> str:
+    lines = [" ".join(line.split()) for line in paragraph.splitlines()]
+    lines = [line for line in lines if line]
+    width = max([_LEAST_WIDTH, *map(len, lines)])
+    joined = ""
+    for line, following in zip_longest(lines, lines[1:], fillvalue=""):
+        text = line[bullet.end() :] if (bullet := _BULLET.match(line)) else line
+        joined += text + _joint(text, following, width - (len(line) - len(text)))
+    return joined.rstrip()
+
+
+def _joint(line: str, following: str, width: int) -> str:
+    """What stands between two lines: a point, unless the second goes on with the first's words."""
+    if not following or not line or line[-1] in ".!?:;,-/(\u3002":
+        return " "
+    if line.rpartition(" ")[2].lower() in _OPEN_ENDS:
+        return " "
+    if _ITEM.match(following) or _SUB_HEADING.match(following):
+        return ". "
+    # A wrapped line ends because the next word had no room in it.
+    has_room = len(line) + 1 + len(following.split(" ", 1)[0]) <= width
+    return ". " if has_room and following[0].isupper() else " "
 
 
 def _common_name(heading: str) -> str:
     name = heading.strip().lower()
-    if name in _KNOWN:
-        return _KNOWN[name]
+    if name in MIMIC_KNOWN:
+        return MIMIC_KNOWN[name]
     for part in _WITHIN:
         if part in name:
             return part
-    return "findings" if _DESCRIBES_FILM.search(name) else name
+    return "findings" if DESCRIBES_FILM.search(name) else known_name(name) or name

@@ -62,7 +62,7 @@ def cell_text(value: Any) -> str | None:
             value = bytes(value).decode()
         except UnicodeDecodeError:
             return None
-    text = _visible(str(value))
+    text = visible(str(value))
     return None if _is_nothing(value) or text.strip(_EDGES).lower() in _NOTHING else text
 
 
@@ -79,7 +79,7 @@ def report_text(value: Any) -> str:
         except UnicodeDecodeError:
             raise NotTextError from None
     if isinstance(value, str):
-        text = _visible(value)
+        text = visible(value)
         return "" if _says_nothing(text) else text
     if _is_nothing(value):
         return ""
@@ -105,7 +105,7 @@ def stated_report(report: Report) -> Report:
     return Report(report_text(report.findings), report_text(report.impression))
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """`text` with plain spaces, without what has no width."""
     text = text.strip()
     if text.isascii():

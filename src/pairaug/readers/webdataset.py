@@ -24,8 +24,8 @@ from pairaug.pair import FINDINGS, Pair, Report
 from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import Labels
 from pairaug.readers.listing import listing_sha256
+from pairaug.readers.plain import report_of_plain
 from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitShares, StatedTerms
-from pairaug.readers.sections import report_of_plain
 from pairaug.readers.tars import Item, items_of, shards_of
 from pairaug.readers.text import cell_text, report_of_cells
 from pairaug.stage import Context
