@@ -267,7 +267,7 @@ BROKEN = {
     "cut JPEG": (lambda: _cut_in_the_middle_of_the_stream(JPEGLosslessSV1), "cut short"),
     "cut header": (lambda: saved(dataset_of())[:200], "holds no picture|cannot be read"),
     "another size": (_lying_stream, "another size than its header says"),
-    "bomb": (lambda: saved(dataset_of(Rows=60000, Columns=60000)), "too large to be a film"),
+    "bomb": (lambda: saved(dataset_of(Rows=60000, Columns=60000)), "too large to be a radiograph"),
     "thin": (lambda: saved(dataset_of(PixelAspectRatio=[1, 900])), "pixels that are no pixels"),
     "video": (lambda: saved(_as_video()), "stored in a way that is not known"),
 }
@@ -297,17 +297,19 @@ def test_what_is_no_film_is_a_data_error_that_says_why(kind: str) -> None:
 
 def test_a_deflated_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dicom, "_MOST_INFLATED", 1000)
-    with pytest.raises(DataError, match="too large to be a film"):
+    with pytest.raises(DataError, match="too large to be a radiograph"):
         load(dataset_of(), DeflatedExplicitVRLittleEndian)
 
 
 def test_all_zero_is_a_fault_that_says_so() -> None:
     found = examine(saved(dataset_of(np.zeros((80, 60), np.uint16))))
     assert (found.fault, found.detail) == ("image_constant", "all stored values are 0")
-    window = {"WindowCenter": 60000, "WindowWidth": 10}
-    found = examine(saved(dataset_of(**window)))
+    nearly = np.full((80, 60), 7, np.uint16)
+    nearly[0, 0] = 8
+    window = {"WindowCenter": 2000, "WindowWidth": 4000}
+    found = examine(saved(dataset_of(nearly, **window)))
     assert found.fault == "image_constant"
-    assert found.detail == f"stored values from {LOW} to {HIGH}, made grey by window"
+    assert found.detail == "stored values from 7 to 8, made grey by window"
 
 
 def test_odd_headers_are_read_in_silence(

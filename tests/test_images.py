@@ -14,7 +14,17 @@ import pytest
 from PIL import Image
 
 from pairaug.errors import DataError
-from pairaug.images import copied_ref, encode_png, fault, fit_square, load_image, png_ref, sha256
+from pairaug.examine import examine
+from pairaug.images import (
+    copied_ref,
+    encode_png,
+    fault,
+    fit_square,
+    load_film,
+    load_image,
+    png_ref,
+    sha256,
+)
 from pairaug.pair import ImageRef
 
 RNG = np.random.default_rng(0)
@@ -112,7 +122,7 @@ def test_what_is_no_image_is_a_data_error_without_its_path(ref: ImageRef, messag
 
 
 def test_a_folder_in_a_films_place_is_a_data_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cannot be read \(IsADirectoryError\)"):
+    with pytest.raises(DataError, match="a folder in the place of the image file"):
         load_image(ImageRef(path=str(tmp_path)))
 
 
@@ -132,7 +142,7 @@ def _bomb(side: int) -> bytes:
 @pytest.mark.parametrize("side", [10_500, 60_000])
 def test_a_header_that_asks_for_too_much_is_refused(side: int) -> None:
     """Neither of Pillow's own limits, a warning and an error, lets it through."""
-    with pytest.raises(DataError, match="too large to be a film"):
+    with pytest.raises(DataError, match="too large to be a radiograph"):
         load_image(ImageRef(png=_bomb(side)))
 
 
@@ -147,7 +157,7 @@ def test_bombs_are_refused_in_every_thread_and_the_filters_left_as_they_were() -
     before = list(warnings.filters)
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(outcome, [_bomb(10_500), small] * 200))
-    assert set(found[::2]) == {"the image is too large to be a film"}
+    assert set(found[::2]) == {"the image is too large to be a radiograph"}
     assert set(found[1::2]) == {"(6, 9)"}
     assert list(warnings.filters) == before
 
@@ -155,9 +165,9 @@ def test_bombs_are_refused_in_every_thread_and_the_filters_left_as_they_were() -
 def test_a_file_that_is_too_large_is_not_even_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pairaug.images._MOST_BYTES", 10)
+    monkeypatch.setattr("pairaug.image_files.MOST_BYTES", 10)
     (tmp_path / "film.png").write_bytes(encode_png(LEVELS / 255))
-    with pytest.raises(DataError, match="file is too large to be a film"):
+    with pytest.raises(DataError, match="file is too large to be a radiograph"):
         load_image(ImageRef(path=str(tmp_path / "film.png")))
 
 
@@ -250,3 +260,49 @@ def test_faults() -> None:
     collimated = good.copy()
     collimated[:8] = 0.0
     assert fault(collimated) is None
+
+
+def _png_with_sbit(levels: np.ndarray, bits: int) -> bytes:
+    content = stored(Image.fromarray(levels)).png
+    assert content is not None
+    chunk = b"sBIT" + bytes([bits])
+    place = content.index(b"IDAT") - 4
+    chunk = (1).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    return content[:place] + chunk + content[place:]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_fewer_bits_in_a_file_of_sixteen_are_told_by_the_range(kind: str, bits: int) -> None:
+    levels = np.linspace(0, 2**bits - 1, 600).astype(np.uint16).reshape(20, 30)
+    ref = stored(Image.fromarray(levels), kind)
+    film = load_film(ref)
+    assert np.allclose(film.image, levels / (2**bits - 1), atol=1e-6)
+    noted = {} if bits == 16 else {"bit_depth": bits, "bit_depth_by": "range"}
+    assert film.notes == noted
+    assert ref.png is not None
+    assert examine(ref.png).notes == noted
+
+
+def test_bits_that_the_file_states_go_before_the_range() -> None:
+    dim = np.linspace(0, 900, 600).astype(np.uint16).reshape(20, 30)
+    film = load_film(ImageRef(png=_png_with_sbit(dim, 12)))
+    assert np.allclose(film.image, dim / 4095, atol=1e-6)
+    assert film.notes == {"bit_depth": 12, "bit_depth_by": "file"}
+    whole = load_film(ImageRef(png=_png_with_sbit(dim, 16)))
+    assert np.allclose(whole.image, dim / 65535, atol=1e-6)
+    # Scaled up to sixteen bits, as the standard has it: they say where the values came from.
+    scaled = (np.linspace(0, 4095, 600).astype(np.uint16) << 4).reshape(20, 30)
+    film = load_film(ImageRef(png=_png_with_sbit(scaled, 12)))
+    assert np.allclose(film.image, scaled / 65535, atol=1e-6)
+    tagged = load_film(stored(Image.fromarray(dim), "TIFF", tiffinfo={281: 4095}))
+    assert np.allclose(tagged.image, dim / 4095, atol=1e-6)
+
+
+def test_fewer_bits_that_count_from_white() -> None:
+    levels = np.linspace(0, 4095, 600).astype(np.uint16).reshape(20, 30)
+    content = stored(Image.fromarray(levels), "TIFF", tiffinfo={262: 1}).png
+    assert content is not None
+    black, white = struct.pack("<HHIHH", 262, 3, 1, 1, 0), struct.pack("<HHIHH", 262, 3, 1, 0, 0)
+    image = load_image(ImageRef(png=content.replace(black, white)))
+    assert np.allclose(image, 1 - levels / 4095, atol=1e-6)

@@ -66,6 +66,8 @@ def test_everything_is_counted(run_folder: Path) -> None:
         "no_impression": 5,
         "no_text": 1,
         "burnt_in": 1,
+        "shallow": 0,
+        "ignored_headers": 0,
         "patients": {"train": 1, "validate": 1, "test": 1},
         "views": {"PA": 5, "lateral": 1, "AP": 1, "not stated": 1},
         "words": {"least": 2, "5 %": 2, "median": 3, "95 %": 8, "most": 8},

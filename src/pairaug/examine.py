@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pairaug.images import copied_ref, fault, load_film, read_film, sha256
+from pairaug.image_files import read_image_file, sha256
+from pairaug.images import copied_ref, fault, load_film
 from pairaug.pair import ImageRef
 
 
@@ -57,7 +58,7 @@ def _outcome(film: Path | bytes) -> Outcome:
     try:
         if isinstance(film, bytes):
             return examine(film, keep=True)
-        return examine(read_film(film), film.suffix)
+        return examine(read_image_file(film), film.suffix)
     # Whose it is, is for the caller to say.
     except Exception as error:  # noqa: BLE001
         return error

@@ -5,11 +5,8 @@ An image is float32 in [0, 1], `height width`, one channel. No tensor library is
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
-import struct
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,30 +15,28 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
 
-from pairaug.dicom import is_dicom, quiet, read_dicom, strips
-from pairaug.errors import DataError
+from pairaug.dicom import is_dicom, read_dicom
+from pairaug.dicom_grey import strips
+from pairaug.image_files import (
+    ChangedImageError,
+    ImageError,
+    check_exif_of,
+    open_image,
+    read_image_file,
+    sha256,
+)
 from pairaug.pair import ImageRef
 
 Fit = Literal["crop", "pad"]
 
-_MOST_BYTES = 1 << 30
-"""A file of more is no film, and is not taken into memory to see that."""
-
-# What Pillow raises on files that are missing, cut short or not images.
-_UNREADABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-)
-# Raised from the header alone, before a pixel is read. The largest films have 20 megapixels.
-_TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-
 _PHOTOMETRIC = 262
 """The TIFF tag that says whether 0 is black."""
 
+_BITS_PER_SAMPLE = 258
+_MAX_SAMPLE_VALUE = 281
+
+_DEPTHS = (8, 10, 12, 14)
+"""The bits of detectors, and of what programs write into sixteen."""
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
@@ -59,51 +54,37 @@ def load_image(ref: ImageRef) -> np.ndarray:
     """The film that `ref` points to, upright, as float32 in [0, 1], `height width`.
 
     DICOM becomes grey as `pairaug.dicom.read_dicom` says. Of all else, eight-bit values are divided
-    by 255 and sixteen-bit ones by 65535; colour becomes luminance, transparency is dropped, the
-    EXIF orientation is applied, and of several pages the first is taken, since the others are
-    thumbnails or notes. Raises `DataError` for a file that is missing, damaged, not an image, or of
-    more than 89 megapixels, which its header tells; its message leaves out the path, which may name
-    a patient.
+    by 255 and sixteen-bit ones by the largest value of the bits in use (see `_bit_depth`); colour
+    becomes luminance, transparency is dropped, the EXIF orientation is applied, and of several
+    pages the first is taken, since the others are thumbnails or notes. Raises `ImageError` for a
+    file that is missing, damaged, no image, too large, or not the one whose SHA-256 `ref` has; its
+    message leaves out the path, which may name a patient.
     """
     return load_film(ref).image
 
 
 def load_film(ref: ImageRef) -> Film:
-    """The film that `ref` points to, as `load_image` gives it, with what its file says besides.
+    """The film that `ref` points to, as `load_image` gives it, with what its file says besides."""
+    content = content_of(ref)
+    if is_dicom(content, Path(ref.path).suffix if ref.path else ""):
+        return Film(*read_dicom(content))
+    with open_image(content) as opened:
+        opened.load()
+        check_exif_of(opened)
+        return _film(opened, content)
 
-    Where `ref` has both, the bytes are those of the file at the path.
+
+def content_of(ref: ImageRef) -> bytes:
+    """The encoded image, known to be the one that was read where `ref` has its SHA-256.
+
+    Where `ref` has both a path and bytes, the bytes are those of the file at the path.
     """
-    suffix = Path(ref.path).suffix if ref.path else ""
-    try:
-        content = ref.png if ref.png is not None else _content(ref.path)
-        if is_dicom(content, suffix):
-            return Film(*read_dicom(content))
-        # Held by all threads together: the filters of warnings are the process's.
-        with quiet(), Image.open(io.BytesIO(content)) as opened:
-            opened.load()
-            image = _grey(ImageOps.exif_transpose(opened))
-            if _counts_from_white(opened):
-                np.subtract(1.0, image, out=image)
-            return Film(image)
-    except FileNotFoundError as error:
-        raise DataError("the image file is missing") from error
-    except _TOO_LARGE as error:
-        raise DataError("the image is too large to be a film") from error
-    except _UNREADABLE as error:
-        raise DataError(f"the image cannot be read ({type(error).__name__})") from error
-
-
-def read_film(path: Path) -> bytes:
-    """The content of a film's file; `DataError` for one of more than a gigabyte."""
-    if path.stat().st_size > _MOST_BYTES:
-        raise DataError("the image file is too large to be a film")
-    return path.read_bytes()
-
-
-def _content(path: str | None) -> bytes:
-    if path is None:
-        raise DataError("the image has neither a path nor bytes")
-    return read_film(Path(path))
+    if ref.png is None and ref.path is None:
+        raise ImageError("the image has neither a path nor bytes")
+    content = ref.png if ref.png is not None else read_image_file(Path(str(ref.path)))
+    if ref.sha256 is not None and sha256(content) != ref.sha256:
+        raise ChangedImageError("the image file is not what it was when it was read")
+    return content
 
 
 def fit_square(image: np.ndarray, size: int, fit: Fit = "crop") -> np.ndarray:
@@ -184,27 +165,60 @@ def _carried(png: bytes, image: np.ndarray) -> ImageRef:
     return ImageRef(png=png, sha256=sha256(png), height=height, width=width)
 
 
-def sha256(content: bytes) -> str:
-    """The SHA-256 of `content`, in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def _grey(film: Image.Image) -> np.ndarray:
-    if film.mode in _SIXTEEN_BIT_MODES:
-        levels = np.asarray(film)
-        if levels.min() < 0 or levels.max() > 65535:
-            raise DataError("the image has values outside 0 to 65535")
-        return np.divide(levels, np.float32(65535.0), dtype=np.float32)
+def _film(opened: Image.Image, content: bytes) -> Film:
+    film = ImageOps.exif_transpose(opened)
     if film.mode == "F":
-        raise DataError("the image has floating point pixels; save it with 8 or 16 bits")
-    grey = film if film.mode == "L" else film.convert("RGB").convert("L")
-    return np.divide(np.asarray(grey), np.float32(255.0), dtype=np.float32)
+        raise ImageError("the image has floating point pixels; save it with 8 or 16 bits")
+    if film.mode not in _SIXTEEN_BIT_MODES:
+        grey = film if film.mode == "L" else film.convert("RGB").convert("L")
+        return Film(np.divide(np.asarray(grey), np.float32(255.0), dtype=np.float32))
+    levels = np.asarray(film)
+    lowest, highest = int(levels.min()), int(levels.max())
+    if lowest < 0 or highest > 65535:
+        raise ImageError("the image has values outside 0 to 65535")
+    bits, known_by = _bit_depth(opened, content, highest)
+    image = np.divide(levels, np.float32(2**bits - 1), dtype=np.float32)
+    # A TIFF whose 0 is white, which Pillow leaves as it is.
+    if _tags(opened).get(_PHOTOMETRIC) == 0:
+        np.subtract(1.0, image, out=image)
+    return Film(image, {} if bits == 16 else {"bit_depth": bits, "bit_depth_by": known_by})
 
 
-def _counts_from_white(film: Image.Image) -> bool:
-    """True for a TIFF of sixteen bits whose 0 is white, which Pillow leaves as it is."""
-    is_deep = film.mode in _SIXTEEN_BIT_MODES
-    return is_deep and getattr(film, "tag_v2", {}).get(_PHOTOMETRIC) == 0
+def _bit_depth(opened: Image.Image, content: bytes, highest: int) -> tuple[int, str]:
+    """How many of sixteen bits are in use, and whether the `file` says so or its `range` of values.
+
+    What the file says holds as long as its values keep to it. Where it says nothing, they are the
+    fewest of 8, 10, 12, 14 and 16 bits that hold its largest value: many programs store what a
+    detector gave as it is, and over 65535 that would be nearly black.
+    """
+    stated = _stated_depth(opened, content)
+    if stated is not None and highest < 2**stated:
+        return stated, "file"
+    if stated is not None:
+        return 16, "file"
+    return next((bits for bits in _DEPTHS if highest < 2**bits), 16), "range"
+
+
+def _stated_depth(opened: Image.Image, content: bytes) -> int | None:
+    """The bits by a PNG's `sBIT`, or by a TIFF's bits or largest value of a sample."""
+    if opened.format == "PNG":
+        place = content.find(b"\0\0\0\1sBIT", 8, content.find(b"IDAT"))
+        stated = content[place + 8] if place > 0 else 0
+    else:
+        tags = _tags(opened)
+        (bits, *_), largest = _listed(tags.get(_BITS_PER_SAMPLE)), tags.get(_MAX_SAMPLE_VALUE)
+        stated = bits if 8 < bits < 16 else max(_listed(largest)).bit_length() % 16
+    return stated if 8 <= stated <= 16 else None
+
+
+def _listed(value: Any) -> tuple[int, ...]:
+    """The numbers of a TIFF tag, which may be one, several or none."""
+    values = value if isinstance(value, tuple) else (value,)
+    return tuple(each for each in values if isinstance(each, int)) or (0,)
+
+
+def _tags(opened: Image.Image) -> Mapping[int, Any]:
+    return getattr(opened, "tag_v2", {})
 
 
 def _centred(length: int, size: int) -> tuple[slice, slice]:

@@ -499,7 +499,7 @@ def test_a_small_tree_with_every_trap(tmp_path: Path) -> None:
     assert (by_id["k"].image.height, by_id["k"].image.width) == (20, 24)
     details = {name: by_id[name].drop.detail for name in ("l", "n") if by_id[name].drop}  # type: ignore[union-attr]
     assert details == {
-        "l": "row 14, the image is too large to be a film",
+        "l": "row 14, the image is too large to be a radiograph",
         "n": "row 16, the DICOM file holds several frames, and a film is one",
     }
     assert by_id["m"].trace["read"]["burnt_in_annotation"] == "YES"

@@ -17,8 +17,8 @@ from typing import Generic, TypeVar
 
 from loky import ProcessPoolExecutor
 
-from pairaug.errors import DataError
 from pairaug.examine import Outcome, examine_all
+from pairaug.image_files import ImageError
 from pairaug.workers import open_workers
 
 Item = TypeVar("Item")
@@ -144,5 +144,5 @@ def _one_by_one(films: Sequence[Path | bytes]) -> list[Outcome]:
                 for film in films[len(outcomes) :]:
                     outcomes += pool.submit(examine_all, [film]).result()
             except BrokenProcessPool:
-                outcomes.append(DataError("the decoder breaks down on the image"))
+                outcomes.append(ImageError("the decoder breaks down on the image"))
     return outcomes

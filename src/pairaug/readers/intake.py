@@ -18,6 +18,7 @@ from typing import Any
 
 from pairaug.errors import DataError
 from pairaug.examine import Outcome
+from pairaug.image_files import ImageError, MissingImageError
 from pairaug.pair import Branch, Pair, Report
 from pairaug.readers.decoding import Decoders
 from pairaug.readers.identifiers import patient_key
@@ -119,13 +120,10 @@ class Intake:
         """`pair` with what was found of its film, or dropped."""
         # Neither message has the path in it, which may hold a patient's id.
         match outcome:
-            case FileNotFoundError() | NotADirectoryError():
-                return pair.dropped("read", "missing_image", item.where)
-            case DataError():
-                return pair.dropped("read", "unreadable_image", f"{item.where}, {outcome}")
-            case OSError():
-                kind = type(outcome).__name__
-                return pair.dropped("read", "unreadable_image", f"{item.where}, {kind}")
+            case MissingImageError():
+                return pair.dropped("read", outcome.reason, item.where)
+            case ImageError():
+                return pair.dropped("read", outcome.reason, f"{item.where}, {outcome}")
             case Exception():
                 raise outcome
         if outcome.notes:

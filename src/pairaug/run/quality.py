@@ -68,6 +68,10 @@ class Quality:
     no_text: int
     burnt_in: int
     """Films whose DICOM header says that something is written on them."""
+    shallow: int
+    """Images of 16 bits that are read as of fewer, since no value of theirs needs more."""
+    ignored_headers: int
+    """DICOM images of which a window, table or slope was of no use, and passed over."""
     patients: Mapping[str, int]
     """Split → usable patients."""
     views: Mapping[str, int]
@@ -137,6 +141,8 @@ class _Tally:
     num_usable: int = 0
     num_text_only: int = 0
     num_burnt_in: int = 0
+    num_shallow: int = 0
+    num_ignored_headers: int = 0
     empty: Counter[str] = field(default_factory=Counter)
     views: Counter[str] = field(default_factory=Counter)
     lengths: Counter[int] = field(default_factory=Counter)
@@ -169,6 +175,8 @@ class _Tally:
         self.num_listed += 1
         self.views[noted.get("view") or _NOT_STATED] += 1
         self.num_burnt_in += noted.get("burnt_in_annotation") == "YES"
+        self.num_shallow += noted.get("bit_depth_by") == "range"
+        self.num_ignored_headers += "ignored" in noted
         sections = (row["findings"] or "").strip(), (row["impression"] or "").strip()
         self.empty["findings"] += not sections[0]
         self.empty["impression"] += not sections[1]
@@ -203,6 +211,8 @@ class _Tally:
             no_impression=self.empty["impression"],
             no_text=self.empty["both"],
             burnt_in=self.num_burnt_in,
+            shallow=self.num_shallow,
+            ignored_headers=self.num_ignored_headers,
             patients={
                 split: int(np.count_nonzero(patients == place))
                 for place, split in enumerate(SPLITS)

@@ -97,6 +97,9 @@ def _quality_rows(quality: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("films in two splits", quality["films_in_two_splits"]),
         ("text without film", quality["text_only"]),
         ("burnt-in annotation", quality["burnt_in"]),
+        # A run that an earlier version read has no such counts.
+        ("16 bits read as fewer", quality.get("shallow", 0)),
+        ("DICOM windows passed over", quality.get("ignored_headers", 0)),
         ("no findings section", quality["no_findings"]),
         ("no impression", quality["no_impression"]),
         ("no text at all", quality["no_text"]),

@@ -1,0 +1,145 @@
+"""The values that a DICOM image stores, whatever the transfer syntax: decoded, and aligned.
+
+What stands in the bits beside the stored ones (overlays, or whatever a device left there) is no
+grey level, in compressed streams either.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pairaug.errors import MissingExtraError
+from pairaug.image_files import MOST_SCANNED, ImageError
+
+_ENCAPSULATED = "1.2.840.10008.1.2.4."  # JPEG, JPEG-LS, JPEG 2000 and video
+_PLAIN = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB")
+"""What is stored as it is meant, so that bits can be told from values."""
+_MOST_TILES = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Codestream:
+    """What a compressed stream says of itself."""
+
+    height: int
+    width: int
+    precision: int
+    num_components: int
+    num_tiles: int
+    begins: int
+    """Where to look for the end of the stream: after all that may hold another one."""
+
+
+def stored_values(dataset: Any) -> np.ndarray:
+    """The stored values, `height width` or `height width colour`; not to be written to."""
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    if not getattr(dataset, "file_meta", None) or "TransferSyntaxUID" not in dataset.file_meta:
+        is_implicit, _ = dataset.original_encoding
+        dataset.ensure_file_meta()
+        dataset.file_meta.TransferSyntaxUID = (
+            ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
+        )
+    syntax = dataset.file_meta.TransferSyntaxUID
+    precision, plugin = int(dataset.BitsAllocated), ""
+    decoder = get_decoder(syntax)
+    if not syntax.is_compressed or syntax.is_deflated:
+        _check_length(dataset)
+    elif not decoder.is_available:
+        raise MissingExtraError("decompressing this DICOM film", "pylibjpeg", "dicom")
+    elif syntax.startswith(_ENCAPSULATED):
+        precision, plugin = _check_codestream(dataset) or precision, "pylibjpeg"
+    else:
+        plugin = "pydicom"
+    is_native = not plugin
+    is_plain = dataset.PhotometricInterpretation in _PLAIN[: 4 if is_native else 3]
+    options: dict[str, Any] = {"view_only": True} if is_native else {"decoding_plugin": plugin}
+    if is_plain:
+        options |= {"correct_unused_bits": False}
+        options |= {"apply_j2k_sign_correction": False, "apply_jls_sign_correction": False}
+    stored, _ = decoder.as_array(dataset, raw=is_plain, index=0, **options)
+    return aligned(stored, dataset, precision) if is_plain else stored
+
+
+def aligned(stored: np.ndarray, dataset: Any, precision: int) -> np.ndarray:
+    """`stored` without the bits that are no part of the values, which end at the high bit.
+
+    `precision` is how many bits there are to begin with. A high bit that the values do not reach
+    is not believed: they stand at the right end after all.
+    """
+    if stored.dtype.kind not in "ui":
+        return stored
+    stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    size, num_stored = 8 * stored.dtype.itemsize, int(dataset.BitsStored)
+    bare = stored.view(f"u{stored.dtype.itemsize}")
+    high_bit = dataset.get("HighBit")
+    shift = int(num_stored - 1 if high_bit is None else high_bit) + 1 - num_stored
+    is_there = 0 < shift <= min(size, precision) - num_stored
+    if not is_there or int(bare.max()) < 2**num_stored:
+        shift = 0
+    num_bits = min(num_stored, precision - shift)
+    if shift == 0 and num_bits >= size:
+        return stored
+    if not dataset.PixelRepresentation:
+        return (bare >> shift) & bare.dtype.type(2**num_bits - 1)
+    # Up to the sign's place, and down again with it.
+    lifted = bare << (size - num_bits - shift)
+    return lifted.view(f"i{stored.dtype.itemsize}") >> (size - num_bits)
+
+
+def _check_length(dataset: Any) -> None:
+    num_bits = dataset.Rows * dataset.Columns * dataset.SamplesPerPixel * dataset.BitsAllocated
+    if dataset.PhotometricInterpretation == "YBR_FULL_422":
+        num_bits = num_bits * 2 // 3
+    if len(dataset.PixelData) * 8 < num_bits:
+        raise ImageError("the DICOM film is cut short")
+
+
+def _check_codestream(dataset: Any) -> int | None:
+    """The stream's own bits for a value, where it says so.
+
+    Raises `ImageError` where the compressed film has no end, or is another than its header says:
+    decoders fill up what is missing, and unpack what is too large. What follows its end is padding.
+    """
+    from pydicom.encaps import generate_frames
+
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    stream = codestream_of(frame)
+    if frame.find(b"\xff\xd9", stream.begins if stream else 0) < 0:
+        raise ImageError("the DICOM film is cut short")
+    if stream is None:
+        return None
+    if (stream.height, stream.width) != (dataset.Rows, dataset.Columns):
+        raise ImageError("the DICOM film has another size than its header says")
+    if stream.num_components != dataset.SamplesPerPixel:
+        raise ImageError("the DICOM film has other colours than its header says")
+    num_scanned = frame.count(b"\xff\xda") * stream.height * stream.width
+    if stream.num_tiles > _MOST_TILES or num_scanned > MOST_SCANNED:
+        raise ImageError("the image asks for more work than a radiograph does")
+    return stream.precision
+
+
+def codestream_of(frame: bytes) -> Codestream | None:
+    """What a JPEG, JPEG-LS or JPEG 2000 stream says of itself; None where that is not found."""
+    start = frame.find(b"\xff\x4f\xff\x51")  # start of the stream, then its size
+    if 0 <= start < 512:
+        x, y, left, top, wide, high, tiles_left, tiles_top, number, depth = struct.unpack_from(
+            ">8LHB", frame, start + 8
+        )
+        num_tiles = -(-(x - tiles_left) // wide) * -(-(y - tiles_top) // high)
+        begins = max(0, frame.find(b"\xff\x93", start))  # start of the data
+        return Codestream(y - top, x - left, (depth & 127) + 1, number, num_tiles, begins)
+    place = 2
+    while frame.startswith(b"\xff\xd8") and place + 10 <= len(frame) and frame[place] == 0xFF:
+        marker, length = frame[place + 1], int.from_bytes(frame[place + 2 : place + 4], "big")
+        # A frame header, SOF0 to SOF15 and JPEG-LS's; the three left out are tables.
+        if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
+            precision, height, width, number = struct.unpack_from(">BHHB", frame, place + 4)
+            return Codestream(height, width, precision, number, 1, place)
+        place += 1 if marker == 0xFF else 2 + length
+    return None
