@@ -106,11 +106,13 @@ class CxrFolderReader:
     def _studies(self) -> list[tuple[Path | None, Path]]:
         """(film, report) by path; a report that lies there alone has no film."""
         films = [path for path in self._files if path.suffix.lower() != ".txt"]
-        beside = {film.with_suffix(".txt") for film in films}
         texts = [path for path in self._files if path.suffix.lower() == ".txt"]
+        # 1.TXT is beside 1.PNG; of 1.TXT and 1.txt the latter, which sorts last.
+        text_of = {text.with_suffix(""): text for text in texts}
         studies: list[tuple[Path | None, Path]] = [
-            (film, film.with_suffix(".txt")) for film in films
+            (film, text_of.get(film.with_suffix(""), film.with_suffix(".txt"))) for film in films
         ]
+        beside = {text for _, text in studies}
         studies += [(None, text) for text in texts if text not in beside]
         return sorted(studies, key=lambda study: study[1].as_posix())
 

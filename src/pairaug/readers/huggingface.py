@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -140,7 +141,12 @@ class HuggingFaceReader:
         )
 
     def count(self) -> int | None:
-        """The rows that its files or the dataset itself say it has; None where they do not."""
+        """The rows that its files or the dataset itself say it has; None where they do not.
+
+        None too where a row has a list of images, each of which is a pair.
+        """
+        if self._has_lists:
+            return None
         if self._path and not self._settings.splits:
             is_file = self._path.is_file()
             files = [self._path] if is_file else list(files_below(self._path, [".parquet"]))
@@ -155,7 +161,7 @@ class HuggingFaceReader:
         return total
 
     def __iter__(self) -> Iterator[Pair]:
-        """One pair for each row."""
+        """One pair for each image: a row may have a list of them."""
         folder = self._path if self._path and self._path.is_dir() else None
         intake = Intake(
             source="huggingface",
@@ -170,9 +176,9 @@ class HuggingFaceReader:
         """Each row as it stands, its film not decoded."""
         for split, dataset in self._datasets.items():
             for number, row in enumerate(self._undecoded(dataset), 1):
-                yield self._row(row, split, number)
+                yield from self._row(row, split, number)
 
-    def _row(self, row: Mapping[str, Any], split: str, number: int) -> Listed:
+    def _row(self, row: Mapping[str, Any], split: str, number: int) -> Iterator[Listed]:
         columns, where = self._settings.columns, f"{split} row {number}"
         if number == 1:
             self._check_columns(row)
@@ -182,19 +188,35 @@ class HuggingFaceReader:
             )
         own_id = _cell(row, columns.id) if columns.id else f"{split}-{number:07d}"
         report, unusable = self._report(row, where)
-        return Listed(
+        whole = Listed(
             where=where,
             id=own_id.removeprefix(f"{self._name}/") if own_id else None,
             report=report,
-            film=_film(row[columns.image]),
+            film=None,
             patient_id=_cell(row, columns.patient_id),
-            view=_cell(row, columns.view),
             split=SPLIT_NAMES.get(split.lower()) if self._is_divided else None,
             labels=mapped_labels(row.get(columns.labels) if columns.labels else None),
             trace={"row": number, "split": split},
             # As our own exports mark what is not a real film with its real report.
             drop=("synthetic", where) if row.get("synthetic") is True else unusable,
         )
+        images = row[columns.image]
+        views = row.get(columns.view) if columns.view else None
+        if not isinstance(images, list):
+            yield replace(whole, film=_film(images), view=cell_text(views))
+            return
+        # The images of a study share its report, and are of one patient.
+        each_view = views if isinstance(views, list) and len(views) == len(images) else None
+        for place, image in enumerate(images or [None]):
+            yield replace(
+                whole,
+                where=f"{where} image {place + 1}",
+                id=whole.id and f"{whole.id}/{place + 1}",
+                film=_film(image),
+                patient_id=whole.patient_id or whole.id,
+                view=cell_text(each_view[place] if each_view else views),
+                trace={**whole.trace, "study": whole.id},
+            )
 
     def _report(self, row: Mapping[str, Any], where: str) -> tuple[Report, tuple[str, str] | None]:
         columns = self._settings.columns
@@ -223,11 +245,22 @@ class HuggingFaceReader:
 
     def _undecoded(self, dataset: IterableDataset) -> IterableDataset:
         """`dataset` with its films as bytes or paths, so that one that is damaged is one drop."""
-        from datasets import Image
+        from datasets import Image, List
 
         column = self._settings.columns.image
-        is_image = isinstance((dataset.features or {}).get(column), Image)
-        return dataset.cast_column(column, Image(decode=False)) if is_image else dataset
+        feature = (dataset.features or {}).get(column)
+        if isinstance(feature, Image):
+            return dataset.cast_column(column, Image(decode=False))
+        if isinstance(feature, List) and isinstance(feature.feature, Image):
+            return dataset.cast_column(column, List(Image(decode=False)))
+        return dataset
+
+    @property
+    def _has_lists(self) -> bool:
+        from datasets import List
+
+        first = next(iter(self._datasets.values()))
+        return isinstance((first.features or {}).get(self._settings.columns.image), List)
 
     @property
     def _is_divided(self) -> bool:

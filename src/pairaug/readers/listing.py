@@ -6,11 +6,13 @@ Nothing here writes.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
 from pairaug.errors import DataError
+from pairaug.readers.opened import encoding_of
 
 DROP_REASONS = {
     "missing_report": "the study's report is not where its layout has it",
@@ -21,20 +23,33 @@ DROP_REASONS = {
 FILM_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom")
 
 
+_SYSTEM = re.compile(r"__MACOSX|@?PaxHeaders?(\.\w+)?|Thumbs\.db|desktop\.ini", re.IGNORECASE)
+
+
 def one_file(folder: Path, pattern: str, what: str, hint: str) -> Path:
     """The file in `folder` that matches `pattern`; of several versions the one that sorts last."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; set read.root to the dataset's folder")
-    found = sorted(folder.glob(pattern))
+    found = sorted(path for path in folder.glob(pattern) if path.suffix in (".csv", ".gz"))
     if not found:
         raise DataError(f"{folder} has no {what} ({pattern}); {hint}")
     return found[-1]
 
 
+def is_passed_over(name: str) -> bool:
+    """True for a path of what an operating system or an archiver keeps beside the files.
+
+    Such are hidden files and folders, macOS's `._1.png` and `__MACOSX`, and PaxHeader.
+    """
+    parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")]
+    return any(part.startswith(".") or _SYSTEM.fullmatch(part) for part in parts)
+
+
 def files_below(root: Path, suffixes: Iterable[str]) -> Iterator[Path]:
     """Files under `root` with one of `suffixes`, folder by folder, each sorted by name.
 
-    Links to folders are followed, but none into a folder that is being walked already.
+    Links to folders are followed, but none into a folder that is being walked already. What is
+    hidden is passed over.
     """
     wanted = frozenset(suffixes)
     walked: set[tuple[int, int]] = set()
@@ -44,9 +59,9 @@ def files_below(root: Path, suffixes: Iterable[str]) -> Iterator[Path]:
             names.clear()
             continue
         walked.add((status.st_dev, status.st_ino))
-        names.sort()
+        names[:] = sorted(name for name in names if not is_passed_over(name))
         for name in sorted(files):
-            if Path(name).suffix.lower() in wanted:
+            if Path(name).suffix.lower() in wanted and not is_passed_over(name):
                 yield Path(folder) / name
 
 
@@ -57,6 +72,11 @@ def listing_sha256(paths: Iterable[Path], root: Path) -> str:
         size = path.stat().st_size if path.exists() else -1
         digest.update(f"{os.path.relpath(path, root)}\0{size}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def decoded(content: bytes, encoding: str = "utf-8") -> str:
+    """A file's text: a byte order mark goes before `encoding`."""
+    return content.decode(encoding_of(content[:512], encoding)).removeprefix("\ufeff")
 
 
 class UnusableReportError(Exception):
@@ -70,7 +90,7 @@ class UnusableReportError(Exception):
 def read_text(path: Path, encoding: str) -> str:
     """The text of a study's report; raises `UnusableReportError` if it is not there or no text."""
     try:
-        return path.read_bytes().decode(encoding).removeprefix("\ufeff")
+        return decoded(path.read_bytes(), encoding)
     except UnicodeDecodeError:
         raise UnusableReportError("undecodable_report") from None
     except LookupError as error:

@@ -54,7 +54,7 @@ def opened_lines(path: Path, encoding: str) -> Iterator[Iterator[str]]:
     try:
         with _binary(path) as file:
             head = file.peek(_HEAD)[:_HEAD]  # type: ignore[attr-defined]
-            used = _encoding_of(head, encoding)
+            used = encoding_of(head, encoding)
             with io.TextIOWrapper(cast(BinaryIO, file), encoding=used, newline="") as lines:
                 yield _limited(lines, path, is_latin=codecs.lookup(used).name == "iso8859-1")
     except FileNotFoundError as error:
@@ -82,7 +82,8 @@ def _binary(path: Path) -> io.BufferedIOBase:
     return gzip.open(path, "rb") if head.startswith(_GZIP) else path.open("rb")
 
 
-def _encoding_of(head: bytes, stated: str) -> str:
+def encoding_of(head: bytes, stated: str) -> str:
+    """The encoding of a file that begins with `head`: what its mark says, else as `stated`."""
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return encoding

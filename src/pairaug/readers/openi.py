@@ -29,7 +29,7 @@ from pairaug.errors import DataError
 from pairaug.pair import Pair, Report
 from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import Labels, stated_findings
-from pairaug.readers.listing import FILM_SUFFIXES
+from pairaug.readers.listing import FILM_SUFFIXES, is_passed_over
 from pairaug.readers.reader import Access, Provenance, SplitShares
 from pairaug.readers.rows import rows_of
 from pairaug.readers.sections import unwrapped
@@ -192,7 +192,11 @@ class OpenIReader:
     def _files(self) -> list[Path]:
         if not self._reports.is_dir():
             raise DataError(f"{self._reports} is not a folder; set read.root to Open-i's folder")
-        files = [path for path in self._reports.iterdir() if path.suffix.lower() == ".xml"]
+        files = [
+            path
+            for path in self._reports.iterdir()
+            if path.suffix.lower() == ".xml" and not is_passed_over(path.name)
+        ]
         if not files:
             raise DataError(
                 f"{self._reports} has no XML files; unpack NLMCXR_reports.tgz (openi.nlm.nih.gov) "
@@ -253,7 +257,7 @@ def _names_in(folder: Path) -> dict[str, Path]:
     for inner, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted(files):
-            if Path(name).suffix.lower() in FILM_SUFFIXES:
+            if Path(name).suffix.lower() in FILM_SUFFIXES and not is_passed_over(name):
                 # Kaggle's copy has two endings: 1_IM-0001-4001.dcm.png.
                 names.setdefault(name.split(".")[0], Path(inner) / name)
     return names

@@ -5,14 +5,17 @@ Members are read one after another and never unpacked, so nothing is written any
 
 from __future__ import annotations
 
+import lzma
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pairaug.errors import DataError
 from pairaug.image_files import MOST_BYTES
+from pairaug.readers.listing import is_passed_over
 
 _EXTENDED = (
     tarfile.GNUTYPE_LONGNAME,
@@ -21,12 +24,14 @@ _EXTENDED = (
     tarfile.XGLTYPE,
     tarfile.SOLARIS_XHDTYPE,
 )
-_TEXTS = ("txt", "json", "cls")
+_TEXTS = ("txt", "text", "caption", "report", "json", "cls")
 _MOST_TEXT = 1 << 20
 """Bytes: no report is as long as that, nor what is written of one."""
 _MOST_HEADER = 1 << 20
 """Bytes of the extended headers that hold long names, which are taken into memory whole."""
 
+# A UID with or without something around it: CXR_1.2.840.113619.2.5, then a dot and letters.
+_UID = re.compile(r"(?:[A-Za-z]\w*[-_])?[0-2](?:\.\d+){2,}(?:[-_]\w*)?(?=\.[A-Za-z])")
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")
 
@@ -62,11 +67,15 @@ def shards_of(patterns: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def items_of(shard: Path, wanted: frozenset[str]) -> Iterator[Item]:
+def items_of(
+    shard: Path, wanted: frozenset[str], last: frozenset[str] = frozenset()
+) -> Iterator[Item]:
     """The items of a shard with the content of their `wanted` members; others are passed over.
 
-    Only regular members count, and none is read that is too large for its kind. A shard that is
-    damaged or cut short raises `DataError`, after the items before that place.
+    `wanted` is what may follow the key, `last` what a longer ending such as `lateral.png` may end
+    in. A key whose members come twice is two items. Hidden members do not count, nor does what is
+    no regular file, and none is read that is too large for its kind. A shard that is damaged or cut
+    short raises `DataError`, after the items before that place.
     """
     item: Item | None = None
     number = 0
@@ -75,21 +84,22 @@ def items_of(shard: Path, wanted: frozenset[str]) -> Iterator[Item]:
             for number, member in enumerate(tar, 1):
                 # The list that tarfile keeps of them would grow with the shard.
                 tar.members = []  # type: ignore[attr-defined]
-                if not member.isfile():
+                if not member.isfile() or is_passed_over(member.name):
                     continue
                 key, suffix = _key_of(member.name)
-                if item is None or item.key != key:
+                if item is None or item.key != key or suffix in item.members:
                     if item is not None:
                         yield item
                     item = Item(key, f"shard {shard.name} member {number}")
                 item.is_unsafe |= _is_unsafe(member.name)
                 item.members[suffix] = b""
-                if suffix in wanted and member.size > _most(suffix):
+                is_wanted = suffix in wanted or suffix.rpartition(".")[2] in last
+                if is_wanted and member.size > _most(suffix):
                     item.is_too_large = True
-                elif suffix in wanted and (content := tar.extractfile(member)):
+                elif is_wanted and (content := tar.extractfile(member)):
                     item.members[suffix] = content.read()
             _check_end(tar)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError) as error:
         raise DataError(
             f"{shard} is damaged or cut short after member {number} ({type(error).__name__}); "
             "fetch it again, or leave it out of read.shards"
@@ -121,9 +131,17 @@ def _check_end(tar: tarfile.TarFile) -> None:
 
 
 def _key_of(name: str) -> tuple[str, str]:
-    """Everything before the first dot of the file's name, and in small letters what follows it."""
+    """Everything before the first dot of the file's name, and in small letters what follows it.
+
+    The dots of a DICOM UID are its own. A name that is not UTF-8 has its bytes written out, since
+    an id has to be text.
+    """
+    name = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    while name.startswith("./"):
+        name = name[2:].lstrip("/")
     folder, slash, file = name.rpartition("/")
-    stem, _, suffix = file.partition(".")
+    uid = _UID.match(file)
+    stem, suffix = (uid.group(), file[uid.end() + 1 :]) if uid else file.partition(".")[::2]
     return f"{folder}{slash}{stem}", suffix.lower()
 
 

@@ -11,8 +11,8 @@ Films have no file of their own, and travel inside the pairs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -20,10 +20,11 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from pairaug.errors import DataError
+from pairaug.json_text import JSONTextError, parse_json
 from pairaug.pair import FINDINGS, Pair, Report
 from pairaug.readers.intake import Intake, Listed, absolute
-from pairaug.readers.labels import Labels
-from pairaug.readers.listing import listing_sha256
+from pairaug.readers.labels import Labels, mapped_labels
+from pairaug.readers.listing import decoded, listing_sha256
 from pairaug.readers.plain import report_of_plain
 from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitShares, StatedTerms
 from pairaug.readers.tars import Item, items_of, shards_of
@@ -38,7 +39,11 @@ DROP_REASONS = {
 }
 
 _FILMS = ("png", "jpg", "jpeg", "tif", "tiff", "dcm")
-_TEXTS = ("txt", "json", "cls")
+_REPORTS = ("txt", "text", "caption", "report")
+"""What a member with the whole report may end in, and what the key of one in JSON may be."""
+_TEXTS = (*_REPORTS, "json", "cls")
+_NO_RADIOGRAPHS = frozenset({"mask", "seg", "segmentation", "label", "heatmap", "thumbnail"})
+_VIEWS = frozenset({"frontal", "lateral", "pa", "ap", "ll"})
 
 
 class WebDatasetSource(StatedTerms):
@@ -100,11 +105,12 @@ class WebDatasetReader:
         )
 
     def count(self) -> int:
-        """The keys in all shards; films are passed over."""
-        return sum(1 for shard in self._shards for _ in items_of(shard, frozenset()))
+        """The images in all shards, and the keys without one; none is read."""
+        items = (item for shard in self._shards for item in items_of(shard, frozenset()))
+        return sum(max(1, len(_images_of(item))) for item in items)
 
     def __iter__(self) -> Iterator[Pair]:
-        """One pair for each key."""
+        """One pair for each image; a key without one is dropped."""
         intake = Intake(
             source="webdataset",
             name=self._name,
@@ -116,8 +122,8 @@ class WebDatasetReader:
     def listed(self) -> Iterator[Listed]:
         """Each key's film as bytes, with what its other members say."""
         for shard in self._shards:
-            for item in items_of(shard, frozenset((*_FILMS, *_TEXTS))):
-                yield self._item(item)
+            for item in items_of(shard, frozenset((*_FILMS, *_TEXTS)), frozenset(_FILMS)):
+                yield from self._images(item)
 
     @cached_property
     def _name(self) -> str:
@@ -129,7 +135,26 @@ class WebDatasetReader:
         is_ours = bool(record) and _is_ours(record or {}) and "/" in own_id
         return own_id.partition("/")[0] if is_ours else self._shards[0].parent.name
 
+    def _images(self, item: Item) -> Iterator[Listed]:
+        """The item once for each of its images, which are of one patient."""
+        listed, suffixes = self._item(item), _images_of(item)
+        if listed.drop is not None or len(suffixes) < 2:
+            yield replace(listed, film=item.members[suffixes[0]] if suffixes else None)
+            return
+        for number, suffix in enumerate(suffixes, 1):
+            name = suffix.rpartition(".")[0]
+            yield replace(
+                listed,
+                where=f"{item.where} image {number}",
+                id=f"{listed.id}.{name}",
+                film=item.members[suffix],
+                patient_id=listed.patient_id or listed.id,
+                view=listed.view or (name.upper() if name in _VIEWS else None),
+                trace={**listed.trace, "study": listed.id},
+            )
+
     def _item(self, item: Item) -> Listed:
+        """What the members say, without an image."""
         if item.is_unsafe:
             where = item.where
             return Listed(
@@ -153,7 +178,7 @@ class WebDatasetReader:
             where=item.where,
             id=self._id(item, record),
             report=report,
-            film=next((item.members[kind] for kind in _FILMS if kind in item.members), None),
+            film=None,
             patient_id=_word(record, "patient_id"),
             view=_word(record, "view"),
             split=SPLIT_NAMES.get(str(record.get("split", "")).lower()),
@@ -171,14 +196,14 @@ class WebDatasetReader:
         report, drop = report_of_cells(record.get("findings"), record.get("impression"), where)
         if drop or report.text or _is_ours(record):
             return report, drop
-        return report_of_plain(text, self._settings.headless), None
+        for value in (text, *(record.get(key) for key in _REPORTS)):
+            whole, drop = report_of_cells(value, "", where)
+            if drop or whole.text:
+                return report_of_plain(whole.findings, self._settings.headless), drop
+        return Report(), None
 
     def _labels(self, record: Mapping[str, Any], item: Item) -> Labels:
-        labels: Labels = {}
-        stated = record.get("labels")
-        if isinstance(stated, Mapping):
-            states = {1: True, 0: False}
-            labels = {name: states.get(state) for name, state in stated.items() if name in FINDINGS}
+        labels = mapped_labels(record.get("labels"))
         said = item.members.get("cls", b"").decode("utf-8", "replace").strip()
         if said in self._settings.classes:
             labels[self._settings.classes[said]] = True
@@ -191,19 +216,41 @@ def _is_ours(record: Mapping[str, Any]) -> bool:
 
 
 def _record_of(item: Item) -> Mapping[str, Any] | None:
-    """The JSON member as a mapping, empty without one; None where it is something else."""
+    """The JSON member as a mapping, empty without one; None where it is something else.
+
+    A text by itself is the report.
+    """
     try:
-        record = json.loads(item.members.get("json", b"{}"))
-    except ValueError:
+        record = parse_json(item.members.get("json", b"{}"), nan_is_null=True)
+    except JSONTextError:
         return None
+    if isinstance(record, str):
+        return {"report": record}
     return record if isinstance(record, dict) else None
 
 
 def _text_of(item: Item) -> str | None:
+    content = next((item.members[name] for name in _REPORTS if name in item.members), b"")
     try:
-        return item.members.get("txt", b"").decode()
-    except UnicodeDecodeError:
+        return decoded(content)
+    except UnicodeError:
         return None
+
+
+def _images_of(item: Item) -> list[str]:
+    """The endings of an item's images: the plain one if there is one, else all that name more.
+
+    `0001.png` is the image of 0001, whatever else there is; without it `0001.frontal.png` and
+    `0001.lateral.png` are.
+    """
+    plain = [kind for kind in _FILMS if kind in item.members]
+    if plain:
+        return plain[:1]
+    return [
+        suffix
+        for suffix in item.members
+        if suffix.rpartition(".")[2] in _FILMS and not _NO_RADIOGRAPHS & set(suffix.split("."))
+    ]
 
 
 def _word(record: Mapping[str, Any], key: str) -> str | None:
