@@ -190,21 +190,25 @@ def test_films_that_cannot_be_held_are_dropped_with_the_number(model: dict) -> N
 
 
 @pytest.mark.parametrize(
-    ("image", "detail"),
+    ("image", "reason", "detail"),
     [
-        (None, "the source has no image"),
-        (ImageRef(path="/no/such/film.png"), "the image file is missing"),
-        (ImageRef(png=b"x"), "the image cannot be read (UnidentifiedImageError)"),
+        (None, "unreadable_image", "the source has no image"),
+        (ImageRef(path="/no/such/film.png"), "missing_image", "the image file is missing"),
+        (
+            ImageRef(png=b"x"),
+            "unreadable_image",
+            "the image cannot be read (UnidentifiedImageError)",
+        ),
     ],
 )
 def test_an_unreadable_film_drops_its_edits_alone(
-    model: dict, image: ImageRef | None, detail: str
+    model: dict, image: ImageRef | None, reason: str, detail: str
 ) -> None:
     broken = replace(SOURCES[0], image=image)
     pairs = [broken, intra(broken, 0), SOURCES[1], intra(SOURCES[1], 1)]
     after = edited(model, pairs)
     assert after[0] is broken
-    assert after[1].drop == Drop("edit", "unreadable_image", detail)
+    assert after[1].drop == Drop("edit", reason, detail)
     assert after[3].drop is None
 
 

@@ -181,7 +181,7 @@ def test_films_that_cannot_be_read_are_drops(tiny_scorer_folder: Path, tmp_path:
     scored = _score(tiny_scorer_folder, pairs)
     assert [pair.drop.reason if pair.drop else None for pair in scored] == [
         "unreadable_image",
-        "unreadable_image",
+        "missing_image",
         "source_not_scored",
         None,
         "no_image",

@@ -82,7 +82,7 @@ def test_real_pairs_are_scored_and_broken_ones_dropped(random_scorer: Path, tmp_
     assert len(scored) == len(given)
     reasons = {pair.id: pair.drop.reason for pair in scored.values() if pair.drop}
     assert reasons.pop("bad/film") == "unreadable_image"
-    assert reasons.pop("bad/gone") == "unreadable_image"
+    assert reasons.pop("bad/gone") == "missing_image"
     assert reasons.pop("bad/empty") == "no_report"
     assert set(reasons.values()) <= {"no_report"}
     living = [pair for pair in scored.values() if pair.drop is None]

@@ -15,7 +15,9 @@ DROP_REASONS = {
     "empty_report": "nothing of the report, or of the source's, is left to prompt with",
     "report_too_long": "the report, or the source's, exceeds the text encoder's window, and "
     "`long_report` is `error`",
-    "unreadable_image": "the source's film could not be decoded, is no longer there, or never was",
+    "missing_image": "the source's film is no longer on disk",
+    "changed_image": "the source's film is no longer what it was when it was read",
+    "unreadable_image": "the source's film could not be decoded, or never was there",
     "inversion_error": "the model cannot hold the source's film well enough",
     "image_not_finite": "the edit ended in NaN or infinity",
     "image_constant": "the edit ended in one grey level",

@@ -18,7 +18,7 @@ from pairaug.drawing.judge import Judge
 from pairaug.edit.artists import FromFilms, FromNoise
 from pairaug.edit.jobs import Job, SourceKey, Try
 from pairaug.edit.settings import EditSettings
-from pairaug.errors import DataError
+from pairaug.image_files import ImageError
 from pairaug.images import fit_square, load_image
 from pairaug.pair import Branch, Pair
 from pairaug.stage import Context, batched, overlapped, seed_for
@@ -125,8 +125,8 @@ class Edit:
                 if job.source.id not in films:
                     films[job.source.id] = self._film(job.source)
                 usable.append(job)
-            except DataError as error:
-                drop = job.pair.dropped(self.name, "unreadable_image", str(error))
+            except ImageError as error:
+                drop = job.pair.dropped(self.name, error.reason, str(error))
                 dropped[job.pair.id] = drop
         chosen: list[Chosen[Try]] = []
         keys = list(dict.fromkeys(job.source_key for job in usable))
@@ -209,7 +209,7 @@ class Edit:
 
     def _film(self, source: Pair) -> np.ndarray:
         if source.image is None:
-            raise DataError("the source has no image")
+            raise ImageError("the source has no image")
         return fit_square(load_image(source.image), self._bundle.image_size, self._settings.fit)
 
     def _is_held(self, error: float) -> bool:

@@ -13,6 +13,7 @@ from pairaug.evaluate.data import chosen_findings, open_cases
 from pairaug.evaluate.data.settings import LabelledData
 from pairaug.evaluate.prompts import TemplatePair
 from pairaug.evaluate.zero_shot import findings_probabilities
+from pairaug.image_files import ImageError
 from pairaug.manifest import fingerprint
 
 _FINEST = 255.0
@@ -67,8 +68,8 @@ class Judge:
             try:
                 # Eight bits, as every model's transform makes of it: a quarter of the memory.
                 films.append(np.rint(case.film() * _FINEST).astype(np.uint8))
-            except DataError:
-                lost["unreadable_image"] += 1
+            except ImageError as error:
+                lost[error.reason] += 1
                 continue
             labels.append([case.labels[name] for name in self.findings])
             patients.append(case.patient_id)

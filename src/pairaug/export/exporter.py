@@ -119,11 +119,17 @@ class Export:
         self, job: _Job, tally: Tally, report_progress: Callable[[int], None] | None
     ) -> Iterator[Exported]:
         """The pairs that are written; why others are not goes into `tally`."""
+        changed: set[str] = set()
         for pair in job.pairs:
             if pair.drop:
                 continue
             left_out = job.choice.why_not(pair)
-            item = self._exported(pair, job.terms) if left_out is None else None
+            item: Exported | str | None = None
+            if left_out is None:
+                is_void = pair.parent_id in changed
+                item = "changed_image" if is_void else self._exported(pair, job.terms)
+            if item == "changed_image":
+                changed.add(pair.id)
             if left_out is not None:
                 tally.left_out[left_out] += 1
             elif isinstance(item, str):

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags
 
-from pairaug.errors import DataError
-from pairaug.images import encode_png, load_image, sha256
+from pairaug.dicom import is_dicom
+from pairaug.image_files import ImageError, open_image
+from pairaug.images import content_of, encode_png, load_image
 from pairaug.pair import ImageRef
 
 REASONS = {
     "no_image": "the pair has no film",
     "missing_image": "the film is no longer on disk",
-    "changed_image": "the film is no longer what it was when it was read",
+    "changed_image": "the film, or that of the real pair it was made from, is no longer what was "
+    "read",
     "unreadable_image": "the film cannot be read or decoded",
 }
 
@@ -46,21 +45,14 @@ def film_of(image: ImageRef | None, *, decode: bool = False) -> Film | str:
     if image is None:
         return "no_image"
     try:
-        content = image.png if image.png is not None else Path(str(image.path)).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return "missing_image"
-    except OSError:
-        return "unreadable_image"
-    if image.sha256 is not None and sha256(content) != image.sha256:
-        return "changed_image"
-    suffix = _suffix_as_it_is(content)
-    # What has no hash was perhaps never decoded.
-    if suffix and image.sha256 is not None and not decode:
-        return Film(content, suffix)
-    try:
+        content = content_of(image)
+        suffix = _suffix_as_it_is(content)
+        # What has no hash was perhaps never decoded.
+        if suffix and image.sha256 is not None and not decode:
+            return Film(content, suffix)
         pixels = load_image(ImageRef(path=image.path, png=content))
-    except DataError:
-        return "unreadable_image"
+    except ImageError as error:
+        return error.reason
     kept = pixels if decode else None
     return Film(content, suffix, kept) if suffix else Film(encode_png(pixels), "png", kept)
 
@@ -68,17 +60,11 @@ def film_of(image: ImageRef | None, *, decode: bool = False) -> Film | str:
 def _suffix_as_it_is(content: bytes) -> str:
     """The suffix of a file that every reader shows alike; empty for all others."""
     suffix = next((name for start, name in _SIGNATURES.items() if content.startswith(start)), "")
-    if not suffix:
+    # A file may be DICOM, which is what PairAug sees in it, and a picture to others.
+    if not suffix or is_dicom(content):
         return ""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            # The header alone: asking a PNG without EXIF for it would decode the whole film.
-            with Image.open(io.BytesIO(content)) as opened:
-                has_exif = suffix == "jpg" or "exif" in opened.info
-                turned = opened.getexif().get(ExifTags.Base.Orientation, 1) if has_exif else 1
-                return suffix if opened.mode in _EIGHT_BIT_MODES and turned in (0, 1) else ""
-    except (OSError, SyntaxError, ValueError):
-        return ""
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return ""
+    # The header alone: asking a PNG without EXIF for it would decode the whole film.
+    with open_image(content) as opened:
+        has_exif = suffix == "jpg" or "exif" in opened.info
+        turned = opened.getexif().get(ExifTags.Base.Orientation, 1) if has_exif else 1
+        return suffix if opened.mode in _EIGHT_BIT_MODES and turned in (0, 1) else ""

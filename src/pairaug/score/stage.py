@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from hashlib import blake2b
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pairaug.clip.folder import weights_sha256
-from pairaug.errors import DataError
+from pairaug.image_files import ImageError
 from pairaug.images import load_image
 from pairaug.pair import Branch, ImageRef, Pair
 from pairaug.score.scorer import PairVectors, Scorer, rounded, scores_of
@@ -21,7 +21,10 @@ from pairaug.stage import Context, batched
 DROP_REASONS = {
     "no_image": "the pair has no image to be scored",
     "no_report": "the report is empty",
-    "unreadable_image": "the film could not be decoded, or is no longer there",
+    "missing_image": "the film is no longer on disk, or that of an edit's real pair is not",
+    "changed_image": "the film, or that of the real pair it was made from, is no longer what was "
+    "read",
+    "unreadable_image": "the film could not be decoded",
     "source_not_scored": "the real pair that it was made from has no vectors to compare with, or "
     "the text that was rewritten is not known",
     "no_change": "the film or the report is the same as the source's, so no change can be compared",
@@ -51,17 +54,18 @@ class Score:
     def __init__(self, settings: ScoreSettings, context: Context) -> None:
         self._settings = settings
         self._context = context
-        self._unreadable: dict[bytes, str] = {}
+        self._unreadable: dict[bytes, tuple[str, str]] = {}
 
     def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
         """Each pair with its scores, in order, or dropped."""
         sources: dict[str, bytes] = {}
+        lost: dict[str, str] = {}
         batch_size = self._settings.batch_size
         with ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode") as pool:
             for window in batched(pairs, _WINDOW * batch_size):
                 self._encode(window, pool)
                 for group in batched(window, batch_size):
-                    yield from (self._scored(pair, sources) for pair in group)
+                    yield from (self._scored(pair, sources, lost) for pair in group)
                     self._context.report_progress(len(group))
 
     @staticmethod
@@ -112,8 +116,8 @@ class Score:
         for place in range(len(groups)):
             decoded = {key: future.result() for key, future in coming.items()}
             coming = _decoding(groups[place + 1], pool) if place + 1 < len(groups) else {}
-            self._unreadable |= {key: why for key, why in decoded.items() if isinstance(why, str)}
-            readable = {key: film for key, film in decoded.items() if not isinstance(film, str)}
+            self._unreadable |= {key: why for key, why in decoded.items() if isinstance(why, tuple)}
+            readable = {key: film for key, film in decoded.items() if not isinstance(film, tuple)}
             for scorer in self._scorers:
                 scorer.add_films(readable)
 
@@ -125,13 +129,27 @@ class Score:
             return "no_report", ""
         if pair.branch is Branch.INTRA and not pair.source_report:
             return "source_not_scored", "it has no source_report"
-        why = self._unreadable.get(_film_key(pair))
-        return None if why is None else ("unreadable_image", why)
+        return self._unreadable.get(_film_key(pair))
 
-    def _scored(self, pair: Pair, sources: dict[str, bytes]) -> Pair:
-        """The pair with its scores, or dropped; `sources` maps real pairs' ids to their films."""
-        fault = self._fault(pair)
+    def _fault_of_parent(self, pair: Pair, lost: Mapping[str, str]) -> tuple[str, str] | None:
+        """Why a pair goes with the real one that it was made from.
+
+        A file that is not what it was says that nothing of the pair is known any more; one that is
+        gone only leaves an edit without the film that it is compared with.
+        """
+        reason = lost.get(pair.parent_id or "")
+        is_gone = reason == "missing_image" and pair.branch is Branch.INTRA
+        is_void = reason == "changed_image" or is_gone
+        return (reason, "that of its real pair") if reason and is_void else None
+
+    def _scored(self, pair: Pair, sources: dict[str, bytes], lost: dict[str, str]) -> Pair:
+        """The pair with its scores, or dropped.
+
+        `sources` maps real pairs' ids to their films, `lost` those of dropped pairs to reasons.
+        """
+        fault = self._fault(pair) or self._fault_of_parent(pair, lost)
         if fault is not None:
+            lost[pair.id] = fault[0]
             return pair.dropped(self.name, *fault)
         film = _film_key(pair)
         own = self._vectors(film, pair.report.text)
@@ -183,22 +201,24 @@ class Score:
 
 def _decoding(
     films: Sequence[tuple[bytes, ImageRef]], pool: ThreadPoolExecutor
-) -> dict[bytes, Future[np.ndarray | str]]:
-    """Films on their way: each an array, or the kind of error that there was."""
+) -> dict[bytes, Future[np.ndarray | tuple[str, str]]]:
+    """Films on their way: each an array, or a drop reason with its detail."""
     return {key: pool.submit(_decoded, film) for key, film in films}
 
 
-def _decoded(film: ImageRef) -> np.ndarray | str:
+def _decoded(film: ImageRef) -> np.ndarray | tuple[str, str]:
     try:
         return load_image(film)
-    except DataError as error:
-        return type(error.__cause__ or error).__name__
+    except ImageError as error:
+        return error.reason, str(error)
 
 
 def _film_key(pair: Pair) -> bytes:
     """What two pairs share that have the same film; their own id where that cannot be known."""
     assert pair.image is not None
-    return _digest(pair.image.sha256 or pair.image.path or pair.id)
+    # With the path: of two files that were the same, one may have changed.
+    known = (pair.image.sha256, pair.image.path)
+    return _digest(" ".join(filter(None, known)) or pair.id)
 
 
 def _texts_of(pair: Pair) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ import numpy as np
 from pydantic import Field
 
 from pairaug.errors import DataError, SettingsError
+from pairaug.image_files import ImageError
 from pairaug.images import fit_square, load_image
 from pairaug.manifest import read_pairs
 from pairaug.pair import FINDINGS, Pair
@@ -186,18 +188,22 @@ def _fill_from_run(settings: FilmSettings, folder: Path) -> tuple[tuple[str, ...
     capacity = sum(1 for _ in _usable(stage, ("train", "validate")))
     films = _open_array(folder / "films.npy", (capacity, settings.size, settings.size))
     lines: list[str] = []
+    lost: Counter[str] = Counter()
     num_train = 0
     for split in ("train", "validate"):
-        for film, line in _readable(stage, split, settings.size):
+        for film, line in _readable(stage, split, settings.size, lost):
             films[len(lines)] = film
             lines.append(line)
         num_train = num_train or len(lines)
     films.flush()
     if num_train < 2:
         raise DataError(f"{stage} has {num_train} living train pairs with film and report; need 2")
-    if len(lines) < capacity:
+    if lost:
         log.warning(
-            "%d of %d films cannot be read and are left out", capacity - len(lines), capacity
+            "%d of %d films cannot be read and are left out (%s)",
+            lost.total(),
+            capacity,
+            counts_of(lost),
         )
     text = "".join(f"{line}\n" for line in lines)
     (folder / "reports.jsonl").write_text(text, encoding="utf-8")
@@ -211,16 +217,25 @@ def _usable(stage: Path, splits: tuple[str, ...]) -> Iterator[Pair]:
             yield pair
 
 
-def _readable(stage: Path, split: str, size: int) -> Iterator[tuple[np.ndarray, str]]:
+def _readable(
+    stage: Path, split: str, size: int, lost: Counter[str]
+) -> Iterator[tuple[np.ndarray, str]]:
+    """Films with their lines; those that cannot be used are counted in `lost`, by reason."""
     for pair in _usable(stage, (split,)):
         assert pair.image is not None
         try:
             film = as_bytes(fit_square(load_image(pair.image), size))
-        except DataError:
+        except ImageError as error:
+            lost[error.reason] += 1
             continue
         states = [pair.labels.get(name) for name in FINDINGS]
         labels = [None if state is None else float(state) for state in states]
         yield film, _line([pair.report.text], labels)
+
+
+def counts_of(lost: Counter[str]) -> str:
+    """Reasons with their counts, as messages list them."""
+    return ", ".join(f"{reason} {count}" for reason, count in sorted(lost.items()))
 
 
 def as_bytes(image: np.ndarray) -> np.ndarray:

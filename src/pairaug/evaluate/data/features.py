@@ -23,6 +23,7 @@ from pairaug import __version__
 from pairaug.atomic import new_file
 from pairaug.errors import DataError, RunError
 from pairaug.evaluate.data.cases import Case, Cases, as_row
+from pairaug.image_files import ImageError
 from pairaug.images import fault
 from pairaug.settings import StageSettings
 from pairaug.stage import batched
@@ -164,8 +165,8 @@ def _film_of(case: Case) -> np.ndarray | str:
     """A case's film, or why it cannot be used."""
     try:
         film = case.film()
-    except DataError:
-        return "unreadable_image"
+    except ImageError as error:
+        return error.reason
     return fault(film) or film
 
 

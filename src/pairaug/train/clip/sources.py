@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
-import tarfile
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b, sha256
 from pathlib import Path
@@ -14,6 +11,7 @@ import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from pairaug.errors import DataError
+from pairaug.json_text import JSONTextError, parse_json
 from pairaug.manifest import (
     bare_pair,
     is_last_part,
@@ -24,11 +22,13 @@ from pairaug.manifest import (
 )
 from pairaug.pair import Drop, ImageRef, Pair
 from pairaug.readers import ReadSettings, open_reader
+from pairaug.readers.tars import items_of
 from pairaug.settings import StageSettings
 from pairaug.stage import Context
 
 BranchName = Literal["real", "inter", "intra"]
 BRANCHES: tuple[BranchName, ...] = ("real", "inter", "intra")
+_FILMS = ("png", "jpg", "jpeg")
 STAGES = ("prune", "score", "edit", "generate", "rewrite", "read")
 
 
@@ -160,22 +160,16 @@ def _exported(export: Path) -> Iterator[Pair]:
 
 def _of_shard(path: Path) -> Iterator[Pair]:
     """The pairs of a tar: the members of each stand together, in no certain order."""
-    key, record, film = "", None, None
-    with tarfile.open(path) as shard:
-        for member in shard:
-            name, _, suffix = member.name.partition(".")
-            content = shard.extractfile(member)
-            if content is None:
-                continue
-            if name != key:
-                key, record, film = name, None, None
-            if suffix == "json":
-                record = json.load(io.TextIOWrapper(content, encoding="utf-8"))
-            elif suffix in ("png", "jpg", "jpeg"):
-                film = content.read()
-            if record is not None and film is not None:
-                yield _exported_pair(record, film)
-                record = film = None
+    for item in items_of(path, frozenset({"json", *_FILMS})):
+        film = next((item.members[name] for name in _FILMS if name in item.members), None)
+        try:
+            record = parse_json(item.members.get("json", b"null"))
+        except JSONTextError:
+            record = None
+        if item.is_too_large or not isinstance(record, dict):
+            raise DataError(f"{item.where} is none that PairAug exported; export the run again")
+        if film is not None:
+            yield _exported_pair(record, film)
 
 
 def _exported_pair(row: Mapping[str, Any], film: bytes) -> Pair:

@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,15 +24,16 @@ from typing import Any
 import numpy as np
 
 from pairaug.errors import DataError
+from pairaug.image_files import ImageError
 from pairaug.images import Fit, fit_square, load_image
 from pairaug.pair import ImageRef, Pair
 from pairaug.stage import batched
 from pairaug.train.clip.sources import PairSource, drop_of, identity_of, pairs_of
-from pairaug.train.films import as_bytes
+from pairaug.train.films import as_bytes, counts_of
 
 log = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMAT = 2
 _GROUP = 64
 
 
@@ -74,8 +76,16 @@ class Store:
     def _decoded(self, row: dict[str, Any]) -> np.ndarray:
         if row["film"] is None:
             raise ValueError("a pair without a film was asked for")
-        ref = ImageRef(path=row["film"].get("path"), png=self._bytes_of(row["film"]))
-        return _square(ref, self._settings)
+        film = row["film"]
+        ref = ImageRef(film.get("path"), self._bytes_of(film), film.get("sha256"))
+        try:
+            return _square(ref, self._settings)
+        # It was fine when training began, and other batches were drawn from it.
+        except ImageError as error:
+            raise DataError(
+                f"a film that is streamed can no longer be used: {error}. Put back what was read, "
+                "or read the data again and train on that."
+            ) from error
 
     def _bytes_of(self, film: dict[str, Any]) -> bytes | None:
         if "start" not in film:
@@ -110,7 +120,8 @@ def open_store(source: PairSource, settings: StoreSettings, cache: Path) -> Stor
 
 
 def _fill(folder: Path, source: PairSource, settings: StoreSettings) -> None:
-    num_unreadable = num = start = 0
+    num = start = 0
+    lost: Counter[str] = Counter()
     write = partial(_streamed if settings.streamed else _decoded, settings=settings)
     name = "films.bin" if settings.streamed else "films.u8"
     with (
@@ -120,8 +131,8 @@ def _fill(folder: Path, source: PairSource, settings: StoreSettings) -> None:
     ):
         for group in batched(_usable(pairs_of(source, settings.seed)), _GROUP):
             for pair, (content, film) in zip(group, pool.map(write, group), strict=True):
-                if film is None:
-                    num_unreadable += 1
+                if isinstance(film, str):
+                    lost[film] += 1
                     continue
                 if settings.streamed and content:
                     film = {"start": start, "length": len(content)}
@@ -129,8 +140,13 @@ def _fill(folder: Path, source: PairSource, settings: StoreSettings) -> None:
                 films.write(content)
                 rows.write(json.dumps(_row(pair, film)) + "\n")
                 num += 1
-    if num_unreadable:
-        log.warning("%s: %d films cannot be read and are left out", source.where, num_unreadable)
+    if lost:
+        log.warning(
+            "%s: %d films cannot be read and are left out (%s)",
+            source.where,
+            lost.total(),
+            counts_of(lost),
+        )
     if not num:
         raise DataError(f"{source.where} has no pairs with film and report")
     log.info("%s: %d films at %d pixels are in %s", source.where, num, settings.size, folder.parent)
@@ -145,21 +161,22 @@ def _usable(pairs: Iterable[Pair]) -> Iterator[Pair]:
             yield pair
 
 
-def _decoded(pair: Pair, settings: StoreSettings) -> tuple[bytes, dict[str, Any] | None]:
+def _decoded(pair: Pair, settings: StoreSettings) -> tuple[bytes, dict[str, Any] | str]:
+    """A film with what its row says of it, or with the reason why it cannot be used."""
     assert pair.image is not None
     try:
         return _square(pair.image, settings).tobytes(), {}
-    except DataError:
-        return b"", None
+    except ImageError as error:
+        return b"", error.reason
 
 
-def _streamed(pair: Pair, settings: StoreSettings) -> tuple[bytes, dict[str, Any] | None]:
+def _streamed(pair: Pair, settings: StoreSettings) -> tuple[bytes, dict[str, Any] | str]:
     """A film with a path stays where it is; one that travels in its pair is copied."""
     del settings
     assert pair.image is not None
     if pair.image.png is not None:
         return pair.image.png, {}
-    return b"", {"path": pair.image.path}
+    return b"", {"path": pair.image.path, "sha256": pair.image.sha256}
 
 
 def _square(ref: ImageRef, settings: StoreSettings) -> np.ndarray:
