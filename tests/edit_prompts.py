@@ -12,7 +12,7 @@ from pairaug.findings import extract
 from pairaug.findings.sentences import sentences
 from pairaug.pair import Branch, Pair
 from pairaug.rewrite import Rewrite, RewriteSettings
-from pairaug.rewrite.topics import changes_between, topic_of
+from pairaug.rewrite.topics import AIRSPACE, changes_between, topic_of
 from pairaug.stage import Context
 
 
@@ -66,14 +66,25 @@ def found(job: Job) -> list[dict[str, str | None]]:
 
 
 def unasked(job: Job) -> list[str]:
-    """Sentences that only one prompt has although they say nothing of what changes."""
+    """Sentences that only one prompt has although nothing in them was to change.
+
+    A sentence that states what changes may go or come, and so may "no acute disease". Of one that
+    lists other things too, the rest must still be said: its statements must be on the other side.
+    """
     told = {str(change["finding"]) for change in asked(job)}
-    apart = difference(job.source_prompt.text, job.prompt.text)
-    return [
-        text
-        for text in (*apart.gone, *apart.new)
-        if not told & {topic_of(statement).finding for statement in extract(text)}
-    ]
+    told |= {"consolidation"} if told & set(AIRSPACE) else set()
+    before, after = job.source_prompt.text, job.prompt.text
+    apart = difference(before, after)
+    sides = [(text, after) for text in apart.gone] + [(text, before) for text in apart.new]
+    return [text for text, other in sides if not _may_differ(text, other, told)]
+
+
+def _may_differ(text: str, other: str, told: set[str]) -> bool:
+    own = extract(text)
+    if any(s.finding == "no finding" or {s.finding, topic_of(s).finding} & told for s in own):
+        return True
+    said = {(topic_of(s), s.presence) for s in extract(other)}
+    return bool(own) and all((topic_of(s), s.presence) in said for s in own)
 
 
 def _sentences(text: str) -> list[str]:

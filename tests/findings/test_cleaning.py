@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairaug.findings import extract, sentences
-from pairaug.findings.cleaning import clean, shorten, source_report
+from pairaug.findings.cleaning import clean, shorten, shorten_both, source_report
 from pairaug.findings.leave_out import DE_IDENTIFIED
 from pairaug.phantom.study import draw_study
 
@@ -133,3 +133,26 @@ def test_the_source_report_has_at_most_fifty_words():
     text = " ".join(f"Small left effusion number {place}." for place in range(40))
     assert 40 < len(source_report(text).split()) <= 50
     assert source_report("Stable mild edema.") == "Mild edema."
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("TECHNIQUE: Portable AP view. Large heart. No edema.", "Large heart. No edema."),
+        ("COMPARISON: Radiograph of ___. Small left effusion.", "Small left effusion."),
+        ("EXAM: Two views. COMPARISON: None. Small left effusion.", "Small left effusion."),
+        ("HISTORY: Cough. Prior pneumonia. Edema.", ""),
+        ("FINDINGS: Small effusion. RECOMMENDATION: CT. Repeat for pneumonia.", "Small effusion."),
+    ],
+)  # fmt: skip
+def test_a_section_without_an_end_takes_no_findings_with_it(text: str, kept: str):
+    assert clean(text) == kept
+
+
+def test_both_texts_lose_what_makes_room():
+    rest = "The aorta is tortuous. No pneumothorax. Sternotomy wires are intact. "
+    before, after = shorten_both(f"{rest}Mild edema.", f"{rest}Mild edema. Large right mass.", 9)
+    assert before == "Sternotomy wires are intact. Mild edema."
+    assert after == "Sternotomy wires are intact. Mild edema. Large right mass."[: len(after)]
+    assert after.endswith("Large right mass.")
+    assert "tortuous" not in before + after

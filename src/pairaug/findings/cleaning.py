@@ -21,6 +21,7 @@ from pairaug.findings.leave_out import (
     MARKED_ITEM,
     NOT_THIS_FILM,
     NOTED_ELSEWHERE,
+    ONE_SENTENCE,
     OPENINGS,
     OTHER_IMAGING,
     REMARKS,
@@ -118,6 +119,23 @@ def shorten(text: str, max_words: int = MAX_PROMPT_WORDS) -> str:
     return " ".join(kept)
 
 
+def shorten_both(before: str, after: str, max_words: int) -> tuple[str, str]:
+    """Two texts without as many of the sentences that stand in both as it takes `after` to fit.
+
+    They go in the order of `shorten`, from both, so that the texts differ in nothing else than they
+    did. Where that is not enough, `after` alone is shortened further.
+    """
+    old, new = ([text[start:end] for start, end in sentences(text)] for text in (before, after))
+    while _num_words(new) > max_words and len(old) > 1:
+        stated = [extract(sentence) for sentence in new]
+        common = [place for place, sentence in enumerate(new) if sentence in old]
+        if not common:
+            break
+        gone = new.pop(min(common, key=lambda place: (_worth(place, stated), -place)))
+        old.remove(gone)
+    return " ".join(old), shorten(" ".join(new), max_words)
+
+
 def _num_words(parts: list[str]) -> int:
     return sum(len(part.split()) for part in parts)
 
@@ -170,17 +188,22 @@ def _shorten_sentence(sentence: str, max_words: int) -> str:
 
 
 def _sections_kept(report: str) -> str:
-    """The report without headings, and without sections on something else than this film."""
+    """The report without headings, and without sections on something else than this film.
+
+    "TECHNIQUE: Portable view. The heart is enlarged.": with no heading after it, nobody says where
+    the section ends. It is one sentence, as such sections are.
+    """
     text = re.sub(r"[ \t]+", " ", unescape(report).replace("\r", ""))
-    parts: list[str] = []
-    place, is_kept = 0, True
-    for match in HEADING.finditer(text):
-        if is_kept:
-            parts.append(text[place : match.start()])
-        is_kept = not SECTIONS_LEFT_OUT.match(match.group())
-        place = match.end()
-    if is_kept:
-        parts.append(text[place:])
+    headings = list(HEADING.finditer(text))
+    starts = [heading.start() for heading in headings] + [len(text)]
+    parts = [text[: starts[0]]]
+    for heading, end in zip(headings, starts[1:], strict=True):
+        section = text[heading.end() : end]
+        if not SECTIONS_LEFT_OUT.match(heading.group()):
+            parts.append(section)
+        elif heading is headings[-1] and ONE_SENTENCE.match(heading.group()):
+            own = sentences(section)
+            parts.append(section[own[0].end :] if own else "")
     # A section ends a sentence, whether or not it ends in a point.
     return "\n\n".join(part.strip() for part in parts if part.strip())
 

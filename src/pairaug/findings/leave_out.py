@@ -28,6 +28,10 @@ HEADING = re.compile(
     rf"\b(?:{_LEFT_OUT.upper()}|{_KEPT.upper()})\s*:",
     re.MULTILINE,
 )
+# Of these, what stands in the heading's own sentence, where no other heading says where they end.
+ONE_SENTENCE = re.compile(
+    r"\s*(?:examination|exam|study|procedure|technique|views?|comparisons?|date)\s*:", re.IGNORECASE
+)
 SECTIONS_LEFT_OUT = re.compile(rf"\s*(?:{_LEFT_OUT})\s*:", re.IGNORECASE)
 
 _FILM = r"(?:x-?\s?rays?|radiographs?|radiography|radiograms?|cxrs?|films?|imaging|images?|views?)"

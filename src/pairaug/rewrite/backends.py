@@ -54,11 +54,15 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A rewritten report. `raw` is the answer as a model gave it; rules have none."""
+    """A rewritten report. `raw` is the answer as a model gave it; rules have none.
+
+    `source` is what of the request's report was rewritten; None for all of it.
+    """
 
     report: Report
     raw: str = ""
     claims: tuple[Claim, ...] = ()
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

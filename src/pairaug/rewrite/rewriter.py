@@ -57,6 +57,8 @@ class _Begun:
 class _Outcome:
     """What the attempts at one child came to; accepted where `reason` is None."""
 
+    source: str
+    """The very text that was rewritten."""
     report: Report
     reason: Reason | None
     why: str
@@ -165,7 +167,7 @@ class Rewrite:
         outcome = await self._attempted(request, backend)
         if outcome.reason is not None and self._fallback is not None and backend.name != "rules":
             outcome = await self._fallen_back(request, outcome, self._fallback)
-        child = self._made(task, source, outcome.report, **outcome.entries)
+        child = self._made(task, outcome.source, outcome.report, **outcome.entries)
         if outcome.reason is None:
             return child
         return child.dropped(self.name, outcome.reason.value, outcome.why)
@@ -191,7 +193,7 @@ class Rewrite:
         if self._targets is not None:
             entries["target"] = request.target
         rejected: list[Rejected] = []
-        report, reason, why = Report(), Reason.BACKEND_ERROR, ""
+        source, report, reason, why = request.report, Report(), Reason.BACKEND_ERROR, ""
         for attempt in range(self._settings.attempts):
             answer = await backend.answer(replace(request, rejected=tuple(rejected)))
             entries["attempts"] = attempt + 1
@@ -199,16 +201,16 @@ class Rewrite:
                 reason, why = answer.reason, answer.why
                 break
             report = answer.report
-            verdict = check(
-                request.branch, request.stated, report.text, request.max_words, request.target
-            )
+            source = request.report if answer.source is None else answer.source
+            stated = request.stated if answer.source is None else extract(source)
+            verdict = check(request.branch, stated, report.text, request.max_words, request.target)
             if verdict.reason is None:
                 entries["changes"] = [change.as_json() for change in verdict.changes]
-                return _Outcome(report, None, "", entries | _claimed(answer))
+                return _Outcome(source, report, None, "", entries | _claimed(answer))
             reason, why = verdict.reason, verdict.detail
             rejected.append(Rejected(answer.raw.strip() or report.text, why))
         entries["rejected"] = [one.why for one in rejected]
-        return _Outcome(report, reason, why, entries)
+        return _Outcome(source, report, reason, why, entries)
 
     async def _fallen_back(self, request: Request, failed: _Outcome, rules: Rules) -> _Outcome:
         """What the rules make of it, with what failed before; that itself where they fail too."""

@@ -12,7 +12,7 @@ from random import Random
 from typing import Literal, NamedTuple
 
 from pairaug.findings import Severity, Statement, extract, sentences
-from pairaug.findings.cleaning import shorten
+from pairaug.findings.cleaning import shorten_both
 from pairaug.rewrite.rules.edits import appear, resolve
 from pairaug.rewrite.rules.grading import grade
 from pairaug.rewrite.rules.kinds import KIND_OF, KINDS, MILD_TO_SEVERE, Kind, draw, excludes
@@ -39,12 +39,20 @@ class Option(NamedTuple):
     severity: Severity | None = None
 
 
+class Changed(NamedTuple):
+    """A report before and after a change, both without what had to make room for it."""
+
+    before: str
+    after: str
+
+
 def changed_report(
     report: str, rng: Random, max_words: int, target: str | None = None
-) -> str | None:
+) -> Changed | None:
     """`report` after one change in the patient, now and then two; None where there is none.
 
-    The first change is of the finding `target`, if one is given.
+    The first change is of the finding `target`, if one is given. Where a change needs more room
+    than there is, sentences that stay as they are leave both sides.
     """
     num_changes = 2 if rng.random() < _SECOND_CHANGE else 1
     text = report
@@ -54,7 +62,7 @@ def changed_report(
         if changed is None:
             break
         text = changed
-    return shorten(text, max_words) if touched else None
+    return Changed(*shorten_both(report, text, max_words)) if touched else None
 
 
 def _change_once(
