@@ -24,11 +24,16 @@ def chat_server() -> Iterator[ChatServer]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_GET(self) -> None:
+            self._write(state.listed or Reply(status=501, body=b""))
+
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])
             request = json.loads(self.rfile.read(length))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            reply = state.reply_to(request, self.path, headers)
+            self._write(state.reply_to(request, self.path, headers))
+
+        def _write(self, reply: Reply) -> None:
             body = completion(reply.text) if reply.body is None else reply.body
             self.send_response(reply.status)
             self.send_header("Content-Type", "application/json")

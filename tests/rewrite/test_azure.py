@@ -121,7 +121,7 @@ def test_what_the_filter_refuses_is_one_drop(
     first, second = azure(pairs, concurrency=1)
     assert first.drop is not None
     assert (first.drop.reason, first.drop.detail) == (
-        "refusal",
+        "content_filter",
         "the server's content filter refuses it",
     )
     assert second.drop is None

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pairaug.errors import SettingsError
 from pairaug.pair import Pair
 from pairaug.rewrite.audit import Audit
-from pairaug.rewrite.budget import Budget, BudgetSpentError, in_words
+from pairaug.rewrite.budget import Budget, BudgetSpentError, in_words, rough_tokens
 from pairaug.rewrite.cache import Usage
 from pairaug.rewrite.settings import BudgetSettings
 from pairaug.rewrite.status import Status
@@ -54,9 +54,88 @@ def test_another_run_has_its_own_budget(
 ):
     chat_server.answer = lambda request, number: Reply(REVERSED)
     pairs = pairs_of(make_pair, 4)
-    for folder, seed in (("one", 0), ("two", 1)):
-        budget = {"max_tokens": 4000}
-        rewrite(pairs, seed=seed, folder=tmp_path / folder, branches=["inter"], budget=budget)
+    ask: dict[str, Any] = {"branches": ["inter"], "concurrency": 1}
+    rewrite(pairs, folder=tmp_path / "one", **ask)
+    reserved = round(1.5 * rough_tokens(chat_server.requests[0]["messages"])) + 300
+    # Four answers of 120 tokens fit, and no fifth.
+    budget = {"max_tokens": 3 * 120 + reserved + 60}
+    rewrite(pairs, seed=1, folder=tmp_path / "two", budget=budget, **ask)
+    with pytest.raises(BudgetSpentError):
+        rewrite(pairs, seed=2, folder=tmp_path / "two", budget=budget, **ask)
+    rewrite(pairs, seed=2, folder=tmp_path / "three", budget=budget, **ask)
+
+
+USAGE = {"prompt_tokens": 500, "completion_tokens": 300, "total_tokens": 800}
+
+
+def billed(content: str | None, finish_reason: str, **message: Any) -> Reply:
+    choice = {"message": {"content": content, **message}, "finish_reason": finish_reason}
+    return Reply(body=json.dumps({"choices": [choice], "usage": USAGE}).encode())
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        billed(None, "length", reasoning="First"),
+        billed("No pleural effus", "length"),
+        billed("", "stop"),
+        billed(None, "stop", refusal="I will not."),
+        billed(None, "content_filter"),
+        billed(None, "tool_calls", tool_calls=[{"id": "1"}]),
+        billed("<think>First", "stop"),
+        Reply(body=json.dumps({"choices": [], "usage": USAGE}).encode()),
+        Reply(body=json.dumps({"error": {"code": 500}, "usage": USAGE}).encode()),
+    ],
+)
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_what_is_billed_without_a_usable_text_is_counted(
+    rewrite, chat_server: ChatServer, make_pair: MakePair, tmp_path: Path, reply: Reply,
+    concurrency: int,
+):  # fmt: skip
+    chat_server.answer = lambda request, number: reply
+    ask: dict[str, Any] = {
+        "budget": {"max_tokens": 4000}, "retries": 2, "concurrency": concurrency,
+        "folder": tmp_path, "fallback": "rules",
+    }  # fmt: skip
+    pairs = pairs_of(make_pair, 40)
+    with pytest.raises(BudgetSpentError, match=r"rewrite\.budget\.max_tokens is 4,000, and"):
+        rewrite(pairs, **ask)
+    num_asked = len(chat_server.requests)
+    assert 3 <= num_asked <= 4000 // 800 + concurrency
+    with pytest.raises(BudgetSpentError):  # it is on disk, whatever came of it
+        rewrite(pairs, **ask)
+    assert len(chat_server.requests) <= num_asked + 1
+
+
+def test_what_is_cached_costs_nothing(
+    rewrite, chat_server: ChatServer, make_pair: MakePair, tmp_path: Path
+):
+    chat_server.answer = lambda request, number: Reply(REVERSED)
+    told: list[str] = []
+    for _ in range(2):
+        rewrite(pairs_of(make_pair, 4), branches=["inter"], folder=tmp_path, tell=told.append)
+        assert told[-1] == "100% accepted, 480 tokens"
+
+
+def test_every_try_that_is_answered_is_counted(
+    rewrite, chat_server: ChatServer, make_pair: MakePair
+):
+    empty = billed("", "stop")
+    chat_server.answer = lambda request, number: empty if number <= 2 else Reply(REVERSED)
+    told: list[str] = []
+    rewrite(pairs_of(make_pair, 1), branches=["inter"], tell=told.append)
+    assert told[-1] == "100% accepted, 1,720 tokens"
+
+
+@pytest.mark.parametrize("reply", [Reply(REVERSED, cuts_off=True), Reply(body=b"<html>")])
+def test_an_answer_that_is_lost_is_paid_for_by_estimate(
+    rewrite, chat_server: ChatServer, make_pair: MakePair, reply: Reply
+):
+    chat_server.answer = lambda request, number: reply
+    told: list[str] = []
+    rewrite(pairs_of(make_pair, 1), branches=["inter"], retries=0, tell=told.append)
+    num_tokens = int(told[-1].split(", ", 1)[1].replace(",", "").split()[0])
+    assert 200 < num_tokens < 800
 
 
 def test_a_cost_needs_prices_and_is_told():

@@ -75,6 +75,24 @@ def test_tokens_are_counted_and_an_answer_is_bounded(model: CausalModel):
     assert 1 <= answer.num_tokens_out <= 7
 
 
+def test_an_answer_without_its_end_is_cut(
+    folder: Path, model: CausalModel, make_pair: MakePair, tmp_path: Path
+):
+    answers = model.generate(CONVERSATIONS, SEEDS, 1.0, 1.0, 7)
+    assert [answer.is_cut for answer in answers] == [
+        answer.num_tokens_out == 7 for answer in answers
+    ]
+    ended = model.generate(CONVERSATIONS[:1] * 200, range(200), 1.0, 1.0, 200)
+    assert {answer.is_cut for answer in ended} == {True, False}
+    assert all(answer.num_tokens_out == 200 for answer in ended if answer.is_cut)
+    children = rewritten(folder, tmp_path / "a.sqlite", [make_pair("Small left effusion.")])
+    for child in children:
+        assert child.drop is not None
+        assert (child.drop.reason, child.drop.detail) == (
+            "cut", "its answer is cut after 24 tokens (rewrite.max_tokens)"
+        )  # fmt: skip
+
+
 def test_a_prompt_that_does_not_fit_leaves_the_others_alone(tmp_path: Path):
     model = CausalModel(write_llama(tmp_path, window=64), "cpu", "float32")
     long = [{"role": "user", "content": "effusion " * 20}]

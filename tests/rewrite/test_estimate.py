@@ -36,6 +36,25 @@ def test_cost_is_by_the_prices_and_time_by_what_an_answer_takes():
     assert told.in_words(settings).endswith(" USD; about 2 min")
 
 
+@pytest.mark.parametrize(
+    ("prices", "words"),
+    [
+        ({}, "unknown price (set rewrite.budget.price_input and price_output)"),
+        ({"price_input": 1.0}, "unknown price (set"),
+        ({"price_input": 0.0, "price_output": 0.0}, "about 0.00 USD"),
+        ({"price_input": 0.001, "price_output": 0.001}, "about 0.0"),
+        ({"price_input": 1.0, "price_output": 1.0}, "about 0."),
+    ],
+)
+def test_a_price_is_told_where_it_is_known_and_never_rounded_to_nothing(
+    prices: dict[str, float], words: str
+):
+    settings = settings_of(budget=prices)
+    told = estimate(REPORTS, settings).in_words(settings)
+    assert words in told
+    assert ("0.00 USD" in told) == (prices.get("price_output") == 0.0)
+
+
 def test_few_reports_stand_for_all():
     told = estimate(REPORTS[:50], settings_of(), num_pairs=5000)
     assert (told.num_reports, told.num_requests) == (5000, 10_000)

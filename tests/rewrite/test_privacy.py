@@ -30,7 +30,7 @@ def opened(**settings: object) -> Rewrite:
         ("http://[::1]:8000/v1", True),
         ("http://10.0.0.5:8000/v1", False),
         ("https://localhost.example.com/v1", False),
-        ("https://api.example.com@127.0.0.1.example.com/v1", False),
+        ("https://127.0.0.1.example.com/v1", False),
         ("http://0.0.0.0:8000/v1", False),
     ],
 )

@@ -121,8 +121,10 @@ def _parse_override(text: str) -> dict[str, Any]:
     try:
         nested: Any = yaml.load(value, Loader=_UniqueKeyLoader)
     except yaml.YAMLError as error:
+        # Of what may hold a key or a password, the name is enough.
+        shown = name.strip() if name.strip().startswith("rewrite.") else text
         raise SettingsError(
-            f"--set {text}: the value is not YAML: {_yaml_problem(error)}"
+            f"--set {shown}: the value is not YAML: {_yaml_problem(error)}"
         ) from error
     for key in reversed(keys):
         nested = {key: nested}

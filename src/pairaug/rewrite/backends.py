@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from pairaug.findings import Statement
@@ -67,10 +67,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no answer: a class of error, never its text."""
+    """Why there is no answer: a class of error, never its text.
+
+    `again` says that another attempt, with another seed, may do better. `text` is what came of an
+    answer that was cut.
+    """
 
     why: str
     reason: Reason = Reason.BACKEND_ERROR
+    again: bool = False
+    text: str = field(default="", repr=False)
 
 
 class Backend(Protocol):

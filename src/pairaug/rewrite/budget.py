@@ -83,3 +83,39 @@ class Budget:
     def in_words(self) -> str:
         """What is spent."""
         return in_words(self.settings, self.spent)
+
+
+class Tab:
+    """What one request costs over all of its tries, each of which must fit the budget.
+
+    A try that came to no answer, or to one without text, is paid for like any other.
+    """
+
+    def __init__(self, budget: Budget, messages: Sequence[Message], max_tokens: int) -> None:
+        self.used = Usage()
+        self._budget = budget
+        self._messages = messages
+        self._max_tokens = max_tokens
+        self._reserved = Usage()
+
+    def reserve(self) -> None:
+        """Set aside what the next try may come to. Raises `BudgetSpentError` where it is too much.
+
+        What the requests in flight use beyond that, such as thoughts that a server bills and does
+        not bound, is spent too: by so much a budget can be exceeded.
+        """
+        self._reserved = self._budget.reserve(self._messages, self._max_tokens)
+
+    def settle(self, used: Usage | None = None) -> None:
+        """Note what the try used; nothing, where it was not answered."""
+        used = used or Usage()
+        self._budget.settle(self._reserved, used)
+        self._reserved = Usage()
+        self.used = self.used.plus(used)
+
+    def estimated(self, text: str | None = None) -> Usage:
+        """About what an answer used, for servers that do not count; None where it was lost."""
+        num_in = rough_tokens(self._messages)
+        if text is None:
+            return Usage(0, num_in, 0)
+        return Usage(1, num_in, rough_tokens([{"content": text}]))

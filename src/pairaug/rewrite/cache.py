@@ -1,7 +1,7 @@
 """Answers that are already paid for, in one SQLite file that survives being killed.
 
-The key covers everything that shaped the answer; the file holds report text, so it stays where the
-run's data may be, readable by its owner alone.
+The key covers everything that shaped the answer. The file holds report text: it is readable by its
+owner alone, and lies in the run's folder where its source is not public.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pairaug.errors import RunError, SettingsError
+from pairaug.json_text import JSONTextError, parse_json
 
 _WAIT_SECONDS = 60.0
 
@@ -53,49 +54,110 @@ class AnswerCache:
     together after it, in a thread of its own, so that a disk's pace does not hold up requests.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
+        """Open the file, or, with None, a cache that ends with this object."""
         self.path = path
         self._waiting: list[_Waiting] = []
         self._writing: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pairaug-answers")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                path.touch(mode=0o600)
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if not path.exists():
+                    path.touch(mode=0o600)
             with ExitStack() as undoing:
                 self._writer = undoing.enter_context(closing(_connection(path)))
                 self._writer.execute("PRAGMA journal_mode = WAL")
                 self._writer.execute("PRAGMA synchronous = FULL")
-                for table in _TABLES:
-                    self._writer.execute(table)
+                for statement in (*_TABLES, *_PROBES):
+                    self._writer.execute(statement)
                 # Of its own, so that reading does not wait for the writer's disk.
-                self._reader = _connection(path)
+                self._reader = self._writer if path is None else _connection(path)
+                # Decoded here: of text that is damaged, the library would raise.
+                self._reader.text_factory = bytes
                 undoing.pop_all()
         except (OSError, sqlite3.Error) as error:
             raise SettingsError(
-                f"rewrite.cache cannot be opened at {path}: {error}; name another file"
+                f"rewrite.cache cannot be opened at {path}: {error}; delete it if it is damaged, "
+                "or name another file"
             ) from error
 
     def get(self, key: str) -> str | None:
-        """The answer under `key`, or None."""
-        row = self._reader.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
-        return None if row is None else str(row[0])
+        """The answer under `key`; None where there is none, empty where it is no text."""
+        return self._text("SELECT answer FROM answers WHERE key = ?", key)
+
+    def verdict(self, key: str) -> dict[str, Any] | None:
+        """What was kept under `key` in place of an answer that cannot be used, or None."""
+        text = self._text("SELECT verdict FROM verdicts WHERE key = ?", key)
+        try:
+            found = parse_json(text) if text is not None else None
+        except JSONTextError:
+            return None
+        return found if isinstance(found, dict) else None
 
     def spent(self, run: str) -> Usage:
         """What has been paid for under the name of `run`."""
-        row = self._reader.execute(
-            "SELECT answers, input, output FROM spent WHERE run = ?", (run,)
-        ).fetchone()
+        row = self._row("SELECT answers, input, output FROM spent WHERE run = ?", run)
         return Usage() if row is None else Usage(*row)
 
-    async def put(self, key: str, answer: str, run: str = "", usage: Usage | None = None) -> None:
-        """Keep `answer`, and that `run` paid `usage` for it; the first one under a key stays."""
-        done = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(key, answer, run, usage or Usage(), done))
+    def lacks(self, server: str) -> list[str]:
+        """What `server` was found not to take, in the order in which it was found."""
+        text = self._text("SELECT lacks FROM servers WHERE server = ?", server)
+        return text.split() if text else []
+
+    def _text(self, query: str, key: str) -> str | None:
+        row = self._row(query, key)
+        try:
+            return None if row is None else row[0].decode()
+        except (AttributeError, UnicodeDecodeError):
+            return ""
+
+    def _row(self, query: str, key: str) -> tuple[Any, ...] | None:
+        try:
+            return self._reader.execute(query, (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise RunError(
+                f"rewrite.cache {self.path} cannot be read: {error}; delete it or name another "
+                "file, then run again"
+            ) from error
+
+    async def put(
+        self,
+        key: str,
+        answer: str,
+        run: str = "",
+        usage: Usage | None = None,
+        *,
+        over: bool = False,
+    ) -> None:
+        """Keep `answer`, and that `run` paid `usage` for it.
+
+        The first one under a key stays, unless this one is to be written `over` it.
+        """
+        statement = _REPLACE if over else _KEEP
+        await self._add(_Waiting(statement, (key, answer), run, usage or Usage()))
+
+    async def put_verdict(
+        self, key: str, verdict: Mapping[str, Any], run: str, usage: Usage
+    ) -> None:
+        """Keep why there is no answer, and that `run` paid for that."""
+        await self._add(_Waiting(_KEEP_VERDICT, (key, json.dumps(verdict)), run, usage))
+
+    async def spend(self, run: str, usage: Usage) -> None:
+        """Keep that `run` paid `usage` for nothing that is kept."""
+        if any(usage):
+            await self._add(_Waiting("", (), run, usage))
+
+    async def learn(self, server: str, lacks: Sequence[str]) -> None:
+        """Keep what `server` was found not to take."""
+        await self._add(_Waiting(_LEARN, (server, " ".join(lacks)), "", Usage()))
+
+    async def _add(self, one: _Waiting) -> None:
+        self._waiting.append(one)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
         # A caller that is cancelled must not take down who is written along with it.
-        await asyncio.shield(done)
+        await asyncio.shield(one.done)
 
     async def _write(self) -> None:
         while self._waiting:
@@ -115,10 +177,10 @@ class AnswerCache:
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             for one in together:
-                self._writer.execute(
-                    "INSERT OR IGNORE INTO answers VALUES (?, ?)", (one.key, one.answer)
-                )
-                self._writer.execute(_ADD_SPENT, (one.run, *one.usage))
+                if one.statement:
+                    self._writer.execute(one.statement, one.values)
+                if any(one.usage):
+                    self._writer.execute(_ADD_SPENT, (one.run, *one.usage))
             self._writer.execute("COMMIT")
         except sqlite3.Error as error:
             if self._writer.in_transaction:
@@ -137,21 +199,35 @@ class AnswerCache:
         self._writer.close()
 
 
-class _Waiting(NamedTuple):
-    """An answer that is about to be written."""
+class _Waiting:
+    """Something that is about to be written, and what a run paid for it."""
 
-    key: str
-    answer: str
-    run: str
-    usage: Usage
-    done: asyncio.Future[None]
+    def __init__(self, statement: str, values: tuple[str, ...], run: str, usage: Usage) -> None:
+        self.statement = statement
+        self.values = values
+        self.run = run
+        self.usage = usage
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, verdict TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS spent (run TEXT PRIMARY KEY, answers INTEGER NOT NULL, "
     "input INTEGER NOT NULL, output INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS servers (server TEXT PRIMARY KEY, lacks TEXT NOT NULL)",
 )
+# Asked of a file that is there already: one with tables of other columns is another program's.
+_PROBES = (
+    "SELECT key, answer FROM answers LIMIT 1",
+    "SELECT key, verdict FROM verdicts LIMIT 1",
+    "SELECT run, answers, input, output FROM spent LIMIT 1",
+    "SELECT server, lacks FROM servers LIMIT 1",
+)
+_KEEP = "INSERT OR IGNORE INTO answers VALUES (?, ?)"
+_REPLACE = "INSERT OR REPLACE INTO answers VALUES (?, ?)"
+_KEEP_VERDICT = "INSERT OR IGNORE INTO verdicts VALUES (?, ?)"
+_LEARN = "INSERT OR REPLACE INTO servers VALUES (?, ?)"
 _ADD_SPENT = (
     "INSERT INTO spent VALUES (?, ?, ?, ?) ON CONFLICT (run) DO UPDATE SET "
     "answers = answers + excluded.answers, input = input + excluded.input, "
@@ -159,8 +235,8 @@ _ADD_SPENT = (
 )
 
 
-def _connection(path: Path) -> sqlite3.Connection:
+def _connection(path: Path | None) -> sqlite3.Connection:
     # Used by one thread at a time, which need not be the one that opened it.
     return sqlite3.connect(
-        path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
+        path or ":memory:", timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
     )

@@ -25,17 +25,21 @@ from transformers import (
 
 from pairaug.errors import ModelError, RunError
 from pairaug.models import dtype_named, for_inference, one_line, without_progress_bar
-from pairaug.rewrite.templates import Message
+from pairaug.rewrite.templates import Message, folded
 
 _FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
 
 
 class Text(NamedTuple):
-    """An answer with the numbers of tokens that it took; None where the prompt is too long."""
+    """An answer with the numbers of tokens that it took; None where the prompt is too long.
+
+    `is_cut` where the most tokens that it could have came before its end.
+    """
 
     text: str | None
     num_tokens_in: int
     num_tokens_out: int
+    is_cut: bool = False
 
 
 def language_model_folder(model: str, revision: str | None = None) -> Path:
@@ -151,17 +155,13 @@ class CausalModel:
         try:
             return self._tokenizer.apply_chat_template(list(conversation), **options)
         except TemplateError:
-            # Some templates know no system message: it then opens the user's first.
-            system, user, *rest = conversation
-            both = f"{system['content']}\n\n{user['content']}"
-            return self._tokenizer.apply_chat_template(
-                [{"role": "user", "content": both}, *rest], **options
-            )
+            # Some templates know no system message.
+            return self._tokenizer.apply_chat_template(folded(conversation), **options)
 
     def _text(self, row: list[int], num_tokens_in: int) -> Text:
         stop = next((n for n, token in enumerate(row) if token in self._ends), len(row))
         text = self._tokenizer.decode(row[:stop], skip_special_tokens=True)
-        return Text(text, num_tokens_in, min(stop + 1, len(row)))
+        return Text(text, num_tokens_in, min(stop + 1, len(row)), is_cut=stop == len(row))
 
 
 # The template has put in the special tokens already.

@@ -8,42 +8,35 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from pairaug.errors import BackendError
 from pairaug.pair import Branch
 from pairaug.rewrite.audit import Audit
 from pairaug.rewrite.backends import Answer, Failure, Request
-from pairaug.rewrite.budget import Budget, BudgetSpentError, rough_tokens
-from pairaug.rewrite.cache import AnswerCache, Usage, cache_key, default_cache_path
-from pairaug.rewrite.replay import Recorder
+from pairaug.rewrite.budget import Budget, BudgetSpentError, Tab
+from pairaug.rewrite.cache import AnswerCache, Usage, cache_key
+from pairaug.rewrite.completion import Completion
+from pairaug.rewrite.known import KnownServer, Lack, LackError, adapted
+from pairaug.rewrite.reasons import Reason
+from pairaug.rewrite.replay import Recorder, as_json, failure_in
 from pairaug.rewrite.settings import SERVERS, RewriteSettings
 from pairaug.rewrite.structured import RESPONSE_FORMAT, Format, read_answer
-from pairaug.rewrite.templates import Message, instructions_of
+from pairaug.rewrite.templates import instructions_of
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """What a model answers, with the tokens that it counted; 0 where it counts none."""
-
-    text: str
-    input_tokens: int = 0
-    output_tokens: int = 0
+# What a model was paid for and would do again; whatever else went wrong is asked for again.
+_FINAL = (Reason.CUT, Reason.REFUSAL, Reason.CONTENT_FILTER)
 
 
-class SchemaRefusedError(Exception):
-    """The model takes no schema for its answers."""
+class Form(NamedTuple):
+    """The format that is asked for, and what is left out for a server that does not take it."""
 
-
-@dataclass(slots=True)
-class KnownServer:
-    """What was learned of a server, kept from one part of a run to the next."""
-
-    refuses_schema: bool = False
+    answer_format: Format
+    lacks: tuple[Lack, ...]
 
 
 class Model(Protocol):
@@ -58,16 +51,30 @@ class Model(Protocol):
     num_sent: int
     """Requests that have left for it, repeats included."""
 
-    async def complete(self, body: Mapping[str, Any], key: str) -> Completion | Failure: ...
+    async def complete(self, body: Mapping[str, Any], key: str, tab: Tab) -> Completion | Failure:
+        """The answer to a request; each try at it is put on the tab.
+
+        Raises `LackError` where it does not take something of the request.
+        """
+        ...
 
     async def close(self) -> None: ...
+
+
+class Kept(NamedTuple):
+    """Where a run's answers, what it spent, and what was sent are written down."""
+
+    run: str = ""
+    """The name under which spending is added up."""
+    audit: Path | None = None
+    answers: Path | None = None
+    """None: answers are forgotten when the backend is closed."""
 
 
 class ChatBackend:
     """Asks a model for each rewrite, within a budget; answers are cached, recorded and audited.
 
-    `run` is the name under which spending is added up, `audit_path` where it is noted that a server
-    was sent something, and `known` what an earlier part learned of that server.
+    `known` is what an earlier part of the run learned of the server.
     """
 
     seeds_by: Literal["pair", "report"] = "report"
@@ -76,8 +83,7 @@ class ChatBackend:
         self,
         settings: RewriteSettings,
         model: Model,
-        run: str = "",
-        audit_path: Path | None = None,
+        kept: Kept,
         known: KnownServer | None = None,
     ) -> None:
         self.name = settings.backend
@@ -94,108 +100,131 @@ class ChatBackend:
         }
         self._recorder = Recorder(settings.record) if settings.record else None
         self._audit = Audit(
-            audit_path if settings.backend in SERVERS else None,
+            kept.audit if settings.backend in SERVERS else None,
             to=model.host,
             backend=self.name,
             model=self.model,
             data_policy=settings.data_policy,
         )
         # Opened last: what fails above leaves no file open.
-        self._cache = AnswerCache(settings.cache or default_cache_path())
-        self._run = run
-        self._budget = Budget(settings.budget, self._cache.spent(run))
+        self._cache = AnswerCache(kept.answers)
+        self._run = kept.run
+        self._budget = Budget(settings.budget, self._cache.spent(kept.run))
         self._num_audited = 0
         self._slots = asyncio.Semaphore(model.concurrency)
         self._in_flight: dict[str, asyncio.Future[str | Failure]] = {}
+        self._unreadable: set[str] = set()  # keys of what the cache has and nobody can read
         self._known = known or KnownServer()
+        self._server = cache_key({"run": kept.run, "place": model.place, "model": model.model})
+        if not self._known.lacks:
+            names = set(Lack)
+            found = [Lack(one) for one in self._cache.lacks(self._server) if one in names]
+            self._known.lacks = tuple(found)
         self._is_over_budget = False
 
     async def answer(self, request: Request) -> Answer | Failure:
         outcome = self._kept(request)
         while outcome is None:
-            answer_format = self._format()
             try:
-                outcome = await self._asked_once(request, answer_format)
-            except SchemaRefusedError as error:
-                self._do_without_schema(error)
+                outcome = await self._asked_once(request, self._form())
+            except LackError as error:
+                await self._do_without(error)
         if self._recorder:
             self._recorder.add(request, outcome)
         return outcome if isinstance(outcome, Failure) else read_answer(outcome)
 
-    def _format(self) -> Format:
-        """The format to ask for; `auto` asks for JSON where a schema can hold a model to it."""
-        chosen = self._settings.answer_format
-        if chosen != "auto":
-            return chosen
-        return (
-            "json" if self._chat_model.takes_schema and not self._known.refuses_schema else "text"
-        )
+    def _form(self) -> Form:
+        """What to send; `auto` asks for JSON where a schema can hold a model to it."""
+        lacks, chosen = self._known.lacks, self._settings.answer_format
+        if chosen == "auto":
+            is_held = self._chat_model.takes_schema and Lack.SCHEMA not in lacks
+            chosen = "json" if is_held else "text"
+        return Form(chosen, tuple(lack for lack in lacks if lack is not Lack.SCHEMA))
 
-    def _do_without_schema(self, refusal: SchemaRefusedError) -> None:
-        if self._settings.answer_format == "json":
-            raise BackendError(f"{refusal}; set rewrite.answer_format to text or auto") from refusal
-        if not self._known.refuses_schema:
-            log.warning("%s; the report alone is asked for instead", refusal)
-        self._known.refuses_schema = True
+    async def _do_without(self, error: LackError) -> None:
+        known = self._known
+        if error.lack in known.lacks:
+            return  # another request has learned it
+        if error.lack is Lack.SCHEMA and self._settings.answer_format == "json":
+            raise BackendError(f"{error}; set rewrite.answer_format to text or auto") from error
+        known.lacks += (error.lack,)
+        log.warning("%s", error)
+        await self._cache.learn(self._server, known.lacks)
 
-    def _kept(self, request: Request) -> str | None:
-        """The cached answer, in whichever format it was given."""
+    def _kept(self, request: Request) -> str | Failure | None:
+        """The cached answer, in whichever form it was asked for."""
         chosen = self._settings.answer_format
         formats: tuple[Format, ...] = ("json", "text") if chosen == "auto" else (chosen,)
-        for answer_format in formats:
-            kept = self._cache.get(self._key(request, answer_format))
-            if kept is not None:
-                return kept
+        lacks = self._form().lacks
+        for num_known in range(len(lacks), -1, -1):
+            for answer_format in formats:
+                key = self._key(request, Form(answer_format, lacks[:num_known]))
+                kept = self._kept_under(key)
+                if kept is not None:
+                    return kept
         return None
 
-    def _key(self, request: Request, answer_format: Format) -> str:
+    def _kept_under(self, key: str) -> str | Failure | None:
+        kept = self._cache.get(key)
+        if kept is not None:
+            if kept and not isinstance(read_answer(kept), Failure):
+                return kept
+            self._unreadable.add(key)
+        verdict = self._cache.verdict(key)
+        try:
+            return failure_in(verdict) if verdict else None
+        except (ValueError, KeyError):
+            return None
+
+    def _key(self, request: Request, form: Form) -> str:
         """The key of an answer: everything that decides what is sent, and where it goes to."""
         settings = self._settings
-        return cache_key(
-            {
-                "branch": request.branch.value,
-                "report": request.report,
-                "max_words": request.max_words,
-                "seed": request.seed,
-                "variant": request.variant,
-                "target": request.target,
-                "rejected": [(rejected.text, rejected.why) for rejected in request.rejected],
-                "place": self._chat_model.place,
-                "model": self.model,
-                "instructions": self._shas[request.branch],
-                "format": answer_format,
-                "sampling": [settings.temperature, settings.top_p, settings.max_tokens],
-            }
-        )
+        shaping: dict[str, Any] = {
+            "branch": request.branch.value,
+            "report": request.report,
+            "max_words": request.max_words,
+            "seed": request.seed,
+            "variant": request.variant,
+            "target": request.target,
+            "rejected": [(rejected.text, rejected.why) for rejected in request.rejected],
+            "place": self._chat_model.place,
+            "model": self.model,
+            "instructions": self._shas[request.branch],
+            "format": form.answer_format,
+            "sampling": [settings.temperature, settings.top_p, settings.max_tokens],
+        }
+        if form.lacks:
+            shaping["without"] = sorted(form.lacks)
+        return cache_key(shaping)
 
-    def _body(self, request: Request, answer_format: Format) -> dict[str, Any]:
+    def _body(self, request: Request, form: Form) -> dict[str, Any]:
         """What is sent."""
         body: dict[str, Any] = {
             "model": self.model,
-            "messages": self._instructions.messages(request, answer_format),
+            "messages": self._instructions.messages(request, form.answer_format),
             "temperature": self._settings.temperature,
             "top_p": self._settings.top_p,
             "max_tokens": self._settings.max_tokens,
             # 31 bits: several servers read the seed as a signed 32-bit number.
             "seed": (request.seed + request.attempt) % 2**31,
         }
-        if answer_format == "json" and self._chat_model.takes_schema:
+        if form.answer_format == "json" and self._chat_model.takes_schema:
             body["response_format"] = RESPONSE_FORMAT
-        return body
+        return adapted(body, form.lacks)
 
-    async def _asked_once(self, request: Request, answer_format: Format) -> str | Failure:
+    async def _asked_once(self, request: Request, form: Form) -> str | Failure:
         """The answer to a request that may be in flight already, for an equal report."""
-        key = self._key(request, answer_format)
+        key = self._key(request, form)
         if key in self._in_flight:
             return await asyncio.shield(self._in_flight[key])
         future = asyncio.get_running_loop().create_future()
         self._in_flight[key] = future
         try:
             async with self._slots:
-                if answer_format == "json" and self._format() == "text":
+                if form != self._form():
                     # Another request has learned it while this one waited.
-                    raise SchemaRefusedError
-                outcome = await self._paid_for(key, self._body(request, answer_format))
+                    raise LackError(self._known.lacks[-1])
+                outcome = await self._paid_for(key, self._body(request, form))
             future.set_result(outcome)
         except BaseException as error:  # whatever it is, nobody may wait for ever
             # A cancelled request too: who waits for the same answer would otherwise wait for ever.
@@ -208,34 +237,37 @@ class ChatBackend:
         return outcome
 
     async def _paid_for(self, key: str, body: dict[str, Any]) -> str | Failure:
-        reserved = self._reserved(body["messages"])
-        used = Usage()
+        tab = Tab(self._budget, body["messages"], self._settings.max_tokens)
         try:
-            outcome = await self._chat_model.complete(body, key)
-            if isinstance(outcome, Failure):
-                return outcome
-            used = Usage(
-                1,
-                outcome.input_tokens or rough_tokens(body["messages"]),
-                outcome.output_tokens or rough_tokens([{"content": outcome.text}]),
-            )
-            await self._cache.put(key, outcome.text, self._run, used)  # before anyone uses it
-            return outcome.text
+            outcome = await self._chat_model.complete(body, key, tab)
+        except Exception as error:  # whatever ends the request, what it cost is kept
+            self._is_over_budget |= isinstance(error, BudgetSpentError)
+            await self._cache.spend(self._run, tab.used)
+            raise
         finally:
-            self._budget.settle(reserved, used)
-            self._note_sent(used)
+            self._note_sent(tab.used)
+        return await self._kept_from_now(key, outcome, tab.used)
+
+    async def _kept_from_now(
+        self, key: str, outcome: Completion | Failure, used: Usage
+    ) -> str | Failure:
+        """The outcome, once it is on disk if a repeat would give it again, and its cost is."""
+        failure = outcome if isinstance(outcome, Failure) else read_answer(outcome.text)
+        if isinstance(outcome, Completion) and not isinstance(failure, Failure):
+            over = key in self._unreadable
+            await self._cache.put(key, outcome.text, self._run, used, over=over)
+            return outcome.text
+        assert isinstance(failure, Failure)
+        if failure.reason in _FINAL and used.answers:
+            await self._cache.put_verdict(key, as_json(failure), self._run, used)
+        else:
+            await self._cache.spend(self._run, used)
+        return failure
 
     def _note_sent(self, used: Usage) -> None:
         num_sent = self._chat_model.num_sent
         self._audit.count(requests=num_sent - self._num_audited, **used._asdict())
         self._num_audited = num_sent
-
-    def _reserved(self, messages: list[Message]) -> Usage:
-        try:
-            return self._budget.reserve(messages, self._settings.max_tokens)
-        except BudgetSpentError:
-            self._is_over_budget = True
-            raise
 
     def instruction_hash(self, branch: Branch) -> str:
         return self._instructions.fingerprint(branch)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pairaug.errors import BackendError, MissingExtraError
-from pairaug.rewrite.privacy import address_of, host_of, is_local
+from pairaug.rewrite.privacy import address_of, host_of, is_local, private_addresses
 from pairaug.rewrite.settings import RewriteSettings
 
 _KEY_VARIABLES = {"openai": "OPENAI_API_KEY", "azure": "AZURE_OPENAI_API_KEY"}
@@ -39,20 +39,44 @@ def open_client(settings: RewriteSettings) -> Any:
     shared: dict[str, Any] = {
         "timeout": settings.timeout_seconds,
         "max_retries": 0,  # retried by the backend, where an answer is also read and kept
-        # A proxy or a redirect would take text for a local server off this machine.
-        "http_client": openai.DefaultAsyncHttpxClient(
-            timeout=settings.timeout_seconds,
-            trust_env=not is_local(settings),
-            # Over plain HTTP there is nothing to verify, and loading certificates takes its time.
-            verify=is_encrypted(settings),
-            follow_redirects=False,
-        ),
+        "default_headers": {"Accept-Encoding": "identity"},  # a packed answer has no size limit
+        "http_client": _http_client(settings),
     }
     if settings.backend == "azure":
         return _azure_client(settings, shared)
     return openai.AsyncOpenAI(
         base_url=settings.base_url, api_key=_key(settings) or "none", **shared
     )
+
+
+def _http_client(settings: RewriteSettings) -> Any:
+    import openai
+
+    from pairaug.rewrite.transport import PrivateTransport, bounded
+
+    options: dict[str, Any] = {
+        "timeout": settings.timeout_seconds,
+        "follow_redirects": False,
+        "event_hooks": {"response": [bounded]},
+    }
+    # Over plain HTTP there is nothing to verify, and loading certificates takes its time.
+    verify = is_encrypted(settings)
+    if is_local(settings):
+        # No proxy, and no address but one of this machine or of a private network.
+        transport = PrivateTransport(host_of(settings), private_addresses(settings), verify)
+        return openai.DefaultAsyncHttpxClient(trust_env=False, transport=transport, **options)
+    return openai.DefaultAsyncHttpxClient(verify=verify, **options)
+
+
+async def posted(client: Any, body: Mapping[str, Any], key: str) -> bytes:
+    """The body of the response to a chat completion. Raises `BadAnswerError`, or the client's."""
+    from pairaug.rewrite.transport import Response
+
+    # Not `chat.completions.create`: taking the request and the answer apart by their types costs
+    # it more time than all the rest.
+    options = {"idempotency_key": key}
+    response = await client.post("/chat/completions", body=body, cast_to=Response, options=options)
+    return response.content
 
 
 def _azure_client(settings: RewriteSettings, shared: dict[str, Any]) -> Any:

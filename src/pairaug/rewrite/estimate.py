@@ -49,8 +49,8 @@ class Estimate:
             words.append(
                 f"about {self.usage.input_tokens:,} tokens in, {self.usage.output_tokens:,} out"
             )
-        if self.cost is not None:
-            words.append(f"about {self.cost:,.2f} {settings.budget.currency}")
+        if settings.backend in SERVERS:
+            words.append(_price(self.cost, settings.budget.currency))
         if self.seconds is not None:
             words.append(f"about {_duration(self.seconds)}")
         return "; ".join(words)
@@ -123,6 +123,14 @@ def _seconds_by_rules(tried: Sequence[str]) -> float:
     started = time.perf_counter()
     asyncio.run(rewrite_few())
     return (time.perf_counter() - started) / (2 * len(few))
+
+
+def _price(amount: float | None, currency: str) -> str:
+    if amount is None:
+        return "unknown price (set rewrite.budget.price_input and price_output)"
+    # Little is not nothing: a cent is not rounded away.
+    digits = f"{amount:,.2f}" if amount == 0 or amount >= 0.01 else f"{amount:.2g}"
+    return f"about {digits} {currency}"
 
 
 def _duration(seconds: float) -> str:

@@ -8,8 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from pairaug.rewrite.backends import Failure
+from pairaug.rewrite.budget import Tab
+from pairaug.rewrite.cache import Usage
 from pairaug.rewrite.causal_model import CausalModel, Text
-from pairaug.rewrite.chat import Completion
+from pairaug.rewrite.completion import Completion, cut
+from pairaug.rewrite.reasons import Reason
 
 _SECONDS_TO_FILL = 0.05
 """How long a batch that is not full waits for others."""
@@ -33,19 +36,25 @@ class LocalModel:
         self._working: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pairaug-model")
 
-    async def complete(self, body: Mapping[str, Any], key: str) -> Completion | Failure:
+    async def complete(self, body: Mapping[str, Any], key: str, tab: Tab) -> Completion | Failure:
         """The answer to a request, once its batch is done."""
         del key
+        tab.reserve()
         done = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(body, done))
         if self._working is None or self._working.done():
             self._working = asyncio.create_task(self._work())
         found: Text = await done
         if found.text is None:
-            return Failure(f"its {found.num_tokens_in} tokens do not fit the model's window")
+            tab.settle()
+            why = f"its {found.num_tokens_in} tokens do not fit the model's window"
+            return Failure(why, Reason.CONTEXT_LENGTH)
+        tab.settle(Usage(1, found.num_tokens_in, found.num_tokens_out))
+        if found.is_cut:
+            return cut(found.text, f"after {found.num_tokens_out} tokens (rewrite.max_tokens)")
         if not found.text.strip():
-            return Failure("an empty answer")
-        return Completion(found.text, found.num_tokens_in, found.num_tokens_out)
+            return Failure("an empty answer", Reason.EMPTY_ANSWER, again=True)
+        return Completion(found.text)
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()

@@ -7,7 +7,6 @@ name, and nowhere else: no log, no proxy for local servers, no redirect.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
 import time
@@ -19,10 +18,19 @@ from typing import Any
 
 from pairaug.errors import BackendError
 from pairaug.rewrite.backends import Failure
-from pairaug.rewrite.chat import Completion, SchemaRefusedError
-from pairaug.rewrite.endpoints import is_encrypted, open_client, place_of
+from pairaug.rewrite.budget import Tab
+from pairaug.rewrite.cache import Usage
+from pairaug.rewrite.completion import (
+    EMPTY,
+    UNREADABLE,
+    BadAnswerError,
+    Completion,
+    read_completion,
+)
+from pairaug.rewrite.endpoints import is_encrypted, open_client, place_of, posted
 from pairaug.rewrite.privacy import host_of, refuse_if_remote
 from pairaug.rewrite.reasons import Reason
+from pairaug.rewrite.refusals import TOO_MANY_REQUESTS, Told, failure_of, told_by
 from pairaug.rewrite.settings import RewriteSettings
 
 log = logging.getLogger(__name__)
@@ -31,10 +39,6 @@ _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 60.0
 # So many requests that fail in a row mean that the server is gone, not that a report is odd.
 _MAX_FAILURES_IN_A_ROW = 8
 _NO_CONNECTION, _TIMEOUT = "no connection", "no answer in time"
-_UNREADABLE = Failure("an answer that cannot be read")
-_FILTERED = Failure("the server's content filter refuses it", Reason.REFUSAL)
-# What servers name in their answer when they take no schema.
-_SCHEMA_WORDS = ("response_format", "json_schema", "structured", "schema", "grammar", "guided")
 
 
 class Server:
@@ -52,22 +56,23 @@ class Server:
         self.num_sent = 0
         self._asked_for = deployment or self.model
         self._retries = settings.retries
+        self._timeout = settings.timeout_seconds
         self._clients = _Clients(settings)
         self._failures_in_a_row = 0
+        self._num_too_long = 0
         self._has_answered = False
         self._is_gone: BackendError | None = None
 
-    async def complete(self, body: Mapping[str, Any], key: str) -> Completion | Failure:
+    async def complete(self, body: Mapping[str, Any], key: str, tab: Tab) -> Completion | Failure:
         """The answer to a request, after as many repeats as the settings allow."""
         if self._is_gone:
             raise self._is_gone  # what is still in the queue is not tried
         body, rng = {**body, "model": self._asked_for}, Random(key)
-        outcome: Completion | Failure = _UNREADABLE
+        outcome: Completion | Failure = UNREADABLE
         for repeat in range(self._retries + 1):
-            with self._clients.least_busy() as client:
-                outcome, wait = await self._try(client, body, key)
-            if isinstance(outcome, Completion) or outcome.reason is not Reason.BACKEND_ERROR:
-                self._failures_in_a_row, self._has_answered = 0, True
+            outcome, wait = await self._tried(body, key, tab)
+            if isinstance(outcome, Completion) or not _may_differ(outcome):
+                self._note_answer(outcome)
                 return outcome
             if repeat < self._retries:
                 backoff = min(_FIRST_WAIT_SECONDS * 2**repeat, _LONGEST_WAIT_SECONDS)
@@ -75,55 +80,80 @@ class Server:
                 log.info("language model: %s; asking again in %.1f s", outcome.why, seconds)
                 await asyncio.sleep(seconds)
         assert isinstance(outcome, Failure)
+        self._note_failure(outcome)
+        return outcome
+
+    def _note_answer(self, outcome: Completion | Failure) -> None:
+        if isinstance(outcome, Completion) or outcome.reason is not Reason.CONTEXT_LENGTH:
+            self._failures_in_a_row, self._has_answered = 0, True
+            return
+        self._num_too_long += 1
+        if not self._has_answered and self._num_too_long >= _MAX_FAILURES_IN_A_ROW:
+            self._is_gone = BackendError(
+                f"{self.host}: the first {self._num_too_long} reports do not fit the model's "
+                "window; let the server give it a longer one, or set rewrite.max_tokens lower"
+            )
+            raise self._is_gone
+
+    def _note_failure(self, failure: Failure) -> None:
+        """Raise where the server is gone, or has no room for this key at all."""
+        if failure == TOO_MANY_REQUESTS:
+            self._is_gone = BackendError(
+                f"{self.host} still answers {failure.why} after {self._retries + 1} tries; set "
+                "rewrite.concurrency lower, or run again later: answers that are paid for are kept"
+            )
+            raise self._is_gone
         self._failures_in_a_row += 1
-        is_unreachable = outcome.why in (_NO_CONNECTION, _TIMEOUT) and not self._has_answered
+        is_unreachable = failure.why in (_NO_CONNECTION, _TIMEOUT) and not self._has_answered
         if is_unreachable or self._failures_in_a_row >= _MAX_FAILURES_IN_A_ROW:
             self._is_gone = BackendError(
-                f"{self.host} gives no answer ({outcome.why}) after {self._retries + 1} tries; "
+                f"{self.host} gives no answer ({failure.why}) after {self._retries + 1} tries; "
                 "check that the server runs, then run again: answers that are paid for are kept"
             )
             raise self._is_gone
-        return outcome
 
-    async def _try(
-        self, client: Any, body: Mapping[str, Any], key: str
+    async def _tried(
+        self, body: Mapping[str, Any], key: str, tab: Tab
     ) -> tuple[Completion | Failure, float | None]:
         """One request: what came of it, and how long the server asks to wait."""
+        tab.reserve()
+        used: Usage | None = None
+        try:
+            outcome, used, wait = await self._asked(body, key, tab)
+            if isinstance(outcome, Told):
+                outcome = failure_of(outcome, body, self.host)
+        except BackendError as error:
+            self._is_gone = error
+            raise
+        finally:
+            tab.settle(used)
+        return outcome, wait
+
+    async def _asked(
+        self, body: Mapping[str, Any], key: str, tab: Tab
+    ) -> tuple[Completion | Failure | Told, Usage | None, float | None]:
+        """What the server says to one request, what it cost, and how long it asks to wait."""
         import openai
 
         self.num_sent += 1
         try:
-            # Not `chat.completions.create`: taking the request and the answer apart by their
-            # types costs it more time than all the rest.
-            answer = await client.post(
-                "/chat/completions", body=body, cast_to=object, options={"idempotency_key": key}
-            )
-            return _read(answer), None
-        except openai.RateLimitError as error:
-            return Failure("429, too many requests"), _retry_after(error.response.headers)
-        except openai.APITimeoutError:
-            return Failure(_TIMEOUT), None
+            # The client's own limit is for each piece of an answer, which may come byte by byte.
+            with self._clients.least_busy() as client:
+                async with asyncio.timeout(self._timeout):
+                    content = await posted(client, body, key)
+        except BadAnswerError:
+            return UNREADABLE, tab.estimated(), None
+        except (openai.APITimeoutError, TimeoutError):
+            return Failure(_TIMEOUT), None, None
         except openai.APIConnectionError:
-            return Failure(_NO_CONNECTION), None
+            return Failure(_NO_CONNECTION), None, None
         except openai.APIStatusError as error:
-            return self._refused(error, "response_format" in body)
-        except (openai.APIError, json.JSONDecodeError, UnicodeDecodeError):
-            return _UNREADABLE, None
-
-    def _refused(self, error: Any, has_schema: bool) -> tuple[Failure, float | None]:
-        """What a status other than 429 means for this request; most end the run."""
-        status = error.status_code
-        if status >= 500 or status in (408, 409):
-            return Failure(f"status {status}"), _retry_after(error.response.headers)
-        told = _told(error)
-        if status == 400 and "content_filter" in told:
-            return _FILTERED, None
-        if status in (400, 422) and has_schema and any(word in told for word in _SCHEMA_WORDS):
-            raise SchemaRefusedError(f"{self.host} answers {status} to a request with a schema")
-        # The body may quote the request: only the status is told.
-        raise BackendError(
-            f"{self.host} answers {status} ({_STATUS_HINTS.get(status, 'the request was refused')})"
-        ) from None
+            told = told_by(error.status_code, error.response.content)
+            return told, None, _retry_after(error.response.headers)
+        outcome, usage = read_completion(content)
+        if usage is None and not isinstance(outcome, Told):
+            usage = tab.estimated(outcome.text) if outcome != UNREADABLE else tab.estimated()
+        return outcome, usage, None
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -156,45 +186,22 @@ class _Clients:
             await client.close()
 
 
-_STATUS_HINTS = {
-    400: "it does not accept the request: check rewrite.model and what else the request holds",
-    401: "the key is wrong: check what rewrite.api_key_env or rewrite.api_key_file names",
-    403: "this key may not use the model: check rewrite.model",
-    404: "it knows no such model or path: check rewrite.model and rewrite.base_url, or "
-    "rewrite.azure",
-}
-
-
-def _told(error: Any) -> str:
-    """The body of a refusal in lower case; for looking into, never for telling."""
-    return json.dumps(error.body, default=str).lower() if error.body is not None else ""
-
-
-def _read(answer: Any) -> Completion | Failure:
-    """The text and the tokens of a chat completion; a failure where it has no text."""
-    try:
-        choice = answer["choices"][0]
-        text = choice["message"]["content"]
-        reason = choice.get("finish_reason")
-        usage = answer.get("usage") or {}
-        tokens = tuple(int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-        return _UNREADABLE
-    if reason == "content_filter":
-        return _FILTERED
-    if not isinstance(text, str) or not text.strip():
-        return Failure("an empty answer")
-    return Completion(text, *tokens)
+def _may_differ(failure: Failure) -> bool:
+    """True for what may be otherwise the next time that the same is asked."""
+    return failure == EMPTY or failure.reason in (Reason.BACKEND_ERROR, Reason.UNREADABLE_ANSWER)
 
 
 def _retry_after(headers: Any) -> float | None:
     """Seconds that the server asks to wait, within bounds; None where it asks nothing."""
     asked = headers.get("retry-after", "")
     try:
-        seconds = float(asked)
+        if headers.get("retry-after-ms"):
+            seconds = float(headers["retry-after-ms"]) / 1000
+        else:
+            seconds = float(asked)
     except ValueError:
         try:
             seconds = parsedate_to_datetime(asked).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
-    return min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS)
+    return min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS) if math.isfinite(seconds) else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairaug.errors import MissingExtraError
 from pairaug.rewrite.backends import Backend
+from pairaug.rewrite.cache import default_cache_path
 from pairaug.rewrite.privacy import refuse_if_remote
 from pairaug.rewrite.rules import Rules
 from pairaug.rewrite.settings import CHAT_MODELS, SERVERS, RewriteSettings
@@ -17,7 +18,7 @@ from pairaug.stage import Context
 
 if TYPE_CHECKING:
     from pairaug.rewrite.causal_model import CausalModel
-    from pairaug.rewrite.chat import KnownServer
+    from pairaug.rewrite.known import KnownServer
     from pairaug.rewrite.replay import Recording
 
 
@@ -67,9 +68,11 @@ class Opener:
         self._loaded: tuple[CausalModel, str] | None = None
         self._recording: Recording | None = None
         self._known: KnownServer | None = None
+        self._access = ""
 
-    def open(self) -> Backend:
-        """The backend; its caller closes it."""
+    def open(self, access: str = "") -> Backend:
+        """The backend for text of a source's terms of access; its caller closes it."""
+        self._access = access
         match self._settings.backend:
             case "rules":
                 return Rules()
@@ -108,10 +111,24 @@ class Opener:
         return LocalModel(model, own.model, sha256_of_weights, own.batch_size)
 
     def _chat(self, model: Any) -> Backend:
-        from pairaug.rewrite.chat import ChatBackend, KnownServer
+        from pairaug.rewrite.chat import ChatBackend, Kept
+        from pairaug.rewrite.known import KnownServer
 
         self._known = self._known or KnownServer()
-        return ChatBackend(self._settings, model, self._run_name(), self._audit_path(), self._known)
+        kept = Kept(self._run_name(), self._audit_path(), self._cache_path())
+        return ChatBackend(self._settings, model, kept, self._known)
+
+    def _cache_path(self) -> Path | None:
+        """The file of answers: those to text that is not public stay with the run.
+
+        Without a run's folder they are not kept, unless the settings say where.
+        """
+        if self._settings.cache is not None:
+            return self._settings.cache
+        if self._access in ("", "public"):
+            return default_cache_path()
+        folder = self._context.folder
+        return folder / "answers.sqlite" if folder else None
 
     def _run_name(self) -> str:
         """The name under which spending is added up: the run's folder, or else its settings."""

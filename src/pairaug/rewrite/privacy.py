@@ -1,11 +1,20 @@
-"""Whether report text may leave this machine. The default is no."""
+"""Whether report text may leave this machine. The default is no.
+
+Local is what `local_hosts` names, and only where it leads to an address of this machine or of a
+private network: the name is looked up when a connection is opened (`hosts.py`).
+"""
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from urllib.parse import urlsplit
-
 from pairaug.errors import SettingsError
+from pairaug.rewrite.hosts import (
+    address_in,
+    host_in,
+    is_localhost,
+    is_private,
+    looked_up,
+    network_in,
+)
 from pairaug.rewrite.settings import SERVERS, RewriteSettings
 
 _LOCAL = (
@@ -29,12 +38,12 @@ def address_of(settings: RewriteSettings) -> tuple[str, str]:
 def host_of(settings: RewriteSettings) -> str:
     """The host that report text goes to, in lower case."""
     name, address = address_of(settings)
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    host = host_in(address)
+    if host is None:
         raise SettingsError(
             f"{name} is {address!r}; give an address such as http://127.0.0.1:8000/v1"
         )
-    return parts.hostname.lower()
+    return host
 
 
 def is_local(settings: RewriteSettings) -> bool:
@@ -43,8 +52,16 @@ def is_local(settings: RewriteSettings) -> bool:
     return any(_matches(host, listed) for listed in settings.local_hosts)
 
 
-def refuse_if_remote(settings: RewriteSettings) -> None:
-    """Raise `SettingsError` unless the server is local, or the settings let this text leave."""
+def private_addresses(settings: RewriteSettings) -> list[str]:
+    """The addresses of a local server, looked up. Raises where one of them is not private."""
+    return looked_up(host_of(settings))
+
+
+def refuse_if_remote(settings: RewriteSettings, access: str = "") -> None:
+    """Raise `SettingsError` unless the server is local, or the settings let this text leave.
+
+    `access` is the source's terms, where they are known: what is proposed must suit them.
+    """
     if settings.backend not in SERVERS or is_local(settings):
         return
     host, (name, _) = host_of(settings), address_of(settings)
@@ -56,52 +73,52 @@ def refuse_if_remote(settings: RewriteSettings) -> None:
     if not settings.allow_remote:
         raise SettingsError(
             f"{name} would send report text to {host}; use {_LOCAL}, name a private host in "
-            "rewrite.local_hosts, or set rewrite.allow_remote: true and rewrite.data_policy: "
-            "public or zero-retention"
+            f"rewrite.local_hosts, or set rewrite.allow_remote: true and {_policy_for(access)}"
         )
     if settings.data_policy is None:
         raise SettingsError(
             f"{name} would send report text to {host} and rewrite.data_policy is not set; "
-            f"set it to public or zero-retention. {_PHYSIONET}"
+            f"set {_policy_for(access)}. {_PHYSIONET}"
         )
 
 
 def refuse_source(settings: RewriteSettings, access: str) -> None:
-    """Raise `SettingsError` where credentialed text would go to a server that may keep it."""
-    if settings.backend not in SERVERS or access != "credentialed" or is_local(settings):
+    """Raise `SettingsError` where text that is not public would go to a server that may keep it."""
+    if settings.backend not in SERVERS or access in ("", "public") or is_local(settings):
         return
     if settings.data_policy != "zero-retention":
+        why = f": {_PHYSIONET}" if access == "credentialed" else ", not public"
         raise SettingsError(
-            f"read.access is credentialed and {address_of(settings)[0]} is {host_of(settings)}: "
-            f"{_PHYSIONET}; use {_LOCAL}"
+            f"read.access is {access} and {address_of(settings)[0]} is {host_of(settings)}{why}; "
+            f"use {_LOCAL}, or a server that keeps nothing with {_policy_for(access)}"
         )
+
+
+def _policy_for(access: str) -> str:
+    """The setting under which text of a source may leave."""
+    if access == "public":
+        return "rewrite.data_policy: public"
+    if access:
+        return f"rewrite.data_policy: zero-retention, if it keeps nothing (read.access is {access})"
+    return "rewrite.data_policy: zero-retention, or public where read.access is public"
 
 
 def _matches(host: str, listed: str) -> bool:
     """True where `host` is what an entry of `local_hosts` names, which must be private."""
-    network = _network(listed)
+    network = network_in(listed)
     if network is None:
-        name = listed.lower()
-        if "." in name and not name.endswith(_PRIVATE_SUFFIXES):
+        name = listed.rstrip(".").lower()
+        is_usable = host_in(f"http://{name}") == name
+        if not is_usable or ("." in name and not name.endswith(_PRIVATE_SUFFIXES)):
             raise SettingsError(
                 f"rewrite.local_hosts names {listed!r}, which could be anywhere; give the private "
                 "address of the server, or set rewrite.allow_remote and rewrite.data_policy"
             )
-        return host == name or (name == "localhost" and host.endswith(".localhost"))
-    if not (network.is_private or network.is_loopback):
+        return host == name or (name == "localhost" and is_localhost(host))
+    if not is_private(network):
         raise SettingsError(
             f"rewrite.local_hosts names {listed}, which is not of a private network; set "
             "rewrite.allow_remote and rewrite.data_policy for a server elsewhere"
         )
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    return address.version == network.version and address in network
-
-
-def _network(listed: str) -> IPv4Network | IPv6Network | None:
-    try:
-        return ip_network(listed, strict=False)
-    except ValueError:
-        return None
+    address = address_in(host)
+    return address is not None and address.version == network.version and address in network

@@ -17,6 +17,9 @@ class Reason(StrEnum):
     EMPTY_ANSWER = "empty_answer"
     TOO_LONG = "too_long"
     REFUSAL = "refusal"
+    CONTENT_FILTER = "content_filter"
+    CUT = "cut"
+    TOOL_CALL = "tool_call"
     MARKUP = "markup"
     IDENTIFYING = "identifying"
     COMPARES = "compares"
@@ -24,6 +27,9 @@ class Reason(StrEnum):
     UNCHANGED = "unchanged"
     CHANGED_TOO_MUCH = "changed_too_much"
     OFF_TARGET = "off_target"
+    # Of a child that no answer came for.
+    CONTEXT_LENGTH = "context_length"
+    UNREADABLE_ANSWER = "unreadable_answer"
     BACKEND_ERROR = "backend_error"
 
 
@@ -31,9 +37,12 @@ MEANINGS: dict[Reason, str] = {
     Reason.EMPTY_REPORT: "The pair has no report text.",
     Reason.REPORT_TOO_SHORT: "The report has fewer words than `rewrite.min_words`.",
     Reason.NOTHING_TO_CHANGE: "The report says nothing of any finding on this film.",
-    Reason.EMPTY_ANSWER: "The answer has no text, or states no finding.",
+    Reason.EMPTY_ANSWER: "The answer has no text, only thoughts, or states no finding.",
     Reason.TOO_LONG: "The answer has more words than `rewrite.max_words`.",
-    Reason.REFUSAL: "The answer declines or speaks of itself, or a server's filter refuses.",
+    Reason.REFUSAL: "The answer declines or speaks of itself.",
+    Reason.CONTENT_FILTER: "A filter of the server refuses the report or the answer.",
+    Reason.CUT: "The answer ends at `rewrite.max_tokens`, or where the model's window ends.",
+    Reason.TOOL_CALL: "The model calls a tool instead of answering.",
     Reason.MARKUP: "The answer holds headings, lists or other markup, or unreadable JSON.",
     Reason.IDENTIFYING: "The answer holds a name, a date or a de-identification mark.",
     Reason.COMPARES: "A new patient's report speaks of an earlier film.",
@@ -41,6 +50,8 @@ MEANINGS: dict[Reason, str] = {
     Reason.UNCHANGED: "No stated finding is reversed (inter), or nothing changes (intra).",
     Reason.CHANGED_TOO_MUCH: "An intra answer changes too many findings, or leaves one out.",
     Reason.OFF_TARGET: "The answer leaves out the finding that was drawn for it.",
+    Reason.CONTEXT_LENGTH: "The instruction and the report do not fit the model's window.",
+    Reason.UNREADABLE_ANSWER: "No answer could be read: no JSON, too large, not UTF-8, or deep.",
     Reason.BACKEND_ERROR: "The language model gave no answer within the retries.",
 }
 """What each reason means, for the reference pages."""

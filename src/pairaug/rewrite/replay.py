@@ -6,12 +6,13 @@ One line of JSON for each answer; a report is known by its hash, an answer is th
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from pairaug.errors import SettingsError
+from pairaug.json_text import parse_json
 from pairaug.pair import Branch
 from pairaug.rewrite.backends import Answer, Failure, Request
 from pairaug.rewrite.reasons import Reason
@@ -23,6 +24,18 @@ _Key = tuple[str, str, int, int]
 def _key(request: Request) -> _Key:
     report = sha256(request.report.encode()).hexdigest()
     return report, request.branch.value, request.variant, request.attempt
+
+
+def as_json(failure: Failure) -> dict[str, Any]:
+    """A failure as plain values, for a recording and for the cache."""
+    told: dict[str, Any] = {"failure": failure.reason.value, "why": failure.why}
+    return told | ({"again": True, "text": failure.text} if failure.again else {})
+
+
+def failure_in(found: Mapping[str, Any]) -> Failure:
+    """The failure in plain values. Raises `ValueError` or `KeyError` for other values."""
+    text = str(found.get("text", ""))
+    return Failure(str(found["why"]), Reason(found["failure"]), bool(found.get("again")), text)
 
 
 class Recorder:
@@ -46,7 +59,7 @@ class Recorder:
             "report": report, "branch": branch, "variant": variant, "attempt": attempt,
         }  # fmt: skip
         if isinstance(outcome, Failure):
-            line |= {"failure": outcome.reason.value, "why": outcome.why}
+            line |= as_json(outcome)
         else:
             line["answer"] = outcome
         # One write, so that several processes may share the file.
@@ -79,14 +92,14 @@ class Recording:
 
     def _key_in(self, number: int, line: bytes) -> _Key:
         try:
-            found = json.loads(line)
+            found = dict(parse_json(line))
             if "answer" not in found:
-                Reason(found["failure"])
+                failure_in(found)
             return (
                 str(found["report"]), str(found["branch"]), int(found["variant"]),
                 int(found["attempt"]),
             )  # fmt: skip
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             # Not chained: the decoder's error carries the line, which holds a report.
             raise SettingsError(
                 f"rewrite.recording {self.path}: line {number} is no recorded answer"
@@ -111,10 +124,10 @@ class Replay:
         if place is None:
             return Failure("the recording has no answer to it")
         self._file.seek(place)
-        found = json.loads(self._file.readline())
+        found = parse_json(self._file.readline())
         if "answer" in found:
-            return read_answer(found["answer"])
-        return Failure(str(found["why"]), Reason(found["failure"]))
+            return read_answer(str(found["answer"]))
+        return failure_in(found)
 
     def instruction_hash(self, branch: Branch) -> None:
         """A recording follows none."""

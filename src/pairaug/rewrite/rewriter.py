@@ -5,6 +5,7 @@ Which words a rewrite has is the backend's, whether it may be used is `check.py`
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
@@ -106,7 +107,8 @@ class Rewrite:
     def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
         if self._settings.targets == "balanced" and self._targets is None:
             raise ValueError("rewrite.targets is balanced: call fit with all real pairs first")
-        backend = self._opener.open()
+        pairs, access = _with_access(pairs)
+        backend = self._opener.open(access)
         window = _AHEAD * backend.concurrency
         begun: deque[_Begun] = deque()
         num_begun = 0
@@ -127,7 +129,7 @@ class Rewrite:
     def _begin(self, pair: Pair, backend: Backend, loop: EventLoopThread) -> _Begun:
         if pair.branch is not Branch.REAL or pair.drop is not None:
             return _Begun(pair)
-        refuse_source(self._settings, str(pair.trace.get("read", {}).get("access", "")))
+        refuse_source(self._settings, _access_of(pair))
         num_words = len(pair.report.text.split())
         if num_words == 0:
             return _Begun(pair.dropped(self.name, Reason.EMPTY_REPORT.value))
@@ -198,8 +200,11 @@ class Rewrite:
             answer = await backend.answer(replace(request, rejected=tuple(rejected)))
             entries["attempts"] = attempt + 1
             if isinstance(answer, Failure):
-                reason, why = answer.reason, answer.why
-                break
+                reason, why, report = answer.reason, answer.why, Report(findings=answer.text)
+                if not answer.again:
+                    break
+                rejected.append(Rejected(answer.text.strip(), why))
+                continue
             report = answer.report
             source = request.report if answer.source is None else answer.source
             stated = request.stated if answer.source is None else extract(source)
@@ -245,6 +250,20 @@ class Rewrite:
         if backend.seeds_by == "report":
             whose = f"{sha256(source.encode()).hexdigest()}~{task.name}"
         return seed_for(self._context.seed, whose, self.name)
+
+
+def _access_of(pair: Pair) -> str:
+    """The terms of access of a pair's source; empty where they are not stated."""
+    return str(pair.trace.get("read", {}).get("access", ""))
+
+
+def _with_access(pairs: Iterable[Pair]) -> tuple[Iterable[Pair], str]:
+    """The pairs, and the terms of access of the first: those of a run are of one source."""
+    iterator = iter(pairs)
+    first = next(iterator, None)
+    if first is None:
+        return (), ""
+    return itertools.chain([first], iterator), _access_of(first)
 
 
 def _claimed(answer: Answer) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from pairaug.findings import FINDINGS
 from pairaug.findings.leave_out import DE_IDENTIFIED
+from pairaug.rewrite.keys import refuse_key
 from pairaug.settings import StageSettings
 
 SERVERS = ("openai", "azure")
@@ -18,6 +19,19 @@ CHAT_MODELS = (*SERVERS, "transformers")
 """Backends that follow an instruction."""
 
 _TARGETS = tuple(finding for finding in FINDINGS if finding != "no finding")
+
+
+class ServerSettings(StageSettings):
+    """Settings that say where a server is; none of them may hold a key."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    @field_validator("*")
+    @classmethod
+    def _holds_no_key(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, str | Path):
+            refuse_key(str(value), str(info.field_name))
+        return value
 
 
 class Example(StageSettings):
@@ -34,7 +48,7 @@ class Example(StageSettings):
         return self
 
 
-class AzureSettings(StageSettings):
+class AzureSettings(ServerSettings):
     """Where an Azure OpenAI deployment is; the model is `rewrite.model`, for prices and traces."""
 
     endpoint: str | None = Field(
@@ -86,7 +100,7 @@ class BudgetSettings(StageSettings):
         return self
 
 
-class RewriteSettings(StageSettings):
+class RewriteSettings(ServerSettings):
     """How reports are rewritten; defaults are the paper's where it gives one."""
 
     backend: Literal["rules", "openai", "azure", "transformers", "replay"] = Field(
@@ -184,8 +198,9 @@ class RewriteSettings(StageSettings):
     concurrency: int = Field(default=8, ge=1, description="Servers: requests in flight at once.")
     cache: Path | None = Field(
         default=None,
-        description="Language models: file of answers that are already paid for; by default "
-        "pairaug/answers.sqlite in the user's cache folder (XDG_CACHE_HOME).",
+        description="Language models: file of answers that are already paid for. By default, "
+        "pairaug/answers.sqlite in the user's cache folder (XDG_CACHE_HOME) for public sources, "
+        "answers.sqlite in the run's folder for all others.",
     )
     budget: BudgetSettings = Field(
         default_factory=BudgetSettings, description="Servers: prices, and the most to spend."
@@ -202,7 +217,8 @@ class RewriteSettings(StageSettings):
     local_hosts: tuple[str, ...] = Field(
         default=("localhost", "127.0.0.0/8", "::1"),
         description="Servers that count as local: addresses, networks or names of the loopback "
-        "interface or of a private network.",
+        "interface or of a private network. A name must lead to such an address; it is looked up "
+        "before anything is sent.",
     )
     data_policy: Literal["public", "zero-retention", "credentialed"] | None = Field(
         default=None,

@@ -7,9 +7,12 @@ import re
 from typing import Any, Literal
 
 from pairaug.findings import FINDINGS
+from pairaug.json_text import MAX_DEPTH, JSONTextError, parse_json
 from pairaug.pair import Report
-from pairaug.rewrite.backends import Answer, Claim
+from pairaug.rewrite.backends import Answer, Claim, Failure
 from pairaug.rewrite.check import tidied
+from pairaug.rewrite.reasons import Reason
+from pairaug.rewrite.thoughts import without_thoughts
 
 Format = Literal["json", "text"]
 
@@ -45,37 +48,57 @@ RESPONSE_FORMAT: dict[str, Any] = {
 }
 """What a server with OpenAI's interface takes as `response_format`."""
 
-_FENCE = re.compile(r"^```\w*\s*|\s*```$")
-_THOUGHTS = re.compile(r"^\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
+_FENCE = re.compile(r"^(?:```|~~~)\w*\s*|\s*(?:```|~~~)$")
 _COMMA_BEFORE_END = re.compile(r",(\s*[}\]])")
+_BEGINS_DEEP = re.compile(rf"(?:[\[{{]\s*){{{MAX_DEPTH}}}")
+# Of text that is no JSON and has braces all over, so many are looked at.
+_MOST_STARTS = 100
+
+_UNREADABLE = Failure("an answer that cannot be read", Reason.UNREADABLE_ANSWER, again=True)
+_ONLY_THOUGHTS = Failure("thoughts without an end", Reason.EMPTY_ANSWER, again=True)
 
 
-def read_answer(raw: str) -> Answer:
+def read_answer(raw: str) -> Answer | Failure:
     """The report in an answer: of the first JSON object that has one, else the text as it is.
 
     What models put around an object (thoughts, a fence, a sentence) is left out. Of an answer that
     begins as JSON but cannot be read, the report is the answer itself, which no check lets pass.
+    A failure where there are only thoughts, or JSON that is too deep or holds what no file can.
     """
-    text = _FENCE.sub("", _THOUGHTS.sub("", raw).strip()).strip()
-    found = _object_in(text)
+    answer = without_thoughts(raw)
+    if answer is None:
+        return _ONLY_THOUGHTS
+    text = _FENCE.sub("", answer).strip()
+    try:
+        found = _object_in(text)
+    except JSONTextError:
+        return _UNREADABLE
     if found is None:
         return Answer(Report(findings=tidied(text)), raw)
     return Answer(Report(findings=tidied(found["report"])), raw, _claims(found.get("changes")))
 
 
 def _object_in(text: str) -> dict[str, Any] | None:
-    """The first JSON object in `text` whose "report" is a text."""
+    """The first JSON object in `text` whose "report" is a text.
+
+    Raises `JSONTextError` for one that is nested too deep, or has half a surrogate pair.
+    """
     decoder = json.JSONDecoder(strict=False)  # line breaks inside of texts are let pass
     for candidate in (text, _COMMA_BEFORE_END.sub(r"\1", text)):
-        start = candidate.find("{")
-        while start >= 0:
+        start, num_tried = candidate.find("{"), 0
+        while start >= 0 and num_tried < _MOST_STARTS:
             try:
                 value, _ = decoder.raw_decode(candidate, start)
+            except RecursionError as error:
+                raise JSONTextError("nested too deep") from error
             except ValueError:
                 value = None
             if isinstance(value, dict) and isinstance(value.get("report"), str):
+                parse_json(json.dumps(value))
                 return value
-            start = candidate.find("{", start + 1)
+            start, num_tried = candidate.find("{", start + 1), num_tried + 1
+    if _BEGINS_DEEP.search(text):
+        raise JSONTextError("nested too deep")
     return None
 
 

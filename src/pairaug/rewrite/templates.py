@@ -107,6 +107,14 @@ def load_instructions(folder: Path | None = None, examples: Sequence[Example] = 
     return Instructions(texts, tuple(examples))
 
 
+def folded(messages: Sequence[Message]) -> list[Message]:
+    """The conversation for a model that knows no system message: it opens the user's first."""
+    if len(messages) < 2 or messages[0]["role"] != "system":
+        return list(messages)
+    system, user, *rest = messages
+    return [_message("user", f"{system['content']}\n\n{user['content']}"), *rest]
+
+
 def _message(role: str, content: str) -> Message:
     return {"role": role, "content": content}
 

@@ -85,8 +85,23 @@ def check_allowed(settings: Settings) -> None:
     """
     from pairaug.rewrite.privacy import refuse_if_remote, refuse_source
 
-    refuse_if_remote(settings.rewrite)
+    refuse_if_remote(settings.rewrite, settings.read.access)
     refuse_source(settings.rewrite, settings.read.access)
+
+
+def look_at_server(settings: Settings) -> str:
+    """What a language model's server answers before any text is sent; empty where none is asked.
+
+    Raises where it is away, knows the key to be wrong, or may not get this source's text.
+    """
+    from pairaug.rewrite.settings import SERVERS
+
+    check_allowed(settings)
+    if settings.rewrite.backend not in SERVERS:
+        return ""
+    from pairaug.rewrite.reachable import look
+
+    return look(settings.rewrite)
 
 
 def weights_of(stage: str, settings: Settings) -> dict[str, str]:

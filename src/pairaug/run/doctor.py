@@ -12,7 +12,7 @@ from pairaug.config import Settings, load_settings
 from pairaug.errors import DataError, PairAugError
 from pairaug.findings.cleaning import source_report
 from pairaug.pair import Pair
-from pairaug.run.chain import STAGES, open_source, weights_of
+from pairaug.run.chain import STAGES, look_at_server, open_source, weights_of
 from pairaug.run.device import with_device
 from pairaug.run.plan import nearest_folder
 from pairaug.stage import Context
@@ -45,6 +45,9 @@ def diagnose(config: Path | None, overrides: Sequence[str] = ()) -> Iterator[Che
     yield _tried("data", lambda: _data(settings, pairs))
     for stage in STAGES:
         yield from _models(stage, settings)
+    server = _tried("language model", lambda: look_at_server(settings))
+    if server.found:
+        yield server
     yield _tried("token window", lambda: _token_window(settings, pairs))
     yield _disk()
 

@@ -1,0 +1,54 @@
+"""Keys, tokens and passwords in settings: refused before they are written anywhere."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+_ADDRESSES = ("base_url", "endpoint")
+_VARIABLES = ("api_key_env", "token_env")
+_LOOKED_AT = (*_ADDRESSES, *_VARIABLES, "api_key_file", "token_file", "model", "deployment")
+
+# Of the keys of common services, and of JSON web tokens.
+_KEY = re.compile(
+    r"(?<![A-Za-z0-9])(?:sk-|sk_|xai-|gsk_|hf_|AIza|AKIA|ghp_|pplx-|r8_|nvapi-)[A-Za-z0-9_-]{12,}|"
+    r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{10,}\.|\bBearer\s|(?<![0-9a-zA-Z/.])[0-9a-f]{32,}(?![0-9a-zA-Z])"
+)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def refuse_key(value: str, name: str) -> None:
+    """Raise `ValueError` where the setting `name` holds what only a variable or a file may.
+
+    The message quotes none of it.
+    """
+    if name in _ADDRESSES:
+        _refuse_in_address(value)
+    if name in _VARIABLES and not _is_variable(value):
+        raise ValueError(
+            "it takes the name of an environment variable, such as OPENAI_API_KEY, and this is "
+            "none; put the key itself into that variable"
+        )
+    if name in _LOOKED_AT and _KEY.search(value):
+        raise ValueError(
+            "it holds what looks like a key; put keys into the environment variable that "
+            "rewrite.api_key_env names, or into the file of rewrite.api_key_file"
+        )
+
+
+def _refuse_in_address(address: str) -> None:
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise ValueError("it is no address; give one such as http://127.0.0.1:8000/v1") from error
+    if "@" in address or "\\" in address or parts.query or "?" in address or "#" in address:
+        raise ValueError(
+            "an address holds no user, password, key or parameter here; put the key into the "
+            "environment variable that rewrite.api_key_env names, and give the address without it"
+        )
+
+
+def _is_variable(value: str) -> bool:
+    """True for what can be a variable's name, and is not as random as a key."""
+    is_random = len(value) >= 20 and re.search(r"[a-z]", value) and re.search(r"\d.*\d", value)
+    return bool(_VARIABLE.fullmatch(value)) and not is_random

@@ -1,0 +1,61 @@
+"""What a server was found not to take, and requests without it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pairaug.rewrite.templates import folded
+
+
+class Lack(StrEnum):
+    """Something of OpenAI's interface that a server does not take."""
+
+    SCHEMA = "response_format"
+    SYSTEM = "system"
+    MAX_TOKENS = "max_tokens"
+    MAX_COMPLETION_TOKENS = "max_completion_tokens"
+    SEED = "seed"
+    TEMPERATURE = "temperature"
+    TOP_P = "top_p"
+
+
+LACK_OF_PARAMETER = {lack.value: lack for lack in Lack if lack not in (Lack.SCHEMA, Lack.SYSTEM)}
+"""The name of a request's parameter → what it is called here."""
+
+_INSTEAD = {
+    Lack.SCHEMA: "a request with a schema; the report alone is asked for instead",
+    Lack.SYSTEM: "a system message; the instruction opens the user's message instead",
+    Lack.MAX_TOKENS: "max_tokens; max_completion_tokens is sent instead",
+    Lack.MAX_COMPLETION_TOKENS: "max_completion_tokens; how long an answer may be is up to it",
+}
+
+
+class LackError(Exception):
+    """The server does not take something that was in a request."""
+
+    def __init__(self, lack: Lack, host: str = "", status: int = 0) -> None:
+        self.lack = lack
+        what = _INSTEAD.get(lack, f"{lack.value}; its own is used instead of rewrite.{lack.value}")
+        super().__init__(f"{host} answers {status} to {what}")
+
+
+@dataclass(slots=True)
+class KnownServer:
+    """What was learned of a server, in order, kept from one part of a run to the next."""
+
+    lacks: tuple[Lack, ...] = ()
+
+
+def adapted(body: Mapping[str, Any], lacks: Sequence[Lack]) -> dict[str, Any]:
+    """A request without what its server does not take."""
+    adapted = dict(body)
+    if Lack.SYSTEM in lacks:
+        adapted["messages"] = folded(body["messages"])
+    if Lack.MAX_TOKENS in lacks:
+        adapted["max_completion_tokens"] = body["max_tokens"]
+    for lack in lacks:
+        adapted.pop(lack.value, None)
+    return adapted

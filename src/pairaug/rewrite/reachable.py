@@ -1,0 +1,70 @@
+"""Whether a language model's server is there, before any text is sent to it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pairaug.errors import BackendError
+from pairaug.json_text import JSONTextError, parse_json
+from pairaug.rewrite.completion import BadAnswerError
+from pairaug.rewrite.endpoints import open_client
+from pairaug.rewrite.event_loop import EventLoopThread
+from pairaug.rewrite.opening import check_backend
+from pairaug.rewrite.privacy import address_of, host_of
+from pairaug.rewrite.settings import RewriteSettings
+
+_SECONDS = 10.0
+
+
+def look(settings: RewriteSettings) -> str:
+    """What the server says to a request for its list of models, in words.
+
+    Raises `BackendError` where it does not answer within seconds, or refuses the key. Any other
+    answer shows that it is there: not every server has such a list.
+    """
+    check_backend(settings)
+    # In a thread of its own: a notebook's has a loop that runs already.
+    with EventLoopThread() as loop:
+        return loop.run(_asked(settings))
+
+
+async def _asked(settings: RewriteSettings) -> str:
+    import openai
+
+    from pairaug.rewrite.transport import Response
+
+    name, host = address_of(settings)[0], host_of(settings)
+    client = open_client(settings)
+    try:
+        async with asyncio.timeout(_SECONDS):
+            response = await client.get("/models", cast_to=Response)
+    except openai.APIStatusError as error:
+        if error.status_code == 401:
+            raise BackendError(
+                f"{host} answers 401: the key is wrong; check what rewrite.api_key_env or "
+                "rewrite.api_key_file names"
+            ) from None
+        return f"{host} answers; it lists no models (status {error.status_code})"
+    except BadAnswerError:
+        return f"{host} answers; its list of models cannot be read"
+    except (openai.APIConnectionError, TimeoutError):
+        raise BackendError(
+            f"{host} does not answer; start the language model's server, or correct {name}. "
+            "Nothing was sent to it"
+        ) from None
+    finally:
+        await client.close()
+    return _in_words(response.content, settings, host)
+
+
+def _in_words(content: bytes, settings: RewriteSettings, host: str) -> str:
+    try:
+        listed = parse_json(content)["data"]
+        models = {str(one["id"]) for one in listed}
+    except (JSONTextError, KeyError, TypeError):
+        return f"{host} answers; its list of models cannot be read"
+    wanted = settings.azure.deployment if settings.backend == "azure" else settings.model
+    if wanted in models:
+        return f"{host} answers, and has {wanted}"
+    # Azure lists models, not deployments; other servers take names that they do not list.
+    return f"{host} answers; {wanted} is not among the {len(models)} models that it lists"
