@@ -22,6 +22,7 @@ from pairaug.image_files import ImageError, MissingImageError
 from pairaug.pair import Branch, Pair, Report
 from pairaug.readers.decoding import Decoders
 from pairaug.readers.identifiers import patient_key
+from pairaug.readers.places import Missing, placed
 from pairaug.readers.reader import Split, SplitShares
 from pairaug.readers.text import stated_report
 from pairaug.stage import Context
@@ -85,14 +86,16 @@ class Intake:
         """One pair for each item, in order; an unusable one is a dropped pair."""
         if not self.root.is_dir():
             raise DataError(f"the folder of films {self.root} does not exist; set read.root")
-        seen = _Seen()
+        seen = _Seen(Missing(self.root))
         with Decoders(context.num_workers) as decoders:
-            for (listed_pair, item), outcome in decoders.examined(self._jobs(listed, seen)):
+            for (listed_pair, item, shown), outcome in decoders.examined(self._jobs(listed, seen)):
                 pair = listed_pair
                 if outcome is not None:
-                    pair = self._with_film(pair, item, outcome)
+                    pair = self._with_film(pair, item, outcome, shown, seen.missing)
                 if pair.drop:
                     seen.drops[pair.drop.reason] += 1
+                    if pair.drop.reason == "missing_image" and not seen.first_missing:
+                        seen.first_missing = pair.drop.detail
                 elif pair.image is None:
                     seen.num_text_only += 1
                 context.report_progress(1)
@@ -101,25 +104,33 @@ class Intake:
 
     def _jobs(
         self, listed: Iterable[Listed], seen: _Seen
-    ) -> Iterator[tuple[tuple[Pair, Listed], Path | bytes | None]]:
-        """Each pair by itself, and its film where there is one to look at."""
+    ) -> Iterator[tuple[tuple[Pair, Listed, str], Path | bytes | None]]:
+        """Each pair by itself, what may be shown of its path, and its film if there is one."""
         for item in listed:
             pair = self._checked(item, seen)
-            film = None if pair.drop else item.film
+            film, shown = None if pair.drop else item.film, ""
             if isinstance(film, Path):
-                film = self._absolute(film)
+                film = self._absolute(placed(self.root, film))
+                item = replace(item, film=film)
+                shown = seen.missing.shown(film, item.patient_id)
                 # By the path as written: a link inside the root may well point to another disk.
                 if not film.is_relative_to(self.root):
                     pair, film = pair.dropped("read", "outside_root", item.where), None
-            yield (pair, item), film
+            yield (pair, item, shown), film
 
     def _absolute(self, film: Path) -> Path:
         return absolute(self.root / film)
 
-    def _with_film(self, pair: Pair, item: Listed, outcome: Outcome) -> Pair:
+    def _with_film(
+        self, pair: Pair, item: Listed, outcome: Outcome, shown: str, missing: Missing
+    ) -> Pair:
         """`pair` with what was found of its film, or dropped."""
-        # Neither message has the path in it, which may hold a patient's id.
+        # No message has the whole path in it, which may hold a patient's id.
         match outcome:
+            case MissingImageError() if isinstance(item.film, Path):
+                tried = os.path.relpath(item.film, self.root)
+                detail = f"{item.where}, {missing.explain(item.film, shown)}"
+                return pair.with_trace("read", tried=tried).dropped("read", outcome.reason, detail)
             case MissingImageError():
                 return pair.dropped("read", outcome.reason, item.where)
             case ImageError():
@@ -138,6 +149,8 @@ class Intake:
         if seen.drops:
             reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(seen.drops.items()))
             _LOG.warning("%s: of %d studies, dropped: %s", self.name, seen.num, reasons)
+        if seen.first_missing:
+            _LOG.warning("%s: the first image that is missing: %s", self.name, seen.first_missing)
         if seen.num_text_only:
             _LOG.warning(
                 "%s: of %d studies, %d have a report and no film, which can be rewritten only",
@@ -174,7 +187,7 @@ class Intake:
         if not pair.report.text:
             return pair.dropped("read", "empty_report", item.where)
         if item.film is None and self.needs_film:
-            return pair.dropped("read", "missing_image", item.where)
+            return pair.dropped("read", "missing_image", f"{item.where}, no image is named")
         return pair
 
     def _split(self, item: Listed, patient_id: str, seen: _Seen) -> Split:
@@ -194,10 +207,12 @@ class Intake:
 class _Seen:
     """What must be remembered from study to study. Digests, so that millions stay small."""
 
+    missing: Missing
     ids: set[bytes] = field(default_factory=set)
     splits: dict[bytes, Split] = field(default_factory=dict)
     num: int = 0
     num_text_only: int = 0
+    first_missing: str = ""
     drops: Counter[str] = field(default_factory=Counter)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pairaug.errors import DataError
 from pairaug.readers.opened import encoding_of
+from pairaug.readers.places import near
 
 DROP_REASONS = {
     "missing_report": "the study's report is not where its layout has it",
@@ -29,10 +30,11 @@ _SYSTEM = re.compile(r"__MACOSX|@?PaxHeaders?(\.\w+)?|Thumbs\.db|desktop\.ini", 
 def one_file(folder: Path, pattern: str, what: str, hint: str) -> Path:
     """The file in `folder` that matches `pattern`; of several versions the one that sorts last."""
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; set read.root to the dataset's folder")
+        hint = near(folder, pattern) or "; set read.root to the dataset's folder"
+        raise DataError(f"{folder} is not a folder{hint}")
     found = sorted(path for path in folder.glob(pattern) if path.suffix in (".csv", ".gz"))
     if not found:
-        raise DataError(f"{folder} has no {what} ({pattern}); {hint}")
+        raise DataError(f"{folder} has no {what} ({pattern}){near(folder, pattern) or f'; {hint}'}")
     return found[-1]
 
 

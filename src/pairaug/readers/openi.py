@@ -30,6 +30,7 @@ from pairaug.pair import Pair, Report
 from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import Labels, stated_findings
 from pairaug.readers.listing import FILM_SUFFIXES, is_passed_over
+from pairaug.readers.places import near
 from pairaug.readers.reader import Access, Provenance, SplitShares
 from pairaug.readers.rows import rows_of
 from pairaug.readers.sections import unwrapped
@@ -198,10 +199,10 @@ class OpenIReader:
             if path.suffix.lower() == ".xml" and not is_passed_over(path.name)
         ]
         if not files:
-            raise DataError(
-                f"{self._reports} has no XML files; unpack NLMCXR_reports.tgz (openi.nlm.nih.gov) "
-                "and set read.root to its folder"
+            hint = near(self._reports, "*.xml") or (
+                "; unpack NLMCXR_reports.tgz (openi.nlm.nih.gov) and set read.root to its folder"
             )
+            raise DataError(f"{self._reports} has no XML files{hint}")
         return sorted(files, key=_numerically)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -97,11 +98,22 @@ def _data(settings: Settings, pairs: list[Pair]) -> str:
         raise DataError(f"the source {source.name} has no pairs")
     pairs += [pair for pair in tried if pair.drop is None]
     if not pairs:
-        reasons = ", ".join(sorted({pair.drop.reason for pair in tried if pair.drop}))
-        raise DataError(f"none of the first {len(tried)} pairs can be used: {reasons}")
+        raise DataError(f"none of the first {len(tried)} pairs can be used: {_why_not(tried)}")
+    why = f" ({_why_not(tried)})" if len(pairs) < len(tried) else ""
     return (
         f"{source.name}, access {source.access}, licence {source.licence}; "
-        f"{len(pairs)} of the first {len(tried)} pairs can be used"
+        f"{len(pairs)} of the first {len(tried)} pairs can be used{why}"
+    )
+
+
+def _why_not(tried: Sequence[Pair]) -> str:
+    """How many pairs are dropped for each reason, with the first one's detail."""
+    drops = [pair.drop for pair in tried if pair.drop]
+    counts = Counter(drop.reason for drop in drops)
+    first = {drop.reason: drop.detail for drop in reversed(drops)}
+    return "; ".join(
+        f"{reason} {count}, first {first[reason]}" if first[reason] else f"{reason} {count}"
+        for reason, count in counts.most_common()
     )
 
 

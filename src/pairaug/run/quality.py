@@ -115,17 +115,21 @@ def assess(parts: Sequence[Path]) -> Quality:
 def unusable(parts: Sequence[Path], most: int, *, show_ids: bool) -> Iterator[Unusable]:
     """Dropped studies in the order of the parts, at most so many for each reason.
 
-    Without `show_ids` a study is known by a hash of its id alone.
+    Without `show_ids` a study is known by a hash of its id alone, and no path is shown whole.
     """
     shown: Counter[str] = Counter()
     for path in parts:
-        rows = read_columns(path, ["id", "drop_reason", "drop_detail"])
+        rows = read_columns(path, ["id", "drop_reason", "drop_detail", "trace"])
         for row in rows.filter(rows["drop_reason"].is_valid()).to_pylist():
             reason = row["drop_reason"]
             shown[reason] += 1
             if shown[reason] <= most:
                 name = row["id"] if show_ids else hashed(row["id"])
-                yield Unusable(reason, name, row["drop_detail"] or "")
+                detail = row["drop_detail"] or ""
+                tried = json.loads(row["trace"] or "{}").get("read", {}).get("tried")
+                if show_ids and tried:
+                    detail += f" ({tried})"
+                yield Unusable(reason, name, detail)
 
 
 def hashed(pair_id: str) -> str:

@@ -34,6 +34,7 @@ from pairaug.phantom.study import Study, draw_study
 from pairaug.phantom.truth import true_labels
 from pairaug.readers import open_reader
 from pairaug.readers.intake import absolute
+from pairaug.readers.places import placed
 from pairaug.readers.rows import file_sha256
 from pairaug.stage import Context
 
@@ -212,7 +213,7 @@ def _table(settings: LabelTable) -> Cases:
 def _found(root: Path, places: tuple[Path, ...], hits: dict[int, int]) -> Path | None:
     """The first of `places` that is a file, those tried first where films mostly were."""
     for place in sorted(range(len(places)), key=lambda each: -hits.get(each, 0)):
-        path = absolute(root / places[place])
+        path = absolute(root / placed(root, places[place]))
         if path.is_relative_to(root) and os.path.isfile(path):  # noqa: PTH113
             hits[place] = hits.get(place, 0) + 1
             return path
