@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from pairaug.findings.scope import term_pattern, terms
-from pairaug.findings.trie import expand, pattern_of
+from pairaug.findings.scope import _phrases, term_pattern, terms
+from pairaug.findings.trie import expand, pattern_of, without_fillers
 
 
 def test_choices_and_options_nest():
@@ -42,3 +42,20 @@ def test_every_phrase_of_the_lexicon_is_matched_whole():
         match = term_pattern().match(phrase)
         assert match is not None, phrase
         assert match.group() == phrase
+
+
+def test_a_filler_may_stand_where_a_template_has_a_wave():
+    pattern = re.compile(pattern_of(["can be ~excluded", "can be", "can be excluded here"]))
+    for phrase in ("can be excluded", "can be totally excluded", "can be fully excluded here"):
+        match = pattern.match(phrase)
+        assert match is not None
+        assert match.group() == phrase
+    assert without_fillers("can be totally excluded") == "can be excluded"
+    assert pattern.findall("can be blindly excluded") == ["can be"]
+
+
+def test_a_phrase_with_a_filler_is_found_again_without_it():
+    for phrase in (phrase for phrase in _phrases() if "~" in phrase):
+        bare = phrase.replace("~", "")
+        assert without_fillers(bare) == bare
+        assert bare in terms()

@@ -6,14 +6,18 @@ stated or denied, `places.py` gives each finding its side, zone and severity.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import lru_cache
 
+from pairaug.findings.headings import asides
 from pairaug.findings.places import places_of, statements_of
-from pairaug.findings.presence import Reader, Token
-from pairaug.findings.scope import marks, term_pattern, terms
+from pairaug.findings.presence import Reader
+from pairaug.findings.regions import Regions
+from pairaug.findings.scope import Term, Token, marks, term_pattern, terms
 from pairaug.findings.sentences import sentences
 from pairaug.findings.statement import Statement
+from pairaug.findings.trie import without_fillers
 
 
 def extract(text: str) -> list[Statement]:
@@ -22,8 +26,11 @@ def extract(text: str) -> list[Statement]:
     A finding on two sides or in two zones that are graded or placed apart gives two statements.
     """
     lowered = _lowered(text)
+    skipped = asides(text) if ":" in text or "\n" in text else ()
     statements: list[Statement] = []
     for start, end in sentences(text):
+        if any(aside.start <= start < aside.end for aside in skipped):
+            continue
         statements += (_shifted(statement, start) for statement in _read(lowered[start:end]))
     stated = {s.finding for s in statements if s.presence != "absent"}
     if stated and "otherwise" in lowered:
@@ -32,12 +39,21 @@ def extract(text: str) -> list[Statement]:
     return statements
 
 
+# Markup and apostrophes count as spaces between words: "**effusion**", "can't".
+_MARKUP = str.maketrans("*_`'\u2019", "     ")
+_SHORT = re.compile(r"\b([a-z])/(?=[a-z]?\b)|\b(and)/(?=or\b)")
+
+
 def _lowered(text: str) -> str:
-    """`text` in lower case, of the same length, so that places in one are places in the other."""
+    """`text` in lower case, of the same length, so that places in one are places in the other.
+
+    The slash of "r/o", "w/" and "and/or" is a space.
+    """
     lowered = text.lower()
-    if len(lowered) == len(text):
-        return lowered
-    return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    if len(lowered) != len(text):
+        lowered = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    lowered = lowered.translate(_MARKUP)
+    return _SHORT.sub(r"\1\2 ", lowered) if "/" in lowered else lowered
 
 
 # Reports repeat each other's sentences, and a rewrite those of its report.
@@ -48,15 +64,15 @@ def _read(sentence: str) -> tuple[Statement, ...]:
     tokens: list[Token] = []
     for match in term_pattern().finditer(sentence):
         phrase = match.group()
-        term = punctuation.get(phrase) or known.get(phrase) or known[_normal(phrase)]
+        term = punctuation.get(phrase) or known.get(phrase) or _term_of(phrase)
         tokens.append(Token(term, match.start(), match.end()))
     if not tokens:
         return ()
-    reader = Reader(sentence, tokens)
+    reader = Reader(sentence, tokens, Regions(sentence, tokens))
     reader.read()
-    statements = reader.readings
+    statements = reader.regions.readings
     if reader.mentions:
-        places = places_of(tokens, reader.mentions)
+        places = places_of(tokens, reader.mentions, reader.restart)
         for mention, groups in zip(reader.mentions, places, strict=True):
             statements += statements_of(mention, groups)
         statements.sort(key=lambda statement: statement.start)
@@ -72,6 +88,8 @@ def _shifted(statement: Statement, by: int) -> Statement:
 _DASHES = str.maketrans("-\u2010\u2011\u2012\u2013", "     ")
 
 
-def _normal(phrase: str) -> str:
-    """The phrase as the table of terms has it: single spaces, no hyphens."""
-    return " ".join(phrase.translate(_DASHES).split())
+def _term_of(phrase: str) -> Term:
+    """The term of a phrase that has line breaks, hyphens or fillers in it."""
+    normal = " ".join(phrase.translate(_DASHES).split())
+    known = terms()
+    return known.get(normal) or known[without_fillers(normal)]

@@ -41,11 +41,18 @@ FINDING_PHRASES: dict[str, dict[str | None, tuple[str, ...]]] = {
     },
     "pleural effusion": {
         None: (
-            "(effusion|effusions|hydrothorax|hemothorax|haemothorax|empyema|hydropneumothorax)",
-            "pleural (fluid|collection|collections)",
+            "(effusion|effusions|hydrothorax|hemothorax|haemothorax|empyema)",
+            "pleural (fluid|collection|collections|fluid collection|fluid collections)",
+            "fluid in the pleural (space|cavity)",
         ),
     },
-    "pneumothorax": {None: ("(pneumothorax|pneumothoraces|pneumothoraxes|ptx)",)},
+    "pneumothorax": {
+        None: (
+            "(pneumothorax|pneumothoraces|pneumothoraxes|ptx|pneumo thorax)",
+            "[intra]pleural (air|gas|air collection|air collections|gas collection)",
+            "(air|gas) in the pleural (space|cavity)",
+        ),
+    },
     "consolidation": {
         None: (
             "(consolidation|consolidations)",
@@ -123,11 +130,13 @@ FINDING_PHRASES: dict[str, dict[str | None, tuple[str, ...]]] = {
     },
     "pleural other": {
         None: (
-            "pleural (thickening|plaque|plaques|scarring|scar|calcification|calcifications)",
+            "pleural (thickening|plaque|plaques|scarring|scar|fibrosis|calcification|"
+            "calcifications|reaction|changes)",
             "(apical|biapical) (cap|capping|thickening|pleural thickening)",
             "(pleuro[ ]|pleural )parenchymal (scar|scars|scarring)",
             "fibrothorax",
         ),
+        "disease": ("pleural (disease|diseases|abnormality|abnormalities|process)",),
     },
     "fracture": {None: ("(fracture|fractures)",)},
     "support devices": {
@@ -169,7 +178,10 @@ FINDING_PHRASES: dict[str, dict[str | None, tuple[str, ...]]] = {
             "(mitral|aortic|heart|cardiac) valve (prosthesis|replacement)",
         ),
         "circulatory support": ("(balloon pump|iabp|lvad|ecmo (cannula|cannulae)|impella)",),
-        None: ("support (device|devices|apparatus)", "(lines and tubes|tubes and lines)"),
+        None: (
+            "support (device|devices|apparatus|lines|tubes|hardware|equipment)",
+            "(lines and tubes|tubes and lines|lines tubes and drains|lines and devices)",
+        ),
     },
 }
 
@@ -225,7 +237,7 @@ ANATOMY_PHRASES: dict[str, tuple[str, ...]] = {
 STATE_PHRASES: dict[str, tuple[str, ...]] = {
     "normal": (
         "(normal|unremarkable|wnl|intact)",
-        "(within|in) [the] normal (limits|limit|range)",
+        "(within|in) [the] (normal|physiologic|physiological) (limits|limit|range)",
         "[within] [the] (upper limits|upper limit|limits|range) of normal",
         "top normal",
         "(not|no longer) [significantly|grossly|overtly] "

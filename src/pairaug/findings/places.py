@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pairaug.findings.presence import Mention, Token
-from pairaug.findings.scope import Term
+from pairaug.findings.presence import Mention
+from pairaug.findings.scope import Term, Token
 from pairaug.findings.statement import WITHOUT_SIDE, Severity, Side, Statement, Zone
 
 # "Layering at the base" says how an effusion lies, not which one it is.
@@ -33,11 +33,10 @@ class Group:
         self.severity = self.severity or term.severity
 
 
-def places_of(tokens: list[Token], mentions: list[Mention]) -> list[list[Group]]:
-    """For each finding, the groups of words that place or grade it."""
+def places_of(tokens: list[Token], mentions: list[Mention], lower: int = 0) -> list[list[Group]]:
+    """For each finding, the groups of words that place or grade it, from term `lower` on."""
     found: list[list[Group]] = [[] for _ in mentions]
     linked = [False] * len(mentions)  # to the one before, with which it may share a side
-    lower = 0
     for number, mention in enumerate(mentions):
         groups, has_break = _groups(tokens[lower : mention.index])
         if number and not has_break:

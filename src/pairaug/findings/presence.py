@@ -1,41 +1,27 @@
 """Whether a sentence states, denies or leaves open each finding that it names.
 
-The reader goes over the sentence's terms once, from left to right.
+The reader goes over the sentence's terms once, from left to right. A trigger before a finding sets
+the scope, which lasts to a break or to a join that starts anew (`reach.py`); a trigger after it
+settles the list of findings that ends there.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
 
-from pairaug.findings.lexicon import READINGS
-from pairaug.findings.scope import Term
-from pairaug.findings.statement import WITHOUT_SIDE, Presence, Severity, Side, Statement
+from pairaug.findings import reach
+from pairaug.findings.lists import Mention, joins, open_alternatives, settle
+from pairaug.findings.regions import Regions
+from pairaug.findings.scope import Term, Token
+from pairaug.findings.statement import Presence
 
-# A state before its region ("normal size and contour of the heart") may stand this far from it.
-_STATE_REACH = 45
-_SHOWS = re.compile(r"\b(?:show|demonstrate|reveal)")
-# "left lateral costophrenic angle": a side may stand this far before its region.
-_SIDE_REACH = 11
-
-
-class Token(NamedTuple):
-    """One term where it stands in the text."""
-
-    term: Term
-    start: int
-    end: int
-
-
-@dataclass(slots=True)
-class Mention:
-    """A finding while its sentence is being read."""
-
-    index: int
-    token: Token
-    presence: Presence
-    implied: bool = False
+# "54-year-old woman with pneumonia": who was examined, and why.
+_PATIENT = re.compile(
+    r"\W*(?:(?:this is )?(?:an?|the) )?"
+    r"(?:\d{1,3}[\s-]*(?:(?:year|yr|y|month|mo|week|wk|day)s?\b|[mf]\b)|"
+    r"(?:\w+ )?patient (?:with|who)\b)"
+)
 
 
 @dataclass(slots=True)
@@ -44,53 +30,73 @@ class Reader:
 
     text: str
     tokens: list[Token]
-    scope: Presence | None = None
+    regions: Regions
+    scope: Term | None = None
     has_used_scope: bool = False
-    is_history: bool = False
+    history: str | None = None
     clause: list[Mention] = field(default_factory=list)  # since the last break
     mentions: list[Mention] = field(default_factory=list)
-    regions: list[Token] = field(default_factory=list)  # waiting for a state that follows
-    state: Token | None = None  # waiting for a region that follows
-    readings: list[Statement] = field(default_factory=list)
+    restart: int = 0  # from this term on, places are those of what is stated
 
     def read(self) -> None:
+        """Go over all terms."""
+        if _PATIENT.match(self.text):
+            self.history = "list"
         for index, token in enumerate(self.tokens):
             getattr(self, f"_{token.term.role}")(index, token)
         self._alone()
 
+    @property
+    def _presence(self) -> Presence | None:
+        return self.scope.presence if self.scope else None
+
     def _alone(self) -> None:
         """ "Unremarkable.", with nothing else in the sentence, is about the whole film."""
-        state = self.state
+        state = self.regions.state
         if state is None or state.term.name != "normal" or len(self.tokens) > 1:
             return
         if not re.search(r"\w", self.text[: state.start] + self.text[state.end :]):
-            self._add_reading("no finding", "present", state.start, state.end)
+            self.regions.add("no finding", "present", state.start, state.end)
 
     def _finding(self, index: int, token: Token) -> None:
+        state = self.regions.state
         self.regions.clear()
-        self.state = None
-        if self.is_history:
+        is_device = token.term.name == "support devices"
+        if self.history and not (self.history == "post" and is_device):
             return
-        presence = self.scope or "present"
-        if presence == "present" and self._is_alternative(index):
-            presence = self.clause[-1].presence = "uncertain"
-        mention = Mention(index, token, presence)
+        presence = token.term.presence or self._presence or "present"
+        if self.scope and self.scope.name == "device" and not is_device:
+            presence = "present"
+        is_open = presence == "present" and (
+            open_alternatives(self.tokens, self.clause, index)
+            or (state is not None and self._is_qualified(state, token))
+        )
+        if is_open:
+            presence = "uncertain"
         self.has_used_scope = True
-        self.clause.append(mention)
-        self.mentions.append(mention)
+        if presence == "absent" and token.term.detail == "disease":
+            self._general(index, token._replace(term=Term("general", "no finding")))
+        for term in (token.term, *token.term.others):
+            mention = Mention(index, token._replace(term=term), presence)
+            self.clause.append(mention)
+            self.mentions.append(mention)
 
-    def _is_alternative(self, index: int) -> bool:
-        """True for the second of "atelectasis or infiltrate", where neither is denied."""
-        if not self.clause or self.clause[-1].presence == "absent":
+    def _is_qualified(self, state: Token | None, token: Token) -> bool:
+        """True for "borderline cardiomegaly" and "normal or mildly enlarged heart"."""
+        if state is None:
             return False
-        between = self.tokens[self.clause[-1].index + 1 : index]
-        joins = [token.term.name for token in between if token.term.role != "place"]
-        return joins == ["or"]
+        if self.text[state.start : token.start].strip() == "borderline":
+            return True
+        return state.term.name != "enlarged" and self.regions.is_alternative(state, token)
+
+    def _again(self, index: int, token: Token) -> None:
+        """ "But a small left one" stands for the finding named last."""
+        if self.mentions and self.tokens[index - 1].term.role == "place":
+            self._finding(index, token._replace(term=self.mentions[-1].token.term))
 
     def _general(self, index: int, token: Token) -> None:
         self.regions.clear()
-        self.state = None
-        if self.scope != "absent" or self.is_history:
+        if self._presence != "absent" or self.history:
             return
         self.has_used_scope = True
         if token.term.name != "no finding":
@@ -98,170 +104,157 @@ class Reader:
             return
         words = self.text[max(0, token.start - 60) : token.start]
         detail = "acute" if "acute" in words or "active" in words else None
-        self._add_reading("no finding", "present", token.start, token.end, detail=detail)
+        self.regions.add("no finding", "present", token.start, token.end, detail=detail)
 
     def _anatomy(self, index: int, token: Token) -> None:
-        if self.state is not None and token.start - self.state.end <= _STATE_REACH:
-            self._say(token, self.state, index)
-            return
-        self.state = None
-        if index and self.tokens[index - 1].term.role == "join" and self._has_state(index):
+        is_new = index and self.tokens[index - 1].term.role == "join" and self._has_state(index)
+        if not self.regions.name(index, token, self._presence) and is_new:
             self.scope = None
-        self.regions.append(token)
 
     def _has_state(self, index: int) -> bool:
         """True where a remark on the region at `index` follows: a new statement starts here."""
         for token in self.tokens[index + 1 :]:
-            if token.term.role not in ("place", "anatomy", "join"):
+            if token.term.role not in ("place", "anatomy", "join", "value"):
                 return token.term.role == "state"
         return False
 
     def _state(self, index: int, token: Token) -> None:
-        if self.regions and _SHOWS.search(self.text, self.regions[-1].end, token.start):
-            self.regions.clear()  # "views of the chest show normal size of the heart"
-        if self.regions:
-            for region in self.regions:
-                self._say(region, token, index)
-            self.regions.clear()
+        is_free = self.clause and not self.regions.waiting
+        is_within = self.text.startswith(("within", "in "), token.start)
+        if is_free and is_within and self._is_next_to(self.clause[-1], index):
+            # "Vascular engorgement is within normal limits."
+            self.clause[-1].presence = "absent"
+        if self.regions.remark(index, token, self._presence):
             self.scope = None
-        else:
-            self.state = token
-
-    def _say(self, region: Token, state: Token, index: int) -> None:
-        """Note what the region's state says, unless it is negated ("not clear")."""
-        for finding, presence in READINGS.get((region.term.name, state.term.name), ()):
-            if self.scope == "absent":
-                if presence == "absent" or finding == "no finding":
-                    continue
-                presence = "absent"
-            elif self.scope == "uncertain" and presence == "present":
-                presence = "uncertain"
-            start, end = min(region.start, state.start), max(region.end, state.end)
-            severity = self._severity_before(state, index) if presence == "present" else None
-            if state.term.name == "blunted" and presence == "present":
-                severity = "mild"
-            side = self._side_before(region)
-            self._add_reading(finding, presence, start, end, severity=severity, side=side)
-
-    def _add_reading(
-        self,
-        finding: str,
-        presence: Presence,
-        start: int,
-        end: int,
-        severity: Severity | None = None,
-        side: Side | None = None,
-        detail: str | None = None,
-    ) -> None:
-        if finding in WITHOUT_SIDE:
-            side = None
-        implied = finding not in ("cardiomegaly", "enlarged cardiomediastinum", "no finding")
-        self.readings.append(
-            Statement(finding, presence, side, severity, None, detail, start, end, implied)
-        )
-
-    def _severity_before(self, state: Token, index: int) -> Severity | None:
-        for token in reversed(self.tokens[:index]):
-            if token.term.severity and token.end <= state.start <= token.end + 4:
-                return token.term.severity
-        return None
-
-    def _side_before(self, region: Token) -> Side | None:
-        for token in self.tokens:
-            if token.term.side and token.end <= region.start <= token.end + _SIDE_REACH:
-                return None if token.term.side == "bilateral" else token.term.side
-        return None
 
     def _before(self, index: int, token: Token) -> None:
-        presence = token.term.presence
+        term = token.term
+        is_denied = self._presence == "absent"
+        if term.name == "any" and (is_denied or self.history):
+            return
+        if term.name in ("change", "resolution") and is_denied and not self.has_used_scope:
+            self.scope = None
+            return
+        if term.name == "change":
+            return
         # "No opacity to suggest pneumonia" stays denied, not "no effusion, possible pneumonia".
         is_same_list = index > 0 and self.tokens[index - 1].term.role != "join"
-        if presence == "uncertain" and self.scope == "absent" and is_same_list:
+        if term.presence == "uncertain" and is_denied and is_same_list:
             return
-        self.scope, self.has_used_scope = presence, False
-        self.state = None
+        if term.presence == "absent":
+            self.history = None
+        self.scope, self.has_used_scope = term, False
+        self.regions.state = None
 
     def _after(self, index: int, token: Token) -> None:
         """Apply to the findings of the list that ends here."""
-        upper = index
-        for mention in reversed(self.clause):
-            between = [t.term for t in self.tokens[mention.index + 1 : upper]]
-            if any(term.role == "before" for term in between):
-                break
-            if any(term.role == "join" for term in between) and upper != index:
-                names = [term.name for term in between if term.role == "join"]
-                if "," in names and not self._is_list(index):
-                    break
-            assert token.term.presence is not None
-            mention.presence = token.term.presence
-            upper = mention.index
-        for region in self.regions:
-            if region.term.name == "angles" and token.term.presence == "absent":
-                self._add_reading("pleural effusion", "uncertain", region.start, region.end)
+        name, presence = token.term.name, token.term.presence
+        if presence == "absent":
+            for region in self.regions.waiting:
+                if region.term.name == "angles":
+                    self.regions.add("pleural effusion", "uncertain", region.start, region.end)
+        if not self.clause:
+            return
+        last = self.clause[-1]
+        if last.is_device and reach.is_of_a_part(self.text, last.token.end, token):
+            return
+        if name == "elsewhere":
+            if not reach.is_elsewhere(self.text, token):
+                return
+        elif presence != "present" and reach.is_of_another_view(self.text, token):
+            return
+        if presence == "present":
+            # "No edema, the effusion has not changed" takes the effusion out of the denial.
+            if last.presence == "absent" and self._is_next_to(last, index):
+                last.presence = "present"
+        else:
+            settle(self.tokens, self.clause, index, token.term)
 
-    def _is_list(self, index: int) -> bool:
-        """True where "and" or "or" closes a list in this clause before `index`."""
-        names = [t.term.name for t in self.tokens[:index] if t.term.role == "join"]
-        return "and" in names or "or" in names
+    def _is_next_to(self, mention: Mention, index: int) -> bool:
+        return not joins(self.tokens, mention.index, index)
 
     def _either(self, index: int, token: Token) -> None:
-        if token.term.presence == "uncertain":  # versus: both sides are open
+        name = token.term.name
+        if name == "versus":  # both sides are open
             if self.clause and self.clause[-1].presence == "present":
                 self.clause[-1].presence = "uncertain"
-            self.scope, self.has_used_scope = "uncertain", False
-        elif self.clause:
-            self._after(index, token)
-        else:
+            self.scope, self.has_used_scope = token.term, False
+        elif name == "withdrawn":
+            if self.clause and not reach.is_only_moved(self.text, self.clause[-1].token.end, token):
+                self._after(index, token._replace(term=replace(token.term, name="device")))
+        elif not self.clause or reach.is_followed(self.tokens, index):
             self._before(index, token)
+        elif (
+            token.term.presence == "absent"
+            or name == "limit"
+            or reach.stands_alone(self.text, self._last_end(index), token)
+        ):
+            self._after(index, token)
+
+    def _last_end(self, index: int) -> int:
+        """Where the last finding ends, with the places after it."""
+        end = self.clause[-1].token.end
+        for token in self.tokens[self.clause[-1].index + 1 : index]:
+            if token.term.role == "place":
+                end = token.end
+        return end
+
+    def _question(self, index: int, token: Token) -> None:
+        is_before = token.start == 0 or self.text[token.start - 1] in " (/,?"
+        if is_before and any(t.term.role == "finding" for t in self.tokens[index + 1 :]):
+            self._before(index, token)
+            return
+        for mention in self.mentions:
+            mention.presence = "uncertain"
+
+    def _value(self, index: int, token: Token) -> None:
+        if self.clause and not self.history and reach.is_denied_value(self.text, token):
+            settle(self.tokens, self.clause, index, Term("after", presence="absent"))
 
     def _place(self, index: int, token: Token) -> None:
         pass
 
     def _join(self, index: int, token: Token) -> None:
         name = token.term.name
-        if name in (",", "with"):
-            self.is_history = False
-        if self.scope is None or not self.has_used_scope or name in ("or", "/"):
+        if self.history and name in (",", "with", "and"):
+            is_over = self.history != "list" and name != "and"
+            if is_over or reach.starts_anew(self.text, self.tokens, index, graded=True):
+                self.history = None
+        if self.scope is None or name in ("or", "/"):
             return
-        if self._ends_in_or(index):
+        if not self.has_used_scope:
+            if self.scope.name == "not" or reach.gives_up(self.text, token):
+                self._give_up(index)
             return
-        if (
-            name == "with"
-            or (self.scope == "uncertain" and name == "and")
-            or self._starts_anew(index)
-        ):
+        if reach.ends_in_or(self.tokens, index):
+            return
+        if name == "with" or reach.starts_anew(self.text, self.tokens, index):
             self.scope = None
 
-    def _ends_in_or(self, index: int) -> bool:
-        """True where the list goes on to an "or": everything up to it has one presence."""
-        for token in self.tokens[index:]:
-            if token.term.role in ("break", "before", "history", "state"):
-                return False
-            if token.term.role == "join" and token.term.name == "or":
-                return True
-        return False
-
-    def _starts_anew(self, index: int) -> bool:
-        """True where what follows a comma or "and" is graded or sided: said, not denied."""
-        for token in self.tokens[index + 1 :]:
-            if token.term.role == "place":
-                return True
-            if token.term.role != "join":
-                break
-        following = self.text[self.tokens[index].end : self.tokens[index].end + 12].split()
-        return bool(following) and following[0] in ("stable", "unchanged", "a", "an", "new")
+    def _give_up(self, index: int) -> None:
+        """End a denial that has met no finding: its places are not those of what follows."""
+        if self._presence == "absent" and not self.has_used_scope and not self.clause:
+            self.restart = index + 1
+        self.scope = None
 
     def _break(self, index: int, token: Token) -> None:
-        self.scope = None
         if token.term.name == "otherwise":
+            self.scope = None
             return  # "the lungs are otherwise clear" goes on about the lungs
-        self.is_history = False
+        if token.term.name == "but":
+            self._give_up(index)
+        self.scope = None
+        self.history = None
         self.clause = []
         self.regions.clear()
-        self.state = None
 
     def _history(self, index: int, token: Token) -> None:
-        self.is_history = True
+        self.history = token.term.name
+
+    def _cause(self, index: int, token: Token) -> None:
+        self.history = None
+        if self.scope and self.scope.name == "limit":
+            self.scope = None
 
     def _ignore(self, index: int, token: Token) -> None:
         pass

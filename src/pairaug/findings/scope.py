@@ -1,6 +1,6 @@
-"""The words that deny, doubt, place, grade and join findings, and the table of all terms.
+"""The words that place, grade, join and part findings, and the table of all terms.
 
-Templates as `trie.expand` reads them.
+Templates as `trie.expand` reads them. The words that deny and doubt are in `triggers.py`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pairaug.findings.lexicon import (
     ANATOMY_PHRASES,
@@ -18,6 +18,7 @@ from pairaug.findings.lexicon import (
 )
 from pairaug.findings.statement import Presence, Severity, Side, Zone
 from pairaug.findings.trie import expand, pattern_of
+from pairaug.findings.triggers import AFTER, BEFORE, CAUSES, EITHER, HISTORY, NOW, Table
 
 Role = Literal[
     "finding",  # names a finding
@@ -26,11 +27,15 @@ Role = Literal[
     "state",  # such a remark: normal, clear, enlarged
     "before",  # sets the presence of what follows
     "after",  # sets the presence of what came before it
-    "either",  # the same, of what came before it or else of what follows: "resolved"
+    "either",  # one or the other: "resolved effusion", "effusion resolved"
     "place",  # side, zone or severity of a finding near it
     "join",  # joins the items of a list
     "break",  # ends the reach of a denial
-    "history",  # what follows is not on this film
+    "history",  # what follows is not said of this film
+    "cause",  # ends a history, an order or a limit of the view
+    "again",  # stands for the finding named last: "but a small left one"
+    "question",  # a question mark, before a finding or after it
+    "value",  # a colon or dash: what follows is said of what it follows
     "ignore",  # would be misread if it were not known
 ]
 
@@ -46,63 +51,17 @@ class Term:
     side: Side | None = None
     zone: Zone | None = None
     severity: Severity | None = None
+    others: tuple[Term, ...] = ()  # findings that the same phrase names
 
 
-_BEFORE: dict[Presence, tuple[str, ...]] = {
-    "absent": (
-        "(no|without|nor|neither|not|never|lack of|absence of|negative for|free of|free from)",
-        "(clear of|cleared of|clear from)",
-        "(does|do|did) not [show|demonstrate|reveal|have|contain]",
-        "[complete|interval] (resolution|clearance|disappearance|removal|extraction) of",
-        "(rather than|instead of|as opposed to|excludes|excluding|ruling out)",
-    ),
-    "uncertain": (
-        "(possible|possibly|probable|probably|questionable|suspected|equivocal|potential|perhaps)",
-        "(may|might|could|presumed|presumably)",
-        "(can not|cannot|could not|can t) [entirely|completely|definitely] [be] "
-        "(exclude|rule out|differentiate|excluded|ruled out)",
-        "(suspicious|suspicion|concern|concerning|worrisome|concerns) (for|of)",
-        "(suggest|suggests|suggesting|suggested|suggestive of|suggestion of)",
-        "(possibility|question|likelihood|risk) of",
-        "(differential|differential diagnosis|differential considerations)",
-        "(favor|favors|favoring|favored|thought to|not exclud(e|ed|ing))",
-    ),
-    "present": (
-        "(no|without|not) [significant|significantly|interval|significant interval] "
-        "(increase|decrease|decreased|worsening|improvement|progression|resolution) "
-        "[of|in]",
-        "(no|without) [significant|interval|significant interval] change in",
-        "(partial|partially|near|nearly|incomplete|incompletely|almost|near complete|gradual|"
-        "marked|some|slight|significant) (resolution of|resolved|clearance of|cleared)",
-    ),
-}
-_NOW = "[now|since|completely|almost|essentially|entirely|subsequently|nearly completely]"
-_SEEN = (
-    "(seen|identified|present|visualized|visualised|visible|appreciated|demonstrated|evident|"
-    "noted|detected|observed|found|apparent)"
-)
-_AFTER: dict[Presence, tuple[str, ...]] = {
-    "absent": (
-        f"(not|no longer) [clearly|definitely] {_SEEN}",
-        f"(has|have|had) {_NOW} (resolved|cleared|disappeared)",
-        "(has|have) [now|since] been (removed|excluded|ruled out|withdrawn)",
-        "(is|are|was|were) [now] (resolved|absent|removed|excluded|ruled out|unlikely|withdrawn)",
-    ),
-    "uncertain": (
-        "(can not|cannot|could not|can t) be [entirely|completely|definitely] "
-        "(excluded|ruled out|discounted)",
-        "(is|are|was|were) (possible|suspected|questioned|considered|questionable|equivocal)",
-        "[is|are] not [entirely|completely|definitely] (excluded|ruled out)",
-    ),
-    "present": (
-        "(has|have|is|are) [not|not completely|partially|partly|nearly|almost|incompletely] "
-        "(resolving|partially cleared|partially resolved|improved|improving|decreased)",
-    ),
-}
-_EITHER: dict[Presence, tuple[str, ...]] = {
-    "absent": ("(resolved|absent|removed|excluded|unlikely|withdrawn|ruled out)",),
-    "uncertain": ("(versus|vs)",),
-}
+class Token(NamedTuple):
+    """One term where it stands in the text."""
+
+    term: Term
+    start: int
+    end: int
+
+
 _SEVERITIES: dict[Severity, tuple[str, ...]] = {
     "mild": (
         "(mild|mildly|minimal|minimally|small|tiny|trace|slight|slightly|subtle|faint|minor)",
@@ -151,25 +110,26 @@ _PLACES: dict[tuple[Side | None, Zone | None], tuple[str, ...]] = {
 _JOINS: dict[str, tuple[str, ...]] = {
     "and": ("(and|as well as|plus|along with|together with)",),
     "or": ("(or|and or)",),
-    "with": ("with [associated|adjacent|overlying|underlying|superimposed]",),
+    "with": ("(with|w) [associated|adjacent|overlying|underlying|superimposed]",),
 }
-_BREAKS = (
-    "(but|however|although|though|while|whereas|except|except for|apart from|other than|yet)",
-    "(which|despite|there is|there are|there has been|is present|are present|shows)",
-)
-_HISTORY = (
-    "[past|known|prior|previous|remote] history of",
-    "(h o|status post|treated for|diagnosed with|treatment for)",
-    "(evaluate|assess|evaluation|assessment|looking|screening) (for|of)",
-    "(rule out|to exclude|r o)",
-    "(prior|previous|old) (pneumonia|tuberculosis|infection|granulomatous disease)",
-)
+_BREAKS: dict[str, tuple[str, ...]] = {
+    "but": (
+        "(but|however|except|except for|apart from|aside from|other than|yet|save for|besides)",
+        "with [the] exception of",
+    ),
+    "": (
+        "(although|though|while|whereas|which|despite|there is|there are|there has been)",
+        "(is present|are present|shows|show|demonstrates|demonstrate|reveals)",
+    ),
+    "otherwise": ("otherwise",),
+}
 _IGNORED = (
     "(right|left) (atrium|ventricle|atrial|ventricular|heart border|cardiac border|"
     "[main|mainstem|main stem] bronchus|hemidiaphragm|diaphragm|arm|shoulder|neck|breast|axilla|"
     "upper quadrant|clavicle|paratracheal stripe)",
     "right atrium and [right] ventricle",
     "(soft tissue|subcutaneous|pedal|peripheral) (edema|oedema|emphysema|mass)",
+    "(prior|previous|old) (pneumonia|tuberculosis|infection|granulomatous disease)",
     "pericardial (effusion|effusions)",
     "(bone|bony|soft tissue|breast|nipple) (density|densities|mass|masses|shadow|shadows)",
     "(left untreated|left in|right now)",
@@ -189,7 +149,13 @@ _IGNORED = (
 
 @cache
 def terms() -> dict[str, Term]:
-    """Every phrase of the lexicon, and what it means."""
+    """Every phrase of the lexicon, fillers left out, and what it means."""
+    return {phrase.replace("~", ""): term for phrase, term in _phrases().items()}
+
+
+@cache
+def _phrases() -> dict[str, Term]:
+    """Every phrase of the lexicon; "~" stands where it may have a filler word."""
     found: dict[str, Term] = {}
 
     def add(templates: tuple[str, ...], term: Term) -> None:
@@ -200,6 +166,13 @@ def terms() -> dict[str, Term]:
     for name, details in FINDING_PHRASES.items():
         for detail, templates in details.items():
             add(templates, Term("finding", name, detail))
+    fluid = Term("finding", "pleural effusion")
+    add(
+        ("(hydro|hemo|haemo|pyo)[ ](pneumothorax|pneumothoraces)",),
+        Term("finding", "pneumothorax", others=(fluid,)),
+    )
+    tube = Term("finding", "support devices", "endotracheal tube", presence="absent")
+    add(("(extubated|extubation)",), tube)
     for name, templates in GENERAL_PHRASES.items():
         add(templates, Term("general", name))
     for name, templates in ANATOMY_PHRASES.items():
@@ -212,25 +185,29 @@ def terms() -> dict[str, Term]:
         add(templates, Term("place", severity=severity))
     for name, templates in _JOINS.items():
         add(templates, Term("join", name))
-    add(_BREAKS, Term("break"))
-    add(("otherwise",), Term("break", "otherwise"))
-    add(_HISTORY, Term("history"))
+    for name, templates in _BREAKS.items():
+        add(templates, Term("break", name))
+    for name, templates in HISTORY.items():
+        add(templates, Term("history", name))
+    add((*CAUSES, *NOW), Term("cause"))
+    add(("(one|ones)",), Term("again"))
     add(_IGNORED, Term("ignore"))
-    scopes: tuple[tuple[Role, dict[Presence, tuple[str, ...]]], ...] = (
-        ("before", _BEFORE),
-        ("after", _AFTER),
-        ("either", _EITHER),
+    scopes: tuple[tuple[Role, Table], ...] = (
+        ("before", BEFORE),
+        ("after", AFTER),
+        ("either", EITHER),
     )
     for role, table in scopes:
-        for presence, templates in table.items():
-            add(templates, Term(role, presence=presence))
+        for name, by_presence in table.items():
+            for presence, templates in by_presence.items():
+                add(templates, Term(role, name, presence=presence))
     return found
 
 
 @cache
 def term_pattern() -> re.Pattern[str]:
     """One pattern for every phrase, and for the marks that join or part them."""
-    return re.compile(rf"[,;:()/]|{pattern_of(terms())}")
+    return re.compile(rf"[,;:()/|?]|(?<=\s)[-\u2013\u2014](?=\s)|{pattern_of(_phrases())}")
 
 
 @cache
@@ -238,5 +215,9 @@ def marks() -> dict[str, Term]:
     """What punctuation inside a sentence means."""
     comma, slash = Term("join", ","), Term("join", "/")
     stop = Term("break")
-    # A colon after a region ("Heart: normal") joins the two.
-    return {",": comma, "/": slash, ";": stop, ":": Term("ignore"), "(": comma, ")": comma}
+    # A colon after a region ("Heart: normal") joins the two, as a dash does.
+    value = Term("value")
+    question = Term("question", presence="uncertain")
+    return {",": comma, "/": slash, ";": stop, "(": comma, ")": comma, "?": question} | (
+        dict.fromkeys((":", "|", "-", "\u2013", "\u2014"), value)
+    )

@@ -1,4 +1,4 @@
-"""Splitting a report into sentences; abbreviations, decimals and numbered lists survive."""
+"""Splitting a report into sentences; abbreviations, decimals, lists and wrapped lines survive."""
 
 from __future__ import annotations
 
@@ -18,30 +18,76 @@ _ABBREVIATIONS = frozenset(
     ("dr", "mr", "mrs", "ms", "st", "vs", "approx", "fig", "figs", "e.g", "i.e", "eg", "ie", "ca",
      "cf", "resp", "incl", "excl", "min", "max", "est", "a.m", "p.m")
 )  # fmt: skip
-_END = re.compile(
-    r"[.!?]+(?=[\s\"')\]]|$)[\"')\]]*"  # a point before a space or the end
+_BULLET = r"(?:[-*+•·▪◦●‣–—]|\(?(?:\d{1,2}|[a-zA-Z]|[ivIV]{2,4})[.)])"
+# A line that ends with one of these goes on in the next.
+_OPEN = re.compile(
+    r"(?:[,(/-]|\b(?:a|an|the|of|in|at|on|to|for|by|from|with|without|no|not|and|or|nor|but|is|are|"
+    r"was|were|be|been|has|have|may|might|could|which|that|than|as|left|right|small|large|mild|"
+    r"moderate|severe|minimal|trace|bilateral|upper|lower|middle|possible|probable|likely|new|"
+    r"stable|unchanged|pleural|lung|this|there|both|acute|focal|evidence|definite))\s*\Z",
+    re.IGNORECASE,
+)
+_VALUE = re.compile(r"[:|-]\s+\w+\s*\Z")  # "Effusion: small" is whole
+_HEADED = (
+    "heart|lung|lungs|cardiac|cardiovascular|cardiomediastinum|cardiomediastinal|mediastinum|"
+    "pleura|pleural|bones|bony|osseous|musculoskeletal|lines|tubes|devices|support|soft tissues|"
+    "airways|hila|vasculature|vessels|diaphragm|abdomen|chest|findings|impression|conclusion|"
+    "pneumothorax|effusion|effusions|consolidation|edema|comparison|technique"
+)
+_STARTS = (
+    "no|there|the|heart|lungs|small|large|mild|moderate|severe|minimal|trace|normal|stable|"
+    "unchanged|bilateral|left|right|interval|cardiac|mediastinum|pleura|bones|osseous|clear|both|"
+    "new|bibasilar|lines|tubes|tip|picc|ett|et|ng|cvc|icd|aicd|port|pacemaker|without|possible|probable|likely"
+)
+_ENDS = (
+    # A point before a space or the end; a question mark only after a word, not in "? effusion".
+    r"(?:[.!]|(?<=[^\s(?/])\?)[.!?]*(?=[\s\"')\]*_]|$)[\"')\]*_]*"
     r"|(?<=[a-z)])[.](?=[A-Z][a-z])"  # a missing space: "clear.No effusion"
+    r"|(?<=[\w)]) (?=\(?[2-9][.)] [A-Za-z])"  # "1. Effusion 2. Edema"
     # A missing point: "No active disease The heart is normal"
     r"|(?<=[a-z]{3})\s+(?=(?:The|There|No|Heart|Lungs|Normal|Both|Clear|Cardiac|Considering) [a-z])"
-    r"|\n\s*\n"  # a blank line; a single line break is only a wrapped line
-    r"|\n(?=\s*(?:[-*•]|\d{1,2}[.)])\s)"  # a list item on its own line
 )
-_MARKER = re.compile(r"\s*(?:(?:\(?\d{1,2}[.)]|[-*•])(?=\s|$)\s*)*")
+# In text of several lines; a single line break may be only a wrapped line.
+_LINE_ENDS = (
+    r"|\n\s*\n|<(?:br|/p|/li)\s*/?>"
+    rf"|\n(?=[ \t]*(?:{_BULLET}[ \t]|\#|\|))"  # a list item, a heading, a row
+    r"|(?P<line>\n(?=[\s*_]*"
+    rf"(?:(?:[A-Z][a-z]+|A)\b|[A-Z][A-Za-z /]*:|(?i:{_STARTS})\b)))"
+)
+# In text with colons: "Heart: normal Lungs: clear".
+_HEADED_ENDS = rf"|(?<=[\w)]) (?=(?:{_HEADED.title()}|{_HEADED.upper()})(?:[ /&]+\w+)?:\s)"
+_END = re.compile(_ENDS)
+_END_OF_LINES = re.compile(_ENDS + _LINE_ENDS)
+_END_OF_PARTS = re.compile(_ENDS + _LINE_ENDS + _HEADED_ENDS)
+_MARKER = re.compile(rf"\s*(?:(?:{_BULLET}|#+)(?=\s|$)\s*)*")
 _LAST_WORD = re.compile(r"[\w.]*$")
 
 
 def sentences(text: str) -> list[Span]:
-    """Where each sentence of `text` lies, list numbers and surrounding spaces left out."""
+    """Where each sentence of `text` lies, list numbers and surrounding spaces left out.
+
+    A line is a sentence where the next one starts as a sentence does, and it is not left open
+    ("small left").
+    """
     spans: list[Span] = []
     start = 0
-    for match in _END.finditer(text):
+    ends = _END_OF_PARTS if ":" in text else _END_OF_LINES if "\n" in text else _END
+    for match in ends.finditer(text):
         end = match.end()
         if match.group()[0] == "." and _is_inside(text, start, match.start()):
+            continue
+        if match.lastgroup and _is_open(text, start, match.start()):
             continue
         _append(spans, text, start, end)
         start = end
     _append(spans, text, start, len(text))
     return spans
+
+
+def _is_open(text: str, start: int, end: int) -> bool:
+    """True where the line up to `end` goes on in the next."""
+    start = max(start, end - 40)
+    return bool(_OPEN.search(text, start, end)) and not _VALUE.search(text, start, end)
 
 
 def _is_inside(text: str, start: int, point: int) -> bool:

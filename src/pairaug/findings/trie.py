@@ -13,6 +13,14 @@ from typing import Any
 # Between two words of a phrase: spaces, line breaks or hyphens, however many.
 _GAP = r"[\s\-\u2010-\u2013]+"
 _CLOSING = {"(": ")", "[": "]"}
+# Words that a phrase may have where its template has "~".
+_FILLERS = (
+    "totally|fully|entirely|completely|definitely|definitively|confidently|reliably|absolutely|"
+    "altogether|necessarily|safely|significantly|substantially|appreciably|markedly|much|yet|"
+    "also|still|well|now|since|subsequently|apparently|currently|convincingly|largely"
+)
+_FILLER = rf"(?:(?:{_FILLERS}){_GAP})?"
+_FILLER_WORD = re.compile(rf"\b(?:{_FILLERS}) ")
 
 
 def expand(template: str) -> list[str]:
@@ -48,10 +56,16 @@ def _choices(template: str, start: int, closing: str) -> tuple[list[str], int]:
     return alternatives + current, place
 
 
+def without_fillers(phrase: str) -> str:
+    """A phrase that was found, as the table of phrases has it: without the words for "~"."""
+    return _FILLER_WORD.sub("", phrase)
+
+
 def pattern_of(phrases: Iterable[str]) -> str:
     """A regular expression that matches the longest of `phrases` that fits, as whole words."""
     root: dict[str, Any] = {}
     for phrase in phrases:
+        assert not phrase.startswith("~"), f"nothing before the filler of {phrase!r}"
         node = root
         for character in phrase:
             node = node.setdefault(character, {})
@@ -60,6 +74,9 @@ def pattern_of(phrases: Iterable[str]) -> str:
 
 
 def _branch(node: dict[str, Any]) -> str:
+    if "~" in node:
+        # What may follow a filler may as well follow without one: one branch, the longest wins.
+        return _FILLER + _branch(_joined({key: node[key] for key in node if key != "~"}, node["~"]))
     options = [
         (_GAP if character == " " else re.escape(character)) + _branch(node[character])
         for character in sorted(node)
@@ -71,3 +88,8 @@ def _branch(node: dict[str, Any]) -> str:
     if "" in node:
         return f"(?:{joined})?"
     return f"(?:{joined})" if len(options) > 1 else joined
+
+
+def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The tree of the phrases of both."""
+    return {key: _joined(one.get(key, {}), other.get(key, {})) for key in one.keys() | other.keys()}

@@ -236,11 +236,11 @@ def _study(path: Path) -> _Study | None:
         id=own_id.get("id") or "",
         report=Report(findings, impression),
         films=tuple(filter(None, films)),
-        labels=_labels([(major.text or "").strip() for major in root.iter("major")]),
+        labels=coded_findings([(major.text or "").strip() for major in root.iter("major")]),
     )
 
 
-def _labels(majors: Sequence[str]) -> Labels:
+def coded_findings(majors: Sequence[str]) -> Labels:
     """What the major MeSH entries state; an indexer's "borderline" leaves a finding open."""
     labels: Labels = {}
     for major in majors:

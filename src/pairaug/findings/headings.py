@@ -1,0 +1,49 @@
+"""Parts of a report that say nothing of its image: why and how it was taken, with what compared."""
+
+from __future__ import annotations
+
+import re
+
+from pairaug.findings.sentences import Span
+
+_ASIDE = (
+    r"(?:clinical|patient|relevant|brief|current|medical|past|surgical)?\s*"
+    r"(?:histor(?:y|ies)|hx|indications?|information|info|data|details|context|questions?|"
+    r"presentation|symptoms?|statement|diagnosis)"
+    r"|(?:reason|indication)s? for (?:the |this )?(?:exam\w*|study|test|visit|order\w*|imaging|"
+    r"request|x-?ray|radiograph)|comparisons?|compared (?:to|with)|prior (?:exam\w*|stud(?:y|ies))|"
+    r"techniques?|procedures? (?:comments?|indications?)|order\w*|request\w*|age|sex|patient"
+)
+_READ = (
+    r"findings?(?: and impression)?|impressions?|conclusions?|opinion|report|interpretation|"
+    r"results?|reading|summary|assessment|chest|heart|lungs?"
+)
+# At the start of the text, of a line or of a sentence; a lone heading may lack its colon.
+_HEADING = re.compile(
+    rf"[.;?!)\n][\s#*_>-]*(?:(?P<aside>{_ASIDE})|(?P<read>{_READ}))[\s*_]*"
+    r"(?::|(?=\n))",
+    re.IGNORECASE,
+)
+_END = re.compile(r"[.;?!](?=\s|$)|\n|$")
+
+
+def asides(text: str) -> list[Span]:
+    """The parts under headings such as INDICATION, up to the next heading of another kind.
+
+    Where none follows, up to the end of the sentence or line.
+    """
+    found: list[Span] = []
+    start: int | None = None
+    last = 0
+    for match in _HEADING.finditer("\n" + text):  # the start of the text is that of a line
+        if match.group("aside"):
+            start = match.start() if start is None else start
+            last = match.end() - 1
+        elif start is not None:
+            found.append(Span(start, match.start()))
+            start = None
+    if start is not None:
+        content = re.compile(r"\S").search(text, last)
+        end = _END.search(text, content.start() if content else len(text))
+        found.append(Span(start, end.end() if end else len(text)))
+    return found

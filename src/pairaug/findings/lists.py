@@ -1,0 +1,83 @@
+"""Lists of findings within a sentence: what one trigger or one "or" says of all their items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pairaug.findings.scope import Term, Token
+from pairaug.findings.statement import Presence
+
+# Two names for one shadow: "collapse/consolidation" is one or the other.
+_CAUSES_OF_SHADOW = frozenset(("atelectasis", "consolidation", "pneumonia"))
+
+
+@dataclass(slots=True)
+class Mention:
+    """A finding while its sentence is being read."""
+
+    index: int
+    token: Token
+    presence: Presence
+    implied: bool = False
+
+    @property
+    def is_device(self) -> bool:
+        """True for lines, tubes and what else was put in."""
+        return self.token.term.name == "support devices"
+
+
+def joins(tokens: Sequence[Token], lower: int, upper: int) -> list[str]:
+    """The names of the terms between two, places left out: of plain lists, how they are joined."""
+    return [token.term.name for token in tokens[lower + 1 : upper] if token.term.role != "place"]
+
+
+def open_alternatives(tokens: Sequence[Token], clause: Sequence[Mention], index: int) -> bool:
+    """True where an "or" leaves open which is meant; those before it are then open, too.
+
+    Of "edema, atelectasis, or pneumonia" all are, of "edema, atelectasis or pneumonia" two.
+    """
+    if not clause or clause[-1].presence == "absent":
+        return False
+    joined = joins(tokens, clause[-1].index, index)
+    pair = {clause[-1].token.term.name, tokens[index].term.name}
+    if joined == ["/"] and len(pair) == 2 and pair <= _CAUSES_OF_SHADOW:
+        joined = ["or"]
+    if joined not in (["or"], [",", "or"]):
+        return False
+    upper = index
+    for mention in reversed(clause):
+        is_next = upper == index or (
+            joined == [",", "or"] and joins(tokens, mention.index, upper) == [","]
+        )
+        if not is_next or mention.presence != "present":
+            break
+        mention.presence = "uncertain"
+        upper = mention.index
+    return True
+
+
+def settle(tokens: Sequence[Token], clause: Sequence[Mention], index: int, term: Term) -> None:
+    """Give the findings of the list that ends before `index` the presence of `term`."""
+    assert term.presence is not None
+    upper = index
+    for mention in reversed(clause):
+        between = [token.term for token in tokens[mention.index + 1 : upper]]
+        settled = ("before",) if upper == index else ("before", "after", "either")
+        # "Neither edema nor pneumonia can be excluded" leaves both open.
+        if term.name != "excluded" and any(other.role in settled for other in between):
+            break
+        names = [other.name for other in between if other.role == "join"]
+        if "," in names and upper != index and not _is_closed(tokens[:index]):
+            break
+        if term.name == "device" and not mention.is_device:
+            break
+        if not (term.name == "view" and mention.is_device):
+            is_doubled = term.name == "excluded" and mention.presence == "absent"
+            mention.presence = "uncertain" if is_doubled else term.presence
+        upper = mention.index
+
+
+def _is_closed(tokens: Sequence[Token]) -> bool:
+    """True where an "and" or "or" closes the list."""
+    return any(token.term.role == "join" and token.term.name in ("and", "or") for token in tokens)

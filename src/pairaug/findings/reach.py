@@ -1,0 +1,138 @@
+"""How far a trigger reaches: functions of a sentence's terms and of the words between them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pairaug.findings.scope import Token
+
+# After one of these a comma or "and" joins a statement, not another item of what is denied.
+_ANEW = frozenset(
+    ("a", "an", "new", "stable", "unchanged", "persistent", "residual", "again", "improved",
+     "improving", "worsening", "increasing", "increased", "decreased", "known", "healed", "only",
+     "just", "the")
+)  # fmt: skip
+# "No right and only a small left effusion": the denial is given up before it has met a finding.
+_INSTEAD = frozenset(("a", "an", "only", "just"))
+_ALONE = re.compile(
+    r"\s*(?:here|there|too|as well|present|on balance)?\s*"
+    r"(?:$|[.,;:)?]|(?:given|although|but|and|based)\b)"
+)
+# "Is likely at the base"; "probably at the base" doubts the place alone.
+_IN_PLACE = re.compile(r"\s*(?:at|in|on|within|along|bilaterally)\b")
+_PREDICATE = re.compile(
+    r"(?:[\s,(:-]|\b(?:is|are|was|were|be|being|seems?|appears?|remains?|would|felt|thought|to|"
+    r"considered|also|still|now|as|very|highly|quite|in|at|on|the|of|which|and|therefore)\b)*"
+)
+_DENIED = re.compile(
+    r"\s*(?:none|no|nil|negative|absent|not (?:seen|present|identified)|n/a|neg)\b\s*"
+    r"(?:identified|seen|present|noted)?\s*(?:$|[.,;|)])"
+)
+_ELSEWHERE = re.compile(
+    r"[\s\w]{0,40}?\b(?:ct|cta|computed|tomogra\w+|mri?|ultrasound|ultrasonogra\w+|sonogra\w+|us|"
+    r"echo\w*|scan|prior|previous|earlier|recent|dedicated|outside|cross|another|follow|same)\b"
+)
+_ANOTHER_VIEW = re.compile(
+    r"\s*(?:on|in|from|at)\s+(?:(?:the|a|any|most)\s+)?(?:\w+\s+)?"
+    r"(?:prior|priors|previous|previously|earlier|comparison|lateral|frontal)\b"
+)
+_TO_SOME_EXTENT = re.compile(
+    r"\s*(?:by|to|into|slightly|partially|somewhat|an?\b|about|approximately|approx|~|\d|several|"
+    r"few|some|further|back|with (?:its|the)? ?tip|and (?:its|the tip|tip|now|lies|ends|terminates|"
+    r"repositioned))"
+)
+_PART = re.compile(r"\b(?:tips?|end|ends|distal|side ?(?:hole|port)|course)\b")
+
+
+def is_followed(tokens: Sequence[Token], index: int) -> bool:
+    """True where a finding or a remark follows at once: a trigger at `index` is about that."""
+    for token in tokens[index + 1 :]:
+        role = token.term.role
+        if role in ("finding", "again", "general", "state"):
+            return True
+        if role == "join" and token.term.name in ("with", "or"):
+            continue
+        if role == "cause" and tokens[index].term.name != "limit":
+            continue
+        if role in ("join", "break", "cause", "after", "value", "question", "history"):
+            return False
+    return False
+
+
+def stands_alone(text: str, since: int, token: Token) -> bool:
+    """True for a hedge that is itself the predicate: "is likely.", not "is likely small."."""
+    if not _PREDICATE.fullmatch(text, since, token.start):
+        return False
+    is_of_place = text[since : token.end].endswith("bly") or not text[since : token.start].strip()
+    is_placed = not is_of_place and _IN_PLACE.match(text, token.end)
+    return bool(is_placed or _ALONE.match(text, token.end))
+
+
+def ends_in_or(tokens: Sequence[Token], index: int) -> bool:
+    """True where the list goes on to an "or": everything up to it has one presence.
+
+    A slash is an "or" between items of no size or a large one: "no edema, large effusion/mass".
+    """
+    is_sized = False
+    for token in tokens[index:]:
+        term = token.term
+        if term.role in ("break", "before", "history", "state"):
+            return False
+        is_sized = is_sized or term.severity in ("mild", "moderate") or bool(term.side)
+        if term.role == "join" and (term.name == "or" or (term.name == "/" and not is_sized)):
+            return True
+    return False
+
+
+def starts_anew(text: str, tokens: Sequence[Token], index: int, graded: bool = False) -> bool:
+    """True where what follows a comma or "and" is graded or placed: said, not denied.
+
+    With `graded`, a place alone does not do.
+    """
+    for token in tokens[index + 1 :]:
+        if token.term.role == "place":
+            if token.term.severity or not graded:
+                return True
+        elif token.term.role != "join":
+            break
+    word = _next_word(text, tokens[index])
+    return word in _ANEW and not (graded and word == "the")
+
+
+def gives_up(text: str, token: Token) -> bool:
+    """True where a join puts a statement in the place of the denial before it."""
+    return _next_word(text, token) in _INSTEAD
+
+
+def _next_word(text: str, token: Token) -> str:
+    following = text[token.end : token.end + 14].split(maxsplit=1)
+    return following[0] if following else ""
+
+
+def is_denied_value(text: str, token: Token) -> bool:
+    """True for the colon of "Effusion: none"."""
+    return bool(_DENIED.match(text, token.end))
+
+
+def is_elsewhere(text: str, token: Token) -> bool:
+    """True where "better seen" goes on to another examination than this one."""
+    return bool(_ELSEWHERE.match(text, token.end))
+
+
+def is_of_another_view(text: str, token: Token) -> bool:
+    """True for "not seen on the prior radiograph": it is on this one."""
+    return bool(_ANOTHER_VIEW.match(text, token.end))
+
+
+def is_only_moved(text: str, since: int, token: Token) -> bool:
+    """True for a device that was withdrawn by some way, not taken out."""
+    before = text[since : token.start]
+    return bool(
+        _TO_SOME_EXTENT.match(text, token.end) or "slightly" in before or "partially" in before
+    )
+
+
+def is_of_a_part(text: str, since: int, token: Token) -> bool:
+    """True where the trigger is about the tip or the course of a device, not about the device."""
+    return bool(_PART.search(text, since, token.start))
