@@ -16,6 +16,7 @@ from pairaug.images import encode_png
 from pairaug.manifest import part_paths, write_part
 from pairaug.pair import Branch, Drop, ImageRef, Pair, Report
 from pairaug.run import RunFolder, quality
+from pairaug.run.doctor import diagnose
 from pairaug.run.quality import assess, hashed, unusable
 from pairaug.summary.page import load_facts
 
@@ -65,6 +66,7 @@ def test_everything_is_counted(run_folder: Path) -> None:
         "no_findings": 2,
         "no_impression": 5,
         "no_text": 1,
+        "not_english": 0,
         "burnt_in": 1,
         "shallow": 0,
         "ignored_headers": 0,
@@ -180,3 +182,48 @@ def test_all_real_films_are_counted(tmp_path: Path) -> None:
     assert sum(found["patients"].values()) == 101
     assert found["films_in_two_splits"] == 0
     assert found["dropped"] == {}
+
+
+def test_reports_in_another_language_are_counted_and_not_read(tmp_path: Path) -> None:
+    foreign = [
+        Pair(f"t/{place}", Branch.REAL, f"p{place}", Report(text))
+        for place, text in enumerate(["Kein Pneumothorax.", "Derrame pleural derecho."])
+    ]
+    english = Pair("t/e", Branch.REAL, "e", Report("No effusion. Pneumothorax."))
+    found = assess(_part(tmp_path, [*foreign, english]))
+    assert (found.usable, found.not_english) == (3, 2)
+    assert found.stated["pneumothorax"] == {"present": 1, "absent": 0, "not stated": 2}
+    assert found.stated["pleural effusion"] == {"present": 0, "absent": 1, "not stated": 2}
+
+
+def test_labels_of_the_source_are_used_whatever_the_language(tmp_path: Path) -> None:
+    labels = {"pleural effusion": True}
+    pair = Pair("t/0", Branch.REAL, "p", Report("Derrame pleural derecho."), labels=labels)
+    found = assess(_part(tmp_path, [pair]))
+    assert (found.stated_by, found.not_english) == ("labels", 1)
+    assert found.stated["pleural effusion"]["present"] == 1
+
+
+def _table_of(folder: Path, texts: list[str]) -> Path:
+    lines = [f"r{place},{text}" for place, text in enumerate(texts)]
+    (folder / "t.csv").write_text("\n".join(["id,findings", *lines]), encoding="utf-8")
+    read = (
+        f"{{source: table, table: {folder / 't.csv'}, columns: {{file: null, impression: null}}}}"
+    )
+    (folder / "run.yaml").write_text(f"preset: demo\nread: {read}\n")
+    return folder
+
+
+@pytest.mark.parametrize(("num_german", "is_fine"), [(20, False), (5, True), (0, True)])
+def test_doctor_and_terminal_say_that_reports_are_not_english(
+    tmp_path: Path, num_german: int, is_fine: bool
+) -> None:
+    texts = ["Kein Pleuraerguss. Kein Pneumothorax."] * num_german
+    folder = _table_of(tmp_path, texts + ["No effusion."] * (20 - num_german))
+    (check,) = (each for each in diagnose(folder / "run.yaml") if each.name == "language")
+    assert check.is_fine is is_fine
+    said = f"{num_german} of 20 reports are not in English: "
+    assert (said in check.found) is bool(num_german)
+    done = CliRunner().invoke(app, ["read", str(folder)])
+    assert done.exit_code == 0, done.output
+    assert (said in done.output) is bool(num_german)

@@ -77,6 +77,9 @@ REFUSED = [
     ("inter", "I cannot assist with medical reports.", Reason.REFUSAL),
     ("inter", "The effusion has resolved compared to the prior film.", Reason.COMPARES),
     ("inter", "The patient is well.", Reason.EMPTY_ANSWER),
+    ("inter", "Kein Pleuraerguss. Pneumothorax rechts.", Reason.ANSWER_NOT_ENGLISH),
+    ("intra", "Derrame pleural izquierdo. Cardiomegalia leve.", Reason.ANSWER_NOT_ENGLISH),
+    ("inter", "\u80f8\u6c34\u3092\u8a8d\u3081\u307e\u305b\u3093\u3002", Reason.ANSWER_NOT_ENGLISH),
     ("inter", " \n", Reason.EMPTY_ANSWER),
 ]
 

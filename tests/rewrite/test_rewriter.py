@@ -95,6 +95,34 @@ def test_children_of_a_report_without_findings_are_dropped(make_pair: MakePair, 
     assert [child.drop.reason for child in children if child.drop] == ["nothing_to_change"] * 2
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Kein Pleuraerguss. Kein Pneumothorax.",
+        "Derrame pleural derecho.",
+        "\u80f8\u6c34\u3092\u8a8d\u3081\u307e\u305b\u3093\u3002",
+    ],
+)
+def test_reports_in_another_language_are_refused_one_by_one(make_pair: MakePair, text: str):
+    real, *children, english = rewritten([make_pair(text), make_pair(TEXTS[0], "b")])[:4]
+    assert real.drop is None
+    assert [child.drop.reason for child in children if child.drop] == ["report_not_english"] * 2
+    assert not any(label is not None for child in children for label in child.labels.values())
+    assert english.drop is None
+    everything = rewritten([make_pair(text), make_pair(TEXTS[0], "b")])
+    assert [pair.drop for pair in everything[4:]] == [None, None]
+
+
+def test_balanced_targets_count_english_reports_only(make_pair: MakePair):
+    def weights(*texts: str) -> object:
+        stage = Rewrite(RewriteSettings(targets="balanced"), Context(seed=0))
+        stage.fit([make_pair(text, str(place)) for place, text in enumerate(texts)])
+        return stage._targets and stage._targets.weights
+
+    others = ["Kein Pneumothorax."] * 40
+    assert weights(*[TEXTS[0]] * 3, *others) == weights(*[TEXTS[0]] * 3)
+
+
 def test_other_pairs_pass_through(make_pair: MakePair):
     parent = make_pair(TEXTS[0])
     child = parent.child(

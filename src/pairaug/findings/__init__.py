@@ -1,6 +1,7 @@
 """Which findings a report states, denies or leaves open; pure text in, statements out."""
 
 from pairaug.findings.extract import extract
+from pairaug.findings.language import is_english, report_labels
 from pairaug.findings.sentences import sentences
 from pairaug.findings.statement import (
     FINDINGS,
@@ -20,6 +21,8 @@ __all__ = [
     "Statement",
     "Zone",
     "extract",
+    "is_english",
     "labels_of",
+    "report_labels",
     "sentences",
 ]

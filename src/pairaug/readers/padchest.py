@@ -4,7 +4,7 @@ Bustos et al. 2020, Med Image Anal 66:101797 (arXiv 1901.07441): more than 160,0
 patients, 2009 to 2017, with 174 findings and 19 diagnoses; bimcv.cipf.es/bimcv-projects/padchest.
 On request, under the PadChest Dataset Research Use Agreement, for research; it counts as
 credentialed here. The reports are kept as they are: Spanish, in small letters, without accents.
-Rewriting by rules and the labeler of findings understand English only.
+Findings are read from English only, so nothing is rewritten.
 
 One pair for each film. Patients are divided by hash, as the dataset has no split.
 """

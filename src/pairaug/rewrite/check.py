@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pairaug.findings import Statement, extract
+from pairaug.findings import Statement, extract, is_english
 from pairaug.findings.leave_out import DATES, DE_IDENTIFIED
 from pairaug.pair import Branch
 from pairaug.rewrite.reasons import Reason
@@ -114,6 +114,8 @@ def _problem_of_form(branch: Branch, answer: str, max_words: int) -> Verdict | N
         return Verdict(Reason.EMPTY_ANSWER, "it has no text")
     if _REFUSAL.search(answer):
         return Verdict(Reason.REFUSAL, "it declines instead of reporting")
+    if not is_english(answer):
+        return Verdict(Reason.ANSWER_NOT_ENGLISH, "it is not in English")
     if DE_IDENTIFIED.search(answer) or DATES.search(answer) or _NAME.search(answer):
         return Verdict(Reason.IDENTIFYING, "it holds a name, a date or a de-identification mark")
     if _MARKUP.search(answer):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-from pairaug.findings import extract
+from pairaug.findings import extract, is_english
 from pairaug.findings.cleaning import source_report
 from pairaug.pair import Branch
 from pairaug.rewrite.backends import Request
@@ -64,7 +64,7 @@ def estimate(
     num_given = num_reports = 0
     for report in reports:
         num_given += 1
-        if len(report.split()) < settings.min_words:
+        if len(report.split()) < settings.min_words or not is_english(report):
             continue
         num_reports += 1
         digest = blake2b(report.encode(), digest_size=12).digest()

@@ -12,9 +12,11 @@ class Reason(StrEnum):
     EMPTY_REPORT = "empty_report"
     REPORT_TOO_SHORT = "report_too_short"
     # Of a child, before anything is asked.
+    REPORT_NOT_ENGLISH = "report_not_english"
     NOTHING_TO_CHANGE = "nothing_to_change"
     # Of a child, for the last of its answers.
     EMPTY_ANSWER = "empty_answer"
+    ANSWER_NOT_ENGLISH = "answer_not_english"
     TOO_LONG = "too_long"
     REFUSAL = "refusal"
     CONTENT_FILTER = "content_filter"
@@ -36,8 +38,10 @@ class Reason(StrEnum):
 MEANINGS: dict[Reason, str] = {
     Reason.EMPTY_REPORT: "The pair has no report text.",
     Reason.REPORT_TOO_SHORT: "The report has fewer words than `rewrite.min_words`.",
+    Reason.REPORT_NOT_ENGLISH: "The report is not in English, so nothing could check its rewrite.",
     Reason.NOTHING_TO_CHANGE: "The report says nothing of any finding on this film.",
     Reason.EMPTY_ANSWER: "The answer has no text, only thoughts, or states no finding.",
+    Reason.ANSWER_NOT_ENGLISH: "The answer is not in English.",
     Reason.TOO_LONG: "The answer has more words than `rewrite.max_words`.",
     Reason.REFUSAL: "The answer declines or speaks of itself.",
     Reason.CONTENT_FILTER: "A filter of the server refuses the report or the answer.",

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from pairaug.findings import Statement, extract, labels_of
+from pairaug.findings import Statement, extract, is_english, report_labels
 from pairaug.findings.cleaning import source_report
 from pairaug.pair import Branch, Pair, Report
 from pairaug.rewrite.backends import Answer, Backend, Failure, Rejected, Request
@@ -99,7 +99,7 @@ class Rewrite:
             reports = (
                 extract(source_report(pair.report.text, self._settings.max_words))
                 for pair in pairs
-                if pair.branch is Branch.REAL and pair.drop is None
+                if pair.branch is Branch.REAL and pair.drop is None and is_english(pair.report.text)
             )
             num_reports, counts = count_stated(reports)
             self._targets = Targets(self._settings.target_findings, num_reports, counts)
@@ -133,11 +133,15 @@ class Rewrite:
         num_words = len(pair.report.text.split())
         if num_words == 0:
             return _Begun(pair.dropped(self.name, Reason.EMPTY_REPORT.value))
-        if num_words < self._settings.min_words:
+        in_english = is_english(pair.report.text)
+        # Not all languages part their words by spaces.
+        if in_english and num_words < self._settings.min_words:
             detail = f"{num_words} of at least {self._settings.min_words} words"
             return _Begun(pair.dropped(self.name, Reason.REPORT_TOO_SHORT.value, detail))
-        source = source_report(pair.report.text, self._settings.max_words)
-        stated = tuple(extract(source))
+        source, stated = pair.report.text, None
+        if in_english:
+            source = source_report(source, self._settings.max_words)
+            stated = tuple(extract(source))
         tasks = [
             Task(pair, Branch(branch), variant)
             for branch in self._settings.branches
@@ -159,9 +163,12 @@ class Rewrite:
         yield from children
 
     async def _child(
-        self, task: Task, source: str, stated: tuple[Statement, ...], backend: Backend
+        self, task: Task, source: str, stated: tuple[Statement, ...] | None, backend: Backend
     ) -> Pair:
-        """The child of one task, accepted or dropped."""
+        """The child of one task, accepted or dropped; `stated` is None for another language."""
+        if stated is None:
+            child = self._made(task, source, Report())
+            return child.dropped(self.name, Reason.REPORT_NOT_ENGLISH.value)
         if not stated:
             child = self._made(task, source, Report())
             return child.dropped(self.name, Reason.NOTHING_TO_CHANGE.value, "it states no finding")
@@ -238,7 +245,7 @@ class Rewrite:
             branch=task.branch,
             report=report,
             source_report=source,
-            labels=labels_of(extract(report.text)) if report.text else {},
+            labels=report_labels(report.text) if report.text else {},
         )
         if self._window is not None and report.text:
             entries |= self._window.marks(report.text)

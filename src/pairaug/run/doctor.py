@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pairaug.config import Settings, load_settings
 from pairaug.errors import DataError, PairAugError
+from pairaug.findings import is_english
 from pairaug.findings.cleaning import source_report
 from pairaug.pair import Pair
 from pairaug.run.chain import STAGES, look_at_server, open_source, weights_of
@@ -44,6 +45,8 @@ def diagnose(config: Path | None, overrides: Sequence[str] = ()) -> Iterator[Che
     pairs: list[Pair] = []
     yield _tried("device", lambda: _device(settings))
     yield _tried("data", lambda: _data(settings, pairs))
+    if pairs:
+        yield _language(pairs)
     for stage in STAGES:
         yield from _models(stage, settings)
     server = _tried("language model", lambda: look_at_server(settings))
@@ -114,6 +117,22 @@ def _why_not(tried: Sequence[Pair]) -> str:
     return "; ".join(
         f"{reason} {count}, first {first[reason]}" if first[reason] else f"{reason} {count}"
         for reason, count in counts.most_common()
+    )
+
+
+def _language(pairs: Sequence[Pair]) -> Check:
+    num_others = sum(not is_english(pair.report.text) for pair in pairs)
+    if not num_others:
+        return Check("language", True, f"{len(pairs)} of {len(pairs)} reports are in English")
+    return Check("language", num_others < len(pairs), not_english(num_others, len(pairs)))
+
+
+def not_english(number: int, num_reports: int) -> str:
+    """The line that says how many reports are in another language, and what that means."""
+    return (
+        f"{number:,} of {num_reports:,} reports are not in English: no findings are read from "
+        "them, only labels that the source states are used, and rewriting drops their children as "
+        "report_not_english"
     )
 
 

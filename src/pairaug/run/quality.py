@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pairaug.findings import extract, labels_of
+from pairaug.findings import is_english, report_labels
 from pairaug.manifest import read_columns
 from pairaug.pair import FINDINGS
 
@@ -66,6 +66,8 @@ class Quality:
     """Listed reports whose findings section is empty; `no_impression` and `no_text` likewise."""
     no_impression: int
     no_text: int
+    not_english: int
+    """Usable reports in another language: no findings are read from them, and none is rewritten."""
     burnt_in: int
     """Films whose DICOM header says that something is written on them."""
     shallow: int
@@ -145,6 +147,7 @@ class _Tally:
     num_usable: int = 0
     num_text_only: int = 0
     num_burnt_in: int = 0
+    num_not_english: int = 0
     num_shallow: int = 0
     num_ignored_headers: int = 0
     empty: Counter[str] = field(default_factory=Counter)
@@ -191,7 +194,9 @@ class _Tally:
     def _add_usable(self, row: Mapping[str, Any]) -> None:
         self.num_usable += 1
         self.num_text_only += row["image_sha256"] is None
-        self.lengths[len(f"{row['impression']} {row['findings']}".split())] += 1
+        text = f"{row['impression']} {row['findings']}"
+        self.lengths[len(text.split())] += 1
+        self.num_not_english += not is_english(text)
         for finding, state in (row["labels"] or {}).items():
             if state is not None:
                 self.stated_by_labels[finding, state] += 1
@@ -214,6 +219,7 @@ class _Tally:
             no_findings=self.empty["findings"],
             no_impression=self.empty["impression"],
             no_text=self.empty["both"],
+            not_english=self.num_not_english,
             burnt_in=self.num_burnt_in,
             shallow=self.num_shallow,
             ignored_headers=self.num_ignored_headers,
@@ -236,7 +242,7 @@ def _stated_in_reports(parts: Iterable[Path]) -> Counter[tuple[str, int]]:
         for row in read_columns(path, ["findings", "impression", "drop_reason"]).to_pylist():
             if row["drop_reason"] is None:
                 text = f"{row['impression']} {row['findings']}"
-                for finding, state in labels_of(extract(text)).items():
+                for finding, state in report_labels(text).items():
                     if state is not None:
                         counts[finding, int(state)] += 1
     return counts

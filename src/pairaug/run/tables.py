@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pairaug.manifest import part_paths
-from pairaug.run.doctor import Check
+from pairaug.run.doctor import Check, not_english
 from pairaug.run.folder import RunFolder, RunRecord
 from pairaug.run.plan import Plan
 from pairaug.run.quality import unusable
@@ -78,6 +78,8 @@ def print_quality(
     quality = record.quality
     console.print(Text("data quality", style="bold"))
     console.print(Columns([_facts(_quality_rows(quality)), _stated_table(quality)], padding=(0, 4)))
+    if quality.get("not_english"):
+        console.print(not_english(quality["not_english"], quality["usable"]), soft_wrap=True)
     if quality["dropped"]:
         console.print(_unusable_table(folder, quality["dropped"], show_ids))
 
@@ -103,6 +105,7 @@ def _quality_rows(quality: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("no findings section", quality["no_findings"]),
         ("no impression", quality["no_impression"]),
         ("no text at all", quality["no_text"]),
+        ("not in English", quality.get("not_english", 0)),
     ]
     rows = always + [(name, f"{number:,}") for name, number in sometimes if number]
     rows += [(f"patients, {split}", f"{num:,}") for split, num in quality["patients"].items()]

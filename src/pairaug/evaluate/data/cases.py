@@ -25,7 +25,7 @@ from pairaug.evaluate.data.settings import (
     Unstated,
 )
 from pairaug.evaluate.prompts import finding_name
-from pairaug.findings import extract, labels_of
+from pairaug.findings import is_english, report_labels
 from pairaug.images import load_image
 from pairaug.manifest import part_fingerprint, part_paths, read_pairs
 from pairaug.pair import FINDINGS, ImageRef, Pair
@@ -173,11 +173,12 @@ def _of_pairs(
                 tally[pair.drop.reason if pair.drop else "missing_image"] += 1
                 continue
             text = pair.report.text
-            states = pair.labels if settings.labels == "stated" else labels_of(extract(text))
-            labels = {
-                name: label_value(states.get(name), "ignore", settings.unstated)
-                for name in FINDINGS
-            }
+            states, unstated = pair.labels, settings.unstated
+            if settings.labels == "report":
+                states = report_labels(text)
+                # What is not read denies nothing.
+                unstated = unstated if is_english(text) else "ignore"
+            labels = {name: label_value(states.get(name), "ignore", unstated) for name in FINDINGS}
             yield Case(_loader(pair.image), pair.patient_id, labels, text, pair.split)
 
     return Cases(source, FINDINGS, stream, hashes, tally=tally)
