@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import yaml
 from pydantic import ValidationError
@@ -182,19 +183,44 @@ def test_the_ratio_reaches_the_files(tmp_path: Path) -> None:
     [
         (None, ["No change. Größe normal.", "new patient", "Worse. changed"]),
         ("impression+findings", ["No change. Größe normal.", "new patient", "Worse. changed"]),
-        ("impression", ["No change.", "Worse."]),
+        ("impression", ["No change.", "new patient", "Worse."]),
         ("findings", ["Größe normal.", "new patient", "changed"]),
     ],
 )
-def test_the_text_is_chosen_and_what_has_none_is_lost(
+def test_the_text_is_chosen_and_where_it_is_empty_it_is_the_other_section(
     tmp_path: Path, text: str | None, expected: list[str]
 ) -> None:
     report = export(tmp_path / "export", family(tmp_path, 0), text=text)
     rows = _rows(tmp_path / "export")
     assert [row["report"] for row in rows] == expected
-    assert report.lost == ({"empty_text": 1} if text == "impression" else {})
+    assert report.lost == {}
+    wanted = {"inter": 1} if text == "impression" else {}
+    assert all(counted == wanted for counted in report.other_section.values())
+    card = (tmp_path / "export" / "README.md").read_text()
+    assert ("- `parquet`: inter 1" in card) == (text == "impression")
     # The sections stay as they are.
     assert rows[0]["findings"] == "Größe normal."
+
+
+@pytest.mark.parametrize("text", [None, "impression", "findings"])
+def test_no_layout_writes_one_text_for_pairs_of_several(tmp_path: Path, text: str | None) -> None:
+    """A text for many images teaches that they are alike: the other section is better than that."""
+    reports = [Report(f"Effusion {n}."[: 99 * (n != 3)], f"Edema {n}." * (n % 2)) for n in range(6)]
+    pairs = [
+        Pair(f"a/{n}", Branch.INTRA, f"p{n}", report, image=png_ref(grey(n)))
+        for n, report in enumerate(reports)
+    ]
+    formats = ["webdataset", "parquet", "huggingface", "folder", "chexzero"]
+    report = export(tmp_path / "export", pairs, formats=formats, text=text)
+    chexzero = pandas.read_csv(tmp_path / "export" / "chexzero" / "train-impressions.csv")
+    folder = pandas.read_csv(tmp_path / "export" / "folder" / "train.csv")
+    for column in (chexzero["impression"], folder["report"]):
+        assert column.is_unique
+        assert column.notna().all()
+    assert list(chexzero["impression"]) == [one.text_of(text or "impression") for one in reports]
+    assert report.other_section["chexzero"] == {"intra": 1 if text == "findings" else 3}
+    card = (tmp_path / "export" / "README.md").read_text()
+    assert "## Texts of the other section" in card
 
 
 def test_an_export_replaces_an_earlier_one_whatever_was_left_behind(tmp_path: Path) -> None:

@@ -53,6 +53,20 @@ class Report:
         sections = (self.impression.strip(), self.findings.strip())
         return " ".join(section for section in sections if section)
 
+    def text_of(self, section: str) -> str:
+        """The text of "impression" or "findings", or of the other where that is empty; else both.
+
+        So no report that has any text is trained on without one.
+        """
+        impression, findings = self.impression.strip(), self.findings.strip()
+        match section:
+            case "impression":
+                return impression or findings
+            case "findings":
+                return findings or impression
+            case _:
+                return self.text
+
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:

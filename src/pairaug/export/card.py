@@ -84,6 +84,7 @@ def card_of(
         f"# {mark}Real and synthetic image-report pairs of {terms.source}\n",
         _contents(report),
         _layouts(report, terms),
+        _other_sections(report),
         _terms(terms, recipe.get("source") or {}),
         _making(recipe, settings),
         _dropping(report, recipe),
@@ -121,6 +122,18 @@ def _layouts(report: ExportReport, terms: Terms) -> str:
     stem = terms.stem(next(iter(report.counts), "train"))
     rows = [[f"`{name}/`", _LOADING[name].format(stem=stem)] for name in report.formats]
     return "\n".join(["## Layouts", *_table(("folder", "how to load it"), rows), ""])
+
+
+def _other_sections(report: ExportReport) -> str:
+    """Which layouts' texts are not the section that was asked for, and of how many pairs."""
+    lines = [
+        f"- `{layout}`: {_living(by_branch)}"
+        for layout, by_branch in report.other_section.items()
+        if any(by_branch.values())
+    ]
+    if not lines:
+        return ""
+    return "\n".join(["## Texts of the other section, where the chosen one is empty", *lines, ""])
 
 
 def _terms(terms: Terms, source: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""CheXzero's layout: an HDF5 file of padded films beside a CSV of impressions, row by row.
+"""CheXzero's layout: an HDF5 file of padded films beside a CSV of texts, row by row.
 
 Its training (`run_train.py`) takes the two as `--cxr_filepath` and `--txt_filepath`.
 """
@@ -13,12 +13,9 @@ import numpy as np
 from pairaug import __version__
 from pairaug.clip.geometry import CHEXZERO_SIDE, chexzero_square
 from pairaug.export.record import Exported, Terms
-from pairaug.export.settings import TextChoice
+from pairaug.export.settings import CHEXZERO_TEXT, TextChoice
 from pairaug.export.tables import RECORD_COLUMNS, Tables, cells_of
-from pairaug.export.text import as_caption, text_of
-
-_NO_IMPRESSION = "NO IMPRESSION"
-"""What CheXzero's preprocessing writes, and trains on, where a report has none."""
+from pairaug.export.text import as_caption
 
 _ROWS_PER_WRITE = 16
 
@@ -35,7 +32,7 @@ class CheXzeroWriter:
 
     def __init__(self, folder: Path, text: TextChoice | None, terms: Terms) -> None:
         self._folder = folder
-        self._text: TextChoice = text or "impression"
+        self._text: TextChoice = text or CHEXZERO_TEXT
         self._terms = terms
         self._open: dict[str, _Films] = {}
         self._tables = Tables(_COLUMNS)
@@ -50,7 +47,8 @@ class CheXzeroWriter:
             self._open[split] = _Films(self._folder / f"{stem}-cxr.h5", about)
         assert item.film.pixels is not None, "films were not decoded"
         self._open[split].add(chexzero_square(item.film.pixels))
-        text = text_of(item.pair.report, self._text) or _NO_IMPRESSION
+        # Not CheXzero's "NO IMPRESSION": one text for many films teaches that they are alike.
+        text = item.pair.report.text_of(self._text)
         row = {
             "filename": f"{item.key}.{item.film.suffix}",
             "impression": as_caption(text),

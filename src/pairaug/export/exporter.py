@@ -22,17 +22,16 @@ from pairaug.export.huggingface import HuggingFaceWriter
 from pairaug.export.parquet import ParquetWriter
 from pairaug.export.place import REPORT_NAME, files_in, read_report, replacing, take_over
 from pairaug.export.record import Exported, Terms, Writer, key_of, record_of
-from pairaug.export.settings import ExportFormat, ExportSettings, check_installed
+from pairaug.export.settings import ExportFormat, ExportSettings, check_installed, texts_of
 from pairaug.export.source import PairSource
 from pairaug.export.tally import ExportReport, Tally
-from pairaug.export.text import text_of
 from pairaug.export.webdataset import WebDatasetWriter
 from pairaug.pair import Pair
 from pairaug.stage import Context
 
 _LOG = logging.getLogger(__name__)
 
-_LAYOUT_VERSION = 1
+_LAYOUT_VERSION = 2
 """Part of every edition; raised when a layout changes, so that old and new ones are never mixed."""
 
 
@@ -98,7 +97,7 @@ class Export:
         report_progress: Callable[[int], None] | None = None,
     ) -> ExportReport:
         """Writes some layouts; what is in them, and their edition."""
-        tally = Tally()
+        tally = Tally(texts_of(self._settings))
         edition = sha256(self._covers(job.terms).encode())
         with ExitStack() as closing:
             writers: list[Writer] = []
@@ -141,7 +140,7 @@ class Export:
 
     def _exported(self, pair: Pair, terms: Terms) -> Exported | str:
         """The pair with all that writers need, or why it cannot be written."""
-        text = text_of(pair.report, self._settings.text)
+        text = pair.report.text_of(self._settings.text or "impression+findings")
         if not text:
             return "empty_text"
         film = film_of(pair.image, decode="chexzero" in self._settings.formats)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from pairaug.export.huggingface import HUB_SPLITS
 from pairaug.export.record import Exported, Terms
 from pairaug.export.tables import MEASURED_COLUMNS, RECORD_COLUMNS, Tables, cells_of
 from pairaug.export.text import as_caption
@@ -13,14 +14,17 @@ from pairaug.export.text import as_caption
 _FILMS_PER_FOLDER = 1000
 
 _TEXT_COLUMNS = ("report", "findings", "impression")
-_COLUMNS = ("file", *_TEXT_COLUMNS, *RECORD_COLUMNS, *MEASURED_COLUMNS)
+_ROW_COLUMNS = (*_TEXT_COLUMNS, *RECORD_COLUMNS, *MEASURED_COLUMNS)
+_COLUMNS = ("file", *_ROW_COLUMNS)
+_METADATA_COLUMNS = ("file_name", *_ROW_COLUMNS)
 
 
 class FolderWriter:
     """Writes `<split>/00000/<key>.png`, `<split>.csv` and `<split>-open_clip.tsv`.
 
     Paths in the tables start from the folder itself, so that it can be moved. The TSV has the
-    columns and the separator that open_clip's csv dataset takes by default.
+    columns and the separator that open_clip's csv dataset takes by default. `<split>/metadata.csv`
+    is what `datasets.load_dataset("imagefolder")` looks for: the same rows, by `file_name`.
     """
 
     def __init__(self, folder: Path, terms: Terms) -> None:
@@ -28,16 +32,19 @@ class FolderWriter:
         self._terms = terms
         self._counts: Counter[str] = Counter()
         self._tables = Tables(_COLUMNS)
+        self._metadata = Tables(_METADATA_COLUMNS)
         self._captions = Tables(("filepath", "title"), delimiter="\t")
         folder.mkdir(parents=True)
 
     def add(self, item: Exported) -> None:
         """Writes a film and its rows."""
         split = item.pair.split
-        stem = self._terms.stem(split)
+        # `datasets` finds no split in a folder named "validate", and loads nothing of it.
+        stem = self._terms.stem(HUB_SPLITS[split])
         number = self._counts[split] // _FILMS_PER_FOLDER
         self._counts[split] += 1
-        file = f"{stem}/{number:05d}/{item.key}.{item.film.suffix}"
+        name = f"{number:05d}/{item.key}.{item.film.suffix}"
+        file = f"{stem}/{name}"
         path = self._folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(item.film.content)
@@ -46,18 +53,16 @@ class FolderWriter:
             "findings": item.pair.report.findings,
             "impression": item.pair.report.impression,
         }
-        row = {
-            "file": file,
-            **{name: as_caption(text) for name, text in texts.items()},
-            **cells_of(item),
-        }
-        self._tables.add(self._folder / f"{stem}.csv", row)
+        row = {**{kind: as_caption(text) for kind, text in texts.items()}, **cells_of(item)}
+        self._tables.add(self._folder / f"{stem}.csv", {"file": file, **row})
+        self._metadata.add(self._folder / stem / "metadata.csv", {"file_name": name, **row})
         caption = {"filepath": file, "title": as_caption(item.text)}
         self._captions.add(self._folder / f"{stem}-open_clip.tsv", caption)
 
     def close(self) -> None:
         """Finishes the tables."""
         self._tables.close()
+        self._metadata.close()
         self._captions.close()
 
     def finish(self, edition: str) -> None:

@@ -12,6 +12,8 @@ from pairaug.settings import StageSettings
 
 ExportFormat = Literal["webdataset", "parquet", "huggingface", "folder", "chexzero"]
 TextChoice = Literal["impression+findings", "impression", "findings"]
+CHEXZERO_TEXT: TextChoice = "impression"
+"""What CheXzero trains on, unless `text` says otherwise."""
 SyntheticBranch = Literal["inter", "intra"]
 SplitName = Literal["train", "validate", "test"]
 
@@ -46,8 +48,8 @@ class ExportSettings(StageSettings):
     )
     text: TextChoice | None = Field(
         default=None,
-        description="The text that a film is paired with; pairs without it are left out. Null: "
-        "impression and findings, and in `chexzero` the impression, as CheXzero has it.",
+        description="The sections that an image is paired with; where the one is empty, the other. "
+        "Null: impression and findings, and in `chexzero` the impression, as CheXzero has it.",
     )
     pairs_per_shard: int = Field(default=1000, ge=1, description="Pairs in one WebDataset tar.")
     pairs_per_parquet: int = Field(
@@ -63,6 +65,18 @@ class ExportSettings(StageSettings):
         if not self.branches and not self.include_real:
             raise ValueError("without include_real and without branches there is nothing to write")
         return self
+
+
+def texts_of(settings: ExportSettings) -> dict[str, TextChoice]:
+    """Layout → the section that its texts are, for layouts that take one section alone."""
+    choices: dict[str, TextChoice | None] = dict.fromkeys(settings.formats, settings.text)
+    if settings.text is None and "chexzero" in choices:
+        choices["chexzero"] = CHEXZERO_TEXT
+    return {
+        name: choice
+        for name, choice in choices.items()
+        if choice is not None and choice != "impression+findings"
+    }
 
 
 def check_installed(settings: ExportSettings) -> None:

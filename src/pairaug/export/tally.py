@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pairaug.export.settings import TextChoice
+from pairaug.export.text import is_other_section
 from pairaug.pair import FINDINGS, SCORES, Branch, Pair
 
 SPLITS = ("train", "validate", "test")
@@ -34,6 +36,8 @@ class ExportReport:
     """Branch → score → {pairs, and each of `QUANTILES`}."""
     labels: Mapping[str, Mapping[str, Mapping[str, int]]]
     """Branch → finding → {present, absent, not stated}."""
+    other_section: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Layout → branch → pairs whose text is the other section, as theirs is empty."""
     formats: tuple[str, ...] = ()
     edition: str = ""
     """A hash of all that was written: no other contents have the same."""
@@ -58,6 +62,9 @@ class ExportReport:
 class Tally:
     """The counts while they grow; 24 bytes a pair for its scores, the rest does not grow."""
 
+    texts: Mapping[str, TextChoice] = field(default_factory=dict)
+    """Layout → the one section that its texts are."""
+    other_section: Counter[tuple[str, str]] = field(default_factory=Counter)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -68,6 +75,8 @@ class Tally:
         """Counts a pair that has been written."""
         branch = pair.branch.value
         self.counts[pair.split, branch] += 1
+        for layout, section in self.texts.items():
+            self.other_section[layout, branch] += is_other_section(pair.report, section)
         for name, value in pair.scores.items():
             if value is not None:
                 self.scores.setdefault((branch, name), array("d")).append(value)
@@ -88,6 +97,14 @@ class Tally:
         }
         return ExportReport(
             counts={split: by_branch for split, by_branch in by_split.items() if by_branch},
+            other_section={
+                layout: {
+                    branch: self.other_section[layout, branch]
+                    for branch in branches
+                    if self.other_section[layout, branch]
+                }
+                for layout in self.texts
+            },
             lost=dict(sorted(self.lost.items())),
             left_out=dict(sorted(self.left_out.items())),
             scores={branch: self._scores_of(branch) for branch in branches},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pairaug.export.settings import TextChoice
 from pairaug.pair import Report
 
-REASONS = {"empty_text": "the report has nothing of what `export.text` asks for"}
+REASONS = {"empty_text": "the report has no text"}
 
 # What pandas takes for a missing value, even in quotes; a caption would then be the number NaN.
 _TAKEN_FOR_MISSING = frozenset(
@@ -16,15 +16,9 @@ _TAKEN_FOR_MISSING = frozenset(
 )
 
 
-def text_of(report: Report, choice: TextChoice | None) -> str:
-    """The chosen text without space around it; empty where there is none of it."""
-    match choice:
-        case "impression":
-            return report.impression.strip()
-        case "findings":
-            return report.findings.strip()
-        case _:
-            return report.text
+def is_other_section(report: Report, choice: TextChoice | None) -> bool:
+    """True where the chosen section is empty, so that the other one is the text."""
+    return choice in ("impression", "findings") and not getattr(report, choice).strip()
 
 
 def as_caption(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pairaug.errors import DataError, SettingsError
+from pairaug.pair import Report
 from pairaug.train.clip.settings import ClipSettings
 from pairaug.train.clip.sources import BRANCHES, PairSource, is_used, subset
 from pairaug.train.clip.store import Store, StoreSettings, open_store
@@ -210,12 +211,7 @@ def _joined(
 
 
 def _caption(row: Mapping[str, Any], sections: str) -> str:
-    impression, findings = row["impression"].strip(), row["findings"].strip()
-    if sections == "impression":
-        return impression or findings
-    if sections == "findings":
-        return findings or impression
-    return " ".join(section for section in (impression, findings) if section)
+    return Report(row["findings"], row["impression"]).text_of(sections)
 
 
 def _wanted(source: PairSource) -> str:
