@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -341,6 +342,31 @@ def test_damaged_headers_are_images_or_reasons() -> None:
             load_film(ImageRef(png=bytes(damaged)))
         except DataError:
             continue
+
+
+def test_an_rle_stream_that_unpacks_to_far_more_than_its_image() -> None:
+    dataset = dataset_of(LEVELS, 16)
+    dataset.file_meta.TransferSyntaxUID = RLELossless
+    zeros = b"\x81\0" * 1_000_000  # 128 bytes each
+    header = struct.pack("<16L", 2, 64, 64 + len(zeros), *[0] * 13)
+    dataset.PixelData = encapsulate([header + zeros + zeros])
+    dataset["PixelData"].is_undefined_length = True
+    content = saved(dataset)
+    tracemalloc.start()
+    film = film_of(content)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not film.image.any()
+    assert peak < 10 * len(content)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("num_colours", [1, 3])
+def test_rle_of_all_widths(bits: int, num_colours: int) -> None:
+    shape = (80, 60) if num_colours == 1 else (80, 60, 3)
+    stored = np.random.default_rng(2).integers(0, 2**bits, shape, dtype=f"u{bits // 8}")
+    plain = film_of(dataset_of(stored, bits)).image
+    assert np.array_equal(film_of(saved(dataset_of(stored, bits), RLELossless)).image, plain)
 
 
 def test_streams_that_ask_for_too_much_are_refused() -> None:

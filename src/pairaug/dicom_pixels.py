@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from pairaug.errors import MissingExtraError
 from pairaug.image_files import MOST_SCANNED, ImageError
 
-_ENCAPSULATED = "1.2.840.10008.1.2.4."  # JPEG, JPEG-LS, JPEG 2000 and video
 _PLAIN = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB")
 """What is stored as it is meant, so that bits can be told from values."""
 _MOST_TILES = 65_535
@@ -37,7 +37,7 @@ class Codestream:
 def stored_values(dataset: Any) -> np.ndarray:
     """The stored values, `height width` or `height width colour`; not to be written to."""
     from pydicom.pixels import get_decoder
-    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
     if not getattr(dataset, "file_meta", None) or "TransferSyntaxUID" not in dataset.file_meta:
         is_implicit, _ = dataset.original_encoding
@@ -50,12 +50,12 @@ def stored_values(dataset: Any) -> np.ndarray:
     decoder = get_decoder(syntax)
     if not syntax.is_compressed or syntax.is_deflated:
         _check_length(dataset)
+    elif syntax == RLELossless:
+        return aligned(_run_lengths(dataset), dataset, precision)
     elif not decoder.is_available:
         raise MissingExtraError("decompressing this DICOM film", "pylibjpeg", "dicom")
-    elif syntax.startswith(_ENCAPSULATED):
-        precision, plugin = _check_codestream(dataset) or precision, "pylibjpeg"
     else:
-        plugin = "pydicom"
+        precision, plugin = _check_codestream(dataset) or precision, "pylibjpeg"
     is_native = not plugin
     is_plain = dataset.PhotometricInterpretation in _PLAIN[: 4 if is_native else 3]
     options: dict[str, Any] = {"view_only": True} if is_native else {"decoding_plugin": plugin}
@@ -90,6 +90,36 @@ def aligned(stored: np.ndarray, dataset: Any, precision: int) -> np.ndarray:
     # Up to the sign's place, and down again with it.
     lifted = bare << (size - num_bits - shift)
     return lifted.view(f"i{stored.dtype.itemsize}") >> (size - num_bits)
+
+
+def _run_lengths(dataset: Any) -> np.ndarray:
+    """The values of an RLE stream: for each colour its bytes, the highest first, one plane each.
+
+    Pillow unpacks them, since pydicom does it in Python, and without looking how large they become.
+    """
+    from pydicom.encaps import generate_frames
+    from pydicom.pixels import convert_color_space
+
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    shape = dataset.Rows, dataset.Columns, dataset.SamplesPerPixel
+    size = dataset.BitsAllocated // 8
+    num_planes, *starts = struct.unpack_from("<16L", frame)
+    if size < 1 or num_planes != shape[2] * size:
+        raise ImageError("the DICOM film has other colours or bits than its header says")
+    planes = np.empty((*shape, size), np.uint8)
+    for number in range(num_planes):
+        end = starts[number + 1] if number + 1 < num_planes else len(frame)
+        try:
+            row = (shape[0] * shape[1], 1)
+            plane = Image.frombytes("L", row, frame[starts[number] : end], "packbits", "L")
+        except ValueError as error:
+            raise ImageError("the DICOM film is cut short") from error
+        planes[:, :, number // size, number % size] = np.asarray(plane).reshape(shape[:2])
+    kind = "i" if dataset.PixelRepresentation else "u"
+    values = planes.view(f">{kind}{size}")[..., 0]
+    if dataset.PhotometricInterpretation == "YBR_FULL":
+        return convert_color_space(values, "YBR_FULL", "RGB")
+    return values if shape[2] > 1 else values[..., 0]
 
 
 def _check_length(dataset: Any) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import stat
 import threading
 import warnings
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ from typing import Any
 from PIL import Image
 
 from pairaug.errors import DataError, PairAugError
+from pairaug.regular import IrregularFileError, read_regular
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")
 """All that Pillow may try. Of the others some start programs (EPS), and few hold radiographs."""
@@ -65,29 +64,11 @@ def read_image_file(path: Path) -> bytes:
         return read_regular(path, MOST_BYTES)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingImageError("the image file is missing") from error
+    except IrregularFileError as error:
+        raise ImageError(f"there is {error} in the place of the image") from error
     # A path with a NUL in it, or one that the file system's encoding has no letters for.
     except (OSError, ValueError) as error:
         raise ImageError(f"the image cannot be read ({type(error).__name__})") from error
-
-
-def read_regular(path: Path, most_bytes: int) -> bytes:
-    """The content of a regular file; a pipe, a device or a socket is not even opened.
-
-    Raises `ImageError` for one of another kind or of more than `most_bytes`, else as `open` does.
-    """
-    if stat.S_ISDIR(mode := os.stat(path).st_mode):  # noqa: PTH116
-        raise ImageError("there is a folder in the place of the image file")
-    if not stat.S_ISREG(mode):
-        raise ImageError("the image is not a regular file")
-    # Not to wait, should the file have been exchanged for a pipe.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageError("the image is not a regular file")
-        content = b"" if status.st_size > most_bytes else file.read(most_bytes + 1)
-    if max(status.st_size, len(content)) > most_bytes:
-        raise ImageError("the image file is too large to be a radiograph")
-    return content
 
 
 def sha256(content: bytes) -> str:

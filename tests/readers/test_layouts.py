@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from layout_trees import TREES, tar
+from layout_trees import TREES, film, tar
 from pairaug.config import Settings, change_settings, load_settings
 from pairaug.errors import DataError, SettingsError
 from pairaug.pair import Branch, Pair
@@ -321,3 +322,28 @@ def test_a_folder_of_films_takes_its_patients_from_folders(tree: Any) -> None:
 def test_examples_are_settings(name: str) -> None:
     path = Path(__file__).parents[2] / "examples" / f"{name}.yaml"
     assert load_settings(path).read.source == name
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "huge"])
+def test_a_report_that_is_no_regular_file_is_a_drop(tmp_path: Path, kind: str) -> None:
+    """A pipe would never end, and neither would a device."""
+    for number in (1, 2):
+        (tmp_path / f"{number}.png").write_bytes(film(number))
+    (tmp_path / "1.txt").write_text("IMPRESSION: Clear.")
+    path = tmp_path / "2.txt"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.write_bytes(b"Clear. " * 200_000)
+    settings = {"source": "cxr-folder", "root": tmp_path, "licence": "none", "access": "public"}
+    source = _SETTINGS.validate_python(settings)
+    pairs = {pair.id: pair for pair in open_reader(source, Context(seed=0))}
+    assert len(pairs) == 2
+    assert {pair.drop.reason if pair.drop else None for pair in pairs.values()} <= {
+        None,
+        "undecodable_report",
+        "missing_report",
+    }
+    assert sum(pair.drop is None for pair in pairs.values()) == 1

@@ -14,6 +14,10 @@ from pathlib import Path
 from pairaug.errors import DataError
 from pairaug.readers.opened import encoding_of
 from pairaug.readers.places import near
+from pairaug.regular import IrregularFileError, read_regular
+
+_MOST_BYTES = 1 << 20
+"""No report is as long as that."""
 
 DROP_REASONS = {
     "missing_report": "the study's report is not where its layout has it",
@@ -92,12 +96,14 @@ class UnusableReportError(Exception):
 def read_text(path: Path, encoding: str) -> str:
     """The text of a study's report; raises `UnusableReportError` if it is not there or no text."""
     try:
-        return decoded(path.read_bytes(), encoding)
+        return decoded(read_regular(path, _MOST_BYTES), encoding)
     except UnicodeDecodeError:
         raise UnusableReportError("undecodable_report") from None
     except LookupError as error:
         raise DataError(
             f"read.encoding is {encoding!r}, which is unknown; try utf-8 or latin-1"
         ) from error
+    except IrregularFileError as error:
+        raise UnusableReportError("undecodable_report") from error
     except OSError as error:
         raise UnusableReportError("missing_report") from error

@@ -34,6 +34,7 @@ from pairaug.readers.places import near
 from pairaug.readers.reader import Access, Provenance, SplitShares
 from pairaug.readers.rows import rows_of
 from pairaug.readers.sections import unwrapped
+from pairaug.regular import read_regular
 from pairaug.settings import StageSettings
 from pairaug.stage import Context
 
@@ -43,6 +44,8 @@ DROP_REASONS = {"unreadable_report": "the study's XML is damaged, or no study of
 
 _LICENCE = "CC BY-NC-ND 4.0"
 _PROJECTIONS = "indiana_projections.csv"
+_MOST_BYTES = 1 << 20
+"""No study's XML is as long as that."""
 
 # Heading of a major MeSH entry → finding. With a place, where only that place makes it the finding.
 _FINDING_OF = {
@@ -196,7 +199,7 @@ class OpenIReader:
         files = [
             path
             for path in self._reports.iterdir()
-            if path.suffix.lower() == ".xml" and not is_passed_over(path.name)
+            if path.suffix.lower() == ".xml" and path.is_file() and not is_passed_over(path.name)
         ]
         if not files:
             hint = near(self._reports, "*.xml") or (
@@ -217,7 +220,7 @@ class _Study:
 def _study(path: Path) -> _Study | None:
     """What a file says of its study; None where it is damaged or something else."""
     try:
-        root = ElementTree.fromstring(path.read_bytes())
+        root = ElementTree.fromstring(read_regular(path, _MOST_BYTES))
     except (ElementTree.ParseError, OSError, ValueError, LookupError):
         return None
     own_id = root.find("uId")

@@ -1,0 +1,35 @@
+"""Files of a user's folder, read only where they are files: a pipe would never end."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+
+class IrregularFileError(OSError):
+    """There is no regular file of a reasonable size in this place; the message says what is."""
+
+
+def read_regular(path: Path, most_bytes: int) -> bytes:
+    """The content of a regular file; a pipe, a device or a socket is not even opened.
+
+    Raises `IrregularFileError` for one of another kind or of more than `most_bytes`, else as `open`
+    does.
+    """
+    _check(os.stat(path))  # noqa: PTH116
+    # Not to wait, should the file have been exchanged for a pipe.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
+        status = os.fstat(file.fileno())
+        _check(status)
+        content = b"" if status.st_size > most_bytes else file.read(most_bytes + 1)
+    if max(status.st_size, len(content)) > most_bytes:
+        raise IrregularFileError(f"a file of more than {most_bytes >> 20} MB")
+    return content
+
+
+def _check(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IrregularFileError("a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise IrregularFileError("no regular file")
