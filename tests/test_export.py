@@ -6,6 +6,7 @@ What each layout holds is in test_export_layouts.py.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -531,3 +532,21 @@ def test_progress_counts_every_living_pair(tmp_path: Path) -> None:
     stage = Export(settings, Context(seed=0, report_progress=done.append))
     stage.write(Pairs(pairs), tmp_path / "export", PUBLIC)
     assert sum(done) == 15
+
+
+def test_no_name_of_data_or_settings_is_markup_in_the_card(tmp_path: Path) -> None:
+    name = "a|b <img src=x> `c`\n# d [e](f)"
+    recipe = {
+        "source": {"name": name, "access": "public", "licence": name, "hashes": {name: "0"}},
+        "weights": {"score": {name: "1"}},
+        "counts": {"read": {"in": 4, "dropped": {name: 1}}},
+        "fingerprints": {"score": {"covers": {"score.model": "```\n# d"}}},
+    }
+    export(tmp_path / "export", families(tmp_path / "films"), recipe=recipe)
+    card = (tmp_path / "export" / "README.md").read_text().split("---\n", 2)[2]
+    outside = re.sub(r"(?<!\\)`[^`\n]*`", "", card)
+    assert "<img" not in outside.replace("\\<img", "")
+    assert "\n# d" not in card
+    assert "a\\|b \\<img src=x\\> \\`c\\` # d \\[e\\](f)" in card
+    assert "`a|b <img src=x> 'c' # d [e](f)`" in card
+    assert card.count("\n````") == 2

@@ -140,7 +140,7 @@ def test_nothing_usable_is_no_crash(tmp_path: Path) -> None:
 
 
 def test_many_views_are_added_up(tmp_path: Path) -> None:
-    views = [f"view {place % 20}" for place in range(40)]
+    views = [f"view {chr(97 + place % 20)}" for place in range(40)]
     pairs = [_pair(str(n)).with_trace("read", view=view) for n, view in enumerate(views)]
     found = assess(_part(tmp_path, pairs))
     assert len(found.views) == quality._MOST_VIEWS + 1
@@ -227,3 +227,10 @@ def test_doctor_and_terminal_say_that_reports_are_not_english(
     done = CliRunner().invoke(app, ["read", str(folder)])
     assert done.exit_code == 0, done.output
     assert (said in done.output) is bool(num_german)
+
+
+def test_what_is_no_view_is_not_printed_as_one(tmp_path: Path) -> None:
+    views = ["PA", "AP_horizontal", "10000032", "Small effusion on the left.", "p10000032"]
+    pairs = [_pair(str(n)).with_trace("read", view=view) for n, view in enumerate(views)]
+    found = assess(_part(tmp_path, pairs))
+    assert found.views == {"PA": 1, "AP_horizontal": 1, "others": 3}

@@ -6,7 +6,8 @@ of the machine is in it, so that the same run gives the same card.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Literal
 
@@ -81,7 +82,7 @@ def card_of(
     """
     mark = "RESTRICTED: " if terms.restricted else ""
     sections = (
-        f"# {mark}Real and synthetic image-report pairs of {terms.source}\n",
+        f"# {mark}Real and synthetic image-report pairs of {_plain(terms.source)}\n",
         _contents(report),
         _layouts(report, terms),
         _other_sections(report),
@@ -121,7 +122,7 @@ def _contents(report: ExportReport) -> str:
 def _layouts(report: ExportReport, terms: Terms) -> str:
     stem = terms.stem(next(iter(report.counts), "train"))
     rows = [[f"`{name}/`", _LOADING[name].format(stem=stem)] for name in report.formats]
-    return "\n".join(["## Layouts", *_table(("folder", "how to load it"), rows), ""])
+    return "\n".join(["## Layouts", *_table(("folder", "how to load it"), rows, _as_is), ""])
 
 
 def _other_sections(report: ExportReport) -> str:
@@ -142,14 +143,14 @@ def _terms(terms: Terms, source: Mapping[str, Any]) -> str:
         lines.append("The source's licence is not recorded; ask whoever made this export.")
     else:
         lines += [
-            f"- source: {terms.source}",
-            f"- licence, inherited by every pair: {terms.licence}",
-            f"- access: {terms.access}",
+            f"- source: {_plain(terms.source)}",
+            f"- licence, inherited by every pair: {_plain(terms.licence)}",
+            f"- access: {_plain(terms.access)}",
         ]
         if source.get("citation"):
-            lines.append(f"- to be cited: {' '.join(str(source['citation']).split())}")
+            lines.append(f"- to be cited: {_plain(source['citation'])}")
         for name, value in (source.get("hashes") or {}).items():
-            lines.append(f"- read from `{_without_folders(name)}`, SHA-256 `{value}`")
+            lines.append(f"- read from {_code(_without_folders(name))}, SHA-256 {_code(value)}")
     if terms.restricted:
         lines += [
             "",
@@ -167,7 +168,7 @@ def _making(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
         lines.append(f"- PairAug {version}, seed {recipe.get('seed')}")
     for stage, models in (recipe.get("weights") or {}).items():
         lines += [
-            f"- {stage}: `{_without_folders(model)}`, SHA-256 `{sha}`"
+            f"- {stage}: {_code(_without_folders(model))}, SHA-256 {_code(sha)}"
             for model, sha in models.items()
         ]
     for branch, fitted in (recipe.get("rule") or {}).items():
@@ -175,7 +176,9 @@ def _making(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
             bounds = ", ".join(f"{name} > {bound:.4f}" for name, bound in fitted["bounds"].items())
             without = "by rank, without a bound" if fitted.get("num_pairs") else "no pairs"
             lines.append(f"- kept of {branch}, by {fitted.get('rule')}: {bounds or without}")
-    lines += ["", "Settings:", "", "```yaml", _settings(recipe, settings).rstrip(), "```"]
+    written = _settings(recipe, settings).rstrip()
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", written)), default=0))
+    lines += ["", "Settings:", "", f"{fence}yaml", written, fence]
     return "\n".join([*lines, ""])
 
 
@@ -256,9 +259,26 @@ def _reasons(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+def _plain(value: Any) -> str:
+    """`value` on one line, as Markdown shows it as it is: names come from data and settings."""
+    text = " ".join(str(value).split())
+    return re.sub(r"[\\|<>`\[\]*]", r"\\\g<0>", text)
+
+
+def _code(value: Any) -> str:
+    """`value` as code, which nothing in it can end."""
+    return f"`{' '.join(str(value).replace('`', chr(39)).split())}`"
+
+
+def _as_is(value: Any) -> str:
+    return str(value)
+
+
+def _table(
+    heads: Sequence[str], rows: Sequence[Sequence[Any]], cell: Callable[[Any], str] = _plain
+) -> list[str]:
     return [
-        f"| {' | '.join(heads)} |",
+        f"| {' | '.join(map(cell, heads))} |",
         "|---" * len(heads) + "|",
-        *(f"| {' | '.join(str(cell) for cell in row)} |" for row in rows),
+        *(f"| {' | '.join(map(cell, row))} |" for row in rows),
     ]

@@ -7,6 +7,7 @@ for each film, study and patient, by which they are told apart.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -29,6 +30,9 @@ UNREADABLE = ("unreadable_image", "image_not_finite", "image_constant", "image_s
 _QUANTILES = {"least": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "most": 1.0}
 _MOST_VIEWS = 12
 _NOT_STATED = "not stated"
+_OTHERS = "others"
+_VIEW = re.compile(r"[A-Za-z]{1,10}([ _-][A-Za-z]{1,10}){0,2}")
+"""One to three short words, as datasets name their views."""
 _COLUMNS = (
     "id",
     "patient_id",
@@ -180,7 +184,9 @@ class _Tally:
 
     def _add_listed(self, row: Mapping[str, Any], noted: Mapping[str, Any]) -> None:
         self.num_listed += 1
-        self.views[noted.get("view") or _NOT_STATED] += 1
+        view = noted.get("view") or _NOT_STATED
+        # The column may be another's, of patients or reports, and views are printed.
+        self.views[view if _VIEW.fullmatch(view) else _OTHERS] += 1
         self.num_burnt_in += noted.get("burnt_in_annotation") == "YES"
         self.num_shallow += noted.get("bit_depth_by") == "range"
         self.num_ignored_headers += "ignored" in noted
@@ -261,9 +267,10 @@ def _by_finding(
 
 def _commonest(views: Counter[str]) -> dict[str, int]:
     """The views by how often they come; beyond the first dozen, together."""
-    shown = dict(views.most_common(_MOST_VIEWS))
+    named = Counter({view: num for view, num in views.items() if view != _OTHERS})
+    shown = dict(named.most_common(_MOST_VIEWS))
     rest = views.total() - sum(shown.values())
-    return {**shown, **({"others": rest} if rest else {})}
+    return {**shown, **({_OTHERS: rest} if rest else {})}
 
 
 def _quantiles(lengths: Mapping[int, int]) -> dict[str, int]:
