@@ -63,9 +63,9 @@ def test_a_remark_that_there_is_none_is_no_report(value: Any) -> None:
         ("Heart large.\n\nNo effusion.", "Heart large.\n\nNo effusion."),
         (b"Peque\xc3\xb1o derrame.", "Peque\u00f1o derrame."),
         (bytearray(b"Clear."), "Clear."),
-        (["Heart large", "nan", "No effusion."], "Heart large.\nNo effusion."),
+        (["Heart large", "nan", "No effusion."], "Heart large. No effusion."),
         (("Clear.",), "Clear."),
-        (np.array(["Clear.", "Normal."], object), "Clear.\nNormal."),
+        (np.array(["Clear.", "Normal."], object), "Clear. Normal."),
         ([b"Clear"], "Clear."),
     ],
 )
@@ -161,7 +161,7 @@ def test_json_lines_go_by_the_rule(tmp_path: Path) -> None:
         columns={"file": None, "impression": None},
     )
     assert _outcomes(pairs) == [
-        *["empty_report"] * 7, "Clear.\nNormal.", "report_not_text", "report_not_text",
+        *["empty_report"] * 7, "Clear. Normal.", "report_not_text", "report_not_text",
     ]  # fmt: skip
 
 
@@ -177,7 +177,7 @@ def test_tars_go_by_the_rule(tmp_path: Path) -> None:
         ]
     tar(tmp_path / "a.tar", *members)
     assert _outcomes(_read(source="webdataset", shards=tmp_path / "a.tar")) == [
-        *["empty_report"] * 7, "Clear.\nNormal.", "report_not_text",
+        *["empty_report"] * 7, "Clear. Normal.", "report_not_text",
     ]  # fmt: skip
 
 

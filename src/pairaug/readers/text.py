@@ -71,7 +71,7 @@ def report_text(value: Any) -> str:
 
     What `cell_text` takes for nothing says nothing, and so does text without a letter, a remark
     such as "no report" and a reference such as "As above.". The texts of a list are sentences,
-    joined by line breaks. Raises `NotTextError` for anything else that is no text.
+    joined by spaces. Raises `NotTextError` for anything else that is no text.
     """
     if isinstance(value, bytes | bytearray | memoryview):
         try:
@@ -86,7 +86,7 @@ def report_text(value: Any) -> str:
     # numpy's arrays are what pandas makes of lists.
     items = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(items, Sequence):
-        return "\n".join(_sentence(text) for item in items if (text := report_text(item)))
+        return " ".join(_sentence(text) for item in items if (text := report_text(item)))
     raise NotTextError
 
 
