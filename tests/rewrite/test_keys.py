@@ -80,3 +80,11 @@ def test_what_a_run_writes_beside_its_parts_holds_no_key(
     assert {path.name for path in written} >= {"audit.jsonl", "r.jsonl", "answers.sqlite"}
     assert not any(b"quokka" in path.read_bytes() for path in written)
     assert json.loads((tmp_path / "run" / "audit.jsonl").read_text().splitlines()[0])["to"]
+
+
+@pytest.mark.parametrize("value", ["{url: http://u:quokka@h/v1}", "[http://u:quokka@h/v1]"])
+@pytest.mark.parametrize("name", ["rewrite", "rewrite.base_url", "rewrite.api_key_env"])
+def test_what_stands_in_the_wrong_place_is_not_repeated(name: str, value: str):
+    with pytest.raises(SettingsError) as caught:
+        load_settings(None, [f"{name}={value}"], preset="demo")
+    assert "quokka" not in str(caught.value)

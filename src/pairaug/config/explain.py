@@ -39,6 +39,9 @@ def explain(
     if problem["type"] == "union_tag_not_found":
         kind = str(problem.get("ctx", {}).get("discriminator", "")).strip("'")
         return f"{name}.{kind} is not set; it is needed in {source}"
+    if path[:1] == ["rewrite"] and not isinstance(problem["input"], bool | float | str):
+        # An address or the name of a key may be among what was put in the wrong place.
+        return f"{name} in {source} is {type(problem['input']).__name__}; {_expected(problem)}"
     return f"{name} in {source} is {problem['input']!r}; {_expected(problem)}"
 
 
