@@ -17,7 +17,9 @@ import pytest
 
 from pairaug.pair import Pair
 from pairaug.rewrite import Rewrite, RewriteSettings
-from pairaug.rewrite.chat import Completion
+from pairaug.rewrite.budget import Tab
+from pairaug.rewrite.cache import Usage
+from pairaug.rewrite.completion import Completion
 from pairaug.stage import Context
 from rewrite.slow_server import AT_ONCE
 
@@ -79,8 +81,10 @@ class Instant:
     model = host = place = "instant"
     concurrency, takes_schema, num_sent = 32, True, 0
 
-    async def complete(self, body: Mapping[str, Any], key: str) -> Completion:
-        return Completion("No pleural effusion. Large right pneumothorax.", 400, 20)
+    async def complete(self, body: Mapping[str, Any], key: str, tab: Tab) -> Completion:
+        tab.reserve()
+        tab.settle(Usage(1, 400, 20))
+        return Completion("No pleural effusion. Large right pneumothorax.")
 
     async def close(self) -> None:
         return

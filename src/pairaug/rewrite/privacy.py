@@ -83,14 +83,14 @@ def refuse_if_remote(settings: RewriteSettings, access: str = "") -> None:
 
 
 def refuse_source(settings: RewriteSettings, access: str) -> None:
-    """Raise `SettingsError` where text that is not public would go to a server that may keep it."""
-    if settings.backend not in SERVERS or access in ("", "public") or is_local(settings):
+    """Raise `SettingsError` where credentialed text would go to a server that may keep it."""
+    if settings.backend not in SERVERS or access != "credentialed" or is_local(settings):
         return
     if settings.data_policy != "zero-retention":
-        why = f": {_PHYSIONET}" if access == "credentialed" else ", not public"
         raise SettingsError(
-            f"read.access is {access} and {address_of(settings)[0]} is {host_of(settings)}{why}; "
-            f"use {_LOCAL}, or a server that keeps nothing with {_policy_for(access)}"
+            f"read.access is credentialed and {address_of(settings)[0]} is {host_of(settings)}: "
+            f"{_PHYSIONET}; use {_LOCAL}, or, for a server that keeps nothing, "
+            f"{_policy_for(access)}"
         )
 
 
@@ -98,9 +98,9 @@ def _policy_for(access: str) -> str:
     """The setting under which text of a source may leave."""
     if access == "public":
         return "rewrite.data_policy: public"
-    if access:
-        return f"rewrite.data_policy: zero-retention, if it keeps nothing (read.access is {access})"
-    return "rewrite.data_policy: zero-retention, or public where read.access is public"
+    if access == "credentialed":
+        return "rewrite.data_policy: zero-retention (read.access is credentialed)"
+    return "rewrite.data_policy: zero-retention, or public where the reports are public"
 
 
 def _matches(host: str, listed: str) -> bool:
