@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pairaug.readers.chexpert_plus import CheXpertPlusReader, CheXpertPlusSource
+from pairaug.readers.chexzero import CheXzeroReader, CheXzeroSource
 from pairaug.readers.cxr_folder import CxrFolderReader, CxrFolderSource
 from pairaug.readers.huggingface import HuggingFaceReader, HuggingFaceSource
 from pairaug.readers.intake import Listed
@@ -29,6 +30,7 @@ from pairaug.stage import Context
 __all__ = [
     "Access",
     "CheXpertPlusSource",
+    "CheXzeroSource",
     "Counted",
     "CxrFolderSource",
     "HuggingFaceSource",
@@ -58,6 +60,7 @@ Source = (
     | HuggingFaceSource
     | WebDatasetSource
     | CxrFolderSource
+    | CheXzeroSource
 )
 
 ReadSettings = Annotated[Source, Field(discriminator="source")]
@@ -85,3 +88,5 @@ def open_reader(settings: Source, context: Context) -> Reader:
             return WebDatasetReader(settings, context)
         case CxrFolderSource():
             return CxrFolderReader(settings, context)
+        case CheXzeroSource():
+            return CheXzeroReader(settings, context)
