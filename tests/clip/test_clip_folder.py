@@ -38,7 +38,7 @@ def test_no_model_and_no_hub_is_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match=r"cannot load the scorer nobody/nothing at revision v2"):
         model_folder("nobody/nothing", "v2")
-    with pytest.raises(ModelError, match="it is no local folder"):
+    with pytest.raises(ModelError, match=r"there is no folder .*not there; the nearest"):
         model_folder(str(tmp_path / "not there"))
 
 

@@ -195,7 +195,7 @@ def test_missing_weights_are_an_error_not_random_numbers(
     weights = load_file(folder / "model.safetensors")
     del weights["text_projection.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"lacks 1 weights; the first is text_projection\.weight"):
+    with pytest.raises(ModelError, match=r"lacks 1 weight; the first is text_projection\.weight"):
         open_encoder(folder)
 
 
@@ -205,7 +205,7 @@ def test_wrong_shape_is_one_clear_error(tiny_scorer_folder: Path, tmp_path: Path
     weights = load_file(folder / "model.safetensors")
     weights["text_projection.weight"] = weights["text_projection.weight"][:, :5].contiguous()
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match="cannot load the scorer in"):
+    with pytest.raises(ModelError, match=r"text_projection\.weight has the shape 12 × 5"):
         open_encoder(folder)
 
 
@@ -214,7 +214,7 @@ def test_damaged_weights_are_an_error(tiny_scorer_folder: Path, tmp_path: Path) 
     shutil.copytree(tiny_scorer_folder, folder)
     content = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
-    with pytest.raises(ModelError, match="cannot load the scorer in"):
+    with pytest.raises(ModelError, match=r"model\.safetensors is damaged"):
         open_encoder(folder)
 
 
@@ -232,8 +232,8 @@ def test_weights_that_are_not_finite_are_an_error(tiny_scorer_folder: Path, tmp_
     ("name", "content", "message"),
     [
         ("config.json", '{"model_type": "blip"}', "of type 'blip'; scorers known are: clip"),
-        ("config.json", "{", r"config\.json cannot be read as JSON"),
-        ("config.json", "[]", "does not hold a JSON object"),
+        ("config.json", "{", r"config\.json cannot be read: not JSON"),
+        ("config.json", "[]", "holds no JSON object"),
         ("preprocessor_config.json", None, r"has no preprocessor_config\.json"),
         (
             "preprocessor_config.json",

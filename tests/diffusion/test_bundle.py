@@ -140,7 +140,7 @@ def test_parts_of_different_models_are_refused(generator_folder: Path, tmp_path:
     config = folder / "unet" / "config.json"
     wide = config.read_text().replace('"in_channels": 4', '"in_channels": 9')
     config.write_text(wide)
-    with pytest.raises(ModelError, match=r"cannot load the generator in .*mixed"):
+    with pytest.raises(ModelError, match=r"conv_in\.weight has the shape 16 × 4 × .* 16 × 9"):
         load_bundle(folder)
 
 
@@ -149,7 +149,7 @@ def test_a_truncated_weight_file_is_one_clear_line(generator_folder: Path, tmp_p
     shutil.copytree(generator_folder, folder)
     weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
-    with pytest.raises(ModelError, match=r"cannot load the generator in .*cut: ") as caught:
+    with pytest.raises(ModelError, match=r"\.safetensors is damaged") as caught:
         load_bundle(folder)
     assert "\n" not in str(caught.value)
 

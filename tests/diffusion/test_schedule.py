@@ -138,5 +138,5 @@ def test_what_cannot_be_sampled_is_refused() -> None:
         prediction_type_of({"prediction_type": "sample"})
     with pytest.raises(SettingsError, match="between 1 and 1000 for this model, got 1001"):
         ddim_solver(config(), 1001)
-    with pytest.raises(ModelError, match="a MadeUpScheduler, which diffusers does not have"):
+    with pytest.raises(ModelError, match="a MadeUpScheduler, which PairAug does not follow"):
         make_solver({**config(), "_class_name": "MadeUpScheduler"}, "folder", 5, [])

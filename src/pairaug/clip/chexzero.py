@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
-from pairaug.clip.loading import check_shape, model_of, need, read_folder_weights, read_weights
+from pairaug.clip.loading import check_shape, need, read_folder_weights, read_weights
 from pairaug.clip.towers import ClipTowers
 from pairaug.errors import ModelError
+from pairaug.hub.loading import load_from
 
 _HEAD_WIDTH = 64
 _BLOCK = re.compile(r"(visual\.)?transformer\.resblocks\.(\d+)\.(.+)")
@@ -57,7 +58,7 @@ def model_of_openai_weights(path: Path, dtype: torch.dtype, allow_pickle: bool) 
         found = read_weights(path, allow_pickle)
     weights = {name: weight for name, weight in found.items() if name not in _SIZES}
     config = clip_config(weights, path)
-    return model_of(CLIPModel, config, dict(in_transformers_names(weights, path)), path, dtype)
+    return load_from(CLIPModel, config, dict(in_transformers_names(weights, path)), path, dtype)
 
 
 def image_size(weights: Mapping[str, Tensor], folder: Path) -> int:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pairaug.clip.folder import FILM_KINDS, KINDS, model_type, weights_sha256
 from pairaug.clip.loading import load_tokenizer
-from pairaug.clip.towers import Towers, open_towers
+from pairaug.clip.towers import Towers, open_towers, part_of
 from pairaug.clip.transform import (
     CheXzeroTransform,
     Film,
@@ -30,6 +30,8 @@ from pairaug.clip.transform import (
 )
 from pairaug.clip.window import WindowPolicy, Windows, fit_windows
 from pairaug.errors import ModelError
+from pairaug.hub.loading import check_part
+from pairaug.hub.tokenizers import check_vocabulary
 from pairaug.models import dtype_named, for_inference
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "Film",
     "ImageTransform",
     "UnitVectors",
+    "check_scorer",
     "image_settings",
     "open_encoder",
 ]
@@ -91,14 +94,32 @@ def open_encoder(
         )
     towers, transform = _opened(kind, folder, dtype_named(dtype), allow_pickle)
     towers.model = for_inference(towers.model, device)
+    tokenizer = None if kind in FILM_KINDS else load_tokenizer(folder, kind)
+    if tokenizer is not None:
+        check_vocabulary(tokenizer, towers.num_words, folder)
     return ClipEncoder(
         towers,
         transform,
-        None if kind in FILM_KINDS else load_tokenizer(folder, kind),
+        tokenizer,
         weights_sha256=weights_sha256(folder),
         batch_size=batch_size,
         window_policy=window_policy,
     )
+
+
+def check_scorer(folder: Path, allow_pickle: bool = False) -> None:
+    """Raises `ModelError` unless the scorer in `folder` is whole.
+
+    Of a model in transformers layout no weight is read; one in another layout is opened.
+    """
+    kind = model_type(folder)
+    if kind not in KINDS or kind in ("medclip", "chexzero"):
+        open_encoder(folder, allow_pickle=allow_pickle)
+        return
+    check_part(part_of(kind, folder, allow_pickle))
+    image_settings(folder)
+    if kind not in FILM_KINDS:
+        load_tokenizer(folder, kind)
 
 
 def _opened(

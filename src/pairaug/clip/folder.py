@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
-from pairaug import bundled
 from pairaug.errors import ModelError
+from pairaug.hub.choice import weight_files
+from pairaug.hub.folders import adapter_in, fetch, local_folder, read_config, sha256_of_folder
 
 _TEXTS = ("*.json", "*.txt", "*.model")
 _SAFE, _PICKLED = "*.safetensors", "*.bin"
+OPEN_CLIP = "open_clip_config.json"
+"""What open_clip writes beside its weights: how its model is built, and what films go through."""
 
 FILM_KINDS = ("dinov2", "dinov2_with_registers", "vit")
 """The `model_type` of models that encode films alone, such as RAD-DINO."""
@@ -22,25 +22,27 @@ KINDS = ("clip", "siglip", "vision-text-dual-encoder", "medclip", "chexzero", *F
 
 def scorer_folder(model: str, revision: str | None = None, allow_pickle: bool = False) -> Path:
     """The folder of the scorer that comes with PairAug, for `bundled`, or of any other model."""
-    if model == bundled.BUNDLED:
-        return bundled.folder("scorer")
-    return model_folder(model, revision, allow_pickle)
+    return model_folder(model, revision, allow_pickle, "scorer")
 
 
-def model_folder(model: str, revision: str | None = None, allow_pickle: bool = False) -> Path:
+def model_folder(
+    model: str,
+    revision: str | None = None,
+    allow_pickle: bool = False,
+    bundled_name: str | None = None,
+) -> Path:
     """The folder of a model in transformers layout: a local one as it is, a hub id fetched.
 
-    `HF_HUB_OFFLINE=1` is honoured: then only the cache is searched. Raises `ModelError` where
-    there is no such model, or where its weights are pickled and `allow_pickle` is false.
+    `bundled` is the model `bundled_name` of the package. `HF_HUB_OFFLINE=1` is honoured: then only
+    the cache is searched. Raises `ModelError` where there is no such model, or where its weights
+    are pickled and `allow_pickle` is false.
     """
-    folder = Path(model)
-    if not folder.is_dir():
-        folder = _fetched(model, revision, allow_pickle)
+    folder = local_folder(model, bundled_name)
+    if folder is None:
+        weights = (_SAFE, _PICKLED) if allow_pickle else (_SAFE,)
+        folder = fetch(model, revision, [*_TEXTS, *weights], kind="scorer")
     if not (folder / "config.json").is_file():
-        raise ModelError(
-            f"{model} has no config.json: not a model in transformers layout. Original weights of "
-            "MedCLIP or CheXzero are put into one by: pairaug doctor --convert"
-        )
+        raise ModelError(_what_else(folder, model))
     if not any(folder.glob(_SAFE)):
         if not any(folder.glob(_PICKLED)):
             raise ModelError(f"{model} has no weights: no .safetensors file is in it")
@@ -50,17 +52,13 @@ def model_folder(model: str, revision: str | None = None, allow_pickle: bool = F
                 "to safetensors (pairaug doctor --convert), or set allow_pickle: true if you trust "
                 "their source."
             )
+    weight_files(folder, allow_pickle)
     return folder
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The files with a folder's weights: safetensors, or pickles where there are only those."""
-    return sorted(folder.glob(_SAFE)) or sorted(folder.glob(_PICKLED))
 
 
 def model_type(folder: Path) -> str:
     """The `model_type` of a folder's config.json, such as `clip`."""
-    return str(read_json(folder / "config.json").get("model_type", "unknown"))
+    return str(read_config(folder / "config.json").get("model_type", "unknown"))
 
 
 def weights_sha256(folder: Path) -> str:
@@ -68,38 +66,22 @@ def weights_sha256(folder: Path) -> str:
 
     The configurations count: another image mean or tokenizer gives other vectors.
     """
-    digest = hashlib.sha256()
-    for path in sorted(
-        path for pattern in (*_TEXTS, _SAFE, _PICKLED) for path in folder.glob(pattern)
-    ):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.name}\0{content}\n".encode())
-    return digest.hexdigest()
+    return sha256_of_folder(folder, (*_TEXTS, _SAFE, _PICKLED))
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a model's file; anything else raises `ModelError`."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read as JSON ({type(error).__name__})") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} does not hold a JSON object")
-    return content
-
-
-def _fetched(model: str, revision: str | None, allow_pickle: bool) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    weights = (_SAFE, _PICKLED) if allow_pickle else (_SAFE,)
-    try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=[*_TEXTS, *weights]))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        at = f" at revision {revision}" if revision else ""
-        raise ModelError(
-            f"cannot load the scorer {model}{at}: it is no local folder, and the hub or its cache "
-            f"does not have it ({type(error).__name__}). Check the name, the access rights and "
-            "HF_HUB_OFFLINE, or pass a local folder in transformers layout."
-        ) from error
+def _what_else(folder: Path, model: str) -> str:
+    """What a folder without config.json is, as far as it says so."""
+    said = adapter_in(folder)
+    if said is not None:
+        return said
+    if (folder / OPEN_CLIP).is_file():
+        return (
+            f"{model} is a folder of open_clip; make it one of transformers by: "
+            f"pairaug doctor --convert {folder}"
+        )
+    if (folder / "model_index.json").is_file():
+        return f"{model} is a generator in diffusers layout, not a scorer"
+    return (
+        f"{model} has no config.json: not a model in transformers layout. Original weights of "
+        "MedCLIP, CheXzero or open_clip are put into one by: pairaug doctor --convert"
+    )

@@ -14,15 +14,32 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, SwinConfig, SwinModel
 
-from pairaug.clip.loading import check_shape, model_of, need, read_folder_weights
+from pairaug.clip.loading import check_shape, need, read_folder_weights
 from pairaug.clip.towers import scale_of
 from pairaug.errors import ModelError
+from pairaug.hub.loading import Differences, check_finite, load_from, refuse_differences
 
 IMAGE_SIZE = 224
 _HEAD_WIDTH = 64  # of Bio_ClinicalBERT and of every BERT of the usual widths
 _LENGTHS = (32, 64, 128, 256)
 _VISION, _TEXT = "vision_model.model.", "text_model.model."
 _PROJECTION = "{}projection_head.weight"
+_KNOWN = (
+    _VISION,
+    _TEXT,
+    *(_PROJECTION.format(tower) for tower in ("vision_model.", "text_model.")),
+    "logit_scale",
+)
+# How a Swin tower is named by transformers 5, and how it was when MedCLIP was published.
+_RENAMED = {
+    "attention.q_proj.": "attention.self.query.",
+    "attention.k_proj.": "attention.self.key.",
+    "attention.v_proj.": "attention.self.value.",
+    "attention.o_proj.": "attention.output.dense.",
+    "attention.relative_position_bias.": "attention.self.",
+    "mlp.fc1.": "intermediate.dense.",
+    "mlp.fc2.": "output.dense.",
+}
 # Numbers that follow from the shapes; older versions of transformers stored them.
 _BUFFERS = re.compile(r"position_ids$|relative_position_index$|attn_mask$")
 
@@ -47,6 +64,7 @@ class MedClipTowers:
         self.dimension = int(model.project_image.out_features)
         self.num_channels = int(vision.num_channels)
         self.max_tokens = int(text.max_position_embeddings)
+        self.num_words = int(text.vocab_size)
         # A text's vector depends on its own length alone, and few reports need all positions.
         self.lengths: tuple[int, ...] = (
             *(each for each in _LENGTHS if each < self.max_tokens),
@@ -76,7 +94,12 @@ class MedClipTowers:
 
 def open_medclip(folder: Path, dtype: torch.dtype, allow_pickle: bool) -> MedClipTowers:
     """The towers in a folder that has MedCLIP's weights in their original names."""
-    weights = read_folder_weights(folder, allow_pickle)
+    weights = {
+        _published_name(name): weight
+        for name, weight in read_folder_weights(folder, allow_pickle).items()
+    }
+    others = [name for name in weights if not name.startswith(_KNOWN)]
+    refuse_differences(str(folder), Differences(left_over=others))
     vision = _under(_VISION, weights)
     text = _under(_TEXT, weights)
     widths = {}
@@ -91,11 +114,14 @@ def open_medclip(folder: Path, dtype: torch.dtype, allow_pickle: bool) -> MedCli
     if len(set(widths.values())) > 1:
         raise ModelError(f"{folder}: both projections must end in one space, not in {widths}")
     model = MedClip(
-        model_of(SwinModel, swin_config(vision, folder), vision, folder, dtype),
-        model_of(BertModel, bert_config(text, folder), text, folder, dtype),
+        load_from(SwinModel, swin_config(vision, folder), vision, folder, dtype),
+        load_from(BertModel, bert_config(text, folder), text, folder, dtype),
         weights,
     )
-    return MedClipTowers(model.to(dtype), scale_of(need(weights, "logit_scale", folder)))
+    scale = need(weights, "logit_scale", folder)
+    check_shape(scale.reshape(-1), (1,), "logit_scale", folder)
+    check_finite(model, folder)
+    return MedClipTowers(model.to(dtype), scale_of(scale))
 
 
 def swin_config(weights: Mapping[str, Tensor], folder: Path) -> SwinConfig:
@@ -144,6 +170,13 @@ def bert_config(weights: Mapping[str, Tensor], folder: Path) -> BertConfig:
         max_position_embeddings=len(need(weights, "embeddings.position_embeddings.weight", folder)),
         type_vocab_size=len(need(weights, "embeddings.token_type_embeddings.weight", folder)),
     )
+
+
+def _published_name(name: str) -> str:
+    if name.startswith(_VISION):
+        for new, old in _RENAMED.items():
+            name = name.replace(f".{new}", f".{old}")
+    return name
 
 
 def _under(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

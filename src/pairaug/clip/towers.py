@@ -9,8 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from pairaug.clip.loading import load_model
 from pairaug.errors import ModelError
+from pairaug.hub.loading import Part, load_part
 
 MAX_SCALE_LOG = 4.6052
 """Training clips the logarithm of the scale here, at 100 times the cosine."""
@@ -24,6 +24,8 @@ class Towers(Protocol):
     num_channels: int
     max_tokens: int
     """The text tower's positions."""
+    num_words: int
+    """Ids that the text tower has vectors for."""
     lengths: tuple[int, ...]
     """A text is padded to the least of these lengths that holds it."""
     logit_scale: float | None
@@ -43,6 +45,7 @@ class ClipTowers:
         self.dimension = int(model.config.projection_dim)
         self.num_channels = int(model.config.vision_config.num_channels)
         self.max_tokens = int(model.config.text_config.max_position_embeddings)
+        self.num_words = int(model.config.text_config.vocab_size)
         # One length for all: no row's value hangs on its neighbours'.
         self.lengths: tuple[int, ...] = (self.max_tokens,)
         self.logit_scale: float | None = scale_of(model.logit_scale)
@@ -68,6 +71,7 @@ class SiglipTowers:
         self.dimension = int(model.config.text_config.projection_size)
         self.num_channels = int(model.config.vision_config.num_channels)
         self.max_tokens = int(model.config.text_config.max_position_embeddings)
+        self.num_words = int(model.config.text_config.vocab_size)
         self.lengths: tuple[int, ...] = (self.max_tokens,)
         self.logit_scale: float | None = math.exp(float(model.logit_scale.detach()))
         if int(model.config.vision_config.hidden_size) != self.dimension:
@@ -93,7 +97,7 @@ class FilmTower:
         self.model: Any = model
         self.dimension = int(model.config.hidden_size)
         self.num_channels = int(model.config.num_channels)
-        self.max_tokens = 0
+        self.max_tokens = self.num_words = 0
         self.lengths: tuple[int, ...] = ()
         self.logit_scale: float | None = None
 
@@ -110,6 +114,17 @@ def open_towers(
     kind: str, folder: Path, dtype: torch.dtype, allow_pickle: bool
 ) -> ClipTowers | SiglipTowers | FilmTower:
     """The towers of a folder whose model is one of transformers' own."""
+    towers: dict[str, Any] = {
+        "clip": ClipTowers,
+        "vision-text-dual-encoder": ClipTowers,
+        "siglip": SiglipTowers,
+    }
+    model = load_part(part_of(kind, folder, allow_pickle), dtype)
+    return towers.get(kind, FilmTower)(model)
+
+
+def part_of(kind: str, folder: Path, allow_pickle: bool = False) -> Part:
+    """A folder whose model is one of transformers' own, with the class that opens it."""
     from transformers import (
         CLIPModel,
         Dinov2Model,
@@ -119,16 +134,15 @@ def open_towers(
         ViTModel,
     )
 
-    classes: dict[str, tuple[Any, Any]] = {
-        "clip": (CLIPModel, ClipTowers),
-        "vision-text-dual-encoder": (VisionTextDualEncoderModel, ClipTowers),
-        "siglip": (SiglipModel, SiglipTowers),
-        "dinov2": (Dinov2Model, FilmTower),
-        "dinov2_with_registers": (Dinov2WithRegistersModel, FilmTower),
-        "vit": (ViTModel, FilmTower),
+    classes: dict[str, Any] = {
+        "clip": CLIPModel,
+        "vision-text-dual-encoder": VisionTextDualEncoderModel,
+        "siglip": SiglipModel,
+        "dinov2": Dinov2Model,
+        "dinov2_with_registers": Dinov2WithRegistersModel,
+        "vit": ViTModel,
     }
-    model_class, towers_class = classes[kind]
-    return towers_class(load_model(model_class, folder, dtype, allow_pickle))
+    return Part(classes[kind], folder, allow_pickle)
 
 
 def with_flat_features(model: Any) -> Any:

@@ -18,9 +18,9 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from pairaug.clip.folder import read_json
 from pairaug.clip.geometry import CHEXZERO_SIDE, chexzero_square, eight_bits
 from pairaug.errors import ModelError
+from pairaug.hub.folders import read_config
 
 Film = Float32[np.ndarray, "_ _"]
 Pixels = Float32[Tensor, "image channel height width"]
@@ -54,11 +54,11 @@ def image_settings(folder: Path) -> dict[str, Any]:
     """What a folder says of its image transform."""
     path = folder / "preprocessor_config.json"
     if path.is_file():
-        settings = read_json(path)
+        settings = read_config(path)
     else:
         # Written by newer versions of transformers, for image and text together.
         path = folder / "processor_config.json"
-        settings = read_json(path).get("image_processor") if path.is_file() else None
+        settings = read_config(path).get("image_processor") if path.is_file() else None
     if not isinstance(settings, dict):
         raise ModelError(
             f"{folder} has no preprocessor_config.json: its image transform is unknown"

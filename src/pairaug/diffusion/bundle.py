@@ -6,7 +6,6 @@ texts are `text.py`'s. Loops over noise levels are in `sampling.py` and `editing
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTokenizer
 
 from pairaug.diffusion.attention import Swap, Watch, is_swapping
 from pairaug.diffusion.compiling import (
@@ -27,13 +25,15 @@ from pairaug.diffusion.compiling import (
     swap_of_any_length,
     watch_of_any_length,
 )
-from pairaug.diffusion.folder import encoders_of, variant_of, weights_sha256, zeroes_empty_text
-from pairaug.diffusion.parts import check_parts
+from pairaug.diffusion.folder import encoders_of, weights_sha256, zeroes_empty_text
+from pairaug.diffusion.parts import check_parts, enlarge_old, parts_of
 from pairaug.diffusion.prompts import LongReport, Prompt
+from pairaug.diffusion.schedule import scheduler_config
 from pairaug.diffusion.text import Conditioning, TextEncoders, TextTower, check_same_tokens
 from pairaug.diffusion.windows import Layout
-from pairaug.errors import ModelError
-from pairaug.models import dtype_named, for_inference, one_line, without_progress_bar
+from pairaug.hub.loading import load_part
+from pairaug.hub.tokenizers import check_vocabulary, open_tokenizer
+from pairaug.models import dtype_named, for_inference
 
 Latents = Float[Tensor, "batch channel height width"]
 Films = Float[np.ndarray, "film row column"]
@@ -208,15 +208,16 @@ def load_bundle(
     With `compile` the denoiser is compiled at its first steps, which takes minutes once.
     """
     torch_dtype = dtype_named(dtype)
-    try:
-        denoiser = _loaded(UNet2DConditionModel, folder, "unet", torch_dtype, allow_pickle)
-        # Stable Diffusion's VAE overflows in half precision; bfloat16 has the range.
-        vae_dtype = torch.float32 if dtype == "float16" else torch_dtype
-        vae = _loaded(AutoencoderKL, folder, "vae", vae_dtype, allow_pickle)
-        text_encoders = _text_encoders(folder, device, torch_dtype, allow_pickle)
-        config = _scheduler_config(folder)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ModelError(f"cannot load the generator in {folder}: {one_line(error)}") from error
+    # Stable Diffusion's VAE overflows in half precision; bfloat16 has the range.
+    dtypes = {"vae": torch.float32 if dtype == "float16" else torch_dtype}
+    models = {
+        name: load_part(part, dtypes.get(name, torch_dtype))
+        for name, part in parts_of(folder, allow_pickle).items()
+    }
+    denoiser, vae = models["unet"], models["vae"]
+    text_encoders = _text_encoders(folder, models, device)
+    config = scheduler_config(folder)
+    enlarge_old(denoiser, folder)
     check_parts(
         denoiser.config, vae.config, text_encoders.width, text_encoders.pooled_width, folder
     )
@@ -239,45 +240,14 @@ def load_bundle(
     )
 
 
-def _text_encoders(
-    folder: Path, device: str, dtype: torch.dtype, allow_pickle: bool
-) -> TextEncoders:
+def _text_encoders(folder: Path, models: Mapping[str, Any], device: str) -> TextEncoders:
     """One text encoder with its tokenizer, or SDXL's two, in the order of their states."""
     tokenizers, towers = [], []
-    for kind, (part, tokenizer_part) in zip(
-        (CLIPTextModel, CLIPTextModelWithProjection), encoders_of(folder), strict=False
-    ):
-        with without_progress_bar():
-            model = kind.from_pretrained(
-                folder,
-                subfolder=part,
-                dtype=dtype,
-                use_safetensors=None if allow_pickle else True,
-                variant=variant_of(folder, part),
-                local_files_only=True,
-            )
-        tokenizers.append(
-            CLIPTokenizer.from_pretrained(folder, subfolder=tokenizer_part, local_files_only=True)
-        )
+    for part, tokenizer_part in encoders_of(folder):
+        tokenizers.append(open_tokenizer(CLIPTokenizer, folder / tokenizer_part))
+        model = models[part]
+        check_vocabulary(tokenizers[-1], model.config.vocab_size, folder)
         towers.append(TextTower(for_inference(model, device), int(tokenizers[-1].pad_token_id)))
     for other in tokenizers[1:]:
         check_same_tokens(tokenizers[0], other, str(folder))
     return TextEncoders(tokenizers[0], tuple(towers), zeroes_empty_text(folder))
-
-
-def _loaded(kind: Any, folder: Path, part: str, dtype: torch.dtype, allow_pickle: bool) -> Any:
-    return kind.from_pretrained(
-        folder,
-        subfolder=part,
-        torch_dtype=dtype,
-        use_safetensors=None if allow_pickle else True,
-        variant=variant_of(folder, part),
-        local_files_only=True,
-        # Without accelerate the other way only logs a warning and does this.
-        low_cpu_mem_usage=False,
-    )
-
-
-def _scheduler_config(folder: Path) -> dict[str, Any]:
-    path = folder / "scheduler" / "scheduler_config.json"
-    return dict(json.loads(path.read_text(encoding="utf-8")))

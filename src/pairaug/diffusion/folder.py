@@ -5,22 +5,33 @@ No tensor library is needed here, so that a fingerprint costs no model.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
-from pairaug import bundled
 from pairaug.errors import ModelError
+from pairaug.hub.choice import VARIANTS, weight_files
+from pairaug.hub.folders import adapter_in, fetch, local_folder, read_config, sha256_of
 
 _INDEX = "model_index.json"
 _ENCODERS = (("text_encoder", "tokenizer"), ("text_encoder_2", "tokenizer_2"))
-_ENCODER_CLASSES = {
-    "text_encoder": "CLIPTextModel",
-    "text_encoder_2": "CLIPTextModelWithProjection",
+_CLASSES = {
+    "unet": ("UNet2DConditionModel",),
+    "vae": ("AutoencoderKL",),
+    "text_encoder": ("CLIPTextModel",),
+    "text_encoder_2": ("CLIPTextModelWithProjection",),
+    "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
+    "tokenizer_2": ("CLIPTokenizer", "CLIPTokenizerFast"),
 }
+# What pipelines have besides and a denoiser is never given.
+_UNUSED = ("scheduler", "safety_checker", "feature_extractor", "image_encoder", "watermark")
 _ZEROES_EMPTY = "force_zeros_for_empty_prompt"
 _HASHED_SUFFIXES = (".safetensors", ".bin", ".json", ".txt", ".model")
+_ALONE = {
+    "ControlNet": "it steers a generator; name the generator itself",
+    "Adapter": "it steers a generator; name the generator itself",
+    "UNet": "it is a generator's denoiser alone; name the folder above, with model_index.json",
+    "Autoencoder": "it is a generator's VAE alone; name the folder above, with model_index.json",
+}
 
 
 def model_folder(model: str, revision: str | None = None, allow_pickle: bool = False) -> Path:
@@ -29,8 +40,8 @@ def model_folder(model: str, revision: str | None = None, allow_pickle: bool = F
     Raises `ModelError` where there is none, or where it is not a UNet latent diffusion model.
     `HF_HUB_OFFLINE=1` is honoured: then only the hub's cache is searched.
     """
-    folder = bundled.folder("generator") if model == bundled.BUNDLED else Path(model)
-    if not folder.is_dir():
+    folder = local_folder(model, "generator")
+    if folder is None:
         folder = _fetched(model, revision, allow_pickle)
     _check_layout(folder, model, allow_pickle)
     return folder
@@ -41,41 +52,39 @@ def weights_sha256(folder: Path) -> str:
 
     The configurations count: another prediction type or tokenizer draws other films.
     """
-    digest = hashlib.sha256()
-    for part in _parts_of(_read_json(folder / _INDEX)):
-        for path in sorted((folder / part).rglob("*")):
-            if path.suffix not in _HASHED_SUFFIXES or not path.is_file():
-                continue
-            with path.open("rb") as stream:
-                content = hashlib.file_digest(stream, "sha256").hexdigest()
-            digest.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
-    if len(encoders_of(folder)) > 1:
-        digest.update(f"{_ZEROES_EMPTY}\0{zeroes_empty_text(folder)}\n".encode())
-    return digest.hexdigest()
+    paths = [
+        path
+        for part in _parts_of(read_config(folder / _INDEX))
+        for path in sorted((folder / part).rglob("*"))
+        if path.suffix in _HASHED_SUFFIXES and path.is_file()
+    ]
+    is_two = len(encoders_of(folder)) > 1
+    more = f"{_ZEROES_EMPTY}\0{zeroes_empty_text(folder)}\n" if is_two else ""
+    return sha256_of(((path.relative_to(folder).as_posix(), path) for path in paths), more)
 
 
 def encoders_of(folder: Path) -> tuple[tuple[str, str], ...]:
     """The parts that are a text encoder and its tokenizer: one pair of them, or SDXL's two."""
-    return _encoders_in(_read_json(folder / _INDEX))
+    return _encoders_in(read_config(folder / _INDEX))
+
+
+def scheduler_class_in(folder: Path) -> str | None:
+    """The scheduler's class by the model's index; None where it names none."""
+    return _class_in(read_config(folder / _INDEX), "scheduler")
 
 
 def zeroes_empty_text(folder: Path) -> bool:
     """True if the model was trained on zeros in place of the empty text, as SDXL-base was."""
-    index = _read_json(folder / _INDEX)
+    index = read_config(folder / _INDEX)
     # diffusers' StableDiffusionXLPipeline has True where the file says nothing.
     return len(_encoders_in(index)) > 1 and bool(index.get(_ZEROES_EMPTY, True))
 
 
-def variant_of(folder: Path, part: str) -> str | None:
-    """`fp16` where `part` is stored only under that variant name, else None."""
-    names = [path.name for path in _weights_in(folder / part)]
-    return "fp16" if names and all(".fp16" in name for name in names) else None
-
-
-def _weights_in(part: Path, *, pickled: bool = True) -> list[Path]:
-    # Beside them in SDXL's folder: openvino_model.bin and the like, which are no torch weights.
-    pickles = part.glob("*pytorch_model*.bin") if pickled else ()
-    return [*part.glob("*.safetensors"), *pickles]
+def _has_weights(part: Path, allow_pickle: bool) -> bool:
+    return any(part.glob("*.safetensors")) or (
+        # Beside them in SDXL's folder: openvino_model.bin and the like, which are no torch weights.
+        allow_pickle and any(part.glob("*pytorch_model*.bin"))
+    )
 
 
 def _encoders_in(index: dict[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -104,36 +113,27 @@ def _fetched(model: str, revision: str | None, allow_pickle: bool) -> Path:
 
     The index comes first: a model that cannot be used is refused before its weights are fetched.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    def fetch(wanted: list[str], unwanted: list[str] | None = None) -> Path:
-        return Path(
-            snapshot_download(
-                model, revision=revision, allow_patterns=wanted, ignore_patterns=unwanted
-            )
-        )
+    def get(wanted: list[str], unwanted: list[str] | None = None) -> Path:
+        return fetch(model, revision, wanted, unwanted, kind="generator")
 
-    try:
-        folder = fetch([_INDEX])
-        if not (folder / _INDEX).is_file():
-            return folder
-        index = _read_json(folder / _INDEX)
-        _check_kind(index, model)
-        texts = [f"{part}/*.{end}" for part in _parts_of(index) for end in ("json", "txt")]
-        parts = _parts_with_weights(index)
-        weights = _patterns(parts, allow_pickle)
-        folder = fetch([_INDEX, *texts, *weights], ["*.fp16*", "*non_ema*"])
-        parts = [part for part in parts if not _weights_in(folder / part, pickled=allow_pickle)]
-        weights = _patterns(parts, allow_pickle, ".fp16*")
-        return fetch([_INDEX, *texts, *weights]) if parts else folder
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        at = f" at revision {revision}" if revision else ""
-        raise ModelError(
-            f"cannot load the generator {model}{at}: it is no local folder, and the hub or its "
-            f"cache does not have it ({type(error).__name__}). Check the name, the access rights "
-            "and HF_HUB_OFFLINE, or pass a local folder in diffusers layout."
-        ) from error
+    folder = get([_INDEX])
+    if not (folder / _INDEX).is_file():
+        return folder
+    index = read_config(folder / _INDEX)
+    _check_kind(index, model)
+    texts = [f"{part}/*.{end}" for part in _parts_of(index) for end in ("json", "txt")]
+    named = [f"*.{variant}*" for variant in VARIANTS if variant]
+    parts, variant = _parts_with_weights(index), ""
+    for variant in VARIANTS:
+        if variant == "fp32":  # none on the hub
+            continue
+        weights = _patterns(parts, allow_pickle, f".{variant}*" if variant else "")
+        folder = get([_INDEX, *texts, *weights], None if variant else named)
+        parts = [part for part in parts if not _has_weights(folder / part, allow_pickle)]
+        if not parts:
+            break
+    return folder
 
 
 def _patterns(parts: list[str], allow_pickle: bool, variant: str = "") -> list[str]:
@@ -145,48 +145,65 @@ def _patterns(parts: list[str], allow_pickle: bool, variant: str = "") -> list[s
 
 
 def _check_layout(folder: Path, model: str, allow_pickle: bool) -> None:
-    index_path = folder / _INDEX
-    if not index_path.is_file():
-        raise ModelError(f"{model} has no {_INDEX}: not a generator in diffusers layout")
-    index = _read_json(index_path)
+    if not (folder / _INDEX).is_file():
+        raise ModelError(_what_else(folder, model))
+    index = read_config(folder / _INDEX)
     _check_kind(index, model)
     missing = [part for part in _parts_of(index) if not (folder / part).is_dir()]
     if missing:
         raise ModelError(f"{model} lacks {', '.join(missing)}: not a generator in diffusers layout")
     for part in _parts_with_weights(index):
-        if _weights_in(folder / part, pickled=False):
-            continue
-        if not _weights_in(folder / part):
-            raise ModelError(f"{model} has no weights in {part}")
-        if not allow_pickle:
+        if _has_weights(folder / part, allow_pickle):
+            weight_files(folder / part, allow_pickle)
+        elif _has_weights(folder / part, True):
             raise ModelError(
                 f"{model} has pickled weights only in {part}, which can run code when loaded. "
                 "Convert them to safetensors, or set allow_pickle: true if you trust the source."
             )
+        else:
+            raise ModelError(f"{model} has no weights in {part}")
+
+
+def _what_else(folder: Path, model: str) -> str:
+    """What a folder without an index is, as far as it says so."""
+    said = adapter_in(folder)
+    if said is not None:
+        return said
+    kind = ""
+    if (folder / "config.json").is_file():
+        config = read_config(folder / "config.json")
+        kind = str(config.get("_class_name") or config.get("model_type") or "")
+    advice = next((words for name, words in _ALONE.items() if name in kind), None)
+    if advice is not None:
+        return f"{model} is a {kind}, not a generator: {advice}"
+    if any(folder.glob("*.safetensors")) or any(folder.glob("*.ckpt")):
+        return (
+            f"{model} has no {_INDEX}: not a generator in diffusers layout. A checkpoint in one "
+            "file is made into a folder by diffusers (from_single_file, then save_pretrained)"
+        )
+    return f"{model} has no {_INDEX}: not a generator in diffusers layout"
 
 
 def _check_kind(index: dict[str, Any], model: str) -> None:
     kind = str(index.get("_class_name", "unknown"))
-    if "transformer" in index:
+    if _class_in(index, "transformer") is not None:
         raise ModelError(
             f"{model} is a {kind}, whose denoiser is a transformer; PairAug uses UNet models "
             "with cross-attention, such as Stable Diffusion 1.x, 2.x and XL, and RoentGen"
         )
     if index.get("requires_aesthetics_score"):
         raise ModelError(f"{model} is a {kind} that refines films of another; use its base model")
-    for part, wanted in _ENCODER_CLASSES.items():
+    for part, wanted in _CLASSES.items():
         found = _class_in(index, part)
-        if found not in (None, wanted):
+        if found is not None and found not in wanted:
             raise ModelError(
-                f"{model} is a {kind}, whose {part} is a {found}; PairAug reads a {wanted} there"
+                f"{model} is a {kind}, whose {part} is a {found}; PairAug reads a {wanted[0]} there"
             )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ModelError(f"{path} cannot be read as JSON ({type(error).__name__})") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} does not hold a JSON object")
-    return content
+    others = [part for part in index if part not in (*_CLASSES, *_UNUSED)]
+    more = [part for part in others if _class_in(index, part) is not None]
+    if more:
+        raise ModelError(
+            f"{model} is a {kind}, whose {more[0]} ({_class_in(index, more[0])}) tells the "
+            "denoiser more than a text; PairAug gives a denoiser its text alone. Use the base "
+            "model that this was made from"
+        )

@@ -1,21 +1,87 @@
-"""Whether the parts of a model belong together, and ask for nothing that is not given to them.
+"""The parts of a model, and whether they belong together and ask for nothing that is not given.
 
 Parts of different models load without a word, and then draw noise or fail in the loop.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pairaug.diffusion.folder import encoders_of
+from pairaug.diffusion.schedule import check_scheduler, scheduler_config
 from pairaug.errors import ModelError
+from pairaug.hub.folders import read_config
+from pairaug.hub.loading import Part, check_part
+from pairaug.hub.tokenizers import check_vocabulary, open_tokenizer
 
 # Original size, crop and target size: height and width, or top and left, of each.
 _NUM_TIME_IDS = 6
 
+_OLD_SIZE = 64
+
 # What a denoiser may want to be told besides text and timestep, which is not given to it.
-_NEVER_TOLD = ("class_embed_type", "encoder_hid_dim_type", "time_cond_proj_dim")
+_NEVER_TOLD = (
+    "class_embed_type",
+    "num_class_embeds",
+    "encoder_hid_dim_type",
+    "time_cond_proj_dim",
+)
+
+# Channels that a denoiser takes beside those of its latents, and what makes of films fill them.
+_FILLED_BY = {
+    1: "it was trained to see a map of depth beside the latents",
+    3: "it was trained to see a small film that it enlarges",
+    4: "it was trained to see another film that it changes, as InstructPix2Pix is",
+    5: "it was trained to fill in a masked film (inpainting)",
+}
+
+
+def parts_of(folder: Path, allow_pickle: bool = False) -> dict[str, Part]:
+    """The parts of the generator in `folder` that hold weights, by name."""
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    kinds: dict[str, Any] = {
+        "unet": UNet2DConditionModel,
+        "vae": AutoencoderKL,
+        "text_encoder": CLIPTextModel,
+        "text_encoder_2": CLIPTextModelWithProjection,
+    }
+    named = ["unet", "vae", *(encoder for encoder, _ in encoders_of(folder))]
+    return {name: Part(kinds[name], folder / name, allow_pickle) for name in named}
+
+
+def check_generator(folder: Path, allow_pickle: bool = False) -> None:
+    """Raises `ModelError` unless all parts of the generator are whole; no weight is read."""
+    from transformers import CLIPTokenizer
+
+    parts = parts_of(folder, allow_pickle)
+    configs = {name: read_config(part.folder / "config.json") for name, part in parts.items()}
+    # What a denoiser is for is said before what its weights lack.
+    check_channels(configs["unet"], configs["vae"], folder)
+    for part in parts.values():
+        check_part(part)
+    for encoder, tokenizer in encoders_of(folder):
+        words = open_tokenizer(CLIPTokenizer, folder / tokenizer)
+        check_vocabulary(words, int(configs[encoder].get("vocab_size", 49408)), folder)
+    check_scheduler(scheduler_config(folder), folder)
+
+
+def enlarge_old(denoiser: Any, folder: Path) -> None:
+    """Sets the size of latents to 64 where Stable Diffusion's pipelines do.
+
+    Configurations of diffusers before 0.9 name a smaller one, which is not the size of training.
+    """
+    said = read_config(folder / "unet" / "config.json")
+    release = re.match(r"(\d+)\.(\d+)", str(said.get("_diffusers_version", "")))
+    is_old = release is not None and (int(release[1]), int(release[2])) < (0, 9)
+    size = denoiser.config["sample_size"]
+    if is_old and len(encoders_of(folder)) == 1 and isinstance(size, int) and size < _OLD_SIZE:
+        denoiser.register_to_config(sample_size=_OLD_SIZE)
 
 
 def check_parts(
@@ -34,19 +100,34 @@ def check_parts(
         raise ModelError(
             f"{folder}: the text encoder's width is {text_width}, the denoiser wants {wanted}"
         )
-    channels = int(vae["latent_channels"])
-    taken, made = int(denoiser["in_channels"]), int(denoiser["out_channels"])
-    if not channels == taken == made:
-        raise ModelError(
-            f"{folder}: the VAE has {channels} latent channels, the denoiser takes {taken} and "
-            f"makes {made}; inpainting and upscaling models cannot be used"
-        )
+    check_channels(denoiser, vae, folder)
     if vae.get("latents_mean") is not None:
         raise ModelError(
             f"{folder}: the VAE's latents have a mean and deviation for each channel; PairAug "
             "knows one scaling_factor for all of them"
         )
     _check_told(denoiser, pooled_width, folder)
+
+
+def check_channels(denoiser: Mapping[str, Any], vae: Mapping[str, Any], folder: Path) -> None:
+    """Raises `ModelError` for a denoiser that takes more than the latents of the VAE."""
+    channels, taken, made = (
+        config.get(key, 4)
+        for config, key in (
+            (vae, "latent_channels"),
+            (denoiser, "in_channels"),
+            (denoiser, "out_channels"),
+        )
+    )
+    if channels == taken == made:
+        return
+    both = all(isinstance(number, int) for number in (taken, channels))
+    why = _FILLED_BY.get(taken - channels, "") if both else ""
+    raise ModelError(
+        f"{folder}: the VAE has {channels} latent channels, the denoiser takes {taken} and "
+        f"makes {made}; {why or 'they are of different models'}. PairAug gives a denoiser its "
+        "latents and a text alone; use the base model"
+    )
 
 
 def _check_told(denoiser: Mapping[str, Any], pooled_width: int | None, folder: Path) -> None:
@@ -57,6 +138,11 @@ def _check_told(denoiser: Mapping[str, Any], pooled_width: int | None, folder: P
                 f"{folder}: the denoiser's {key} is {denoiser[key]}; PairAug tells a denoiser "
                 "its text alone"
             )
+    if denoiser.get("attention_type", "default") != "default":
+        raise ModelError(
+            f"{folder}: the denoiser's attention_type is {denoiser['attention_type']}; PairAug "
+            "tells a denoiser its text alone"
+        )
     kind = denoiser.get("addition_embed_type")
     if kind != (None if pooled_width is None else "text_time"):
         raise ModelError(

@@ -10,6 +10,8 @@ import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import diffusers
@@ -19,7 +21,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pairaug.diffusion.ddim import PredictionType, clean_and_noise, ddim_step
+from pairaug.diffusion.folder import encoders_of, scheduler_class_in
 from pairaug.errors import ModelError, SettingsError
+from pairaug.hub.folders import read_config
+from pairaug.models import one_line
 
 SchedulerName = Literal["folder", "ddim", "dpm++2m", "unipc", "pndm"]
 
@@ -31,6 +36,27 @@ _CLASS_NAMES = {
     "unipc": "UniPCMultistepScheduler",
     "pndm": "PNDMScheduler",
 }
+
+# Those of diffusers that step through a schedule of betas as Stable Diffusion's pipelines use them.
+# EDM's and flow matching's noise levels are of another kind, and so are their denoisers.
+_KNOWN = {
+    *_CLASS_NAMES.values(),
+    "DDIMParallelScheduler",
+    "DDPMScheduler",
+    "DDPMParallelScheduler",
+    "DEISMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "LCMScheduler",
+    "LMSDiscreteScheduler",
+    "SASolverScheduler",
+    "TCDScheduler",
+}
+_FEW_STEPS = ("LCMScheduler", "TCDScheduler")
 
 
 @runtime_checkable
@@ -107,9 +133,14 @@ class SchedulerSolver:
         self.timesteps = scheduler.timesteps
         self.initial_scale = float(scheduler.init_noise_sigma)
         self._scheduler = scheduler
+        taken = inspect.signature(scheduler.step).parameters
         # Ancestral schedulers draw noise at each step; the others take no generator.
-        takes_generator = "generator" in inspect.signature(scheduler.step).parameters
-        self._arguments = {"generator": list(generators)} if takes_generator else {}
+        self._arguments: dict[str, Any] = (
+            {"generator": list(generators)} if "generator" in taken else {}
+        )
+        # diffusers' pipelines add no noise unless asked to; TCD would by itself.
+        if "eta" in taken:
+            self._arguments["eta"] = 0.0
 
     def scaled(self, latents: Latents, step_index: int) -> Latents:
         return self._scheduler.scale_model_input(latents, self.timesteps[step_index])
@@ -117,6 +148,49 @@ class SchedulerSolver:
     def step(self, prediction: Latents, step_index: int, latents: Latents) -> Latents:
         timestep = self.timesteps[step_index]
         return self._scheduler.step(prediction, timestep, latents, **self._arguments).prev_sample
+
+
+def scheduler_config(folder: Path) -> dict[str, Any]:
+    """The scheduler's configuration of the generator in `folder`, as its pipeline would use it.
+
+    Raises `ModelError` where it does not describe a noise schedule that PairAug can follow.
+    """
+    path = folder / "scheduler" / "scheduler_config.json"
+    config = read_config(path)
+    in_index = scheduler_class_in(folder)
+    if in_index is not None and config.get("_class_name") not in (None, in_index):
+        raise ModelError(
+            f"{folder}: model_index.json says that the scheduler is a {in_index}, "
+            f"scheduler_config.json that it is a {config['_class_name']}; make them agree"
+        )
+    check_scheduler(config, path)
+    if len(encoders_of(folder)) == 1 and _knows(config, "steps_offset"):
+        # Stable Diffusion's pipelines do this to old configurations, SDXL's does not.
+        config["steps_offset"] = 1
+    return config
+
+
+def check_scheduler(config: Mapping[str, Any], path: Path) -> None:
+    """Raises `ModelError` unless `config` names a known class and its schedule of betas."""
+    name = config.get("_class_name")
+    if name not in _KNOWN:
+        raise ModelError(
+            f"{path}: the model's scheduler is a {name}, whose noise levels PairAug does not "
+            "follow; it follows schedules of betas, as those of Stable Diffusion (DDIM, DPM-Solver "
+            "and their like)"
+        )
+    if config.get("use_flow_sigmas"):
+        raise ModelError(f"{path}: use_flow_sigmas is for flow matching, which PairAug does not do")
+    if not config.get("trained_betas"):
+        for key in ("beta_start", "beta_end", "beta_schedule"):
+            if config.get(key) is None:
+                raise ModelError(f"{path} has no {key}: the noise schedule is unknown")
+            if key != "beta_schedule" and not isinstance(config[key], Real):
+                raise ModelError(f"{path}: {key} is no number")
+    most = config.get("num_train_timesteps", 1000)
+    if not isinstance(most, int) or most < 1:
+        raise ModelError(f"{path}: num_train_timesteps is no number of steps")
+    prediction_type_of(config)
 
 
 def prediction_type_of(config: Mapping[str, Any]) -> PredictionType:
@@ -131,7 +205,7 @@ def prediction_type_of(config: Mapping[str, Any]) -> PredictionType:
 
 def ddim_solver(config: Mapping[str, Any], num_steps: int) -> DdimSolver:
     """DDIM over `num_steps` levels of the noise schedule that `config` describes."""
-    _check_num_steps(config, num_steps)
+    _check_num_steps(config, num_steps, "DDIMScheduler")
     scheduler: Any = DDIMScheduler.from_config(dict(config))
     scheduler.set_timesteps(num_steps)
     timesteps = torch.as_tensor(scheduler.timesteps, dtype=torch.int64)
@@ -149,23 +223,41 @@ def make_solver(
     generators: Sequence[torch.Generator],
 ) -> Solver:
     """A fresh solver for one group of rows; `folder` takes the class that the model comes with."""
-    class_name = config.get("_class_name") if name == "folder" else _CLASS_NAMES[name]
+    class_name = str(config.get("_class_name") if name == "folder" else _CLASS_NAMES[name])
     if class_name == "DDIMScheduler":
         return ddim_solver(config, num_steps)
-    _check_num_steps(config, num_steps)
+    _check_num_steps(config, num_steps, class_name)
     prediction_type_of(config)
-    scheduler_class = getattr(diffusers, str(class_name), None)
-    if scheduler_class is None:
-        raise ModelError(f"the model's scheduler is a {class_name}, which diffusers does not have")
+    scheduler_class = _class_named(class_name)
     # Latents are not confined to [-1, 1]: clipping them, some classes' default, ruins them.
     known = inspect.signature(scheduler_class.__init__).parameters
     off = {key: False for key in ("clip_sample", "thresholding") if key in known}
-    scheduler = scheduler_class.from_config({**config, **off})
-    return SchedulerSolver(scheduler, num_steps, generators)
+    try:
+        scheduler = scheduler_class.from_config({**config, **off})
+        return SchedulerSolver(scheduler, num_steps, generators)
+    except (ValueError, TypeError, NotImplementedError, IndexError) as error:
+        raise SettingsError(
+            f"the scheduler {class_name} cannot take {num_steps} steps with this model's schedule "
+            f"({one_line(error)}); choose another number of steps or another scheduler"
+        ) from error
 
 
-def _check_num_steps(config: Mapping[str, Any], num_steps: int) -> None:
+def _class_named(name: str) -> Any:
+    if name not in _KNOWN or not hasattr(diffusers, name):
+        raise ModelError(f"the model's scheduler is a {name}, which PairAug does not follow")
+    return getattr(diffusers, name)
+
+
+def _knows(config: Mapping[str, Any], key: str) -> bool:
+    scheduler_class = getattr(diffusers, str(config["_class_name"]))
+    return key in inspect.signature(scheduler_class.__init__).parameters
+
+
+def _check_num_steps(config: Mapping[str, Any], num_steps: int, class_name: str) -> None:
     most = int(config.get("num_train_timesteps", 1000))
+    if class_name in _FEW_STEPS:
+        # The levels that such a model was distilled to jump between.
+        most = int(config.get("original_inference_steps", 50))
     if not 1 <= num_steps <= most:
         raise SettingsError(
             f"num_steps must be between 1 and {most} for this model, got {num_steps}"

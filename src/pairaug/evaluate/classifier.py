@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +11,10 @@ from transformers import AutoModelForImageClassification
 
 from pairaug.clip.folder import weights_sha256
 from pairaug.errors import ModelError
+from pairaug.hub.folders import read_config
+from pairaug.hub.loading import Part, load_part
 from pairaug.images import fit_square
-from pairaug.models import dtype_named, for_inference, one_line
+from pairaug.models import dtype_named, for_inference
 from pairaug.phantom.findings import LABELS
 
 _BATCH = 32
@@ -24,22 +25,7 @@ class FindingsClassifier:
 
     def __init__(self, folder: Path, device: str = "cpu", dtype: str = "float32") -> None:
         self._dtype = dtype_named(dtype)
-        try:
-            model, loading = AutoModelForImageClassification.from_pretrained(
-                folder,
-                dtype=self._dtype,
-                use_safetensors=True,
-                local_files_only=True,
-                output_loading_info=True,
-            )
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise ModelError(
-                f"cannot load the classifier in {folder}: {one_line(error)}"
-            ) from error
-        # transformers fills what is missing with random numbers and goes on.
-        missing = sorted(loading["missing_keys"])
-        if missing:
-            raise ModelError(f"{folder} lacks {len(missing)} weights; the first is {missing[0]}")
+        model = load_part(Part(AutoModelForImageClassification, folder), self._dtype)
         self._columns = _columns(folder, model.config.id2label)
         self.thresholds = _thresholds(folder, model.config)
         self._size, self._mean, self._std = _transform(folder)
@@ -92,12 +78,12 @@ def _thresholds(folder: Path, config: object) -> np.ndarray:
 def _transform(folder: Path) -> tuple[int, float, float]:
     """Side in pixels, mean and deviation of the classifier's input."""
     path = folder / "preprocessor_config.json"
+    settings = read_config(path)
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
         size = settings["size"]
         side = int(size.get("shortest_edge") or size["height"])
         return side, float(np.mean(settings["image_mean"])), float(np.mean(settings["image_std"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{path} must state size, image_mean and image_std ({type(error).__name__})"
         ) from error

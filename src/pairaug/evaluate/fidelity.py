@@ -86,14 +86,14 @@ def run_fidelity(
     `report_progress` is told of films just drawn, `settings.num_patients` of them in all.
     """
     from pairaug.clip.encoders import open_encoder
-    from pairaug.clip.folder import model_folder
+    from pairaug.clip.folder import scorer_folder
 
     bundle, classifier = open_generator(settings), open_classifier(settings)
     studies = [draw_study(settings.seed, index) for index in range(settings.num_patients)]
     true = np.stack([study.render(bundle.image_size).image for study in studies])
     generated, num_failed = _generated(bundle, studies, settings, report_progress)
     round_trips = round_trip_errors(bundle, true)
-    folder = _scorer_folder(settings) or model_folder(settings.scorer)
+    folder = scorer_folder(settings.scorer)
     encoder = open_encoder(folder, device=resolved_device(settings.device))
     reports = encoder.encode_reports([study.text for study in studies])
     result = measure_fidelity(
@@ -265,11 +265,3 @@ def _generated(
     failed = ~np.isfinite(films).all(axis=(1, 2))
     films[failed] = 0.0
     return films, int(failed.sum())
-
-
-def _scorer_folder(settings: FidelitySettings) -> Path | None:
-    if settings.scorer != BUNDLED:
-        return None
-    from pairaug.bundled import folder
-
-    return folder("scorer")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from pairaug.bundled import BUNDLED, folder
+from pairaug.bundled import BUNDLED
 from pairaug.errors import SettingsError
 from pairaug.settings import StageSettings
 
@@ -69,11 +68,5 @@ def open_classifier(settings: PhantomBenchmark) -> FindingsClassifier:
     from pairaug.clip.folder import model_folder
     from pairaug.evaluate.classifier import FindingsClassifier
 
-    folder = _bundled("classifier", settings.classifier) or model_folder(settings.classifier)
+    folder = model_folder(settings.classifier, bundled_name="classifier")
     return FindingsClassifier(folder, resolved_device(settings.device))
-
-
-def _bundled(name: str, model: str) -> Path | None:
-    if model != BUNDLED:
-        return None
-    return folder(name)

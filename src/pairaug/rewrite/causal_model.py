@@ -5,7 +5,6 @@ Each conversation draws from a seed of its own, so that its company in a batch i
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +23,10 @@ from transformers import (
 )
 
 from pairaug.errors import ModelError, RunError
-from pairaug.models import dtype_named, for_inference, one_line, without_progress_bar
+from pairaug.hub.folders import adapter_in, fetch, local_folder, read_config, sha256_of_folder
+from pairaug.hub.loading import Part, check_part, load_part
+from pairaug.hub.tokenizers import open_tokenizer
+from pairaug.models import dtype_named, for_inference
 from pairaug.rewrite.templates import Message, folded
 
 _FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
@@ -48,11 +50,12 @@ def language_model_folder(model: str, revision: str | None = None) -> Path:
     `HF_HUB_OFFLINE=1` is honoured: then only the cache is searched. Raises `ModelError` where there
     is none, or where it has no safetensors.
     """
-    folder = Path(model)
-    if not folder.is_dir():
-        folder = _fetched(model, revision)
+    folder = local_folder(model)
+    if folder is None:
+        folder = fetch(model, revision, _FILES, kind="language model")
     if not (folder / "config.json").is_file():
-        raise ModelError(f"{model} has no config.json: not a model in transformers layout")
+        said = adapter_in(folder)
+        raise ModelError(said or f"{model} has no config.json: not a model in transformers layout")
     if not any(folder.glob("*.safetensors")):
         raise ModelError(
             f"{model} has no .safetensors file; convert its weights, pickled ones can run code"
@@ -63,28 +66,21 @@ def language_model_folder(model: str, revision: str | None = None) -> Path:
 @lru_cache(maxsize=4)  # gigabytes, and asked for twice
 def weights_sha256(folder: Path) -> str:
     """The SHA-256 over a model's weights, tokenizer, chat template and configurations."""
-    digest = hashlib.sha256()
-    for path in sorted(path for pattern in _FILES for path in folder.glob(pattern)):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.name}\0{content}\n".encode())
-    return digest.hexdigest()
+    return sha256_of_folder(folder, _FILES)
+
+
+def check_language_model(folder: Path) -> None:
+    """Raises `ModelError` unless model and tokenizer are whole; no weight is read."""
+    check_part(Part(AutoModelForCausalLM, folder))
+    open_tokenizer(AutoTokenizer, folder)
 
 
 class CausalModel:
     """The model and its tokenizer, ready to answer."""
 
     def __init__(self, folder: Path, device: str, dtype: str) -> None:
-        try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, padding_side="left"
-            )
-            with without_progress_bar():
-                model = AutoModelForCausalLM.from_pretrained(
-                    folder, local_files_only=True, use_safetensors=True, dtype=dtype_named(dtype)
-                )
-        except (OSError, ValueError, ImportError, KeyError) as error:
-            raise ModelError(f"cannot load {folder}: {one_line(error)}") from error
+        self._tokenizer: Any = open_tokenizer(AutoTokenizer, folder, padding_side="left")
+        model = load_part(Part(AutoModelForCausalLM, folder), dtype_named(dtype))
         if not self._tokenizer.chat_template:
             raise ModelError(
                 f"{folder} has no chat template: it was not trained to follow instructions; name "
@@ -95,7 +91,7 @@ class CausalModel:
         self._model: Any = for_inference(model, device)
         self._device = device
         self._window = int(getattr(model.config, "max_position_embeddings", 0)) or 2**31
-        ends = model.generation_config.eos_token_id
+        ends = _ends_of(folder, model)
         ends = self._tokenizer.eos_token_id if ends is None else ends
         self._ends = [e for e in (ends if isinstance(ends, list) else [ends]) if e is not None]
         # In place of the model's own: a penalty or a temperature in it would shape the answers.
@@ -194,16 +190,8 @@ class SeededDraw(LogitsProcessor):
         return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
 
 
-def _fetched(model: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=list(_FILES)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        at = f" at revision {revision}" if revision else ""
-        raise ModelError(
-            f"cannot load the language model {model}{at}: it is no local folder, and the hub or "
-            f"its cache does not have it ({type(error).__name__}). Check the name, the access "
-            "rights and HF_HUB_OFFLINE, or pass a local folder in transformers layout."
-        ) from error
+def _ends_of(folder: Path, model: Any) -> Any:
+    """The tokens that end an answer, by the model's own settings of generation."""
+    path = folder / "generation_config.json"
+    said = read_config(path).get("eos_token_id") if path.is_file() else None
+    return getattr(model.config, "eos_token_id", None) if said is None else said

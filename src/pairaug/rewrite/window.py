@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pairaug.diffusion.folder import encoders_of, model_folder
+from pairaug.hub.tokenizers import open_tokenizer
 
 
 def tokenizer_sha256(model: str) -> str:
@@ -25,7 +26,7 @@ class Window:
         from transformers import CLIPTokenizer
 
         folder = _tokenizer_folder(model)
-        self._tokenizer: Any = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        self._tokenizer: Any = open_tokenizer(CLIPTokenizer, folder)
         self.num_tokens = int(self._tokenizer.model_max_length)
 
     def marks(self, text: str) -> dict[str, Any]:

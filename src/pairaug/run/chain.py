@@ -5,7 +5,7 @@ Stages are imported when they are opened, so that pruning needs no model and no 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pairaug.config import Settings
 from pairaug.pair import Branch
@@ -102,6 +102,41 @@ def look_at_server(settings: Settings) -> str:
     from pairaug.rewrite.reachable import look
 
     return look(settings.rewrite)
+
+
+def check_models(stage: str, settings: Settings) -> None:
+    """Raises `ModelError` unless each local model of a stage is whole; most read no weights.
+
+    Loading it says the same, but may come hours later.
+    """
+    match stage:
+        case "rewrite" if settings.rewrite.backend == "transformers":
+            from pairaug.rewrite.causal_model import check_language_model, language_model_folder
+
+            own = settings.rewrite.transformers
+            check_language_model(language_model_folder(str(own.model), own.revision))
+        case "generate" | "edit":
+            from pairaug.diffusion.parts import check_generator
+            from pairaug.drawing.generator import generator_folder
+
+            chosen = getattr(settings, stage)
+            check_generator(generator_folder(chosen), chosen.allow_pickle)
+            if chosen.judges:
+                _check_scorer(chosen.accept)
+        case "score":
+            for scorer in (settings.score, settings.score.audit):
+                if scorer is not None:
+                    _check_scorer(scorer)
+        case _:
+            pass
+
+
+def _check_scorer(settings: Any) -> None:
+    from pairaug.clip.encoders import check_scorer
+    from pairaug.clip.folder import scorer_folder
+
+    folder = scorer_folder(settings.model, settings.revision, settings.allow_pickle)
+    check_scorer(folder, settings.allow_pickle)
 
 
 def weights_of(stage: str, settings: Settings) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pairaug.errors import DataError, PairAugError
 from pairaug.findings import is_english
 from pairaug.findings.cleaning import source_report
 from pairaug.pair import Pair
-from pairaug.run.chain import STAGES, look_at_server, open_source, weights_of
+from pairaug.run.chain import STAGES, check_models, look_at_server, open_source, weights_of
 from pairaug.run.device import with_device
 from pairaug.run.plan import nearest_folder
 from pairaug.stage import Context
@@ -138,6 +138,7 @@ def not_english(number: int, num_reports: int) -> str:
 
 def _models(stage: str, settings: Settings) -> Iterator[Check]:
     try:
+        check_models(stage, settings)
         for model, sha256 in weights_of(stage, settings).items():
             yield Check(f"model of {stage}", True, f"{model}, SHA-256 {sha256[:12]}")
     except PairAugError as error:
@@ -148,9 +149,10 @@ def _token_window(settings: Settings, pairs: Sequence[Pair]) -> str:
     from transformers import CLIPTokenizer
 
     from pairaug.drawing.generator import generator_folder
+    from pairaug.hub.tokenizers import open_tokenizer
 
     folder = generator_folder(settings.generate)
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    tokenizer = open_tokenizer(CLIPTokenizer, folder / "tokenizer")
     window = int(tokenizer.model_max_length)
     # As they are prompted: cleaned and cut, which their children's lengths go by.
     texts = [source_report(pair.report.text, settings.rewrite.max_words) for pair in pairs]

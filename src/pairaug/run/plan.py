@@ -17,7 +17,7 @@ from pairaug.errors import PairAugError
 from pairaug.manifest import part_paths
 from pairaug.readers import Counted
 from pairaug.rewrite.estimate import estimate
-from pairaug.run.chain import STAGES, check_installed, open_source, weights_of
+from pairaug.run.chain import STAGES, check_installed, check_models, open_source, weights_of
 from pairaug.run.device import with_device
 from pairaug.run.fingerprints import StagePrint, check_unchanged, prune_print, stage_print
 from pairaug.run.folder import RunFolder, RunRecord
@@ -67,6 +67,7 @@ def make_plan(settings: Settings, folder: RunFolder) -> Plan:
         source = record.source
     for stage in STAGES:
         with _noting(problems):
+            check_models(stage, settings)
             for model, sha256 in weights_of(stage, settings).items():
                 models[f"{stage}: {model}"] = sha256
     if not problems:

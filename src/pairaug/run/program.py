@@ -10,7 +10,13 @@ from collections.abc import Callable, Collection, Sequence
 from pairaug.config import Settings, change_settings, flatten, load_settings
 from pairaug.errors import RunError, SettingsError
 from pairaug.locks import locked
-from pairaug.run.chain import AFTER_PARTS, STAGES, check_installed, look_at_server
+from pairaug.run.chain import (
+    AFTER_PARTS,
+    STAGES,
+    check_installed,
+    check_models,
+    look_at_server,
+)
 from pairaug.run.device import with_device
 from pairaug.run.fingerprints import StagePrint, check_unchanged, differences, own_settings
 from pairaug.run.folder import RunFolder, RunRecord
@@ -46,6 +52,9 @@ def run(
         _check_after_parts(work)
         if not folder.is_complete("rewrite"):
             look_at_server(settings)  # before hours of reading
+        for made_with in prints:
+            if not folder.is_complete(made_with.stage):
+                check_models(made_with.stage, settings)
         work.note(prints)
         has_read = folder.is_complete("read")
         for made_with in prints:

@@ -15,9 +15,11 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from pydantic import Field
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-from transformers.utils import logging
 
+from pairaug.diffusion.parts import check_parts
 from pairaug.errors import ModelError
+from pairaug.hub.folders import start_folder, start_part
+from pairaug.hub.loading import Part, load_part
 from pairaug.train.films import Films
 from pairaug.train.loop import Loop, LoopSettings, Outcome, StepDraws, Task, choose_device
 from pairaug.train.tokenizer import (
@@ -29,7 +31,7 @@ from pairaug.train.tokenizer import (
     token_table,
     train_tokenizer,
 )
-from pairaug.train.vae import as_vae_input
+from pairaug.train.vae import as_vae_input, load_vae
 
 log = getLogger(__name__)
 
@@ -59,19 +61,21 @@ class DenoiserSettings(LoopSettings):
     text_num_heads: int = Field(default=6, ge=1, description="Attention heads of the text encoder.")
     init: Path | None = Field(
         default=None,
-        description="A trained generator folder whose UNet, text encoder and tokenizer are started "
-        "from; new weights if null.",
+        description="A trained generator whose UNet, text encoder and tokenizer are started from: "
+        "its folder, or `bundled`; new weights if null.",
     )
     init_text_encoder: Path | None = Field(
         default=None,
-        description="A trained CLIP folder whose text tower and tokenizer are started from, in "
-        "place of those of `init`.",
+        description="A trained CLIP whose text tower and tokenizer are started from, in place of "
+        "those of `init`: its folder, or `bundled`.",
     )
 
     @property
     def text_folder(self) -> Path | None:
         """Where text encoder and tokenizer are started from, if anywhere."""
-        return self.init if self.init_text_encoder is None else self.init_text_encoder
+        if self.init_text_encoder is not None:
+            return start_folder(self.init_text_encoder, "scorer")
+        return None if self.init is None else start_folder(self.init, "generator")
 
     empty_prompt_rate: float = Field(
         default=0.1, ge=0, lt=1, description="Share of pairs trained with no prompt, for guidance."
@@ -162,9 +166,7 @@ def make_text_encoder(settings: DenoiserSettings, tokenizer: CLIPTokenizer) -> C
 
 
 def _loaded_denoiser(folder: Path, latent_size: int, channels: int) -> UNet2DConditionModel:
-    unet = UNet2DConditionModel.from_pretrained(
-        folder / "unet", dtype=torch.float32, low_cpu_mem_usage=False
-    )
+    unet = load_part(Part(UNet2DConditionModel, start_part(folder, "unet")), torch.float32)
     found = (unet.config["sample_size"], unet.config["in_channels"])
     if found != (latent_size, channels):
         raise ModelError(
@@ -175,14 +177,14 @@ def _loaded_denoiser(folder: Path, latent_size: int, channels: int) -> UNet2DCon
 
 
 def _loaded_text_encoder(folder: Path) -> CLIPTextModel:
-    place = folder / "text_encoder" if (folder / "text_encoder").is_dir() else folder
-    verbosity = logging.get_verbosity()
-    # The image tower of a CLIP folder is left out on purpose; transformers would list its weights.
-    logging.set_verbosity_error()
-    try:
-        return CLIPTextModel.from_pretrained(place, dtype=torch.float32)
-    finally:
-        logging.set_verbosity(verbosity)
+    part = Part(
+        CLIPTextModel,
+        folder / "text_encoder" if (folder / "text_encoder").is_dir() else folder,
+        stored_as=("CLIPModel", "VisionTextDualEncoderModel", "CLIPTextModelWithProjection"),
+        # The image tower of a CLIP folder is left out on purpose.
+        left_over=r"vision_model\.|visual_projection\.|text_projection\.|logit_scale$",
+    )
+    return load_part(part, torch.float32)
 
 
 def train_denoiser(
@@ -191,13 +193,15 @@ def train_denoiser(
     """Trains denoiser and text encoder jointly; saves a diffusers folder in float16."""
     torch.manual_seed(settings.seed)
     device = choose_device(settings.device)
-    vae = AutoencoderKL.from_pretrained(vae_folder, dtype=torch.float32, low_cpu_mem_usage=False)
+    vae: Any = load_vae(vae_folder)
     latents = encode_films(vae, films, out / "latents", device)
     tokenizer = _tokenizer(settings, films, out)
     tokens = token_table(films, tokenizer).to(device)
     text_encoder: Any = make_text_encoder(settings, tokenizer)
     text_encoder = text_encoder.to(device)
     unet: Any = make_denoiser(settings, latents.mean.shape[-1], latents.mean.shape[1])
+    width = int(text_encoder.config.hidden_size)
+    check_parts(unet.config, vae.config, width, None, settings.init or out)
     unet = unet.to(device=device, memory_format=torch.channels_last)
     denoising = Denoising(settings, unet, text_encoder, make_scheduler(), _empty(tokenizer, device))
 
@@ -324,12 +328,14 @@ def encode_films(vae: AutoencoderKL, films: Films, folder: Path, device: torch.d
         np.lib.format.open_memmap(folder / f"{name}.npy", mode=mode, dtype=np.float16, shape=shape)
         for name in ("mean", "std")
     )
+    num_channels = int(vae.config["in_channels"])
     encoder: Any = vae.eval()
     encoder = encoder.to(device=device, memory_format=torch.channels_last)
     for start in range(first, len(films.films), 50):
         stop = min(start + 50, len(films.films))
         with torch.inference_mode():
-            posterior = encoder.encode(as_vae_input(films.films[start:stop], device)).latent_dist
+            pixels = as_vae_input(films.films[start:stop], device, num_channels)
+            posterior = encoder.encode(pixels).latent_dist
         mean[start:stop], std[start:stop] = posterior.mean.cpu(), posterior.std.cpu()
         if stop % 2000 == 0 or stop == len(films.films):
             mean.flush()

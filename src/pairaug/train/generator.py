@@ -26,7 +26,8 @@ class GeneratorSettings(StageSettings):
     vae: VaeSettings = Field(default_factory=VaeSettings, description="The autoencoder.")
     vae_folder: Path | None = Field(
         default=None,
-        description="A trained autoencoder for the denoiser; `vae` in the output folder if null.",
+        description="A trained autoencoder for the denoiser: its folder, that of a generator, or "
+        "`bundled`; `vae` in the output folder if null.",
     )
     denoiser: DenoiserSettings = Field(
         default_factory=DenoiserSettings, description="The denoiser and its text encoder."
@@ -47,7 +48,7 @@ def _train_generator(settings: GeneratorSettings, out: Path) -> dict[str, Outcom
         write_record(out / "vae", settings, outcomes["vae"])
     if settings.phase in ("denoiser", "both"):
         vae_folder = settings.vae_folder or out / "vae"
-        if not (vae_folder / "config.json").exists():
+        if settings.vae_folder is None and not (vae_folder / "config.json").exists():
             raise ModelError(
                 f"no autoencoder in {vae_folder}: train phase vae first, or set vae_folder"
             )

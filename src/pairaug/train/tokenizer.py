@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from pairaug.errors import ModelError
+from pairaug.hub.tokenizers import open_tokenizer
 from pairaug.train.films import Films
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def load_tokenizer(folder: Path) -> CLIPTokenizer:
     place = folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder
     if not (place / "vocab.json").exists():
         raise ModelError(f"{folder} has no CLIP tokenizer: vocab.json is missing")
-    return CLIPTokenizer.from_pretrained(place)
+    return open_tokenizer(CLIPTokenizer, place)
 
 
 def special_ids(tokenizer: CLIPTokenizer) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
+from pairaug.errors import ModelError
+from pairaug.hub.folders import start_part
+from pairaug.hub.loading import Part, load_part
 from pairaug.train.films import Films
 from pairaug.train.loop import Loop, LoopSettings, Outcome, StepDraws, Task, choose_device
 
@@ -48,7 +51,8 @@ class VaeSettings(LoopSettings):
     )
     init: Path | None = Field(
         default=None,
-        description="Folder of a trained autoencoder to go on from; new weights if null.",
+        description="A trained autoencoder to go on from: its folder, that of a generator, or "
+        "`bundled`; new weights if null.",
     )
     train_encoder: bool = Field(
         default=True,
@@ -71,9 +75,7 @@ class VaeSettings(LoopSettings):
 def make_vae(settings: VaeSettings, size: int) -> AutoencoderKL:
     """An autoencoder for films of one channel, `size` pixels a side: new, or that of `init`."""
     if settings.init is not None:
-        return AutoencoderKL.from_pretrained(
-            settings.init, dtype=torch.float32, low_cpu_mem_usage=False
-        )
+        return load_vae(settings.init)
     num_levels = len(settings.block_out_channels)
     levels: dict[str, Any] = {
         "down_block_types": ("DownEncoderBlock2D",) * num_levels,
@@ -89,6 +91,18 @@ def make_vae(settings: VaeSettings, size: int) -> AutoencoderKL:
         norm_num_groups=settings.norm_num_groups,
         sample_size=size,
     )
+
+
+def load_vae(setting: Path) -> AutoencoderKL:
+    """The autoencoder in a folder, in that of a generator, or in the bundled one; float32."""
+    vae = load_part(Part(AutoencoderKL, start_part(setting, "vae")), torch.float32)
+    channels = vae.config["in_channels"], vae.config["out_channels"]
+    if channels not in ((1, 1), (3, 3)):
+        raise ModelError(
+            f"the autoencoder in {setting} takes {channels[0]} channels and makes {channels[1]}; "
+            "films have one, or three that are the same"
+        )
+    return vae
 
 
 def reconstruction_losses(
@@ -109,10 +123,14 @@ def reconstruction_losses(
     return error.abs().mean(), detail
 
 
-def as_vae_input(films: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 films as float32 in [-1, 1], `film 1 height width`, channels last."""
+def as_vae_input(films: np.ndarray, device: torch.device, num_channels: int = 1) -> Tensor:
+    """uint8 films as float32 in [-1, 1], `film channel height width`, channels last.
+
+    An autoencoder of colour pictures sees a film in each of its channels.
+    """
     pixels = torch.from_numpy(np.array(films)).to(device).float().div_(127.5).sub_(1.0)
-    return pixels[:, None].contiguous(memory_format=torch.channels_last)
+    pixels = pixels[:, None].expand(-1, num_channels, -1, -1)
+    return pixels.contiguous(memory_format=torch.channels_last)
 
 
 def train_vae(settings: VaeSettings, films: Films, out: Path) -> Outcome:
@@ -121,12 +139,13 @@ def train_vae(settings: VaeSettings, films: Films, out: Path) -> Outcome:
     device = choose_device(settings.device)
     vae: Any = make_vae(settings, films.films.shape[1])
     vae = vae.to(device=device, memory_format=torch.channels_last)
+    num_channels = int(vae.config["in_channels"])
     if not settings.train_encoder:
         for part in (vae.encoder, vae.quant_conv):
             part.requires_grad_(False)
 
     def losses(draws: StepDraws) -> dict[str, Tensor]:
-        pixels = as_vae_input(films.films[draws.films], device)
+        pixels = as_vae_input(films.films[draws.films], device, num_channels)
         with torch.set_grad_enabled(settings.train_encoder):
             posterior = vae.encode(pixels).latent_dist
         decoded = vae.decode(posterior.sample(generator=draws.torch)).sample
@@ -151,7 +170,7 @@ def train_vae(settings: VaeSettings, films: Films, out: Path) -> Outcome:
     def evaluate() -> dict[str, float]:
         if not films.num_held_out:
             return {}
-        pixels = as_vae_input(films.films[films.held_out[:200]], device)
+        pixels = as_vae_input(films.films[films.held_out[:200]], device, num_channels)
         groups = pixels.split(25)
         decoded = torch.cat(
             [vae.decode(vae.encode(group).latent_dist.mode()).sample for group in groups]
@@ -171,6 +190,6 @@ def train_vae(settings: VaeSettings, films: Films, out: Path) -> Outcome:
 def latent_scale(vae: Any, films: Films, device: torch.device) -> float:
     """What brings latents of up to 1,000 training films to a standard deviation of one."""
     chosen = films.films[: min(1000, films.num_train)]
-    groups = as_vae_input(chosen, device).split(25)
+    groups = as_vae_input(chosen, device, int(vae.config["in_channels"])).split(25)
     latents = torch.cat([vae.encode(group).latent_dist.mean for group in groups])
     return 1.0 / float(latents.std())

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pairaug import bundled
 from pairaug.clip.folder import model_type
 from pairaug.clip.loading import load_tokenizer
 from pairaug.errors import ModelError
+from pairaug.hub.folders import start_folder
 from pairaug.train.clip.model import TwoTowerModel, window_of
 from pairaug.train.clip.settings import ClipSettings
 from pairaug.train.tokenizer import train_tokenizer
@@ -43,12 +43,10 @@ def open_tokenizer(
 
 
 def _given(settings: ClipSettings) -> Path | None:
-    if settings.tokenizer == "bundled":
-        return bundled.folder("scorer")
     folder = settings.tokenizer or settings.init
     if folder is None:
         return None
-    assert isinstance(folder, Path)
+    folder = start_folder(Path(folder), "scorer")
     inner = folder / "tokenizer"
     return inner if inner.is_dir() else folder
 

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from transformers import (
-    AutoConfig,
     CLIPConfig,
     CLIPModel,
     CLIPTextConfig,
@@ -19,7 +18,6 @@ from transformers import (
     MobileNetV1ForImageClassification,
     ResNetConfig,
     ResNetModel,
-    SiglipConfig,
     SiglipModel,
     VisionTextDualEncoderConfig,
     VisionTextDualEncoderModel,
@@ -27,10 +25,11 @@ from transformers import (
 
 from pairaug.clip.chexzero import model_of_openai_weights
 from pairaug.clip.folder import model_type
-from pairaug.clip.loading import load_model
 from pairaug.clip.towers import with_flat_features
 from pairaug.clip.transform import PAD_TO_SQUARE
 from pairaug.errors import ModelError, SettingsError
+from pairaug.hub.folders import start_folder
+from pairaug.hub.loading import Part, load_part, open_config
 from pairaug.train.clip.settings import ClipSettings
 from pairaug.train.tokenizer import MAX_TOKENS, special_ids
 
@@ -42,33 +41,30 @@ TwoTowerModel = Any
 _LENGTH_GROUPS = 4
 # Image towers that take films of any side.
 _ANY_SIZE = ("mobilenet_v1", "resnet")
-_CLASSES: dict[str, tuple[Any, Any]] = {
-    "clip": (CLIPConfig, CLIPModel),
-    "siglip": (SiglipConfig, SiglipModel),
-}
+_CLASSES: dict[str, Any] = {"clip": CLIPModel, "siglip": SiglipModel}
 
 
 def given_model(settings: ClipSettings) -> TwoTowerModel | None:
     """The model of `init`, or a new one of `config`; None where the settings name neither."""
     if settings.init is not None:
-        return _started_from(settings.init, settings.allow_pickle)
+        return _started_from(start_folder(settings.init, "scorer"), settings.allow_pickle)
     if settings.config is None:
         return None
-    config_class, model_class = _classes_of(settings.config, "config")
-    return model_class(config_class.from_pretrained(settings.config))
+    folder = start_folder(settings.config, "scorer")
+    model_class = _class_of(folder, "config")
+    return model_class(open_config(model_class, folder))
 
 
 def _started_from(init: Path, allow_pickle: bool) -> TwoTowerModel:
     if init.is_file() or model_type(init) == "chexzero":
         return model_of_openai_weights(init, torch.float32, allow_pickle)
     if model_type(init) == "vision-text-dual-encoder":
-        model = load_model(VisionTextDualEncoderModel, init, torch.float32, allow_pickle)
+        model = load_part(Part(VisionTextDualEncoderModel, init, allow_pickle), torch.float32)
         return with_flat_features(model)
-    _, model_class = _classes_of(init, "init")
-    return load_model(model_class, init, torch.float32, allow_pickle)
+    return load_part(Part(_class_of(init, "init"), init, allow_pickle), torch.float32)
 
 
-def _classes_of(folder: Path, setting: str) -> tuple[Any, Any]:
+def _class_of(folder: Path, setting: str) -> Any:
     if not (folder / "config.json").is_file():
         raise ModelError(f"{setting}: {folder} is no folder with a config.json")
     kind = model_type(folder)
@@ -97,7 +93,7 @@ def make_clip(settings: ClipSettings, size: int, tokenizer: Any) -> TwoTowerMode
         **special_ids(tokenizer),
     )
     if settings.image_encoder is not None:
-        tower = _trained_tower(settings.image_encoder)
+        tower = _trained_tower(start_folder(settings.image_encoder, "classifier"))
         return _around_image_tower(tower, text_config, settings.projection_size)
     if settings.architecture == "resnet":
         tower = ResNetModel(
@@ -129,13 +125,13 @@ def make_clip(settings: ClipSettings, size: int, tokenizer: Any) -> TwoTowerMode
 
 def _trained_tower(folder: Path) -> Any:
     """A trained classifier's tower, held fixed (Zhai et al. 2022, LiT)."""
-    kind = AutoConfig.from_pretrained(folder).model_type
+    kind = model_type(folder)
     if kind != "mobilenet_v1":
         raise SettingsError(
             f"image_encoder: {folder} holds a {kind}; only a mobilenet classifier has a tower that "
             "`train clip` can take over"
         )
-    classifier: Any = MobileNetV1ForImageClassification.from_pretrained(folder, dtype=torch.float32)
+    classifier = load_part(Part(MobileNetV1ForImageClassification, folder), torch.float32)
     return classifier.mobilenet_v1.requires_grad_(False)
 
 

@@ -116,8 +116,8 @@ class ClipSettings(LoopSettings):
 
     init: Path | None = Field(
         default=None,
-        description="Where the weights start: a CLIP or SigLIP folder, or OpenAI's CLIP as a file "
-        "or folder in its own names; new weights if null.",
+        description="Where the weights start: `bundled`, a CLIP or SigLIP folder, or OpenAI's CLIP "
+        "as a file or folder in its own names; new weights if null.",
     )
     config: Path | None = Field(
         default=None,

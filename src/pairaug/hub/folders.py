@@ -1,0 +1,159 @@
+"""Local folders, hub ids and hashes of a model's files; no tensor library."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pairaug import bundled
+from pairaug.errors import ModelError
+from pairaug.json_text import read_json_object
+
+# What the hub allows: a name, or an owner and a name.
+_HUB_ID = re.compile(r"(?:[A-Za-z0-9_](?:[\w.-]*\w)?/)?[A-Za-z0-9_](?:[\w.-]*\w)?", re.ASCII)
+_MAX_ID = 96
+_WEIGHTS = (".safetensors", ".bin", ".ckpt", ".pt", ".pth", ".gguf")
+
+
+def local_folder(model: str, bundled_name: str | None = None) -> Path | None:
+    """The local folder that `model` names, or None where it can only be a hub id.
+
+    `bundled` is the model `bundled_name` of the package. Raises `ModelError` for a path that leads
+    to no folder: the hub is not asked for it.
+    """
+    if bundled_name is not None and model == bundled.BUNDLED:
+        return bundled.folder(bundled_name)
+    folder = Path(model)
+    if model.startswith("~"):
+        with suppress(RuntimeError):  # nobody has that name
+            folder = folder.expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise ModelError(
+            f"{model} is a file; name the folder of a model. A checkpoint in one file is made into "
+            "a folder by diffusers (from_single_file, then save_pretrained), a scorer's by: "
+            "pairaug doctor --convert"
+        )
+    if not _is_hub_id(model):
+        raise ModelError(f"there is no folder {model}; {_nearest(folder)}")
+    return None
+
+
+def start_folder(setting: Path, bundled_name: str) -> Path:
+    """The folder or file that a training starts from; `bundled` is the package's `bundled_name`.
+
+    Raises `ModelError` where nothing is there.
+    """
+    if str(setting) == bundled.BUNDLED and not setting.exists():
+        return bundled.folder(bundled_name)
+    if not setting.exists():
+        raise ModelError(f"there is no {setting} to start from; {_nearest(setting)}")
+    return setting
+
+
+def start_part(setting: Path, name: str) -> Path:
+    """The part `name` of the generator that a training starts from, or the folder of such a part.
+
+    `bundled` is the package's generator.
+    """
+    folder = start_folder(setting, "generator")
+    return folder / name if (folder / name).is_dir() else folder
+
+
+def fetch(
+    model: str,
+    revision: str | None,
+    wanted: Sequence[str],
+    unwanted: Sequence[str] | None = None,
+    *,
+    kind: str,
+) -> Path:
+    """The folder in the hub's cache with the files of `model` that `wanted` names.
+
+    `HF_HUB_OFFLINE=1` is honoured: then only the cache is searched. `kind` is said in the error.
+    """
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(
+            huggingface_hub.snapshot_download(
+                model,
+                revision=revision,
+                allow_patterns=list(wanted),
+                ignore_patterns=None if unwanted is None else list(unwanted),
+            )
+        )
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        at = f" at revision {revision}" if revision else ""
+        raise ModelError(
+            f"cannot load the {kind} {model}{at}: it is no local folder, and the hub or its cache "
+            f"does not have it ({type(error).__name__}). Check the name, the access rights and "
+            "HF_HUB_OFFLINE, or pass a local folder."
+        ) from error
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The JSON object in a model's file; a file that is missing or damaged is a `ModelError`."""
+    try:
+        return read_json_object(path, ModelError, "copy or download the model again")
+    except FileNotFoundError as error:
+        raise ModelError(f"{path} is missing; copy or download the model again") from error
+
+
+def sha256_of(files: Iterable[tuple[str, Path]], more: str = "") -> str:
+    """The SHA-256 over the names and contents of files, in the order given, and over `more`."""
+    digest = hashlib.sha256()
+    for name, path in files:
+        with path.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{name}\0{content}\n".encode())
+    digest.update(more.encode())
+    return digest.hexdigest()
+
+
+def sha256_of_folder(folder: Path, patterns: Sequence[str]) -> str:
+    """The SHA-256 over the names and contents of a folder's own files that match `patterns`."""
+    paths = sorted(path for pattern in patterns for path in folder.glob(pattern))
+    return sha256_of((path.name, path) for path in paths)
+
+
+def adapter_in(folder: Path) -> str | None:
+    """What to say of a folder that holds an adapter (LoRA) and no model; None for others."""
+    names = ("adapter_config.json", "adapter_model.safetensors", "pytorch_lora_weights.safetensors")
+    if not any((folder / name).is_file() for name in (*names, "pytorch_lora_weights.bin")):
+        return None
+    return (
+        f"{folder} holds an adapter (LoRA), not a whole model: load it into its base model with "
+        "diffusers or peft, merge it (fuse_lora, or merge_and_unload), unload it, save the whole "
+        "with save_pretrained, and name that folder"
+    )
+
+
+def _is_hub_id(model: str) -> bool:
+    if len(model) > _MAX_ID or not _HUB_ID.fullmatch(model) or "--" in model or ".." in model:
+        return False
+    if model.endswith((".git", *_WEIGHTS)):
+        return False
+    # A folder of that name here: then it is a path, whose end is wrong.
+    first, slash, _ = model.partition("/")
+    return not (slash and Path(first).is_dir())
+
+
+def _nearest(path: Path) -> str:
+    """Where a path stops being true, and what is there instead."""
+    for parent in path.absolute().parents:
+        if parent.is_dir():
+            try:
+                names = sorted(each.name for each in parent.iterdir() if each.is_dir())
+            except OSError:
+                break
+            held = f"with the folders {', '.join(names[:5])}" if names else "without folders"
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            return f"the nearest that exists is {parent}, {held}{more}"
+    return "nothing of that path exists"
