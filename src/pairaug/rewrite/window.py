@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from pairaug.diffusion.folder import encoders_of, model_folder
-from pairaug.hub.tokenizers import open_tokenizer
 
 
 def tokenizer_sha256(model: str) -> str:
@@ -24,6 +23,8 @@ class Window:
 
     def __init__(self, model: str) -> None:
         from transformers import CLIPTokenizer
+
+        from pairaug.hub.tokenizers import open_tokenizer
 
         folder = _tokenizer_folder(model)
         self._tokenizer: Any = open_tokenizer(CLIPTokenizer, folder)
