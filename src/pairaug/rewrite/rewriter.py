@@ -23,6 +23,7 @@ from pairaug.rewrite.opening import Opener, check_backend, hashes_of
 from pairaug.rewrite.privacy import refuse_source
 from pairaug.rewrite.reasons import Reason
 from pairaug.rewrite.rules import Rules
+from pairaug.rewrite.sections import in_sections
 from pairaug.rewrite.settings import RewriteSettings
 from pairaug.rewrite.status import Status
 from pairaug.rewrite.targets import Targets, count_stated
@@ -243,7 +244,7 @@ class Rewrite:
         child = task.parent.child(
             task.name,
             branch=task.branch,
-            report=report,
+            report=in_sections(report, task.parent.report) if report.text else report,
             source_report=source,
             labels=report_labels(report.text) if report.text else {},
         )

@@ -24,7 +24,11 @@ def save_model(
     outcome: Outcome,
     out: Path,
 ) -> None:
-    """Writes `out/clip`, and `out/chexzero.pt` where the model is one that OpenAI's code has."""
+    """Writes `out/clip`, and `out/chexzero.pt` where the model is one that OpenAI's code has.
+
+    `out/clip` has the transform of the training. The other has none: what loads it prepares images
+    as CheXzero does.
+    """
     folder = out / "clip"
     if not (folder / "tokenizer_config.json").exists():
         tokenizer.save_pretrained(folder)

@@ -1,0 +1,69 @@
+"""A rewritten text keeps the sections of the report that it was made from."""
+
+from __future__ import annotations
+
+import pytest
+
+from messy_reports import messy_pairs
+from pairaug.pair import Branch, Report
+from pairaug.rewrite import Rewrite, RewriteSettings
+from pairaug.rewrite.sections import in_sections
+from pairaug.stage import Context
+
+PARENT = Report(
+    findings="The heart is normal in size. There is a small left pleural effusion. "
+    "No pneumothorax.",
+    impression="Small left effusion. No acute osseous abnormality.",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "impression"),
+    [
+        # The impression comes first, as it did.
+        (
+            "Large left effusion. No acute osseous abnormality. The heart is normal in size. "
+            "There is a large left pleural effusion. No pneumothorax.",
+            "Large left effusion. No acute osseous abnormality.",
+        ),
+        # What is new is the findings'.
+        ("Small left effusion. No acute osseous abnormality. Mild edema.",
+         "Small left effusion. No acute osseous abnormality."),
+        ("The heart is normal in size. No pneumothorax.", ""),
+        ("Sternotomy wires. Scoliosis.", ""),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("given", ["findings", "impression"])
+def test_each_sentence_goes_where_the_one_most_like_it_was(
+    text: str, impression: str, given: str
+) -> None:
+    """Whatever wrote it: rules and language models answer with a text in one piece."""
+    child = in_sections(Report(**{given: text}), PARENT)
+    assert child.impression == impression
+    assert child.text == text
+
+
+def test_a_parent_with_one_section_has_children_with_that_one() -> None:
+    answer = Report("No effusion.", "Mild edema.")
+    assert in_sections(answer, Report(findings="Edema.")) == Report("Mild edema. No effusion.")
+    only = in_sections(answer, Report(impression="Edema."))
+    assert only == Report(impression="Mild edema. No effusion.")
+    assert in_sections(answer, PARENT) == answer
+
+
+def test_children_of_messy_reports_have_their_parents_sections() -> None:
+    pairs = {pair.id: pair for pair in messy_pairs()}
+    children = [
+        pair
+        for pair in Rewrite(RewriteSettings(backend="rules"), Context(seed=2))(pairs.values())
+        if pair.branch is Branch.INTRA and pair.drop is None
+    ]
+    num_both = 0
+    for child in children:
+        parent = pairs[child.parent_id or ""].report
+        if not parent.impression:
+            assert not child.report.impression
+        elif not parent.findings:
+            assert not child.report.findings
+        num_both += bool(child.report.impression and child.report.findings)
+    assert num_both >= 10
