@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -316,3 +318,27 @@ def test_training_refuses_unknown_settings(kind: str) -> None:
 def test_evaluation_refuses_wrong_values(kind: str) -> None:
     line = one_line(pairaug("evaluate", kind, "--set", "num_steps=0"))
     assert "num_steps in --set is 0; it should be greater than or equal to 1" in line
+
+
+def test_run_takes_the_folder_of_a_run_and_resumes_it(models: list[str]) -> None:
+    assert pairaug("demo", "--out", "there", *models).exit_code == 0
+    Path("there/summary.html").unlink()
+    result = pairaug("run", "there")
+    assert result.exit_code == 0, result.output
+    assert Path("there/summary.html").is_file()
+    assert not Path("runs").exists()
+
+
+def test_run_refuses_a_folder_that_holds_no_run() -> None:
+    Path("data").mkdir()
+    result = pairaug("run", "data")
+    assert "data is a folder without run.yaml; give a settings file" in one_line(result)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_what_the_disk_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), "runs/demo/curves.csv")
+
+    monkeypatch.setattr("pairaug.run.run", refused)
+    assert f"runs/demo/curves.csv: {os.strerror(number)}" in one_line(pairaug("demo"))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pairaug.config import PRESETS, Settings, as_yaml, change_settings, flatten, load_settings
 from pairaug.config.kinds import setting_names
@@ -145,13 +147,158 @@ def test_what_is_wrong_is_said_in_one_line(write, text: str, message: str) -> No
     assert "\n" not in str(raised.value)
 
 
+LAUGHS = "l0: &l0 [x, x]\n" + "".join(
+    f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 9)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: 2001-99-99", r"seed in demo\.yaml is '2001-99-99'; it should be a valid integer"),
+        ("seed: 2001-01-01", r"seed in demo\.yaml is '2001-01-01'; it should be"),
+        ("seed: !!timestamp x", r"line 1, column 7: could not determine a constructor for the tag"),
+        ("seed: !!timestamp 2001-01-01", r"demo\.yaml is not YAML: line 1, column 7"),
+        ("seed: !!python/object/apply:os.getcwd []", r"is not YAML: line 1, column 7"),
+        ("seed: !!binary AAAA", r"is not YAML: line 1, column 7"),
+        ("seed: !!set {a, b}", r"is not YAML: line 1, column 7"),
+        ("seed: !!int x", r"line 1, column 7: no whole number"),
+        ("seed: !!float x", r"line 1, column 7: no number"),
+        ("seed: !!bool x", r"line 1, column 7: neither true nor false"),
+        ("seed: !!map x", r"line 1, column 7: no `name: value` lines"),
+        ("seed: " + "9" * 5000, r"line 1, column 7: a number has too many digits"),
+        ("seed: 1e999", r"seed in demo\.yaml is inf; "),
+        ("seed: .inf", r"seed in demo\.yaml is inf; "),
+        ("seed: -1", r"seed in demo\.yaml is -1; it should be greater than or equal to 0"),
+        ("seed: 99999999999999999999999", r"seed in demo\.yaml is 9+; it should be less than"),
+        ("seed: 010", r"line 1, column 7: 010 has a leading zero: leave it out, or quote"),
+        ("seed: 0o10", r"seed in demo\.yaml is '0o10'; it should be a valid integer"),
+        ("seed: 12:30", r"seed in demo\.yaml is '12:30'; it should be a valid integer"),
+        ("seed: true", r"settings in demo\.yaml: seed should be a number, not true"),
+        ("limit: false", r"settings in demo\.yaml: limit should be a number, not false"),
+        ("seed: yes", r"seed in demo\.yaml is 'yes'; it should be a valid integer"),
+        ("seed: " + "[" * 900, r"demo\.yaml is nested more than 32 deep|is not YAML: line"),
+        ("seed: " + "[" * 900 + "]" * 900, r"demo\.yaml is nested more than 32 deep"),
+        ("seed: " + "[" * 40 + "]" * 40, r"demo\.yaml is nested more than 32 deep"),
+        ("seed: {" + "a: {" * 40 + "}" * 41, r"demo\.yaml is nested more than 32 deep"),
+        ("? [a]\n: b", r"line 1, column 3: this cannot be a name"),
+        ("? {a: b}\n: b", r"line 1, column 3: this cannot be a name"),
+        ("? null\n: b", r"line 1, column 3: this cannot be a name"),
+        ("preset: demo\n1: b", r"unknown setting 1 in demo\.yaml"),
+        ("seed: 1\n'seed': 2", r"line 2, column 1: seed is given twice"),
+        ("edit: {num_steps: 1, num_steps: 2}", r"num_steps is given twice"),
+        ("seed: &a [*a]", r"line 1, column 7: found unconstructable recursive node"),
+        ("seed: &a {b: *a}", r"line 1, column 7: found unconstructable recursive node"),
+        (LAUGHS, r"demo\.yaml has more than 20,000 values"),
+        ("seed: *nobody", r"demo\.yaml is not YAML: line 1, column 7: found undefined alias"),
+        ('read: {source: table, table: "a\\0b"}', r"read\.table holds a character that no file"),
+        ('edit: {model: "a\\ud800"}', r"edit\.model holds a character that no file can hold"),
+        ('"a\\0b": 1', r"a name holds a character that no file can hold"),
+        ('"a\\nb": 1', r"unknown setting a\\nb in demo\.yaml"),
+        ('seed: "a\\nb"', r"seed in demo\.yaml is 'a\\nb'; "),
+        ("seed: " + "x" * 5000, r"seed in demo\.yaml is 'x{60,99}…; it should be a valid integer"),
+        ("read: {source: table, table: ~nosuchuser/t.csv}", r"'~nosuchuser/t\.csv': there is no"),
+        (
+            "preset: demo\nedit: {model: ~nosuchuser/m}",
+            r"'~nosuchuser/m': there is no such user's folder",
+        ),
+        ("read: {source: table, table: " + "x" * 300 + "}", r"'x+…? is too long to be a path"),
+        (
+            "seed:\t1\n\tedit: 2",
+            r"demo\.yaml is not YAML: line 1, column 6: .* cannot start any token",
+        ),
+        ("[]", r"demo\.yaml must hold settings as `name: value` lines"),
+        ("3", r"demo\.yaml must hold settings as `name: value` lines"),
+        ("seed: 1\n---\nseed: 2", r"expected a single document|line 2"),
+        ("seed: \x07", r"demo\.yaml is not YAML: "),
+        ("preset: [demo]", r"preset in demo\.yaml is \['demo'\]; choose one of"),
+        ("preset: {a: 1}", r"preset in demo\.yaml is .*; choose one of"),
+    ],
+)
+def test_what_no_settings_can_be_is_said_in_one_line(write, text: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as raised:
+        load_settings(write(text))
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"seed: \xff", "is not UTF-8 text"),
+        ("seed: 1".encode("utf-16"), "is not UTF-8 text"),
+        (b"seed: 1\n" * (1 << 18), "is larger than 1 MB"),
+    ],
+)
+def test_what_is_no_settings_text_is_said(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "x.yaml").write_bytes(content)
+    with pytest.raises(SettingsError, match=rf"x\.yaml {message}"):
+        load_settings(tmp_path / "x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("file/x.yaml", r"file/x\.yaml cannot be read: Not a directory"),
+        ("folder", r"folder is a folder without run\.yaml; give a settings file"),
+        ("x" * 300, r"cannot be read: File name too long"),
+        ("a\0b", r"a\\x00b' is no path"),
+        ("loop", r"loop cannot be read: Too many levels"),
+        ("none.yaml", r"there is no settings file"),
+    ],
+)
+def test_a_path_that_is_no_file_is_said(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(SettingsError, match=message):
+        load_settings(tmp_path / name)
+
+
+def test_words_are_words_and_a_byte_order_mark_is_none(write) -> None:
+    path = write("\ufeffread: {source: table, table: t.csv, columns: {view: v}}\n")
+    settings = load_settings(path, ["compile=yes", "read.views=[NO, no, on, 2001-01-01]"])
+    assert settings.read.views == ("NO", "no", "on", "2001-01-01")  # type: ignore[union-attr]
+    assert settings.compile is True
+
+
+@pytest.mark.parametrize(
+    "value", ["1e5", "no", "12:30", "010", "2001-01-01", "0x1f", "~", "null", "<<", "1_0", ".5", ""]
+)
+def test_text_that_looks_like_something_else_reads_back_as_text(tmp_path: Path, value: str) -> None:
+    start = ["read.source=table", "read.table=t.csv", "read.columns.view=v"]
+    settings = load_settings(overrides=[*start, f"read.views=['{value}']"])
+    (tmp_path / "run.yaml").write_text(as_yaml(settings), encoding="utf-8")
+    assert load_settings(tmp_path / "run.yaml") == settings
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed", r"--set takes name=value, .*; got 'seed'"),
+        ("=1", r"--set takes name=value, .*; got ''"),
+        (".".join(["a"] * 1000) + "=1", r"--set takes name=value"),
+        ("read.views.0=PA", r"read\.views in --set is .*; it should be a valid tuple"),
+        ("seed=[", r"the value of --set seed is not YAML: line 1"),
+        ("edit.model=a\0b", r"the value of --set edit\.model"),
+        ("seed=" + "9" * 5000, r"the value of --set seed is not YAML: .* too many digits"),
+        ("read.table=caf\udce9.csv", r"--set read\.table"),
+    ],
+)
+def test_what_set_cannot_take_is_said_in_one_line(override: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as raised:
+        load_settings(overrides=["read.source=table", "read.table=t.csv", override])
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 600
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
         ("edit.guidence_scale=4", r"unknown setting edit\.guidence_scale in --set; did you mean"),
         ("seed", r"--set takes name=value, for example --set seed=1; got 'seed'"),
         ("edit.=1", "--set takes name=value"),
-        ("seed=[1", r"--set seed=\[1: the value is not YAML"),
+        ("seed=[1", r"the value of --set seed is not YAML"),
         ("seed=-1", r"seed in --set is -1; it should be greater than or equal to 0"),
     ],
 )
@@ -168,7 +315,7 @@ def test_a_source_that_nobody_named_is_asked_for() -> None:
 def test_a_settings_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"there is no settings file .*nowhere\.yaml"):
         load_settings(tmp_path / "nowhere.yaml")
-    with pytest.raises(SettingsError, match="is a folder; give a settings file"):
+    with pytest.raises(SettingsError, match=r"is a folder without run\.yaml; give a settings file"):
         load_settings(tmp_path)
 
 
@@ -230,3 +377,22 @@ def test_errors_inside_a_list_of_rules_are_named() -> None:
     rules = "prune.intra={rule: and, rules: [{rule: threshold, threshold: 14}]}"
     with pytest.raises(SettingsError, match=r"^prune\.intra\.rules\.threshold in --set is 14"):
         load_settings(overrides=[rules], preset="demo")
+
+
+PARTS_OF_VALUES = ["[", "]", "{", "}", ":", "-", ",", "&a", "*a", "!!", "|", "<<", "?", "~", "\\"]
+NAMES = ["seed", "read", "source", "phantom", "edit", "preset", "model", "prune", "2001-99-99"]
+
+
+@given(text=st.lists(st.sampled_from([*PARTS_OF_VALUES, *NAMES, " ", "\n", "\n  "])).map("".join))
+def test_any_text_is_settings_or_one_line(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzz.yaml"
+    path.write_text(text, encoding="utf-8")
+    for load in (lambda: load_settings(path), lambda: load_settings(overrides=[f"edit={text}"])):
+        said = ""
+        try:
+            load()
+        except SettingsError as error:
+            said = str(error)
+        assert "\n" not in said

@@ -13,8 +13,8 @@ import pairaug.diffusion.editing as editing
 from pairaug.clip.folder import weights_sha256
 from pairaug.edit import Edit, EditSettings
 from pairaug.errors import RunError, SettingsError
-from pairaug.manifest import FORMAT_VERSION
 from pairaug.pair import Branch, ImageRef, Pair, Report
+from pairaug.record import RunRecord
 from pairaug.score import Score, ScoreSettings
 from pairaug.stage import Context, seed_for
 from test_edit import PAIRS, SOURCES, film, intra
@@ -148,9 +148,7 @@ def test_where_none_passes_the_best_goes_on_and_says_so(settings: dict) -> None:
 
 def write_run(folder: Path, bounds: dict[str, float], scorer: str) -> None:
     weights = {"score": {"pilot's": scorer}}
-    written = {"format": FORMAT_VERSION}
-    record = {"pairaug": written, "rule": {"intra": {"bounds": bounds}}, "weights": weights}
-    (folder / "run.json").write_text(json.dumps(record))
+    RunRecord(rule={"intra": {"bounds": bounds}}, weights=weights).write(folder / "run.json")
 
 
 def test_bounds_come_from_the_rule_that_another_run_fitted(settings: dict, tmp_path: Path) -> None:
@@ -186,12 +184,12 @@ def test_bounds_that_mean_nothing_here_are_refused(
         Edit.weights(asked)
 
 
-@pytest.mark.parametrize("content", [None, "{}", "[1]", '{"rule": {"intra": {"bounds": 3}}}'])
+@pytest.mark.parametrize("record", [None, RunRecord()])
 def test_a_run_without_a_fitted_rule_is_one_line(
-    settings: dict, tmp_path: Path, content: str | None
+    settings: dict, tmp_path: Path, record: RunRecord | None
 ) -> None:
-    if content is not None:
-        (tmp_path / "run.json").write_text(content)
+    if record is not None:
+        record.write(tmp_path / "run.json")
     accept = {**settings["accept"], "fitted_by": tmp_path}
     asked = EditSettings(**{**settings, "keep": "first-passing", "accept": accept})
     with pytest.raises(SettingsError, match="has no fitted rule for edits"):

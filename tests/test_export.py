@@ -393,9 +393,18 @@ def test_without_links_a_kept_layout_is_copied(
 def test_a_damaged_report_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "export"
     export(folder, [])
-    (folder / "export.json").write_text("{")
-    with pytest.raises(RunError, match=r"export\.json is damaged\. Delete .*export and export"):
-        export(folder, [])
+    good = json.loads((folder / "export.json").read_text())
+    for content, fault in (
+        ("{", r"cannot be read: not JSON"),
+        ("[1]", r"holds no JSON object"),
+        (json.dumps({**good, "formats": "parquet"}), r"is damaged at formats"),
+        (json.dumps({**good, "formats": ["parquet", "lmdb"]}), r"is damaged at formats"),
+        (json.dumps({**good, "edition": None}), r"is damaged at edition"),
+        (json.dumps({"formats": ["parquet"]}), r"is damaged at edition"),
+    ):
+        (folder / "export.json").write_text(content)
+        with pytest.raises(RunError, match=rf"export\.json {fault}.*; delete .*export and export"):
+            export(folder, [])
 
 
 def test_films_that_are_gone_or_changed_are_counted(

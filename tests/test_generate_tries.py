@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ import pairaug.diffusion.sampling as sampling
 from pairaug.clip.folder import weights_sha256
 from pairaug.errors import SettingsError
 from pairaug.generate import Generate, GenerateSettings
-from pairaug.manifest import FORMAT_VERSION
 from pairaug.pair import Branch, Pair
+from pairaug.record import RunRecord
 from pairaug.score import Score, ScoreSettings
 from pairaug.stage import Context, apply, seed_for
 from test_generate import PAIRS, film
@@ -138,13 +137,12 @@ def test_bounds_come_from_the_rule_that_another_run_fitted(
 ) -> None:
     weights = {"score": {"pilot's": weights_sha256(Path(settings["accept"]["model"]))}}
     rule = {"inter": {"bounds": {"image_report": 0.25}}, "intra": {"bounds": {"change": 0.5}}}
-    record = {"pairaug": {"format": FORMAT_VERSION}, "rule": rule, "weights": weights}
-    (tmp_path / "run.json").write_text(json.dumps(record))
+    RunRecord(rule=rule, weights=weights).write(tmp_path / "run.json")
     accept = {**settings["accept"], "fitted_by": tmp_path}
     whole = {**settings, "keep": "first-passing", "accept": accept}
     assert drawn(whole)[0].trace["generate"]["bounds"] == {"image_report": 0.25}
     assert len(Generate.weights(GenerateSettings(**whole))) == 3
-    (tmp_path / "run.json").write_text("{}")
+    RunRecord().write(tmp_path / "run.json")
     with pytest.raises(SettingsError, match=r"generate\.accept\.fitted_by.*rule for new patients"):
         Generate.weights(GenerateSettings(**whole))
 

@@ -18,7 +18,6 @@ from pairaug.locks import locked
 from pairaug.manifest import part_paths, read_pairs
 from pairaug.run import STAGES, RunFolder, run, run_stage
 from pairaug.run.device import with_device
-from pairaug.run.folder import RunRecord
 
 NUM_PATIENTS = 5
 
@@ -101,7 +100,7 @@ def test_children_are_in_their_parents_part_and_after_it(finished: RunFolder) ->
 
 
 def test_the_record_is_what_the_parts_say(finished: RunFolder, small_settings: Settings) -> None:
-    record = RunRecord.load(finished)
+    record = finished.load_record()
     pairs = list(read_pairs(finished.stage("prune")))
     living = Counter(pair.branch.value for pair in pairs if pair.drop is None)
     assert record.counts["prune"]["living"] == dict(living)
@@ -173,7 +172,7 @@ def test_what_is_lost_is_made_again_to_the_same_bytes(
     run(small_settings, copied)
     assert bytes_of(copied) == bytes_of(finished)
     assert copied.result("summary").is_file()
-    assert RunRecord.load(copied).counts == RunRecord.load(finished).counts
+    assert copied.load_record().counts == finished.load_record().counts
 
 
 @pytest.mark.parametrize(
@@ -234,7 +233,7 @@ def test_without_a_record_other_settings_are_still_refused(
 
 def test_a_damaged_record_is_named(copied: RunFolder, small_settings: Settings) -> None:
     copied.record_path.write_text("{")
-    with pytest.raises(RunError, match=r"run\.json is damaged\. Delete it"):
+    with pytest.raises(RunError, match=r"run\.json cannot be read: not JSON .*; delete it and run"):
         run(small_settings, copied)
 
 
@@ -471,3 +470,70 @@ def test_reports_that_must_not_leave_are_refused_before_reading(
     with pytest.raises(SettingsError, match=message):
         run(change_settings(small_settings, remote), RunFolder(tmp_path / "run"))
     assert not (tmp_path / "run" / "read").exists()
+
+
+def cut_down_to(folder: RunFolder, stage: str) -> None:
+    """The state of a run that was stopped before the first part of `stage`."""
+    for name in STAGES[STAGES.index(stage) :]:
+        shutil.rmtree(folder.stage(name))
+    shutil.rmtree(folder.result("export"))
+    folder.result("summary").unlink()
+
+
+@pytest.mark.parametrize(
+    ("stopped_in", "override", "change"),
+    [
+        ("edit", "edit.num_steps=3", r"edit\.num_steps: 2 → 3"),
+        ("generate", "edit.num_steps=3", r"edit\.num_steps: 2 → 3"),
+        ("rewrite", "score.batch_size=5", r"score\.batch_size: \d+ → 5"),
+        ("score", "prune.intra.margin=0.5", r"prune\.intra\.margin: 0\.003 → 0\.5"),
+        ("prune", "export.text=findings", r"export\.text: .* → findings"),
+        ("edit", "summary.max_examples=2", r"summary\.max_examples: 8 → 2"),
+    ],
+)
+def test_what_a_folder_was_started_with_holds_for_stages_to_come(
+    copied: RunFolder, small_settings: Settings, stopped_in: str, override: str, change: str
+) -> None:
+    cut_down_to(copied, stopped_in)
+    text = copied.settings_path.read_text()
+    with pytest.raises(RunError, match=rf"was started with other settings \({change}\)\. Resume"):
+        run(change_settings(small_settings, [override]), copied)
+    assert copied.settings_path.read_text() == text
+    run(small_settings, copied)
+
+
+def test_what_changes_no_result_may_change_at_any_time(
+    copied: RunFolder, small_settings: Settings
+) -> None:
+    cut_down_to(copied, "edit")
+    run(change_settings(small_settings, ["num_workers=1", "rewrite.concurrency=3"]), copied)
+    assert load_settings(copied.settings_path).num_workers == 1
+
+
+def test_a_folder_without_pairs_may_start_again_and_it_is_logged(
+    finished: RunFolder,
+    small_settings: Settings,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    text = finished.settings_path.read_text()
+    folder.settings_path.write_text(text.replace("num_patients: 5", "num_patients: 6"))
+    run(small_settings, folder)
+    assert "starts again: read.num_patients: 6 → 5" in caplog.text
+
+
+def test_a_damaged_part_of_the_page_is_named(copied: RunFolder) -> None:
+    part = copied.stage("prune") / "part-00001.parquet"
+    part.write_bytes(part.read_bytes()[:-100])
+    with pytest.raises(RunError, match=r"prune/part-00001\.parquet is damaged or cut short"):
+        run_stage("summary", copied)
+
+
+def test_parts_by_two_rules_are_never_exported(copied: RunFolder, finished: RunFolder) -> None:
+    run_stage("prune", copied, ["prune.intra.margin=1"])
+    name = "part-00000.parquet"
+    shutil.copy(finished.stage("prune") / name, copied.stage("prune") / name)
+    with pytest.raises(RunError, match=r"prune has parts by different settings\. Delete"):
+        run_stage("export", copied)

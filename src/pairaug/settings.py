@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class StageSettings(BaseModel):
@@ -15,6 +17,20 @@ class StageSettings(BaseModel):
         validate_default=True,
         protected_namespaces=(),
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, values: Any) -> Any:
+        """Left to pydantic, `true` would be 1."""
+        for name, value in values.items() if isinstance(values, dict) else ():
+            kinds = _kinds_in(cls.model_fields[name].annotation) if name in cls.model_fields else ()
+            if isinstance(value, bool) and bool not in kinds and (int in kinds or float in kinds):
+                raise ValueError(f"{name} should be a number, not {str(value).lower()}")
+        return values
+
+
+def _kinds_in(annotation: Any) -> set[Any]:
+    return {annotation}.union(*(_kinds_in(inner) for inner in get_args(annotation)))
 
 
 class PretrainedModel(StageSettings):

@@ -15,7 +15,6 @@ from pairaug.manifest import part_paths, read_pairs
 from pairaug.pair import Pair
 from pairaug.rewrite.budget import BudgetSpentError
 from pairaug.run import RunFolder, make_plan, run_stage
-from pairaug.run.folder import RunRecord
 from rewrite.chat import ChatServer
 from rewrite.moody import Moody
 
@@ -182,7 +181,7 @@ def test_real_films_by_rules_and_by_the_server(server: list[str], tmp_path: Path
         folder.write_settings(as_yaml(settings))
         run_stage("read", folder)
         run_stage("rewrite", folder)
-        counts = RunRecord.load(folder).counts["rewrite"]
+        counts = folder.load_record().counts["rewrite"]
         assert counts["in"] == 40
         assert counts["made"] == 80
         assert sum(counts["living"].values()) + sum(counts["dropped"].values()) == 120

@@ -17,6 +17,7 @@ from pairaug.pair import Branch, Pair, Report
 from pairaug.phantom.study import draw_study
 from pairaug.phantom.truth import counterfactual
 from pairaug.readers.phantom import PhantomReader, PhantomSource
+from pairaug.record import RunRecord
 from pairaug.stage import Context, batched
 from pairaug.summary import SummarySettings, write_summary
 
@@ -90,7 +91,7 @@ def _family(pair: Pair, number: int) -> Iterator[Pair]:
 
 
 FACTS = {
-    "pairaug": {"version": "0.1.0", "format": 1},
+    "pairaug": RunRecord().as_json()["pairaug"],
     "seed": 3,
     "device": "cpu",
     "dtype": "float32",

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +15,7 @@ from PIL import Image
 
 from pairaug.errors import RunError
 from pairaug.pair import Branch, ImageRef, Pair, Report
+from pairaug.record import RunRecord
 from pairaug.summary import SummarySettings, write_summary
 from pairaug.summary.examples import Choice, choose
 from pairaug.summary.figures import losses
@@ -183,7 +183,7 @@ def test_films_are_shrunk_to_the_size_asked_for_and_never_enlarged():
 
 
 def test_a_run_that_has_not_been_pruned_is_an_error(tmp_path: Path):
-    (tmp_path / "run.json").write_text(json.dumps({"seed": 0}), encoding="utf-8")
+    RunRecord().write(tmp_path / "run.json")
     with pytest.raises(RunError, match=r"has no parts, so there is nothing to summarize\. Finish"):
         write_summary(tmp_path)
 
@@ -213,7 +213,7 @@ def test_a_second_scorer_is_shown_beside_the_decision(
         for value, pair in zip(np.linspace(0, 1, 42), make_pairs(14), strict=False)
     ]
     covers = {"score.audit.model": "other"}
-    run = write_run(pairs, fingerprints={"score": {"covers": covers}})
+    run = write_run(pairs, fingerprints={"score": {"fingerprint": "0", "covers": covers}})
     html = write_summary(run, SummarySettings(max_examples=0, max_points=0)).read_text()
     section = html[html.index("What another scorer says") : html.index('<section id="maps">')]
     assert "Mean cosines by other" in section

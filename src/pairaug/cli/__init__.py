@@ -19,6 +19,7 @@ from pairaug.cli.shared import (
     Sets,
     one_line_errors,
     open_console,
+    settings_file,
     show_progress,
     stop_when_terminated,
 )
@@ -27,7 +28,8 @@ from pairaug.memory import keep_freed_memory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pairaug.run.folder import RunFolder, RunRecord
+    from pairaug.record import RunRecord
+    from pairaug.run.folder import RunFolder
     from pairaug.run.progress import BarProgress, LineProgress
 
 ShowIds = Annotated[
@@ -120,6 +122,7 @@ def run(
     overrides = [*(sets or ())]
     overrides += [] if limit is None else [f"limit={limit}"]
     overrides += [] if engine is None else [f"engine={engine}"]
+    config = settings_file(config)
     settings = load_settings(config, overrides)
     folder = out or _folder_for(config)
     if not dry_run:
@@ -203,7 +206,7 @@ def doctor(
     from pairaug.run.tables import print_check
 
     console, checks = open_console(), []
-    for check in diagnose(config, sets or ()):
+    for check in diagnose(config and settings_file(config), sets or ()):
         print_check(console, check)
         checks.append(check)
     if not all(check.is_fine for check in checks):
@@ -268,7 +271,7 @@ def prune(
         print_sweep(open_console(), sweep_run(run))
         return
     _do_stage("prune", run, sets)
-    typer.echo(f"To bring export and summary.html up to date: pairaug run {run / 'run.yaml'}")
+    typer.echo(f"To bring export and summary.html up to date: pairaug run {run}")
 
 
 @app.command("export")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import os
@@ -31,6 +32,10 @@ OptionalConfig = Annotated[
 ]
 
 
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+"""Errors that no code can do anything about, wherever a file is written."""
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM has come: schedulers send it where people press Ctrl-C."""
 
@@ -58,12 +63,24 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
         except PairAugError as error:
             typer.echo(f"pairaug: {error}", err=True)
             raise typer.Exit(1) from error
+        except OSError as error:
+            if error.errno not in _OF_THE_DISK:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            typer.echo(f"pairaug: {where}{error.strerror}", err=True)
+            raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             typer.echo("pairaug: stopped; the same command resumes", err=True)
             code = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
             raise typer.Exit(128 + code) from error
 
     return wrapped
+
+
+def settings_file(config: Path) -> Path:
+    """The file of settings: of a run's folder, its `run.yaml`."""
+    inside = config / "run.yaml"
+    return inside if inside.is_file() else config
 
 
 def load_settings_of(model: type[Any], config: Path | None, sets: list[str] | None) -> Any:

@@ -14,15 +14,16 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field
 
+from pairaug.config.explain import quoted
 from pairaug.config.layers import (
     Layer,
-    as_yaml,
     flatten,
     load_model,
     override_layers,
     read_yaml,
     validate,
 )
+from pairaug.config.yaml_text import as_yaml
 from pairaug.edit import EditSettings
 from pairaug.errors import SettingsError
 from pairaug.export import ExportSettings
@@ -135,7 +136,7 @@ def _chosen_preset(layers: Sequence[Layer]) -> str:
             if preset not in PRESETS:
                 choices = ", ".join(PRESETS)
                 raise SettingsError(
-                    f"preset in {layer.name} is {preset!r}; choose one of: {choices}"
+                    f"preset in {layer.name} is {quoted(preset)}; choose one of: {choices}"
                 )
             return preset
     return "default"

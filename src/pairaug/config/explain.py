@@ -15,22 +15,42 @@ if TYPE_CHECKING:
     from pairaug.config.layers import Layer
 
 
+_LONGEST = 100
+"""Letters of a value that a message shows."""
+
+
 def explain(
     error: ValidationError,
     model: type[BaseModel],
     layers: Sequence[Layer],
 ) -> str:
     """One line on the first thing that is wrong, unknown names before wrong values."""
+    return _on_one_line(_explained(error, model, layers))
+
+
+def quoted(value: Any) -> str:
+    """A value as messages show it: on one line, its beginning if it is long."""
+    text = _on_one_line(repr(value[:_LONGEST] if isinstance(value, str) else value))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _on_one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _explained(error: ValidationError, model: type[BaseModel], layers: Sequence[Layer]) -> str:
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     problem = problems[0]
     path = _path_in(problem["loc"], model)
-    name = ".".join(path)
+    name = ".".join(path)[:_LONGEST]
     source = _source_of(path, layers)
     if problem["type"] == "extra_forbidden":
         if name in setting_names(model):
             # Of another kind than the one that was chosen: the name before it in the location.
             return f"unknown setting {name} in {source}; {problem['loc'][-2]!r} has no such setting"
         return f"unknown setting {name} in {source}{_suggest(name, model)}"
+    if problem["type"] == "invalid_key":
+        return f"unknown setting {quoted(problem['input'])} in {source}: names are text"
     if problem["type"] == "value_error":
         why = problem.get("ctx", {}).get("error", problem["msg"])
         return f"{name or 'settings'} in {source}: {why}"
@@ -42,7 +62,7 @@ def explain(
     if path[:1] == ["rewrite"] and not isinstance(problem["input"], bool | float | str):
         # An address or the name of a key may be among what was put in the wrong place.
         return f"{name} in {source} is {type(problem['input']).__name__}; {_expected(problem)}"
-    return f"{name} in {source} is {problem['input']!r}; {_expected(problem)}"
+    return f"{name} in {source} is {quoted(problem['input'])}; {_expected(problem)}"
 
 
 def _expected(problem: ErrorDetails) -> str:

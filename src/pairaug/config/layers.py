@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from pairaug.config.explain import explain
+from pairaug.config.explain import explain, quoted
 from pairaug.config.kinds import discriminators, kinds_inside, may_be_null
+from pairaug.config.yaml_text import MAX_DEPTH, parse_settings, read_settings_text
 from pairaug.errors import SettingsError
+
+_LONGEST_NAME = 255
+"""Bytes of a file's name that file systems take."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -56,26 +60,12 @@ def override_layers(overrides: Sequence[str]) -> list[Layer]:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; empty for an empty file."""
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except FileNotFoundError as error:
-        raise SettingsError(f"there is no settings file {path}") from error
-    except IsADirectoryError as error:
-        raise SettingsError(f"{path} is a folder; give a settings file") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path} is not UTF-8 text") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not YAML: {_yaml_problem(error)}") from error
+    values = parse_settings(read_settings_text(path), str(path))
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise SettingsError(f"{path} must hold settings as `name: value` lines")
     return values
-
-
-def as_yaml(settings: BaseModel) -> str:
-    """The settings as YAML text that reads back to the same."""
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -87,45 +77,14 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML in which a key that is given twice is an error, not a silent choice."""
-
-
-def _mapping_with_unique_keys(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if key in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"{key} is given twice", key_node.start_mark
-            )
-        seen.add(key)
-    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
-
-
-_UniqueKeyLoader.add_constructor("tag:yaml.org,2002:map", _mapping_with_unique_keys)
-
-
-def _yaml_problem(error: yaml.YAMLError) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
-        mark = error.problem_mark
-        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
-    return " ".join(str(error).split())
-
-
 def _parse_override(text: str) -> dict[str, Any]:
     name, equals, value = text.partition("=")
     keys = name.strip().split(".")
-    if not equals or not all(keys):
-        raise SettingsError(f"--set takes name=value, for example --set seed=1; got {text!r}")
-    try:
-        nested: Any = yaml.load(value, Loader=_UniqueKeyLoader)
-    except yaml.YAMLError as error:
-        # Of what may hold a key or a password, the name is enough.
-        shown = name.strip() if name.strip().startswith("rewrite.") else text
+    if not equals or not all(keys) or len(keys) > MAX_DEPTH:
         raise SettingsError(
-            f"--set {shown}: the value is not YAML: {_yaml_problem(error)}"
-        ) from error
+            f"--set takes name=value, for example --set seed=1; got {quoted(name.strip())}"
+        )
+    nested = parse_settings(value, f"the value of --set {name.strip()}")
     for key in reversed(keys):
         nested = {key: nested}
     return nested
@@ -157,7 +116,7 @@ def _merge(
 def _with_absolute_paths(value: Any) -> Any:
     """Paths made absolute, and models that are local folders with them: a hub id stays as it is."""
     if isinstance(value, Path):
-        return value.expanduser().absolute()
+        return _absolute(value)
     if isinstance(value, list | tuple):
         return type(value)(_with_absolute_paths(each) for each in value)
     if not isinstance(value, Mapping):
@@ -166,6 +125,15 @@ def _with_absolute_paths(value: Any) -> Any:
     # A model with a revision may be a folder; one without is a name on some server.
     model = inner.get("model")
     if "revision" in inner and isinstance(model, str) and model != "bundled":
-        folder = Path(model).expanduser()
-        inner["model"] = str(folder.absolute()) if folder.is_dir() else model
+        folder = _absolute(Path(model))
+        inner["model"] = str(folder) if os.path.isdir(folder) else model  # noqa: PTH112
     return inner
+
+
+def _absolute(path: Path) -> Path:
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):
+        raise SettingsError(f"{quoted(str(path))} is too long to be a path")
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:
+        raise SettingsError(f"{quoted(str(path))}: there is no such user's folder") from error

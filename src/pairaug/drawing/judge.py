@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32
@@ -19,16 +19,14 @@ from pairaug.drawing.records import Job, Try, Verdict
 from pairaug.drawing.settings import AcceptSettings
 from pairaug.errors import DataError, SettingsError
 from pairaug.images import fault, load_image
-from pairaug.manifest import check_format
 from pairaug.pair import SCORES, Branch, Pair
+from pairaug.record import RECORD_NAME, RunRecord, read_record
 from pairaug.stage import Context
 
 if TYPE_CHECKING:
     from pairaug.clip.encoders import Encoder
 
 Vector = Float32[np.ndarray, " dimension"]
-
-_NO_RECORD = (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration)
 
 _SCORES = {Branch.INTER: ("image_report",), Branch.INTRA: SCORES}
 """What a film of each branch is judged by: S_a, or S1, S2 and S3."""
@@ -158,19 +156,17 @@ def _fitted_bounds(settings: AcceptSettings, branch: Branch, weights: str) -> di
     """
     assert settings.fitted_by is not None
     where, kind = f"{_STAGES[branch]}.accept", _KINDS[branch]
-    path = settings.fitted_by / "run.json"
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        check_format(record["pairaug"]["format"], settings.fitted_by)
-        found = record["rule"][branch.value]["bounds"].items()
-        bounds = {name: float(value) for name, value in found}
-        # The first; a second one, the audit's, prunes nothing.
-        scorer, scored_by = next(iter(record["weights"]["score"].items()))
-    except _NO_RECORD as error:
+    path = settings.fitted_by / RECORD_NAME
+    record = read_record(path) or RunRecord()
+    rule, scorers = record.rule.get(branch.value), record.weights.get("score")
+    if not rule or not scorers:
         raise SettingsError(
             f"{where}.fitted_by: {path} has no fitted rule for {kind}; name the folder of a run "
             "that has been pruned"
-        ) from error
+        )
+    bounds = {name: float(value) for name, value in rule.get("bounds", {}).items()}
+    # The first; a second one, the audit's, prunes nothing.
+    scorer, scored_by = next(iter(scorers.items()))
     if not bounds:
         raise SettingsError(
             f"{where}.fitted_by: the rule for {kind} of {settings.fitted_by} sets no bound on a "

@@ -32,4 +32,5 @@ __all__ = [
 
 def formats_in(folder: Path) -> tuple[str, ...]:
     """The layouts that an export holds; none where there is no export."""
-    return tuple(read_report(folder).get("formats", ()))
+    earlier = read_report(folder)
+    return earlier.formats if earlier else ()

@@ -20,7 +20,14 @@ from pairaug.export.film import film_of
 from pairaug.export.folder import FolderWriter
 from pairaug.export.huggingface import HuggingFaceWriter
 from pairaug.export.parquet import ParquetWriter
-from pairaug.export.place import REPORT_NAME, files_in, read_report, replacing, take_over
+from pairaug.export.place import (
+    REPORT_NAME,
+    EarlierExport,
+    files_in,
+    read_report,
+    replacing,
+    take_over,
+)
 from pairaug.export.record import Exported, Terms, Writer, key_of, record_of
 from pairaug.export.settings import ExportFormat, ExportSettings, check_installed, texts_of
 from pairaug.export.source import PairSource
@@ -66,7 +73,7 @@ class Export:
             kept = self._kept(earlier, again)
             first: Sequence[ExportFormat] = [each for each in settings.formats if each not in kept]
             report = self._fill(partial, first, job, self._context.report_progress)
-            if kept and report.edition == earlier["edition"]:
+            if kept and earlier and report.edition == earlier.edition:
                 for name in kept:
                     take_over(name, folder, partial)
             elif kept:
@@ -81,12 +88,12 @@ class Export:
         return report
 
     def _kept(
-        self, earlier: Mapping[str, Any], again: Collection[str] | None
+        self, earlier: EarlierExport | None, again: Collection[str] | None
     ) -> list[ExportFormat]:
         """The layouts that need not be written if nothing has changed."""
-        if again is None or not earlier.get("edition"):
+        if again is None or earlier is None:
             return []
-        there = earlier.get("formats", ())
+        there = earlier.formats
         return [name for name in self._settings.formats if name in there and name not in again]
 
     def _fill(

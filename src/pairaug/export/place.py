@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pairaug.atomic import new_folder, settle
 from pairaug.errors import RunError
+from pairaug.export.settings import ExportFormat
+from pairaug.json_text import read_json_object
 
 REPORT_NAME = "export.json"
 """Present in every export, so that no other folder is ever replaced by one."""
@@ -29,16 +31,28 @@ def replacing(folder: Path) -> Iterator[Path]:
         yield partial
 
 
-def read_report(folder: Path) -> dict[str, Any]:
-    """What the export in `folder` says of itself; nothing where there is none."""
+class EarlierExport(BaseModel):
+    """What a later export needs to know of the one in its place."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+    formats: tuple[ExportFormat, ...] = Field(strict=False)
+    edition: str
+
+
+def read_report(folder: Path) -> EarlierExport | None:
+    """What the export in `folder` says of itself; None where there is none."""
     path = folder / REPORT_NAME
+    remedy = f"delete {folder} and export again"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} is damaged. Delete {folder} and export again.") from error
-    return content if isinstance(content, dict) else {}
+        return EarlierExport.model_validate(read_json_object(path, RunError, remedy))
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        name = error.errors(include_input=False)[0]["loc"][0]
+        raise RunError(
+            f"{path} is damaged at {name}, or of another version of PairAug; {remedy}"
+        ) from error
 
 
 def take_over(name: str, earlier: Path, partial: Path) -> None:

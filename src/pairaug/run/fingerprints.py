@@ -6,16 +6,28 @@ covered too: on some devices they change the last bits of a result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pairaug.config import Settings, flatten
+from pairaug.config import Settings, flatten, load_settings
 from pairaug.errors import RunError
 from pairaug.manifest import fingerprint, part_fingerprint, part_paths
-from pairaug.run.chain import GENERATOR_STAGES, MODEL_STAGES, check_allowed, open_source, weights_of
-from pairaug.run.folder import RunFolder, RunRecord
+from pairaug.record import RunRecord
+from pairaug.run.chain import (
+    GENERATOR_STAGES,
+    MODEL_STAGES,
+    STAGES,
+    check_allowed,
+    open_source,
+    weights_of,
+)
+from pairaug.run.device import with_device
+from pairaug.run.folder import RunFolder
 from pairaug.stage import Context
+
+log = logging.getLogger(__name__)
 
 _MOST_NAMED = 3
 
@@ -34,6 +46,9 @@ _WITHOUT_EFFECT = (
     "rewrite.allow_remote",
     "rewrite.local_hosts",
     "rewrite.data_policy",
+    "engine",
+    "num_workers",
+    "preset",  # the settings that it gave are compared
 )
 
 
@@ -116,6 +131,31 @@ def check_unchanged(folder: RunFolder, record: RunRecord, prints: list[StagePrin
             raise RunError(_refusal(folder, expected.stage, changes))
 
 
+def check_started_with(folder: RunFolder, settings: Settings) -> None:
+    """Raises `RunError` if the folder was started with other settings, for stages yet to come too.
+
+    Where nothing has been made yet, other settings are a new start, and what changed is logged.
+    """
+    if not folder.settings_path.is_file():
+        return
+    started = load_settings(folder.settings_path)
+    if "auto" in (started.device, started.dtype):
+        started = with_device(started)
+    changes = differences(_with_effect(started), _with_effect(settings))
+    if changes and any(part_paths(folder.stage(stage)) for stage in STAGES):
+        raise RunError(
+            f"{folder.path} was started with other settings ({_named(changes)}). Resume with: "
+            f"pairaug run {folder.path}; or pass a new --out folder."
+        )
+    if changes:
+        log.warning("%s has no pairs yet, and starts again: %s", folder.path, _named(changes))
+
+
+def _with_effect(settings: Settings) -> dict[str, Any]:
+    named = flatten(settings.model_dump(mode="json"))
+    return {name: value for name, value in named.items() if not _is_without_effect(name)}
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What changed, one phrase each: "seed: 0 → 1"."""
     names = [*old, *(name for name in new if name not in old)]
@@ -132,6 +172,12 @@ def _change(name: str, old: Any, new: Any) -> str:
     return f"{name}: {old} → {new}"
 
 
+def _named(changes: Sequence[str]) -> str:
+    named = ", ".join(changes[:_MOST_NAMED])
+    more = len(changes) - _MOST_NAMED
+    return f"{named} and {more} more" if more > 0 else named
+
+
 def _refusal(folder: RunFolder, stage: str, changes: list[str]) -> str:
     where = folder.stage(stage)
     if not changes:
@@ -139,9 +185,7 @@ def _refusal(folder: RunFolder, stage: str, changes: list[str]) -> str:
             f"{where} was written with other settings, and {folder.record_path}, which would say "
             "which, does not. Pass a new --out folder, or delete this one."
         )
-    named = ", ".join(changes[:_MOST_NAMED])
-    if len(changes) > _MOST_NAMED:
-        named += f" and {len(changes) - _MOST_NAMED} more"
+    named = _named(changes)
     if stage == "prune" and all(change.startswith("prune.") for change in changes):
         return (
             f"{where} was decided by another rule ({named}). To decide again in place: "

@@ -16,11 +16,18 @@ from pairaug.drawing.generator import generator_folder
 from pairaug.errors import PairAugError
 from pairaug.manifest import part_paths
 from pairaug.readers import Counted
+from pairaug.record import RunRecord
 from pairaug.rewrite.estimate import estimate
 from pairaug.run.chain import STAGES, check_installed, check_models, open_source, weights_of
 from pairaug.run.device import with_device
-from pairaug.run.fingerprints import StagePrint, check_unchanged, prune_print, stage_print
-from pairaug.run.folder import RunFolder, RunRecord
+from pairaug.run.fingerprints import (
+    StagePrint,
+    check_started_with,
+    check_unchanged,
+    prune_print,
+    stage_print,
+)
+from pairaug.run.folder import RunFolder
 from pairaug.run.work import num_expected
 from pairaug.stage import Context
 
@@ -56,7 +63,7 @@ class Plan:
 def make_plan(settings: Settings, folder: RunFolder) -> Plan:
     """What `run` would do with these settings in this folder; nothing is written."""
     problems: list[str] = []
-    record = RunRecord.load(folder)
+    record = folder.load_record()
     source, models = dict[str, str](), dict[str, str]()
     with _noting(problems):
         settings = with_device(settings)
@@ -101,6 +108,7 @@ def _check_folder(settings: Settings, folder: RunFolder, record: RunRecord) -> N
     if record.rule:
         prints.append(prune_print(settings, prints[-1], record.rule))
     check_unchanged(folder, record, prints)
+    check_started_with(folder, settings)
 
 
 class _Look:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from pairaug.config import Settings, change_settings, flatten, load_settings
 from pairaug.errors import RunError, SettingsError
 from pairaug.locks import locked
+from pairaug.record import RunRecord
 from pairaug.run.chain import (
     AFTER_PARTS,
     STAGES,
@@ -18,8 +19,14 @@ from pairaug.run.chain import (
     look_at_server,
 )
 from pairaug.run.device import with_device
-from pairaug.run.fingerprints import StagePrint, check_unchanged, differences, own_settings
-from pairaug.run.folder import RunFolder, RunRecord
+from pairaug.run.fingerprints import (
+    StagePrint,
+    check_started_with,
+    check_unchanged,
+    differences,
+    own_settings,
+)
+from pairaug.run.folder import RunFolder
 from pairaug.run.progress import ProgressReport
 from pairaug.run.work import Work
 
@@ -52,6 +59,7 @@ def run(
         _check_after_parts(work)
         if not folder.is_complete("rewrite"):
             look_at_server(settings)  # before hours of reading
+        check_started_with(folder, settings)
         for made_with in prints:
             if not folder.is_complete(made_with.stage):
                 check_models(made_with.stage, settings)
@@ -89,12 +97,9 @@ def run_stage(
         folder.remove_leftovers()
         work = Work(settings, folder, progress)
         if stage in AFTER_PARTS:
-            work.print_on_disk("prune")
-            work.note([])
             work.write(stage, again=True, layouts=layouts)
         elif stage == "prune":
             parent = work.print_on_disk("score")
-            work.note([])
             work.prune(parent, again=True)
         else:
             _make_stage(work, stage)
@@ -120,6 +125,8 @@ def export_to(
             "--to adds layouts to those of the export, and export.formats names all of them; "
             "give one of the two"
         )
+    with locked(folder.path):
+        folder.remove_leftovers()  # an export that a kill left aside is one that has layouts
     both = dict.fromkeys([*formats_in(folder.result("export")), *layouts])
     named = f"export.formats=[{', '.join(both)}]"
     return run_stage("export", folder, [*overrides, named], progress, layouts=layouts)

@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,11 @@ class Unusable:
     identifier: str
     """The pair's id, or its hash."""
     detail: str
+
+
+def is_current(quality: Mapping[str, Any]) -> bool:
+    """True if recorded counts are those that this version makes."""
+    return quality.keys() == {each.name for each in fields(Quality)}
 
 
 def assess(parts: Sequence[Path]) -> Quality:

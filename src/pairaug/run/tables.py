@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pairaug.manifest import part_paths
+from pairaug.record import RunRecord
 from pairaug.run.doctor import Check, not_english
-from pairaug.run.folder import RunFolder, RunRecord
+from pairaug.run.folder import RunFolder
 from pairaug.run.plan import Plan
 from pairaug.run.quality import unusable
 

@@ -34,8 +34,9 @@ from pairaug.run.chain import MODEL_STAGES, STAGES, open_source, open_stage
 from pairaug.run.counts import count_stage, num_work
 from pairaug.run.device import quieten_model_libraries
 from pairaug.run.fingerprints import StagePrint, print_of, prune_print, stage_print
-from pairaug.run.folder import RunFolder, RunRecord
+from pairaug.run.folder import RunFolder
 from pairaug.run.progress import NoProgress, ProgressReport
+from pairaug.run.quality import assess, is_current
 from pairaug.stage import Context, Fitted, Stage, apply, batched
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pyarrow", "pillow")
@@ -56,7 +57,7 @@ class Work:
     ) -> None:
         self.settings = settings
         self.folder = folder
-        self.record = RunRecord.load(folder)
+        self.record = folder.load_record()
         self._progress = progress or NoProgress()
         self._context = Context(
             seed=settings.seed,
@@ -92,8 +93,15 @@ class Work:
                 f"{self.folder.stage(stage)} is not complete; "
                 f"run first: pairaug {stage} {self.folder.path}"
             )
-        value = part_fingerprint(part_paths(self.folder.stage(stage))[-1])
-        return StagePrint(stage, value, self.record.fingerprints.get(stage, {}).get("covers", {}))
+        values = {part_fingerprint(path) for path in part_paths(self.folder.stage(stage))}
+        if len(values) > 1:
+            raise RunError(
+                f"{self.folder.stage(stage)} has parts by different settings. Delete it, and run: "
+                f"pairaug {stage} {self.folder.path}"
+            )
+        return StagePrint(
+            stage, values.pop(), self.record.fingerprints.get(stage, {}).get("covers", {})
+        )
 
     def note(self, prints: Sequence[StagePrint]) -> None:
         """Writes down what parts are about to be made with, so that no part lacks its record."""
@@ -101,8 +109,11 @@ class Work:
         record.seed, record.device, record.dtype = settings.seed, settings.device, settings.dtype
         record.versions = _versions()
         for each in prints:
+            if record.fingerprints.get(each.stage, {}).get("fingerprint") != each.value:
+                # What was counted of other parts goes in the same write.
+                record.forget(each.stage)
             record.fingerprints[each.stage] = each.as_record()
-        record.save(self.folder)
+        record.write(self.folder.record_path)
         self.folder.write_settings(as_yaml(settings))
 
     def make(self, made_with: StagePrint) -> None:
@@ -119,7 +130,7 @@ class Work:
                 stage.fit(read_pairs(self.folder.stage(before)))
             self._make_parts(stage, made_with)
         self._count(name)
-        if name == "read" and not self.record.quality:
+        if name == "read" and not is_current(self.record.quality):
             self._assess()
 
     def prune(self, parent: StagePrint, *, again: bool = False) -> None:
@@ -132,6 +143,7 @@ class Work:
         folder = self.folder
         expected = [each.value for each in self.expected_prune(parent)]
         if folder.is_complete("prune") and self.print_on_disk("prune").value in expected:
+            self._count("prune")
             return
         scored = part_paths(folder.stage("score"))
         decision = PruneRule(self.settings.prune).decide_parts(scored)
@@ -166,14 +178,25 @@ class Work:
         recorded = self.record.fingerprints.get(step, {}).get("fingerprint")
         if recorded == made_with.value and self.folder.result(step).exists() and not again:
             return
-        self.record.seconds.pop(step, None)
+        # Until it is noted again, the result is taken for unfinished, whatever is in its place.
+        self.record.forget(step)
+        self.note([])
+        self._complete_counts()
         with self._timed(step):
             if step == "export":
                 self._export(layouts)
             else:
                 self._summarize()
-        # Noted last: until then the result is taken for unfinished, and written again.
-        self.note([made_with])
+        self.record.fingerprints[step] = made_with.as_record()
+        self.note([])
+
+    def _complete_counts(self) -> None:
+        """Counts what a run that was killed has not counted: the card and the page show it."""
+        for stage in STAGES:
+            if stage not in self.record.counts:
+                self._count(stage)
+        if not is_current(self.record.quality):
+            self._assess()
 
     def _export(self, layouts: Collection[str] | None) -> None:
         from pairaug.export import Export, PartPairs
@@ -204,7 +227,6 @@ class Work:
         folder, stage = self.folder, self.folder.stage("read")
         if folder.num_parts() is not None and not folder.missing_parts("read"):
             return
-        self.record.quality = {}
         reader = open_source(self.settings, self._context)
         groups = batched(islice(reader, self.settings.limit), self.settings.part_size)
         self._progress.start("read", num_expected(self.settings, reader))
@@ -217,10 +239,8 @@ class Work:
             raise DataError(f"the source {self.record.source['name']} has no pairs")
 
     def _assess(self) -> None:
-        from pairaug.run.quality import assess
-
         self.record.quality = assess(part_paths(self.folder.stage("read"))).as_json()
-        self.record.save(self.folder)
+        self.record.write(self.folder.record_path)
 
     def _make_parts(self, stage: Stage, made_with: StagePrint) -> None:
         name, folder = made_with.stage, self.folder
@@ -238,7 +258,7 @@ class Work:
                 else:
                     pairs = apply(stage, read_part(before[index]))
                     write_part(to, index, pairs, print_value, is_last=is_last)
-            self.record.save(folder)
+            self.record.write(folder.record_path)
         self._progress.finish()
 
     def _count(self, stage: str) -> None:
@@ -246,7 +266,7 @@ class Work:
         before = part_paths(self.folder.stage(STAGES[place - 1])) if place else []
         parts = part_paths(self.folder.stage(stage))
         self.record.counts[stage] = count_stage(stage, parts, before)
-        self.record.save(self.folder)
+        self.record.write(self.folder.record_path)
 
     @contextmanager
     def _memory_errors(self, stage: str) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ import pyarrow as pa
 from pairaug.errors import RunError
 from pairaug.manifest import part_paths, read_columns, read_part
 from pairaug.pair import FINDINGS, SCORES, Branch, Pair
+from pairaug.record import RECORD_NAME, read_record
 
 _COLUMNS = ("id", "parent_id", "branch", "drop_stage", "drop_reason", "labels", "scores")
 
@@ -88,7 +88,7 @@ def load_pairs(folder: Path) -> RunPairs:
     if not paths:
         raise RunError(
             f"{folder} has no parts, so there is nothing to summarize. "
-            f"Finish the run first: pairaug run {folder.parent / 'run.yaml'}"
+            f"Finish the run first: pairaug run {folder.parent}"
         )
     tables = [read_columns(path, _COLUMNS) for path in paths]
     table = pa.concat_tables(tables)
@@ -107,13 +107,10 @@ def load_pairs(folder: Path) -> RunPairs:
 
 def load_facts(run_folder: Path) -> dict[str, Any]:
     """The contents of `run.json`."""
-    path = run_folder / "run.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RunError(f"{run_folder} is not a run folder: it has no run.json") from error
-    except json.JSONDecodeError as error:
-        raise RunError(f"{path} is not JSON: {error}") from error
+    record = read_record(run_folder / RECORD_NAME)
+    if record is None:
+        raise RunError(f"{run_folder} is not a run folder: it has no run.json")
+    return record.as_json()
 
 
 def _texts(column: pa.ChunkedArray) -> np.ndarray:

@@ -1,0 +1,152 @@
+"""The record of a run, `run.json`: its contents, and the one strict reading of it.
+
+It is written by whoever makes a run's parts and read by many. Whatever has been changed by hand,
+cut short, or written by a version whose runs are laid out differently is refused in one line.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pairaug import __version__
+from pairaug.atomic import write_file
+from pairaug.errors import RunError
+from pairaug.json_text import read_json_object
+from pairaug.manifest import FORMAT_VERSION, check_format
+
+log = logging.getLogger(__name__)
+
+RECORD_NAME = "run.json"
+
+_REMEDY = "delete it and run the same command again"
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """The contents of `run.json`: facts about a run, kept up to date while it goes on."""
+
+    seed: int = 0
+    device: str = ""
+    dtype: str = ""
+    source: dict[str, Any] = field(default_factory=dict)
+    """Name, licence and terms of access of the real pairs."""
+    versions: dict[str, str] = field(default_factory=dict)
+    weights: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Stage → model → SHA-256 over its files."""
+    fingerprints: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Stage → {fingerprint, covers}; `covers` is what the fingerprint was made from."""
+    rule: dict[str, Any] = field(default_factory=dict)
+    """The numbers that pruning fitted over the whole run."""
+    counts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Stage → {in, made, living: {branch: pairs}, dropped: {reason: pairs}}."""
+    quality: dict[str, Any] = field(default_factory=dict)
+    """What the real pairs are like, as `pairaug.run.quality.Quality` counts it."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Stage → time spent, resumed runs added up."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The record as plain values, headed by the version that writes it."""
+        return {"pairaug": {"version": __version__, "format": FORMAT_VERSION}, **asdict(self)}
+
+    def write(self, path: Path) -> None:
+        """Writes the record in one step."""
+        text = json.dumps(self.as_json(), indent=2, ensure_ascii=False, allow_nan=False)
+        write_file(path, (text + "\n").encode())
+
+    def add_seconds(self, stage: str, seconds: float) -> None:
+        """Adds to the time that a stage has taken."""
+        self.seconds[stage] = round(self.seconds.get(stage, 0.0) + seconds, 3)
+
+    def forget(self, stage: str) -> None:
+        """Drops what was noted of a stage's result, which is about to be made again."""
+        for noted in (self.fingerprints, self.counts, self.seconds):
+            noted.pop(stage, None)
+        if stage == "read":
+            self.quality = {}
+
+
+def read_record(path: Path) -> RunRecord | None:
+    """The record in a `run.json`, or None where there is no such file.
+
+    Raises `RunError`, one line, for a file that is no record, and for one of another format.
+    """
+    try:
+        content = read_json_object(path, RunError, _REMEDY)
+    except FileNotFoundError:
+        return None
+    _check_version(path, content.pop("pairaug", None))
+    try:
+        _Shape.model_validate(content)
+    except ValidationError as error:
+        problem = error.errors(include_input=False)[0]
+        where = ".".join(str(key) for key in problem["loc"])
+        raise RunError(f"{path} is damaged at {where} ({problem['type']}); {_REMEDY}") from error
+    return RunRecord(**content)
+
+
+def _check_version(path: Path, header: Any) -> None:
+    try:
+        found = _Header.model_validate(header)
+    except ValidationError as error:
+        raise RunError(
+            f"{path} does not say which version of PairAug wrote it; {_REMEDY}"
+        ) from error
+    check_format(found.format, path.parent)
+    if found.version != __version__:
+        log.warning(
+            "%s was written by PairAug %s; going on with %s, whose new parts may differ",
+            path,
+            found.version,
+            __version__,
+        )
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class _Header(_Strict):
+    version: str = Field("unknown", max_length=64, pattern=r"^[\w.+!-]+$")
+    format: int
+
+
+class _Fingerprint(_Strict):
+    fingerprint: str
+    covers: dict[str, Any]
+
+
+class _Counts(_Strict):
+    taken: int = Field(alias="in", ge=0)
+    made: int
+    living: dict[str, int]
+    dropped: dict[str, int]
+
+
+class _Rule(BaseModel):
+    """Whatever numbers a rule fits, and the bounds among them that others use."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    bounds: dict[str, float] = Field(default_factory=dict)
+
+
+class _Shape(_Strict):
+    """The types of a `RunRecord`'s values, checked when one is read."""
+
+    seed: int = 0
+    device: str = ""
+    dtype: str = ""
+    source: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    weights: dict[str, dict[str, str]] = Field(default_factory=dict)
+    fingerprints: dict[str, _Fingerprint] = Field(default_factory=dict)
+    rule: dict[str, _Rule] = Field(default_factory=dict)
+    counts: dict[str, _Counts] = Field(default_factory=dict)
+    quality: dict[str, Any] = Field(default_factory=dict)
+    seconds: dict[str, float] = Field(default_factory=dict)

@@ -1,0 +1,100 @@
+"""The record of a run is read strictly: what is not one is one line, whoever reads it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pairaug.errors import RunError
+from pairaug.record import RunRecord, read_record
+
+WHOLE = RunRecord(
+    seed=3,
+    device="cpu",
+    source={"name": "here", "access": "public"},
+    weights={"score": {"bundled": "0" * 64}},
+    fingerprints={"read": {"fingerprint": "f" * 64, "covers": {"limit": None}}},
+    rule={"inter": {"rule": "threshold", "bounds": {"image_report": 0.3}}},
+    counts={"read": {"in": 2, "made": 0, "living": {"real": 1}, "dropped": {"empty_report": 1}}},
+    seconds={"read": 1},
+)
+
+
+def test_what_is_written_reads_back_to_the_same(tmp_path: Path) -> None:
+    WHOLE.write(tmp_path / "run.json")
+    assert read_record(tmp_path / "run.json") == WHOLE
+
+
+def test_no_file_is_no_record(tmp_path: Path) -> None:
+    assert read_record(tmp_path / "run.json") is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"seed": "3"}, "damaged at seed"),
+        ({"seed": True}, "damaged at seed"),
+        ({"counts": []}, "damaged at counts"),
+        ({"counts": {"read": 5}}, r"damaged at counts\.read"),
+        ({"counts": {"read": {"in": 1, "made": 0, "living": {}}}}, r"counts\.read\.dropped"),
+        ({"counts": {"read": {**WHOLE.counts["read"], "living": {"real": "9"}}}}, "living.real"),
+        ({"fingerprints": {"read": "f"}}, r"damaged at fingerprints\.read"),
+        ({"fingerprints": {"read": {"covers": {}}}}, r"fingerprints\.read\.fingerprint"),
+        ({"fingerprints": {"read": {"fingerprint": "f", "covers": []}}}, r"read\.covers"),
+        ({"rule": {"inter": {"bounds": 3}}}, r"damaged at rule\.inter\.bounds"),
+        ({"rule": {"inter": {"bounds": {"image_report": "high"}}}}, "damaged at rule"),
+        ({"weights": {"score": "0"}}, r"damaged at weights\.score"),
+        ({"seconds": {"read": None}}, r"damaged at seconds\.read"),
+        ({"source": "here"}, "damaged at source"),
+        ({"quality": [1]}, "damaged at quality"),
+        ({"colour": "red"}, "damaged at colour"),
+        ({"pairaug": None}, "does not say which version of PairAug wrote it"),
+        ({"pairaug": {"version": "0.1.0"}}, "does not say which version"),
+        ({"pairaug": {"version": "0.1.0", "format": "1"}}, "does not say which version"),
+        ({"pairaug": {"version": "SECRET report text", "format": 1}}, "does not say which version"),
+    ],
+)
+def test_values_of_another_type_are_named_and_not_quoted(
+    tmp_path: Path, changes: dict[str, Any], fault: str
+) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({**WHOLE.as_json(), **changes}))
+    with pytest.raises(RunError, match=rf"run\.json .*{fault}.*; delete it and run") as raised:
+        read_record(path)
+    assert "\n" not in str(raised.value)
+    assert "SECRET" not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", "[" * 900, '{"seed": NaN}', "\ud800"])
+def test_what_is_no_json_is_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "run.json").write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(RunError, match=r"run\.json .*; delete it and run the same") as raised:
+        read_record(tmp_path / "run.json")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("difference", "who"), [(-1, "an earlier"), (1, "a later")])
+def test_a_run_of_another_format_is_refused(tmp_path: Path, difference: int, who: str) -> None:
+    path = tmp_path / "run.json"
+    content = WHOLE.as_json()
+    number = content["pairaug"]["format"] + difference
+    content["pairaug"] = {"version": "9.8.7", "format": number}
+    path.write_text(json.dumps(content))
+    with pytest.raises(RunError, match=rf"was written by {who} PairAug"):
+        read_record(path)
+
+
+def test_another_version_with_the_same_format_is_read_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "run.json"
+    content = WHOLE.as_json()
+    content["pairaug"]["version"] = "0.0.1.dev3"
+    path.write_text(json.dumps(content))
+    with caplog.at_level(logging.WARNING):
+        assert read_record(path) == WHOLE
+    assert "written by PairAug 0.0.1.dev3" in caplog.text
