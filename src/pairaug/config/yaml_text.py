@@ -149,7 +149,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
 
 
-_OWN: tuple[tuple[str, Any], ...] = (
+_OWN: Any = (
     ("bool", _bool),
     ("int", _int),
     ("float", _float),
