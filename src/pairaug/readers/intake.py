@@ -116,6 +116,9 @@ class Intake:
                 # By the path as written: a link inside the root may well point to another disk.
                 if not film.is_relative_to(self.root):
                     pair, film = pair.dropped("read", "outside_root", item.where), None
+                elif _storable(str(film)) != str(film):
+                    detail = f"{item.where}, the file's name is not UTF-8"
+                    pair, film = pair.dropped("read", "unreadable_image", detail), None
             yield (pair, item, shown), film
 
     def _absolute(self, film: Path) -> Path:
@@ -162,8 +165,8 @@ class Intake:
     def _checked(self, item: Listed, seen: _Seen) -> Pair:
         """The pair as it is listed, without its film; dropped where it is no use."""
         seen.num += 1
-        own_id = item.id or item.where.replace(" ", "-")
-        patient_id = patient_key(item.patient_id or "") or own_id
+        own_id = _storable(item.id or item.where.replace(" ", "-"))
+        patient_id = patient_key(_storable(item.patient_id or "")) or own_id
         pair = Pair(
             id=f"{self.name}/{own_id}",
             branch=Branch.REAL,
@@ -219,6 +222,11 @@ class _Seen:
 def absolute(path: Path) -> Path:
     """`path` without `..`, links left alone, which `Path.resolve` would follow."""
     return Path(os.path.normpath(path.absolute()))
+
+
+def _storable(text: str) -> str:
+    """`text` with the bytes written out that the name of a file or folder has beside UTF-8."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _digest(value: str) -> bytes:
