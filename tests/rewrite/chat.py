@@ -20,6 +20,7 @@ class Reply:
     body: bytes | None = None
     delay_seconds: float = 0.0
     cuts_off: bool = False
+    drips: bool = False
 
 
 @dataclass

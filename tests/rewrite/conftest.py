@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -43,6 +45,13 @@ def chat_server() -> Iterator[ChatServer]:
             self.end_headers()
             if reply.cuts_off:
                 self.wfile.write(body[: len(body) // 2])
+                self.close_connection = True
+                return
+            if reply.drips:
+                with contextlib.suppress(OSError):  # the other end has had enough
+                    for place in range(len(body)):
+                        self.wfile.write(body[place : place + 1])
+                        time.sleep(0.05)
                 self.close_connection = True
                 return
             self.wfile.write(body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,16 @@ def test_a_rate_limit_that_lasts_ends_the_run_and_drops_nothing(
     with pytest.raises(BackendError, match=r"still answers 429.* after 3 tries.*concurrency"):
         rewrite(pairs_of(make_pair, 3), retries=2, concurrency=1)
     assert len(chat_server.requests) == 3
+
+
+def test_an_answer_that_comes_byte_by_byte_has_the_same_time_as_another(
+    rewrite, chat_server: ChatServer, make_pair: MakePair
+):
+    chat_server.answer = lambda request, number: Reply(REVERSED, drips=True)
+    started = time.monotonic()
+    with pytest.raises(BackendError, match=r"gives no answer \(no answer in time\)"):
+        rewrite([make_pair(SOURCE)], branches=["inter"], retries=1, timeout_seconds=0.5)
+    assert time.monotonic() - started < 5  # each byte came in time, all of them would take longer
 
 
 def test_a_window_that_no_report_fits_ends_the_run(
