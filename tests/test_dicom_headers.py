@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+import time
 import tracemalloc
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,13 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sequence import Sequence
-from pydicom.uid import UID, JPEG2000Lossless, JPEGLosslessSV1, RLELossless
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    RLELossless,
+)
 
 from dicom_films import LEVELS, dataset_of, jpeg_lossless, saved
 from pairaug.errors import DataError
@@ -367,6 +375,26 @@ def test_rle_of_all_widths(bits: int, num_colours: int) -> None:
     stored = np.random.default_rng(2).integers(0, 2**bits, shape, dtype=f"u{bits // 8}")
     plain = film_of(dataset_of(stored, bits)).image
     assert np.array_equal(film_of(saved(dataset_of(stored, bits), RLELossless)).image, plain)
+
+
+@pytest.mark.parametrize("is_deflated", [False, True])
+def test_a_header_of_millions_of_items_is_refused_within_seconds(is_deflated: bool) -> None:
+    items = struct.pack("<HHL", 0xFFFE, 0xE000, 0) * 2_000_000
+    body = struct.pack("<HH2sHL", 9, 0x1010, b"SQ", 0, 0xFFFFFFFF) + items
+    content = saved(dataset_of(), DeflatedExplicitVRLittleEndian if is_deflated else None)
+    start = 144 + int.from_bytes(content[140:144], "little")
+    if is_deflated:
+        packing = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+        body = packing.compress(body) + packing.flush()
+    began = time.process_time()
+    with pytest.raises(DataError):
+        film_of(content[:start] + body)
+    assert time.process_time() - began < 10
+
+
+def test_many_windows_are_noted_once() -> None:
+    film = film_of(dataset_of(WindowCenter=[60000] * 900, WindowWidth=[1] * 900))
+    assert film.notes["ignored"] == ["window_beside_values"]
 
 
 def test_streams_that_ask_for_too_much_are_refused() -> None:

@@ -7,7 +7,6 @@ in a message: a header is full of names.
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 import struct
@@ -21,13 +20,15 @@ from pairaug.dicom_grey import grey
 from pairaug.dicom_numbers import first_number, numbers
 from pairaug.dicom_pixels import stored_values
 from pairaug.errors import MissingExtraError
-from pairaug.image_files import MOST_PIXELS, ImageError, quiet
+from pairaug.image_files import MOST_PIXELS, BoundedFile, ImageError, quiet
 
 SUFFIXES = (".dcm", ".dicom")
 """What files without a preamble are recognised by."""
 
 _MOST_INFLATED = 4 * MOST_PIXELS
 """Bytes: the largest film in 16 bits, twice."""
+_PER_READ = 1024
+"""Bytes that each reading counts for besides its own: headers have thousands, not millions."""
 _MOST_STRETCHED = 10.0
 _SAME_SPACING = 0.005
 """Pixels whose sides differ by less, as a share, count as square."""
@@ -77,7 +78,7 @@ def read_dicom(content: bytes) -> tuple[np.ndarray, dict[str, Any]]:
     pydicom = _pydicom()
     with quiet():
         try:
-            dataset = pydicom.dcmread(io.BytesIO(_inflatable(content)), force=True)
+            dataset = pydicom.dcmread(BoundedFile(_inflated(content), _PER_READ), force=True)
             _check(dataset)
             return _film(dataset)
         except (MissingExtraError, ImageError, MemoryError):
@@ -102,8 +103,8 @@ def _pydicom() -> Any:
     return pydicom
 
 
-def _inflatable(content: bytes) -> bytes:
-    """`content`, once it is known that unpacking its data set gives no bomb."""
+def _inflated(content: bytes) -> bytes:
+    """`content`, its data set alone and unpacked where that is deflated; no more than an image."""
     if _DEFLATED not in content[132:1024] or content[128:132] != b"DICM":
         return content
     # The first element, 12 bytes, says how long the rest of the group is that is not deflated.
@@ -111,7 +112,7 @@ def _inflatable(content: bytes) -> bytes:
     unpacked = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content[start:], _MOST_INFLATED)
     if len(unpacked) >= _MOST_INFLATED:
         raise ImageError("the image is too large to be a radiograph")
-    return content
+    return unpacked
 
 
 def _check(dataset: Any) -> None:

@@ -15,6 +15,8 @@ _STRIP = 1 << 16
 """Pixels: a quarter of a megabyte."""
 _LEAST_SHOWN = 2 / 255
 """Grey levels: what shows less of the values than this shows nothing of them."""
+_MOST_TRIED = 16
+"""Tables, and windows."""
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 
@@ -31,7 +33,8 @@ def grey(stored: np.ndarray, dataset: Any) -> tuple[np.ndarray, dict[str, Any]]:
         np.subtract(1.0, image, out=image)
     if padding is not None:
         image[padding] = 0.0
-    return image, {"voi": made_by, **({"ignored": ignored} if ignored else {})}
+    passed_over = list(dict.fromkeys(ignored))
+    return image, {"voi": made_by, **({"ignored": passed_over} if passed_over else {})}
 
 
 def strips(image: np.ndarray) -> Iterator[np.ndarray]:
@@ -70,7 +73,7 @@ def _by_voi(
     """Grey levels by the first VOI LUT or window that shows something of the values."""
     low, high = _most(values, padding)
     ends = float(values.min()), float(values.max())
-    for item in items(dataset, "VOILUTSequence"):
+    for item in items(dataset, "VOILUTSequence")[:_MOST_TRIED]:
         lut = lut_of(item, *ends, is_little_endian=_is_little_endian(dataset))
         if lut is None:
             ignored.append("voi_lut")
@@ -81,7 +84,8 @@ def _by_voi(
     function = str(dataset.get("VOILUTFunction") or "").upper()
     function = function if function in _FUNCTIONS else "LINEAR"
     centres, widths = (numbers(dataset, f"Window{name}") for name in ("Center", "Width"))
-    for centre, width in zip_longest(centres, widths, fillvalue=math.nan):
+    windows = zip_longest(centres[:_MOST_TRIED], widths[:_MOST_TRIED], fillvalue=math.nan)
+    for centre, width in windows:
         if not _is_window(centre, width, function):
             ignored.append("window")
             continue

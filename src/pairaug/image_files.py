@@ -29,7 +29,7 @@ MOST_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485
 """The largest radiographs have 20 million."""
 
 _MOST_READ = 64 << 20
-"""Bytes that Pillow may read besides four times the file: a TIFF can name one place often."""
+"""Bytes that a library may read besides four times the file: a TIFF can name one place often."""
 _PER_READ = 256
 """Bytes that each reading counts for besides its own, so that they end too where they are many."""
 _MOST_EXIF = 128 << 10
@@ -90,7 +90,7 @@ def open_image(content: bytes) -> Iterator[Image.Image]:
     # Held by all threads together: the filters of warnings are the process's.
     with quiet():
         try:
-            with Image.open(_Bounded(content), formats=FORMATS) as opened:
+            with Image.open(BoundedFile(content), formats=FORMATS) as opened:
                 _check_effort(opened, content)
                 yield opened
         except (PairAugError, MemoryError):
@@ -109,16 +109,17 @@ def check_exif_of(opened: Image.Image) -> None:
         _check_exif(len(opened.info.get(name, "")))
 
 
-class _Bounded(io.BytesIO):
+class BoundedFile(io.BytesIO):
     """A file that ends with an error once far more has been read than it holds."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, per_read: int = _PER_READ) -> None:
         super().__init__(content)
+        self._per_read = per_read
         self._left = 4 * len(content) + _MOST_READ
 
     def read(self, size: int | None = -1, /) -> bytes:
         found = super().read(size)
-        self._left -= len(found) + _PER_READ
+        self._left -= len(found) + self._per_read
         if self._left < 0:
             raise ImageError("the image asks for more work than a radiograph does")
         return found
