@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pairaug.errors import DataError, SettingsError
@@ -19,6 +21,7 @@ from pairaug.pair import Branch, Pair, Report
 from pairaug.stage import Context
 from pairaug.train.clip import ClipSettings
 from pairaug.train.clip.pairs import TrainingPairs, open_pairs
+from pairaug.train.clip.sources import PairSource, pairs_of
 from pairaug.train.films import as_bytes
 
 
@@ -187,3 +190,14 @@ def test_settings_need_no_tensor_library():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_parquet_that_is_no_export_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "train-00000.parquet"
+    pq.write_table(pa.table({"id": ["SECRET"], "image": [3]}), path)
+    whole = path.read_bytes()
+    for content in (whole, whole[:40], b"PAR1"):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="is damaged, or none that PairAug exported") as error:
+            list(pairs_of(PairSource(export=tmp_path), 0))
+        assert "SECRET" not in str(error.value)

@@ -7,6 +7,7 @@ from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
@@ -151,11 +152,22 @@ def _export_files(export: Path) -> list[Path]:
 def _exported(export: Path) -> Iterator[Pair]:
     for path in _export_files(export):
         if path.suffix == ".parquet":
-            for batch in pq.ParquetFile(path).iter_batches(batch_size=64):
-                for row in batch.to_pylist():
-                    yield _exported_pair(row, row["image"]["bytes"])
+            yield from _of_parquet(path)
         else:
             yield from _of_shard(path)
+
+
+def _of_parquet(path: Path) -> Iterator[Pair]:
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=64):
+                for row in batch.to_pylist():
+                    yield _exported_pair(row, row["image"]["bytes"])
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
+        # Not chained: the error may quote a row.
+        raise DataError(
+            f"{path} is damaged, or none that PairAug exported; export the run again"
+        ) from None
 
 
 def _of_shard(path: Path) -> Iterator[Pair]:
