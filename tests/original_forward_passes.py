@@ -6,6 +6,7 @@ One film, or one text without padding, at a time.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -148,7 +149,45 @@ def chexzero_text(weights: Weights, ids: list[int]) -> np.ndarray:
     return unit(_norm(weights, "ln_final", states)[-1] @ weights["text_projection"])
 
 
-def _resblocks(weights: Weights, tower: str, states: Tensor, mask: Tensor) -> Tensor:
+def open_clip_pixels(film: np.ndarray) -> Tensor:
+    """Eight-bit film: shorter side 224, the middle, OpenAI's mean and deviation of each channel."""
+    height, width = film.shape
+    ratio = 224 / min(height, width)
+    new = (int(width * ratio), int(height * ratio))
+    small = np.asarray(Image.fromarray(film).resize(new, Image.Resampling.BICUBIC))
+    top, left = (new[1] - 224) // 2, (new[0] - 224) // 2
+    grey = torch.tensor(small[top : top + 224, left : left + 224] / 255.0)[None]
+    mean = torch.tensor([0.48145466, 0.4578275, 0.40821073])[:, None, None]
+    deviation = torch.tensor([0.26862954, 0.26130258, 0.27577711])[:, None, None]
+    return ((grey - mean) / deviation).float()
+
+
+def open_clip_image(weights: Weights, film: np.ndarray) -> np.ndarray:
+    patches = conv2d(open_clip_pixels(film)[None], weights["visual.conv1.weight"], stride=32)
+    states = torch.cat([weights["visual.class_embedding"][None], patches[0].flatten(1).T])
+    states = _norm(weights, "visual.ln_pre", states + weights["visual.positional_embedding"])
+    states = _resblocks(weights, "visual.transformer", states, torch.zeros(()), gelu)
+    return unit(_norm(weights, "visual.ln_post", states[0]) @ weights["visual.proj"])
+
+
+def open_clip_text(weights: Weights, ids: list[int]) -> np.ndarray:
+    states = weights["token_embedding.weight"][ids] + weights["positional_embedding"][: len(ids)]
+    future = torch.full((len(ids), len(ids)), -math.inf).triu(1)
+    states = _resblocks(weights, "transformer", states, future, gelu)
+    return unit(_norm(weights, "ln_final", states)[-1] @ weights["text_projection"])
+
+
+def quick_gelu(hidden: Tensor) -> Tensor:
+    return hidden * torch.sigmoid(1.702 * hidden)
+
+
+def _resblocks(
+    weights: Weights,
+    tower: str,
+    states: Tensor,
+    mask: Tensor,
+    activation: Callable[[Tensor], Tensor] = quick_gelu,
+) -> Tensor:
     layer = 0
     while f"{tower}.resblocks.{layer}.ln_1.weight" in weights:
         here = f"{tower}.resblocks.{layer}"
@@ -158,9 +197,7 @@ def _resblocks(weights: Weights, tower: str, states: Tensor, mask: Tensor) -> Te
         out = _heads(query, key, value, heads, mask)
         states = states + _linear(weights, f"{here}.attn.out_proj", out)
         hidden = _linear(weights, f"{here}.mlp.c_fc", _norm(weights, f"{here}.ln_2", states))
-        states = states + _linear(
-            weights, f"{here}.mlp.c_proj", hidden * torch.sigmoid(1.702 * hidden)
-        )
+        states = states + _linear(weights, f"{here}.mlp.c_proj", activation(hidden))
         layer += 1
     return states
 

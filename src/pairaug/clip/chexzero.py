@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
-from pairaug.clip.loading import check_shape, need, read_folder_weights, read_weights
+from pairaug.clip.loading import check_shape, need, read_folder_weights, unwrapped
 from pairaug.clip.towers import ClipTowers
 from pairaug.errors import ModelError
+from pairaug.hub.files import read_checkpoint
 from pairaug.hub.loading import load_from
 
 _HEAD_WIDTH = 64
@@ -53,12 +54,26 @@ def open_chexzero(folder: Path, dtype: torch.dtype, allow_pickle: bool) -> tuple
 
 def model_of_openai_weights(path: Path, dtype: torch.dtype, allow_pickle: bool) -> CLIPModel:
     """transformers' CLIP with the weights of a file, or of a folder, in OpenAI's names."""
-    found = read_folder_weights(path, allow_pickle) if path.is_dir() else None
-    if found is None:
-        found = read_weights(path, allow_pickle)
+    found = (
+        read_folder_weights(path, allow_pickle)
+        if path.is_dir()
+        else _weights_of_file(path, allow_pickle)
+    )
     weights = {name: weight for name, weight in found.items() if name not in _SIZES}
     config = clip_config(weights, path)
     return load_from(CLIPModel, config, dict(in_transformers_names(weights, path)), path, dtype)
+
+
+def _weights_of_file(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
+    from pairaug.clip.open_clip import is_open_clip
+
+    content = read_checkpoint(path, allow_pickle)
+    if is_open_clip(path, content):
+        raise ModelError(
+            f"{path} is a checkpoint of open_clip, whose activation and transform are not "
+            f"OpenAI's; make it a folder first: pairaug doctor --convert {path}"
+        )
+    return unwrapped(content, path)
 
 
 def image_size(weights: Mapping[str, Tensor], folder: Path) -> int:

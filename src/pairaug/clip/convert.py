@@ -12,10 +12,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pairaug.clip.folder import KINDS, model_type
-from pairaug.clip.loading import load_tokenizer, read_weights
+from pairaug.clip.loading import load_tokenizer, unwrapped
+from pairaug.clip.open_clip import is_open_clip, write_open_clip
 from pairaug.errors import ModelError
+from pairaug.hub.files import read_checkpoint
 
-_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_WEIGHTS = ("open_clip*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt")
 _SAFE = "model.safetensors"
 _TEXTS = ("*.json", "*.txt", "*.model")
 # A weight that only the one layout has.
@@ -38,13 +40,18 @@ def convert(
     `source` is a file of weights or a folder with one; `out` is the folder to write, and without it
     the source's own. MedCLIP's and CheXzero's published files have neither a configuration nor a
     tokenizer: the first is told by their names, the second is taken from the folder `tokenizer`,
-    or from beside the weights.
+    or from beside the weights. A model of open_clip becomes one of transformers.
     """
     path = _weights_file(source)
     target = out or (source if source.is_dir() else source.with_suffix(""))
     if (target / _SAFE).exists():
         raise ModelError(f"{target / _SAFE} is there already; pass another --out folder")
-    weights = read_weights(path, allow_pickle)
+    content = read_checkpoint(path, allow_pickle)
+    weights = unwrapped(content, path)
+    if is_open_clip(path, content):
+        words = _tokenizer("chexzero", tokenizer or path.parent)
+        write_open_clip(weights, str(content.get("name", "")), path, words, target)
+        return target
     kind = _kind(path, weights)
     words = _tokenizer(kind, tokenizer or path.parent) if kind in _MARKS else None
     target.mkdir(parents=True, exist_ok=True)

@@ -69,6 +69,11 @@ def convert_weights(
     folder = convert(weights, out, tokenizer=tokenizer, allow_pickle=allow_pickle)
     encoder = open_encoder(folder)
     scale = "" if encoder.logit_scale is None else f", logit scale {encoder.logit_scale:.4f}"
+    if model_type(folder) == "chexzero":
+        scale += (
+            "; if these bare weights are of open_clip, put its open_clip_config.json beside them "
+            "and convert again"
+        )
     return (
         f"{folder}: {model_type(folder)}, SHA-256 {encoder.weights_sha256[:12]}{scale}. "
         f"Use it with score.model: {folder}"

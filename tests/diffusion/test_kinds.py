@@ -1,0 +1,156 @@
+"""Generators that are not what they seem, each refused in words; schedulers as in pipelines."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import diffusers
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+
+from pairaug.diffusion.bundle import load_bundle
+from pairaug.diffusion.folder import model_folder
+from pairaug.diffusion.parts import check_generator
+from pairaug.diffusion.sampling import denoise
+from pairaug.diffusion.schedule import make_solver
+from pairaug.errors import ModelError, SettingsError
+from tiny_pipelines import write_pipeline
+
+# diffusers warns of what its pipelines set right.
+pytestmark = pytest.mark.filterwarnings("ignore:The configuration file of:FutureWarning")
+PROMPTS = ["normal heart size", "small left pleural effusion"]
+
+
+@pytest.fixture(scope="module")
+def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pipeline(tmp_path_factory.mktemp("sd") / "sd1", "sd1")
+
+
+@pytest.fixture
+def copied(sd: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(sd, tmp_path / "model"))
+
+
+def rewrite(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def with_scheduler(folder: Path, name: str, **changes: object) -> Path:
+    kind = getattr(diffusers, name)
+    own = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+    kind.from_config({**own, **changes}).save_pretrained(folder / "scheduler")
+    rewrite(folder / "model_index.json", scheduler=["diffusers", name])
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["EDMEulerScheduler", "EDMDPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler"],
+)
+def test_schedules_without_betas_are_refused(copied: Path, name: str) -> None:
+    with_scheduler(copied, name)
+    for call in (load_bundle, check_generator):
+        with pytest.raises(ModelError, match=f"scheduler is a {name}, whose noise levels"):
+            call(copied)
+
+
+@pytest.mark.parametrize("name", ["LCMScheduler", "TCDScheduler"])
+def test_distilled_schedules_say_how_many_steps_they_take(copied: Path, name: str) -> None:
+    bundle = load_bundle(with_scheduler(copied, name))
+    with pytest.raises(SettingsError, match="between 1 and 50 for this model, got 60"):
+        make_solver(bundle.scheduler_config, "folder", 60, [])
+
+
+@pytest.mark.parametrize("name", ["TCDScheduler", "LCMScheduler", "DDIMScheduler", "PNDMScheduler"])
+def test_latents_are_the_pipelines(copied: Path, name: str) -> None:
+    """Also where the configuration has an offset of 0, which the pipeline sets to 1."""
+    with_scheduler(copied, name, steps_offset=0, clip_sample=False)
+    bundle = load_bundle(copied)
+    pipeline = DiffusionPipeline.from_pretrained(copied, local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+    noise = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    def generators() -> list[torch.Generator]:
+        return [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+
+    expected = pipeline(
+        PROMPTS,
+        latents=noise.clone(),
+        num_inference_steps=4,
+        guidance_scale=3.0,
+        generator=generators(),
+        output_type="latent",
+    ).images
+    solver = make_solver(bundle.scheduler_config, "folder", 4, generators())
+    text = bundle.encode_prompts([*PROMPTS, "", ""])
+    assert torch.allclose(denoise(bundle, noise, text, solver, 3.0), expected, atol=1e-4)
+
+
+def test_a_scheduler_that_the_index_calls_otherwise_is_refused(copied: Path) -> None:
+    rewrite(copied / "model_index.json", scheduler=["diffusers", "LCMScheduler"])
+    with pytest.raises(ModelError, match=r"is a LCMScheduler, scheduler_config\.json that it is"):
+        load_bundle(copied)
+
+
+def test_old_configurations_have_the_pipelines_size(copied: Path) -> None:
+    assert load_bundle(copied).image_size == 16
+    rewrite(copied / "unet" / "config.json", _diffusers_version="0.8.1")
+    pipeline = DiffusionPipeline.from_pretrained(copied, local_files_only=True)
+    assert load_bundle(copied).latent_shape() == (4, 64, 64)
+    assert pipeline.unet.config.sample_size == 64
+
+
+@pytest.mark.parametrize(
+    ("taken", "message"),
+    [(9, "masked film"), (8, "as InstructPix2Pix is"), (5, "a map of depth"), (7, "enlarges")],
+)
+def test_denoisers_with_more_channels_are_refused(copied: Path, taken: int, message: str) -> None:
+    rewrite(copied / "unet" / "config.json", in_channels=taken)
+    with pytest.raises(ModelError, match=message):
+        check_generator(copied)
+
+
+def test_pipelines_and_parts_that_steer_are_refused(copied: Path, tmp_path: Path) -> None:
+    index = copied / "model_index.json"
+    rewrite(
+        index,
+        _class_name="StableDiffusionControlNetPipeline",
+        controlnet=["diffusers", "ControlNetModel"],
+    )
+    with pytest.raises(
+        ModelError, match=r"whose controlnet \(ControlNetModel\) tells the denoiser"
+    ):
+        model_folder(str(copied))
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "config.json").write_text('{"_class_name": "ControlNetModel"}')
+    with pytest.raises(ModelError, match="is a ControlNetModel, not a generator: it steers"):
+        model_folder(str(alone))
+    (alone / "pytorch_lora_weights.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"holds an adapter \(LoRA\), not a whole model: load it"):
+        model_folder(str(alone))
+
+
+def test_half_precision_beside_a_pickle_and_other_variants_load(copied: Path) -> None:
+    weights = copied / "unet" / "diffusion_pytorch_model.safetensors"
+    for variant in ("fp16", "bf16", "ema", "non_ema"):
+        weights = weights.rename(
+            weights.with_name(f"diffusion_pytorch_model.{variant}.safetensors")
+        )
+        (copied / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"a pickle")
+        assert load_bundle(model_folder(str(copied), allow_pickle=True), allow_pickle=True)
+
+
+@pytest.mark.parametrize(
+    "model", ["/models/roentgen", "./roentgen", "a/b/c", "x.safetensors", "~/m"]
+)
+def test_own_paths_are_never_taken_for_hub_ids(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*args: object, **options: object) -> None:
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", asked)
+    with pytest.raises(ModelError, match=r"there is no folder .*; the nearest that exists is"):
+        model_folder(model)
