@@ -83,6 +83,14 @@ KINDS: dict[str, tuple[tuple[str, str], ...]] = {
         ("Effusion has improved and edema has resolved.", "+effusion -edema"),
         ("The effusion has resolved with persistent atelectasis.", "-effusion +atelectasis"),
         ("Cardiomegaly with resolved effusion.", "+cardiomegaly -effusion"),
+        ("No hernia, small left effusion.", "+effusion"),
+        ("No hernia, large effusion/pneumothorax.", "-effusion -pneumothorax"),
+        ("No change in the left effusion or right atelectasis.", "+effusion +atelectasis"),
+        ("Opacity not seen on the previous exam.", "+opacity"),
+        ("Nodule on the frontal view, not seen on the lateral view.", "+lesion"),
+        ("Suggestive of artifact, healed rib fracture.", "+fracture"),
+        ("Resolution of the effusion.", "-effusion"),
+        ("Shadow of the skin mimicking a pneumothorax.", "-pneumothorax"),
     ),
     "exceptions": (
         ("No abnormality except a small effusion.", "+effusion"),
@@ -104,6 +112,9 @@ KINDS: dict[str, tuple[tuple[str, str], ...]] = {
         ("No effusion on the left, but a small one on the right.", "+effusion"),
         ("No left effusion, but a tiny right one.", "+effusion"),
         ("No left effusion; small right effusion.", "+effusion"),
+        ("Trace left and no right effusion.", "+effusion"),
+        ("Small right but no left effusion.", "+effusion"),
+        ("Small left effusion, none on the right.", "+effusion"),
         ("No left effusion, small right effusion.", "+effusion"),
     ),
     "alternatives": (
@@ -241,6 +252,9 @@ SIDES = [
     ("No effusion on the left, but a small one on the right.", "right"),
     ("No left effusion, small right effusion.", "right"),
     ("On the left, there is a small effusion.", "left"),
+    ("Small left and no right effusion.", "left"),
+    ("Small left effusion, none on the right.", "left"),
+    ("A small effusion is present on the left.", "left"),
 ]
 
 

@@ -78,6 +78,8 @@ KINDS: dict[str, tuple[tuple[str, dict[str, bool | None]], ...]] = {
         ("HISTORY: Edema. COMPARISON: None. FINDINGS: Effusion.", EFFUSION | {"edema": None}),
         ("**Indication:** edema\n\n**Findings:** effusion", EFFUSION | {"edema": None}),
         ("60 year old man with edema. Effusion.", EFFUSION | {"edema": None}),
+        ("___ year old woman with edema. Effusion.", EFFUSION | {"edema": None}),
+        ("INDICATION: Edema TECHNIQUE: PA FINDINGS: Effusion.", EFFUSION | {"edema": None}),
         ("FINDINGS: Effusion.\nHISTORY: Edema.", EFFUSION | {"edema": None}),
     ),
 }  # fmt: skip

@@ -7,7 +7,6 @@ stated or denied, `places.py` gives each finding its side, zone and severity.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from functools import lru_cache
 
 from pairaug.findings.headings import asides
@@ -79,10 +78,14 @@ def _read(sentence: str) -> tuple[Statement, ...]:
     return tuple(statements)
 
 
-def _shifted(statement: Statement, by: int) -> Statement:
+def _shifted(s: Statement, by: int) -> Statement:
     if not by:
-        return statement
-    return replace(statement, start=statement.start + by, end=statement.end + by)
+        return s
+    # A third of the time that `dataclasses.replace` takes, which counts over many reports.
+    return Statement(
+        s.finding, s.presence, s.side, s.severity, s.zone, s.detail, s.start + by, s.end + by,
+        s.implied,
+    )  # fmt: skip
 
 
 _DASHES = str.maketrans("-\u2010\u2011\u2012\u2013", "     ")

@@ -18,11 +18,16 @@ _READ = (
     r"findings?(?: and impression)?|impressions?|conclusions?|opinion|report|interpretation|"
     r"results?|reading|summary|assessment|chest|heart|lungs?"
 )
-# At the start of the text, of a line or of a sentence; a lone heading may lack its colon.
+# At the start of a line or a sentence; alone on its line it may lack its colon.
 _HEADING = re.compile(
-    rf"[.;?!)\n][\s#*_>-]*(?:(?P<aside>{_ASIDE})|(?P<read>{_READ}))[\s*_]*"
-    r"(?::|(?=\n))",
+    rf"[.;?!)\n][\s#*_>-]*(?:(?P<aside>{_ASIDE})|(?P<read>{_READ}))[\s*_]*(?::|(?=\n))",
     re.IGNORECASE,
+)
+# In capitals, in the middle of a line.
+_CAPITALS = re.compile(
+    r"[.;?!)\s](?:(?P<aside>(?:CLINICAL |PATIENT )?(?:INDICATION|HISTORY|INFORMATION)S?|"
+    r"REASON FOR [A-Z ]{4,20}|COMPARISONS?|TECHNIQUE|EXAM|EXAMINATION)|"
+    r"(?P<read>FINDINGS?|IMPRESSIONS?|CONCLUSIONS?|INTERPRETATION|REPORT)):"
 )
 _END = re.compile(r"[.;?!](?=\s|$)|\n|$")
 
@@ -35,7 +40,9 @@ def asides(text: str) -> list[Span]:
     found: list[Span] = []
     start: int | None = None
     last = 0
-    for match in _HEADING.finditer("\n" + text):  # the start of the text is that of a line
+    line = "\n" + text  # the start of the text is that of a line
+    headings = [*_HEADING.finditer(line), *(_CAPITALS.finditer(line) if ":" in text else ())]
+    for match in sorted(headings, key=lambda match: match.end()):
         if match.group("aside"):
             start = match.start() if start is None else start
             last = match.end() - 1

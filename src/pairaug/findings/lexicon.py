@@ -33,6 +33,8 @@ FINDING_PHRASES: dict[str, dict[str | None, tuple[str, ...]]] = {
         "congestion": (
             "(vascular|venous|pulmonary) (congestion|engorgement)",
             "(cephalization|cephalisation|vascular redistribution|vascular prominence)",
+            "(hilar|perihilar|central|interstitial|cardiopulmonary) congestion",
+            "(engorgement|congestion) of [the] [central|pulmonary] (vessels|vasculature|veins)",
             "(engorged|congested|indistinct) [pulmonary] (vessels|vasculature)",
             "(vascular|vessel|perihilar) indistinctness",
             "kerley b[ lines]",

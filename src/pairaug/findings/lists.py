@@ -20,6 +20,10 @@ class Mention:
     token: Token
     presence: Presence
     implied: bool = False
+    end: int = 0  # the term from which on places are those of the next finding
+
+    def __post_init__(self) -> None:
+        self.end = self.end or self.index + 1
 
     @property
     def is_device(self) -> bool:

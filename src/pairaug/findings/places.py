@@ -51,7 +51,7 @@ def places_of(tokens: list[Token], mentions: list[Mention], lower: int = 0) -> l
                 groups = groups[-1:]
             own = groups
         found[number] = [group for some in own for group in some if _says(group)]
-        lower = mention.index + 1
+        lower = mention.end
     groups, _ = _groups(tokens[lower:], stop_at_break=True)
     if mentions:
         found[-1] += [group for some in groups for group in some if _says(group)]
@@ -78,8 +78,12 @@ def _groups(tokens: list[Token], stop_at_break: bool = False) -> tuple[list[list
         role = token.term.role
         if role == "place":
             stretches[-1][-1].take(token.term)
+        elif token.term.name == "none":
+            break  # "left effusion, none on the right"
         elif role == "join":
             stretches.append([Group()])
+        elif role == "break" and token.term.name == "present":
+            continue  # "is present in the left base"
         elif role in ("break", "anatomy") and stop_at_break:
             return stretches, True
         elif role == "break":

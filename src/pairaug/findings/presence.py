@@ -19,7 +19,8 @@ from pairaug.findings.statement import Presence
 # "54-year-old woman with pneumonia": who was examined, and why.
 _PATIENT = re.compile(
     r"\W*(?:(?:this is )?(?:an?|the) )?"
-    r"(?:\d{1,3}[\s-]*(?:(?:year|yr|y|month|mo|week|wk|day)s?\b|[mf]\b)|"
+    r"(?:\d{1,3}[\s-]*(?:(?:year|yr|y|month|mo|week|wk|day)s?\b|[mf]\b)|(?:year|yr)s?[\s-]old\b|"
+    r"[mf] with\b|"
     r"(?:\w+ )?patient (?:with|who)\b)"
 )
 
@@ -36,6 +37,8 @@ class Reader:
     history: str | None = None
     clause: list[Mention] = field(default_factory=list)  # since the last break
     mentions: list[Mention] = field(default_factory=list)
+    since: int = 0  # the term that set the scope
+    elided: int | None = None  # the join after a place whose finding comes later
     restart: int = 0  # from this term on, places are those of what is stated
 
     def read(self) -> None:
@@ -68,7 +71,7 @@ class Reader:
         if self.scope and self.scope.name == "device" and not is_device:
             presence = "present"
         is_open = presence == "present" and (
-            open_alternatives(self.tokens, self.clause, index)
+            (self.scope is None and open_alternatives(self.tokens, self.clause, index))
             or (state is not None and self._is_qualified(state, token))
         )
         if is_open:
@@ -76,6 +79,10 @@ class Reader:
         self.has_used_scope = True
         if presence == "absent" and token.term.detail == "disease":
             self._general(index, token._replace(term=Term("general", "no finding")))
+        if self.elided is not None and presence == "absent":
+            end = self.elided
+            self.mentions.append(Mention(end, token, "present", end=end))
+            self.elided = None
         for term in (token.term, *token.term.others):
             mention = Mention(index, token._replace(term=term), presence)
             self.clause.append(mention)
@@ -133,7 +140,7 @@ class Reader:
         if term.name == "any" and (is_denied or self.history):
             return
         if term.name in ("change", "resolution") and is_denied and not self.has_used_scope:
-            self.scope = None
+            self._set_scope(index, Term("before", "change", presence="present"))
             return
         if term.name == "change":
             return
@@ -143,8 +150,24 @@ class Reader:
             return
         if term.presence == "absent":
             self.history = None
-        self.scope, self.has_used_scope = term, False
+        if term.presence == "absent" and self._is_elided(index):
+            self.elided = index - 1
+        self._set_scope(index, term)
         self.regions.state = None
+
+    def _set_scope(self, index: int, term: Term) -> None:
+        self.scope, self.has_used_scope, self.since = term, False, index
+
+    def _is_elided(self, index: int) -> bool:
+        """True for the "no" of "small left and no right effusion": the left one is there."""
+        earlier = self.tokens[: index - 1] if index > 1 and not self.mentions else []
+        joined = earlier and self.tokens[index - 1].term.name in ("and", ",", "but")
+        return bool(
+            joined
+            and all(token.term.role == "place" for token in earlier)
+            and any(token.term.severity for token in earlier)
+            and not reach.has_other_words(self.text, self.tokens, 0, index - 1)
+        )
 
     def _after(self, index: int, token: Token) -> None:
         """Apply to the findings of the list that ends here."""
@@ -158,6 +181,8 @@ class Reader:
         last = self.clause[-1]
         if last.is_device and reach.is_of_a_part(self.text, last.token.end, token):
             return
+        if name == "none" and not reach.is_whole(self.text, token):
+            return  # "left effusion, none on the right"
         if name == "elsewhere":
             if not reach.is_elsewhere(self.text, token):
                 return
@@ -178,7 +203,7 @@ class Reader:
         if name == "versus":  # both sides are open
             if self.clause and self.clause[-1].presence == "present":
                 self.clause[-1].presence = "uncertain"
-            self.scope, self.has_used_scope = token.term, False
+            self._set_scope(index, token.term)
         elif name == "withdrawn":
             if self.clause and not reach.is_only_moved(self.text, self.clause[-1].token.end, token):
                 self._after(index, token._replace(term=replace(token.term, name="device")))
@@ -222,14 +247,22 @@ class Reader:
                 self.history = None
         if self.scope is None or name in ("or", "/"):
             return
-        if not self.has_used_scope:
-            if self.scope.name == "not" or reach.gives_up(self.text, token):
-                self._give_up(index)
+        if not self.has_used_scope and self._is_waiting(index, token):
             return
         if reach.ends_in_or(self.tokens, index):
             return
         if name == "with" or reach.starts_anew(self.text, self.tokens, index):
             self.scope = None
+
+    def _is_waiting(self, index: int, token: Token) -> bool:
+        """True where the scope goes on past a join to the finding that it has not met yet."""
+        assert self.scope is not None
+        if self.scope.name == "not" or reach.gives_up(self.text, token):
+            self._give_up(index)
+            return True
+        # "No hernia, small effusion": it was about something that is no finding.
+        is_with = token.term.name == "with"
+        return is_with or not reach.has_other_words(self.text, self.tokens, self.since, index)
 
     def _give_up(self, index: int) -> None:
         """End a denial that has met no finding: its places are not those of what follows."""

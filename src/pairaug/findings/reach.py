@@ -15,6 +15,13 @@ _ANEW = frozenset(
 )  # fmt: skip
 # "No right and only a small left effusion": the denial is given up before it has met a finding.
 _INSTEAD = frozenset(("a", "an", "only", "just"))
+# Words of three letters or more, less those that stand between a denial and its finding.
+_NOUN = re.compile(
+    r"\b(?!(?:focal|definite|definitive|acute|obvious|significant|sizable|sizeable|discrete|free|"
+    r"convincing|radiographic|layering|evidence|suspicious|the|any|new|other|frank|overt|gross|for|"
+    r"visible|discernible|appreciable|measurable|sided|patchy|confluent|lobar|pulmonary|pleural|"
+    r"represent|reflect|indicate|developing|underlying|superimposed|associated)\b)[a-z]{3,}"
+)
 _ALONE = re.compile(
     r"\s*(?:here|there|too|as well|present|on balance)?\s*"
     r"(?:$|[.,;:)?]|(?:given|although|but|and|based)\b)"
@@ -29,6 +36,7 @@ _DENIED = re.compile(
     r"\s*(?:none|no|nil|negative|absent|not (?:seen|present|identified)|n/a|neg)\b\s*"
     r"(?:identified|seen|present|noted)?\s*(?:$|[.,;|)])"
 )
+_WHOLE = re.compile(r"\s*(?:is|are|was|were)?\s*(?:seen|present|identified|noted)?\s*(?:$|[.,;|)])")
 _ELSEWHERE = re.compile(
     r"[\s\w]{0,40}?\b(?:ct|cta|computed|tomogra\w+|mri?|ultrasound|ultrasonogra\w+|sonogra\w+|us|"
     r"echo\w*|scan|prior|previous|earlier|recent|dedicated|outside|cross|another|follow|same)\b"
@@ -105,6 +113,16 @@ def gives_up(text: str, token: Token) -> bool:
     return _next_word(text, token) in _INSTEAD
 
 
+def has_other_words(text: str, tokens: Sequence[Token], lower: int, upper: int) -> bool:
+    """True where there are nouns between two terms that no term stands for."""
+    start = tokens[lower].end
+    for token in tokens[lower + 1 : upper + 1]:
+        if _NOUN.search(text, start, token.start):
+            return True
+        start = token.end
+    return False
+
+
 def _next_word(text: str, token: Token) -> str:
     following = text[token.end : token.end + 14].split(maxsplit=1)
     return following[0] if following else ""
@@ -113,6 +131,11 @@ def _next_word(text: str, token: Token) -> str:
 def is_denied_value(text: str, token: Token) -> bool:
     """True for the colon of "Effusion: none"."""
     return bool(_DENIED.match(text, token.end))
+
+
+def is_whole(text: str, token: Token) -> bool:
+    """True where nothing is added to a denial: "effusion: none"."""
+    return bool(_WHOLE.match(text, token.end))
 
 
 def is_elsewhere(text: str, token: Token) -> bool:

@@ -119,8 +119,9 @@ _BREAKS: dict[str, tuple[str, ...]] = {
     ),
     "": (
         "(although|though|while|whereas|which|despite|there is|there are|there has been)",
-        "(is present|are present|shows|show|demonstrates|demonstrate|reveals)",
+        "(shows|show|demonstrates|demonstrate|reveals)",
     ),
+    "present": ("(is|are) [also|again] present",),
     "otherwise": ("otherwise",),
 }
 _IGNORED = (
@@ -132,7 +133,7 @@ _IGNORED = (
     "(prior|previous|old) (pneumonia|tuberculosis|infection|granulomatous disease)",
     "pericardial (effusion|effusions)",
     "(bone|bony|soft tissue|breast|nipple) (density|densities|mass|masses|shadow|shadows)",
-    "(left untreated|left in|right now)",
+    "(left untreated|left in|right now|right clinical setting|right clinical context)",
     "(no|not|without) [yet|significant|significantly|interval|significant interval] "
     "(change|changed)",
     "(degenerative|chronic|postsurgical|postoperative|coronary artery|emphysematous|arthritic|"

@@ -32,7 +32,8 @@ _HEADED = (
     "heart|lung|lungs|cardiac|cardiovascular|cardiomediastinum|cardiomediastinal|mediastinum|"
     "pleura|pleural|bones|bony|osseous|musculoskeletal|lines|tubes|devices|support|soft tissues|"
     "airways|hila|vasculature|vessels|diaphragm|abdomen|chest|findings|impression|conclusion|"
-    "pneumothorax|effusion|effusions|consolidation|edema|comparison|technique"
+    "pneumothorax|effusion|effusions|consolidation|edema|comparison|technique|"
+    "indication|history|examination|reason for exam|clinical history"
 )
 _STARTS = (
     "no|there|the|heart|lungs|small|large|mild|moderate|severe|minimal|trace|normal|stable|"
@@ -43,7 +44,6 @@ _ENDS = (
     # A point before a space or the end; a question mark only after a word, not in "? effusion".
     r"(?:[.!]|(?<=[^\s(?/])\?)[.!?]*(?=[\s\"')\]*_]|$)[\"')\]*_]*"
     r"|(?<=[a-z)])[.](?=[A-Z][a-z])"  # a missing space: "clear.No effusion"
-    r"|(?<=[\w)]) (?=\(?[2-9][.)] [A-Za-z])"  # "1. Effusion 2. Edema"
     # A missing point: "No active disease The heart is normal"
     r"|(?<=[a-z]{3})\s+(?=(?:The|There|No|Heart|Lungs|Normal|Both|Clear|Cardiac|Considering) [a-z])"
 )
@@ -54,12 +54,16 @@ _LINE_ENDS = (
     r"|(?P<line>\n(?=[\s*_]*"
     rf"(?:(?:[A-Z][a-z]+|A)\b|[A-Z][A-Za-z /]*:|(?i:{_STARTS})\b)))"
 )
-# In text with colons: "Heart: normal Lungs: clear".
-_HEADED_ENDS = rf"|(?<=[\w)]) (?=(?:{_HEADED.title()}|{_HEADED.upper()})(?:[ /&]+\w+)?:\s)"
+# In text with colons or numbers: "Heart: normal Lungs: clear", "1. Effusion 2. Edema".
+_PART_ENDS = (
+    rf"|(?<=[\w)]) (?=(?:{_HEADED.title()}|{_HEADED.upper()})(?:[ /&]+\w+)?:\s"
+    r"|\(?[2-9][.)] [A-Za-z])"
+)
 _END = re.compile(_ENDS)
 _END_OF_LINES = re.compile(_ENDS + _LINE_ENDS)
-_END_OF_PARTS = re.compile(_ENDS + _LINE_ENDS + _HEADED_ENDS)
+_END_OF_PARTS = re.compile(_ENDS + _LINE_ENDS + _PART_ENDS)
 _MARKER = re.compile(rf"\s*(?:(?:{_BULLET}|#+)(?=\s|$)\s*)*")
+_WORD = re.compile(r"[^\W_]")
 _LAST_WORD = re.compile(r"[\w.]*$")
 
 
@@ -71,7 +75,8 @@ def sentences(text: str) -> list[Span]:
     """
     spans: list[Span] = []
     start = 0
-    ends = _END_OF_PARTS if ":" in text else _END_OF_LINES if "\n" in text else _END
+    has_parts = ":" in text or "2." in text or "2)" in text
+    ends = _END_OF_PARTS if has_parts else _END_OF_LINES if "\n" in text else _END
     for match in ends.finditer(text):
         end = match.end()
         if match.group()[0] == "." and _is_inside(text, start, match.start()):
@@ -105,5 +110,5 @@ def _append(spans: list[Span], text: str, start: int, end: int) -> None:
     start = marker.end() if marker else start
     while end > start and text[end - 1].isspace():
         end -= 1
-    if any(character.isalnum() for character in text[start:end]):
+    if _WORD.search(text, start, end):
         spans.append(Span(start, end))

@@ -51,6 +51,7 @@ BEFORE: Table = {
             "identify|support)",
             "(fails|failed) to (show|demonstrate|reveal|identify)",
             "(not consistent|not compatible|not in keeping|inconsistent|incompatible) with",
+            "(simulating|simulates|mimicking|mimics|mimic|mistaken for)",
             "(rather than|instead of|as opposed to|excludes|excluding|ruling out|argues against)",
         ),
         "uncertain": (
@@ -76,6 +77,8 @@ BEFORE: Table = {
             "nearly complete|gradual|marked|some|slight|significant) ~"
             "(resolution of|regression of|resolved|clearance of|cleared|clearing of)",
             "(no doubt|undoubtedly|unresolved)",
+            "(no|without) [significant|interval|significant interval|appreciable] "
+            "(change|changes) (in|of|to)",
             # Advice on a device: it is still there.
             "(consider|recommend|suggest|advise|recommending) [the|a|its] [partial|slight] "
             "(removal|withdrawal|retraction|repositioning) of",
@@ -113,7 +116,6 @@ AFTER: Table = {
             f"{_IS} ~(resolved|absent|gone)",
             f"{_HAS_NOT} ~(recurred|recur|reaccumulated|reaccumulate|returned|return|"
             "reappeared|reappear|developed|develop|accumulated|formed|occurred)",
-            "(none|nil)",
         ),
         "uncertain": (
             f"{_CANNOT} ~[be ~]{_EXCLUDED}",
@@ -138,6 +140,7 @@ AFTER: Table = {
             "(persists|persist|remains stable|remains unchanged|is unchanged|is stable)",
         ),
     },
+    "none": {"absent": ("(none|nil)",)},
     # Of a view, not of the finding; a device whose tip is out of view is there all the same.
     "view": {
         "uncertain": (
