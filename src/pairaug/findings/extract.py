@@ -25,7 +25,7 @@ def extract(text: str) -> list[Statement]:
     A finding on two sides or in two zones that are graded or placed apart gives two statements.
     """
     lowered = _lowered(text)
-    skipped = asides(text) if ":" in text or "\n" in text else ()
+    skipped = asides(text) if any(mark in text for mark in (":", "\n", " - ")) else ()
     statements: list[Statement] = []
     for start, end in sentences(text):
         if any(aside.start <= start < aside.end for aside in skipped):

@@ -8,11 +8,12 @@ from pairaug.findings.sentences import Span
 
 _ASIDE = (
     r"(?:clinical|patient|relevant|brief|current|medical|past|surgical)?\s*"
-    r"(?:histor(?:y|ies)|hx|indications?|information|info|data|details|context|questions?|"
+    r"(?:histor(?:y|ies)|[hd]x|indications?|information|info|data|details|context|questions?|"
     r"presentation|symptoms?|statement|diagnosis)"
     r"|(?:reason|indication)s? for (?:the |this )?(?:exam\w*|study|test|visit|order\w*|imaging|"
     r"request|x-?ray|radiograph)|comparisons?|compared (?:to|with)|prior (?:exam\w*|stud(?:y|ies))|"
-    r"techniques?|procedures? (?:comments?|indications?)|order\w*|request\w*|age|sex|patient"
+    r"techniques?|procedures? (?:comments?|indications?)|order\w*|request\w*|age|sex|patient|"
+    r"clinical|reason"
 )
 _READ = (
     r"findings?(?: and impression)?|impressions?|conclusions?|opinion|report|interpretation|"
@@ -20,7 +21,7 @@ _READ = (
 )
 # At the start of a line or a sentence; alone on its line it may lack its colon.
 _HEADING = re.compile(
-    rf"[.;?!)\n][\s#*_>-]*(?:(?P<aside>{_ASIDE})|(?P<read>{_READ}))[\s*_]*(?::|(?=\n))",
+    rf"[.;?!)\n][\s#*_>-]*(?:(?P<aside>{_ASIDE})|(?P<read>{_READ}))[\s*_]*(?::|\s-\s|(?=\n))",
     re.IGNORECASE,
 )
 # In capitals, in the middle of a line.

@@ -15,7 +15,7 @@ FINDING_PHRASES: dict[str, dict[str | None, tuple[str, ...]]] = {
             "cardiomegaly",
             "(cardiac|heart|cardiac silhouette) enlargement",
             "enlargement of [the] (heart|cardiac silhouette|cardiac contour)",
-            "enlarged (heart|cardiac silhouette|cardiac contour|cardiac shadow)",
+            "(enlarged|large) (heart|cardiac silhouette|cardiac contour|cardiac shadow)",
             "(increased|enlarged) cardiothoracic ratio",
             "globular heart",
         ),
@@ -45,14 +45,14 @@ FINDING_PHRASES: dict[str, dict[str | None, tuple[str, ...]]] = {
         None: (
             "(effusion|effusions|hydrothorax|hemothorax|haemothorax|empyema)",
             "pleural (fluid|collection|collections|fluid collection|fluid collections)",
-            "fluid in the pleural (space|cavity)",
+            "fluid in the [left|right] pleural (space|cavity)",
         ),
     },
     "pneumothorax": {
         None: (
             "(pneumothorax|pneumothoraces|pneumothoraxes|ptx|pneumo thorax)",
             "[intra]pleural (air|gas|air collection|air collections|gas collection)",
-            "(air|gas) in the pleural (space|cavity)",
+            "(air|gas) [collection] in the [left|right] pleural (space|cavity)",
         ),
     },
     "consolidation": {
@@ -238,7 +238,7 @@ ANATOMY_PHRASES: dict[str, tuple[str, ...]] = {
 
 STATE_PHRASES: dict[str, tuple[str, ...]] = {
     "normal": (
-        "(normal|unremarkable|wnl|intact)",
+        "(normal|unremarkable|wnl|intact|negative)",
         "(within|in) [the] (normal|physiologic|physiological) (limits|limit|range)",
         "[within] [the] (upper limits|upper limit|limits|range) of normal",
         "top normal",

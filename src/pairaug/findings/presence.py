@@ -230,7 +230,7 @@ class Reader:
             self._before(index, token)
             return
         for mention in self.mentions:
-            mention.presence = "uncertain"
+            mention.presence = reach.answer(self.text, token)
 
     def _value(self, index: int, token: Token) -> None:
         if self.clause and not self.history and reach.is_denied_value(self.text, token):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from pairaug.findings.scope import Token
+from pairaug.findings.statement import Presence
 
 # After one of these a comma or "and" joins a statement, not another item of what is denied.
 _ANEW = frozenset(
@@ -23,7 +24,7 @@ _NOUN = re.compile(
     r"represent|reflect|indicate|developing|underlying|superimposed|associated)\b)[a-z]{3,}"
 )
 _ALONE = re.compile(
-    r"\s*(?:here|there|too|as well|present|on balance)?\s*"
+    r"\s*(?:here|there|too|as well|present|clinically|on balance)?\s*"
     r"(?:$|[.,;:)?]|(?:given|although|but|and|based)\b)"
 )
 # "Is likely at the base"; "probably at the base" doubts the place alone.
@@ -48,7 +49,7 @@ _ANOTHER_VIEW = re.compile(
 _TO_SOME_EXTENT = re.compile(
     r"\s*(?:by|to|into|slightly|partially|somewhat|an?\b|about|approximately|approx|~|\d|several|"
     r"few|some|further|back|with (?:its|the)? ?tip|and (?:its|the tip|tip|now|lies|ends|terminates|"
-    r"repositioned))"
+    r"exchanged|re-?\w+ed))"
 )
 _PART = re.compile(r"\b(?:tips?|end|ends|distal|side ?(?:hole|port)|course)\b")
 
@@ -136,6 +137,13 @@ def is_denied_value(text: str, token: Token) -> bool:
 def is_whole(text: str, token: Token) -> bool:
     """True where nothing is added to a denial: "effusion: none"."""
     return bool(_WHOLE.match(text, token.end))
+
+
+def answer(text: str, question: Token) -> Presence:
+    """The presence by the word after a question mark, which mostly there is not: "Edema? No."."""
+    if is_denied_value(text, question):
+        return "absent"
+    return "present" if text.startswith("yes", question.end + 1) else "uncertain"
 
 
 def is_elsewhere(text: str, token: Token) -> bool:

@@ -133,6 +133,7 @@ _IGNORED = (
     "(prior|previous|old) (pneumonia|tuberculosis|infection|granulomatous disease)",
     "pericardial (effusion|effusions)",
     "(bone|bony|soft tissue|breast|nipple) (density|densities|mass|masses|shadow|shadows)",
+    "but not (diagnostic|specific|definite|definitive) (for|of)",
     "(left untreated|left in|right now|right clinical setting|right clinical context)",
     "(no|not|without) [yet|significant|significantly|interval|significant interval] "
     "(change|changed)",

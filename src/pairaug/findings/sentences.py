@@ -41,8 +41,9 @@ _STARTS = (
     "new|bibasilar|lines|tubes|tip|picc|ett|et|ng|cvc|icd|aicd|port|pacemaker|without|possible|probable|likely"
 )
 _ENDS = (
-    # A point before a space or the end; a question mark only after a word, not in "? effusion".
-    r"(?:[.!]|(?<=[^\s(?/])\?)[.!?]*(?=[\s\"')\]*_]|$)[\"')\]*_]*"
+    # A point before a space or the end; a question mark only after a word and before no answer,
+    # not in "? effusion" and "Effusion? No."
+    r"(?:[.!]|(?<=[^\s(?/])\?(?!\s+(?i:no|none|nil|yes)\b\s*(?:[.,;]|$)))[.!?]*(?=[\s\"')\]*_]|$)[\"')\]*_]*"
     r"|(?<=[a-z)])[.](?=[A-Z][a-z])"  # a missing space: "clear.No effusion"
     # A missing point: "No active disease The heart is normal"
     r"|(?<=[a-z]{3})\s+(?=(?:The|There|No|Heart|Lungs|Normal|Both|Clear|Cardiac|Considering) [a-z])"

@@ -12,7 +12,8 @@ from pairaug.findings.statement import Presence
 
 Table = dict[str, dict[Presence, tuple[str, ...]]]
 
-_CANNOT = "(can not|cannot|could not|can t|couldn t|may not)"
+_CANNOT = "(can not|cannot|could not|can t|couldn t|may not|would not)"
+_IS_N_T = "(isn|aren|wasn|weren|hasn|haven|don|doesn|didn) t"
 _EXCLUDED = "(excluded|ruled out|discounted|dismissed)"
 _EXCLUDE = "(exclude|rule out|discount|dismiss)"
 _HAS = "(has|have|had)"
@@ -47,8 +48,8 @@ BEFORE: Table = {
         "absent": (
             "(no|without|w o|nor|neither|lack of|lacks|lacking|absence of|negative for|nothing)",
             "(free of|free from|clear of|cleared of|clear from|devoid of|non visualization of)",
-            "(does|do|did) not [clearly|definitely] (show|demonstrate|reveal|have|contain|see|"
-            "identify|support)",
+            "(does not|do not|did not|doesn t|don t|didn t) ~"
+            "(show|demonstrate|reveal|have|contain|see|identify|support)",
             "(fails|failed) to (show|demonstrate|reveal|identify)",
             "(not consistent|not compatible|not in keeping|inconsistent|incompatible) with",
             "(simulating|simulates|mimicking|mimics|mimic|mistaken for)",
@@ -64,7 +65,7 @@ BEFORE: Table = {
             "(not|without) ~(excluded|excluding|ruling out|ruled out)",
             "not without",
             "(suspicious|suspicion|concern|concerning|worrisome|concerns|worry) (for|of|about)",
-            "(suggest|suggests|suggesting|suggested|suggestive of|suggestion of)",
+            "(suggest|suggests|suggesting|suggestive of|suggestion of)",
             "(possibility|question|likelihood|probability|risk|chance) of",
             "(question|indeterminate for|nonspecific for|differential|considerations|consider)",
             "consideration (of|to|for)",
@@ -102,7 +103,7 @@ BEFORE: Table = {
         )
     },
     # "Not small, atelectasis": the denial ends with the word that it stands before.
-    "not": {"absent": ("(not|never)",)},
+    "not": {"absent": ("(not|never)", _IS_N_T)},
     # Of devices alone.
     "device": {"absent": ("[interval] (removal|extraction|explantation) of",)},
 }
@@ -110,7 +111,7 @@ BEFORE: Table = {
 AFTER: Table = {
     "": {
         "absent": (
-            f"(not|no longer) ~{_SEEN}",
+            f"(not|no longer|isn t|aren t|wasn t|weren t) ~{_SEEN}",
             f"(not|never) been ~{_SEEN}",
             f"{_HAS} ~(resolved|cleared|disappeared)",
             f"{_IS} ~(resolved|absent|gone)",
@@ -171,7 +172,7 @@ EITHER: Table = {
     "": {
         "absent": ("(resolved|absent)",),
         "uncertain": (
-            "(possible|possibly|probable|probably|questionable|suspected|equivocal|potential|"
+            "(suggested|possible|possibly|probable|probably|questionable|suspected|equivocal|potential|"
             "potentially|presumed|presumably|presumptive|presumptively|conceivable|doubtful)",
             "[most|very|more|quite|also|highly] likely",
             "(less likely|less probable|low suspicion for|low likelihood of|low probability of)",
