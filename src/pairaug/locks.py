@@ -12,10 +12,11 @@ from pairaug.errors import RunError
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, waits: bool = False) -> Iterator[None]:
     """Keeps other processes from writing to a folder, which is made if it is not there.
 
-    `RunError` if one does. A process that is killed lets go by itself.
+    `RunError` if one does, unless this one `waits` for it. A process that is killed lets go by
+    itself.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -24,7 +25,7 @@ def locked(folder: Path) -> Iterator[None]:
         raise RunError(f"cannot write to {folder}: {error.strerror}") from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
             holder = file.read().strip() or "unknown"

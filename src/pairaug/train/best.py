@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from pairaug.errors import SettingsError
-from pairaug.train.checkpoint import save_state
+from pairaug.train.checkpoint import load_state, save_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,8 @@ class BestWeights:
     def take(self, modules: Mapping[str, nn.Module]) -> dict[str, float]:
         """Puts the best weights into `modules`; their figures."""
         assert self.step is not None
-        weights = torch.load(self._path(self.step), map_location="cpu", weights_only=True)
+        remedy = f"delete {self._folder} and train again"
+        weights = load_state(self._path(self.step), "cpu", modules, remedy)
         for name, module in modules.items():
             module.load_state_dict(weights[name])
         return self.state["metrics"]

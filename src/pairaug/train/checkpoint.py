@@ -1,17 +1,61 @@
-"""Writing a training's state so that it is there in full or not at all."""
+"""A training's state on disk: there in full or not at all, and read only if it is whole."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import pickle
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
+from safetensors import SafetensorError
 
-from pairaug.atomic import new_file
+from pairaug.atomic import disk_errors, new_file
+from pairaug.errors import RunError
 
 
 def save_state(state: Mapping[str, Any], path: Path) -> None:
     """Writes tensors and plain values as one file."""
     with new_file(path) as file:
         torch.save(dict(state), file)
+
+
+@contextmanager
+def saving(folder: Path) -> Iterator[None]:
+    """Turns the disk's errors into a line about `folder`, where libraries write a model."""
+    with disk_errors(folder):
+        try:
+            yield
+        except SafetensorError as error:
+            # Its own error for a disk that is full or read-only.
+            raise RunError(f"cannot write the weights in {folder}: {error}") from error
+
+
+def load_state(
+    path: Path, device: torch.device | str, names: Collection[str], remedy: str
+) -> dict[str, Any]:
+    """What `save_state` wrote to `path`, which has at least `names`.
+
+    Raises `RunError`, one line that ends in `remedy`, for a file that is cut short, changed or
+    something else. PyTorch itself compares no checksums.
+    """
+    try:
+        with ZipFile(path) as members:
+            broken = members.testzip()
+        if broken is not None:
+            raise BadZipFile(broken)
+        state = torch.load(path, map_location=device, weights_only=True)
+        missing = [name for name in names if name not in state]
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is not there; {remedy}") from error
+    except (BadZipFile, OSError, EOFError, RuntimeError, TypeError, ValueError, KeyError) as error:
+        raise RunError(f"{path} is damaged or cut short; {remedy}") from error
+    except pickle.UnpicklingError as error:
+        raise RunError(f"{path} holds something else than tensors; {remedy}") from error
+    if missing:
+        raise RunError(
+            f"{path} is no checkpoint of this version: {missing[0]} is missing; {remedy}"
+        )
+    return state

@@ -23,9 +23,11 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from pairaug.errors import DataError, SettingsError
+from pairaug.atomic import disk_errors, write_file
+from pairaug.errors import DataError, RunError, SettingsError
 from pairaug.image_files import ImageError
 from pairaug.images import fit_square, load_image
+from pairaug.json_text import parse_json, read_json_object
 from pairaug.manifest import read_pairs
 from pairaug.pair import FINDINGS, Pair
 from pairaug.phantom.findings import LABELS, label_vector
@@ -109,11 +111,12 @@ class Films:
 def open_films(settings: FilmSettings, out: Path) -> Films:
     """The films that `settings` describe, rendered or read first where that has not been done."""
     folder = settings.cache or out / "cache"
-    folder.mkdir(parents=True, exist_ok=True)
-    if settings.source == "phantom":
-        names, num_train = _fill_from_phantoms(settings, folder)
-    else:
-        names, num_train = _fill_from_run(settings, folder)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if settings.source == "phantom":
+            names, num_train = _fill_from_phantoms(settings, folder)
+        else:
+            names, num_train = _fill_from_run(settings, folder)
     lines = (folder / "reports.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     labels = np.array(
@@ -206,7 +209,7 @@ def _fill_from_run(settings: FilmSettings, folder: Path) -> tuple[tuple[str, ...
             counts_of(lost),
         )
     text = "".join(f"{line}\n" for line in lines)
-    (folder / "reports.jsonl").write_text(text, encoding="utf-8")
+    write_file(folder / "reports.jsonl", text.encode())
     return FINDINGS, num_train
 
 
@@ -253,16 +256,40 @@ def _line(reports: list[str], labels: list[Any]) -> str:
 
 def _check_origin(folder: Path, origin: dict[str, Any]) -> None:
     path = folder / "cache.json"
-    if not path.exists():
-        path.write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+    _remove_damaged(folder)
+    try:
+        found = read_json_object(path, RunError, f"delete {folder} and train again")
+    except FileNotFoundError:
+        write_file(path, (json.dumps(origin, indent=2) + "\n").encode())
         return
-    found = json.loads(path.read_text(encoding="utf-8"))
     changed = sorted(key for key in origin if found.get(key) != origin[key])
     if changed:
         raise SettingsError(
             f"{folder} holds films of other settings ({', '.join(changed)} changed). "
             "Use the former settings, or name another folder as films.cache."
         )
+
+
+def _remove_damaged(folder: Path) -> None:
+    """Removes films that are not whole, or not there for the lines that tell of them."""
+    films, reports = folder / "films.npy", folder / "reports.jsonl"
+    if not films.exists() and not reports.exists():
+        return
+    try:
+        num_films = len(np.load(films, mmap_mode="r"))
+        lines = reports.read_bytes().splitlines(keepends=True) if reports.exists() else []
+        rows = [parse_json(line) for line in lines if line.endswith(b"\n")]
+        is_whole = len(rows) <= num_films and all(_is_row(row) for row in rows)
+    except (OSError, ValueError, TypeError, EOFError):
+        is_whole = False
+    if not is_whole:
+        log.warning("the films in %s are damaged and are made again", folder)
+        for path in (films, reports):
+            path.unlink(missing_ok=True)
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, dict) and row.keys() == {"reports", "labels"}
 
 
 def _num_lines(path: Path) -> int:

@@ -7,6 +7,7 @@ an undisturbed one would have seen.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import logging
 import math
@@ -23,10 +24,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pairaug.errors import SettingsError
+from pairaug.atomic import disk_errors, remove_leftovers, write_file
+from pairaug.errors import RunError, SettingsError
 from pairaug.settings import StageSettings
 from pairaug.train.best import BestFigure, BestWeights
-from pairaug.train.checkpoint import save_state
+from pairaug.train.checkpoint import load_state, save_state
 from pairaug.train.loop_settings import FREE, LoopSettings
 from pairaug.train.observers import Observer
 from pairaug.train.processes import Processes
@@ -120,7 +122,10 @@ class Loop:
 
     def __init__(self, folder: Path, settings: LoopSettings, task: Task, num_films: int) -> None:
         self.folder, self.settings, self.task, self.num_films = folder, settings, task, num_films
-        folder.mkdir(parents=True, exist_ok=True)
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            if task.processes.is_first:
+                remove_leftovers(folder)
         self.device = task.processes.device if task.processes.count > 1 else self._own_device()
         if settings.num_threads is not None:
             torch.set_num_threads(settings.num_threads)
@@ -315,7 +320,9 @@ class Loop:
             self.best.forget_others()
 
     def _load(self) -> None:
-        state = torch.load(self.checkpoint_path, map_location=self.device, weights_only=True)
+        remedy = "delete it and run the same command again: training then starts from step 0"
+        names = ("settings", "step", "seconds", "modules", "averaged", "optimizer")
+        state = load_state(self.checkpoint_path, self.device, names, remedy)
         now, before = {**_settled(self.settings), **self.task.identity}, state["settings"]
         # A setting that the checkpoint does not know came later; its default changes nothing.
         changed = sorted(key for key in now.keys() & before.keys() if now[key] != before[key])
@@ -325,9 +332,14 @@ class Loop:
                 "Resume with the former ones, or pass a new --out folder."
             )
         self.step, self.seconds, self.averaged = state["step"], state["seconds"], state["averaged"]
-        for name, module in self.task.modules.items():
-            module.load_state_dict(state["modules"][name])
-        self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            for name, module in self.task.modules.items():
+                module.load_state_dict(state["modules"][name])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise RunError(
+                f"{self.checkpoint_path} does not fit what is trained here; {remedy}"
+            ) from error
         if self.best:
             self.best.state = state.get("best") or {}
         if self._is_first and (self.folder / "evaluation.csv").exists():
@@ -374,8 +386,7 @@ def write_record(folder: Path, settings: StageSettings, outcome: Outcome, **more
         "metrics": _rounded(outcome.metrics),
         **more,
     }
-    text = json.dumps(record, indent=2) + "\n"
-    (folder / "training.json").write_text(text, encoding="utf-8")
+    write_file(folder / "training.json", (json.dumps(record, indent=2) + "\n").encode())
 
 
 def _hardware() -> str:
@@ -398,7 +409,7 @@ def films_identity(films: Mapping[str, Any]) -> dict[str, Any]:
 
 def _append_row(path: Path, row: Mapping[str, Any]) -> None:
     is_new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as stream:
+    with disk_errors(path), path.open("a", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, fieldnames=list(row))
         if is_new:
             writer.writeheader()
@@ -406,12 +417,24 @@ def _append_row(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def _cut_back(path: Path, step: int) -> None:
-    with path.open(newline="", encoding="utf-8") as stream:
+    with path.open(newline="", encoding="utf-8", errors="replace") as stream:
         reader = csv.DictReader(stream)
-        rows = [row for row in reader if row["step"] and int(row["step"]) <= step]
-    path.unlink()
-    for row in rows:
-        _append_row(path, row)
+        rows = [row for row in reader if _is_of_step(row, step)]
+    # In one step: a kill amid the lines would lose those that no training writes again.
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [])
+    if rows:
+        writer.writeheader()
+        writer.writerows(rows)
+        write_file(path, text.getvalue().encode())
+    else:
+        path.unlink()
+
+
+def _is_of_step(row: Mapping[Any, Any], step: int) -> bool:
+    """True for a whole line of a step up to `step`; a kill may leave half a line."""
+    is_whole = None not in row and None not in row.values()
+    return is_whole and str(row.get("step", "")).isdigit() and int(row["step"]) <= step
 
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:

@@ -15,6 +15,7 @@ from torch.nn import functional
 from pairaug.errors import ModelError
 from pairaug.hub.folders import start_part
 from pairaug.hub.loading import Part, load_part
+from pairaug.train.checkpoint import saving
 from pairaug.train.films import Films
 from pairaug.train.loop import Loop, LoopSettings, Outcome, StepDraws, Task, choose_device
 
@@ -182,7 +183,8 @@ def train_vae(settings: VaeSettings, films: Films, out: Path) -> Outcome:
     outcome = Loop(out / "vae-training", settings, task, films.num_train).run()
     if settings.train_encoder:
         vae.register_to_config(scaling_factor=latent_scale(vae, films, device))
-    vae.half().save_pretrained(out / "vae")
+    with saving(out):
+        vae.half().save_pretrained(out / "vae")
     return outcome
 
 

@@ -10,7 +10,7 @@ import torch
 
 from pairaug.clip.chexzero import fits_openai, in_openai_names
 from pairaug.models import without_progress_bar
-from pairaug.train.checkpoint import save_state
+from pairaug.train.checkpoint import save_state, saving
 from pairaug.train.clip.model import TwoTowerModel, write_preprocessor
 from pairaug.train.clip.settings import ClipSettings
 from pairaug.train.loop import Outcome, write_record
@@ -29,6 +29,18 @@ def save_model(
     `out/clip` has the transform of the training. The other has none: what loads it prepares images
     as CheXzero does.
     """
+    with saving(out):
+        _save(model, tokenizer, settings, size, outcome, out)
+
+
+def _save(
+    model: TwoTowerModel,
+    tokenizer: Any,
+    settings: ClipSettings,
+    size: int,
+    outcome: Outcome,
+    out: Path,
+) -> None:
     folder = out / "clip"
     if not (folder / "tokenizer_config.json").exists():
         tokenizer.save_pretrained(folder)

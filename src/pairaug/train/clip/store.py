@@ -11,10 +11,10 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -23,9 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from pairaug.errors import DataError
+from pairaug.atomic import FOLDER_SUFFIX, disk_errors, new_folder
+from pairaug.errors import DataError, RunError
 from pairaug.image_files import ImageError
 from pairaug.images import Fit, fit_square, load_image
+from pairaug.json_text import JSONTextError, parse_json
+from pairaug.locks import locked
 from pairaug.pair import ImageRef, Pair
 from pairaug.stage import batched
 from pairaug.train.clip.sources import PairSource, drop_of, identity_of, pairs_of
@@ -35,6 +38,17 @@ log = logging.getLogger(__name__)
 
 _FORMAT = 2
 _GROUP = 64
+_ROW = {
+    "id",
+    "branch",
+    "split",
+    "patient_id",
+    "source_patient_id",
+    "drop_stage",
+    "findings",
+    "impression",
+    "film",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +62,24 @@ class StoreSettings:
     seed: int
 
 
+class _DamagedError(Exception):
+    """A store is not what was written."""
+
+
 class Store:
     """One source's pairs: rows in order, and their films by place."""
 
     def __init__(self, folder: Path, settings: StoreSettings) -> None:
         self._folder, self._settings = folder, settings
-        self.rows: list[dict[str, Any]] = [
-            json.loads(line)
-            for line in (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
-        ]
+        self.rows = _rows_in(folder / "rows.jsonl")
         size = settings.size
+        films = folder / ("films.bin" if settings.streamed else "films.u8")
+        if settings.streamed:
+            num_bytes = sum(row["film"].get("length", 0) for row in self.rows)
+        else:
+            num_bytes = len(self.rows) * size * size
+        if not films.is_file() or films.stat().st_size != num_bytes:
+            raise _DamagedError(f"{films.name} is cut short")
         self._films: np.ndarray | None = None
         if not settings.streamed:
             shape = (len(self.rows), size, size)
@@ -94,6 +116,19 @@ class Store:
             return os.pread(file.fileno(), film["length"], film["start"])
 
 
+def _rows_in(path: Path) -> list[dict[str, Any]]:
+    try:
+        rows = [parse_json(line) for line in path.read_bytes().splitlines()]
+    except (OSError, JSONTextError) as error:
+        raise _DamagedError(f"{path.name} cannot be read") from error
+    for row in rows:
+        if not isinstance(row, dict) or row.keys() != _ROW or not isinstance(row["film"], dict):
+            raise _DamagedError(f"{path.name} has a line that is no pair")
+    if not rows:
+        raise _DamagedError(f"{path.name} is empty")
+    return rows
+
+
 def open_store(source: PairSource, settings: StoreSettings, cache: Path) -> Store:
     """The store of a source, filled first where that has not been done."""
     identity = {
@@ -105,18 +140,38 @@ def open_store(source: PairSource, settings: StoreSettings, cache: Path) -> Stor
     }
     key = sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
     folder = cache / key
-    if not folder.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        partial_folder = Path(tempfile.mkdtemp(prefix=f"{key}.writing-", dir=cache))
-        _fill(partial_folder, source, settings)
+    _clear_leftovers(cache)
+    if folder.is_dir():
         try:
-            partial_folder.rename(folder)
-        except OSError:
-            # Another training was quicker; its store is the same.
-            if not folder.is_dir():
-                raise
-            shutil.rmtree(partial_folder)
+            return Store(folder, settings)
+        except _DamagedError as error:
+            log.warning("%s is damaged (%s) and is made again", folder, error)
+    with disk_errors(folder), locked(cache, waits=True):
+        if folder.is_dir() and not _is_whole(folder, settings):
+            shutil.rmtree(folder)
+        if not folder.is_dir():  # another training may have been quicker; its store is the same
+            with new_folder(folder) as partial_folder:
+                _fill(partial_folder, source, settings)
     return Store(folder, settings)
+
+
+def _is_whole(folder: Path, settings: StoreSettings) -> bool:
+    try:
+        Store(folder, settings)
+    except _DamagedError:
+        return False
+    return True
+
+
+def _clear_leftovers(cache: Path) -> None:
+    """Removes what trainings left that were killed while they filled a store."""
+    left = [*cache.glob(f"*{FOLDER_SUFFIX}"), *cache.glob("*.writing-*")]
+    if not left:
+        return
+    # Not if another training is filling one right now: it holds the lock.
+    with suppress(RunError), locked(cache):
+        for folder in left:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fill(folder: Path, source: PairSource, settings: StoreSettings) -> None:

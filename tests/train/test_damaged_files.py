@@ -1,0 +1,132 @@
+"""A training's own files, damaged: caches are made again, checkpoints are refused in one line."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pairaug.errors import RunError
+from pairaug.train.checkpoint import load_state, save_state, saving
+from pairaug.train.clip.sources import PairSource
+from pairaug.train.clip.store import StoreSettings, open_store
+from pairaug.train.films import FilmSettings, open_films
+
+SOURCE = PairSource.model_validate(
+    {"read": {"source": "phantom", "num_patients": 5, "size": 32, "seed": 2}}
+)
+
+
+def settings(streamed: bool = False) -> StoreSettings:
+    return StoreSettings(32, "crop", streamed, 1, 0)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(bytes(content))
+
+
+def replaced(path: Path) -> None:
+    path.write_bytes(b"[1, 2, 3]\n")
+
+
+@pytest.mark.parametrize("harm", [cut, emptied, flipped, replaced])
+def test_a_damaged_checkpoint_is_one_line(tmp_path: Path, harm: Callable[[Path], None]) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_state({"step": 3, "weights": torch.arange(4000.0)}, path)
+    harm(path)
+    with pytest.raises(RunError, match=r"checkpoint\.pt .*; delete it and so on$") as raised:
+        load_state(path, "cpu", ["step"], "delete it and so on")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", [{"weights": 1}, {}])
+def test_a_checkpoint_that_lacks_something_is_one_line(tmp_path: Path, content: dict) -> None:
+    save_state(content, tmp_path / "checkpoint.pt")
+    with pytest.raises(RunError, match=r"is no checkpoint of this version: step is missing; then"):
+        load_state(tmp_path / "checkpoint.pt", "cpu", ["step"], "then")
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match=r"the disk is full: checkpoint\.pt does not fit"):
+        save_state({"step": 3}, tmp_path / "checkpoint.pt")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("harm", [cut, emptied, replaced, Path.unlink])
+@pytest.mark.parametrize("name", ["rows.jsonl", "films.u8"])
+def test_a_damaged_cache_is_made_again_and_it_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, harm: Callable[[Path], None]
+) -> None:
+    whole = open_store(SOURCE, settings(), tmp_path)
+    films = whole.films(np.arange(len(whole.rows))).copy()
+    (path,) = tmp_path.glob(f"*/{name}")
+    harm(path)
+    with caplog.at_level(logging.WARNING):
+        again = open_store(SOURCE, settings(), tmp_path)
+    assert "is damaged" in caplog.text
+    assert "is made again" in caplog.text
+    assert again.rows == whole.rows
+    assert np.array_equal(again.films(np.arange(len(films))), films)
+    assert len([each for each in tmp_path.iterdir() if each.name != ".lock"]) == 1
+
+
+def test_what_a_killed_training_left_in_the_cache_goes(tmp_path: Path) -> None:
+    open_store(SOURCE, settings(), tmp_path)
+    for name in ("0123.writing-abc", "0123.partial"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "films.u8").write_bytes(b"half")
+    open_store(SOURCE, settings(), tmp_path)
+    assert len([each for each in tmp_path.iterdir() if each.name != ".lock"]) == 1
+
+
+@pytest.mark.parametrize("harm", [cut, emptied, replaced, Path.unlink])
+def test_damaged_films_are_made_again_and_it_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, harm: Callable[[Path], None]
+) -> None:
+    chosen = FilmSettings(num_patients=3, num_held_out=2, size=16, num_workers=1)
+    whole = np.array(open_films(chosen, tmp_path).films)
+    harm(tmp_path / "cache" / "films.npy")
+    with caplog.at_level(logging.WARNING):
+        again = open_films(chosen, tmp_path)
+    assert "are damaged and are made again" in caplog.text
+    assert np.array_equal(again.films, whole)
+
+
+def test_films_whose_settings_are_not_known_are_one_line(tmp_path: Path) -> None:
+    chosen = FilmSettings(num_patients=3, num_held_out=2, size=16, num_workers=1)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "cache.json").write_text("{")
+    with pytest.raises(RunError, match=r"cache\.json cannot be read: .* delete .*cache and train"):
+        open_films(chosen, tmp_path)
+
+
+def test_a_model_that_the_disk_does_not_take_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    with pytest.raises(RunError, match=r"cannot write the weights in .*clip: "):
+        save_into(tmp_path / "clip")
+
+
+def save_into(folder: Path) -> None:
+    with saving(folder):
+        save_file({"a": torch.zeros(3)}, folder / "gone" / "model.safetensors")
