@@ -15,7 +15,6 @@ import csv
 import json
 import platform
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,9 +43,9 @@ def main() -> None:
     print(f"{speed:,.0f} reports a second")  # noqa: T201
     if arguments.out:
         written = {
-            "command": " ".join(["python benchmarks/findings.py", *sys.argv[1:]]),
+            "command": f"python benchmarks/findings.py {arguments.reports.name}",
             "commit": _commit(),
-            "hardware": f"{platform.machine()}, one thread",
+            "hardware": f"{_processor()}, one thread",
             "num_reports": len(rows),
             "reports_per_second": round(speed),
             "findings": counts,
@@ -108,6 +107,14 @@ def _reports_per_second(texts: Sequence[str]) -> float:
     for text in texts:
         extract(text)
     return len(texts) / (time.process_time() - started)
+
+
+def _processor() -> str:
+    """The processor's name where Linux gives it, else that of its family."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def _commit() -> str:
