@@ -17,6 +17,7 @@ import numpy as np
 
 from pairaug.atomic import new_file, write_file
 from pairaug.errors import RunError
+from pairaug.json_text import read_json_object
 from pairaug.manifest import fingerprint
 from pairaug.train.clip.settings import ClipSettings
 from pairaug.workers import open_workers
@@ -63,13 +64,18 @@ def done(cell: Cell, folder: Path) -> np.ndarray | None:
     path = folder / cell.name / _DONE
     if not path.is_file():
         return None
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if record["fingerprint"] != cell.fingerprint():
+    remedy = f"delete {path.parent} and run the same command again"
+    record = read_json_object(path, RunError, remedy)
+    if record.get("fingerprint") != cell.fingerprint():
         raise RunError(
             f"{folder / cell.name} was trained with other settings or other pairs. Delete it, or "
             "pass a new --out folder."
         )
-    return np.load(folder / cell.name / _PROBABILITIES)
+    probabilities = path.parent / _PROBABILITIES
+    try:
+        return np.load(probabilities)
+    except (OSError, ValueError, EOFError) as error:
+        raise RunError(f"{probabilities} is damaged or cut short; {remedy}") from error
 
 
 def finish_cells(

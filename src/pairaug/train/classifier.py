@@ -24,6 +24,7 @@ from transformers import (
 
 from pairaug.locks import locked
 from pairaug.train.augment import augment
+from pairaug.train.checkpoint import saving
 from pairaug.train.films import Films, FilmSettings, open_films
 from pairaug.train.loop import (
     Loop,
@@ -100,7 +101,8 @@ def _train_classifier(settings: ClassifierSettings, out: Path) -> Outcome:
     task = Task({"classifier": model}, losses, evaluate)
     outcome = Loop(out / "training", settings, task, films.num_train).run()
     folder = out / "classifier"
-    model.half().save_pretrained(folder)
+    with saving(folder):
+        model.half().save_pretrained(folder)
     _write_preprocessor(folder, films.films.shape[1])
     write_record(folder, settings, outcome)
     return outcome

@@ -16,10 +16,13 @@ from pydantic import Field
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from pairaug.atomic import write_file
 from pairaug.diffusion.parts import check_parts
-from pairaug.errors import ModelError
+from pairaug.errors import ModelError, RunError
 from pairaug.hub.folders import start_folder, start_part
 from pairaug.hub.loading import Part, load_part
+from pairaug.json_text import read_json_object
+from pairaug.train.checkpoint import saving
 from pairaug.train.films import Films
 from pairaug.train.loop import Loop, LoopSettings, Outcome, StepDraws, Task, choose_device
 from pairaug.train.tokenizer import (
@@ -321,8 +324,7 @@ def encode_films(vae: AutoencoderKL, films: Films, folder: Path, device: torch.d
     progress_path = folder / "done.json"
     key = weights_hash(vae) + films.fingerprint
     shape = _latent_shape(vae, films, device)
-    done = json.loads(progress_path.read_text()) if progress_path.exists() else {}
-    first = done["num_films"] if done.get("vae") == key and done.get("shape") == list(shape) else 0
+    first = _num_encoded(folder, key, shape)
     mode = "r+" if first else "w+"
     mean, std = (
         np.lib.format.open_memmap(folder / f"{name}.npy", mode=mode, dtype=np.float16, shape=shape)
@@ -340,9 +342,27 @@ def encode_films(vae: AutoencoderKL, films: Films, folder: Path, device: torch.d
         if stop % 2000 == 0 or stop == len(films.films):
             mean.flush()
             std.flush()
-            progress_path.write_text(json.dumps({"vae": key, "shape": shape, "num_films": stop}))
+            done = {"vae": key, "shape": shape, "num_films": stop}
+            write_file(progress_path, json.dumps(done).encode())
             log.info("encoded %d of %d films", stop, len(films.films))
     return Latents(mean, std)
+
+
+def _num_encoded(folder: Path, key: str, shape: tuple[int, ...]) -> int:
+    """How many films are encoded already; none where that is not certain, which is logged."""
+    try:
+        done = read_json_object(folder / "done.json", RunError, "it is made again")
+        if done.get("vae") != key or done.get("shape") != list(shape):
+            return 0
+        whole = [np.load(folder / f"{name}.npy", mmap_mode="r").shape for name in ("mean", "std")]
+        if whole == [shape, shape]:
+            return int(done["num_films"])
+    except FileNotFoundError:
+        return 0
+    except (RunError, OSError, EOFError, ValueError, TypeError, KeyError):
+        pass  # damaged: as below
+    log.warning("the latents in %s are damaged and are made again", folder)
+    return 0
 
 
 def _latent_shape(vae: AutoencoderKL, films: Films, device: torch.device) -> tuple[int, ...]:
@@ -367,9 +387,10 @@ def save_generator(
     tokenizer: CLIPTokenizer,
 ) -> None:
     """Writes a folder that diffusers loads as a StableDiffusionPipeline, weights as float16."""
-    vae.half().save_pretrained(out / "vae")
-    unet.half().save_pretrained(out / "unet")
-    text_encoder.half().save_pretrained(out / "text_encoder")
+    with saving(out):
+        vae.half().save_pretrained(out / "vae")
+        unet.half().save_pretrained(out / "unet")
+        text_encoder.half().save_pretrained(out / "text_encoder")
     if not (out / "tokenizer").is_dir():
         copy_tokenizer(tokenizer, out / "tokenizer")
     make_scheduler().save_pretrained(out / "scheduler")
@@ -385,4 +406,4 @@ def save_generator(
         "unet": ["diffusers", "UNet2DConditionModel"],
         "vae": ["diffusers", "AutoencoderKL"],
     }
-    (out / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    write_file(out / "model_index.json", (json.dumps(index, indent=2) + "\n").encode())
