@@ -176,6 +176,7 @@ KINDS: dict[str, dict[str | None, tuple[str, ...]]] = {
             "r/o {}",
             "Rule out {}.",
             "To rule out {}.",
+            "Exclude {}.",
             "Please rule out a {}.",
             "Check for {}.",
             "Eval for {}.",

@@ -154,7 +154,7 @@ FINDING_PHRASES: dict[str, dict[str | None, tuple[str, ...]]] = {
             "tunnelled|pulmonary artery|infusion) [venous|central|vein|dialysis] "
             "(line|lines|catheter|catheters)",
             "(internal jugular|jugular|subclavian) (cvc|cvl)",
-            "(cvc|cvl|picc|picc line|picc lines|picc catheter)",
+            "(cvc|cvl|swan ganz|picc|picc line|picc lines|picc catheter)",
             "(port a cath|portacath|mediport|chest port|port catheter|infusion port|infuse a port)",
         ),
         "endotracheal tube": (
@@ -168,8 +168,8 @@ FINDING_PHRASES: dict[str, dict[str | None, tuple[str, ...]]] = {
         ),
         "enteric tube": (
             "(nasogastric|na sogastric|naso gastric|orogastric|enteric|feeding|gastric|ng|og|"
-            "dobhoff|enteral|nasoenteric) (tube|tubes)",
-            "(ngt|dobhoff)",
+            "dobhoff|dobbhoff|enteral|nasoenteric) (tube|tubes)",
+            "(ngt|dobhoff|dobbhoff)",
         ),
         "wires": (
             "(sternal|sternotomy|cerclage) (wire|wires|suture|sutures)",

@@ -67,9 +67,9 @@ def settle(tokens: Sequence[Token], clause: Sequence[Mention], index: int, term:
     upper = index
     for mention in reversed(clause):
         between = [token.term for token in tokens[mention.index + 1 : upper]]
-        settled = ("before",) if upper == index else ("before", "after", "either")
+        is_near = upper == index
         # "Neither edema nor pneumonia can be excluded" leaves both open.
-        if term.name != "excluded" and any(other.role in settled for other in between):
+        if term.name != "excluded" and any(_ends(other, is_near) for other in between):
             break
         names = [other.name for other in between if other.role == "join"]
         if "," in names and upper != index and not _is_closed(tokens[:index]):
@@ -80,6 +80,13 @@ def settle(tokens: Sequence[Token], clause: Sequence[Mention], index: int, term:
             is_doubled = term.name == "excluded" and mention.presence == "absent"
             mention.presence = "uncertain" if is_doubled else term.presence
         upper = mention.index
+
+
+def _ends(term: Term, is_near: bool) -> bool:
+    """True for a trigger that keeps a later one from what stands before it."""
+    if term.role == "after":  # "have decreased on the right and resolved on the left"
+        return not is_near or term.presence == "present"
+    return term.role == "before" or (term.role == "either" and not is_near)
 
 
 def _is_closed(tokens: Sequence[Token]) -> bool:

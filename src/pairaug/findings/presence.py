@@ -68,7 +68,8 @@ class Reader:
         if self.history and not (self.history == "post" and is_device):
             return
         presence = token.term.presence or self._presence or "present"
-        if self.scope and self.scope.name == "device" and not is_device:
+        is_put_in = self.history == "post" and not token.term.presence
+        if is_put_in or (self.scope and self.scope.name == "device" and not is_device):
             presence = "present"
         is_open = presence == "present" and (
             (self.scope is None and open_alternatives(self.tokens, self.clause, index))
@@ -128,7 +129,11 @@ class Reader:
     def _state(self, index: int, token: Token) -> None:
         is_free = self.clause and not self.regions.waiting
         is_within = self.text.startswith(("within", "in "), token.start)
-        if is_free and is_within and self._is_next_to(self.clause[-1], index):
+        if (
+            is_free
+            and is_within
+            and joins(self.tokens, self.clause[-1].index, index) in ([], [","])
+        ):
             # "Vascular engorgement is within normal limits."
             self.clause[-1].presence = "absent"
         if self.regions.remark(index, token, self._presence):
@@ -150,24 +155,17 @@ class Reader:
             return
         if term.presence == "absent":
             self.history = None
-        if term.presence == "absent" and self._is_elided(index):
+        if (
+            term.presence == "absent"
+            and not self.mentions
+            and reach.is_elided(self.text, self.tokens, index)
+        ):
             self.elided = index - 1
         self._set_scope(index, term)
         self.regions.state = None
 
     def _set_scope(self, index: int, term: Term) -> None:
         self.scope, self.has_used_scope, self.since = term, False, index
-
-    def _is_elided(self, index: int) -> bool:
-        """True for the "no" of "small left and no right effusion": the left one is there."""
-        earlier = self.tokens[: index - 1] if index > 1 and not self.mentions else []
-        joined = earlier and self.tokens[index - 1].term.name in ("and", ",", "but")
-        return bool(
-            joined
-            and all(token.term.role == "place" for token in earlier)
-            and any(token.term.severity for token in earlier)
-            and not reach.has_other_words(self.text, self.tokens, 0, index - 1)
-        )
 
     def _after(self, index: int, token: Token) -> None:
         """Apply to the findings of the list that ends here."""
@@ -180,6 +178,8 @@ class Reader:
             return
         last = self.clause[-1]
         if last.is_device and reach.is_of_a_part(self.text, last.token.end, token):
+            return
+        if name == "device" and presence == "absent" and reach.is_replaced(self.text, token):
             return
         if name == "none" and not reach.is_whole(self.text, token):
             return  # "left effusion, none on the right"
@@ -257,7 +257,7 @@ class Reader:
     def _is_waiting(self, index: int, token: Token) -> bool:
         """True where the scope goes on past a join to the finding that it has not met yet."""
         assert self.scope is not None
-        if self.scope.name == "not" or reach.gives_up(self.text, token):
+        if self.scope.name == "not" or reach.gives_up(self.text, self.tokens, self.since, index):
             self._give_up(index)
             return True
         # "No hernia, small effusion": it was about something that is no finding.

@@ -51,6 +51,7 @@ _TO_SOME_EXTENT = re.compile(
     r"few|some|further|back|with (?:its|the)? ?tip|and (?:its|the tip|tip|now|lies|ends|terminates|"
     r"exchanged|re-?\w+ed))"
 )
+_REPLACED = re.compile(r"\s*and (?:replaced|exchanged|reinserted|reinstated)\b")
 _PART = re.compile(r"\b(?:tips?|end|ends|distal|side ?(?:hole|port)|course)\b")
 
 
@@ -109,9 +110,21 @@ def starts_anew(text: str, tokens: Sequence[Token], index: int, graded: bool = F
     return word in _ANEW and not (graded and word == "the")
 
 
-def gives_up(text: str, token: Token) -> bool:
+def gives_up(text: str, tokens: Sequence[Token], since: int, index: int) -> bool:
     """True where a join puts a statement in the place of the denial before it."""
-    return _next_word(text, token) in _INSTEAD
+    has_side = any(token.term.side for token in tokens[since:index])
+    is_graded = index + 1 < len(tokens) and tokens[index + 1].term.severity is not None
+    return _next_word(text, tokens[index]) in _INSTEAD or (has_side and is_graded)
+
+
+def is_elided(text: str, tokens: Sequence[Token], index: int) -> bool:
+    """True for the "no" of "small left and no right effusion": the left one is there."""
+    if index < 2 or tokens[index - 1].term.name not in ("and", ",", "but"):
+        return False
+    earlier = tokens[: index - 1]
+    is_place = all(token.term.role == "place" for token in earlier)
+    is_graded = any(token.term.severity for token in earlier)
+    return is_place and is_graded and not has_other_words(text, tokens, 0, index - 1)
 
 
 def has_other_words(text: str, tokens: Sequence[Token], lower: int, upper: int) -> bool:
@@ -162,6 +175,11 @@ def is_only_moved(text: str, since: int, token: Token) -> bool:
     return bool(
         _TO_SOME_EXTENT.match(text, token.end) or "slightly" in before or "partially" in before
     )
+
+
+def is_replaced(text: str, token: Token) -> bool:
+    """True for a device that was removed and put in again."""
+    return bool(_REPLACED.match(text, token.end))
 
 
 def is_of_a_part(text: str, since: int, token: Token) -> bool:

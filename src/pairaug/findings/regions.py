@@ -14,6 +14,7 @@ _STATE_REACH = 45
 # "left lateral costophrenic angle": a side may stand this far before its region.
 _SIDE_REACH = 11
 _SHOWS = re.compile(r"\b(?:show|demonstrate|reveal)")
+_BUT = re.compile(r"[\s,]*(?:but|yet|though|although)?\s*(?:still|remains?|is|are)?\s*")
 _OR = re.compile(r"[\s\w]{0,12}[\s,]\b(?:or|to|vs|versus)\b[\s\w]{0,25}")
 
 
@@ -52,6 +53,11 @@ class Regions:
             del self.readings[self._said[0][1] :]
             self._say([region for region, _ in self._said], _between(self._remark, token), index)
             return True
+        if self._remark is not None and self._is_corrected(self._remark, token):
+            # "engorged but within normal limits"
+            del self.readings[self._said[0][1] :]
+            self._say([region for region, _ in self._said], token, index)
+            return True
         if self.waiting:
             self._say(self.waiting, token, index, scope)
             self.waiting.clear()
@@ -65,6 +71,10 @@ class Regions:
         """True for "normal or enlarged", where it is left open which."""
         is_other = remark.term.name != other.term.name
         return is_other and bool(_OR.fullmatch(self.text, remark.end, other.start))
+
+    def _is_corrected(self, remark: Token, other: Token) -> bool:
+        is_within = self.text.startswith("within", other.start)
+        return is_within and bool(_BUT.fullmatch(self.text, remark.end, other.start))
 
     def _say(
         self, regions: list[Token], state: Token, index: int, scope: Presence | None = None

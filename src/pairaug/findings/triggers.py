@@ -63,7 +63,7 @@ BEFORE: Table = {
             f"(unable|impossible|not possible) to ~({_EXCLUDE}|differentiate)",
             f"(does|do|did|would) not ~{_EXCLUDE}",
             "(not|without) ~(excluded|excluding|ruling out|ruled out)",
-            "not without",
+            "(not without|no more than|not more than)",
             "(suspicious|suspicion|concern|concerning|worrisome|concerns|worry) (for|of|about)",
             "(suggest|suggests|suggesting|suggestive of|suggestion of)",
             "(possibility|question|likelihood|probability|risk|chance) of",
@@ -208,7 +208,7 @@ HISTORY: dict[str, tuple[str, ...]] = {
         "(h o|treated for|diagnosed with|treatment for|therapy for)",
         "(evaluate|assess|reassess|eval) [for|of]",
         "(evaluation|assessment|looking|look|screening|check|checking) (for|of)",
-        "(rule out|to exclude|to rule out|r o|please exclude)",
+        "(rule out|exclude|to exclude|to rule out|r o|please exclude)",
     ),
     "aside": (
         "(follow up|followup|f u|surveillance) [for|of]",
