@@ -49,7 +49,7 @@ def _kept(pairs: Iterable[Pair]) -> set[str]:
     return {pair.id for pair in pairs if pair.drop is None}
 
 
-@pytest.mark.parametrize(("margin", "scalar"), [(0.003, 1.0), (0.2, 1.0), (0.0, 1.3)])
+@pytest.mark.parametrize(("margin", "scalar"), [(0.003, 1.0), (0.2, 1.0), (0.0, 1.3), (0.2, 2.0)])
 def test_mean_margin_equals_numpy(margin: float, scalar: float) -> None:
     pairs = _pairs()
     rule = {"rule": "mean-margin", "margin": margin, "scalar": scalar}

@@ -31,6 +31,20 @@ def test_cosine_is_scale_free_and_symmetric(seed: int, scale: float, other_scale
     assert cosine(scale * one, other_scale * other) == pytest.approx(value, abs=1e-12)
 
 
+def test_rounding_takes_no_cosine_out_of_its_range() -> None:
+    """Of parallel vectors, some have a quotient of 1.0000000000000002."""
+    rows = np.random.default_rng(0).normal(size=(300, 3))
+    beyond = [
+        row
+        for row in rows
+        if np.dot(row, 3 * row) / (np.linalg.norm(row) * np.linalg.norm(3 * row)) > 1
+    ]
+    assert beyond
+    for row in beyond:
+        assert cosine(row, 3 * row) == 1.0
+        assert cosine(row, -3 * row) == -1.0
+
+
 def test_cosine_with_a_vector_that_vanishes_is_none() -> None:
     assert cosine(np.zeros(3), np.ones(3)) is None
     assert cosine(np.ones(3), np.full(3, 1e-8)) is None

@@ -218,3 +218,15 @@ def test_fused_edit_of_two_windows_equals_explicit_maps(
     noise, _ = initial_latents(any_bundle, SEEDS[:1])
     drawn = edit_regenerated(any_bundle, [source], [edited], SEEDS[:1], options).latents[0]
     assert_close(drawn, expected(noise=noise[0]))
+
+
+def test_films_of_texts_of_other_lengths_keep_their_order(
+    velocity_bundle: Bundle, films: np.ndarray
+) -> None:
+    """Groups are inverted one after the other; three in a circle, so that the way back differs."""
+    prompts = [LONG, SHORT, SHORT]
+    together = invert_films(velocity_bundle, films[:3], prompts, 2)
+    for row, prompt in enumerate(prompts):
+        alone = invert_films(velocity_bundle, films[row : row + 1], [prompt], 2)
+        assert torch.allclose(together.trajectory[:, row], alone.trajectory[:, 0], atol=1e-5)
+        assert together.prompts[row] == prompt

@@ -9,10 +9,12 @@ import torch
 from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.sampling import (
     SamplingOptions,
+    denoise,
     draw_films,
     draw_latents,
     initial_latents,
 )
+from pairaug.diffusion.schedule import make_solver
 
 PROMPTS = ["normal heart size", "large right nodule", "no edema", "the lungs are clear"]
 SEEDS = [5, 6, 7, 8]
@@ -92,3 +94,36 @@ def test_prompts_and_seeds_belong_together(velocity_bundle: Bundle) -> None:
 
 def test_nothing_to_draw_is_no_film(velocity_bundle: Bundle) -> None:
     assert draw_films(velocity_bundle, [], [], SamplingOptions(2)).shape == (0, 16, 16)
+
+
+def test_latents_begin_at_the_solvers_scale(velocity_bundle: Bundle) -> None:
+    """Euler's noise is not of unit variance: the first step sees it scaled, as diffusers does."""
+    seen = []
+
+    class Recording:
+        timesteps = torch.tensor([7])
+        initial_scale = 3.5
+
+        def scaled(self, latents: torch.Tensor, step_index: int) -> torch.Tensor:
+            return latents / 2
+
+        def step(
+            self, prediction: torch.Tensor, step_index: int, latents: torch.Tensor
+        ) -> torch.Tensor:
+            seen.append(latents)
+            return latents
+
+    noise = initial_latents(velocity_bundle, [5])[0]
+    text = velocity_bundle.encode_prompts(["no edema"])
+    denoise(velocity_bundle, noise, text, Recording(), 1.0)
+    assert torch.equal(seen[0], 3.5 * noise)
+
+
+def test_a_schedulers_own_scale_and_input_are_used() -> None:
+    generators = [torch.Generator().manual_seed(1)]
+    settings = {"_class_name": "EulerDiscreteScheduler", "beta_schedule": "scaled_linear"}
+    solver = make_solver(settings, "folder", 4, generators)
+    assert solver.initial_scale > 10
+    latents = torch.ones(1, 4, 8, 8)
+    expected = 1.0 / (solver.initial_scale**2) ** 0.5
+    assert float(solver.scaled(latents, 0).mean()) == pytest.approx(expected, rel=0.02)

@@ -111,11 +111,19 @@ def test_solvers_by_name_are_diffusers_classes_with_the_models_schedule(
 
 def test_the_folders_scheduler_is_the_default_and_is_never_clipped() -> None:
     """Latents beyond 1 survive: diffusers clips them by default in some classes."""
-    ancestral = {**config(), "_class_name": "DDPMScheduler", "clip_sample": True}
+    ancestral = {
+        **config(), "_class_name": "DDPMScheduler", "clip_sample": True, "thresholding": True
+    }  # fmt: skip
+    # Not in a saved file; it would have diffusers take its default in place of ours.
+    ancestral.pop("_use_default_values")
     generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
     solver = make_solver(ancestral, "folder", 5, generators)
     assert isinstance(solver, SchedulerSolver)
     assert not solver._scheduler.config.clip_sample
+    assert not solver._scheduler.config.thresholding
+    far = torch.full((2, 4, 8, 8), 5.0)
+    cleaner = solver.step(torch.zeros_like(far), 4, far)
+    assert float(cleaner.min()) > 4.0
     assert isinstance(make_solver(config(), "folder", 5, []), DdimSolver)
 
 

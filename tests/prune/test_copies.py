@@ -86,6 +86,35 @@ def test_a_film_like_a_training_film_is_memorised() -> None:
     assert found == {}
 
 
+def test_a_new_patients_image_like_its_own_parents_is_memorised() -> None:
+    """Only an edit may look like the patient that it was made from."""
+    real = _real(60)
+    rng = np.random.default_rng(1)
+    like_5 = _near(np.array(real[5].image_embedding), rng)
+    child = _child(real[5], "inter-0", Branch.INTER, like_5, _rows(rng, 1)[0])
+    for pair in (child, replace(child, patient_id=real[5].patient_id)):
+        assert _decide([*real, pair], memorised={"quantile": 0.95})[1] == {pair.id: "memorised"}
+
+
+def test_a_duplicate_of_a_pair_in_an_earlier_block_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(copies, "_BLOCK", 2)
+    real = _real(60)
+    rng = np.random.default_rng(2)
+    rows = _rows(rng, 10)
+    pairs = [
+        _child(real[index], "inter-0", Branch.INTER, rows[2 * index], rows[2 * index + 1])
+        for index in range(5)
+    ]
+    # Ranked by score: the first of five, and its double as the last, two blocks later.
+    double = _child(real[5], "inter-0", Branch.INTER, _near(rows[0], rng), _near(rows[1], rng))
+    pairs = [pair.with_scores(image_report=0.9 - 0.01 * rank) for rank, pair in enumerate(pairs)]
+    double = double.with_scores(image_report=0.7)
+    found = _decide([*real, *pairs, double], duplicate={"quantile": 0.95})[1]
+    assert found == {"r5~inter-0": "duplicate"}
+
+
 def test_of_duplicates_the_best_is_kept() -> None:
     real = _real(60)
     rng = np.random.default_rng(2)

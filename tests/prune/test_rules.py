@@ -240,6 +240,13 @@ def test_and_keeps_what_every_rule_keeps() -> None:
     )
 
 
+def test_of_two_bounds_on_one_score_and_records_the_higher() -> None:
+    for thresholds in ((0.2, 0.6), (0.6, 0.2)):
+        rules = [{"rule": "threshold", "threshold": threshold} for threshold in thresholds]
+        result = _prune(_families(12), {"intra": {"rule": "and", "rules": rules}})
+        assert result["fitted"]["intra"]["bounds"] == {"image_report": 0.6}
+
+
 def test_logit_threshold_is_the_threshold_over_the_scale() -> None:
     families = _families(12)
     scaled = {"rule": "logit-threshold", "threshold": 6.0, "scale": 14.2857}

@@ -233,9 +233,8 @@ class Reader:
             mention.presence = reach.answer(self.text, token)
 
     def _value(self, index: int, token: Token) -> None:
-        presence = reach.value(self.text, token)
-        if self.clause and not self.history and presence:
-            settle(self.tokens, self.clause, index, Term("after", presence=presence))
+        if self.clause and not self.history and reach.is_denied_value(self.text, token):
+            settle(self.tokens, self.clause, index, Term("after", presence="absent"))
 
     def _place(self, index: int, token: Token) -> None:
         pass
