@@ -233,8 +233,9 @@ class Reader:
             mention.presence = reach.answer(self.text, token)
 
     def _value(self, index: int, token: Token) -> None:
-        if self.clause and not self.history and reach.is_denied_value(self.text, token):
-            settle(self.tokens, self.clause, index, Term("after", presence="absent"))
+        presence = reach.value(self.text, token)
+        if self.clause and not self.history and presence:
+            settle(self.tokens, self.clause, index, Term("after", presence=presence))
 
     def _place(self, index: int, token: Token) -> None:
         pass

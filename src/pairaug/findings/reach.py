@@ -37,6 +37,9 @@ _DENIED = re.compile(
     r"\s*(?:none|no|nil|negative|absent|not (?:seen|present|identified)|n/a|neg)\b\s*"
     r"(?:identified|seen|present|noted)?\s*(?:$|[.,;|)])"
 )
+_UNSURE = re.compile(
+    r"\s*(?:indeterminate|uncertain|unclear|unknown|limited|not (?:assessed|evaluated))\b"
+)
 _WHOLE = re.compile(r"\s*(?:is|are|was|were)?\s*(?:seen|present|identified|noted)?\s*(?:$|[.,;|)])")
 _ELSEWHERE = re.compile(
     r"[\s\w]{0,40}?\b(?:ct|cta|computed|tomogra\w+|mri?|ultrasound|ultrasonogra\w+|sonogra\w+|us|"
@@ -142,9 +145,11 @@ def _next_word(text: str, token: Token) -> str:
     return following[0] if following else ""
 
 
-def is_denied_value(text: str, token: Token) -> bool:
-    """True for the colon of "Effusion: none"."""
-    return bool(_DENIED.match(text, token.end))
+def value(text: str, token: Token) -> Presence | None:
+    """The presence that a word after a colon gives: "Effusion: none", "Edema: indeterminate"."""
+    if _DENIED.match(text, token.end):
+        return "absent"
+    return "uncertain" if _UNSURE.match(text, token.end) else None
 
 
 def is_whole(text: str, token: Token) -> bool:
@@ -154,9 +159,8 @@ def is_whole(text: str, token: Token) -> bool:
 
 def answer(text: str, question: Token) -> Presence:
     """The presence by the word after a question mark, which mostly there is not: "Edema? No."."""
-    if is_denied_value(text, question):
-        return "absent"
-    return "present" if text.startswith("yes", question.end + 1) else "uncertain"
+    is_affirmed = text.startswith("yes", question.end + 1)
+    return "present" if is_affirmed else value(text, question) or "uncertain"
 
 
 def is_elsewhere(text: str, token: Token) -> bool:

@@ -18,10 +18,10 @@ _ABBREVIATIONS = frozenset(
     ("dr", "mr", "mrs", "ms", "st", "vs", "approx", "fig", "figs", "e.g", "i.e", "eg", "ie", "ca",
      "cf", "resp", "incl", "excl", "min", "max", "est", "a.m", "p.m")
 )  # fmt: skip
-_BULLET = r"(?:[-*+•·▪◦●‣–—]|\(?(?:\d{1,2}|[a-zA-Z]|[ivIV]{2,4})[.)])"
+_BULLET = r"(?:[-*+•·▪◦●‣–—→○■□>]+|\(?(?:\d{1,2}|[a-zA-Z]|[ivIV]{2,4})(?:[.):]| -))"
 # A line that ends with one of these goes on in the next.
 _OPEN = re.compile(
-    r"(?:[,(/-]|\b(?:a|an|the|of|in|at|on|to|for|by|from|with|without|no|not|and|or|nor|but|is|are|"
+    r"(?:[,(/:-]|\b(?:a|an|the|of|in|at|on|to|for|by|from|with|without|no|not|and|or|nor|but|is|are|"
     r"was|were|be|been|has|have|may|might|could|which|that|than|as|left|right|small|large|mild|"
     r"moderate|severe|minimal|trace|bilateral|upper|lower|middle|possible|probable|likely|new|"
     r"stable|unchanged|pleural|lung|this|there|both|acute|focal|evidence|definite))\s*\Z",
@@ -44,6 +44,7 @@ _ENDS = (
     # A point before a space or the end; a question mark only after a word and before no answer,
     # not in "? effusion" and "Effusion? No."
     r"(?:[.!]|(?<=[^\s(?/])\?(?!\s+(?i:no|none|nil|yes)\b\s*(?:[.,;]|$)))[.!?]*(?=[\s\"')\]*_]|$)[\"')\]*_]*"
+    r"|[.]{2,}|…"
     r"|(?<=[a-z)])[.](?=[A-Z][a-z])"  # a missing space: "clear.No effusion"
     # A missing point: "No active disease The heart is normal"
     r"|(?<=[a-z]{3})\s+(?=(?:The|There|No|Heart|Lungs|Normal|Both|Clear|Cardiac|Considering) [a-z])"
