@@ -49,7 +49,7 @@ CASES = [
         "There is stable cardiomegaly compared to the prior exam.",
         "There is cardiomegaly.",
     ),
-    ("The left effusion has increased since the previous study.", "The left effusion."),
+    ("The left effusion has increased since the previous study.", "Left effusion."),
     ("Heart size and mediastinal contours are unchanged. No edema.", "No edema."),
     ("Interval development of a right effusion.", "A right effusion."),
     ("The pneumothorax has resolved.", "No pneumothorax."),

@@ -11,13 +11,16 @@ from functools import lru_cache
 from html import unescape
 from itertools import pairwise
 
+from pairaug.findings.comparisons import without_comparisons
 from pairaug.findings.extract import extract
 from pairaug.findings.leave_out import (
-    COMPARISONS,
+    ASIDES,
     DATES,
     DE_IDENTIFIED,
     HEADING,
     MARKED_ADJECTIVE,
+    MARKED_FINDING,
+    MARKED_GUESS,
     MARKED_ITEM,
     NOT_THIS_FILM,
     NOTED_ELSEWHERE,
@@ -29,6 +32,14 @@ from pairaug.findings.leave_out import (
     RESOLVED,
     SECTIONS_LEFT_OUT,
 )
+from pairaug.findings.mending import (
+    as_noun_phrase,
+    finished,
+    is_bare,
+    is_fragment,
+    is_stated_by,
+    without_bare_tail,
+)
 from pairaug.findings.sentences import sentences
 from pairaug.findings.statement import Statement
 
@@ -39,46 +50,13 @@ MAX_PROMPT_WORDS = 50
 _STRAY = re.compile(r"[\[\]{}|*#`~^]|(?<!\w)[<>]|[<>](?!\w)")
 _PARENTHESES = re.compile(r"\s*\(([^()]*)\)")
 _CLAUSE = re.compile(r"\s*(?:[,;:]|\b(?:and|but|with|however|which|although|while|where)\b)\s*")
-# What cannot stand at the end of a sentence, or at its start, once something was left out.
-_DANGLING_END = re.compile(
-    r"[\s,;:\-(]*\b(?:the|a|an|of|in|on|at|to|for|with|and|or|but|is|are|was|were|be|been|has|have|had|"
-    r"from|by|as|than|which|that|there|this|these|its|also|slightly|mildly|significantly|minimally|"
-    r"however|although|versus|vs|since|when|compared|consistent|due|appear|appears|remain|remains|"
-    r"seen at|again|now|where|within|into|it|they|he|she)\b[\s,;:\-(]*[.]*$|[\s,;:\-(]+[.]*$",
-    re.IGNORECASE,
+# "Views show the heart to be enlarged": the heart is.
+_TO_BE = re.compile(r"(?<=[a-rt-z] )to be\b")
+_WITHOUT = re.compile(
+    r"^\s*without (?:(?:any|definite|convincing|clear) )?(?:evidence (?:of|for) )?", re.I
 )
-_DANGLING_START = re.compile(
-    r"^[\s,;:.\-)]*(?:(?:and|but|or|with|which|that|however|although|is|are|was|were|has|have|than|"
-    r"also|then)\b[\s,;:]*)*",
-    re.IGNORECASE,
-)
+_OTHERWISE = re.compile(r"\botherwise\b", re.IGNORECASE)
 _VERBS_OF_A_TAIL = ("shows", "showed", "indicates", "started", "could", "represents", "needs")
-# A sentence of nothing but regions, once "unchanged" has been left out of it.
-_BARE = re.compile(
-    r"(?:(?:the|and|or|of|in|a|an|is|are|size|shape|position|appearance|heart|cardiac|mediastinal|"
-    r"mediastinum|cardiomediastinal|silhouettes?|contours?|hilar|hila|lungs?|chest|pulmonary|"
-    r"vasculature|vascularity|aorta|aortic|markings|costophrenic|angles?|diaphragms?|"
-    r"hemidiaphragms?|spine|thoracic|bony|osseous|structures|interstitial|left|right|both)\b\W*)+",
-    re.IGNORECASE,
-)
-_TIDY = (
-    (re.compile(r"\s+([,.;:])"), r"\1"),
-    (re.compile(r"\b(is|are|was|were|remains?|appears?) (?:and|or|but|,)\s+"), r"\1 "),
-    (re.compile(r"\b(of|in|with|the|a|and|or) (?=(?:and|or|,|;)\b)"), ""),
-    (re.compile(r"\b(?:in|on|at|from|to|of|with|since|by|as)\s*(?=[,.;]|$)", re.IGNORECASE), ""),
-    (
-        re.compile(
-            r"^((?:the )?(?:mediastinum|heart|aorta|trachea|[\w ]+ silhouette)) are\b", re.I
-        ),
-        r"\1 is",
-    ),
-    (re.compile(r"([,;:])(?:\s*[,;:])+"), r"\1"),
-    (re.compile(r",(?=\s*\.)|,\s*$"), ""),
-    (re.compile(r"\b(and|or|with|is|are|the|a|an|of|in) \1\b", re.IGNORECASE), r"\1"),
-    (re.compile(r"\b([Aa]) (?=[aeio])"), r"\1n "),
-    (re.compile(r"\b([Aa])n (?=[bcdfghjklmnpqrstvwxyz])"), r"\1 "),
-    (re.compile(r"\s+"), " "),
-)
 
 
 def source_report(report: str, max_words: int = MAX_PROMPT_WORDS) -> str:
@@ -91,8 +69,9 @@ def clean(report: str) -> str:
 
     Left out are history, indication, technique and comparison, whether sections or words; other
     kinds of imaging; advice; dates; and de-identification marks with the clause they stand in. A
-    finding that has resolved becomes one that is denied. Repeated sentences are said once. Cleaning
-    twice is cleaning once.
+    finding that has resolved becomes one that is denied. Repeated sentences are said once. A
+    sentence that would be a fragment, or would say something else, goes whole. Cleaning twice is
+    cleaning once.
     """
     text = _sections_kept(report)
     kept: list[str] = []
@@ -100,7 +79,15 @@ def clean(report: str) -> str:
         sentence = _clean_sentence(text[start:end])
         if sentence and sentence.lower() not in (other.lower() for other in kept):
             kept.append(sentence)
-    return " ".join(kept)
+    return " ".join(_with_their_exceptions(kept, text) if _OTHERWISE.search(text) else kept)
+
+
+def _with_their_exceptions(kept: list[str], text: str) -> list[str]:
+    """The sentences without "Otherwise clear" where the exception that it speaks of is left out."""
+    stated = extract(text)
+    if is_stated_by(extract(" ".join(kept)), stated):
+        return kept
+    return [sentence for sentence in kept if is_stated_by(extract(sentence), stated)]
 
 
 def shorten(text: str, max_words: int = MAX_PROMPT_WORDS) -> str:
@@ -183,8 +170,8 @@ def _shorten_sentence(sentence: str, max_words: int) -> str:
         kept.append(piece)
     if not kept:
         words = (telling or pieces or [sentence])[0].split()
-        return _finished(" ".join(words[:max_words]))
-    return _finished(", ".join(kept))
+        return finished(" ".join(words[:max_words]))
+    return finished(", ".join(kept))
 
 
 def _sections_kept(report: str) -> str:
@@ -212,28 +199,36 @@ def _sections_kept(report: str) -> str:
 @lru_cache(maxsize=8192)
 def _clean_sentence(sentence: str) -> str:
     """One sentence cleaned, or an empty string where nothing about this film is left."""
-    text = " ".join(_STRAY.sub(" ", sentence).split())
+    whole = text = " ".join(_STRAY.sub(" ", sentence).split())
     text = _PARENTHESES.sub(lambda match: match.group() if extract(match.group(1)) else "", text)
-    text = DATES.sub(" ", text)
+    text = ASIDES.sub("", DATES.sub(" ", text))
     text = _without_opening(text)
     text = _without_marks(text)
     text = _without_other_things(text)
     if not text:
         return ""
     text = _resolved_as_denied(text)
-    stated = {s.finding for s in extract(text) if s.presence != "absent"}
-    for pattern, replacement in COMPARISONS:
-        text = pattern.sub(replacement, text)
-    text = _finished(text)
+    text = without_comparisons(text)
+    if not _WITHOUT.match(whole):
+        text = _WITHOUT.sub("no ", text, count=1)
+    is_cut = text != whole
+    text = finished(text)
+    if is_cut:
+        text = as_noun_phrase(without_bare_tail(text, whole))
     own = extract(text)
-    if any(s.presence != "absent" and s.finding not in stated for s in own):
-        return ""  # leaving out would state what was denied
-    return text if own or _is_remark(text) else ""
+    if not (own or _is_remark(text)):
+        return ""
+    return "" if is_cut and not _still_says_it(text, own, whole) else text
+
+
+def _still_says_it(part: str, own: list[Statement], whole: str) -> bool:
+    """True where what is left of a sentence is none of a fragment, and states what `whole` does."""
+    return not is_fragment(part, whole) and is_stated_by(own, extract(whole))
 
 
 def _is_remark(text: str) -> bool:
     """True for a sentence on something else that films show, such as the aorta."""
-    return bool(REMARKS.search(text)) and not _BARE.fullmatch(text)
+    return bool(REMARKS.search(text)) and not is_bare(text)
 
 
 def _without_opening(text: str) -> str:
@@ -241,7 +236,7 @@ def _without_opening(text: str) -> str:
     for pattern in OPENINGS:
         match = pattern.match(text)
         if match and match.end() < len(text):
-            text = text[match.end() :].lstrip(" ,:;-")
+            text = _TO_BE.sub("is", text[match.end() :].lstrip(" ,:;-"), count=1)
     return text
 
 
@@ -250,6 +245,9 @@ def _without_marks(text: str) -> str:
     if not DE_IDENTIFIED.search(text):
         return text
     text = MARKED_ADJECTIVE.sub("", NOTED_ELSEWHERE.sub(" ", text))
+    text = MARKED_GUESS.sub("", MARKED_FINDING.sub(r"\1 ", text))
+    if not DE_IDENTIFIED.search(text):
+        return text
     return _clauses_without(DE_IDENTIFIED, MARKED_ITEM.sub("", text))
 
 
@@ -293,14 +291,14 @@ def _alone(text: str, start: int, end: int) -> str:
 
     Cut off from its "without", a list of what is denied would state it: it gets a "no" of its own.
     """
-    stretch = _finished(text[start:end])
+    stretch = finished(_WITHOUT.sub("no ", text[start:end], count=1))
     words = stretch.split()
     if len(words) < 2 or words[0].lower() in _VERBS_OF_A_TAIL:
         return ""
     own = extract(stretch)
     before = [s for s in extract(text) if start <= s.start and s.end <= end]
     if own and _presences(own) == _presences(before):
-        return stretch
+        return "" if is_fragment(stretch, text) else stretch
     return _denial(text, before)
 
 
@@ -314,10 +312,13 @@ def _denial(text: str, statements: list[Statement]) -> str:
         return ""
     named = [
         " ".join(filter(None, (s.side, text[s.start : s.end].lower())))
-        for s in statements
+        # A side that is named reaches what follows it.
+        for s in sorted(statements, key=lambda s: s.side is not None)
         if s.finding not in ("cardiomegaly", "enlarged cardiomediastinum")
     ]
-    return f"No {' or '.join(named)}." if named else ""
+    if not named:
+        return ""
+    return f"No {' or '.join(filter(None, (', '.join(named[:-1]), named[-1])))}."
 
 
 def _resolved_as_denied(text: str) -> str:
@@ -327,17 +328,3 @@ def _resolved_as_denied(text: str) -> str:
     if not RESOLVED.search(text):
         return text
     return _denial(text, extract(text)) or text
-
-
-def _finished(text: str) -> str:
-    """`text` as one sentence: nothing dangling, spaces and commas in order, capital and point."""
-    previous = None
-    while previous != text:
-        previous = text
-        for pattern, replacement in _TIDY:
-            text = pattern.sub(replacement, text)
-        text = _DANGLING_START.sub("", _DANGLING_END.sub("", text.strip()))
-    text = text.strip(" ,;:-").rstrip(".").strip()
-    if not any(character.isalpha() for character in text):
-        return ""
-    return f"{text[0].upper()}{text[1:]}."

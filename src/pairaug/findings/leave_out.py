@@ -42,7 +42,8 @@ _SHOWS = (
 # How the findings were seen: "Frontal chest radiograph on admission shows ...".
 OPENINGS = (
     re.compile(
-        rf"^(?:[^.;:]{{0,90}}?\b)?{_FILM}\b(?:(?!\b(?:not|no)\b)[^.;]){{0,110}}?\b{_SHOWS}\b"
+        rf"^(?:[^.;:]{{0,90}}?\b)?{_FILM}\b(?:(?!\b(?:not|no|would|could|should|may|"
+        rf"cannot)\b)[^.;]){{0,110}}?\b{_SHOWS}\b"
         rf"(?!\s+(?:no|not)\s+(?:significant\s+)?change)\s*(?:evidence of\b|that\b|:)?",
         re.IGNORECASE,
     ),
@@ -52,8 +53,11 @@ OPENINGS = (
     # "Radiological worsening with patchy consolidations": the change is not on this film.
     re.compile(
         r"^(?:(?:radiolog\w+|radiographic|clinical|marked|mild|slight|interval|further)\s+)*"
-        r"(?:worsening|improvement|progression|deterioration|regression|stability)\b[^,.;]{0,40}?,?\s*"
-        r"\b(?:with|due to)\s+(?:greater\s+)?(?=\S)",
+        r"(?:worsening|improvement|progression|deterioration|regression|"
+        r"stability)\b[^,.;]{0,40}?,?\s*"
+        r"\b(?:with|due to)\s+(?:(?:greater|more|increased)\s+(?:(?:density|extension|extent|"
+        r"number)\s+"
+        r"(?:and\s+(?:density|extension|extent|number)\s+)?of\s+(?:the\s+)?)?)?(?=\S)",
         re.IGNORECASE,
     ),
 )
@@ -83,6 +87,9 @@ NOT_THIS_FILM = _words(
     r"during (?:her|his|the)", r"day \d+", r"\d+(?:st|nd|rd|th) day", r"over the months",
     r"(?:in|since|until) (?:19|20)\d\d", r"resection of",
     r"not available", r"pulmonologist\w*", r"infect(?:ed|ious disease)", r"case \d*",
+    r"ago", r"in \d+ (?:(?:or|to) \d+ )?(?:days|weeks|months|years)",
+    r"(?:started|began|spread) to",
+    r"please",
     r"this (?:is a|case)", r"diagnos\w+", r"findings are", r"radiologist\w*",
 )  # fmt: skip
 REMOVED_DEVICE = _words(
@@ -116,6 +123,14 @@ DATES = re.compile(
     r"\d{1,2}:\d{2}(?::\d{2})?(?:\s*[ap]\.?m\.?)?)",
     re.IGNORECASE,
 )
+# Left out of their sentence, which stays.
+ASIDES = re.compile(
+    r",?\s*\bin (?:the|an?) (?:(?:appropriate|proper|right|given|"
+    r"correct) )?clinical (?:setting|context)\b|"
+    r",?\s*\bgiven (?:the |this )?(?:patient'?s? )?(?:clinical )?history\b[^.,;]*|"
+    r",?\s*\b(?:if|as) clinically (?:indicated|warranted|appropriate)\b",
+    re.IGNORECASE,
+)
 _MARK = r"(?:[Xx]{2,}|_{2,})"
 # A mark where an adjective stands: "No XXXX consolidation". What it was is not missed.
 MARKED_ADJECTIVE = re.compile(
@@ -123,7 +138,31 @@ MARKED_ADJECTIVE = re.compile(
     rf"(?:{_MARK}\s+)+(?=[a-z]{{4}})(?!(?:were|have|with|from|that|this|which|since|than|within|"
     r"intact|normal|unremarkable|grossly|appear|appears|remain|remains|change|changes|represent|"
     r"represents|likely|stable|tips?|project|projects|projecting|overlying|clear|seen|noted|"
-    r"demonstrate|demonstrates|between|consistent|compatible|related)\b)",
+    r"demonstrate|demonstrates|between|otherwise|bilaterally|also|both|again|consists?|"
+    r"exam|examination|study|consistent|compatible|related)\b)",
+    re.IGNORECASE,
+)
+# A mark between an adjective and its finding: "Mild XXXX opacities", "patchy and XXXX opacities".
+# Before any other finding it may stand for "likely": those stay apart.
+MARKED_FINDING = re.compile(
+    r"\b(mild|minimal|small|large|some|several|few|many|multiple|scattered|patchy|streaky|"
+    r"hazy|focal|"
+    r"linear|faint|subtle|vague|moderate|residual|increased|stable|persistent|left|right|bilateral|"
+    r"basilar|bibasilar|basal|bibasal)"
+    rf"(?:\s+and)?\s+(?:{_MARK}\s+)+"
+    r"(?=(?:(?:pulmonary|lung|airspace|air space|interstitial|basilar|basal|lobe|patchy|"
+    r"streaky|hazy|focal)\s+)*"
+    r"(?:opacit|densit|atelect|nodul|infiltrat|effusion|consolid|disease|scar|edema|airspace|"
+    r"air space))",
+    re.IGNORECASE,
+)
+# A mark for "likely" before what a finding may be: "Left basilar opacity XXXX represents scarring".
+# The finding stays, without the guess; not where it would be none: "XXXX represents an artifact".
+MARKED_GUESS = re.compile(
+    rf"(?:\s+(?:which|is|are|most))*,?\s+(?:{_MARK}\s+)+"
+    r"(?:represent\w*|reflect\w*|relat\w+|due to|secondary to|correspond\w*)\s(?!(?:[^.;,]*\b)?"
+    r"(?:art[ei]fact\w*|overl\w+|fat|soft|tissues?|nipples?|shadows?|vess\w+|vascular|stents?|"
+    r"summation|superimpos\w+|normal|old|prior)\b)[^.;,]*(?:, or\b[^.;,]*)*",
     re.IGNORECASE,
 )
 # A marked item of a list: "The heart, pulmonary XXXX and mediastinum".
@@ -139,58 +178,3 @@ NOTED_ELSEWHERE = re.compile(
     r"(?:[Xx]{2,}|_{2,})(?:[\s,/]*(?:and|of|[Xx]{2,}|_{2,}))*(?=\s*[.,;]|\s*$)",
     re.IGNORECASE,
 )
-
-_EARLIER = (
-    r"(?:(?:the|a|an|her|his|patient's)\s+)?(?:most recent|prior|previous|last|earlier|preceding|"
-    r"comparison|old|outside|recent)\s+(?:chest\s+|ct\s+|pa\s+|ap\s+|portable\s+)*"
-    r"(?:study|studies|exams?|examinations?|x-?rays?|radiographs?|films?|images?|imaging|scans?|"
-    r"reports?|cxr|day|views?|ct)(?:\s+(?:of|from|dated|on|earlier)\b[^.,;]*)?"
-)
-_HOW = (
-    r"(?:(?:significantly|slightly|markedly|mildly|moderately|minimally|substantially|grossly|"
-    r"essentially|overall|partially|somewhat|further|also|now|not|relatively|again|largely|"
-    r"clearly|very)\s+)*"
-)
-_CHANGED = (
-    r"(?:increased|decreased|improved|worsened|progressed|regressed|developed|changed|enlarged in "
-    r"the interval|unchanged|stable|improving|worsening|progressing|increasing|decreasing|"
-    r"resolving|persisted|persistent|larger|smaller|better|worse|new|more prominent|"
-    r"less prominent|diminished|reduced in size)"
-)
-_EXTENT = (
-    r"(?:\s+(?:in|of)\s+(?:size|extent|appearance|severity|position|configuration|number|"
-    r"prominence|degree|aeration|location|density))?"
-)
-_OFTEN = (
-    r"(?:(?:significant|mild|slight|marked|minimal|substantial|some|further|appreciable|gross|"
-    r"definite|overall|interval|radiological|radiographic|minor|partial|almost complete|"
-    r"remarkable)\s+)*"
-)
-# Applied in this order, so that the long phrases go before the words that they hold.
-COMPARISONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), replacement)
-    for pattern, replacement in (
-        (rf"[,\s]*\b(?:(?:as|when)\s+)?(?:compared|similar|in comparison|relative|comparable)\s+"
-         rf"(?:to|with)\s+(?:the\s+)?(?:{_EARLIER}|prior\b|previous\b|before\b|earlier\b|"
-         rf"yesterday\b|older\b)", " "),
-        (rf"[,\s]*\b(?:since|from|than|on|to|of|with)\s+{_EARLIER}", " "),
-        (rf"{_EARLIER}", " "),
-        (r"[,\s]*\b(?:as\s+)?(?:seen|noted|described|mentioned|identified|demonstrated)\s+"
-         r"(?:previously|before|earlier|above)\b|\bas before\b", " "),
-        (rf"[,\s]*\b(?:has|have)\s+{_HOW}(?:been\s+)?{_HOW}{_CHANGED}{_EXTENT}", ""),
-        (rf"[,\s]*\b(?:is|are|was|were|remains?|appears?)\s+{_HOW}{_CHANGED}{_EXTENT}\s*(?:and\b)?",
-         " is "),
-        (rf"\b(?:an?\s+)?{_OFTEN}(?:development|progression|regression|worsening|improvement|persistence|increase|"
-         r"decrease|re-?demonstration|reappearance|enlargement in)\s+(?:of|in)\s+(?:size of\s+)?"
-         r"(?:the\s+)?", ""),
-        (rf"\bno\s+{_OFTEN}changes?\s*(?:is\s+(?:seen|noted)\s*)?(?:in|of|from|since)?\b\s*"
-         r"(?:the\s+)?", ""),
-        (r"\b(?:in|during|over)\s+the\s+interval\b|\binterval\b", ""),
-        (r"\bnew(?:ly)?(?:\s+since[^.,;]*)?(?:\s+onset)?\b|\bnow\b|\bagain(?:\s+(?:seen|noted|"
-         r"demonstrated|identified|observed))?\b(?:\s+(?:is|are)(?:\s+an?\b)?)?", " "),
-        (rf"\b(?:stable|unchanged|improved|worsened|persistent|persisting|persistently|improving|worsening|resolving|"
-         rf"increasing|decreasing|residual|progressive|continued|redemonstrated|long-?standing|"
-         rf"chronic-appearing)\b{_EXTENT}(?:\s+of\s+the\b)?", " "),
-        (r"\bpreviously\b|\bcurrently\b|\bat this time\b|\btoday\b|\brecent(?:ly)?\b", " "),
-    )
-)  # fmt: skip
