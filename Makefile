@@ -18,14 +18,18 @@ demo: $(VENV)/.installed  ## the whole chain on simulated films, ends with runs/
 install: $(VENV)/.installed  ## the package and what it runs on
 install-dev: $(VENV)/.installed-dev  ## everything that the targets below need
 
+# A process for each of up to four cores, with one thread each; a file's tests stay together, since
+# they share models. More processes would cost more memory than they save time.
+PYTEST := $(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile
+
 test: $(VENV)/.installed-dev  ## the default tests
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 test-fast: $(VENV)/.installed-dev  ## the default tests without the end-to-end run
-	$(BIN)/python -m pytest -q --ignore=tests/test_end_to_end.py
+	$(PYTEST) --ignore=tests/test_end_to_end.py
 
 test-all: $(VENV)/.installed-dev  ## the default tests, the slow ones and the comparisons with other implementations
-	$(BIN)/python -m pytest -q -m "not gpu and not network and not dataset"
+	$(PYTEST) -m "not gpu and not network and not dataset"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
