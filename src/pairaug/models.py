@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from importlib import import_module
+from typing import Literal, TypeVar
 
 import torch
 from torch import nn
@@ -55,6 +56,18 @@ def one_line(error: Exception) -> str:
     """What a library said went wrong, without the pages that follow."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+@contextmanager
+def quieted(library: Literal["diffusers", "transformers"]) -> Iterator[None]:
+    """Keeps the library's warnings off the terminal: what matters in them is refused in a line."""
+    own = import_module(f"{library}.utils.logging")
+    before = own.get_verbosity()
+    own.set_verbosity_error()
+    try:
+        yield
+    finally:
+        own.set_verbosity(before)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from original_layouts import (
     write_rad_dino,
 )
 from pairaug.clip.encoders import open_encoder
+from pairaug.clip.medclip import open_medclip
 from pairaug.errors import ModelError
 from tiny_clip import WORDS
 
@@ -91,6 +92,29 @@ def test_medclip_texts_equal_the_original_for_a_text_alone(medclip: Path) -> Non
         # Whatever the company: another batch gives the same bits.
         assert np.array_equal(encoder.encode_reports([report])[0], vector)
     assert np.linalg.norm(vectors[0] - vectors[1]) > 0.05
+
+
+def test_medclip_saved_by_a_new_transformers_is_the_same(medclip: Path, tmp_path: Path) -> None:
+    model = open_medclip(medclip, torch.float32, allow_pickle=False).model
+    published = load_file(medclip / "model.safetensors")
+    weights = {
+        f"{tower}_model.model.{name}": value
+        for tower in ("vision", "text")
+        for name, value in getattr(model, tower).state_dict().items()
+    }
+    weights |= {name: published[name] for name in published if "projection_head" in name}
+    weights["logit_scale"] = published["logit_scale"]
+    assert not {name for name in weights if "_proj." in name} & published.keys()
+    folder = write_folder(tmp_path / "new", "medclip", weights, bert_tokenizer())
+    old, new = (open_encoder(each, batch_size=2) for each in (medclip, folder))
+    assert np.array_equal(new.encode_images(_films()), old.encode_images(_films()))
+    assert np.array_equal(new.encode_reports(REPORTS), old.encode_reports(REPORTS))
+    name = next(name for name in weights if "q_proj" in name)
+    write_folder(
+        tmp_path / "cut", "medclip", {n: weights[n] for n in weights if n != name}, bert_tokenizer()
+    )
+    with pytest.raises(ModelError, match="lacks 1 weight; the first is"):
+        open_encoder(tmp_path / "cut")
 
 
 def test_medclip_scale_stands_apart(medclip: Path) -> None:

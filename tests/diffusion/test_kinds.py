@@ -154,3 +154,78 @@ def test_own_paths_are_never_taken_for_hub_ids(model: str, monkeypatch: pytest.M
     monkeypatch.setattr("huggingface_hub.snapshot_download", asked)
     with pytest.raises(ModelError, match=r"there is no folder .*; the nearest that exists is"):
         model_folder(model)
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"attention_type": "gated"}, "attention_type is gated; PairAug tells a denoiser its text"),
+        ({"num_class_embeds": 10}, "num_class_embeds is 10; PairAug tells a denoiser its text"),
+        ({"class_embed_type": "timestep"}, "class_embed_type is timestep; PairAug tells"),
+        ({"time_cond_proj_dim": 8}, "time_cond_proj_dim is 8; PairAug tells"),
+    ],
+)
+def test_whole_denoisers_that_are_told_more_are_refused_before_a_run(
+    copied: Path, told: dict, message: str
+) -> None:
+    config = json.loads((copied / "unet" / "config.json").read_text())
+    diffusers.UNet2DConditionModel.from_config({**config, **told}).save_pretrained(copied / "unet")
+    for call in (load_bundle, check_generator):
+        with pytest.raises(ModelError, match=message):
+            call(copied)
+
+
+def test_parts_of_different_models_are_refused_before_a_run(copied: Path, tmp_path: Path) -> None:
+    other = write_pipeline(tmp_path / "sdxl", "sdxl")
+    shutil.rmtree(copied / "unet")
+    shutil.copytree(other / "unet", copied / "unet")
+    for call in (load_bundle, check_generator):
+        with pytest.raises(ModelError, match="text encoder's width is 16, the denoiser wants 40"):
+            call(copied)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "message"),
+    [
+        ("unet", "sample_size", None, "sample_size is None; PairAug needs one whole number"),
+        ("unet", "sample_size", [8, 12], "the side of square latents"),
+        ("unet", "sample_size", 0, "sample_size is 0"),
+        ("vae", "scaling_factor", 0, "scaling_factor is 0"),
+        ("vae", "scaling_factor", "x", "scaling_factor is x"),
+        ("vae", "shift_factor", "x", "shift_factor x"),
+        ("scheduler", "beta_start", -1.0, "cannot be made|of 1000 betas between 0 and 1"),
+        ("scheduler", "beta_end", 5.0, "not of 1000 betas between 0 and 1"),
+        ("scheduler", "beta_schedule", "nice", "noise schedule cannot be made"),
+        ("scheduler", "trained_betas", [0.1], "not of 1000 betas"),
+        ("scheduler", "trained_betas", "abc", "noise schedule cannot be made"),
+        ("scheduler", "timestep_spacing", "x", "noise schedule cannot be made"),
+        ("scheduler", "num_train_timesteps", 10**9, "no number of steps from 1 to 100,000"),
+        ("scheduler", "num_train_timesteps", True, "no number of steps"),
+    ],
+)
+def test_numbers_that_cannot_be_used_are_one_line(
+    copied: Path, name: str, key: str, value: object, message: str
+) -> None:
+    path = copied / name / ("scheduler_config.json" if name == "scheduler" else "config.json")
+    rewrite(path, **{key: value})
+    for call in (load_bundle, check_generator):
+        with pytest.raises(ModelError, match=message) as caught:
+            call(copied)
+        assert "\n" not in str(caught.value)
+
+
+def test_unknown_keys_of_a_configuration_leave_the_terminal_alone(
+    copied: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for path in ("unet/config.json", "vae/config.json", "scheduler/scheduler_config.json"):
+        rewrite(copied / path, trained_by="us")
+    check_generator(copied)
+    bundle = load_bundle(copied)
+    for name in ("folder", "ddim", "dpm++2m"):
+        make_solver(bundle.scheduler_config, name, 4, [])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_folder_too_high_names_the_one_below(copied: Path) -> None:
+    with pytest.raises(ModelError, match=f"there is one in {copied}: name that folder"):
+        model_folder(str(copied.parent))

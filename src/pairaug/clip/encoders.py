@@ -30,7 +30,7 @@ from pairaug.clip.transform import (
 )
 from pairaug.clip.window import WindowPolicy, Windows, fit_windows
 from pairaug.errors import ModelError
-from pairaug.hub.loading import check_part
+from pairaug.hub.loading import check_part, open_config
 from pairaug.hub.tokenizers import check_vocabulary
 from pairaug.models import dtype_named, for_inference
 
@@ -116,10 +116,12 @@ def check_scorer(folder: Path, allow_pickle: bool = False) -> None:
     if kind not in KINDS or kind in ("medclip", "chexzero"):
         open_encoder(folder, allow_pickle=allow_pickle)
         return
-    check_part(part_of(kind, folder, allow_pickle))
+    part = part_of(kind, folder, allow_pickle)
+    check_part(part)
     image_settings(folder)
     if kind not in FILM_KINDS:
-        load_tokenizer(folder, kind)
+        num_words = int(open_config(part.kind, folder).text_config.vocab_size)
+        check_vocabulary(load_tokenizer(folder, kind), num_words, folder)
 
 
 def _opened(

@@ -6,7 +6,14 @@ from pathlib import Path
 
 from pairaug.errors import ModelError
 from pairaug.hub.choice import weight_files
-from pairaug.hub.folders import adapter_in, fetch, local_folder, read_config, sha256_of_folder
+from pairaug.hub.folders import (
+    adapter_in,
+    fetch,
+    local_folder,
+    one_below,
+    read_config,
+    sha256_of_folder,
+)
 
 _TEXTS = ("*.json", "*.txt", "*.model")
 _SAFE, _PICKLED = "*.safetensors", "*.bin"
@@ -82,6 +89,7 @@ def _what_else(folder: Path, model: str) -> str:
     if (folder / "model_index.json").is_file():
         return f"{model} is a generator in diffusers layout, not a scorer"
     return (
-        f"{model} has no config.json: not a model in transformers layout. Original weights of "
-        "MedCLIP, CheXzero or open_clip are put into one by: pairaug doctor --convert"
+        f"{model} has no config.json{one_below(folder, 'config.json')}: not a model in "
+        "transformers layout. Original weights of MedCLIP, CheXzero or open_clip are put into one "
+        "by: pairaug doctor --convert"
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from pairaug.errors import ModelError
 from pairaug.hub.choice import VARIANTS, weight_files
-from pairaug.hub.folders import adapter_in, fetch, local_folder, read_config, sha256_of
+from pairaug.hub.folders import adapter_in, fetch, local_folder, one_below, read_config, sha256_of
 
 _INDEX = "model_index.json"
 _ENCODERS = (("text_encoder", "tokenizer"), ("text_encoder_2", "tokenizer_2"))
@@ -181,7 +181,8 @@ def _what_else(folder: Path, model: str) -> str:
             f"{model} has no {_INDEX}: not a generator in diffusers layout. A checkpoint in one "
             "file is made into a folder by diffusers (from_single_file, then save_pretrained)"
         )
-    return f"{model} has no {_INDEX}: not a generator in diffusers layout"
+    below = one_below(folder, _INDEX)
+    return f"{model} has no {_INDEX}{below}: not a generator in diffusers layout"
 
 
 def _check_kind(index: dict[str, Any], model: str) -> None:

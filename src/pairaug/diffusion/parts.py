@@ -5,6 +5,8 @@ Parts of different models load without a word, and then draw noise or fail in th
 
 from __future__ import annotations
 
+import inspect
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +16,7 @@ from pairaug.diffusion.folder import encoders_of
 from pairaug.diffusion.schedule import check_scheduler, scheduler_config
 from pairaug.errors import ModelError
 from pairaug.hub.folders import read_config
-from pairaug.hub.loading import Part, check_part
+from pairaug.hub.loading import Part, check_part, open_config
 from pairaug.hub.tokenizers import check_vocabulary, open_tokenizer
 
 # Original size, crop and target size: height and width, or top and left, of each.
@@ -65,6 +67,14 @@ def check_generator(folder: Path, allow_pickle: bool = False) -> None:
     check_channels(configs["unet"], configs["vae"], folder)
     for part in parts.values():
         check_part(part)
+    texts = [open_config(parts[name].kind, parts[name].folder) for name, _ in encoders_of(folder)]
+    check_parts(
+        _with_defaults(parts["unet"], configs["unet"]),
+        _with_defaults(parts["vae"], configs["vae"]),
+        sum(int(text.hidden_size) for text in texts),
+        int(texts[-1].projection_dim) if len(texts) > 1 else None,
+        folder,
+    )
     for encoder, tokenizer in encoders_of(folder):
         words = open_tokenizer(CLIPTokenizer, folder / tokenizer)
         check_vocabulary(words, int(configs[encoder].get("vocab_size", 49408)), folder)
@@ -107,6 +117,7 @@ def check_parts(
             "knows one scaling_factor for all of them"
         )
     _check_told(denoiser, pooled_width, folder)
+    _check_numbers(denoiser, vae, folder)
 
 
 def check_channels(denoiser: Mapping[str, Any], vae: Mapping[str, Any], folder: Path) -> None:
@@ -128,6 +139,35 @@ def check_channels(denoiser: Mapping[str, Any], vae: Mapping[str, Any], folder: 
         f"makes {made}; {why or 'they are of different models'}. PairAug gives a denoiser its "
         "latents and a text alone; use the base model"
     )
+
+
+def _with_defaults(part: Part, config: Mapping[str, Any]) -> dict[str, Any]:
+    """`config` with what its class takes where the file says nothing."""
+    taken = inspect.signature(part.kind.__init__).parameters.values()
+    return {each.name: each.default for each in taken if each.default is not each.empty} | {
+        **config
+    }
+
+
+def _check_numbers(denoiser: Mapping[str, Any], vae: Mapping[str, Any], folder: Path) -> None:
+    """The numbers that are calculated with, and no weight's shape depends on."""
+    size = denoiser["sample_size"]
+    sides = size if isinstance(size, list | tuple) else [size]
+    if not all(type(side) is int and side > 0 and side == sides[0] for side in sides):
+        raise ModelError(
+            f"{folder}: the denoiser's sample_size is {size}; PairAug needs one whole number, the "
+            "side of square latents"
+        )
+    scale, shift = vae["scaling_factor"], vae.get("shift_factor") or 0.0
+    if not (_is_finite(scale) and scale > 0 and _is_finite(shift)):
+        raise ModelError(
+            f"{folder}: the VAE's scaling_factor is {scale}, its shift_factor {shift}; PairAug "
+            "needs a number above 0, and any number or null"
+        )
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _check_told(denoiser: Mapping[str, Any], pooled_width: int | None, folder: Path) -> None:

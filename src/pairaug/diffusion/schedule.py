@@ -24,7 +24,7 @@ from pairaug.diffusion.ddim import PredictionType, clean_and_noise, ddim_step
 from pairaug.diffusion.folder import encoders_of, scheduler_class_in
 from pairaug.errors import ModelError, SettingsError
 from pairaug.hub.folders import read_config
-from pairaug.models import one_line
+from pairaug.models import one_line, quieted
 
 SchedulerName = Literal["folder", "ddim", "dpm++2m", "unipc", "pndm"]
 
@@ -56,6 +56,7 @@ _KNOWN = {
     "SASolverScheduler",
     "TCDScheduler",
 }
+_MOST_LEVELS = 100_000
 _FEW_STEPS = ("LCMScheduler", "TCDScheduler")
 
 
@@ -188,9 +189,32 @@ def check_scheduler(config: Mapping[str, Any], path: Path) -> None:
             if key != "beta_schedule" and not isinstance(config[key], Real):
                 raise ModelError(f"{path}: {key} is no number")
     most = config.get("num_train_timesteps", 1000)
-    if not isinstance(most, int) or most < 1:
-        raise ModelError(f"{path}: num_train_timesteps is no number of steps")
+    if type(most) is not int or not 1 <= most <= _MOST_LEVELS:
+        raise ModelError(
+            f"{path}: num_train_timesteps is no number of steps from 1 to {_MOST_LEVELS:,}"
+        )
     prediction_type_of(config)
+    _check_levels(config, path)
+
+
+def _check_levels(config: Mapping[str, Any], path: Path) -> None:
+    """Raises `ModelError` unless the noise levels that `config` describes can be made."""
+    try:
+        with quieted("diffusers"):
+            scheduler: Any = DDIMScheduler.from_config(dict(config))
+        scheduler.set_timesteps(1)
+        betas = scheduler.betas
+    # A damaged configuration fails in whatever line of diffusers meets it first.
+    except Exception as error:
+        raise ModelError(
+            f"{path}: its noise schedule cannot be made ({one_line(error)})"
+        ) from error
+    number = config.get("num_train_timesteps", 1000)
+    if len(betas) != number or not bool(((betas >= 0) & (betas <= 1)).all()):
+        raise ModelError(
+            f"{path}: its schedule is not of {number} betas between 0 and 1; copy or download the "
+            "model again"
+        )
 
 
 def prediction_type_of(config: Mapping[str, Any]) -> PredictionType:
@@ -206,7 +230,8 @@ def prediction_type_of(config: Mapping[str, Any]) -> PredictionType:
 def ddim_solver(config: Mapping[str, Any], num_steps: int) -> DdimSolver:
     """DDIM over `num_steps` levels of the noise schedule that `config` describes."""
     _check_num_steps(config, num_steps, "DDIMScheduler")
-    scheduler: Any = DDIMScheduler.from_config(dict(config))
+    with quieted("diffusers"):
+        scheduler: Any = DDIMScheduler.from_config(dict(config))
     scheduler.set_timesteps(num_steps)
     timesteps = torch.as_tensor(scheduler.timesteps, dtype=torch.int64)
     alpha_bar = torch.cat(
@@ -233,7 +258,8 @@ def make_solver(
     known = inspect.signature(scheduler_class.__init__).parameters
     off = {key: False for key in ("clip_sample", "thresholding") if key in known}
     try:
-        scheduler = scheduler_class.from_config({**config, **off})
+        with quieted("diffusers"):
+            scheduler = scheduler_class.from_config({**config, **off})
         return SchedulerSolver(scheduler, num_steps, generators)
     except (ValueError, TypeError, NotImplementedError, IndexError) as error:
         raise SettingsError(

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pairaug.errors import ModelError
 from pairaug.hub.choice import SHARD
-from pairaug.hub.folders import read_config
+from pairaug.hub.folders import check_downloaded, read_config
 from pairaug.models import one_line
 
 # As safetensors and PyTorch call them. Integers are counters and positions.
@@ -77,11 +77,18 @@ def read_checkpoint(path: Path, allow_pickle: bool) -> dict[str, Any]:
     A pickle is read by PyTorch's restricted reader, which makes tensors and runs no other code;
     it still takes `allow_pickle`, as such readers have had holes.
     """
+    check_downloaded(path)
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         content = _unpickled(path, allow_pickle)
-    except (UnpicklingError, EOFError, SafetensorError, OSError, RuntimeError) as error:
+    except (UnpicklingError, EOFError) as error:
+        # PyTorch's own words advise to read it without the restriction.
+        raise ModelError(
+            f"{path} is damaged, or holds more than tensors; copy or download it again, or save "
+            "the weights alone (state_dict) as safetensors"
+        ) from error
+    except (SafetensorError, OSError, RuntimeError) as error:
         raise ModelError(f"{path} cannot be read as weights: {one_line(error)}") from error
     if not isinstance(content, Mapping) or not content:
         raise ModelError(f"{path} does not hold weights by name")
@@ -130,6 +137,7 @@ def _heads_of(path: Path, allow_pickle: bool) -> dict[str, Head]:
             name: Head(str(value.dtype).removeprefix("torch."), tuple(value.shape))
             for name, value in tensors.items()
         }
+    check_downloaded(path)
     try:
         with safe_open(path, framework="pt") as file:
             written_for = (file.metadata() or {}).get("format", "pt")

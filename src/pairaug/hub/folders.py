@@ -52,7 +52,12 @@ def start_folder(setting: Path, bundled_name: str) -> Path:
     if str(setting) == bundled.BUNDLED and not setting.exists():
         return bundled.folder(bundled_name)
     if not setting.exists():
-        raise ModelError(f"there is no {setting} to start from; {_nearest(setting)}")
+        fetch_it = (
+            f". Training starts from local folders; a model of the hub is fetched by: "
+            f"hf download {setting} --local-dir FOLDER"
+        )
+        more = fetch_it if _is_hub_id(str(setting)) else ""
+        raise ModelError(f"there is no {setting} to start from; {_nearest(setting)}{more}")
     return setting
 
 
@@ -100,10 +105,37 @@ def fetch(
 
 def read_config(path: Path) -> dict[str, Any]:
     """The JSON object in a model's file; a file that is missing or damaged is a `ModelError`."""
+    check_downloaded(path)
     try:
         return read_json_object(path, ModelError, "copy or download the model again")
     except FileNotFoundError as error:
         raise ModelError(f"{path} is missing; copy or download the model again") from error
+
+
+def check_downloaded(path: Path) -> None:
+    """Raises `ModelError` if `path` is what a download leaves in place of a file.
+
+    A file that is not there at all is the caller's to report.
+    """
+    said = None
+    if path.is_file():
+        with path.open("rb") as stream:
+            head = stream.read(256).lstrip()
+        if head.startswith(b"version https://git-lfs"):
+            said = "is a pointer of Git LFS, not the file itself: run git lfs pull in its folder"
+        elif head[:1] == b"<":
+            said = (
+                "is a web page: log in (hf auth login), accept the model's terms on its page, and "
+                "download it again"
+            )
+    elif path.is_dir():
+        said = "is a folder, where a file is needed"
+    elif path.is_symlink():
+        said = "is a link to a file that is missing: the download did not end; run it again"
+    elif path.exists():
+        said = "is not a regular file"
+    if said is not None:
+        raise ModelError(f"{path} {said}")
 
 
 def sha256_of(files: Iterable[tuple[str, Path]], more: str = "") -> str:
@@ -133,6 +165,12 @@ def adapter_in(folder: Path) -> str | None:
         "diffusers or peft, merge it (fuse_lora, or merge_and_unload), unload it, save the whole "
         "with save_pretrained, and name that folder"
     )
+
+
+def one_below(folder: Path, name: str) -> str:
+    """What to add where `folder` has no file `name`, and a folder in it has; else nothing."""
+    inner = sorted(path.parent for path in folder.glob(f"*/{name}"))
+    return f" (there is one in {inner[0]}: name that folder)" if inner else ""
 
 
 def _is_hub_id(model: str) -> bool:

@@ -15,13 +15,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.utils import logging
 
 from pairaug.errors import ModelError
 from pairaug.hub.choice import weight_files
 from pairaug.hub.files import Head, hint_for, read_heads, read_tensors
 from pairaug.hub.folders import adapter_in, read_config
-from pairaug.models import one_line, without_progress_bar
+from pairaug.models import one_line, quieted, without_progress_bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def open_config(kind: Any, folder: Path) -> Any:
     """The configuration of a transformers class, from the config.json in `folder`."""
     read_config(folder / "config.json")
     with _named(folder):
-        return kind.config_class.from_pretrained(folder, local_files_only=True)
+        return _transformers_config(Part(kind, folder))[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +131,11 @@ def _files_and_config(part: Part) -> tuple[list[Path], dict[str, Any]]:
         said = adapter_in(part.folder)
         raise ModelError(said or f"{part.folder / 'config.json'} is missing; copy the model again")
     config = read_config(part.folder / "config.json")
+    if (part.folder / "adapter_config.json").exists():
+        raise ModelError(
+            f"{part.folder} has an adapter (LoRA) beside the model, which is not applied: merge it "
+            "(merge_and_unload) and save the whole, or take adapter_config.json away"
+        )
     if config.get("quantization_config") is not None:
         raise ModelError(
             f"{part.folder} is quantised (quantization_config in its config.json); PairAug reads "
@@ -155,7 +159,7 @@ def comparison(part: Part, config: dict[str, Any]) -> Callable[[Mapping[str, Hea
     """
     spare = re.compile(part.left_over)
     if _is_diffusers(part.kind):
-        with torch.device("meta"):
+        with torch.device("meta"), quieted("diffusers"):
             model = part.kind.from_config(config)
 
         def compare(heads: Mapping[str, Head]) -> Differences:
@@ -181,6 +185,10 @@ def _check_class(part: Part, config: dict[str, Any]) -> None:
         if name.startswith("Auto") or not isinstance(said, list):
             return
     wrong = [str(one) for one in said if one not in (name, *part.stored_as)]
+    if wrong and said == [None]:
+        raise ModelError(
+            f"{part.folder / 'config.json'} has no _class_name; copy or download the model again"
+        )
     if wrong and len(wrong) == len(said):
         raise ModelError(
             f"{part.folder / 'config.json'} says that the model is a {wrong[0]}, where PairAug "
@@ -201,7 +209,7 @@ def _filled(
             return _transformers(kind, built, tensors, dtype)[0]
         from diffusers.models.modeling_utils import no_init_weights
 
-        with no_init_weights(), _default_dtype(dtype):
+        with no_init_weights(), _default_dtype(dtype), quieted("diffusers"):
             model = part.kind.from_config(config)
         model._fix_state_dict_keys_on_load(tensors)
         model.load_state_dict(tensors, strict=True)
@@ -243,7 +251,7 @@ def _transformers_config(part: Part) -> tuple[Any, Any]:
 def _transformers(
     kind: Any, config: Any, tensors: dict[str, Tensor], dtype: torch.dtype
 ) -> tuple[Any, Differences]:
-    with without_progress_bar(), _quietly():
+    with without_progress_bar(), quieted("transformers"):
         model, loading = kind.from_pretrained(
             None,
             config=config,
@@ -273,17 +281,6 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """transformers would list on the terminal what is refused here in one line."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
 
 
 @contextmanager

@@ -23,9 +23,16 @@ from transformers import (
 )
 
 from pairaug.errors import ModelError, RunError
-from pairaug.hub.folders import adapter_in, fetch, local_folder, read_config, sha256_of_folder
-from pairaug.hub.loading import Part, check_part, load_part
-from pairaug.hub.tokenizers import open_tokenizer
+from pairaug.hub.folders import (
+    adapter_in,
+    fetch,
+    local_folder,
+    one_below,
+    read_config,
+    sha256_of_folder,
+)
+from pairaug.hub.loading import Part, check_part, load_part, open_config
+from pairaug.hub.tokenizers import check_vocabulary, open_tokenizer
 from pairaug.models import dtype_named, for_inference
 from pairaug.rewrite.templates import Message, folded
 
@@ -55,7 +62,10 @@ def language_model_folder(model: str, revision: str | None = None) -> Path:
         folder = fetch(model, revision, _FILES, kind="language model")
     if not (folder / "config.json").is_file():
         said = adapter_in(folder)
-        raise ModelError(said or f"{model} has no config.json: not a model in transformers layout")
+        below = one_below(folder, "config.json")
+        raise ModelError(
+            said or f"{model} has no config.json{below}: not a model in transformers layout"
+        )
     if not any(folder.glob("*.safetensors")):
         raise ModelError(
             f"{model} has no .safetensors file; convert its weights, pickled ones can run code"
@@ -71,21 +81,19 @@ def weights_sha256(folder: Path) -> str:
 
 def check_language_model(folder: Path) -> None:
     """Raises `ModelError` unless model and tokenizer are whole; no weight is read."""
-    check_part(Part(AutoModelForCausalLM, folder))
-    open_tokenizer(AutoTokenizer, folder)
+    part = Part(AutoModelForCausalLM, folder)
+    check_part(part)
+    config = open_config(part.kind, folder)
+    _check_tokenizer(open_tokenizer(AutoTokenizer, folder), config, folder)
 
 
 class CausalModel:
     """The model and its tokenizer, ready to answer."""
 
     def __init__(self, folder: Path, device: str, dtype: str) -> None:
-        self._tokenizer: Any = open_tokenizer(AutoTokenizer, folder, padding_side="left")
         model = load_part(Part(AutoModelForCausalLM, folder), dtype_named(dtype))
-        if not self._tokenizer.chat_template:
-            raise ModelError(
-                f"{folder} has no chat template: it was not trained to follow instructions; name "
-                "a chat or instruct model as rewrite.transformers.model"
-            )
+        self._tokenizer: Any = open_tokenizer(AutoTokenizer, folder, padding_side="left")
+        _check_tokenizer(self._tokenizer, model.config, folder)
         if self._tokenizer.pad_token is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
         self._model: Any = for_inference(model, device)
@@ -188,6 +196,16 @@ class SeededDraw(LogitsProcessor):
         chosen = torch.searchsorted(shares, (numbers * shares[:, -1])[:, None], right=True)
         chosen = chosen.clamp(max=scores.shape[-1] - 1)
         return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
+
+
+def _check_tokenizer(tokenizer: Any, config: Any, folder: Path) -> None:
+    """Raises `ModelError` unless the tokenizer goes with the model and knows conversations."""
+    check_vocabulary(tokenizer, int(config.get_text_config().vocab_size), folder)
+    if not tokenizer.chat_template:
+        raise ModelError(
+            f"{folder} has no chat template: it was not trained to follow instructions; name "
+            "a chat or instruct model as rewrite.transformers.model"
+        )
 
 
 def _ends_of(folder: Path, model: Any) -> Any:

@@ -103,6 +103,8 @@ def load_vae(setting: Path) -> AutoencoderKL:
             f"the autoencoder in {setting} takes {channels[0]} channels and makes {channels[1]}; "
             "films have one, or three that are the same"
         )
+    # Stable Diffusion's pipelines scale latents and do not shift them, so nor does training.
+    vae.register_to_config(shift_factor=None)
     return vae
 
 

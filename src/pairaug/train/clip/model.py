@@ -41,7 +41,11 @@ TwoTowerModel = Any
 _LENGTH_GROUPS = 4
 # Image towers that take films of any side.
 _ANY_SIZE = ("mobilenet_v1", "resnet")
-_CLASSES: dict[str, Any] = {"clip": CLIPModel, "siglip": SiglipModel}
+_CLASSES: dict[str, Any] = {
+    "clip": CLIPModel,
+    "siglip": SiglipModel,
+    "vision-text-dual-encoder": VisionTextDualEncoderModel,
+}
 
 
 def given_model(settings: ClipSettings) -> TwoTowerModel | None:
@@ -52,16 +56,14 @@ def given_model(settings: ClipSettings) -> TwoTowerModel | None:
         return None
     folder = start_folder(settings.config, "scorer")
     model_class = _class_of(folder, "config")
-    return model_class(open_config(model_class, folder))
+    return with_flat_features(model_class(open_config(model_class, folder)))
 
 
 def _started_from(init: Path, allow_pickle: bool) -> TwoTowerModel:
     if init.is_file() or model_type(init) == "chexzero":
         return model_of_openai_weights(init, torch.float32, allow_pickle)
-    if model_type(init) == "vision-text-dual-encoder":
-        model = load_part(Part(VisionTextDualEncoderModel, init, allow_pickle), torch.float32)
-        return with_flat_features(model)
-    return load_part(Part(_class_of(init, "init"), init, allow_pickle), torch.float32)
+    model = load_part(Part(_class_of(init, "init"), init, allow_pickle), torch.float32)
+    return with_flat_features(model)
 
 
 def _class_of(folder: Path, setting: str) -> Any:
