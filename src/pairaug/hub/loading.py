@@ -237,7 +237,8 @@ def _transformers_config(part: Part) -> tuple[Any, Any]:
 
     if not part.kind.__name__.startswith("Auto"):
         return part.kind, part.kind.config_class.from_pretrained(part.folder, local_files_only=True)
-    config = AutoConfig.from_pretrained(part.folder, local_files_only=True)
+    # False, not the default: that asks on the terminal whether to run a model's own code.
+    config = AutoConfig.from_pretrained(part.folder, local_files_only=True, trust_remote_code=False)
     mapping = part.kind._model_mapping
     if type(config) not in mapping:
         raise ModelError(

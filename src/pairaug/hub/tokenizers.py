@@ -38,6 +38,9 @@ def open_tokenizer(kind: Any, folder: Path, **options: Any) -> Any:
         raise ModelError(
             f"{folder} has no tokenizer: neither tokenizer.json nor vocab.json and merges.txt"
         )
+    if kind.__name__.startswith("Auto"):
+        # Not the default, which asks on the terminal whether to run a model's own code.
+        options["trust_remote_code"] = False
     try:
         tokenizer = kind.from_pretrained(folder, local_files_only=True, **options)
     except ImportError as error:

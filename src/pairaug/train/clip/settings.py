@@ -116,12 +116,13 @@ class ClipSettings(LoopSettings):
 
     init: Path | None = Field(
         default=None,
-        description="Where the weights start: `bundled`, a CLIP or SigLIP folder, or OpenAI's CLIP "
-        "as a file or folder in its own names; new weights if null.",
+        description="Where the weights start: `bundled`, a CLIP, SigLIP or two-tower folder, or "
+        "OpenAI's CLIP as a file or folder in its own names; new weights if null.",
     )
     config: Path | None = Field(
         default=None,
-        description="A folder whose config.json describes a CLIP or SigLIP model, for new weights.",
+        description="A folder whose config.json describes a CLIP, SigLIP or two-tower model, or "
+        "`bundled`, for new weights.",
     )
     allow_pickle: bool = Field(
         default=False, description="Load pickled weights, which can run code, for `init`."
