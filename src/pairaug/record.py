@@ -39,10 +39,14 @@ class RunRecord:
     versions: dict[str, str] = field(default_factory=dict)
     weights: dict[str, dict[str, str]] = field(default_factory=dict)
     """Stage → model → SHA-256 over its files."""
+    phantom_models: dict[str, str] = field(default_factory=dict)
+    """Stage → its model, where that was trained on simulated patients alone."""
     fingerprints: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Stage → {fingerprint, covers}; `covers` is what the fingerprint was made from."""
     rule: dict[str, Any] = field(default_factory=dict)
     """The numbers that pruning fitted over the whole run."""
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+    """What pruning decided, oldest first: {fingerprint, rule, kept: {branch: pairs}, changed}."""
     counts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Stage → {in, made, living: {branch: pairs}, dropped: {reason: pairs}}."""
     quality: dict[str, Any] = field(default_factory=dict)
@@ -128,6 +132,13 @@ class _Counts(_Strict):
     dropped: dict[str, int]
 
 
+class _Decision(_Strict):
+    fingerprint: str
+    rule: dict[str, Any]
+    kept: dict[str, int]
+    changed: dict[str, int] = Field(default_factory=dict)
+
+
 class _Rule(BaseModel):
     """Whatever numbers a rule fits, and the bounds among them that others use."""
 
@@ -145,8 +156,10 @@ class _Shape(_Strict):
     source: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
     weights: dict[str, dict[str, str]] = Field(default_factory=dict)
+    phantom_models: dict[str, str] = Field(default_factory=dict)
     fingerprints: dict[str, _Fingerprint] = Field(default_factory=dict)
     rule: dict[str, _Rule] = Field(default_factory=dict)
+    decisions: list[_Decision] = Field(default_factory=list)
     counts: dict[str, _Counts] = Field(default_factory=dict)
     quality: dict[str, Any] = Field(default_factory=dict)
     seconds: dict[str, float] = Field(default_factory=dict)

@@ -177,7 +177,8 @@ def doctor(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="With --convert, the folder to write; without it, beside the weights.",
+            help="The folder that the run will go to, whose disk is looked at; without it, that of "
+            "`pairaug run`. With --convert, the folder to write; without it, beside the weights.",
             show_default=False,
         ),
     ] = None,
@@ -206,7 +207,9 @@ def doctor(
     from pairaug.run.tables import print_check
 
     console, checks = open_console(), []
-    for check in diagnose(config and settings_file(config), sets or ()):
+    config = config and settings_file(config)
+    folder = out or (_folder_for(config) if config else Path("runs/demo"))
+    for check in diagnose(config, sets or (), folder):
         print_check(console, check)
         checks.append(check)
     if not all(check.is_fine for check in checks):
@@ -218,10 +221,12 @@ def _do_stage(stage: str, run: Path, sets: list[str] | None, show_ids: bool = Fa
     from pairaug.run.tables import print_result
 
     folder = RunFolder(run)
+    num_decisions = len(folder.load_record().decisions)
     with show_progress() as progress:
         on_read = _quality_printer(progress, folder, show_ids)
         record = run_stage(stage, folder, sets or (), progress, on_read=on_read)
-    print_result(open_console(), folder, record, only=stage)
+    console = open_console()
+    print_result(console, folder, record, only=stage, num_decisions_before=num_decisions)
 
 
 def _stage_command(stage: str, name: str, description: str) -> None:

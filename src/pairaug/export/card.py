@@ -16,6 +16,7 @@ import yaml
 from pairaug.export.huggingface import HUB_SPLITS
 from pairaug.export.record import Terms
 from pairaug.export.tally import QUANTILES, ExportReport
+from pairaug.notices import notices, of_copies, of_gate
 
 _STAGES = ("read", "rewrite", "generate", "edit", "score", "prune")
 
@@ -83,6 +84,7 @@ def card_of(
     mark = "RESTRICTED: " if terms.restricted else ""
     sections = (
         f"# {mark}Real and synthetic image-report pairs of {_plain(terms.source)}\n",
+        _notices(recipe),
         _contents(report),
         _layouts(report, terms),
         _other_sections(report),
@@ -100,6 +102,12 @@ def _pattern(layout: str, split: str, terms: Terms) -> str:
     if layout == "parquet":
         return f"parquet/{terms.stem(split)}-*.parquet"
     return f"{HUB_SPLITS[split]}/*.arrow"
+
+
+def _notices(recipe: Mapping[str, Any]) -> str:
+    """What must be known before the synthetic pairs are used."""
+    lines = [f"> **Warning.** {_plain(sentence)}\n" for sentence in notices(recipe)]
+    return "\n".join(["## Before you use it", *lines]) if lines else ""
 
 
 def _contents(report: ExportReport) -> str:
@@ -176,6 +184,10 @@ def _making(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
             bounds = ", ".join(f"{name} > {bound:.4f}" for name, bound in fitted["bounds"].items())
             without = "by rank, without a bound" if fitted.get("num_pairs") else "no pairs"
             lines.append(f"- kept of {branch}, by {fitted.get('rule')}: {bounds or without}")
+    gate = (recipe.get("rule") or {}).get("gate") or {}
+    if gate.get("verdict") == "passed":
+        lines.append(f"- {_plain(of_gate(gate))}")
+    lines += [f"- {sentence}" for sentence in of_copies(recipe)]
     written = _settings(recipe, settings).rstrip()
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", written)), default=0))
     lines += ["", "Settings:", "", f"{fence}yaml", written, fence]

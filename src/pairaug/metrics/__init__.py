@@ -1,6 +1,12 @@
 """Numbers about predictions and films, each with its interval. Arrays in, estimates out."""
 
-from pairaug.metrics.auroc import auroc, label_aurocs, macro_auroc, paired_auroc
+from pairaug.metrics.auroc import (
+    auroc,
+    label_aurocs,
+    macro_auroc,
+    own_report_auroc,
+    paired_auroc,
+)
 from pairaug.metrics.bootstrap import Estimate, bootstrap, mean, ratio, share
 from pairaug.metrics.findings import FindingMetrics, MacroMetrics, finding_metrics
 from pairaug.metrics.paired import PairedMacros, paired_macro_difference, paired_macros
@@ -22,6 +28,7 @@ __all__ = [
     "label_average_precisions",
     "macro_auroc",
     "mean",
+    "own_report_auroc",
     "paired_auroc",
     "paired_macro_difference",
     "paired_macros",

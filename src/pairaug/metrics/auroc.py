@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from pairaug.metrics.bootstrap import Counts, Estimate, Groups, bootstrap
 from pairaug.metrics.ranking import DrawValues, Ranking, mean_of_defined, rankings
@@ -67,6 +67,31 @@ def paired_auroc(
     columns = rankings(labels[:, None], scores[:, None])
     num = len(positives)
     return bootstrap(lambda counts: column_aurocs(columns, np.tile(counts, 2)), num, seed)[0]
+
+
+def own_report_auroc(
+    cosines: Float[np.ndarray, "image report"],
+    is_other: Bool[np.ndarray, "image report"],
+    seed: int = 0,
+    groups: Groups | None = None,
+) -> Estimate:
+    """The chance that an image's own report scores above another one, ties counting half.
+
+    `cosines` has own reports on the diagonal. `is_other` is true where a report is not right for
+    an image: a report of another patient that says something else. Images and reports are
+    resampled together, by `groups`.
+    """
+    own = np.diagonal(cosines)[:, None]
+    won = ((own > cosines) + 0.5 * (own == cosines)) * is_other
+    others = is_other.astype(np.float64)
+
+    def statistic(counts: np.ndarray) -> np.ndarray:
+        total = ((counts @ others) * counts).sum(axis=1)
+        right = ((counts @ won) * counts).sum(axis=1)
+        quotient = np.divide(right, total, out=np.full(len(counts), math.nan), where=total > 0)
+        return quotient[:, None]
+
+    return bootstrap(statistic, len(cosines), seed, groups=groups)[0]
 
 
 def column_aurocs(columns: Sequence[Ranking], counts: Counts) -> Float[np.ndarray, "draw label"]:

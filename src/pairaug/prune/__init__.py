@@ -9,6 +9,7 @@ from __future__ import annotations
 from pairaug.prune import (
     best,
     copies,
+    gate,
     mean_margin,
     null_calibrated,
     quantile,
@@ -17,6 +18,7 @@ from pairaug.prune import (
 from pairaug.prune.bounds import ScoreName
 from pairaug.prune.columns import Scored
 from pairaug.prune.fit import Decision, Fitted, PruneRule, PruneSettings, Rule
+from pairaug.prune.gate import measure_gate
 from pairaug.prune.mean_margin import MeanMarginRule
 from pairaug.prune.stage import Prune
 from pairaug.prune.threshold import ThresholdRule
@@ -29,6 +31,7 @@ DROP_REASONS = {
     **null_calibrated.REASONS,
     "no_score": "a score that the rule asks for is null",
     **copies.REASONS,
+    **gate.REASONS,
 }
 
 __all__ = [
@@ -43,4 +46,5 @@ __all__ = [
     "ScoreName",
     "Scored",
     "ThresholdRule",
+    "measure_gate",
 ]

@@ -103,6 +103,7 @@ class Copies:
         is_kept[list(judge(made))] = False
         patients = np.concatenate(self._real_patients) if self._real_patients else np.empty(0)
         if self._memorised:
+            num_kept = int(is_kept.sum())
             bound = self._bound(patients, self._memorised.quantile, with_reports=False)
             nearest = self._nearest_real(made, is_kept, patients)
             rows = np.flatnonzero(is_kept & (nearest > bound))
@@ -110,24 +111,38 @@ class Copies:
                 detail = f"{nearest[row]:.4f} > {bound:.4f}"
                 found[made.ids[row]] = ("memorised", f"nearest real film {detail}")
             is_kept[rows] = False
-            measured["memorised"] = self._measured(self._memorised.quantile, bound, len(rows))
+            measured["memorised"] = self._measured(
+                self._memorised.quantile, bound, num_kept, len(rows), nearest
+            )
         if self._duplicate:
+            num_kept = int(is_kept.sum())
             bound = self._bound(patients, self._duplicate.quantile, with_reports=True)
-            doubles = self._doubles(made, is_kept, bound)
+            doubles, nearest = self._doubles(made, is_kept, bound)
             for row, value in doubles.items():
                 detail = f"nearest kept pair {value:.4f} > {bound:.4f}"
                 found[made.ids[row]] = ("duplicate", detail)
-            measured["duplicate"] = self._measured(self._duplicate.quantile, bound, len(doubles))
+            measured["duplicate"] = self._measured(
+                self._duplicate.quantile, bound, num_kept, len(doubles), nearest
+            )
         return measured, found
 
-    def _measured(self, quantile: float, bound: float, num_found: int) -> dict[str, Any]:
+    def _measured(
+        self,
+        quantile: float,
+        bound: float,
+        num_compared: int,
+        num_found: int,
+        nearest: np.ndarray,
+    ) -> dict[str, Any]:
+        compared = nearest[np.isfinite(nearest)]
         return {
             "quantile": quantile,
             "bound": bound,
             "num_real": len(self._real),
             "num_sampled": len(self._sample),
-            "num_compared": len(self._made),
+            "num_compared": num_compared,
             "num_found": num_found,
+            "nearest": round(float(compared.max()), 6) if len(compared) else None,
         }
 
     def _bound(self, patients: np.ndarray, quantile: float, *, with_reports: bool) -> float:
@@ -169,8 +184,12 @@ class Copies:
                 nearest[rows] = np.maximum(nearest[rows], values.max(axis=1))
         return nearest
 
-    def _doubles(self, made: Columns, is_kept: np.ndarray, bound: float) -> dict[int, float]:
-        """Row → similarity to a kept pair of higher rank, of the pairs that are doubles."""
+    def _doubles(
+        self, made: Columns, is_kept: np.ndarray, bound: float
+    ) -> tuple[dict[int, float], np.ndarray]:
+        """(row → similarity to a kept pair of higher rank, of the pairs that are doubles; that
+        similarity of all kept pairs, by rank).
+        """
         rows = np.flatnonzero(is_kept)
         scores = made.table_of(["image_report"])[rows, 0]
         ranked = rows[np.lexsort((made.ids[rows], -np.nan_to_num(scores, nan=-2.0)))]
@@ -192,11 +211,12 @@ class Copies:
                 if own[place] <= bound:
                     own[place + 1 :] = np.maximum(own[place + 1 :], inside[place, place + 1 :])
             similarity[here] = own
-        return {
+        doubles = {
             int(row): float(value)
             for row, value in zip(ranked, similarity, strict=True)
             if value > bound
         }
+        return doubles, similarity
 
 
 def _pair_similarity(one: Vectors, other: Vectors) -> np.ndarray:

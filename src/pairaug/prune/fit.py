@@ -17,6 +17,7 @@ from pairaug.prune.bounds import Failures
 from pairaug.prune.columns import Columns, Scored, columns_of, columns_of_part
 from pairaug.prune.copies import Copies, DuplicateRule, MemorisedRule
 from pairaug.prune.every import AndRule
+from pairaug.prune.gate import GateSettings, drops_all, failures_of
 from pairaug.prune.mean_margin import MeanMarginRule
 from pairaug.prune.null_calibrated import NullCalibratedRule
 from pairaug.prune.quantile import QuantileRule
@@ -44,6 +45,10 @@ class PruneSettings(StageSettings):
         default_factory=MeanMarginRule,
         description="Which changed films of known patients are kept.",
     )
+    gate: GateSettings = Field(
+        default_factory=GateSettings,
+        description="What the scorer must show on the real pairs before its scores may decide.",
+    )
     duplicate: DuplicateRule | None = Field(
         default=None,
         description="Of synthetic pairs that are nearly the same keep the best; null keeps all. "
@@ -59,7 +64,8 @@ class PruneSettings(StageSettings):
 Fitted = dict[str, dict[str, Any]]
 """By branch: `rule`, `num_pairs` it was fitted on, `means` by score, and `bounds` by score. A kept
 pair's scores are above all of the bounds. By `duplicate` and `memorised`, where they are asked for:
-the bound and what it was measured on. Plain JSON values, recorded with the run."""
+the bound and what it was measured on. A run adds `gate`: whether the scorer may decide. Plain JSON
+values, recorded with the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +134,9 @@ def judge(fitted: Fitted, columns: Columns) -> Failures:
     failures: Failures = {}
     for branch in (Branch.INTER, Branch.INTRA):
         rows = columns.rows_of(branch)
-        if len(rows) and branch.value in fitted:
+        if drops_all(fitted):
+            failures |= failures_of(fitted, rows)
+        elif len(rows) and branch.value in fitted:
             found = every.judge(fitted[branch.value], columns.take(rows))
             failures |= {int(rows[place]): why for place, why in found.items()}
     return failures

@@ -163,3 +163,21 @@ def weights_of(stage: str, settings: Settings) -> dict[str, str]:
             return Score.weights(settings.score)
         case _:
             return {}
+
+
+def phantom_model(stage: str, settings: Settings) -> str | None:
+    """The stage's model where it has been trained on simulated patients alone, else None."""
+    if stage not in MODEL_STAGES:
+        return None
+    from pairaug.hub.provenance import saw_phantoms_only
+
+    if stage == "score":
+        from pairaug.score.settings import folder_of
+
+        model, folder = settings.score.model, folder_of(settings.score)
+    else:
+        from pairaug.drawing.generator import generator_folder
+
+        own = settings.generate if stage == "generate" else settings.edit
+        model, folder = own.model, generator_folder(own)
+    return model if saw_phantoms_only(folder) else None

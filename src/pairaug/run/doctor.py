@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,8 +14,17 @@ from pairaug.config import Settings, load_settings
 from pairaug.errors import DataError, PairAugError
 from pairaug.findings import is_english
 from pairaug.findings.cleaning import source_report
+from pairaug.notices import of_phantom_models
 from pairaug.pair import Pair
-from pairaug.run.chain import STAGES, check_models, look_at_server, open_source, weights_of
+from pairaug.run.chain import (
+    MODEL_STAGES,
+    STAGES,
+    check_models,
+    look_at_server,
+    open_source,
+    phantom_model,
+    weights_of,
+)
 from pairaug.run.device import with_device
 from pairaug.run.plan import nearest_folder
 from pairaug.stage import Context
@@ -32,10 +42,17 @@ class Check:
     name: str
     is_fine: bool
     found: str
+    is_warning: bool = False
+    """It keeps no run from starting, and should be known before."""
 
 
-def diagnose(config: Path | None, overrides: Sequence[str] = ()) -> Iterator[Check]:
-    """The checks, one after another; after settings that cannot be read there are no others."""
+def diagnose(
+    config: Path | None, overrides: Sequence[str] = (), out: Path | None = None
+) -> Iterator[Check]:
+    """The checks, one after another; after settings that cannot be read there are no others.
+
+    `out` is the folder that the run will go to, whose disk is looked at.
+    """
     try:
         settings = load_settings(config, overrides, preset=None if config else "demo")
     except PairAugError as error:
@@ -49,11 +66,12 @@ def diagnose(config: Path | None, overrides: Sequence[str] = ()) -> Iterator[Che
         yield _language(pairs)
     for stage in STAGES:
         yield from _models(stage, settings)
+    yield from _phantom_models(settings)
     server = _tried("language model", lambda: look_at_server(settings))
     if server.found:
         yield server
     yield _tried("token window", lambda: _token_window(settings, pairs))
-    yield _disk()
+    yield _disk(out or Path.cwd())
 
 
 def convert_weights(
@@ -150,6 +168,20 @@ def _models(stage: str, settings: Settings) -> Iterator[Check]:
         yield Check(f"model of {stage}", False, str(error))
 
 
+def _phantom_models(settings: Settings) -> Iterator[Check]:
+    """A warning where models that have only seen phantoms are to meet real images."""
+    models: dict[str, str] = {}
+    for stage in MODEL_STAGES:
+        with suppress(PairAugError):  # said where the model was looked at
+            model = phantom_model(stage, settings)
+            models |= {stage: model} if model is not None else {}
+    kind = settings.read.source
+    source = {"source": kind, "name": getattr(settings.read, "name", None) or kind}
+    told = of_phantom_models({"source": source, "phantom_models": models})
+    if told:
+        yield Check("real images", True, told, is_warning=True)
+
+
 def _token_window(settings: Settings, pairs: Sequence[Pair]) -> str:
     from transformers import CLIPTokenizer
 
@@ -166,6 +198,6 @@ def _token_window(settings: Settings, pairs: Sequence[Pair]) -> str:
     return f"{window} tokens; {num_longer} of {len(lengths)} reports tried are longer once cleaned"
 
 
-def _disk() -> Check:
-    free = shutil.disk_usage(nearest_folder(Path.cwd())).free
-    return Check("disk", free > _FEW_BYTES, f"{free / 1024**3:.1f} GB free in {Path.cwd()}")
+def _disk(out: Path) -> Check:
+    free = shutil.disk_usage(nearest_folder(out)).free
+    return Check("disk", free > _FEW_BYTES, f"{free / 1024**3:.1f} GB free for {out}")

@@ -21,6 +21,7 @@ from pairaug.run.chain import (
     STAGES,
     check_allowed,
     open_source,
+    phantom_model,
     weights_of,
 )
 from pairaug.run.device import with_device
@@ -89,6 +90,9 @@ def stage_print(
     weights = weights_of(stage, settings)
     if weights:
         record.weights[stage] = weights
+    record.phantom_models.pop(stage, None)
+    if (model := phantom_model(stage, settings)) is not None:
+        record.phantom_models[stage] = model
     more |= {f"weights of {model}": value for model, value in weights.items()}
     return print_of(stage, settings, parent, more)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.columns import Columns
@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pairaug.manifest import part_paths
+from pairaug.notices import notices, of_copies
 from pairaug.record import RunRecord
+from pairaug.run.decisions import changes_in_words
 from pairaug.run.doctor import Check, not_english
 from pairaug.run.folder import RunFolder
 from pairaug.run.plan import Plan
@@ -31,17 +33,38 @@ _ROWS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 
 def print_result(
-    console: Console, folder: RunFolder, record: RunRecord, *, only: str | None = None
+    console: Console,
+    folder: RunFolder,
+    record: RunRecord,
+    *,
+    only: str | None = None,
+    num_decisions_before: int = 0,
 ) -> None:
     """Prints what became of the pairs, how long it took, and where to look.
 
-    `only` is the one stage that was done.
+    `only` is the one stage that was done; `num_decisions_before` the length that the history of
+    pruning had.
     """
     console.print(result_table(record, only))
+    if only == "prune" and record.decisions:
+        is_new = len(record.decisions) > num_decisions_before
+        changed = changes_in_words(folder, record) if is_new else "decided as before: no change"
+        console.print(changed, highlight=False, soft_wrap=True)
+    for line in _told(record, only):
+        console.print(line, highlight=False, soft_wrap=True)
     if folder.result("export").is_dir():
         console.print(f"export    {folder.result('export')}", highlight=False, soft_wrap=True)
     if folder.result("summary").is_file():
         console.print(f"summary   {folder.result('summary')}", highlight=False, soft_wrap=True)
+
+
+def _told(record: RunRecord, only: str | None) -> Iterator[str | Text]:
+    """What must be known of the result beside its counts."""
+    facts = record.as_json()
+    if only in (None, "prune"):
+        yield from of_copies(facts)
+    if only in (None, "generate", "edit", "score", "prune", "export"):
+        yield from (Text(f"WARNING {sentence}", "yellow") for sentence in notices(facts))
 
 
 def result_table(record: RunRecord, only: str | None = None) -> Table:
@@ -171,6 +194,8 @@ def print_plan(console: Console, plan: Plan) -> None:
 def print_check(console: Console, check: Check) -> None:
     """Prints one finding of the doctor."""
     verdict = Text("ok     ", "green") if check.is_fine else Text("problem", "bold red")
+    if check.is_fine and check.is_warning:
+        verdict = Text("warning", "yellow")
     console.print(verdict, f"{check.name}: {check.found}", soft_wrap=True)
 
 

@@ -28,10 +28,12 @@ from pairaug.manifest import (
     write_part,
     write_table,
 )
+from pairaug.notices import is_simulated
 from pairaug.pair import Pair
 from pairaug.readers import Counted, Reader
 from pairaug.run.chain import MODEL_STAGES, STAGES, open_source, open_stage
 from pairaug.run.counts import count_stage, num_work
+from pairaug.run.decisions import note_decision
 from pairaug.run.device import quieten_model_libraries
 from pairaug.run.fingerprints import StagePrint, print_of, prune_print, stage_print
 from pairaug.run.folder import RunFolder
@@ -138,16 +140,21 @@ class Work:
 
         `again` replaces what was decided by other rules.
         """
-        from pairaug.prune import Prune, PruneRule
+        from pairaug.prune import Prune, PruneRule, measure_gate
 
         folder = self.folder
         expected = [each.value for each in self.expected_prune(parent)]
         if folder.is_complete("prune") and self.print_on_disk("prune").value in expected:
             self._count("prune")
+            self._note_decision()
             return
+        if again and folder.is_complete("prune"):
+            note_decision(folder, self.record)  # before its parts go
         scored = part_paths(folder.stage("score"))
         decision = PruneRule(self.settings.prune).decide_parts(scored)
-        self.record.rule = fitted = decision.fitted
+        is_foreign = "score" in self.record.phantom_models and not is_simulated(self.record.source)
+        gate = measure_gate(scored, self.settings.prune.gate, is_foreign=is_foreign)
+        self.record.rule = fitted = {**decision.fitted, "gate": gate}
         made_with = prune_print(self.settings, parent, fitted)
         others = [
             path
@@ -166,6 +173,12 @@ class Work:
         stage = Prune(self.settings.prune, fitted, self._context, decision.copies)
         self._make_parts(stage, made_with)
         self._count("prune")
+        self._note_decision()
+
+    def _note_decision(self) -> None:
+        """Adds the decision to the history, where an earlier one has been replaced."""
+        if self.record.decisions:
+            note_decision(self.folder, self.record)
 
     def write(
         self, step: str, *, again: bool = False, layouts: Collection[str] | None = None

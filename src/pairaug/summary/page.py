@@ -11,6 +11,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from pairaug.atomic import write_file
+from pairaug.notices import notices, of_copies, of_gate
 from pairaug.pair import Branch
 from pairaug.summary import SummarySettings
 from pairaug.summary.audit import audit_of
@@ -62,6 +63,9 @@ def render_page(
         difference_limit=DIFFERENCE_LIMIT,
         facts=facts,
         is_phantom=facts.get("source", {}).get("source") == "phantom",
+        notices=notices(facts),
+        gate=of_gate(facts["rule"]["gate"]) if facts.get("rule", {}).get("gate") else "",
+        copies=of_copies(facts),
         counts=_counts(pairs),
         quality=facts.get("quality") or None,
         flow=flow_figure(pairs),

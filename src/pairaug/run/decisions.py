@@ -1,0 +1,115 @@
+"""What pruning decided, each time: kept beside the parts, so that two decisions can be compared.
+
+`decisions/decision-00000.parquet` has a row for each pair that a rule looked at, and
+`changes-00001.csv` the pairs that decision 1 keeps and decision 0 did not, or the other way round.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet as pq
+
+from pairaug.atomic import write_file
+from pairaug.manifest import part_fingerprint, part_paths, read_columns
+from pairaug.pair import Branch
+from pairaug.record import RunRecord
+from pairaug.run.folder import RunFolder
+
+# Its functions are made at import, so no type checker knows them.
+pc: Any = pyarrow.compute
+
+_SYNTHETIC = (Branch.INTER.value, Branch.INTRA.value)
+
+
+def note_decision(folder: RunFolder, record: RunRecord) -> None:
+    """Adds what stands in the complete parts of `prune` to the history, unless it is there.
+
+    Called before parts are replaced and once they are complete: whichever moment a run is killed
+    at, no decision is lost and none is noted twice.
+    """
+    parts = part_paths(folder.stage("prune"))
+    fingerprint = part_fingerprint(parts[0])
+    if record.decisions and record.decisions[-1]["fingerprint"] == fingerprint:
+        return
+    number, table = len(record.decisions), _decided(parts)
+    buffer = BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    write_file(_path(folder, number), buffer.getvalue())
+    kept = table.filter(pc.is_null(table["reason"]))["branch"].to_pylist()
+    entry: dict[str, Any] = {
+        "fingerprint": fingerprint,
+        "rule": record.rule,
+        "kept": {branch: kept.count(branch) for branch in _SYNTHETIC},
+    }
+    if number and _path(folder, number - 1).is_file():
+        before = pq.read_table(_path(folder, number - 1))
+        entry["changed"] = _write_changes(before, table, changes_path(folder, number))
+    record.decisions.append(entry)
+    record.write(folder.record_path)
+
+
+def changes_path(folder: RunFolder, number: int) -> Path:
+    """Where the pairs are listed on which decision `number` differs from the one before it."""
+    return folder.path / "decisions" / f"changes-{number:05d}.csv"
+
+
+def changes_in_words(folder: RunFolder, record: RunRecord) -> str:
+    """From what to what the last decision changed; empty where it is the first."""
+    if len(record.decisions) < 2:
+        return ""
+    before, after = record.decisions[-2:]
+    branches = ", ".join(
+        f"{branch} {before['kept'][branch]:,} → {after['kept'][branch]:,}" for branch in _SYNTHETIC
+    )
+    changed = after.get("changed")
+    if changed is None:
+        return f"kept before → now: {branches}"
+    where = changes_path(folder, len(record.decisions) - 1)
+    listed = f", listed in {where}" if sum(changed.values()) else ""
+    return (
+        f"kept before → now: {branches}; newly kept {changed['newly_kept']:,}, "
+        f"no longer kept {changed['no_longer_kept']:,}{listed}"
+    )
+
+
+def _path(folder: RunFolder, number: int) -> Path:
+    return folder.path / "decisions" / f"decision-{number:05d}.parquet"
+
+
+def _decided(parts: Sequence[Path]) -> pa.Table:
+    """Id, branch and drop reason (null: kept) of the synthetic pairs that reached pruning."""
+    tables = []
+    for path in parts:
+        table = read_columns(path, ["id", "branch", "drop_stage", "drop_reason"])
+        reached = pc.equal(pc.fill_null(table["drop_stage"], "prune"), "prune")
+        is_synthetic = pc.is_in(table["branch"], pa.array(_SYNTHETIC))
+        table = table.filter(pc.and_(reached, is_synthetic)).drop_columns(["drop_stage"])
+        tables.append(table.rename_columns(["id", "branch", "reason"]))
+    # Without the schema's own metadata: that of parts is about images.
+    return pa.concat_tables(tables).replace_schema_metadata(None)
+
+
+def _write_changes(before: pa.Table, after: pa.Table, path: Path) -> dict[str, int]:
+    """Writes the pairs that are kept by one of two decisions; how many there are of each kind."""
+    was = dict(zip(before["id"].to_pylist(), before["reason"].to_pylist(), strict=True))
+    counts = {"newly_kept": 0, "no_longer_kept": 0}
+    text = StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("id", "branch", "before", "now"))
+    for pair_id, branch, reason in zip(
+        *(after[name].to_pylist() for name in after.column_names), strict=True
+    ):
+        old = was.get(pair_id, "not there")
+        if (old is None) == (reason is None):
+            continue
+        counts["newly_kept" if reason is None else "no_longer_kept"] += 1
+        rows.writerow((pair_id, branch, old or "kept", reason or "kept"))
+    write_file(path, text.getvalue().encode())
+    return counts
