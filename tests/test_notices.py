@@ -73,7 +73,7 @@ def test_bundled_models_on_real_images_are_said_everywhere(
         assert "on 22 real pairs of 22 patients" in text
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert record["phantom_models"].keys() == {"generate", "edit", "score"}
-    assert record["rule"]["gate"]["verdict"] == "failed"
+    assert record["gate"]["verdict"] == "failed"
     synthetic = [pair for pair in read_pairs(run / "prune") if pair.branch is not Branch.REAL]
     assert {pair.drop.reason for pair in synthetic if pair.drop} <= {
         "scorer_cannot_tell",
@@ -118,6 +118,24 @@ def test_prune_again_says_what_changed(on_real_images: tuple[Path, str], tmp_pat
     ]
 
 
+def test_a_run_of_nothing_usable_is_an_error_with_its_reasons(tmp_path: Path) -> None:
+    sets = [*_study(tmp_path / "study", 4), "generate.num_steps=1", "edit.num_steps=1"]
+    for name in ("0.png", "1.png", "2.png"):
+        (tmp_path / "study" / name).unlink()
+    (tmp_path / "study" / "3.png").write_bytes(b"no image")
+    (tmp_path / "mine.yaml").write_text("preset: demo\n", encoding="utf-8")
+    words = ["run", str(tmp_path / "mine.yaml"), "--out", str(tmp_path / "run")]
+    given = [*words, *(part for each in sets for part in ("--set", each))]
+    for _ in range(2):  # resumed, too
+        result = CliRunner().invoke(app, given)
+        assert result.exit_code == 1
+        told = re.sub(r"\s+", " ", result.output)
+        assert "none of the 4 pairs of" in told
+        assert "missing_image 3, such as" in told
+        assert "unreadable_image 1" in told
+        assert not (tmp_path / "run" / "export").exists()
+
+
 def test_doctor_looks_at_the_disk_of_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,7 +171,7 @@ def test_phantoms_and_scorers_that_pass_need_no_notice() -> None:
     facts = {
         "source": {"source": "phantom", "name": "phantoms"},
         "phantom_models": {"score": "bundled"},
-        "rule": {"gate": {"verdict": "passed"}},
+        "gate": {"verdict": "passed"},
     }
     assert notices(facts) == []
     facts["source"] = {"source": "table", "name": "study"}

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from pairaug.config import Settings, change_settings
 from pairaug.manifest import read_pairs
+from pairaug.record import RunRecord
 from pairaug.run import STAGES, RunFolder, make_plan
+from pairaug.run.timing import time_stages
 
 
 def test_a_plan_says_what_is_there(finished: RunFolder, small_settings: Settings) -> None:
@@ -63,3 +67,46 @@ def test_where_answers_are_kept_does_not_matter(
 ) -> None:
     plan = make_plan(change_settings(small_settings, ["rewrite.cache=other.sqlite"]), finished)
     assert plan.problems == ()
+
+
+def test_a_plan_says_which_reports_are_of_no_use(small_settings: Settings, tmp_path: Path) -> None:
+    rows = ["1,a.png,Clear lungs and a normal heart.", "2,b.png,", "3,c.png,nan", "4,d.png,Clear."]
+    (tmp_path / "t.csv").write_text("\n".join(["id,file,findings", *rows]), encoding="utf-8")
+    overrides = [
+        "read.source=table",
+        f"read.table={tmp_path / 't.csv'}",
+        "read.columns.impression=null",
+        "rewrite.min_words=3",
+    ]
+    plan = make_plan(change_settings(small_settings, overrides), RunFolder(tmp_path / "run"))
+    # As a spreadsheet counts: the header is row 1.
+    assert plan.unusable == {
+        "empty_report": ("row 3", "row 4"),
+        "report_too_short": ("row 5",),
+    }
+
+
+def test_a_plan_estimates_what_models_take(
+    small_settings: Settings, finished: RunFolder, tmp_path: Path
+) -> None:
+    times = make_plan(small_settings, RunFolder(tmp_path / "run")).times
+    assert {stage: timing.num_pairs for stage, timing in times.items()} == {
+        "generate": 5,
+        "edit": 5,
+        "score": 15,
+    }
+    assert all(0 < timing.seconds < 60 for timing in times.values())
+    assert not any(timing.is_measured for timing in times.values())
+    assert list(tmp_path.iterdir()) == []
+    record = finished.load_record()
+    # A folder that has been worked in says how long it took there.
+    before = make_plan(small_settings, finished).times["edit"]
+    assert before.is_measured
+    counted = record.counts["edit"]["in"]
+    assert before.seconds_each == pytest.approx(record.seconds["edit"] / counted)
+
+
+def test_more_steps_take_longer(small_settings: Settings) -> None:
+    few = time_stages(small_settings, RunRecord(), 4, 4)["edit"]
+    many = change_settings(small_settings, ["edit.num_steps=400"])
+    assert time_stages(many, RunRecord(), 4, 4)["edit"].seconds > 5 * few.seconds

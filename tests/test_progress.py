@@ -22,7 +22,7 @@ def test_lines_come_every_ten_seconds_and_at_the_end() -> None:
     assert lines == [
         "edit: 44 of 100 pairs, 2.0 pairs/s, about 28 s left",
         "edit: 68 of 100 pairs, 2.0 pairs/s, about 16 s left",
-        "edit: done, 84 pairs in 32 s",
+        "edit: done, 64 pairs in 32 s (20 were done before)",
     ]
 
 

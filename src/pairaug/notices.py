@@ -12,7 +12,7 @@ from typing import Any
 
 def notices(facts: Mapping[str, Any]) -> list[str]:
     """What a reader must know before trusting the pairs that were kept; empty if nothing."""
-    gate = (facts.get("rule") or {}).get("gate") or {}
+    gate = facts.get("gate") or {}
     told = [of_phantom_models(facts)]
     if gate and gate["verdict"] != "passed":
         told.append(of_gate(gate))

@@ -45,14 +45,21 @@ class RunRecord:
     """Stage → {fingerprint, covers}; `covers` is what the fingerprint was made from."""
     rule: dict[str, Any] = field(default_factory=dict)
     """The numbers that pruning fitted over the whole run."""
+    gate: dict[str, Any] = field(default_factory=dict)
+    """Whether the scorer may decide, as measured on the real pairs before the rules were fitted."""
     decisions: list[dict[str, Any]] = field(default_factory=list)
-    """What pruning decided, oldest first: {fingerprint, rule, kept: {branch: pairs}, changed}."""
+    """What pruning decided, oldest first: {fingerprint, rule, gate, kept, changed}."""
     counts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Stage → {in, made, living: {branch: pairs}, dropped: {reason: pairs}}."""
     quality: dict[str, Any] = field(default_factory=dict)
     """What the real pairs are like, as `pairaug.run.quality.Quality` counts it."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Stage → time spent, resumed runs added up."""
+
+    @property
+    def decided_by(self) -> dict[str, Any]:
+        """All numbers that pruning decided by."""
+        return {**self.rule, "gate": self.gate} if self.gate else self.rule
 
     def as_json(self) -> dict[str, Any]:
         """The record as plain values, headed by the version that writes it."""
@@ -135,6 +142,7 @@ class _Counts(_Strict):
 class _Decision(_Strict):
     fingerprint: str
     rule: dict[str, Any]
+    gate: dict[str, Any]
     kept: dict[str, int]
     changed: dict[str, int] = Field(default_factory=dict)
 
@@ -159,6 +167,7 @@ class _Shape(_Strict):
     phantom_models: dict[str, str] = Field(default_factory=dict)
     fingerprints: dict[str, _Fingerprint] = Field(default_factory=dict)
     rule: dict[str, _Rule] = Field(default_factory=dict)
+    gate: dict[str, Any] = Field(default_factory=dict)
     decisions: list[_Decision] = Field(default_factory=list)
     counts: dict[str, _Counts] = Field(default_factory=dict)
     quality: dict[str, Any] = Field(default_factory=dict)

@@ -59,6 +59,15 @@ def test_the_page_states_what_was_kept(page: str, make_pairs: MakePairs):
     assert f"Of {len(made)} synthetic pairs, {kept} passed every check" in _text(page)
 
 
+def test_what_never_had_an_image_was_not_made(page: str, make_pairs: MakePairs):
+    inter = [pair for pair in make_pairs(14) if pair.branch is Branch.INTER]
+    num_made = sum(pair.image is not None for pair in inter)
+    num_kept = sum(pair.drop is None for pair in inter)
+    assert num_made < len(inter)
+    assert f"{num_kept} new patients kept of {num_made} made" in _text(page)
+    assert f"{len(inter) - num_made} never got an image" in _text(page)
+
+
 def test_the_rules_are_drawn_where_pruning_put_them(page: str):
     assert "> 0.300" in _text(page)
     assert "> 0.280" in _text(page)

@@ -143,6 +143,27 @@ def test_the_last_stage_of_a_run_is_taken(tmp_path: Path):
     assert films.num_held_out == 0
 
 
+@pytest.mark.parametrize(
+    ("branches", "num_train"), [(None, 2), (("real", "inter"), 3), (("intra",), 2)]
+)
+def test_a_run_gives_its_real_pairs_unless_asked_otherwise(
+    tmp_path: Path, branches: tuple[str, ...] | None, num_train: int
+):
+    made = {"branch": Branch.INTER, "parent_id": "a", "source_patient_id": "p"}
+    edited = {**made, "branch": Branch.INTRA}
+    pairs = [
+        *(pair("a"), pair("b"), pair("v", split="validate")),
+        pair("a~inter-0", **made),
+        pair("v~inter-0", **made, split="validate"),
+        *(pair("a~intra-0", **edited), pair("b~intra-0", **edited)),
+    ]
+    run = write_run(tmp_path / "run", pairs)
+    given = {} if branches is None else {"branches": branches}
+    films = open_films(FilmSettings(source="run", run=run, size=32, **given), tmp_path)
+    # What is held out is real, whatever is trained on.
+    assert (films.num_train, films.num_held_out) == (num_train, 1)
+
+
 def test_a_run_that_cannot_be_trained_on_is_named(tmp_path: Path):
     with pytest.raises(SettingsError, match=r"needs films\.run"):
         open_films(FilmSettings(source="run"), tmp_path / "a")

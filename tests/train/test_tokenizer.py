@@ -14,6 +14,7 @@ from pairaug.train.tokenizer import (
     token_ids,
     token_table,
     train_tokenizer,
+    warn_of_truncated,
 )
 
 REPORTS = [
@@ -92,3 +93,13 @@ def test_the_table_holds_every_report(folder: Path, films):
     assert table.shape == (len(films.films), 2, MAX_TOKENS)
     expected = token_ids(tokenizer, [films.reports[3][1]])[0]
     assert table[3, 1].tolist() == expected.tolist()
+
+
+def test_only_reports_that_are_cut_are_called_so(folder: Path, caplog: pytest.LogCaptureFixture):
+    tokenizer = load_tokenizer(folder)
+    word = "effusion "
+    per_word = len(tokenizer(word * 2).input_ids) - len(tokenizer(word).input_ids)
+    texts = [word * ((MAX_TOKENS - 2) // per_word), word * (MAX_TOKENS // per_word + 2), word]
+    assert len(tokenizer(texts[0]).input_ids) <= MAX_TOKENS
+    warn_of_truncated(tokenizer, texts, token_ids(tokenizer, texts), MAX_TOKENS)
+    assert f"1 of 3 reports are longer than the window of {MAX_TOKENS} tokens" in caplog.text

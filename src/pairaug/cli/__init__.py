@@ -271,9 +271,13 @@ def prune(
 ) -> None:
     """Decide, or decide again, which synthetic pairs are kept; no models needed."""
     if sweep:
+        from pairaug.notices import notices
+        from pairaug.run import RunFolder
         from pairaug.run.sweep import print_sweep, sweep_run
 
         print_sweep(open_console(), sweep_run(run))
+        for sentence in notices(RunFolder(run).load_record().as_json()):
+            typer.echo(f"WARNING {sentence}")
         return
     _do_stage("prune", run, sets)
     typer.echo(f"To bring export and summary.html up to date: pairaug run {run}")

@@ -184,7 +184,7 @@ def _making(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
             bounds = ", ".join(f"{name} > {bound:.4f}" for name, bound in fitted["bounds"].items())
             without = "by rank, without a bound" if fitted.get("num_pairs") else "no pairs"
             lines.append(f"- kept of {branch}, by {fitted.get('rule')}: {bounds or without}")
-    gate = (recipe.get("rule") or {}).get("gate") or {}
+    gate = recipe.get("gate") or {}
     if gate.get("verdict") == "passed":
         lines.append(f"- {_plain(of_gate(gate))}")
     lines += [f"- {sentence}" for sentence in of_copies(recipe)]

@@ -46,6 +46,7 @@ def note_decision(folder: RunFolder, record: RunRecord) -> None:
     entry: dict[str, Any] = {
         "fingerprint": fingerprint,
         "rule": record.rule,
+        "gate": record.gate,
         "kept": {branch: kept.count(branch) for branch in _SYNTHETIC},
     }
     if number and _path(folder, number - 1).is_file():

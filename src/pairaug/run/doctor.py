@@ -6,7 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -175,8 +175,9 @@ def _phantom_models(settings: Settings) -> Iterator[Check]:
         with suppress(PairAugError):  # said where the model was looked at
             model = phantom_model(stage, settings)
             models |= {stage: model} if model is not None else {}
-    kind = settings.read.source
-    source = {"source": kind, "name": getattr(settings.read, "name", None) or kind}
+    source: dict[str, object] = {"source": settings.read.source}
+    with suppress(PairAugError):
+        source = asdict(open_source(settings, Context(settings.seed)).describe())
     told = of_phantom_models({"source": source, "phantom_models": models})
     if told:
         yield Check("real images", True, told, is_warning=True)

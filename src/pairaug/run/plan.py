@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +15,13 @@ from pathlib import Path
 from pairaug.config import Settings
 from pairaug.drawing.generator import generator_folder
 from pairaug.errors import PairAugError
+from pairaug.findings import is_english
 from pairaug.manifest import part_paths
+from pairaug.notices import of_phantom_models
 from pairaug.readers import Counted
+from pairaug.readers.text import stated_report
 from pairaug.record import RunRecord
-from pairaug.rewrite.estimate import estimate
+from pairaug.rewrite.estimate import Estimate, estimate
 from pairaug.run.chain import STAGES, check_installed, check_models, open_source, weights_of
 from pairaug.run.device import with_device
 from pairaug.run.fingerprints import (
@@ -28,6 +32,7 @@ from pairaug.run.fingerprints import (
     stage_print,
 )
 from pairaug.run.folder import RunFolder
+from pairaug.run.timing import Timing, time_stages
 from pairaug.run.work import num_expected
 from pairaug.stage import Context
 
@@ -51,11 +56,17 @@ class Plan:
     """Stage → parts that are there already."""
     models: Mapping[str, str]
     """"stage: model" → the hash of its weights, or nothing where it cannot be used."""
+    unusable: Mapping[str, tuple[str, ...]]
+    """Drop reason → where the pairs stand whose reports or list entries are of no use."""
     rewriting: str
     """What rewriting would take, in words; empty where the reports cannot be read."""
+    times: Mapping[str, Timing]
+    """Stage → how long it will take, where that could be estimated."""
     bytes_needed: int | None
     """About how much the films will take, in parts and export."""
     bytes_free: int
+    warning: str
+    """What should be known of the models before; empty if nothing."""
     problems: tuple[str, ...]
     """What would stop the run, one line each."""
 
@@ -81,12 +92,18 @@ def make_plan(settings: Settings, folder: RunFolder) -> Plan:
         with _noting(problems):
             _check_folder(settings, folder, record)
     num_pairs = num_bytes = None
-    rewriting = ""
+    rewriting, rewrites, unusable = "", None, {}
     with _noting(problems):
         look = _Look(settings)
-        rewriting = look.in_words()
+        rewrites = look.estimated()
+        rewriting = look.in_words(rewrites)
         num_pairs = look.num_pairs
+        unusable = look.unusable
         num_bytes = None if num_pairs is None else _bytes_needed(settings, num_pairs, look)
+    times: dict[str, Timing] = {}
+    if rewrites is not None and not problems:
+        with _noting(problems):
+            times = time_stages(settings, record, rewrites.num_reports, num_pairs or 0)
     return Plan(
         folder=folder.path,
         source=str(source.get("name", "")),
@@ -94,9 +111,12 @@ def make_plan(settings: Settings, folder: RunFolder) -> Plan:
         num_parts=folder.num_parts() or (num_pairs and math.ceil(num_pairs / settings.part_size)),
         parts_done={stage: len(part_paths(folder.stage(stage))) for stage in STAGES},
         models=models,
+        unusable={reason: tuple(places) for reason, places in unusable.items()},
         rewriting=rewriting,
+        times=times,
         bytes_needed=num_bytes,
         bytes_free=shutil.disk_usage(nearest_folder(folder.path)).free,
+        warning=of_phantom_models(record.as_json()),
         problems=tuple(dict.fromkeys(problems)),
     )
 
@@ -106,7 +126,7 @@ def _check_folder(settings: Settings, folder: RunFolder, record: RunRecord) -> N
     for stage in STAGES[:-1]:
         prints.append(stage_print(stage, settings, prints[-1] if prints else None, record))
     if record.rule:
-        prints.append(prune_print(settings, prints[-1], record.rule))
+        prints.append(prune_print(settings, prints[-1], record.decided_by))
     check_unchanged(folder, record, prints)
     check_started_with(folder, settings)
 
@@ -125,6 +145,8 @@ class _Look:
         expected = num_expected(settings, self._reader) if self._is_counted else None
         self.is_part = self._is_counted and (expected is None or expected > _NUM_TRIED)
         self._expected = expected
+        self.unusable: defaultdict[str, list[str]] = defaultdict(list)
+        """Reason → places in the source of what cannot be used or rewritten, films left aside."""
 
     @property
     def num_pairs(self) -> int | None:
@@ -138,20 +160,33 @@ class _Look:
         for item in islice(self._reader.listed(), min(known, default=None)):
             self.num_seen += 1
             self.num_film_bytes += len(item.film) if isinstance(item.film, bytes) else 0
-            if item.drop is None and (not views or (item.view or "").lower() in views):
-                yield item.report.text
+            text = stated_report(item.report).text
+            if item.drop is not None:
+                self.unusable[item.drop[0]].append(item.where)
+            elif views and (item.view or "").lower() not in views:
+                self.unusable["view_excluded"].append(item.where)
+            elif not text:
+                self.unusable["empty_report"].append(item.where)
+            else:
+                if len(text.split()) < self._settings.rewrite.min_words:
+                    self.unusable["report_too_short"].append(item.where)
+                elif not is_english(text):
+                    self.unusable["report_not_english"].append(item.where)
+                yield text
 
-    def in_words(self) -> str:
+    def estimated(self) -> Estimate:
         """What rewriting the reports would take."""
         rewrite = self._settings.rewrite
-        if self.is_part:
-            texts = list(self.reports())
-            num_pairs = self._expected and self._expected * len(texts) // max(1, self.num_seen)
-            told = estimate(texts, rewrite, num_pairs)
-        else:
-            told = estimate(self.reports(), rewrite)
+        if not self.is_part:
+            return estimate(self.reports(), rewrite)
+        texts = list(self.reports())
+        num_pairs = self._expected and self._expected * len(texts) // max(1, self.num_seen)
+        return estimate(texts, rewrite, num_pairs)
+
+    def in_words(self, told: Estimate) -> str:
+        """The estimate, and of what it is where not all reports were looked at."""
         of_what = "" if self._expected or not self.is_part else f"of the first {self.num_seen:,}: "
-        return of_what + told.in_words(rewrite)
+        return of_what + told.in_words(self._settings.rewrite)
 
 
 def _bytes_needed(settings: Settings, num_pairs: int, look: _Look) -> int:

@@ -69,6 +69,8 @@ def run(
             work.make(made_with)
             if made_with.stage == "read" and not has_read and on_read is not None:
                 on_read(work.record)
+            if made_with.stage == "read":
+                work.check_usable()
         work.prune(prints[-1])
         for step in AFTER_PARTS:
             work.write(step)
@@ -105,6 +107,8 @@ def run_stage(
             _make_stage(work, stage)
             if stage == "read" and on_read is not None:
                 on_read(work.record)
+            if stage == "read":
+                work.check_usable()
     return work.record
 
 

@@ -143,10 +143,9 @@ class LineProgress:
 
     def finish(self) -> None:
         seconds = self._clock() - self._started
-        self._write(
-            f"{self._stage}: done, {_counted(self._done, self._unit)} in {_duration(seconds)}"
-            f"{self._noted()}"
-        )
+        done = _counted(self._done - self._done_before, self._unit)
+        earlier = f" ({self._done_before} were done before)" if self._done_before else ""
+        self._write(f"{self._stage}: done, {done} in {_duration(seconds)}{earlier}{self._noted()}")
 
     def _noted(self) -> str:
         return f"; {self._note}" if self._note else ""

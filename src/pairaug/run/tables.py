@@ -175,17 +175,26 @@ def _unusable_table(folder: RunFolder, dropped: Mapping[str, int], show_ids: boo
 def print_plan(console: Console, plan: Plan) -> None:
     """Prints what a run would do."""
     pairs = "?" if plan.num_pairs is None else f"{plan.num_pairs:,} pairs"
-    parts = "" if plan.num_parts is None else f" in {plan.num_parts:,} parts"
+    parts = "" if plan.num_parts is None else f" in {plan.num_parts:,} part"
+    parts += "s" if plan.num_parts not in (None, 1) else ""
     needed = "" if plan.bytes_needed is None else f"about {_size(plan.bytes_needed)} of films, "
     facts = Table(box=None, pad_edge=False, show_header=False)
     facts.add_row("folder", str(plan.folder))
     facts.add_row("disk", f"{needed}{_size(plan.bytes_free)} free")
     facts.add_row("read", f"{pairs} from {plan.source or '?'}{parts}")
+    for reason, places in plan.unusable.items():
+        named = ", ".join(places[:_MOST_UNUSABLE])
+        more = f" and {len(places) - _MOST_UNUSABLE:,} more" if len(places) > _MOST_UNUSABLE else ""
+        facts.add_row("not usable", f"{len(places):,} {reason}: {named}{more}")
     if plan.rewriting:
         facts.add_row("rewrite", plan.rewriting)
+    for stage, timing in plan.times.items():
+        facts.add_row(stage, timing.in_words())
     facts.add_row("stages", ", ".join(_with_parts(stage, plan) for stage in plan.parts_done))
     for model, sha256 in plan.models.items():
         facts.add_row("model", f"{model}, SHA-256 {sha256[:12]}")
+    if plan.warning:
+        facts.add_row(Text("warning", style="yellow"), plan.warning)
     for problem in plan.problems:
         facts.add_row(Text("problem", style="bold red"), problem)
     console.print(facts)

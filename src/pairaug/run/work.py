@@ -85,7 +85,7 @@ class Work:
 
     def expected_prune(self, parent: StagePrint) -> list[StagePrint]:
         """The fingerprint of pruning by the numbers that were fitted before, if there are any."""
-        rule = self.record.rule
+        rule = self.record.decided_by
         return [prune_print(self.settings, parent, rule)] if rule else []
 
     def print_on_disk(self, stage: str) -> StagePrint:
@@ -135,6 +135,22 @@ class Work:
         if name == "read" and not is_current(self.record.quality):
             self._assess()
 
+    def check_usable(self) -> None:
+        """Raises `DataError` if no real pair can be used: nothing would come out of the run."""
+        counts, stage = self.record.counts["read"], self.folder.stage("read")
+        if sum(counts["living"].values()):
+            return
+        pairs = read_pairs(stage)
+        details = {pair.drop.reason: pair.drop.detail for pair in pairs if pair.drop}
+        reasons = "; ".join(
+            f"{reason} {number:,}" + (f", such as {details[reason]}" if details[reason] else "")
+            for reason, number in counts["dropped"].items()
+        )
+        raise DataError(
+            f"none of the {counts['in']:,} pairs of {self.record.source['name']} can be used: "
+            f"{reasons}. Mend the settings or the data, delete {self.folder.path}, and run again."
+        )
+
     def prune(self, parent: StagePrint, *, again: bool = False) -> None:
         """Fits the rules over all score parts and marks the pairs that fail them.
 
@@ -154,7 +170,8 @@ class Work:
         decision = PruneRule(self.settings.prune).decide_parts(scored)
         is_foreign = "score" in self.record.phantom_models and not is_simulated(self.record.source)
         gate = measure_gate(scored, self.settings.prune.gate, is_foreign=is_foreign)
-        self.record.rule = fitted = {**decision.fitted, "gate": gate}
+        self.record.rule, self.record.gate = decision.fitted, gate
+        fitted = self.record.decided_by
         made_with = prune_print(self.settings, parent, fitted)
         others = [
             path

@@ -35,6 +35,9 @@ _log = logging.getLogger(__name__)
 _BEFORE_A_FILM = ("read", "rewrite")
 """A pair that one of these stages dropped has a report at most."""
 
+_WITHOUT_IMAGE = (*_BEFORE_A_FILM, "generate", "edit")
+"""No synthetic image was kept of a pair that one of these stages dropped."""
+
 
 def write_page(run_folder: Path, settings: SummarySettings) -> Path:
     """The path of `summary.html`, written in one step."""
@@ -64,7 +67,7 @@ def render_page(
         facts=facts,
         is_phantom=facts.get("source", {}).get("source") == "phantom",
         notices=notices(facts),
-        gate=of_gate(facts["rule"]["gate"]) if facts.get("rule", {}).get("gate") else "",
+        gate=of_gate(facts["gate"]) if facts.get("gate") else "",
         copies=of_copies(facts),
         counts=_counts(pairs),
         quality=facts.get("quality") or None,
@@ -106,10 +109,12 @@ def _examples(
 
 
 def _counts(pairs: RunPairs) -> dict[str, dict[str, int]]:
-    """Branch → {made, kept}."""
+    """Branch → {all, made, kept}; `made` have an image."""
+    is_made = ~np.isin(pairs.drop_stages, _WITHOUT_IMAGE)
     return {
         branch.value: {
-            "made": pairs.num(pairs.of(branch)),
+            "all": pairs.num(pairs.of(branch)),
+            "made": pairs.num(pairs.of(branch) & is_made),
             "kept": pairs.num(pairs.of(branch) & pairs.is_living),
         }
         for branch in Branch

@@ -11,7 +11,7 @@ import logging
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +29,7 @@ from pairaug.image_files import ImageError
 from pairaug.images import fit_square, load_image
 from pairaug.json_text import parse_json, read_json_object
 from pairaug.manifest import read_pairs
-from pairaug.pair import FINDINGS, Pair
+from pairaug.pair import FINDINGS, Branch, Pair
 from pairaug.phantom.findings import LABELS, label_vector
 from pairaug.phantom.study import draw_study
 from pairaug.settings import StageSettings
@@ -66,7 +66,14 @@ class FilmSettings(StageSettings):
     )
     run: Path | None = Field(
         default=None,
-        description="A run folder: living pairs of its last stage, validate split held out.",
+        description="A run folder: living pairs of its last stage, real ones of the validate split "
+        "held out.",
+    )
+    branches: tuple[Branch, ...] = Field(
+        default=(Branch.REAL,),
+        min_length=1,
+        description="Pairs of a run to train on: `real`, and `inter` or `intra` where synthetic "
+        "pairs are wanted too.",
     )
     size: int = Field(
         default=128, ge=16, description="Pixels a side; other films are cropped and resized."
@@ -187,20 +194,26 @@ def _fill_from_run(settings: FilmSettings, folder: Path) -> tuple[tuple[str, ...
     stage = next((settings.run / name for name in _STAGES if (settings.run / name).is_dir()), None)
     if stage is None:
         raise DataError(f"{settings.run} has no stage folder with pairs: is it a run folder?")
-    _check_origin(folder, {"source": "run", "run": str(stage.resolve()), "size": settings.size})
-    capacity = sum(1 for _ in _usable(stage, ("train", "validate")))
+    # Held out are real pairs, whatever is trained on: figures are about real images.
+    chosen = {"train": frozenset(settings.branches), "validate": frozenset({Branch.REAL})}
+    origin = {"source": "run", "run": str(stage.resolve()), "size": settings.size}
+    _check_origin(folder, {**origin, "branches": sorted(chosen["train"])})
+    capacity = sum(1 for split in chosen for _ in _usable(stage, split, chosen[split]))
     films = _open_array(folder / "films.npy", (capacity, settings.size, settings.size))
     lines: list[str] = []
     lost: Counter[str] = Counter()
     num_train = 0
-    for split in ("train", "validate"):
-        for film, line in _readable(stage, split, settings.size, lost):
+    for split, branches in chosen.items():
+        for film, line in _readable(_usable(stage, split, branches), settings.size, lost):
             films[len(lines)] = film
             lines.append(line)
         num_train = num_train or len(lines)
     films.flush()
     if num_train < 2:
-        raise DataError(f"{stage} has {num_train} living train pairs with film and report; need 2")
+        raise DataError(
+            f"{stage} has {num_train} living train pairs with film and report; need 2 "
+            f"(films.branches: {', '.join(settings.branches)})"
+        )
     if lost:
         log.warning(
             "%d of %d films cannot be read and are left out (%s)",
@@ -213,18 +226,18 @@ def _fill_from_run(settings: FilmSettings, folder: Path) -> tuple[tuple[str, ...
     return FINDINGS, num_train
 
 
-def _usable(stage: Path, splits: tuple[str, ...]) -> Iterator[Pair]:
+def _usable(stage: Path, split: str, branches: frozenset[Branch]) -> Iterator[Pair]:
     for pair in read_pairs(stage):
-        is_living = pair.drop is None and pair.split in splits
+        is_living = pair.drop is None and pair.split == split and pair.branch in branches
         if is_living and pair.image is not None and pair.report.text:
             yield pair
 
 
 def _readable(
-    stage: Path, split: str, size: int, lost: Counter[str]
+    pairs: Iterable[Pair], size: int, lost: Counter[str]
 ) -> Iterator[tuple[np.ndarray, str]]:
     """Films with their lines; those that cannot be used are counted in `lost`, by reason."""
-    for pair in _usable(stage, (split,)):
+    for pair in pairs:
         assert pair.image is not None
         try:
             film = as_bytes(fit_square(load_image(pair.image), size))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -87,12 +87,24 @@ def token_table(films: Films, tokenizer: CLIPTokenizer) -> Tensor:
     for start in range(0, len(texts), 10_000):
         rows.append(token_ids(tokenizer, texts[start : start + 10_000]).to(torch.int16))
     table = torch.cat(rows)
-    num_full = int((table[:, -2] != special_ids(tokenizer)["pad_token_id"]).sum())
-    if num_full:
-        log.warning(
-            "%d of %d reports fill the window of %d tokens", num_full, len(texts), MAX_TOKENS
-        )
+    warn_of_truncated(tokenizer, texts, table, MAX_TOKENS)
     return table.reshape(len(films.reports), num_reports, -1)
+
+
+def warn_of_truncated(tokenizer: Any, texts: Sequence[str], table: Tensor, window: int) -> None:
+    """Logs how many of the texts in `table`, `text token`, were longer than the window."""
+    is_full = table[:, -2] != tokenizer.pad_token_id
+    full = [texts[row] for row in is_full.nonzero().flatten().tolist()]
+    # A text that fills the window to its last token is whole.
+    lengths = map(len, tokenizer(full, verbose=False)["input_ids"] if full else ())
+    num_truncated = sum(length > window for length in lengths)
+    if num_truncated:
+        log.warning(
+            "%d of %d reports are longer than the window of %d tokens, and their ends are cut off",
+            num_truncated,
+            len(texts),
+            window,
+        )
 
 
 def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,7 @@ from pairaug.errors import ModelError
 from pairaug.hub.folders import start_folder
 from pairaug.train.clip.model import TwoTowerModel, window_of
 from pairaug.train.clip.settings import ClipSettings
-from pairaug.train.tokenizer import train_tokenizer
-
-log = logging.getLogger(__name__)
+from pairaug.train.tokenizer import train_tokenizer, warn_of_truncated
 
 
 def open_tokenizer(
@@ -89,7 +86,5 @@ def token_table(reports: Sequence[Sequence[str]], tokenizer: Any, model: TwoTowe
         )
         rows.append(encoded["input_ids"].to(torch.int32))
     table = torch.cat(rows)
-    num_full = int((table[:, -2] != tokenizer.pad_token_id).sum())
-    if num_full:
-        log.warning("%d of %d reports fill the window of %d tokens", num_full, len(texts), window)
+    warn_of_truncated(tokenizer, texts, table, window)
     return table.reshape(len(reports), len(reports[0]), -1)
