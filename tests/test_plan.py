@@ -9,8 +9,7 @@ import pytest
 from pairaug.config import Settings, change_settings
 from pairaug.manifest import read_pairs
 from pairaug.record import RunRecord
-from pairaug.run import STAGES, RunFolder, make_plan
-from pairaug.run.timing import time_stages
+from pairaug.run import STAGES, RunFolder, make_plan, timing
 
 
 def test_a_plan_says_what_is_there(finished: RunFolder, small_settings: Settings) -> None:
@@ -106,7 +105,13 @@ def test_a_plan_estimates_what_models_take(
     assert before.seconds_each == pytest.approx(record.seconds["edit"] / counted)
 
 
-def test_more_steps_take_longer(small_settings: Settings) -> None:
-    few = time_stages(small_settings, RunRecord(), 4, 4)["edit"]
-    many = change_settings(small_settings, ["edit.num_steps=400"])
-    assert time_stages(many, RunRecord(), 4, 4)["edit"].seconds > 5 * few.seconds
+def test_the_time_for_all_steps_follows_from_two_short_tries(
+    small_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pretended(stage: str, settings: Settings, changes: dict[str, object]) -> float:
+        return 1.0 + 0.5 * int(str(changes.get(f"{stage}.num_steps", 0)))
+
+    monkeypatch.setattr(timing, "_seconds_of", pretended)
+    many = change_settings(small_settings, ["edit.num_steps=40", "edit.tries=3"])
+    edit = timing.time_stages(many, RunRecord(), 4, 4)["edit"]
+    assert (edit.num_pairs, edit.seconds_each) == (12, pytest.approx(21.0))

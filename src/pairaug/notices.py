@@ -83,6 +83,12 @@ def of_copies(facts: Mapping[str, Any]) -> list[str]:
     return told
 
 
+def keeps_nothing(facts: Mapping[str, Any]) -> bool:
+    """True if the scorer may not decide, and every synthetic pair was dropped for it."""
+    gate = facts.get("gate") or {}
+    return gate.get("verdict") == "failed" and gate.get("when_failed") == "drop"
+
+
 def is_simulated(source: Mapping[str, Any]) -> bool:
     """True for phantoms."""
     return source.get("source") == "phantom"

@@ -11,7 +11,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from pairaug.atomic import write_file
-from pairaug.notices import notices, of_copies, of_gate
+from pairaug.notices import keeps_nothing, notices, of_copies, of_gate
 from pairaug.pair import Branch
 from pairaug.summary import SummarySettings
 from pairaug.summary.audit import audit_of
@@ -75,7 +75,8 @@ def render_page(
         losses=losses(pairs),
         stages=_stage_times(facts),
         scores=score_figures(pairs, rules, nulls_of(pairs, choice.seed)),
-        strips=strips(pairs, rules, settings),
+        # Where the scorer may not decide, no line did.
+        strips=[] if keeps_nothing(facts) else strips(pairs, rules, settings),
         score_losses=[loss for loss in losses(pairs) if loss[0] in ("score", "prune")],
         audit=audit_of(pairs, facts),
         labels=label_figure(pairs),
