@@ -16,6 +16,7 @@ from pairaug.findings import is_english
 from pairaug.findings.cleaning import source_report
 from pairaug.notices import of_phantom_models
 from pairaug.pair import Pair
+from pairaug.record import RECORD_NAME, read_record
 from pairaug.run.chain import (
     MODEL_STAGES,
     STAGES,
@@ -59,6 +60,8 @@ def diagnose(
         yield Check("settings", False, str(error))
         return
     yield Check("settings", True, str(config or "the demo preset"))
+    if config is not None and (run := _tried("run", lambda: _run(config.parent))).found:
+        yield run
     pairs: list[Pair] = []
     yield _tried("device", lambda: _device(settings))
     yield _tried("data", lambda: _data(settings, pairs))
@@ -103,6 +106,12 @@ def _tried(name: str, look: Callable[[], str]) -> Check:
         return Check(name, True, look())
     except PairAugError as error:
         return Check(name, False, str(error))
+
+
+def _run(folder: Path) -> str:
+    """What becomes of the run whose settings these are; empty where there is none."""
+    path = folder / RECORD_NAME
+    return f"{folder} goes on where it is" if read_record(path) is not None else ""
 
 
 def _device(settings: Settings) -> str:
