@@ -171,3 +171,89 @@ def test_without_real_training_pairs_it_says_so() -> None:
     pairs = [*real, _child(real[0], "inter-0", Branch.INTER, *_rows(rng, 2))]
     with pytest.raises(RunError, match=r"calibrated on real training pairs of at least two"):
         _decide(pairs, memorised={})
+
+
+def test_what_is_memorised_makes_no_other_pair_a_duplicate() -> None:
+    real = _real(60)
+    rng = np.random.default_rng(5)
+    of_real, report = np.array(real[5].image_embedding), _rows(rng, 1)[0]
+    side = _rows(rng, 1)[0]
+    side = side - (side @ of_real) * of_real
+    partly = (0.6 * of_real + 0.8 * side / np.linalg.norm(side)).astype(np.float32)
+    pairs = [
+        *real,
+        _child(real[0], "inter-0", Branch.INTER, _near(of_real, rng), report),
+        _child(real[1], "inter-0", Branch.INTER, partly, report).with_scores(image_report=0.8),
+    ]
+    rules = {"duplicate": {"quantile": 0.01}, "memorised": {"quantile": 0.99}}
+    fitted, found = _decide(pairs, **rules)
+    assert fitted["duplicate"]["bound"] < 0.55 < 0.65 < fitted["memorised"]["bound"]
+    assert found == {"r0~inter-0": "memorised"}
+    _, found = _decide(pairs, duplicate=rules["duplicate"])
+    assert found == {"r1~inter-0": "duplicate"}
+
+
+def test_the_record_says_what_was_asked_and_over_how_many() -> None:
+    real = _real(60)
+    rng = np.random.default_rng(9)
+    dropped = _child(real[1], "inter-0", Branch.INTER, *_rows(rng, 2)).dropped("score", "x", "y")
+    pairs = [
+        *real[:-2],
+        real[-2].dropped("score", "x", "y"),
+        replace(real[-1], image_embedding=None),
+        _child(real[0], "inter-0", Branch.INTER, *_rows(rng, 2)),
+        dropped,
+    ]
+    fitted, _ = _decide(pairs, memorised={"quantile": 0.9}, duplicate={"quantile": 0.8})
+    assert (fitted["memorised"]["quantile"], fitted["duplicate"]["quantile"]) == (0.9, 0.8)
+    for name in ("memorised", "duplicate"):
+        # Pairs that were dropped before, and those without vectors, are no one's copies.
+        assert fitted[name]["num_real"] == fitted[name]["num_sampled"] == 58
+        assert fitted[name]["num_compared"] == 1
+
+
+def test_bounds_are_measured_on_a_sample_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "_SAMPLE", 5)
+    real = _real(20)
+    pairs = [*real, _child(real[0], "inter-0", Branch.INTER, *_rows(np.random.default_rng(1), 2))]
+    fitted, _ = _decide(pairs, memorised={})
+    assert (fitted["memorised"]["num_sampled"], fitted["memorised"]["num_real"]) == (5, 20)
+
+
+def test_a_duplicate_says_how_near_its_better_pair_is() -> None:
+    real = _real(60)
+    image, report = _rows(np.random.default_rng(2), 2)
+    pairs = [
+        _child(real[place], "inter-0", Branch.INTER, image, report).with_scores(image_report=score)
+        for place, score in ((0, 0.9), (1, 0.8))
+    ]
+    settings = PruneSettings.model_validate({"duplicate": {"quantile": 0.95}})
+    decision = PruneRule(settings).decide([columns_of([*real, *pairs])])
+    bound = decision.fitted["duplicate"]["bound"]
+    detail = f"nearest kept pair 1.0000 > {bound:.4f}"
+    assert decision.copies == {"r1~inter-0": ("duplicate", detail)}
+
+
+def test_a_block_of_dropped_pairs_hides_none_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "_BLOCK", 2)
+    real = _real(60)
+    rng = np.random.default_rng(1)
+    like_5, report = np.array(real[5].image_embedding), _rows(rng, 1)[0]
+    children = [_child(real[place], "inter-0", Branch.INTER, like_5, report) for place in (0, 1, 2)]
+    poor = [child.with_scores(image_report=0.1) for child in children[:2]]
+    _, found = _decide([*real, *poor, children[2]], memorised={"quantile": 0.95})
+    assert found == {"r2~inter-0": "memorised"}
+
+
+def test_a_duplicate_of_an_earlier_block_is_no_reason_to_drop_its_neighbour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(copies, "_BLOCK", 2)
+    real = _real(60)
+    one, other, third, report = _rows(np.random.default_rng(2), 4)
+    pairs = [
+        _child(real[place], "inter-0", Branch.INTER, image, report).with_scores(image_report=score)
+        for place, (image, score) in enumerate([(one, 0.9), (other, 0.8), (one, 0.7), (third, 0.6)])
+    ]
+    _, found = _decide([*real, *pairs], duplicate={"quantile": 0.99})
+    assert found == {"r2~inter-0": "duplicate"}
