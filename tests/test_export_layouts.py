@@ -86,8 +86,11 @@ def test_open_clips_way_of_reading_gives_image_and_text(tmp_path: Path) -> None:
 
 def test_tar_members_tell_nothing_of_the_machine(tmp_path: Path) -> None:
     export(tmp_path / "export", families(tmp_path / "films"))
-    for path in (tmp_path / "export" / "webdataset").glob("*.tar"):
+    paths = list((tmp_path / "export" / "webdataset").glob("*.tar"))
+    assert paths
+    for path in paths:
         with tarfile.open(path) as shard:
+            assert shard.getmembers()
             for member in shard:
                 assert (member.mtime, member.uid, member.gid, member.mode) == (0, 0, 0, 0o644)
                 assert (member.uname, member.gname) == ("", "")

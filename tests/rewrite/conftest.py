@@ -110,7 +110,10 @@ def rewrite(
         context = Context(seed=seed, folder=folder, report_status=tell)
         stage = Rewrite(RewriteSettings.model_validate(values), context)
         stage.fit(pairs)
-        return [pair for pair in stage(pairs) if pair.parent_id]
+        children = [pair for pair in stage(pairs) if pair.parent_id]
+        # Whoever looks at all children looks at some.
+        assert children
+        return children
 
     return rewritten
 
