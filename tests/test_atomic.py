@@ -29,8 +29,9 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(
 
 
 def test_the_temporary_name_of_a_killed_write_is_removed(tmp_path: Path) -> None:
-    (tmp_path / "run.json.writing").write_bytes(b"half")
+    (tmp_path / ".run.json.writing-pairaug").write_bytes(b"half")
     (tmp_path / "run.json").write_bytes(b"whole")
+    (tmp_path / ".vae.partial-pairaug" / "inner").mkdir(parents=True)
     atomic.remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
@@ -81,15 +82,18 @@ def test_a_folder_that_was_not_filled_leaves_the_old_one(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [folder]
 
 
+PARTIAL, OLD = ".export.partial-pairaug", ".export.old-pairaug"
+
+
 @pytest.mark.parametrize(
     ("there", "stays"),
     [
-        ({"export.partial"}, None),
-        ({"export", "export.partial"}, "export"),
-        ({"export", "export.old"}, "export"),
-        ({"export.old", "export.partial"}, "export.old"),
-        ({"export.old"}, "export.old"),
-        ({"export", "export.old", "export.partial"}, "export"),
+        ({PARTIAL}, None),
+        ({"export", PARTIAL}, "export"),
+        ({"export", OLD}, "export"),
+        ({OLD, PARTIAL}, OLD),
+        ({OLD}, OLD),
+        ({"export", OLD, PARTIAL}, "export"),
     ],
 )
 def test_whatever_a_kill_left_is_settled(
@@ -101,6 +105,64 @@ def test_whatever_a_kill_left_is_settled(
     atomic.settle(tmp_path / "export")
     assert [path.name for path in tmp_path.iterdir()] == ([] if stays is None else ["export"])
     assert stays is None or (tmp_path / "export" / "from").read_text() == stays
+
+
+def test_what_a_user_put_beside_an_export_stays(tmp_path: Path) -> None:
+    """The names that a person gives to a copy are not taken for those of a killed process."""
+    own = ("export.old", "export.partial", "export.bak", ".export.old", "thesis.writing")
+    for name in own:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notes").write_text("mine")
+    (tmp_path / "draft.writing").write_text("mine")
+    (tmp_path / "run.json.writing").write_text("mine")
+    atomic.remove_leftovers(tmp_path)
+    with atomic.new_folder(tmp_path / "export") as partial:
+        (partial / "new").touch()
+    atomic.write_file(tmp_path / "run.json", b"{}")
+    there = {path.name for path in tmp_path.iterdir()}
+    assert there == {*own, "draft.writing", "run.json.writing", "export", "run.json"}
+    assert all((tmp_path / name / "notes").read_text() == "mine" for name in own)
+
+
+def test_new_files_join_those_of_others_and_the_mark_comes_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for name in ("config.json", "weights", "README.md"):
+        (folder / name).write_text("old")
+    replace, seen = Path.replace, []
+
+    def noted(path: Path, target: Path) -> None:
+        seen.append((path.name, (folder / "config.json").exists()))
+        replace(path, target)
+
+    with pytest.raises(KeyboardInterrupt), atomic.new_files(folder, "config.json") as partial:
+        fill_badly(partial)
+    assert {path.read_text() for path in folder.iterdir()} == {"old"}
+    monkeypatch.setattr(Path, "replace", noted)
+    with atomic.new_files(folder, "config.json") as partial:
+        for name in ("config.json", "weights"):
+            (partial / name).write_text("new")
+    assert seen == [("weights", False), ("config.json", False)]
+    texts = {path.name: path.read_text() for path in folder.iterdir()}
+    assert texts == {"config.json": "new", "weights": "new", "README.md": "old"}
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_behind_a_link_is_replaced_where_it_is(tmp_path: Path) -> None:
+    """As where a large disk is mounted elsewhere."""
+    disk, link = tmp_path / "disk", tmp_path / "export"
+    (disk / "export").mkdir(parents=True)
+    link.symlink_to(disk / "export", target_is_directory=True)
+    for word in ("one", "two"):
+        with atomic.new_folder(link) as partial:
+            (partial / word).touch()
+            assert partial.parent == disk
+        assert [path.name for path in link.iterdir()] == [word]
+    assert link.is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"disk", "export"}
+    assert [path.name for path in disk.iterdir()] == ["export"]
 
 
 class Disk:
@@ -137,7 +199,11 @@ def test_a_file_is_flushed_before_its_rename_and_its_folder_after(
     disk = Disk(monkeypatch)
     atomic.write_file(tmp_path / "a", b"content")
     at = str(tmp_path / "a")
-    assert disk.steps == [("flush", f"{at}.writing"), ("rename", at), ("flush", str(tmp_path))]
+    assert disk.steps == [
+        ("flush", str(tmp_path / ".a.writing-pairaug")),
+        ("rename", at),
+        ("flush", str(tmp_path)),
+    ]
 
 
 @needs_proc
@@ -149,7 +215,9 @@ def test_all_of_a_folder_is_flushed_before_its_rename_and_its_parent_after(
         (partial / "inner").mkdir()
         (partial / "inner" / "films.bin").write_bytes(b"content")
     at = str(tmp_path / "store")
-    before = {f"{at}.partial{name}" for name in ("", "/inner", "/inner/films.bin")}
+    before = {
+        f"{tmp_path}/.store.partial-pairaug{name}" for name in ("", "/inner", "/inner/films.bin")
+    }
     assert set(disk.steps[:3]) == {("flush", name) for name in before}
     assert disk.steps[3:] == [("rename", at), ("flush", str(tmp_path))]
 

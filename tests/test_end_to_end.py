@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +18,7 @@ from pairaug.manifest import part_paths, read_pairs
 from pairaug.pair import Branch
 from pairaug.run import STAGES
 
-# Small enough for a minute on two cores; four parts, so that there is a middle to be killed in.
+# Small enough for a minute on two cores; four parts.
 SMALL = (
     "read.num_patients=8",
     "part_size=2",
@@ -120,30 +117,6 @@ def test_the_page_is_whole_and_asks_nothing_of_the_network(demo) -> None:
     assert page.count("<svg") >= 3
     assert "data:image/" in page
     assert not re.search(r'(?:src|href)="https?://', page)
-
-
-def test_killed_in_the_middle_of_generate_it_resumes_to_the_same_bytes(
-    demo, tmp_path: Path
-) -> None:
-    out = tmp_path / "killed"
-    process = subprocess.Popen(
-        command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    while not part_paths(out / "generate"):
-        assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    num_done = len(part_paths(out / "generate"))
-    assert 1 <= num_done < 4
-    assert not (out / "edit").exists()
-
-    kept = {path: path.stat().st_mtime_ns for path in part_paths(out / "generate")}
-    done = subprocess.run(command(out), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in kept.items())
-    # In another folder too: the same seed gives the same bytes.
-    assert bytes_of(out) == bytes_of(demo[0])
 
 
 def test_a_changed_setting_is_an_error_that_names_it(demo) -> None:

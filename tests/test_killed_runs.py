@@ -1,88 +1,21 @@
 """A run that is killed at any operation on its files ends as one that was not, with nothing left.
 
-A kill is simulated without a process: from the n-th operation on, every operation on a file of the
-run fails, clearing up included. `test_end_to_end` kills real processes.
+`test_killed_processes` kills real ones, at any moment.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from kills import Killed, operations_below, values_below
 from pairaug.config import Settings, change_settings, load_settings
 from pairaug.run import STAGES, RunFolder, export_to, run, run_stage
 
-_CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate"}
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing catches it."""
-
-
-class _Operations:
-    """Counts what changes files below a folder, and has all fail from the n-th on."""
-
-    def __init__(self) -> None:
-        self.below: str | None = None
-        self.count, self.last = 0, sys.maxsize
-        self._is_hooked = False
-
-    def hook(self) -> None:
-        """Hooks cannot be taken away again, so there is one for all tests."""
-        if not self._is_hooked:
-            sys.addaudithook(self._seen)
-            self._is_hooked = True
-
-    def _seen(self, event: str, arguments: tuple[object, ...]) -> None:
-        if self.below is None or not (event in _CHANGES or _opens_to_write(event, arguments)):
-            return
-        if self.below not in str(arguments[0]):
-            return
-        self.count += 1
-        if self.count > self.last:
-            raise Killed
-
-
-def _opens_to_write(event: str, arguments: tuple[object, ...]) -> bool:
-    return event == "open" and isinstance(arguments[1], str) and "w" in arguments[1]
-
-
-_OPERATIONS = _Operations()
-
-
-@contextmanager
-def operations_below(folder: Path, last: int = sys.maxsize) -> Iterator[_Operations]:
-    """Counts, and fails after `last` of them."""
-    _OPERATIONS.hook()
-    _OPERATIONS.below, _OPERATIONS.count, _OPERATIONS.last = str(folder), 0, last
-    try:
-        yield _OPERATIONS
-    finally:
-        _OPERATIONS.below = None
-
-
 Command = Callable[[RunFolder], object]
-
-
-def contents(folder: RunFolder) -> dict[str, bytes]:
-    """All files of a run, times left out."""
-    files = {
-        path.relative_to(folder.path).as_posix(): path.read_bytes()
-        for path in folder.path.rglob("*")
-        if path.is_file() and path.name not in (".lock", "summary.html")
-    }
-    record = re.sub(rb'"seconds": \{[^}]*\}', b"", files.pop("run.json"))
-    return {**files, "run.json": record, "folders": b" ".join(_folders(folder))}
-
-
-def _folders(folder: RunFolder) -> list[bytes]:
-    return sorted(path.name.encode() for path in folder.path.rglob("*") if path.is_dir())
 
 
 def pruned_again(folder: RunFolder) -> None:
@@ -126,14 +59,14 @@ def test_killed_at_every_operation_the_same_command_completes_it(
     whole = copy_of(quick, tmp_path / "whole")
     with operations_below(tmp_path) as counted:
         command(whole)
-    expected = contents(whole)
+    expected = values_below(whole.path)
     assert counted.count > 3
     for last in range(first, counted.count, step):
         folder = copy_of(quick, tmp_path / f"{last:03d}")
         with pytest.raises(Killed), operations_below(folder.path, last):
             command(folder)
         command(folder)
-        assert contents(folder) == expected, f"killed at operation {last + 1}"
+        assert values_below(folder.path) == expected, f"killed at operation {last + 1}"
         shutil.rmtree(folder.path)
 
 

@@ -6,9 +6,11 @@ import errno
 import io
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -256,7 +258,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_leftovers_are_not_parts(tmp_path: Path) -> None:
-    (tmp_path / "part-00000.parquet.writing").write_bytes(b"half")
+    (tmp_path / ".part-00000.parquet.writing-pairaug").write_bytes(b"half")
     assert manifest.part_paths(tmp_path) == []
     assert manifest.part_paths(tmp_path / "nowhere") == []
 
@@ -270,3 +272,53 @@ def test_fingerprints_follow_content_and_parent_not_order() -> None:
         manifest.fingerprint({"a": 1}),
     }
     assert len(others | {one}) == 4
+
+
+OWN = {"format": manifest.FORMAT_VERSION, "fingerprint": "f", "is_last": True}
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        b"[1, 2]",
+        b"null",
+        b'"text"',
+        b"{",
+        b"\xff",
+        b"[" * 9_000,
+        json.dumps({**OWN, "fingerprint": 3}).encode(),
+        json.dumps({**OWN, "is_last": "no"}).encode(),
+        json.dumps({"format": manifest.FORMAT_VERSION}).encode(),
+    ],
+    ids=lambda own: repr(own[:20]),
+)
+@pytest.mark.parametrize(
+    "read",
+    [manifest.read_part, manifest.read_table, manifest.part_fingerprint, manifest.is_last_part],
+    ids=lambda read: read.__name__,
+)
+def test_a_part_that_says_something_else_of_itself_is_one_line(
+    tmp_path: Path, own: bytes, read: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "part-00000.parquet"
+    table = manifest.SCHEMA.empty_table().replace_schema_metadata({b"pairaug": own})
+    pq.write_table(table, path)
+    with pytest.raises(RunError, match=r"part-00000\.parquet is damaged or cut short\. Delete it"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("trace", "[1]"), ("trace", "{"), ("trace", "[" * 90_000), ("branch", "other")],
+    ids=["list", "cut", "deep", "branch"],
+)
+def test_a_part_with_cells_of_another_kind_is_one_line(
+    tmp_path: Path, column: str, value: str
+) -> None:
+    path = manifest.write_part(tmp_path, 0, make_pairs("/a.png"), "f")
+    table = pq.read_table(path)
+    changed = pa.array([value] * table.num_rows)
+    place = table.column_names.index(column)
+    pq.write_table(table.set_column(place, table.field(column), changed), path)
+    with pytest.raises(RunError, match=r"part-00000\.parquet is damaged or cut short\. Delete it"):
+        manifest.read_part(path)

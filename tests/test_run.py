@@ -275,7 +275,7 @@ def test_a_full_disk_stops_the_run_and_room_resumes_it(
     with pytest.raises(RunError, match=r"the disk is full: .* does not fit in "):
         run(small_settings, folder)
     monkeypatch.undo()
-    assert not list(folder.path.rglob("*.writing"))
+    assert not list(folder.path.rglob("*.writing-pairaug"))
     run(small_settings, folder)
     assert bytes_of(folder) == bytes_of(finished)
 
@@ -283,7 +283,7 @@ def test_a_full_disk_stops_the_run_and_room_resumes_it(
 def test_half_written_files_of_a_killed_run_are_removed(
     copied: RunFolder, small_settings: Settings
 ) -> None:
-    leftover = copied.stage("edit") / "part-00001.parquet.writing"
+    leftover = copied.stage("edit") / ".part-00001.parquet.writing-pairaug"
     leftover.write_bytes(b"half")
     run(small_settings, copied)
     assert not leftover.exists()

@@ -17,8 +17,12 @@ from typing import BinaryIO
 
 from pairaug.errors import RunError
 
-FILE_SUFFIX, FOLDER_SUFFIX, OLD_SUFFIX = ".writing", ".partial", ".old"
-"""What the names of unfinished files and folders end in, and of a folder that is being replaced."""
+FILE_SUFFIX, FOLDER_SUFFIX, OLD_SUFFIX = ".writing-pairaug", ".partial-pairaug", ".old-pairaug"
+"""What the names of unfinished files and folders end in, and of a folder that is being replaced.
+
+They begin with a dot. Nobody else gives such names, so whatever has one may be removed: a user's
+own `export.old` is none of them.
+"""
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -33,7 +37,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
     Raises `RunError` where it cannot be written; what was at `path` then stays.
     """
-    temporary = path.with_name(path.name + FILE_SUFFIX)
+    temporary = _beside(path, FILE_SUFFIX)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -53,8 +57,10 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 def new_folder(folder: Path) -> Iterator[Path]:
     """A folder to fill, which takes the place of `folder` when the block has ended well.
 
-    Until then an earlier one stays as it is. Raises `RunError` where it cannot be written.
+    Until then an earlier one stays as it is. A link to a folder stays one. Raises `RunError` where
+    the folder cannot be written.
     """
+    folder = _target(folder)
     partial, old = _beside(folder, FOLDER_SUFFIX), _beside(folder, OLD_SUFFIX)
     with disk_errors(folder):
         settle(folder)
@@ -72,11 +78,40 @@ def new_folder(folder: Path) -> Iterator[Path]:
         settle(folder)
 
 
+@contextmanager
+def new_files(folder: Path, last: str) -> Iterator[Path]:
+    """A folder to fill with files that are moved into `folder` when the block has ended well.
+
+    What else is in `folder` stays. The file named `last` marks a folder that is whole: it is gone
+    while others are replaced. Raises `RunError` where the files cannot be written.
+    """
+    folder = _target(folder)
+    partial = _beside(folder, FOLDER_SUFFIX)
+    with disk_errors(folder):
+        settle(folder)
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            _sync_tree(partial)
+        except BaseException:  # an interruption too: no half-written folder stays
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        folder.mkdir(exist_ok=True)
+        (folder / last).unlink(missing_ok=True)
+        for path in sorted(partial.iterdir(), key=lambda path: path.name == last):
+            if path.name == last:
+                _sync_folder(folder)
+            path.replace(folder / path.name)
+        _sync_folder(folder)
+        partial.rmdir()
+
+
 def settle(folder: Path) -> None:
     """Clears away what `new_folder` left beside `folder` when it was killed.
 
     A folder that was moved aside for a successor that never arrived is brought back.
     """
+    folder = _target(folder)
     partial, old = _beside(folder, FOLDER_SUFFIX), _beside(folder, OLD_SUFFIX)
     if old.is_dir():
         if folder.exists():
@@ -88,10 +123,15 @@ def settle(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes the unfinished files that a killed process left in a folder."""
+    """Removes the unfinished files and folders that a killed process left in a folder.
+
+    To be called by one that is alone in it, while it has not yet begun any itself.
+    """
     if folder.is_dir():
-        for path in folder.glob(f"*{FILE_SUFFIX}"):
+        for path in folder.glob(f".*{FILE_SUFFIX}"):
             path.unlink(missing_ok=True)
+        for path in folder.glob(f".*{FOLDER_SUFFIX}"):
+            shutil.rmtree(path)
 
 
 @contextmanager
@@ -113,8 +153,13 @@ def cannot_write(path: Path, error: OSError) -> RunError:
     return RunError(f"cannot write {path}: {error.strerror or error}")
 
 
-def _beside(folder: Path, suffix: str) -> Path:
-    return folder.with_name(f"{folder.name}{suffix}")
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(f".{path.name}{suffix}")
+
+
+def _target(folder: Path) -> Path:
+    """Where a link leads: the folder is replaced there, on its own disk."""
+    return folder.resolve() if folder.is_symlink() else folder
 
 
 def _sync_tree(folder: Path) -> None:

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from pairaug.atomic import write_file
 from pairaug.errors import RunError
+from pairaug.json_text import JSONTextError, parse_json
 from pairaug.pair import FINDINGS, SCORES, Branch, Drop, ImageRef, Pair, Report
 
 FORMAT_VERSION = 2
@@ -154,7 +155,12 @@ def write_table(
 
 def read_part(path: Path) -> list[Pair]:
     """The pairs of a part, in order."""
-    return [_from_row(row) for row in _read_table(path, SCHEMA.names).to_pylist()]
+    rows = _read_table(path, SCHEMA.names).to_pylist()
+    try:
+        return [_from_row(row) for row in rows]
+    # Cells that no part has: someone has written them since.
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise _cannot_read(path, error) from error
 
 
 def read_table(path: Path) -> pa.Table:
@@ -175,12 +181,12 @@ def read_pairs(folder: Path) -> Iterator[Pair]:
 
 def part_fingerprint(path: Path) -> str:
     """The fingerprint under which a part was written."""
-    return str(_own_metadata(path)["fingerprint"])
+    return _own_metadata(path)["fingerprint"]
 
 
 def is_last_part(path: Path) -> bool:
     """True if the part is marked as its manifest's last."""
-    return bool(_own_metadata(path)["is_last"])
+    return _own_metadata(path)["is_last"]
 
 
 def check_format(written: Any, run_folder: Path) -> None:
@@ -200,7 +206,7 @@ def _read_table(path: Path, columns: list[str]) -> pa.Table:
     metadata = _metadata(path)
     own = (metadata.metadata or {}).get(_META)
     if own is not None:
-        check_format(json.loads(own).get("format"), path.parent.parent)
+        _checked(own, path)
     present = metadata.schema.to_arrow_schema().names
     missing = [name for name in columns if name not in present]
     if missing:
@@ -222,8 +228,25 @@ def _own_metadata(path: Path) -> dict[str, Any]:
     own = (_metadata(path).metadata or {}).get(_META)
     if own is None:
         raise RunError(f"{path} was not written by PairAug; move it out of the run folder")
-    content = json.loads(own)
+    return _checked(own, path)
+
+
+def _checked(own: bytes, path: Path) -> dict[str, Any]:
+    """What a part says of itself, `own`: its format, its fingerprint, and whether it is the last.
+
+    Raises `RunError` for a part of another format, and for one that says something else.
+    """
+    try:
+        content = parse_json(own)
+    except JSONTextError as error:
+        raise _cannot_read(path, error) from error
+    if not isinstance(content, dict):
+        raise _cannot_read(path, TypeError("no JSON object"))
     check_format(content.get("format"), path.parent.parent)
+    if not (
+        isinstance(content.get("fingerprint"), str) and isinstance(content.get("is_last"), bool)
+    ):
+        raise _cannot_read(path, TypeError("values of other types"))
     return content
 
 
@@ -280,7 +303,7 @@ def _from_row(row: Mapping[str, Any]) -> Pair:
         source_report=row["source_report"],
         report_embedding=_vector(row["report_embedding"]),
         source_report_embedding=_vector(row["source_report_embedding"]),
-        trace=json.loads(row["trace"] or "{}"),
+        trace=_trace_of(row),
         drop=_drop_of(row),
     )
 
@@ -302,6 +325,13 @@ def _drop_of(row: Mapping[str, Any]) -> Drop | None:
     if row["drop_stage"] is None:
         return None
     return Drop(row["drop_stage"], row["drop_reason"], row["drop_detail"] or "")
+
+
+def _trace_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    trace = json.loads(row["trace"] or "{}")
+    if not isinstance(trace, dict):
+        raise TypeError("a trace that is no JSON object")
+    return trace
 
 
 def _stated(values: Mapping[str, Any] | None) -> list[tuple[str, Any]]:

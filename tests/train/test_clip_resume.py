@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import csv
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 
 from pairaug.errors import RunError, SettingsError
@@ -99,53 +93,6 @@ def test_killed_at_any_step_and_resumed_gives_the_same_weights(
         assert weights.keys() == resumed.keys()
         for name, weight in weights.items():
             assert torch.equal(weight, resumed[name]), name
-
-
-def train_by_command(config: Path, out: Path) -> subprocess.Popen[bytes]:
-    command = [str(Path(sys.executable).with_name("pairaug")), "train", "clip", str(config)]
-    return subprocess.Popen(
-        [*command, "--out", str(out)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    )
-
-
-def kill_after_another_checkpoint(training: subprocess.Popen[bytes], checkpoint: Path) -> None:
-    """Kills the process and its children with SIGKILL, once it has gone on and saved."""
-    before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else None
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before:
-        assert training.poll() is None, "the training ended before it could be killed"
-        assert time.monotonic() < deadline, "no checkpoint came"
-        time.sleep(0.002)
-    os.killpg(training.pid, signal.SIGKILL)
-    assert training.wait() == -signal.SIGKILL
-
-
-@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX process groups")
-def test_the_command_killed_twice_by_sigkill_ends_with_the_same_weights(
-    cache: Path, tmp_path: Path
-):
-    """No exception is raised, nothing is tidied up: what is on the disk is all that is left."""
-    chosen = settings(cache, max_steps=100)
-    config = tmp_path / "clip.yaml"
-    plain = chosen.model_dump(mode="json", exclude_unset=True)
-    config.write_text(yaml.safe_dump(plain))
-    out = tmp_path / "killed"
-    for _ in range(2):
-        training = train_by_command(config, out)
-        kill_after_another_checkpoint(training, out / "training" / "checkpoint.pt")
-        assert not (out / "clip" / "model.safetensors").exists()
-    assert train_by_command(config, out).wait() == 0
-    assert train_by_command(config, tmp_path / "whole").wait() == 0
-    expected, resumed = (
-        load_file(tmp_path / name / "clip" / "model.safetensors") for name in ("whole", "killed")
-    )
-    assert expected.keys() == resumed.keys()
-    for name, weight in expected.items():
-        assert torch.equal(weight, resumed[name]), name
 
 
 def test_the_best_weights_are_those_saved(cache: Path, tmp_path: Path):

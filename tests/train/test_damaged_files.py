@@ -5,7 +5,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Callable
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +18,8 @@ import torch
 from safetensors.torch import save_file
 
 from pairaug.errors import RunError
+from pairaug.locks import locked
+from pairaug.train.arrays import open_array
 from pairaug.train.checkpoint import load_state, save_state, saving
 from pairaug.train.clip.sources import PairSource
 from pairaug.train.clip.store import StoreSettings, open_store
@@ -93,9 +99,9 @@ def test_a_damaged_cache_is_made_again_and_it_is_logged(
 
 def test_what_a_killed_training_left_in_the_cache_goes(tmp_path: Path) -> None:
     open_store(SOURCE, settings(), tmp_path)
-    for name in ("0123.writing-abc", "0123.partial"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "films.u8").write_bytes(b"half")
+    left = tmp_path / ".0123.partial-pairaug"
+    left.mkdir()
+    (left / "films.u8").write_bytes(b"half")
     open_store(SOURCE, settings(), tmp_path)
     assert len([each for each in tmp_path.iterdir() if each.name != ".lock"]) == 1
 
@@ -113,12 +119,104 @@ def test_damaged_films_are_made_again_and_it_is_logged(
     assert np.array_equal(again.films, whole)
 
 
-def test_films_whose_settings_are_not_known_are_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("harm", [cut, emptied, flipped, replaced])
+def test_films_whose_settings_are_not_known_are_made_again_and_it_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, harm: Callable[[Path], None]
+) -> None:
     chosen = FilmSettings(num_patients=3, num_held_out=2, size=16, num_workers=1)
-    (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / "cache.json").write_text("{")
-    with pytest.raises(RunError, match=r"cache\.json cannot be read: .* delete .*cache and train"):
-        open_films(chosen, tmp_path)
+    whole = np.array(open_films(chosen, tmp_path).films)
+    path = tmp_path / "cache" / "cache.json"
+    content = path.read_bytes()
+    harm(path)
+    # Whatever they are, they are not taken for those of these settings.
+    (tmp_path / "cache" / "films.npy").write_bytes(b"of others")
+    with caplog.at_level(logging.WARNING):
+        again = open_films(chosen, tmp_path)
+    assert "cache.json" in caplog.text
+    assert "its films are made again" in caplog.text
+    assert np.array_equal(again.films, whole)
+    assert path.read_bytes() == content
+
+
+def test_films_that_nothing_is_known_of_are_left_alone(tmp_path: Path) -> None:
+    chosen = FilmSettings(num_patients=3, num_held_out=2, size=16, num_workers=1, cache=tmp_path)
+    (tmp_path / "films.npy").write_bytes(b"a user's own")
+    with pytest.raises(RunError, match=r"has films\.npy without the cache\.json .* name another"):
+        open_films(chosen, tmp_path / "out")
+    assert (tmp_path / "films.npy").read_bytes() == b"a user's own"
+
+
+def test_trainings_that_share_films_wait_for_each_other(tmp_path: Path) -> None:
+    chosen = FilmSettings(num_patients=3, num_held_out=2, size=16, num_workers=1, cache=tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        with locked(tmp_path):
+            opening = pool.submit(open_films, chosen, tmp_path / "out")
+            with pytest.raises(TimeoutError):
+                opening.result(timeout=0.5)
+            assert not (tmp_path / "films.npy").exists()
+        assert len(opening.result().films) == 5
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one megabyte, where this user may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_an_array_that_the_disk_has_no_room_for_is_one_line_before_it_is_filled(
+    small_disk: Path,
+) -> None:
+    """Filled through memory, a file that finds the disk full ends the process by SIGBUS."""
+    filling = "array = open_array(path, np.uint8, (4, 1 << 20)); array[:] = 1"
+    code = f"""if True:
+        import pathlib
+        import numpy as np
+        from pairaug.errors import RunError
+        from pairaug.train.arrays import open_array
+        path = pathlib.Path({str(small_disk / "films.npy")!r})
+        try:
+            {filling}
+        except RunError as error:
+            print(error)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.startswith("the disk is full: films.npy does not fit in "), done
+    assert not list(small_disk.iterdir())
+
+
+def test_an_array_without_room_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, start: int, length: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(RunError, match=r"the disk is full: films\.npy does not fit"):
+        open_array(tmp_path / "films.npy", np.uint8, (4, 8))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_array_is_taken_as_it_is_where_it_fits_and_made_where_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_supported(descriptor: int, start: int, length: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    path = tmp_path / "mean.npy"
+    array = open_array(path, np.float16, (3, 2))
+    assert not array.any()
+    array[:] = 7
+    array.flush()
+    assert (open_array(path, np.float16, (3, 2)) == 7).all()
+    cut(path)
+    monkeypatch.setattr(os, "posix_fallocate", not_supported, raising=False)
+    assert not open_array(path, np.float16, (3, 2)).any()
+    assert open_array(path, np.uint8, (3, 2)).dtype == np.uint8
+    assert open_array(path, np.uint8, (0, 2)).shape == (0, 2)
 
 
 def test_a_model_that_the_disk_does_not_take_is_one_line(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
         def map(self, function, spans):
             return map(function, spans)
 
-    monkeypatch.setattr(films_module, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(films_module, "open_workers", Here)
     monkeypatch.setattr(films_module, "_CHUNK", 2)
 
 

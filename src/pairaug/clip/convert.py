@@ -11,6 +11,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pairaug.atomic import new_files
 from pairaug.clip.folder import KINDS, model_type
 from pairaug.clip.loading import load_tokenizer, unwrapped
 from pairaug.clip.open_clip import is_open_clip, write_open_clip
@@ -54,16 +55,16 @@ def convert(
         return target
     kind = _kind(path, weights)
     words = _tokenizer(kind, tokenizer or path.parent) if kind in _MARKS else None
-    target.mkdir(parents=True, exist_ok=True)
-    if words is not None:
-        words.save_pretrained(target)
-        (target / "config.json").write_text(json.dumps({"model_type": kind}, indent=2) + "\n")
-    elif target != path.parent:
-        for text in sorted(each for glob in _TEXTS for each in path.parent.glob(glob)):
-            shutil.copy(text, target)
     # A clone each: safetensors takes no two names for one memory.
     plain = {name: weight.detach().clone().contiguous() for name, weight in weights.items()}
-    save_file(plain, target / _SAFE, metadata={"format": "pt"})
+    with new_files(target, last=_SAFE) as written:
+        if words is not None:
+            words.save_pretrained(written)
+            (written / "config.json").write_text(json.dumps({"model_type": kind}, indent=2) + "\n")
+        elif target != path.parent:
+            for text in sorted(each for glob in _TEXTS for each in path.parent.glob(glob)):
+                shutil.copy(text, written)
+        save_file(plain, written / _SAFE, metadata={"format": "pt"})
     return target
 
 

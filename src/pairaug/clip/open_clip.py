@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pairaug.atomic import new_files
 from pairaug.clip.chexzero import clip_config, in_transformers_names
 from pairaug.clip.folder import OPEN_CLIP
 from pairaug.errors import ModelError
@@ -72,11 +73,11 @@ def write_open_clip(
 
     names = dict(in_transformers_names(own, path))
     model = load_from(CLIPModel, config, names, path, torch.float32)
-    target.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(target)
-    tokenizer.save_pretrained(target)
     transform = _transform(shown, int(config.vision_config.image_size), beside)
-    (target / "preprocessor_config.json").write_text(json.dumps(transform, indent=2) + "\n")
+    with new_files(target, last="model.safetensors") as written:
+        model.save_pretrained(written)
+        tokenizer.save_pretrained(written)
+        (written / "preprocessor_config.json").write_text(json.dumps(transform, indent=2) + "\n")
 
 
 def _transform(shown: Mapping[str, Any], size: int, beside: Path) -> dict[str, Any]:

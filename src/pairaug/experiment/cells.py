@@ -59,7 +59,8 @@ class Cell:
 def done(cell: Cell, folder: Path) -> np.ndarray | None:
     """The probabilities of a finished cell, float32 `film finding`; None: still to be done.
 
-    `RunError` where the folder holds the same cell of other settings or pairs.
+    A kill may have left a model that was not to be kept; it goes. `RunError` where the folder holds
+    the same cell of other settings or pairs.
     """
     path = folder / cell.name / _DONE
     if not path.is_file():
@@ -71,6 +72,8 @@ def done(cell: Cell, folder: Path) -> np.ndarray | None:
             f"{folder / cell.name} was trained with other settings or other pairs. Delete it, or "
             "pass a new --out folder."
         )
+    if record.get("keeps_model") is False:
+        _remove_model(path.parent)
     probabilities = path.parent / _PROBABILITIES
     try:
         return np.load(probabilities)
@@ -140,10 +143,21 @@ def _judged(
     probabilities = judge(own / "clip")
     with new_file(own / _PROBABILITIES) as file:
         np.save(file, probabilities)
-    record = {"row": cell.row, "seed": cell.seed, "fingerprint": cell.fingerprint(), **record}
+    record = {
+        "row": cell.row,
+        "seed": cell.seed,
+        "fingerprint": cell.fingerprint(),
+        "keeps_model": keep_model,
+        **record,
+    }
     # Written last: its presence means that the cell is done.
     write_file(own / _DONE, (json.dumps(record, indent=2) + "\n").encode())
     if not keep_model:
-        for name in ("clip", "training"):
-            shutil.rmtree(own / name, ignore_errors=True)
+        _remove_model(own)
     return probabilities
+
+
+def _remove_model(own: Path) -> None:
+    for name in ("clip", "training"):
+        shutil.rmtree(own / name, ignore_errors=True)
+    (own / "chexzero.pt").unlink(missing_ok=True)

@@ -6,12 +6,10 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import blake2b
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,7 @@ from pairaug.errors import DataError, SettingsError
 from pairaug.phantom.render import SIZE
 from pairaug.phantom.study import Study, draw_study
 from pairaug.phantom.truth import true_labels
+from pairaug.workers import open_workers
 
 # CheXpert's columns, in its order and spelling. A name that phantoms do not model stays blank.
 LABEL_COLUMNS = (
@@ -138,7 +137,7 @@ def _map(num_processes: int) -> Iterator[Callable[..., Iterable]]:
     if num_processes <= 1:
         yield map
         return
-    with ProcessPoolExecutor(num_processes, mp_context=get_context("spawn")) as pool:
+    with open_workers(num_processes) as pool:
         yield pool.map
 
 

@@ -22,6 +22,7 @@ from transformers import (
     ResNetForImageClassification,
 )
 
+from pairaug.atomic import new_files, remove_leftovers
 from pairaug.locks import locked
 from pairaug.train.augment import augment
 from pairaug.train.checkpoint import saving
@@ -78,6 +79,7 @@ def train_classifier(settings: ClassifierSettings, out: Path) -> Outcome:
     A label that is not stated takes no part in the loss.
     """
     with locked(out):
+        remove_leftovers(out)
         return _train_classifier(settings, out)
 
 
@@ -101,10 +103,10 @@ def _train_classifier(settings: ClassifierSettings, out: Path) -> Outcome:
     task = Task({"classifier": model}, losses, evaluate)
     outcome = Loop(out / "training", settings, task, films.num_train).run()
     folder = out / "classifier"
-    with saving(folder):
-        model.half().save_pretrained(folder)
-    _write_preprocessor(folder, films.films.shape[1])
-    write_record(folder, settings, outcome)
+    with saving(folder), new_files(folder, last="config.json") as written:
+        model.half().save_pretrained(written)
+        _write_preprocessor(written, films.films.shape[1])
+        write_record(written, settings, outcome)
     return outcome
 
 

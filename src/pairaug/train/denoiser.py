@@ -16,17 +16,19 @@ from pydantic import Field
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from pairaug.atomic import write_file
+from pairaug.atomic import new_files, remove_leftovers, write_file
 from pairaug.diffusion.parts import check_parts
 from pairaug.errors import ModelError, RunError
 from pairaug.hub.folders import start_folder, start_part
 from pairaug.hub.loading import Part, load_part
 from pairaug.json_text import read_json_object
+from pairaug.train.arrays import open_array
 from pairaug.train.checkpoint import saving
 from pairaug.train.films import Films
 from pairaug.train.loop import Loop, LoopSettings, Outcome, StepDraws, Task, choose_device
 from pairaug.train.tokenizer import (
     MAX_TOKENS,
+    TOKENIZER_FILES,
     copy_tokenizer,
     load_tokenizer,
     special_ids,
@@ -37,6 +39,8 @@ from pairaug.train.tokenizer import (
 from pairaug.train.vae import as_vae_input, load_vae
 
 log = getLogger(__name__)
+
+_INDEX = "model_index.json"
 
 
 class DenoiserSettings(LoopSettings):
@@ -302,7 +306,7 @@ def _empty(tokenizer: CLIPTokenizer, device: torch.device) -> Tensor:
 def _tokenizer(settings: DenoiserSettings, films: Films, out: Path) -> CLIPTokenizer:
     if settings.text_folder is not None:
         return load_tokenizer(settings.text_folder)
-    if (out / "tokenizer" / "vocab.json").exists():
+    if (out / "tokenizer" / TOKENIZER_FILES[0]).exists():
         return load_tokenizer(out)
     return train_tokenizer(
         (text for reports in films.reports for text in reports), out / "tokenizer"
@@ -320,16 +324,12 @@ def encode_films(vae: AutoencoderKL, films: Films, folder: Path, device: torch.d
 
     Another autoencoder, or other films, in the same folder start anew.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
     progress_path = folder / "done.json"
     key = weights_hash(vae) + films.fingerprint
     shape = _latent_shape(vae, films, device)
     first = _num_encoded(folder, key, shape)
-    mode = "r+" if first else "w+"
-    mean, std = (
-        np.lib.format.open_memmap(folder / f"{name}.npy", mode=mode, dtype=np.float16, shape=shape)
-        for name in ("mean", "std")
-    )
+    mean, std = (open_array(folder / f"{name}.npy", np.float16, shape) for name in ("mean", "std"))
     num_channels = int(vae.config["in_channels"])
     encoder: Any = vae.eval()
     encoder = encoder.to(device=device, memory_format=torch.channels_last)
@@ -387,13 +387,15 @@ def save_generator(
     tokenizer: CLIPTokenizer,
 ) -> None:
     """Writes a folder that diffusers loads as a StableDiffusionPipeline, weights as float16."""
-    with saving(out):
-        vae.half().save_pretrained(out / "vae")
-        unet.half().save_pretrained(out / "unet")
-        text_encoder.half().save_pretrained(out / "text_encoder")
-    if not (out / "tokenizer").is_dir():
+    # Written last: without it the folder is no generator, and its parts may not belong together.
+    (out / _INDEX).unlink(missing_ok=True)
+    for name, part in (("vae", vae), ("unet", unet), ("text_encoder", text_encoder)):
+        with saving(out / name), new_files(out / name, last="config.json") as written:
+            part.half().save_pretrained(written)
+    if not (out / "tokenizer" / TOKENIZER_FILES[0]).is_file():
         copy_tokenizer(tokenizer, out / "tokenizer")
-    make_scheduler().save_pretrained(out / "scheduler")
+    with new_files(out / "scheduler", last="scheduler_config.json") as written:
+        make_scheduler().save_pretrained(written)
     index = {
         "_class_name": "StableDiffusionPipeline",
         "feature_extractor": [None, None],
@@ -406,4 +408,4 @@ def save_generator(
         "unet": ["diffusers", "UNet2DConditionModel"],
         "vae": ["diffusers", "AutoencoderKL"],
     }
-    write_file(out / "model_index.json", (json.dumps(index, indent=2) + "\n").encode())
+    write_file(out / _INDEX, (json.dumps(index, indent=2) + "\n").encode())

@@ -12,27 +12,29 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from pairaug.atomic import disk_errors, write_file
+from pairaug.atomic import disk_errors, remove_leftovers, write_file
 from pairaug.errors import DataError, RunError, SettingsError
 from pairaug.image_files import ImageError
 from pairaug.images import fit_square, load_image
 from pairaug.json_text import parse_json, read_json_object
+from pairaug.locks import locked
 from pairaug.manifest import read_pairs
 from pairaug.pair import FINDINGS, Branch, Pair
 from pairaug.phantom.findings import LABELS, label_vector
 from pairaug.phantom.study import draw_study
 from pairaug.settings import StageSettings
+from pairaug.train.arrays import open_array
+from pairaug.workers import open_workers
 
 log = logging.getLogger(__name__)
 
@@ -118,8 +120,8 @@ class Films:
 def open_films(settings: FilmSettings, out: Path) -> Films:
     """The films that `settings` describe, rendered or read first where that has not been done."""
     folder = settings.cache or out / "cache"
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    with disk_errors(folder), _alone_in(folder):
+        remove_leftovers(folder)
         if settings.source == "phantom":
             names, num_train = _fill_from_phantoms(settings, folder)
         else:
@@ -136,6 +138,12 @@ def open_films(settings: FilmSettings, out: Path) -> Films:
     return Films(films, labels, names, reports, num_train)
 
 
+def _alone_in(folder: Path) -> AbstractContextManager[None]:
+    """Waits for other trainings that fill the same cache, unless it is one to read only."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return locked(folder, waits=True) if os.access(folder, os.W_OK) else nullcontext()
+
+
 def _fill_from_phantoms(settings: FilmSettings, folder: Path) -> tuple[tuple[str, ...], int]:
     total = settings.num_patients + settings.num_held_out
     kept = {"source", "seed", "num_reports", "size"}
@@ -149,7 +157,8 @@ def _fill_from_phantoms(settings: FilmSettings, folder: Path) -> tuple[tuple[str
 
 
 def _render(settings: FilmSettings, folder: Path, total: int, num_done: int) -> None:
-    films = _open_array(folder / "films.npy", (total, settings.size, settings.size))
+    shape = (total, settings.size, settings.size)
+    films = open_array(folder / "films.npy", np.uint8, shape)
     render = partial(
         render_chunk,
         seed=settings.seed,
@@ -159,9 +168,8 @@ def _render(settings: FilmSettings, folder: Path, total: int, num_done: int) -> 
     )
     starts = range(num_done, total, _CHUNK)
     spans = [(start, min(start + _CHUNK, total)) for start in starts]
-    # Spawned, not forked: a fork of a process whose tensor library has started threads can hang.
     with (
-        ProcessPoolExecutor(settings.num_workers, mp_context=get_context("spawn")) as pool,
+        open_workers(settings.num_workers) as pool,
         (folder / "reports.jsonl").open("a", encoding="utf-8") as reports,
     ):
         for (start, stop), (chunk, lines) in zip(spans, pool.map(render, spans), strict=True):
@@ -199,7 +207,8 @@ def _fill_from_run(settings: FilmSettings, folder: Path) -> tuple[tuple[str, ...
     origin = {"source": "run", "run": str(stage.resolve()), "size": settings.size}
     _check_origin(folder, {**origin, "branches": sorted(chosen["train"])})
     capacity = sum(1 for split in chosen for _ in _usable(stage, split, chosen[split]))
-    films = _open_array(folder / "films.npy", (capacity, settings.size, settings.size))
+    shape = (capacity, settings.size, settings.size)
+    films = open_array(folder / "films.npy", np.uint8, shape)
     lines: list[str] = []
     lost: Counter[str] = Counter()
     num_train = 0
@@ -269,10 +278,8 @@ def _line(reports: list[str], labels: list[Any]) -> str:
 
 def _check_origin(folder: Path, origin: dict[str, Any]) -> None:
     path = folder / "cache.json"
-    _remove_damaged(folder)
-    try:
-        found = read_json_object(path, RunError, f"delete {folder} and train again")
-    except FileNotFoundError:
+    found = _origin(folder)
+    if found is None:
         write_file(path, (json.dumps(origin, indent=2) + "\n").encode())
         return
     changed = sorted(key for key in origin if found.get(key) != origin[key])
@@ -281,6 +288,28 @@ def _check_origin(folder: Path, origin: dict[str, Any]) -> None:
             f"{folder} holds films of other settings ({', '.join(changed)} changed). "
             "Use the former settings, or name another folder as films.cache."
         )
+
+
+def _origin(folder: Path) -> dict[str, Any] | None:
+    """What `cache.json` says of the films; None where all are to be made."""
+    path = folder / "cache.json"
+    try:
+        found = read_json_object(path, RunError, "its films are made again")
+    except FileNotFoundError as error:
+        if (folder / "films.npy").exists():
+            raise RunError(
+                f"{folder} has films.npy without the cache.json that says what is in it. Delete "
+                "films.npy, or name another folder as films.cache."
+            ) from error
+        return None
+    except RunError as error:
+        log.warning("%s", error)
+        # The films may be of any settings.
+        for name in ("films.npy", "reports.jsonl"):
+            (folder / name).unlink(missing_ok=True)
+        return None
+    _remove_damaged(folder)
+    return found
 
 
 def _remove_damaged(folder: Path) -> None:
@@ -314,11 +343,3 @@ def _num_lines(path: Path) -> int:
         # A line cut off by an interruption is written again.
         os.truncate(path, complete)
     return content.count(b"\n")
-
-
-def _open_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    if path.exists():
-        films = np.load(path, mmap_mode="r+")
-        if films.shape == shape and films.dtype == np.uint8:
-            return films
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from pairaug.atomic import remove_leftovers
 from pairaug.errors import ModelError
 from pairaug.locks import locked
 from pairaug.settings import StageSettings
@@ -37,6 +38,7 @@ class GeneratorSettings(StageSettings):
 def train_generator(settings: GeneratorSettings, out: Path) -> dict[str, Outcome]:
     """Trains the phases asked for; `out` is a diffusers folder once both are done."""
     with locked(out):
+        remove_leftovers(out)
         return _train_generator(settings, out)
 
 

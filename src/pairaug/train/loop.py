@@ -136,10 +136,15 @@ class Loop:
             for name, module in task.modules.items()
             if settings.ema_decay
         }
+        self.metrics: dict[str, float] | None = None
+        """The held-out figures of this very step, once they are known."""
         self.best = None if task.best is None else BestWeights(task.best, folder)
         self.checkpoint_path = folder / "checkpoint.pt"
         if self.checkpoint_path.exists():
             self._load()
+        # Without a checkpoint too: a kill before the first may have left rows.
+        if task.processes.is_first and (folder / "evaluation.csv").exists():
+            _cut_back(folder / "evaluation.csv", self.step)
 
     def run(self) -> Outcome:
         """Trains to the planned end; the averaged weights are in the modules afterwards."""
@@ -148,28 +153,29 @@ class Loop:
         curves = _Curves(self.folder / "curves.csv", self.step, self.task)
         for module in self.task.modules.values():
             module.train()
-        metrics: dict[str, float] | None = None
         while (progress := self._progress()) < 1.0 and not (self.best and self.best.is_stopped):
             rate, losses = self._one_step(progress)
             self.step += 1
             self.seconds = self.task.processes.agreed(time.monotonic() - started)
-            metrics = None
+            self.metrics = None
             curves.add(self.step, losses)
             for observer in self.task.observers:
                 observer.stepped(self.step, self.settings.batch_size)
             if self.step % self.settings.log_steps == 0:
                 curves.write(self._row(rate))
             if self._is_time_to_evaluate(evaluated):
-                metrics = self._evaluate()
+                self.metrics = self._evaluate()
                 self.seconds = self.task.processes.agreed(time.monotonic() - started)
                 evaluated = self.seconds
             if self.seconds - saved >= 60 * self.settings.checkpoint_minutes:
                 self._save()
                 saved = self.seconds
-        if metrics is None:
-            metrics = self._evaluate()
+        # Once for each step: a repeated figure would be a second row, and wear out patience.
+        if self.metrics is None:
+            self.metrics = self._evaluate()
         self._save()
         self._use_averaged()
+        metrics = self.metrics
         if self.best and self.best.step is not None:
             metrics = self.best.take(self.task.modules)
         return Outcome(self.step, self.step * self.settings.batch_size, self.seconds, metrics)
@@ -314,6 +320,7 @@ class Loop:
             "averaged": self.averaged,
             "optimizer": self.optimizer.state_dict(),
             "best": self.best.state if self.best else None,
+            "metrics": self.metrics,
         }
         save_state(state, self.checkpoint_path)
         if self.best:
@@ -340,10 +347,9 @@ class Loop:
             raise RunError(
                 f"{self.checkpoint_path} does not fit what is trained here; {remedy}"
             ) from error
+        self.metrics = state.get("metrics")
         if self.best:
             self.best.state = state.get("best") or {}
-        if self._is_first and (self.folder / "evaluation.csv").exists():
-            _cut_back(self.folder / "evaluation.csv", self.step)
         log.info("resumed %s at step %d", self.folder, self.step)
 
 

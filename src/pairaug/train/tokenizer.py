@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from transformers import CLIPTokenizer
 
+from pairaug.atomic import new_files
 from pairaug.errors import ModelError
 from pairaug.hub.tokenizers import open_tokenizer
 from pairaug.train.films import Films
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 START, END = "<|startoftext|>", "<|endoftext|>"
 WORD_END = "</w>"
 MAX_TOKENS = 77
+TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json")
+"""The first is written last: where it is, the tokenizer is whole."""
 
 
 def train_tokenizer(
@@ -118,9 +121,9 @@ def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
 def copy_tokenizer(tokenizer: CLIPTokenizer, folder: Path) -> None:
     """Copies the files that `tokenizer` was loaded from to `folder`."""
     source = Path(tokenizer.name_or_path)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(source / name, folder / name)
+    with new_files(folder, last=TOKENIZER_FILES[0]) as written:
+        for name in TOKENIZER_FILES:
+            shutil.copyfile(source / name, written / name)
 
 
 def _save(
@@ -129,13 +132,13 @@ def _save(
     merges: list[tuple[str, ...]],
     folder: Path,
 ) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save_pretrained(folder)
-    # Older versions of transformers read these two, and no tokenizer.json.
-    text = json.dumps(vocabulary, ensure_ascii=False)
-    (folder / "vocab.json").write_text(text, encoding="utf-8")
-    lines = ["#version: 0.2", *(" ".join(merge) for merge in merges)]
-    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with new_files(folder, last=TOKENIZER_FILES[0]) as written:
+        tokenizer.save_pretrained(written)
+        # Older versions of transformers read these two, and no tokenizer.json.
+        text = json.dumps(vocabulary, ensure_ascii=False)
+        (written / "vocab.json").write_text(text, encoding="utf-8")
+        lines = ["#version: 0.2", *(" ".join(merge) for merge in merges)]
+        (written / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _radiology_words() -> list[str]:

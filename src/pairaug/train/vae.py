@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
+from pairaug.atomic import new_files
 from pairaug.errors import ModelError
 from pairaug.hub.folders import start_part
 from pairaug.hub.loading import Part, load_part
@@ -185,8 +186,8 @@ def train_vae(settings: VaeSettings, films: Films, out: Path) -> Outcome:
     outcome = Loop(out / "vae-training", settings, task, films.num_train).run()
     if settings.train_encoder:
         vae.register_to_config(scaling_factor=latent_scale(vae, films, device))
-    with saving(out):
-        vae.half().save_pretrained(out / "vae")
+    with saving(out / "vae"), new_files(out / "vae", last="config.json") as written:
+        vae.half().save_pretrained(written)
     return outcome
 
 

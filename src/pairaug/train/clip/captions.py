@@ -9,32 +9,42 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pairaug.atomic import new_files
 from pairaug.clip.folder import model_type
 from pairaug.clip.loading import load_tokenizer
 from pairaug.errors import ModelError
 from pairaug.hub.folders import start_folder
 from pairaug.train.clip.model import TwoTowerModel, window_of
 from pairaug.train.clip.settings import ClipSettings
-from pairaug.train.tokenizer import train_tokenizer, warn_of_truncated
+from pairaug.train.tokenizer import TOKENIZER_FILES, train_tokenizer, warn_of_truncated
 
 
 def open_tokenizer(
-    settings: ClipSettings, reports: Sequence[Sequence[str]], folder: Path, is_new: bool
+    settings: ClipSettings,
+    reports: Sequence[Sequence[str]],
+    folder: Path,
+    is_new: bool,
+    is_writing: bool = True,
 ) -> Any:
-    """The tokenizer of the settings, or one trained on the reports; saved in `folder`."""
+    """The tokenizer of the settings, or one trained on the reports; saved in `folder`.
+
+    Of several processes, the one that `is_writing` is the first to come here.
+    """
     given = _given(settings)
     if given is not None:
         kind = "chexzero" if given.is_file() else _kind(given)
         tokenizer = load_tokenizer(given.parent if given.is_file() else given, kind)
-        folder.mkdir(parents=True, exist_ok=True)
-        if (given / "vocab.json").is_file():
-            _copy(given, folder)
-        else:
-            tokenizer.save_pretrained(folder)
+        if not is_writing:
+            return tokenizer
+        with new_files(folder, last=TOKENIZER_FILES[0]) as written:
+            if (given / TOKENIZER_FILES[0]).is_file():
+                _copy(given, written)
+            else:
+                tokenizer.save_pretrained(written)
         return tokenizer
     if not is_new:
         raise ModelError("config describes a model without its tokenizer: set tokenizer")
-    if (folder / "vocab.json").exists():
+    if (folder / TOKENIZER_FILES[0]).exists():
         return load_tokenizer(folder, "clip")
     return train_tokenizer((text for texts in reports for text in texts), folder)
 
@@ -53,7 +63,7 @@ def _kind(folder: Path) -> str:
 
 
 def _copy(source: Path, folder: Path) -> None:
-    for name in ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"):
+    for name in TOKENIZER_FILES:
         if (source / name).is_file():
             (folder / name).write_bytes((source / name).read_bytes())
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pairaug.atomic import remove_leftovers
 from pairaug.clip.loss import contrastive_loss, sigmoid_loss
 from pairaug.errors import ModelError, SettingsError
 from pairaug.locks import locked
@@ -49,6 +50,8 @@ def train(settings: ClipSettings, out: Path, progress: Any = None) -> Outcome:
         # One writes for all.
         locked(out) if processes.is_first else nullcontext(),
     ):
+        if processes.is_first:
+            remove_leftovers(out)
         return Training(settings, out, processes).run(progress)
 
 
@@ -64,7 +67,9 @@ class Training:
         size = settings.image_size if given is None else _size_of(given, settings)
         self.pairs = self._open(lambda: open_pairs(settings, size, out))
         self.tokenizer = self._open(
-            lambda: open_tokenizer(settings, self.pairs.reports, out / "clip", given is None)
+            lambda: open_tokenizer(
+                settings, self.pairs.reports, out / "clip", given is None, processes.is_first
+            )
         )
         # Weights that are drawn hang on the seed alone.
         torch.manual_seed(settings.seed)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from pairaug.atomic import new_files
 from pairaug.clip.chexzero import fits_openai, in_openai_names
 from pairaug.models import without_progress_bar
 from pairaug.train.checkpoint import save_state, saving
@@ -30,26 +31,15 @@ def save_model(
     as CheXzero does, so their cosines agree (within 0.001) only where `fit`, `image_mean` and
     `image_std` are those of the preset `chexzero`.
     """
-    with saving(out):
-        _save(model, tokenizer, settings, size, outcome, out)
-
-
-def _save(
-    model: TwoTowerModel,
-    tokenizer: Any,
-    settings: ClipSettings,
-    size: int,
-    outcome: Outcome,
-    out: Path,
-) -> None:
     folder = out / "clip"
-    if not (folder / "tokenizer_config.json").exists():
-        tokenizer.save_pretrained(folder)
     saved = copy.deepcopy(model).to(getattr(torch, settings.save_dtype))
-    with without_progress_bar():
-        saved.save_pretrained(folder)
-    write_preprocessor(folder, settings, size, model)
-    write_record(folder, settings, outcome)
+    with saving(folder), new_files(folder, last="config.json") as written:
+        if not (folder / "tokenizer_config.json").exists():
+            tokenizer.save_pretrained(written)
+        with without_progress_bar():
+            saved.save_pretrained(written)
+        write_preprocessor(written, settings, size, model)
+        write_record(written, settings, outcome)
     if fits_openai(model.config):
         weights = {name: value.float().cpu() for name, value in model.state_dict().items()}
         save_state(dict(in_openai_names(weights)), out / "chexzero.pt")

@@ -165,7 +165,7 @@ def _is_whole(folder: Path, settings: StoreSettings) -> bool:
 
 def _clear_leftovers(cache: Path) -> None:
     """Removes what trainings left that were killed while they filled a store."""
-    left = [*cache.glob(f"*{FOLDER_SUFFIX}"), *cache.glob("*.writing-*")]
+    left = list(cache.glob(f".*{FOLDER_SUFFIX}"))
     if not left:
         return
     # Not if another training is filling one right now: it holds the lock.
