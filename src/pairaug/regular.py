@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 class IrregularFileError(OSError):
@@ -17,15 +20,27 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
     Raises `IrregularFileError` for one of another kind or of more than `most_bytes`, else as `open`
     does.
     """
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = b"" if size > most_bytes else file.read(most_bytes + 1)
+    if max(size, len(content)) > most_bytes:
+        raise IrregularFileError(f"a file of more than {most_bytes >> 20} MB")
+    return content
+
+
+def read_head(path: Path, num_bytes: int) -> bytes:
+    """The first bytes of a regular file; raises as `read_regular` does."""
+    with _opened(path) as file:
+        return file.read(num_bytes)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     _check(os.stat(path))  # noqa: PTH116
     # Not to wait, should the file have been exchanged for a pipe.
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
-        status = os.fstat(file.fileno())
-        _check(status)
-        content = b"" if status.st_size > most_bytes else file.read(most_bytes + 1)
-    if max(status.st_size, len(content)) > most_bytes:
-        raise IrregularFileError(f"a file of more than {most_bytes >> 20} MB")
-    return content
+        _check(os.fstat(file.fileno()))
+        yield file
 
 
 def _check(status: os.stat_result) -> None:

@@ -273,3 +273,23 @@ SIDES = [
 @pytest.mark.parametrize(("text", "side"), SIDES)
 def test_the_side_is_that_of_what_is_stated(text: str, side: str):
     assert [s.side for s in extract(text) if s.presence == "present"] == [side]
+
+
+@pytest.mark.parametrize(
+    ("text", "finding", "presence"),
+    [
+        ("Neither lung shows consolidation.", "consolidation", "absent"),
+        ("Neither side has an effusion.", "pleural effusion", "absent"),
+        ("No longer any edema.", "edema", "absent"),
+        ("It is doubtful that there is an effusion.", "pleural effusion", "uncertain"),
+        ("Pneumonia is considered unlikely but cannot be excluded.", "pneumonia", "uncertain"),
+        ("Collapsed left lung.", "atelectasis", "present"),
+        ("Vertebral body collapse.", "fracture", "present"),
+        ("Vertebral body collapse.", "atelectasis", None),
+    ],
+)
+def test_denials_of_both_sides_doubts_and_collapses(
+    text: str, finding: str, presence: str | None
+) -> None:
+    found = {each.finding: each.presence for each in extract(text)}
+    assert found.get(finding) == presence

@@ -75,6 +75,7 @@ FINDING_PHRASES: dict[str, dict[str | None, tuple[str, ...]]] = {
     "atelectasis": {
         None: (
             "(atelectasis|atelectases|collapse|subsegmental collapse)",
+            "collapsed [left|right] [upper|middle|lower] (lung|lobe)",
             "atelectatic (change|changes|band|bands|streaks)",
             "(volume loss|loss of volume)",
         ),
@@ -140,7 +141,12 @@ FINDING_PHRASES: dict[str, dict[str | None, tuple[str, ...]]] = {
         ),
         "disease": ("pleural (disease|diseases|abnormality|abnormalities|process)",),
     },
-    "fracture": {None: ("(fracture|fractures)",)},
+    "fracture": {
+        None: (
+            "(fracture|fractures)",
+            "(vertebral|vertebra|wedge) [body|bodies|compression] (collapse|collapses)",
+        )
+    },
     "support devices": {
         "pacemaker": (
             "(pacemaker|pacemakers|pacer)",

@@ -47,6 +47,9 @@ BEFORE: Table = {
     "": {
         "absent": (
             "(no|without|w o|nor|neither|lack of|lacks|lacking|absence of|negative for|nothing)",
+            "no longer (any|an|a)",
+            "neither (lung|lungs|side|hemithorax|base|apex) ~"
+            "(show|shows|has|have|contain|contains|demonstrate|demonstrates)",
             "(free of|free from|clear of|cleared of|clear from|devoid of|non visualization of)",
             "(does not|do not|did not|doesn t|don t|didn t) ~"
             "(show|demonstrate|reveal|have|contain|see|identify|support)",
@@ -71,7 +74,8 @@ BEFORE: Table = {
             "consideration (of|to|for)",
             "(favor|favors|favoring|favored|favour|favours|favouring|favoured)",
             "(thought|felt|believed) to (represent|be|reflect|relate|indicate)",
-            "(whether|unclear if|uncertain if) [there is|there are|there was]",
+            "(whether|unclear if|uncertain if|doubtful (if|that|whether)) "
+            "[there is|there are|there was]",
         ),
         "present": (
             "(partial|partially|near|nearly|incomplete|incompletely|almost|near complete|"
@@ -120,6 +124,8 @@ AFTER: Table = {
         ),
         "uncertain": (
             f"{_CANNOT} ~[be ~]{_EXCLUDED}",
+            f"[{_IS} ][considered|felt|thought|very|highly] (unlikely|improbable) "
+            f"(but|though|although|yet) {_CANNOT} [be] {_EXCLUDED}",
             f"[{_BE} ]not [been ]~{_EXCLUDED}",
             "(may|might|could|would|must|should) ~"
             "(be|exist|coexist) ~(present|seen|there|considered|superimposed|"

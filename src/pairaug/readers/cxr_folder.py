@@ -96,7 +96,7 @@ class CxrFolderReader:
                 reason = error.reason
             yield Listed(
                 where=where,
-                id=relative.with_suffix("").as_posix(),
+                id=_without_suffix(relative).as_posix(),
                 report=report_of_plain(text, self._settings.headless),
                 film=film,
                 patient_id=first if is_folder else None,
@@ -107,10 +107,11 @@ class CxrFolderReader:
         """(film, report) by path; a report that lies there alone has no film."""
         films = [path for path in self._files if path.suffix.lower() != ".txt"]
         texts = [path for path in self._files if path.suffix.lower() == ".txt"]
-        # 1.TXT is beside 1.PNG; of 1.TXT and 1.txt the latter, which sorts last.
+        # 1.TXT and 1.png.txt are beside 1.png; of 1.TXT and 1.txt the latter, which sorts last.
         text_of = {text.with_suffix(""): text for text in texts}
         studies: list[tuple[Path | None, Path]] = [
-            (film, text_of.get(film.with_suffix(""), film.with_suffix(".txt"))) for film in films
+            (film, text_of.get(_without_suffix(film)) or text_of.get(film) or _beside(film))
+            for film in films
         ]
         beside = {text for _, text in studies}
         studies += [(None, text) for text in texts if text not in beside]
@@ -120,9 +121,20 @@ class CxrFolderReader:
     def _files(self) -> list[Path]:
         if not self._root.is_dir():
             raise DataError(f"{self._root} is not a folder; set read.root to the folder of films")
-        files = list(files_below(self._root, (*FILM_SUFFIXES, ".txt")))
+        files = list(files_below(self._root, (*FILM_SUFFIXES, ".txt"), or_dicom=True))
         if not any(path.suffix.lower() != ".txt" for path in files):
             raise DataError(
                 f"{self._root} has no films; their names end in {', '.join(FILM_SUFFIXES)}"
             )
         return files
+
+
+def _without_suffix(path: Path) -> Path:
+    """`path` without the ending that tells its format; the dots of a DICOM UID are its own."""
+    is_known = path.suffix.lower() in (*FILM_SUFFIXES, ".txt")
+    return path.with_suffix("") if is_known else path
+
+
+def _beside(film: Path) -> Path:
+    """Where the text of an image is expected."""
+    return film.with_name(f"{_without_suffix(film).name}.txt")

@@ -36,7 +36,8 @@ MIMIC_VARIANTS = {
 _OTHER_VARIANTS = {
     "findings": "observations, observation, radiographic findings, radiological findings, "
     "imaging findings, x-ray findings, xray findings, findings of the chest, chest findings, "
-    "description, befund, befunde, bildbefund, hallazgos, hallazgo, descripcion, resultats, "
+    "description, narrative, discussion, radiographic evaluation, beskrivelse, utlatande, fynd, "
+    "funn, lausunto, befund, befunde, bildbefund, hallazgos, hallazgo, descripcion, resultats, "
     "resultat, constatations, reperti, reperto, descrizione, achados, achado, descricao, "
     "bevindingen, bevinding, beschrijving, opis, opis badania, obraz, bulgular, bulgu, описание, "
     "所见, 检查所见, 影像所见, 影像学所见, 影像表现, 影像学表现, 描述, "
@@ -47,12 +48,14 @@ _OTHER_VARIANTS = {
     "beurteilung, zusammenfassung, diagnose, diagnosen, impresion diagnostica, conclusion, "
     "conclusiones, diagnostico, juicio diagnostico, opinion diagnostica, synthese, au total, "
     "conclusioni, conclusione, diagnosi, giudizio diagnostico, impressao, impressao diagnostica, "
-    "conclusao, conclusoes, hipotese diagnostica, conclusie, indruk, wnioski, wniosek, "
+    "conclusao, conclusoes, hipotese diagnostica, konklusion, konklusjon, bedomning, "
+    "sammanfattning, yhteenveto, besluit, conclusie, indruk, wnioski, wniosek, "
     "rozpoznanie, sonuc, kanaat, izlenim, заключение, вывод, выводы, "
     "印象, 诊断, 诊断意见, 影像诊断, "
     "诊断印象, 结论, 診断, 診断名, 結論, 결론, 진단",
-    "reading": "interpretation, report, radiology report, chest x-ray report, x-ray report, "
-    "result, results, reading, radiologist reading, final report, final read, final reading, "
+    "reading": "interpretation, report, body, body of report, report body, radiology report, "
+    "chest x-ray report, x-ray report, result, results, reading, radiologist reading, "
+    "final report, final read, final reading, "
     "bericht, befundbericht, informe, informe radiologico, resultado, resultados, compte rendu, "
     "compte-rendu, interpretacion, interpretazione, referto, interpretacao, relatorio, laudo, "
     "verslag, wynik, wynik badania, rapor, протокол, 报告, 報告, レポート, 판독, 판독문",
@@ -120,11 +123,12 @@ DESCRIBES_FILM = re.compile(
     "frontal view|pa view|ap view|one view|lateral view|bone window|frontal upright|"
     "frontal semi-upright|ribs"
 )
+_REMARK = re.compile(r"\s*\([^()]*\)$")
 # "Findings / impression", "Impression and recommendations": the impression, as MIMIC-CXR has it.
 _JOINED = re.compile(
-    r"(?:findings?|impressions?|conclusions?|summary|interpretation)"
-    r"(?:\s*(?:and|&|/|,|\+|or)\s*(?:findings?|impressions?|conclusions?|recommendations?|plan|"
-    r"comments?|diagnosis|interpretation|opinion))+"
+    r"(?:findings?|impressions?|conclusions?|summary|interpretation|befunde?|resultats|hallazgos)"
+    r"(?:\s*(?:and|&|/|,|\+|or|und|et|y)\s*(?:findings?|impressions?|conclusions?|"
+    r"recommendations?|plan|comments?|diagnosis|interpretation|opinion|beurteilung|conclusion))+"
 )
 
 
@@ -138,8 +142,10 @@ def folded(heading: str) -> str:
 def known_name(heading: str) -> str | None:
     """The common name of a heading of any case and of the languages known here."""
     name = folded(heading)
-    if name in KNOWN:
-        return KNOWN[name]
+    # "Findings (chest)" are findings.
+    for form in (name, _REMARK.sub("", name)):
+        if form in KNOWN:
+            return KNOWN[form]
     return "impression" if _JOINED.fullmatch(name) else None
 
 

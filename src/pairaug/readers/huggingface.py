@@ -24,7 +24,7 @@ from pairaug.pair import Pair, Report
 from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import mapped_labels
 from pairaug.readers.listing import files_below, listing_sha256
-from pairaug.readers.plain import report_of_plain
+from pairaug.readers.plain import report_of_plain, report_of_sections
 from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitShares, StatedTerms
 from pairaug.readers.text import cell_text, report_of_cells
 from pairaug.readers.unquoted import are_names, listed
@@ -225,7 +225,8 @@ class HuggingFaceReader:
         )
         report, drop = report_of_cells(findings, impression, where)
         if drop or report.text or columns.text is None:
-            return report, drop
+            # Rows of our own exports have their sections in place.
+            return report if "synthetic" in row else report_of_sections(report), drop
         whole, drop = report_of_cells(row.get(columns.text), "", where)
         return report_of_plain(whole.findings, self._settings.headless), drop
 

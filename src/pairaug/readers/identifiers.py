@@ -6,7 +6,10 @@ import re
 import unicodedata
 from decimal import Decimal
 
-_FLOAT = re.compile(r"(\d+)\.0*")
+# 10000032.0, and in a decimal comma's countries 10000032,0.
+_FLOAT = re.compile(r"(\d+)(?:\.0*|,0+)")
+# How spreadsheets are made to take a number for text: ="10000032", '10000032.
+_AS_TEXT = re.compile(r"=\"(.*)\"|'(.*)")
 # As pandas, R and spreadsheets write large numbers: 1.0000032e+07, 1E7.
 _SCIENTIFIC = re.compile(r"\d(\.\d+)?[eE]\+?\d{1,2}")
 _UNSEEN = " \t\r\n\ufeff\u200b\u00a0"
@@ -18,7 +21,10 @@ def patient_key(text: str) -> str:
     A column that has an empty cell becomes one of floating point numbers in pandas, so 10000032,
     10000032.0 and 1.0000032e+07 are one patient.
     """
-    key = unicodedata.normalize("NFC", text).strip(_UNSEEN).strip()
+    # NFKC: the digits of East Asian keyboards are digits.
+    key = unicodedata.normalize("NFKC", text).strip(_UNSEEN).strip()
+    if quoted := _AS_TEXT.fullmatch(key):
+        key = (quoted.group(1) or quoted.group(2) or "").strip()
     if number := _FLOAT.fullmatch(key):
         return number.group(1)
     if _SCIENTIFIC.fullmatch(key):

@@ -34,6 +34,7 @@ DROP_REASONS = {
     "duplicate_id": "an earlier study of the source has the same id",
     "view_excluded": "the film's view is not among `read.views`",
     "empty_report": "neither findings nor impression says anything",
+    "oversized_report": "the report has more characters than any report has (100,000)",
     "outside_root": "the film's path leads out of `read.root`",
     "missing_image": "no film is named, or the film is not on disk",
     "unreadable_image": "the film is damaged, cut short, or not an image",
@@ -41,6 +42,9 @@ DROP_REASONS = {
     "image_saturated": "nearly all of the film is pure black or pure white",
 }
 """Why a study gives no usable pair; a film's faults come from `pairaug.images.fault`."""
+
+_MOST_CHARACTERS = 100_000
+"""Of a report. A cell of more holds a whole file, or many reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +193,10 @@ class Intake:
             return pair.dropped("read", "view_excluded", item.where)
         if not pair.report.text:
             return pair.dropped("read", "empty_report", item.where)
+        if (length := len(pair.report.text)) > _MOST_CHARACTERS:
+            # Not kept in the parts, which everything later reads.
+            bare = replace(pair, report=Report())
+            return bare.dropped("read", "oversized_report", f"{item.where}, {length:,} characters")
         if item.film is None and self.needs_film:
             return pair.dropped("read", "missing_image", f"{item.where}, no image is named")
         return pair

@@ -14,7 +14,7 @@ from pathlib import Path
 from pairaug.errors import DataError
 from pairaug.readers.opened import encoding_of
 from pairaug.readers.places import near
-from pairaug.regular import IrregularFileError, read_regular
+from pairaug.regular import IrregularFileError, read_head, read_regular
 
 _MOST_BYTES = 1 << 20
 """No report is as long as that."""
@@ -25,10 +25,18 @@ DROP_REASONS = {
 }
 """Why a study whose report has a file of its own gives no pair."""
 
-FILM_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom")
+FILM_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp"),
+    *(".dcm", ".dicom", ".ima"),
+)
+"""What the names of images end in, of all the formats that `pairaug.image_files` decodes."""
+
+_DICOM_MARK = b"DICM"
 
 
-_SYSTEM = re.compile(r"__MACOSX|@?PaxHeaders?(\.\w+)?|Thumbs\.db|desktop\.ini", re.IGNORECASE)
+_SYSTEM = re.compile(
+    r"__MACOSX|@?PaxHeaders?(\.\w+)?|Thumbs\.db|desktop\.ini|DICOMDIR", re.IGNORECASE
+)
 
 
 def one_file(folder: Path, pattern: str, what: str, hint: str) -> Path:
@@ -51,8 +59,10 @@ def is_passed_over(name: str) -> bool:
     return any(part.startswith(".") or _SYSTEM.fullmatch(part) for part in parts)
 
 
-def files_below(root: Path, suffixes: Iterable[str]) -> Iterator[Path]:
+def files_below(root: Path, suffixes: Iterable[str], *, or_dicom: bool = False) -> Iterator[Path]:
     """Files under `root` with one of `suffixes`, folder by folder, each sorted by name.
+
+    `or_dicom`: also files of other names that bear DICOM's mark, such as IM0001 or a UID.
 
     Links to folders are followed, but none into a folder that is being walked already. What is
     hidden is passed over.
@@ -67,8 +77,18 @@ def files_below(root: Path, suffixes: Iterable[str]) -> Iterator[Path]:
         walked.add((status.st_dev, status.st_ino))
         names[:] = sorted(name for name in names if not is_passed_over(name))
         for name in sorted(files):
-            if Path(name).suffix.lower() in wanted and not is_passed_over(name):
-                yield Path(folder) / name
+            path = Path(folder) / name
+            if is_passed_over(name):
+                continue
+            if path.suffix.lower() in wanted or (or_dicom and _is_dicom(path)):
+                yield path
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        return read_head(path, 132).endswith(_DICOM_MARK)
+    except OSError:  # No file that can be read is no image; a report beside it will be told.
+        return False
 
 
 def listing_sha256(paths: Iterable[Path], root: Path) -> str:

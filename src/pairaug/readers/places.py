@@ -21,7 +21,7 @@ _COMMON = re.compile(
     r"valid(ation|ate)?|val|test|frontal|lateral|x-?rays?|cxrs?|radiographs?|chest|p1\d",
     re.IGNORECASE,
 )
-_SUFFIX = re.compile(r"\.(png|jpe?g|tiff?|dcm|dicom)", re.IGNORECASE)
+_SUFFIX = re.compile(r"\.(png|jpe?g?|jfif|tiff?|bmp|gif|webp|dcm|dicom|ima)", re.IGNORECASE)
 _MOST_FOLDERS = 200
 """Looked into for an image; a dataset's own folders are fewer, patients' are more."""
 
@@ -33,7 +33,7 @@ def placed(root: Path, written: Path) -> Path:
     letter and sign, or the other way round, are read where no file has the path as it is written
     and one reading leads to a file.
     """
-    if not _ODD.search(str(written)) or os.path.exists(root / written):  # noqa: PTH110
+    if not _ODD.search(str(written)) or _is_there(root / written):
         return written
     found = {path for text in _readings(str(written)) if (path := _spelt(root, text))}
     return found.pop() if len(found) == 1 else written
@@ -57,8 +57,8 @@ def _spelt(root: Path, text: str) -> Path | None:
     place = root
     for name in _names_below(root, Path(text)):
         forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
-        place = next((place / form for form in forms if (place / form).exists()), place / name)
-    return place if place.is_file() else None
+        place = next((place / form for form in forms if _is_there(place / form)), place / name)
+    return place if _is_file(place) else None
 
 
 def _names_below(root: Path, path: Path) -> tuple[str, ...]:
@@ -116,14 +116,14 @@ class Missing:
         if not names:
             return ""
         for above in islice(self._root.parents, 2):
-            if above.joinpath(*names).is_file():
+            if _is_file(above.joinpath(*names)):
                 return f"; it is there from {above}: set read.root (or film_root) to that"
         for below in _folders_in(self._root):
-            if below.joinpath(*names).is_file():
+            if _is_file(below.joinpath(*names)):
                 where = below if _COMMON.fullmatch(below.name) else "a folder in it"
                 return f"; it is there from {where}: set read.root (or film_root) to that"
         for less in range(1, len(names)):
-            if self._root.joinpath(*names[less:]).is_file():
+            if _is_file(self._root.joinpath(*names[less:])):
                 return f"; it is there without the first {less} folders of the path"
         return ""
 
@@ -137,10 +137,19 @@ def near(folder: Path, pattern: str) -> str:
     return ""
 
 
+def _is_there(path: Path) -> bool:
+    """True where something has this path; a text that no path can be, such as a report, has not."""
+    return os.path.exists(path)  # noqa: PTH110 (Path.exists raises where a name is too long)
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def _depth_found(root: Path, names: tuple[str, ...]) -> int:
     """How many of the names, from the first on, are there one in the other."""
     for depth in range(len(names)):
-        if not root.joinpath(*names[: depth + 1]).exists():
+        if not _is_there(root.joinpath(*names[: depth + 1])):
             return depth
     return len(names)
 

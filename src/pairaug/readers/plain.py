@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pairaug.findings import extract
 from pairaug.pair import Report
 from pairaug.readers.headings import DESCRIBES_FILM, KNOWN, is_sub_heading, known_name
+from pairaug.readers.marks import plainly_marked
 from pairaug.readers.sections import Sections, unwrapped
 from pairaug.readers.text import visible
 
@@ -20,8 +22,8 @@ _READINGS = ("findings", "impression", "reading")
 
 # What may stand before a heading: "## ", "**", "> ", "- ", "1. ", "[".
 _BEFORE = (
-    r"[ \t]*(?P<mark>(?:>[ \t]*)*(?:\#{1,6}[ \t]+|[*_=\-]{2,}[ \t]*|[*_\[<])?)"
-    r"(?:(?:[-*\u2022]|\d{1,2}[.)]|[IVX]{1,3}\.)[ \t]+(?:\*\*)?)?"
+    r"[ \t]*(?P<mark>(?:>[ \t]*)*(?:\#{1,6}[ \t]*|[*_=\-]{2,}[ \t]*|[*_\[<])?)"
+    r"(?:(?:[-*\u2022]|\d{1,2}[.)]|[IVX]{1,3}\.|[A-F][.)])[ \t]+(?:\*\*)?)?"
 )
 _NAME = r"(?P<name>[^\W\d_][^:\n.;*_#\[\]<>=\t]{0,48}?)"
 _COLON = re.compile(rf"{_BEFORE}{_NAME}[ \t*_\]>]*:[ \t*_]*(?P<rest>.*)")
@@ -38,15 +40,17 @@ _ENGLISH = "|".join(
     re.escape(name)
     for name in sorted((name for name in KNOWN if name.isascii()), key=len, reverse=True)
 )
-# Within a line: a known heading in capitals, or one with a capital that follows a sentence.
+# Within a line: a known heading in capitals, or one in small letters that follows a sentence.
 _WITHIN = re.compile(
-    rf"(?<![A-Za-z])(?:{_ENGLISH.upper()}|(?<=[.;)!?]\s)(?:Findings?|Impression|Indication|"
-    r"Conclusions?|Comparison|Technique|History|Clinical history|Recommendations?))[ \t]*:"
+    rf"(?<![A-Za-z])(?:{_ENGLISH.upper()}|(?<=[.;)!?]\s)(?i:findings?|impression|indication|"
+    r"conclusions?|comparison|technique|history|clinical history|recommendations?))[ \t]*:"
 )
 # Not the "___" that stands for what was removed.
 _BOLD_MARK = re.compile(r"\*\*|(?<!_)__(?!_)")
 # What a heading goes on from, or what only numbers or decorates it: "IMPRESSION AND ", "2. ".
-_OPENS_HEADING = re.compile(r"[\s\d.()#*_>\[<=\-]*|.*\b(?:AND|OR|OF|FOR|THE|TO)\s+|.*[&/+,]\s*")
+_OPENS_HEADING = re.compile(
+    r"[\s\d.()#*_>\[<=\-|]*(?:[A-F][.)][\s*]*)?|.*\b(?:AND|OR|OF|FOR|THE|TO)\s+|.*[&/+,]\s*"
+)
 _UNDERLINE = re.compile(r"[ \t]*[-=_*~]{3,}[ \t]*")
 _SIGNED = re.compile(
     r"[ \t]*(?:(?:electronically|digitally) )?(?:signed|dictated|transcribed|verified|approved)"
@@ -70,9 +74,33 @@ class _Section:
 
 def report_of_plain(text: str, headless: Literal["findings", "impression"]) -> Report:
     """The report in a text of no known layout; without known headings all of it is one section."""
-    found = list(_sections(visible(text)))
+    found = list(_sections(plainly_marked(visible(text))))
     if _has_no_known(found):
         return Report(**{headless: unwrapped("\n".join(section.text for section in found))})
+    texts = _by_name(found)
+    return Report(unwrapped(texts.get("findings", "")), unwrapped(texts.get("impression", "")))
+
+
+def report_of_sections(report: Report) -> Report:
+    """`report` with each section in its place, where a column holds a whole report with headings.
+
+    Where both columns have a section, the column that is named for it counts.
+    """
+    findings = _of_column(report.findings, "findings")
+    impression = _of_column(report.impression, "impression")
+    return Report(
+        findings.findings or impression.findings, impression.impression or findings.impression
+    )
+
+
+def _of_column(text: str, column: Literal["findings", "impression"]) -> Report:
+    whole = Report(**{column: text})
+    found = list(_sections(plainly_marked(visible(text)))) if text else []
+    if not any(section.name in _READINGS for section in found):
+        return whole
+    before = found[0].text
+    if column not in [section.name for section in found] and _is_prose(before):
+        found[0].name = column  # The column says what its text is.
     texts = _by_name(found)
     return Report(unwrapped(texts.get("findings", "")), unwrapped(texts.get("impression", "")))
 
@@ -85,7 +113,7 @@ def plain_sections(text: str) -> Sections:
     other. Where nothing is headed as findings, they are the prose before the first heading and
     after the first paragraph of sections such as the indication.
     """
-    found = list(_sections(visible(text)))
+    found = list(_sections(plainly_marked(visible(text))))
     return {} if _has_no_known(found) else _by_name(found)
 
 
@@ -107,8 +135,10 @@ def _by_name(found: list[_Section]) -> dict[str, str]:
         texts["impression"] = reading
     if "findings" not in texts and (loose := "\n\n".join(_loose_prose(found))):
         texts["findings"] = loose
-    if not {"findings", "impression"} & texts.keys() and "comparison" in texts:
-        texts["findings"] = texts["comparison"]  # as MIMIC-CXR's authors do it
+    if not {"findings", "impression"} & texts.keys():
+        # The comparison as MIMIC-CXR's authors do it; the others may be all that there is.
+        spare = (texts[name] for name in ("comparison", "wet read", "addendum") if name in texts)
+        texts["findings"] = next(spare, "")
     return texts
 
 
@@ -206,5 +236,9 @@ def _loose_prose(found: list[_Section]) -> Iterator[str]:
         kept = paragraphs if section.name in ("preamble", "unknown") else paragraphs[1:]
         # A title, a name or a date is no sentence.
         yield from (
-            each for each in kept if len(each.split()) > 2 and each.strip().endswith(_SENTENCE_END)
+            each for each in kept if (len(each.split()) > 2 and _is_prose(each)) or extract(each)
         )
+
+
+def _is_prose(text: str) -> bool:
+    return text.rstrip().endswith(_SENTENCE_END) or bool(extract(text))

@@ -18,7 +18,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from pairaug.errors import DataError
-from pairaug.json_text import JSONTextError, parse_json
+from pairaug.json_text import MAX_FILE_BYTES, JSONTextError, parse_json
 from pairaug.readers.opened import MOST_CHARACTERS, opened_lines
 from pairaug.readers.text import cell_text
 from pairaug.readers.unquoted import are_names, listed
@@ -26,7 +26,10 @@ from pairaug.readers.unquoted import are_names, listed
 Row = Mapping[str, str | None]
 
 _BATCH_ROWS = 1024
-_SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
+_SUFFIXES = {
+    ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
+    ".parquet": "parquet",
+}  # fmt: skip
 _DELIMITERS = {"csv": ",;\t|", "tsv": "\t,;|"}
 """Tried in this order where none is stated."""
 
@@ -217,10 +220,18 @@ def _jsonl_rows(
 
 
 def json_objects(path: Path, lines: Iterator[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """(line number, row) of each line that is not blank."""
+    """(line number, row) of each line that is not blank.
+
+    A file that is one JSON array has its elements for rows, numbered from 1.
+    """
+    is_first = True
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
+        if is_first and line.lstrip().startswith("["):
+            yield from _array_rows(path, number, line, lines)
+            return
+        is_first = False
         try:
             row = parse_json(line, nan_is_null=True)
         except JSONTextError as error:
@@ -228,6 +239,25 @@ def json_objects(path: Path, lines: Iterator[str]) -> Iterator[tuple[int, Mappin
         if not isinstance(row, dict):
             raise DataError(f"{path}: line {number} is not a JSON object")
         yield number, row
+
+
+def _array_rows(
+    path: Path, number: int, first: str, rest: Iterator[str]
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The elements of a JSON array, which has to be read as a whole."""
+    text = first
+    for line in rest:
+        text += line
+        if len(text) > MAX_FILE_BYTES:
+            raise DataError(f"{path} is one JSON array, and too large for that; write a row a line")
+    where = f"{path}: line {number} is not a JSON object, nor the file one JSON array of them"
+    try:
+        rows = parse_json(text, nan_is_null=True)
+    except JSONTextError as error:
+        raise DataError(f"{where} ({error})") from None
+    if not all(isinstance(row, dict) for row in rows):
+        raise DataError(where)
+    yield from enumerate(rows, 1)
 
 
 def _parquet_rows(

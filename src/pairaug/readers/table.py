@@ -16,6 +16,7 @@ from pairaug.errors import DataError
 from pairaug.pair import FINDINGS, Pair
 from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import label_state
+from pairaug.readers.plain import report_of_sections
 from pairaug.readers.reader import SPLIT_NAMES, Provenance, Split, SplitShares, StatedTerms
 from pairaug.readers.rows import Row, cells_of, file_sha256
 from pairaug.readers.text import cell_text, report_of_cells
@@ -77,7 +78,9 @@ class TableSource(StatedTerms):
     source: Literal["table"] = Field(
         default="table", description="The layout: this one is a table."
     )
-    table: Path = Field(description="The table: .csv, .tsv, .jsonl or .parquet, also .csv.gz.")
+    table: Path = Field(
+        description="The table: .csv, .tsv, .jsonl, .json or .parquet, also .csv.gz."
+    )
     root: Path | None = Field(
         default=None,
         description="The folder that film paths start from; without it, the table's folder.",
@@ -151,6 +154,7 @@ class TableReader:
         for number, cells in rows:
             where = f"row {number}"
             report, drop = report_of_cells(cells.get("findings"), cells.get("impression"), where)
+            report = report_of_sections(report)
             row = {key: cell_text(value) for key, value in cells.items()}
             yield Listed(
                 where=where,

@@ -10,7 +10,7 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pairaug.errors import DataError
@@ -43,6 +43,8 @@ class Item:
     key: str
     where: str
     members: dict[str, bytes] = field(default_factory=dict)
+    group: str | None = None
+    """What stands before the first dot of `key`, where the key has dots."""
     is_unsafe: bool = False
     """A member's name is an absolute path, or leads out by `..`."""
     is_too_large: bool = False
@@ -73,9 +75,11 @@ def items_of(
     """The items of a shard with the content of their `wanted` members; others are passed over.
 
     `wanted` is what may follow the key, `last` what a longer ending such as `lateral.png` may end
-    in. A key whose members come twice is two items. Hidden members do not count, nor does what is
-    no regular file, and none is read that is too large for its kind. A shard that is damaged or cut
-    short raises `DataError`, after the items before that place.
+    in. A key ends at the first dot, unless a text has the same name as its image beyond that
+    (`cxr.v1.0002.png`, `cxr.v1.0002.txt`). A key whose members come twice is two items. Hidden
+    members do not count, nor does what is no regular file, and none is read that is too large for
+    its kind. A shard that is damaged or cut short raises `DataError`, after the items before that
+    place.
     """
     item: Item | None = None
     number = 0
@@ -87,9 +91,9 @@ def items_of(
                 if not member.isfile() or is_passed_over(member.name):
                     continue
                 key, suffix = _key_of(member.name)
-                if item is None or item.key != key or suffix in item.members:
+                if item is None or item.key != key or _is_next(item, suffix):
                     if item is not None:
-                        yield item
+                        yield _whole(item)
                     item = Item(key, f"shard {shard.name} member {number}")
                 item.is_unsafe |= _is_unsafe(member.name)
                 item.members[suffix] = b""
@@ -105,7 +109,28 @@ def items_of(
             "fetch it again, or leave it out of read.shards"
         ) from error
     if item is not None:
-        yield item
+        yield _whole(item)
+
+
+def _is_next(item: Item, suffix: str) -> bool:
+    """True where a member of the key of `item` belongs to the next item."""
+    own = _own_name(item)
+    return suffix in item.members or bool(own and own != suffix.rpartition(".")[0])
+
+
+def _own_name(item: Item) -> str | None:
+    """What stands between the first and the last dot of all members, an image and a text."""
+    names, _, kinds = zip(*(suffix.rpartition(".") for suffix in item.members), strict=True)
+    has_both = 0 < sum(kind in _TEXTS for kind in kinds) < len(kinds)
+    return names[0] if has_both and len(set(names)) == 1 else None
+
+
+def _whole(item: Item) -> Item:
+    """`item` by its whole key, where its members share a name beyond the first dot."""
+    if not (own := _own_name(item)):
+        return item
+    members = {suffix.rpartition(".")[2]: content for suffix, content in item.members.items()}
+    return replace(item, key=f"{item.key}.{own}", group=item.key, members=members)
 
 
 class _Member(tarfile.TarInfo):
@@ -118,7 +143,7 @@ class _Member(tarfile.TarInfo):
 
 
 def _most(suffix: str) -> int:
-    return _MOST_TEXT if suffix in _TEXTS else MOST_BYTES
+    return _MOST_TEXT if suffix.rpartition(".")[2] in _TEXTS else MOST_BYTES
 
 
 def _check_end(tar: tarfile.TarFile) -> None:

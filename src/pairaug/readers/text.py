@@ -79,7 +79,7 @@ def report_text(value: Any) -> str:
         except UnicodeDecodeError:
             raise NotTextError from None
     if isinstance(value, str):
-        text = visible(value)
+        text = visible(_with_line_ends(value))
         return "" if _says_nothing(text) else text
     if _is_nothing(value):
         return ""
@@ -112,6 +112,13 @@ def visible(text: str) -> str:
         return text.replace("\0", "")
     text = _SPACES.sub(" ", _INVISIBLE.sub("", text)).strip()
     return "" if _ONLY_JOINERS.fullmatch(text) else text
+
+
+def _with_line_ends(text: str) -> str:
+    r"""`text` with line ends where a program wrote them out as `\n`, and there are no others."""
+    if "\\n" not in text or "\n" in text:
+        return text
+    return text.replace("\\r", "").replace("\\n", "\n")
 
 
 def _is_nothing(value: Any) -> bool:

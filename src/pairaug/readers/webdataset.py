@@ -24,8 +24,8 @@ from pairaug.json_text import JSONTextError, parse_json
 from pairaug.pair import FINDINGS, Pair, Report
 from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import Labels, mapped_labels
-from pairaug.readers.listing import decoded, listing_sha256
-from pairaug.readers.plain import report_of_plain
+from pairaug.readers.listing import FILM_SUFFIXES, decoded, listing_sha256
+from pairaug.readers.plain import report_of_plain, report_of_sections
 from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitShares, StatedTerms
 from pairaug.readers.tars import Item, items_of, shards_of
 from pairaug.readers.text import cell_text, report_of_cells
@@ -38,10 +38,11 @@ DROP_REASONS = {
     "synthetic": "a synthetic pair of an earlier export: new pairs are made from real ones only",
 }
 
-_FILMS = ("png", "jpg", "jpeg", "tif", "tiff", "dcm")
+_FILMS = tuple(suffix.removeprefix(".") for suffix in FILM_SUFFIXES)
 _REPORTS = ("txt", "text", "caption", "report")
 """What a member with the whole report may end in, and what the key of one in JSON may be."""
 _TEXTS = (*_REPORTS, "json", "cls")
+_WANTED = frozenset((*_FILMS, *_TEXTS))
 _NO_RADIOGRAPHS = frozenset({"mask", "seg", "segmentation", "label", "heatmap", "thumbnail"})
 _VIEWS = frozenset({"frontal", "lateral", "pa", "ap", "ll"})
 
@@ -122,7 +123,7 @@ class WebDatasetReader:
     def listed(self) -> Iterator[Listed]:
         """Each key's film as bytes, with what its other members say."""
         for shard in self._shards:
-            for item in items_of(shard, frozenset((*_FILMS, *_TEXTS)), frozenset(_FILMS)):
+            for item in items_of(shard, _WANTED, _WANTED):
                 yield from self._images(item)
 
     @cached_property
@@ -179,7 +180,7 @@ class WebDatasetReader:
             id=self._id(item, record),
             report=report,
             film=None,
-            patient_id=_word(record, "patient_id"),
+            patient_id=_word(record, "patient_id") or _numbered(item.group),
             view=_word(record, "view"),
             split=SPLIT_NAMES.get(str(record.get("split", "")).lower()),
             labels=self._labels(record, item),
@@ -194,8 +195,10 @@ class WebDatasetReader:
         self, record: Mapping[str, Any], text: str, where: str
     ) -> tuple[Report, tuple[str, str] | None]:
         report, drop = report_of_cells(record.get("findings"), record.get("impression"), where)
-        if drop or report.text or _is_ours(record):
+        if _is_ours(record):
             return report, drop
+        if drop or report.text:
+            return report_of_sections(report), drop
         for value in (text, *(record.get(key) for key in _REPORTS)):
             whole, drop = report_of_cells(value, "", where)
             if drop or whole.text:
@@ -226,15 +229,24 @@ def _record_of(item: Item) -> Mapping[str, Any] | None:
         return None
     if isinstance(record, str):
         return {"report": record}
-    return record if isinstance(record, dict) else None
+    if not isinstance(record, dict):
+        return None
+    # Keys in capitals are those of other people's records: ours have none.
+    return {**{key.lower(): value for key, value in record.items()}, **record}
 
 
 def _text_of(item: Item) -> str | None:
-    content = next((item.members[name] for name in _REPORTS if name in item.members), b"")
+    names = (*_REPORTS, *(f"{name}.txt" for name in _REPORTS))
+    content = next((item.members[name] for name in names if name in item.members), b"")
     try:
         return decoded(content)
     except UnicodeError:
         return None
+
+
+def _numbered(group: str | None) -> str | None:
+    """What names the patient or the study of keys with dots (`1.2`), and no mere `cxr`."""
+    return group if group and any(character.isdigit() for character in group) else None
 
 
 def _images_of(item: Item) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 _ADDRESSES = ("base_url", "endpoint")
 _VARIABLES = ("api_key_env", "token_env")
@@ -14,6 +14,8 @@ _KEY = re.compile(
     r"(?<![A-Za-z0-9])(?:sk-|sk_|xai-|gsk_|hf_|AIza|AKIA|ghp_|pplx-|r8_|nvapi-)[A-Za-z0-9_-]{12,}|"
     r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{10,}\.|\bBearer\s|(?<![0-9a-zA-Z/.])[0-9a-f]{32,}(?![0-9a-zA-Z])"
 )
+# What a path says is a secret: /token=abc/v1.
+_NAMED = re.compile(r"(?i)(?:key|token|secret|passw(?:or)?d|pwd|auth)[\w-]*[=:]")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -41,7 +43,10 @@ def _refuse_in_address(address: str) -> None:
         parts = urlsplit(address)
     except ValueError as error:
         raise ValueError("it is no address; give one such as http://127.0.0.1:8000/v1") from error
-    if "@" in address or "\\" in address or parts.query or "?" in address or "#" in address:
+    # As it would be read: `%40` and `%3A` hide a user and a password.
+    plain = unquote(unquote(address))
+    is_hidden = ":" in unquote(unquote(parts.netloc)) and "%" in parts.netloc
+    if any(sign in plain for sign in "@\\?#;") or is_hidden or _NAMED.search(plain):
         raise ValueError(
             "an address holds no user, password, key or parameter here; put the key into the "
             "environment variable that rewrite.api_key_env names, and give the address without it"

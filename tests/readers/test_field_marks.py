@@ -1,0 +1,236 @@
+"""Headings as systems mark them, whole reports in a column, and text that cannot be a path."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from layout_trees import csv, film, tar, write
+from pairaug.errors import DataError
+from pairaug.pair import Pair, Report
+from pairaug.readers import ReadSettings, open_reader
+from pairaug.readers.identifiers import patient_key
+from pairaug.readers.plain import report_of_plain, report_of_sections
+from pairaug.readers.text import report_text
+from pairaug.stage import Context
+
+_SETTINGS: TypeAdapter[Any] = TypeAdapter(ReadSettings)
+BOTH = Report("The lungs look clear.", "Normal chest.")
+
+
+def _read(**settings: Any) -> list[Pair]:
+    source = _SETTINGS.validate_python({"access": "public", "licence": "none", **settings})
+    return list(open_reader(source, Context(seed=0, num_workers=1)))
+
+
+def _said(pairs: list[Pair]) -> list[str]:
+    return [pair.drop.reason if pair.drop else pair.report.text for pair in pairs]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{}; {}", "{} = {}", "{} -> {}", "({}) {}", "<{}> {}", "[{}] {}", "{} | {}", "| {} | {} |",
+        "{} - {}", "{}. {}", "#{}\n{}", "<{0}>\n{1}\n</{0}>", "<b>{}:</b> {}<br>", "A. {}: {}",
+        "{} (PORTABLE CHEST): {}",
+    ],
+)  # fmt: skip
+def test_a_heading_is_known_whatever_stands_in_the_colons_place(form: str) -> None:
+    texts = ("FINDINGS", BOTH.findings), ("IMPRESSION", BOTH.impression)
+    assert report_of_plain("\n".join(form.format(*each) for each in texts), "findings") == BOTH
+
+
+def test_a_heading_of_spaced_letters_and_one_in_small_letters_within_a_line() -> None:
+    spaced = "F I N D I N G S :\nThe lungs look clear.\nI M P R E S S I O N :\nNormal chest."
+    assert report_of_plain(spaced, "findings") == BOTH
+    small = "findings: The lungs look clear. impression: Normal chest."
+    assert report_of_plain(small, "findings") == BOTH
+
+
+@pytest.mark.parametrize(
+    ("text", "findings"),
+    [
+        ("Lungs clear.\nIMPRESSION: Normal chest.", "Lungs clear."),
+        ("Small left effusion\nIMPRESSION: Normal chest.", "Small left effusion"),
+        ("Portable chest\nIMPRESSION: Normal chest.", ""),
+        ("WET READ: Small left effusion.", "Small left effusion."),
+        ("ADDENDUM: Small left effusion.", "Small left effusion."),
+    ],
+)
+def test_what_states_a_finding_is_no_title(text: str, findings: str) -> None:
+    assert report_of_plain(text, "findings").findings == findings
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["A nodule of <5 mm.", "Width > 3 cm; stable.", "Lungs - clear. Heart; large.", "No edema (?)"],
+)
+def test_signs_that_mark_no_heading_stay(text: str) -> None:
+    assert report_of_plain(text, "findings") == Report(text, "")
+
+
+WHOLE = "EXAM: Chest.\nFINDINGS: The lungs look clear.\nIMPRESSION: Normal chest."
+
+
+@pytest.mark.parametrize(
+    ("cells", "report"),
+    [
+        (Report(WHOLE, ""), BOTH),
+        (Report("", WHOLE), BOTH),
+        (Report(WHOLE, WHOLE), BOTH),
+        (Report(WHOLE, "Own words."), Report(BOTH.findings, "Own words.")),
+        (Report("FINDINGS: The lungs look clear.", "IMPRESSION: Normal chest."), BOTH),
+        (Report("Lungs: unremarkable.\nIMPRESSION: Normal chest.", ""),
+         Report("Lungs: unremarkable.", "Normal chest.")),
+        (Report("LUNGS: Clear.\nHEART: Large.", ""), Report("LUNGS: Clear.\nHEART: Large.", "")),
+        (Report("Clear.\n\nNo effusion.", "Normal."), Report("Clear.\n\nNo effusion.", "Normal.")),
+    ],
+)  # fmt: skip
+def test_a_whole_report_in_a_column_is_taken_apart(cells: Report, report: Report) -> None:
+    assert report_of_sections(cells) == report
+
+
+def test_a_whole_report_in_a_column_of_every_source(tmp_path: Path) -> None:
+    from pyarrow import parquet, table
+
+    write(tmp_path / "a.png", film())
+    one_column = {"findings": "report", "impression": None}
+    rows = csv(tmp_path / "t.csv", "id,file,report", ("1", "a.png", WHOLE))
+    data = {"image": [film()], "report": [WHOLE]}
+    parquet.write_table(table(data), tmp_path / "t.parquet")
+    record = json.dumps({"findings": WHOLE}).encode()
+    shard = tar(tmp_path / "t.tar", ("1.png", film()), ("1.json", record))
+    for settings in (
+        {"source": "table", "table": rows, "columns": one_column},
+        {"source": "huggingface", "path": tmp_path / "t.parquet", "columns": one_column},
+        {"source": "webdataset", "shards": shard or tmp_path / "t.tar"},
+    ):
+        assert [pair.report for pair in _read(**settings)] == [BOTH], settings["source"]
+
+
+def test_line_ends_that_a_program_wrote_out() -> None:
+    written = r"FINDINGS: Clear.\r\nIMPRESSION: Normal."
+    assert report_text(written) == "FINDINGS: Clear.\nIMPRESSION: Normal."
+    assert report_text("a\\n\nb") == "a\\n\nb"
+
+
+def test_a_cell_that_can_be_no_path_is_a_drop_and_is_not_quoted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "a.png", film())
+    secret = "Große Verschattung rechts. " * 50
+    rows = csv(tmp_path / "t.csv", "id,file", ("1", secret), ("2", f"x/{secret}/é.png"))
+    columns = {"file": "file", "findings": "file", "impression": None}
+    pairs = _read(source="table", table=rows, columns=columns)
+    assert {pair.drop.stage for pair in pairs if pair.drop} == {"read"}
+    assert all(pair.drop for pair in pairs)
+    assert not any("Verschattung" in str(pair.drop) for pair in pairs)
+    assert "Verschattung" not in caplog.text
+
+
+def test_a_report_longer_than_any_is_a_drop(tmp_path: Path) -> None:
+    long = "The lungs look clear. " * 5000
+    rows = csv(tmp_path / "t.csv", "id,findings", ("1", long), ("2", "The lungs look clear."))
+    columns = {"file": None, "impression": None}
+    first, second = _read(source="table", table=rows, columns=columns)
+    assert first.drop
+    assert (first.drop.reason, first.report.text) == ("oversized_report", "")
+    assert second.drop is None
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.ndjson", "t.json"])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_one_json_array_is_a_table(tmp_path: Path, name: str, indent: int | None) -> None:
+    rows = [{"id": n, "findings": f"Clear {n}."} for n in range(3)]
+    write(tmp_path / name, "\n" + json.dumps(rows, indent=indent))
+    columns = {"file": None, "impression": None}
+    pairs = _read(source="table", table=tmp_path / name, columns=columns)
+    assert _said(pairs) == ["Clear 0.", "Clear 1.", "Clear 2."]
+    for broken in ('[{"id": 1}', '[{"id": "Verschattung"}, 5]'):
+        write(tmp_path / name, broken)
+        with pytest.raises(DataError, match="JSON array") as error:
+            _read(source="table", table=tmp_path / name, columns=columns)
+        assert "Verschattung" not in str(error.value)
+
+
+def test_more_ways_to_write_a_patient() -> None:
+    same = [
+        "10000032,0",
+        '="10000032"',
+        "'10000032",
+        "\uff11\uff10\uff10\uff10\uff10\uff10\uff13\uff12",
+    ]
+    assert {patient_key(text) for text in same} == {"10000032"}
+    assert patient_key("10,5") == "10,5"
+
+
+def test_a_folder_has_images_of_every_format_and_dicom_without_an_ending(tmp_path: Path) -> None:
+    pydicom_data = pytest.importorskip("pydicom.data")
+    dicom = Path(pydicom_data.get_testdata_file("CT_small.dcm"))
+    for name, kind in [("1.bmp", "BMP"), ("2.webp", "WEBP"), ("3.gif", "GIF"), ("4.jpe", "JPEG")]:
+        write(tmp_path / name, film(int(name[0]), kind))
+        write(tmp_path / f"{name[0]}.txt", f"Clear {name[0]}.")
+    for name in ("1.2.840.5", "IM0001", "x.ima", "DICOMDIR"):
+        shutil.copy(dicom, tmp_path / name)
+    write(tmp_path / "1.2.840.5.txt", "Clear uid.")
+    write(tmp_path / "IM0001.txt", "Clear im.")
+    write(tmp_path / "x.txt", "Clear ima.")
+    write(tmp_path / "5.png", film(5))
+    write(tmp_path / "5.png.txt", "Clear 5.")
+    write(tmp_path / "README", "No image.")
+    pairs = _read(source="cxr-folder", root=tmp_path)
+    assert sorted(_said(pairs)) == sorted(
+        [*(f"Clear {n}." for n in range(1, 6)), "Clear uid.", "Clear im.", "Clear ima."]
+    )
+    assert {pair.id.partition("/")[2] for pair in pairs} >= {"1.2.840.5", "IM0001", "x", "5"}
+
+
+def test_a_tar_has_images_of_every_format(tmp_path: Path) -> None:
+    kinds = [("webp", "WEBP"), ("gif", "GIF"), ("bmp", "BMP"), ("TIF", "TIFF")]
+    members = []
+    for number, (suffix, kind) in enumerate(kinds):
+        members += [(f"{number}.{suffix}", film(number, kind)), (f"{number}.txt", b"Clear lungs.")]
+    tar(tmp_path / "a.tar", *members)
+    assert _said(_read(source="webdataset", shards=tmp_path / "a.tar")) == ["Clear lungs."] * 4
+
+
+@pytest.mark.parametrize(
+    ("names", "patients"),
+    [
+        (["1.2", "1.3"], ["1", "1"]),
+        (["cxr.v1.0001", "cxr.v1.0002"], ["cxr.v1.0001", "cxr.v1.0002"]),
+        (["study_7.5mm", "study_8.5mm"], ["study_7", "study_8"]),
+    ],
+)
+@pytest.mark.parametrize("ending", ["txt", "json"])
+def test_a_text_of_its_images_whole_name_belongs_to_it(
+    tmp_path: Path, names: list[str], patients: list[str], ending: str
+) -> None:
+    members = []
+    for number, name in enumerate(names):
+        text = f"Clear {number}."
+        content = json.dumps({"report": text}) if ending == "json" else text
+        members += [(f"{name}.png", film(number)), (f"{name}.{ending}", content.encode())]
+    tar(tmp_path / "a.tar", *members)
+    pairs = _read(source="webdataset", shards=tmp_path / "a.tar", name="t")
+    assert [pair.id for pair in pairs] == [f"t/{name}" for name in names]
+    assert [pair.report.text for pair in pairs] == ["Clear 0.", "Clear 1."]
+    assert [pair.patient_id for pair in pairs] == patients
+
+
+def test_captions_of_longer_endings_and_records_in_capitals(tmp_path: Path) -> None:
+    tar(
+        tmp_path / "a.tar",
+        ("1.image.png", film(1)),
+        ("1.report.txt", b"Clear 1."),
+        ("2.png", film(2)),
+        ("2.json", b'{"Findings": "Clear 2.", "Patient_ID": 7}'),
+    )
+    pairs = _read(source="webdataset", shards=tmp_path / "a.tar")
+    assert _said(pairs) == ["Clear 1.", "Clear 2."]
+    assert pairs[1].patient_id == "7"
