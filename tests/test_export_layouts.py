@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ import torch
 from PIL import Image
 from webdataset import filters, tariterators
 
-from export_pairs import ALL, PUBLIC, RECIPE, contents, export, families, grey, real
+from export_pairs import ALL, PUBLIC, RECIPE, contents, export, families, family, grey, real
 from pairaug.clip.transform import CheXzeroTransform
+from pairaug.export.record import Terms, record_of
 from pairaug.export.text import _TAKEN_FOR_MISSING
 from pairaug.images import load_image, sha256
 from pairaug.pair import Branch, ImageRef, Pair, Report
@@ -82,6 +84,13 @@ def test_open_clips_way_of_reading_gives_image_and_text(tmp_path: Path) -> None:
     sizes = json.loads((folder / "sizes.json").read_text())
     assert sum(sizes[path.name] for path in paths) == len(rows) == 9
     assert sizes.keys() == {path.name for path in folder.glob("*.tar")}
+
+
+def test_a_score_or_label_that_there_is_not_is_not_in_the_record(tmp_path: Path) -> None:
+    pair = family(tmp_path, 0)[2]
+    pair = replace(pair, scores={"image_report": 0.3, "change": None}, labels={"edema": None})
+    record = record_of(pair, Terms())
+    assert (record["scores"], record["labels"]) == ({"image_report": 0.3}, {})
 
 
 def test_tar_members_tell_nothing_of_the_machine(tmp_path: Path) -> None:

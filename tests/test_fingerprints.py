@@ -1,0 +1,90 @@
+"""What the fingerprint of each stage covers: whatever else changes leaves its parts as they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from pairaug.config import Settings, change_settings, load_settings
+from pairaug.record import RunRecord
+from pairaug.run.fingerprints import StagePrint, differences, print_of, prune_print, stage_print
+
+PARENT = StagePrint("before", "00", {})
+
+
+@pytest.fixture(scope="module")
+def plain() -> Settings:
+    words = ["read.source=phantom", "read.num_patients=2", "read.size=32", "device=cpu"]
+    return load_settings(None, [*words, "dtype=float32"], preset="demo")
+
+
+def _covers(stage: str, settings: Settings) -> dict[str, object]:
+    return dict(stage_print(stage, settings, PARENT, RunRecord()).covers)
+
+
+@pytest.mark.parametrize(
+    ("stage", "change", "name"),
+    [
+        ("read", "seed=5", "seed"),
+        ("read", "limit=1", "limit"),
+        ("read", "part_size=3", "part_size"),
+        ("read", "read.num_patients=3", "read.num_patients"),
+        ("rewrite", "rewrite.variants=2", "rewrite.variants"),
+        ("generate", "dtype=bfloat16", "dtype"),
+        ("generate", "compile=true", "compile"),
+        ("edit", "compile=true", "compile"),
+        ("edit", "edit.guidance_scale=3.5", "edit.guidance_scale"),
+        ("score", "dtype=bfloat16", "dtype"),
+        ("score", "score.batch_size=3", "score.batch_size"),
+    ],
+)
+def test_what_changes_a_result_changes_the_fingerprint(
+    plain: Settings, stage: str, change: str, name: str
+) -> None:
+    changed = change_settings(plain, [change])
+    before, after = _covers(stage, plain), _covers(stage, changed)
+    assert [key for key in after if before.get(key) != after[key]] == [name]
+    one, other = (stage_print(stage, each, PARENT, RunRecord()).value for each in (plain, changed))
+    assert one != other
+
+
+@pytest.mark.parametrize(
+    ("stage", "change"),
+    [
+        ("read", "dtype=bfloat16"),
+        ("rewrite", "rewrite.concurrency=3"),
+        ("rewrite", "rewrite.cache=elsewhere.sqlite"),
+        ("rewrite", "rewrite.budget.max_tokens=100000"),
+        ("rewrite", "dtype=bfloat16"),  # of rules nothing is computed in it
+        ("rewrite", "edit.guidance_scale=3.5"),
+        ("score", "compile=true"),
+        ("generate", "num_workers=2"),
+    ],
+)
+def test_what_changes_no_result_changes_no_fingerprint(
+    plain: Settings, stage: str, change: str
+) -> None:
+    assert _covers(stage, change_settings(plain, [change])) == _covers(stage, plain)
+
+
+def test_weights_and_what_came_before_count(plain: Settings) -> None:
+    record = RunRecord()
+    found = stage_print("generate", plain, PARENT, record)
+    assert record.weights["generate"]
+    for model, value in record.weights["generate"].items():
+        assert found.covers[f"weights of {model}"] == value
+    assert stage_print("generate", plain, StagePrint("before", "01", {}), record) != found
+
+
+def test_fitted_numbers_are_the_fingerprint_of_pruning(plain: Settings) -> None:
+    one = prune_print(plain, PARENT, {"inter": {"bounds": {"image_report": 0.3}}})
+    other = prune_print(plain, PARENT, {"inter": {"bounds": {"image_report": 0.4}}})
+    assert one.value != other.value
+    assert differences(one.covers, other.covers) == ["fitted.inter.bounds.image_report: 0.3 → 0.4"]
+    assert print_of("prune", plain, PARENT).value != one.value
+
+
+def test_what_is_on_one_side_only_is_a_difference() -> None:
+    assert differences({"a": 1, "b": 2}, {"a": 1, "c": 3}) == ["b: 2 → None", "c: None → 3"]
+    assert differences({"weights of x": "1"}, {"weights of x": "2"}) == [
+        "weights of x: another hash"
+    ]
