@@ -54,6 +54,18 @@ def num_different(one: Sequence[int], other: Sequence[int]) -> int:
     return len(one) + len(other) - 2 * sum(block.size for block in blocks)
 
 
+def is_cut_apart(job: Job) -> bool:
+    """True where one prompt was shortened while a sentence of both could have left both.
+
+    Of an edit that changes every sentence, none stands in both: a side that is too long is then
+    shortened by itself.
+    """
+    before, after = _sentences(job.source_prompt.text), _sentences(job.prompt.text)
+    left_out = [p.left_out_sentences - p.left_out_of_both for p in (job.source_prompt, job.prompt)]
+    is_shared = any(text in after for text in before) and min(len(before), len(after)) > 1
+    return any(left_out) and is_shared
+
+
 def asked(job: Job) -> list[dict[str, object]]:
     """What the trace says that rewriting changed."""
     return list(job.pair.trace["rewrite"]["changes"])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edit_prompts import asked, found, jobs, num_different, unasked
+from edit_prompts import asked, found, is_cut_apart, jobs, num_different, unasked
 from messy_reports import messy_pairs
 from pairaug.edit import Edit, EditSettings
 from pairaug.edit.jobs import Job
@@ -56,7 +56,7 @@ def _check(edit: Edit, job: Job) -> None:
     """Prompts differ by what was rewritten: by its words, by its sentences, by what is read."""
     child = job.pair
     texts = child.source_report or "", child.report.text
-    assert (job.source_prompt.left_out_of_both > 0) == job.source_prompt.truncated
+    assert not is_cut_apart(job)
     tokens = [edit._bundle.token_ids(text) for text in (*texts, job.source_prompt.text)]
     tokens.append(edit._bundle.token_ids(job.prompt.text))
     assert num_different(*tokens[2:]) <= num_different(*tokens[:2])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-from pairaug.findings import reach
+from pairaug.findings import general, reach
 from pairaug.findings.lists import Mention, joins, open_alternatives, settle
 from pairaug.findings.regions import Regions
 from pairaug.findings.scope import Term, Token
@@ -78,7 +78,11 @@ class Reader:
         if is_open:
             presence = "uncertain"
         self.has_used_scope = True
-        if presence == "absent" and token.term.detail == "disease":
+        is_disease = presence == "absent" and token.term.detail == "disease"
+        if is_disease and general.names_chest(
+            self.text[self.tokens[self.since].start : token.start]
+        ):
+            # "No cardiac, pulmonary or pleural disease"
             self._general(index, token._replace(term=Term("general", "no finding")))
         if self.elided is not None and presence == "absent":
             end = self.elided
@@ -106,7 +110,15 @@ class Reader:
         self.regions.clear()
         if self._presence != "absent" or self.history:
             return
+        if general.names_one(self.text, self.tokens, index):
+            return
         self.has_used_scope = True
+        if token.term.name == "no finding":
+            extent = general.extent(self.text, self.tokens[self.since].start, token)
+            if extent == "nothing":
+                return
+            if extent == "bones":
+                token = token._replace(term=Term("general", "fracture"))
         if token.term.name != "no finding":
             self.mentions.append(Mention(index, token, "absent", implied=True))
             return

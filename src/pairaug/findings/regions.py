@@ -59,6 +59,9 @@ class Regions:
             self._say([region for region, _ in self._said], token, index)
             return True
         if self.waiting:
+            if self.waiting[-1].term.name != "chest":
+                # "CHEST: the heart is normal" says nothing of the rest.
+                self.waiting = [region for region in self.waiting if region.term.name != "chest"]
             self._say(self.waiting, token, index, scope)
             self.waiting.clear()
             return True
@@ -99,6 +102,8 @@ class Regions:
             if state.term.name == "blunted" and presence == "present":
                 severity = "mild"
             side = self._side_before(region)
+            if side and region.term.name == "chest":
+                continue
             self.add(finding, presence, start, end, severity=severity, side=side)
 
     def add(

@@ -140,7 +140,7 @@ _IGNORED = (
     "(degenerative|chronic|postsurgical|postoperative|coronary artery|emphysematous|arthritic|"
     "senescent|granulomatous|obstructive pulmonary|atherosclerotic|reactive airways) "
     "[joint|disc|disk|bony] (disease|change|changes|process|finding|findings)",
-    "obstructive lung disease",
+    "(obstructive lung disease|chest wall)",
     "no longer",
     "(upper|lower) (abdomen|extremity|thoracic|cervical|quadrant|chest wall)",
     "(mid|middle|upper|lower|proximal|distal) (svc|superior vena cava|trachea|thoracic spine)",
