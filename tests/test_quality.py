@@ -140,7 +140,8 @@ def test_nothing_usable_is_no_crash(tmp_path: Path) -> None:
 
 
 def test_many_views_are_added_up(tmp_path: Path) -> None:
-    views = [f"view {chr(97 + place % 20)}" for place in range(40)]
+    words = ["PA", "AP", "left", "right", "lateral"]
+    views = [f"{words[place % 4]} {words[place // 4 % 5]}" for place in range(40)]
     pairs = [_pair(str(n)).with_trace("read", view=view) for n, view in enumerate(views)]
     found = assess(_part(tmp_path, pairs))
     assert len(found.views) == quality._MOST_VIEWS + 1
@@ -230,7 +231,7 @@ def test_doctor_and_terminal_say_that_reports_are_not_english(
 
 
 def test_what_is_no_view_is_not_printed_as_one(tmp_path: Path) -> None:
-    views = ["PA", "AP_horizontal", "10000032", "Small effusion on the left.", "p10000032"]
+    views = ["PA", "AP_horizontal", "10000032", "Small effusion on the left.", "Miller"]
     pairs = [_pair(str(n)).with_trace("read", view=view) for n, view in enumerate(views)]
     found = assess(_part(tmp_path, pairs))
     assert found.views == {"PA": 1, "AP_horizontal": 1, "others": 3}

@@ -92,14 +92,11 @@ def test_nothing_disappears(finished: RunFolder) -> None:
 
 
 def test_children_are_in_their_parents_part_and_after_it(finished: RunFolder) -> None:
-    num_children = 0
     for path in part_paths(finished.stage("prune")):
         seen: set[str] = set()
         for pair in manifest.read_part(path):
             assert pair.parent_id is None or pair.parent_id in seen
             seen.add(pair.id)
-            num_children += pair.parent_id is not None
-    assert num_children > 0
 
 
 def test_the_record_is_what_the_parts_say(finished: RunFolder, small_settings: Settings) -> None:

@@ -88,6 +88,13 @@ def _schema() -> pa.Schema:
 
 SCHEMA = _schema()
 
+_KNOWN = {
+    "branch": {branch.value for branch in Branch},
+    "split": {"train", "validate", "test"},
+}
+_NEEDED = {"id", "patient_id"}
+"""Columns without an empty cell."""
+
 
 def fingerprint(covers: Mapping[str, Any], parent: str | None = None) -> str:
     """The hash of all that decides a stage's output: `covers` and its input's fingerprint."""
@@ -207,14 +214,31 @@ def _read_table(path: Path, columns: list[str]) -> pa.Table:
     own = (metadata.metadata or {}).get(_META)
     if own is not None:
         _checked(own, path)
-    present = metadata.schema.to_arrow_schema().names
-    missing = [name for name in columns if name not in present]
-    if missing:
-        raise RunError(f"{path} is not a part of a PairAug run: it has no column {missing[0]}")
     try:
-        return pq.read_table(path, columns=columns, page_checksum_verification=True)
+        present = metadata.schema.to_arrow_schema()
+        for name in columns:
+            _check_column(path, name, present)
+        table = pq.read_table(path, columns=columns, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise _cannot_read(path, error) from error
+    for name in _KNOWN.keys() & set(columns):
+        if not set(table[name].unique().to_pylist()) <= _KNOWN[name]:
+            raise _foreign(path, name)
+    for name in _NEEDED & set(columns):
+        if table[name].null_count:
+            raise _foreign(path, name)
+    return table
+
+
+def _check_column(path: Path, name: str, present: pa.Schema) -> None:
+    if name not in present.names:
+        raise RunError(f"{path} is not a part of a PairAug run: it has no column {name}")
+    if not present.field(name).type.equals(SCHEMA.field(name).type):
+        raise _foreign(path, name)
+
+
+def _foreign(path: Path, name: str) -> RunError:
+    return _cannot_read(path, TypeError(f"other values in {name}"))
 
 
 def _metadata(path: Path) -> pq.FileMetaData:
@@ -248,6 +272,24 @@ def _checked(own: bytes, path: Path) -> dict[str, Any]:
     ):
         raise _cannot_read(path, TypeError("values of other types"))
     return content
+
+
+def trace_in(cell: str | None) -> dict[str, Any]:
+    """The trace in a cell of a part; `RunError` for one that somebody else has written."""
+    try:
+        return _trace(cell)
+    except (JSONTextError, TypeError) as error:
+        raise RunError(
+            "a trace in a part of the run is not as PairAug writes it; delete the stage's folder "
+            "and those of the stages after it, and run the same command again"
+        ) from error
+
+
+def _trace(cell: str | None) -> dict[str, Any]:
+    trace = parse_json(cell or "{}")
+    if not isinstance(trace, dict) or not all(isinstance(one, dict) for one in trace.values()):
+        raise TypeError("a trace that is no JSON object of objects")
+    return trace
 
 
 def _to_row(pair: Pair) -> dict[str, Any]:
@@ -303,7 +345,7 @@ def _from_row(row: Mapping[str, Any]) -> Pair:
         source_report=row["source_report"],
         report_embedding=_vector(row["report_embedding"]),
         source_report_embedding=_vector(row["source_report_embedding"]),
-        trace=_trace_of(row),
+        trace=_trace(row["trace"]),
         drop=_drop_of(row),
     )
 
@@ -325,13 +367,6 @@ def _drop_of(row: Mapping[str, Any]) -> Drop | None:
     if row["drop_stage"] is None:
         return None
     return Drop(row["drop_stage"], row["drop_reason"], row["drop_detail"] or "")
-
-
-def _trace_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    trace = json.loads(row["trace"] or "{}")
-    if not isinstance(trace, dict):
-        raise TypeError("a trace that is no JSON object")
-    return trace
 
 
 def _stated(values: Mapping[str, Any] | None) -> list[tuple[str, Any]]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairaug.clip.similarity import cosine, directional_similarity, pair_scores
+from pairaug.clip.similarity import cosine, directional_similarity
 
 
 def _unit(*values: float) -> np.ndarray:
@@ -72,17 +72,3 @@ def test_change_without_a_difference_is_none() -> None:
     # Rounding of float32 is no difference.
     nearly = (source + np.float32(1e-8)).astype(np.float32)
     assert directional_similarity(nearly, source, moved, source) is None
-
-
-def test_scores_are_between_the_vectors_that_they_name() -> None:
-    image, source = _unit(1, 0, 0.2), _unit(0.5, 1, 0)
-    report, source_report = _unit(0, 1, 1), _unit(1, 0.3, 1)
-    assert pair_scores(image, report, source, source_report) == {
-        "image_report": cosine(image, report),
-        "image_image": cosine(image, source),
-        "change": directional_similarity(image, source, report, source_report),
-    }
-    assert pair_scores(image, report) == {"image_report": cosine(image, report)}
-    # Without a report of either there is no change of reports.
-    assert pair_scores(image, None, source, source_report) == {"image_image": cosine(image, source)}
-    assert set(pair_scores(image, report, source)) == {"image_report", "image_image"}

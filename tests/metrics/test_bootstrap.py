@@ -93,22 +93,3 @@ def test_no_cases_is_undefined():
 def test_how_it_reads():
     assert str(Estimate(0.91234, 0.9, 0.93, 12)) == "0.912 [0.900, 0.930]"
     assert str(Estimate(1.0, 1.0, 1.0, 12)) == "1.000"
-
-
-def test_what_results_say_of_a_number():
-    """The names and values that results.json and its readers use."""
-    assert Estimate(0.5, 0.4, math.nan, 12).as_dict() == {
-        "value": 0.5,
-        "low": 0.4,
-        "high": None,
-        "num": 12,
-        "level": 0.95,
-    }
-
-
-def test_few_draws_are_as_many_as_were_asked_for():
-    values = np.random.default_rng(0).normal(size=30)
-    found = mean(values, num_draws=20)
-    fewer = bootstrap(lambda counts: (counts @ values / 30)[:, None], 30, num_draws=20)[0]
-    assert (found.low, found.high) == pytest.approx((fewer.low, fewer.high))
-    assert found != mean(values)

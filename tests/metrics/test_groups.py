@@ -7,18 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from pairaug.metrics import (
-    auroc,
-    average_precision,
-    bootstrap,
-    finding_metrics,
-    label_average_precisions,
-    macro_auroc,
-    mean,
-    paired_auroc,
-    paired_macro_difference,
-    share,
-)
+from pairaug.metrics import auroc, average_precision, bootstrap, macro_auroc, mean
 
 
 def test_a_groups_cases_are_drawn_together():
@@ -136,81 +125,3 @@ def test_means_by_patient():
     wide, narrow = mean(values, groups=patients), mean(values)
     assert wide.value == pytest.approx(narrow.value)
     assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
-
-
-def _by_patient(name: str):
-    """An estimate of labels and scores, `groups` and `seed` by name."""
-
-    def of_findings(labels, scores, **options):
-        return finding_metrics(labels, scores, {"all": (0, 1)}, **options)[1]["all"]
-
-    def of_columns(labels, scores, **options):
-        return label_average_precisions(labels, scores, **options)[0]
-
-    def of_macro(labels, scores, **options):
-        return macro_auroc(labels, scores, **options)
-
-    def of_difference(labels, scores, **options):
-        return paired_macro_difference(labels, [scores], [scores**3 + labels], **options)
-
-    def of_fraction(labels, scores, **options):
-        return share(labels[:, 0], **options)
-
-    def of_auroc(labels, scores, **options):
-        return of_findings(labels, scores, **options).auroc
-
-    def of_precision(labels, scores, **options):
-        return of_findings(labels, scores, **options).average_precision
-
-    return locals()[f"of_{name}"]
-
-
-WAYS = ("columns", "macro", "difference", "fraction", "auroc", "precision")
-
-
-@pytest.fixture(scope="module")
-def two_findings() -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    labels = rng.random((60, 2)) < 0.5
-    return labels, rng.normal(size=(60, 2)) + labels
-
-
-@pytest.mark.parametrize("name", WAYS)
-def test_every_metric_counts_patients_where_they_are_given(name: str, two_findings):
-    """Ten images of each patient say what one says."""
-    estimate, (labels, scores) = _by_patient(name), two_findings
-    tenfold = np.repeat(np.arange(60), 10)
-    once = estimate(labels, scores)
-    found = estimate(labels[tenfold], scores[tenfold], groups=tenfold)
-    assert (found.low, found.high) == pytest.approx((once.low, once.high))
-    assert once.low < once.value < once.high
-
-
-@pytest.mark.parametrize("name", WAYS)
-def test_every_metric_is_repeatable_by_its_seed(name: str, two_findings):
-    estimate = _by_patient(name)
-    assert estimate(*two_findings, seed=3) == estimate(*two_findings, seed=3)
-    assert estimate(*two_findings, seed=3) != estimate(*two_findings, seed=4)
-
-
-def test_paired_auroc_and_average_precision_are_repeatable_by_their_seed(two_findings):
-    labels, scores = two_findings
-    for metric, columns in (
-        (paired_auroc, (scores[:, 0] + 1, scores[:, 1])),
-        (average_precision, (labels[:, 0], scores[:, 0])),
-    ):
-        assert metric(*columns, seed=3) == metric(*columns, seed=3)
-        assert metric(*columns, seed=3) != metric(*columns, seed=4)
-
-
-def test_average_precision_by_patient(two_findings):
-    labels, scores = two_findings[0][:, 0], two_findings[1][:, 0]
-    tenfold = np.repeat(np.arange(60), 10)
-    once = average_precision(labels, scores)
-    found = average_precision(labels[tenfold], scores[tenfold], groups=tenfold)
-    assert (found.low, found.high) == pytest.approx((once.low, once.high))
-
-
-def test_num_draws_of_findings_is_used(two_findings):
-    few = finding_metrics(*two_findings, {"all": (0, 1)}, num_draws=20)[0]
-    assert few != finding_metrics(*two_findings, {"all": (0, 1)})[0]

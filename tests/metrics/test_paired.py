@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from pairaug.metrics import PairedMacros, macro_auroc, paired_macro_difference, paired_macros
+from pairaug.metrics import macro_auroc, paired_macro_difference, paired_macros
 
 
 def _models(rng, labels, lift, num_seeds, noise):
@@ -128,39 +128,3 @@ def test_intervals_of_differences_contain_the_truth(num_seeds: int, least: float
     rng = np.random.default_rng(7)
     share = np.mean([_holds(rng, num_seeds) for _ in range(400)])
     assert least <= share <= 0.99
-
-
-def _macros(**drawn: list[float]) -> PairedMacros:
-    """Ways of one seed whose value is that of their first draw."""
-    arrays = {name: np.array(values) for name, values in drawn.items()}
-    return PairedMacros({name: each[:1] for name, each in arrays.items()}, arrays, 7)
-
-
-def test_draws_without_a_gap_are_left_out_of_its_fraction():
-    macros = _macros(
-        base=[0.5, 0.6, 0.7, 0.5],
-        name=[0.6, 0.7, 0.8, 0.7],
-        ceiling=[0.7, 0.6, 0.6, 0.9],  # no gap in the second draw, and the wrong way in the third
-    )
-    found = macros.share_of_gap("name", "base", "ceiling")
-    assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
-    assert found.num == 7
-    assert math.isnan(_macros(a=[0.5]).share_of_gap("a", "a", "a").value)
-
-
-def test_an_interval_of_aurocs_stays_in_their_range():
-    found = _macros(a=[0.9, 1.2, 1.2], b=[0.1, -0.2, -0.2])
-    assert found.estimate("a").high == 1.0
-    assert found.estimate("b").low == 0.0
-    assert found.estimate("a").num == 7
-
-
-def test_two_seeds_have_a_deviation():
-    macros = PairedMacros({"a": np.array([0.6, 0.8])}, {"a": np.array([0.7])}, 7)
-    assert macros.deviation("a") == pytest.approx(math.sqrt(0.02))
-
-
-def test_num_draws_of_a_difference_is_used(labels):
-    models = _models(np.random.default_rng(1), labels, 1.0, 2, 0.5)
-    few = paired_macro_difference(labels, models[:1], models[1:], num_draws=20)
-    assert few != paired_macro_difference(labels, models[:1], models[1:])

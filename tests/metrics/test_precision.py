@@ -86,24 +86,3 @@ def test_inverted_only_where_the_whole_interval_is_below_one_half():
     findings, _ = finding_metrics(labels, scores, {})
     assert findings[1].auroc.value < 0.5
     assert [found.is_inverted for found in findings] == [True, False]
-
-
-def test_a_single_case_of_a_class_is_enough():
-    scores = np.array([0.1, 0.4, 0.3])
-    assert average_precision(np.array([0, 0, 1]), scores).value == pytest.approx(0.5)
-    assert average_precision(np.array([0, 1, 1]), scores).value == 1.0
-
-
-def test_a_draw_of_one_class_is_undefined_and_its_neighbours_are_not():
-    cases = Ranking(np.array([1, 0, 1]), np.array([0.2, 0.1, 0.3]))
-    counts = np.array([[1.0, 0.0, 2.0], [1.0, 1.0, 1.0], [0.0, 3.0, 0.0]])
-    found = precision_of(*cases.masses(counts))
-    assert np.isnan(found).tolist() == [True, False, True]
-    assert found[1] == 1.0
-
-
-def test_a_mean_over_findings_is_of_their_average_precisions():
-    labels, scores = _cases()
-    findings, macros = finding_metrics(labels, scores, {"two": (0, 3)})
-    expected = np.mean([findings[place].average_precision.value for place in (0, 3)])
-    assert macros["two"].average_precision.value == pytest.approx(expected)

@@ -77,7 +77,6 @@ def test_the_truth_draws_the_film_again(dataset):
 
 def test_masks_name_the_findings(dataset):
     truths = [json.loads(line) for line in (dataset / "findings.jsonl").read_text().splitlines()]
-    assert any(truth["findings"] for truth in truths)
     for truth in truths:
         masks = {path.stem for path in (dataset / "masks" / truth["id"]).iterdir()}
         assert {"left-lung", "right-lung", "heart"} <= masks

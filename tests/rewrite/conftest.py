@@ -110,10 +110,7 @@ def rewrite(
         context = Context(seed=seed, folder=folder, report_status=tell)
         stage = Rewrite(RewriteSettings.model_validate(values), context)
         stage.fit(pairs)
-        children = [pair for pair in stage(pairs) if pair.parent_id]
-        # Whoever looks at all children looks at some.
-        assert children
-        return children
+        return [pair for pair in stage(pairs) if pair.parent_id]
 
     return rewritten
 

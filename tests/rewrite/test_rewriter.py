@@ -139,9 +139,7 @@ def test_history_marks_and_long_reports_never_reach_a_rewrite(make_pair: MakePai
         + " ".join(f"There is a {size} left pleural effusion." for size in ("small", "trace") * 20)
         + " Right upper lobe consolidation. CT showed a quokka."
     )
-    children = rewritten([make_pair(text)], variants=10)[1:]
-    assert len(children) == 20
-    for pair in children:
+    for pair in rewritten([make_pair(text)], variants=10)[1:]:
         assert pair.drop is None
         assert len(pair.report.text.split()) <= 50
         for word in ("quokka", "XXXX", "fever", "cough", "keeper", "table", "compared"):

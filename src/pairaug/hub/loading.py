@@ -220,11 +220,9 @@ def _diffusers_differences(model: Any, heads: Mapping[str, Head]) -> Differences
     stored: dict[str, Any] = _empty(heads)
     model._fix_state_dict_keys_on_load(stored)  # attention as diffusers named it before 0.17
     needed = model.state_dict()
-    # Under its old name and its new one: which of them counts is not known.
-    twice = heads.keys() - stored.keys() if len(stored) < len(heads) else set()
     return Differences(
         sorted(needed.keys() - stored.keys()),
-        sorted((stored.keys() - needed.keys()) | twice),
+        sorted(stored.keys() - needed.keys()),
         [
             (name, tuple(stored[name].shape), tuple(value.shape))
             for name, value in needed.items()
@@ -238,9 +236,7 @@ def _transformers_config(part: Part) -> tuple[Any, Any]:
     from transformers import AutoConfig
 
     if not part.kind.__name__.startswith("Auto"):
-        with quieted("transformers"):
-            own = part.kind.config_class.from_pretrained(part.folder, local_files_only=True)
-        return part.kind, own
+        return part.kind, part.kind.config_class.from_pretrained(part.folder, local_files_only=True)
     # False, not the default: that asks on the terminal whether to run a model's own code.
     config = AutoConfig.from_pretrained(part.folder, local_files_only=True, trust_remote_code=False)
     mapping = part.kind._model_mapping

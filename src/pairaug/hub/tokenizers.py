@@ -54,12 +54,7 @@ def open_tokenizer(kind: Any, folder: Path, **options: Any) -> Any:
             f"the tokenizer in {folder} cannot be opened ({one_line(error)}); copy or download "
             "it again"
         ) from error
-    if not isinstance(tokenizer.model_max_length, int | float):
-        raise ModelError(f"the tokenizer in {folder} has a model_max_length that is no number")
     if kind.__name__ == "CLIPTokenizer":
-        for mark in ("bos", "eos", "pad"):
-            if getattr(tokenizer, f"{mark}_token_id") is None:
-                raise ModelError(f"the tokenizer in {folder} has no {mark}_token")
         _check_merges(tokenizer, folder)
     return tokenizer
 

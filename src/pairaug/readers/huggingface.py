@@ -10,7 +10,9 @@ Needs `pip install "pairaug[huggingface]"`. Offline mode (`HF_HUB_OFFLINE`) is h
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pyarrow import parquet
 from pydantic import Field, model_validator
 
-from pairaug.errors import DataError, MissingExtraError
+from pairaug.errors import DataError, MissingExtraError, PairAugError
 from pairaug.pair import Pair, Report
 from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import mapped_labels
@@ -151,7 +153,8 @@ class HuggingFaceReader:
             is_file = self._path.is_file()
             files = [self._path] if is_file else list(files_below(self._path, [".parquet"]))
             if files:
-                return sum(parquet.read_metadata(file).num_rows for file in files)
+                with _readable(self._name, "its files"):
+                    return sum(parquet.read_metadata(file).num_rows for file in files)
         total = 0
         for split, dataset in self._datasets.items():
             told = (dataset.info.splits or {}).get(split)
@@ -175,7 +178,13 @@ class HuggingFaceReader:
     def listed(self) -> Iterator[Listed]:
         """Each row as it stands, its film not decoded."""
         for split, dataset in self._datasets.items():
-            for number, row in enumerate(self._undecoded(dataset), 1):
+            with _readable(self._name, split):
+                rows = iter(self._undecoded(dataset))
+            for number in itertools.count(1):
+                with _readable(self._name, f"{split} row {number}"):
+                    row = next(rows, None)
+                if row is None:
+                    break
                 yield from self._row(row, split, number)
 
     def _row(self, row: Mapping[str, Any], split: str, number: int) -> Iterator[Listed]:
@@ -283,10 +292,24 @@ class HuggingFaceReader:
         return {split: loaded[split] for split in wanted}
 
 
+@contextmanager
+def _readable(name: str, where: str) -> Iterator[None]:
+    """Turns what reading damaged files raises into a line that says where they end."""
+    try:
+        yield
+    except (PairAugError, MemoryError):
+        raise
+    # datasets and the parsers below it raise what they like, with cells in it: it is not chained.
+    except Exception as error:  # noqa: BLE001
+        raise DataError(
+            f"{name} cannot be read at {where} ({type(error).__name__}); it is damaged or cut "
+            "short: fetch it again"
+        ) from None
+
+
 def _load(settings: HuggingFaceSource, path: Path | None) -> dict[str, IterableDataset]:
     try:
         from datasets import DatasetDict, load_dataset, load_from_disk
-        from datasets.exceptions import DatasetNotFoundError
     except ImportError as error:
         raise MissingExtraError("reading Hugging Face datasets", "datasets", "huggingface") from (
             error
@@ -301,12 +324,13 @@ def _load(settings: HuggingFaceSource, path: Path | None) -> dict[str, IterableD
             return {str(split): rows.to_iterable_dataset() for split, rows in named.items()}
         revision = None if path else settings.revision
         return _by_name(load_dataset(where, settings.subset, revision=revision, streaming=True))
-    except (DatasetNotFoundError, OSError, ValueError) as error:
+    # What it raises on damaged files is of many kinds; see `_readable`.
+    except Exception as error:  # noqa: BLE001
         what = "read.path" if path else "read.dataset"
         raise DataError(
             f"{what} is {where}, which datasets cannot open ({type(error).__name__}); check the "
             "name, the subset, and that it is on this machine or can be reached"
-        ) from error
+        ) from None
 
 
 def _by_name(loaded: Mapping[Any, IterableDataset]) -> dict[str, IterableDataset]:

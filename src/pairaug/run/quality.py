@@ -6,7 +6,6 @@ for each film, study and patient, by which they are told apart.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from pairaug.findings import is_english, report_labels
-from pairaug.manifest import read_columns
+from pairaug.manifest import read_columns, trace_in
 from pairaug.pair import FINDINGS
 
 SPLITS = ("train", "validate", "test")
@@ -31,8 +30,14 @@ _QUANTILES = {"least": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "most": 1.
 _MOST_VIEWS = 12
 _NOT_STATED = "not stated"
 _OTHERS = "others"
-_VIEW = re.compile(r"[A-Za-z]{1,10}([ _-][A-Za-z]{1,10}){0,2}")
-"""One to three short words, as datasets name their views."""
+_VIEW_WORD = (
+    "pa|ap|l|r|ll|rl|lao|rao|lpo|rpo|lld|rld|lat|lateral|frontal|left|right|oblique|oblicua|axial|"
+    "horizontal|vertical|supine|prone|erect|upright|portable|decubitus|lordotic|swimmers|costal|"
+    "xtable|cross|table|tangential|pediatric|expiration|inspiration|chest|view|exclude|unk|unknown|"
+    "other|nan|none|antero|postero|anterior|posterior|anteroposterior|posteroanterior"
+)
+_VIEW = re.compile(rf"({_VIEW_WORD})([ _/-]+({_VIEW_WORD})){{0,3}}", re.IGNORECASE)
+"""The words that name views: any other may be a patient's name."""
 _COLUMNS = (
     "id",
     "patient_id",
@@ -137,7 +142,7 @@ def unusable(parts: Sequence[Path], most: int, *, show_ids: bool) -> Iterator[Un
             if shown[reason] <= most:
                 name = row["id"] if show_ids else hashed(row["id"])
                 detail = row["drop_detail"] or ""
-                tried = json.loads(row["trace"] or "{}").get("read", {}).get("tried")
+                tried = trace_in(row["trace"]).get("read", {}).get("tried")
                 if show_ids and tried:
                     detail += f" ({tried})"
                 yield Unusable(reason, name, detail)
@@ -173,7 +178,7 @@ class _Tally:
         patients: list[tuple[int, int]] = []
         studies: list[int] = []
         for row in table.to_pylist():
-            noted = json.loads(row["trace"] or "{}").get("read", {})
+            noted = trace_in(row["trace"]).get("read", {})
             self._add_listed(row, noted)
             studies.append(_number(f"{noted.get('study') or row['id']}"))
             if row["drop_reason"] is not None:
@@ -181,7 +186,7 @@ class _Tally:
             split = SPLITS.index(row["split"])
             patients.append((_number(row["patient_id"]), split))
             if row["image_sha256"]:
-                films.append((int(row["image_sha256"][:16], 16), split))
+                films.append((_number(row["image_sha256"]), split))
             self._add_usable(row)
         self.studies.append(np.array(studies, dtype=np.uint64))
         self.films.append(np.array(films, dtype=np.uint64).reshape(-1, 2))
@@ -189,9 +194,10 @@ class _Tally:
 
     def _add_listed(self, row: Mapping[str, Any], noted: Mapping[str, Any]) -> None:
         self.num_listed += 1
-        view = noted.get("view") or _NOT_STATED
+        view = str(noted.get("view") or "")
         # The column may be another's, of patients or reports, and views are printed.
-        self.views[view if _VIEW.fullmatch(view) else _OTHERS] += 1
+        shown = view if _VIEW.fullmatch(view) else _OTHERS
+        self.views[shown if view else _NOT_STATED] += 1
         self.num_burnt_in += noted.get("burnt_in_annotation") == "YES"
         self.num_shallow += noted.get("bit_depth_by") == "range"
         self.num_ignored_headers += "ignored" in noted

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pairaug.manifest import read_columns
+from pairaug.manifest import read_columns, trace_in
 from pairaug.pair import SCORES, Branch
 from pairaug.summary.records import RunPairs
 
@@ -44,7 +43,7 @@ def audit_of(pairs: RunPairs, facts: Mapping[str, Any]) -> Audit | None:
     for path in pairs.parts:
         traces = read_columns(path, ["trace"])["trace"].to_pylist()
         for row, text in enumerate(traces, start):
-            noted = json.loads(text or "{}").get("score", {}).get("audit", {})
+            noted = trace_in(text).get("score", {}).get("audit", {})
             for name in SCORES:
                 if noted.get(name) is not None:
                     values[name][row] = noted[name]
