@@ -51,6 +51,13 @@ def test_substitute_maps_a_replaced_token_to_the_one_it_replaces() -> None:
     assert torch.equal(mapping, torch.eye(5))
 
 
+def test_substitute_maps_spans_of_equal_length_token_by_token() -> None:
+    assert replaced_spans([0, 10, 11, 5, 1], [0, 20, 21, 5, 1]) == [(range(1, 3), range(1, 3))]
+    mapping, alpha = align("substitute", [0, 10, 11, 5, 1], [0, 20, 21, 5, 1], window=6)
+    assert alpha.tolist() == [1] * 6
+    assert torch.equal(mapping, torch.eye(6))
+
+
 @pytest.mark.parametrize(
     ("source", "edited", "old", "new"),
     [
