@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pairaug.config import Settings, change_settings, load_settings
@@ -88,3 +90,13 @@ def test_what_is_on_one_side_only_is_a_difference() -> None:
     assert differences({"weights of x": "1"}, {"weights of x": "2"}) == [
         "weights of x: another hash"
     ]
+
+
+def test_another_content_of_the_same_table_counts(plain: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    settings = change_settings(plain, ["read.source=table", f"read.table={path}"])
+    values = []
+    for text in ("Clear.", "Clear?"):
+        path.write_text(f"id,file,findings,impression\n1,a.png,{text},\n")
+        values.append(stage_print("read", settings, PARENT, RunRecord()).value)
+    assert values[0] != values[1]
