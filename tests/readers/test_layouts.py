@@ -116,7 +116,7 @@ REWRITTEN = {
     "padchest": 0,
     "cxr-folder": 3,
     "webdataset": 3,
-    "huggingface": 3,
+    "huggingface": 2,
 }
 """English reports of at least `rewrite.min_words` words, of the views that are kept."""
 
