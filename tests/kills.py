@@ -76,7 +76,9 @@ def operations_below(folder: Path, last: int = sys.maxsize) -> Iterator[_Operati
 
 
 _TIMES = {"seconds", "hours", "samples_per_second"}
-_PAGE_TIMES = re.compile(r'<td class="number">[^<]*</td><td><span class="meter"[^>]*>')
+_PAGE_TIMES = re.compile(
+    r'<td class="number">[^<]*</td><td><span class="meter"[^>]*>|<b>[^<]*</b><span>on '
+)
 
 
 def values_below(folder: Path) -> dict[str, Any]:
@@ -130,6 +132,7 @@ _PRELOADED = [
 
 def run_command(words: Sequence[str], log: Path) -> float:
     """How many seconds a command took that nobody disturbed."""
+    _start_server()
     started = time.monotonic()
     process = _start(words, log)
     process.join()
@@ -137,8 +140,10 @@ def run_command(words: Sequence[str], log: Path) -> float:
     return time.monotonic() - started
 
 
-def kill_at_random(words: Sequence[str], log: Path, seconds: float, chance: random.Random) -> str:
-    """Starts a command and kills it up to `seconds` later; what was done, in words.
+def kill_at_random(
+    words: Sequence[str], log: Path, seconds: float, chance: random.Random
+) -> float | None:
+    """Starts a command and kills it up to `seconds` later; when, or None where it had ended.
 
     Raises where one of the processes that it has started goes on without it.
     """
@@ -154,11 +159,18 @@ def kill_at_random(words: Sequence[str], log: Path, seconds: float, chance: rand
     while left := _members(process.pid):
         assert time.monotonic() < deadline, f"{left} outlive {' '.join(words)}"
         time.sleep(0.05)
-    return f"{words[0]} {'killed' if is_killed else 'ended'} within {moment:.3f} s"
+    return moment if is_killed else None
+
+
+def _start_server() -> None:
+    """Returns once the libraries are imported, so that commands' times are their own."""
+    _SERVER.set_forkserver_preload(_PRELOADED)
+    process = _SERVER.Process(target=int)
+    process.start()
+    process.join()
 
 
 def _start(words: Sequence[str], log: Path) -> Any:
-    _SERVER.set_forkserver_preload(_PRELOADED)
     process = _SERVER.Process(target=_command, args=(list(words), str(log)))
     process.start()
     return process
