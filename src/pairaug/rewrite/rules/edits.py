@@ -13,6 +13,7 @@ from pairaug.findings import Side, Statement, extract
 from pairaug.rewrite.rules.grading import SEVERITY_WORD
 from pairaug.rewrite.rules.heart import enlarged_heart, normal_heart
 from pairaug.rewrite.rules.kinds import KIND_OF, OTHER_DENIALS, Described
+from pairaug.rewrite.rules.remarks import leans_back, without_otherwise
 from pairaug.rewrite.rules.structure import Listed, parse
 from pairaug.rewrite.rules.wording import (
     NORMAL_HEART,
@@ -51,8 +52,14 @@ def resolve(sentences: Sequence[str], topic: Topic) -> list[str] | None:
     kept: list[str] = []
     place: int | None = None  # where the denial belongs
     phrase = ""
+    has_gone = False  # what the next sentence may lean on
     for sentence in sentences:
         own = [s for s in extract(sentence) if s.presence != "absent" and topic_of(s) == topic]
+        is_remark = has_gone and leans_back(sentence)
+        has_gone = bool(own) or is_remark
+        if is_remark and not own:
+            kept += restated([s for s in extract(sentence) if not s.implied], sentence)
+            continue
         if not own:
             kept.append(sentence)
             continue
@@ -65,12 +72,15 @@ def resolve(sentences: Sequence[str], topic: Topic) -> list[str] | None:
         kept += rest
         if place is None or (not rest and place >= 0 and not phrase):
             place, phrase = len(kept), gone
+    kept = without_otherwise(kept)
     if is_device:
         return kept
     if place is None:
         return None
     if place >= 0:
         gone = _gone(topic, phrase, extract(" ".join(kept)))
+        if gone == NORMAL_LUNGS[0] and any(_CLEAR.match(sentence) for sentence in kept):
+            gone = ""  # said already
         kept.insert(place, gone)
         if gone == NORMAL_LUNGS[0]:
             # It says what "the left lung is clear" says, and more.

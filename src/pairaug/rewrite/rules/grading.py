@@ -30,6 +30,10 @@ _MODIFIERS = re.compile(
 _TAKES_AN_ADJECTIVE = re.compile(
     r"(?:^|\b(?:an?|the|is|are|with|and|include|by)\s+|,\s+)$", re.IGNORECASE
 )
+_TAKES_AN_ADVERB = re.compile(
+    r"(?:enlarged|widened|dilated|increased|prominent|congested|engorged|elevated|thickened)\b",
+    re.IGNORECASE,
+)
 _TAKES_NO_DEGREE = re.compile(r"kerley|ground glass|collapse|veiling", re.IGNORECASE)
 
 
@@ -70,6 +74,8 @@ def _graded(sentence: str, topic: Topic, severity: Severity) -> str | None:
     chosen = before[-1] if before else (found[0] if found else None)
     if chosen:
         word = _degree_word(topic, severity, chosen.group())
+        if _TAKES_AN_ADVERB.match(sentence, chosen.end() + 1):
+            word = ADVERBS[severity]
         return tidy(f"{sentence[: chosen.start()]}{word}{sentence[chosen.end() :]}")
     if statement.severity:
         return None  # it is given somewhere out of reach
@@ -80,7 +86,10 @@ def _graded(sentence: str, topic: Topic, severity: Severity) -> str | None:
     rest = sentence[place:]
     if place == 0 and not rest[1:2].isupper():
         rest = rest[:1].lower() + rest[1:]
-    return tidy(f"{sentence[:place]}{_degree_word(topic, severity, '')} {rest}")
+    word = _degree_word(topic, severity, "")
+    if _TAKES_AN_ADVERB.match(rest):
+        word = ADVERBS[severity]
+    return tidy(f"{sentence[:place]}{word} {rest}")
 
 
 def _reach(sentence: str, statement: Statement) -> tuple[int, int]:

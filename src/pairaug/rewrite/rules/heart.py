@@ -12,7 +12,7 @@ _HEART_IS = re.compile(
     r"(?P<verb> (?:is|appears|remains|size is))?(?P<grade> \w+ly)? "
     r"(?P<state>normal in size(?: and (?:contour|configuration))?|"
     r"within normal limits(?: in size)?|"
-    r"not (?:significantly )?enlarged|unremarkable|normal|enlarged)(?: in size)?\.$",
+    r"not (?:significantly )?enlarged|unremarkable|normal|enlarged|large)(?: in size)?\.$",
     re.IGNORECASE,
 )
 _ENLARGED = re.compile(
@@ -23,7 +23,7 @@ _ENLARGED = re.compile(
 def normal_heart(sentence: str) -> str | None:
     """ "The heart is normal in size." for "The heart is severely enlarged.", else None."""
     match = _HEART_IS.match(sentence)
-    if match and match.group("state").lower().startswith("enlarged"):
+    if match and match.group("state").lower().startswith(("enlarged", "large")):
         subject = match.group("subject")
         end = "normal" if subject.lower().endswith("size") else "normal in size"
         return f"{subject}{match.group('verb') or ' is'} {end}."

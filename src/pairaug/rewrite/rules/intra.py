@@ -6,6 +6,7 @@ those of the original.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
@@ -28,6 +29,9 @@ _SECOND_CHANGE = 0.2
 _OTHERS_RESOLVE = {"chest tube": 1.0, "enteric tube": 1.0, "circulatory support": 0.3}
 # A heart does not grow from normal to huge between two films.
 _APPEARS_AS: dict[str, tuple[Severity, ...]] = {"cardiomegaly": ("mild", "moderate")}
+# What the lungs keep is not told from what comes and goes, where both are called opacities.
+_SHADOWS = (Topic("consolidation"), Topic("atelectasis"))
+_LASTING = re.compile(r"\b(?:calcif|granuloma|scar|fibro|cicatri|healed)", re.IGNORECASE)
 
 
 class Option(NamedTuple):
@@ -70,12 +74,14 @@ def _change_once(
 ) -> str | None:
     """`text` after one change of a topic that is not yet in `touched`, which is then added."""
     stated = extract(text)
+    parts = [text[start:end] for start, end in sentences(text)]
+    lasting = _lasting(parts)
     options = [
         option
         for option in _options(stated)
         if option.topic not in touched and target in (None, option.topic.finding)
-    ]
-    parts = [text[start:end] for start, end in sentences(text)]
+        and (option.act == "appear" or option.topic not in lasting)
+    ]  # fmt: skip
     while options:
         acts: list[Act] = [
             act for act in _ACT_WEIGHTS if any(option.act == act for option in options)
@@ -89,6 +95,17 @@ def _change_once(
             return " ".join(changed)
         options.remove(option)
     return None
+
+
+def _lasting(parts: Sequence[str]) -> set[Topic]:
+    """Shadows that a sentence calls calcified or a scar: they neither go nor grow."""
+    return {
+        topic_of(statement)
+        for part in parts
+        if _LASTING.search(part)
+        for statement in extract(part)
+        if topic_of(statement) in _SHADOWS
+    }
 
 
 def _options(stated: Sequence[Statement]) -> list[Option]:

@@ -1,0 +1,68 @@
+"""Edits by rules leave no sentence that leans on one that has gone, and read as English."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from pairaug.rewrite.rules.edits import resolve
+from pairaug.rewrite.rules.grading import grade
+from pairaug.rewrite.rules.intra import changed_report
+from pairaug.rewrite.topics import Topic
+
+SHADOW, HEART = Topic("consolidation"), Topic("cardiomegaly")
+
+
+@pytest.mark.parametrize(
+    ("sentences", "left"),
+    [
+        (["Left base opacity.", "This may represent atelectasis."],
+         ["No left base opacity.", "Possible atelectasis."]),
+        (["Right opacity.", "These findings are most concerning for pneumonia.", "Normal heart."],
+         ["No right opacity.", "Normal heart."]),
+        (["Right opacity.", "This appears chronic and may be due to scarring."],
+         ["No right opacity.", "Possible scarring."]),
+        (["Normal heart.", "This is a portable view."], None),
+        (["Opacity in the left base.", "It would be difficult to exclude a nodule."],
+         ["No opacity in the left base.", "It would be difficult to exclude a nodule."]),
+        (["Opacity in the left base.", "The lungs are otherwise clear."],
+         ["The lungs are clear."]),
+        (["Opacity in the left base.", "Small effusion.", "The lungs are otherwise clear."],
+         ["Small effusion.", "The lungs are otherwise clear."]),
+        (["Otherwise, normal heart size.", "Left infiltrate."],
+         ["Normal heart size.", "No left infiltrate."]),
+    ],
+)  # fmt: skip
+def test_what_leans_on_a_sentence_goes_with_it(
+    sentences: list[str], left: list[str] | None
+) -> None:
+    assert resolve(sentences, SHADOW) == left
+
+
+@pytest.mark.parametrize(
+    ("sentence", "graded"),
+    [
+        ("Enlarged cardiac contour.", "Severely enlarged cardiac contour."),
+        ("Heart is large.", "Heart is severely enlarged."),
+        ("Mildly enlarged cardiac shadow.", "Severely enlarged cardiac shadow."),
+        ("Cardiomegaly.", "Severe cardiomegaly."),
+    ],
+)  # fmt: skip
+def test_a_degree_before_a_participle_is_an_adverb(sentence: str, graded: str) -> None:
+    assert grade([sentence], HEART, "severe") == [graded]
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        "Small calcific densities in both lungs. No effusion.",
+        "Opacity at the right apex, in keeping with scarring. The heart is normal in size.",
+    ],
+)
+def test_what_is_calcified_or_a_scar_neither_goes_nor_grows(report: str) -> None:
+    first = report.split(". ")[0]
+    for seed in range(40):
+        changed = changed_report(report, Random(seed), 50)
+        assert changed is not None
+        assert first in changed.after
