@@ -6,9 +6,10 @@ from random import Random
 
 import pytest
 
-from pairaug.rewrite.rules.edits import resolve
+from pairaug.rewrite.rules.edits import appear, resolve
 from pairaug.rewrite.rules.grading import grade
 from pairaug.rewrite.rules.intra import changed_report
+from pairaug.rewrite.rules.kinds import KINDS, Described
 from pairaug.rewrite.topics import Topic
 
 SHADOW, HEART = Topic("consolidation"), Topic("cardiomegaly")
@@ -66,3 +67,10 @@ def test_what_is_calcified_or_a_scar_neither_goes_nor_grows(report: str) -> None
         changed = changed_report(report, Random(seed), 50)
         assert changed is not None
         assert first in changed.after
+
+
+def test_a_normal_chest_stays_beside_a_device() -> None:
+    pacemaker = Described(KINDS["pacemaker"], "left")
+    words = "A left chest wall pacemaker is in place."
+    sentences = ["Normal chest radiograph.", "Mild scoliosis."]
+    assert appear(sentences, pacemaker, words, "left pacemaker") == [*sentences, words]

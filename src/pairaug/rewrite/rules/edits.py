@@ -231,8 +231,11 @@ def appear(
 
 
 def _denies_all(statements: Sequence[Statement], topic: Topic) -> bool:
-    """True for "no acute disease" beside an acute finding, for "normal chest" beside any."""
-    return any(
+    """True for "no acute disease" beside an acute finding, for "normal chest" beside any.
+
+    A device contradicts neither.
+    """
+    return topic.finding != "support devices" and any(
         s.finding == "no finding" and (s.detail is None or topic.finding in ACUTE)
         for s in statements
     )
