@@ -85,7 +85,12 @@ def test_reports_may_lie_among_the_films(tmp_path: Path) -> None:
     for report in list(tree.rglob("*.txt")):
         write(tmp_path / "files" / report.relative_to(tree), report.read_bytes())
     tree.parent.rename(tmp_path / "gone")
-    assert _pairs(settings) == before
+    after = _pairs(settings)
+    # Where a folder of films holds reports alone, the drop names the other part that is missing.
+    missing = "s50000004/aa05"
+    drops = [pairs.pop(missing).drop for pairs in (before, after)]
+    assert [drop.reason for drop in drops if drop] == ["missing_image"] * 2
+    assert after == before
     with pytest.raises(DataError, match=r"is packed; unpack it"):
         _pairs({**settings, "reports": write(tmp_path / "mimic-cxr-reports.zip", b"")})
 

@@ -47,7 +47,9 @@ MAX_PROMPT_WORDS = 50
 """The paper's limit for a report that is prompted."""
 
 # What is left of an export's markup: "normal.&gt;]".
-_STRAY = re.compile(r"[\[\]{}|*#`~^]|(?<!\w)[<>]|[<>](?!\w)")
+_STRAY = re.compile(
+    r"\[[ ]?[xX\u2713\u2714]?[ ]?\]|[\u2610-\u2612]|[\[\]{}|*#`~^]|(?<!\w)[<>]|[<>](?!\w)"
+)
 _PARENTHESES = re.compile(r"\s*\(([^()]*)\)")
 _CLAUSE = re.compile(r"\s*(?:[,;:]|\b(?:and|but|with|however|which|although|while|where)\b)\s*")
 # "Views show the heart to be enlarged": the heart is.
@@ -200,6 +202,9 @@ def _sections_kept(report: str) -> str:
 def _clean_sentence(sentence: str) -> str:
     """One sentence cleaned, or an empty string where nothing about this film is left."""
     whole = text = " ".join(_STRAY.sub(" ", sentence).split())
+    has_box = "[" in sentence or "\u2610" in sentence
+    if has_box and _presences(extract(whole)) != _presences(extract(sentence)):
+        return ""  # "Pneumothorax [ ]" without its empty box would state one
     text = _PARENTHESES.sub(lambda match: match.group() if extract(match.group(1)) else "", text)
     text = ASIDES.sub("", DATES.sub(" ", text))
     text = _without_opening(text)

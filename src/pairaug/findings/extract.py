@@ -13,9 +13,9 @@ from pairaug.findings.headings import asides
 from pairaug.findings.places import places_of, statements_of
 from pairaug.findings.presence import Reader
 from pairaug.findings.regions import Regions
-from pairaug.findings.scope import Term, Token, marks, term_pattern, terms
+from pairaug.findings.scope import Term, Token, answer_of, marks, term_pattern, terms
 from pairaug.findings.sentences import sentences
-from pairaug.findings.statement import Statement
+from pairaug.findings.statement import Presence, Side, Statement
 from pairaug.findings.trie import without_fillers
 
 
@@ -27,15 +27,44 @@ def extract(text: str) -> list[Statement]:
     lowered = _lowered(text)
     skipped = asides(text) if any(mark in text for mark in (":", "\n", " - ")) else ()
     statements: list[Statement] = []
+    before: tuple[Statement, ...] = ()
     for start, end in sentences(text):
         if any(aside.start <= start < aside.end for aside in skipped):
             continue
-        statements += (_shifted(statement, start) for statement in _read(lowered[start:end]))
+        said = _read(lowered[start:end])
+        if not said and before and end - start < _LONGEST_REST:
+            said = _rest(lowered[start:end], before)
+        before = said
+        statements += (_shifted(statement, start) for statement in said)
     stated = {s.finding for s in statements if s.presence != "absent"}
     if stated and "otherwise" in lowered:
         # "Otherwise clear" denies the rest, not what was named.
         statements = [s for s in statements if not (s.implied and s.finding in stated)]
     return statements
+
+
+_REST = re.compile(
+    r"(?:(none|nothing)|(\w+(?:[ -]\w+){0,2}?)(?: one| amount)?)(?: seen| present)? "
+    r"(?:on|at|in) the (left|right)(?: side| base)?\W*"
+)
+_LONGEST_REST = 60
+
+
+def _rest(sentence: str, before: tuple[Statement, ...]) -> tuple[Statement, ...]:
+    """What "Moderate on the left." says after "No effusion on the right."."""
+    match = _REST.fullmatch(sentence)
+    if match is None or len({s.finding for s in before if not s.implied}) != 1:
+        return ()
+    denial, size = match.group(1, 2)
+    side: Side = "left" if match.group(3) == "left" else "right"
+    of = before[-1]
+    severity = terms()[size].severity if size in terms() else None
+    if of.side in (None, "bilateral", side) or not (denial or severity):
+        return ()
+    presence: Presence = "absent" if denial else "present"
+    return (
+        Statement(of.finding, presence, side, severity, detail=of.detail, end=len(sentence)),
+    )  # fmt: skip
 
 
 # Markup and apostrophes count as spaces between words: "**effusion**", "can't".
@@ -63,7 +92,7 @@ def _read(sentence: str) -> tuple[Statement, ...]:
     tokens: list[Token] = []
     for match in term_pattern().finditer(sentence):
         phrase = match.group()
-        term = punctuation.get(phrase) or known.get(phrase) or _term_of(phrase)
+        term = punctuation.get(phrase) or known.get(phrase) or answer_of(phrase) or _term_of(phrase)
         tokens.append(Token(term, match.start(), match.end()))
     if not tokens:
         return ()

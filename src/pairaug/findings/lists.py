@@ -86,7 +86,7 @@ def _ends(term: Term, is_near: bool) -> bool:
     """True for a trigger that keeps a later one from what stands before it."""
     if term.role == "after":  # "have decreased on the right and resolved on the left"
         return not is_near or term.presence == "present"
-    return term.role == "before" or (term.role == "either" and not is_near)
+    return term.role in ("before", "answer") or (term.role == "either" and not is_near)
 
 
 def _is_closed(tokens: Sequence[Token]) -> bool:

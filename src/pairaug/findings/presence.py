@@ -36,6 +36,7 @@ class Reader:
     has_used_scope: bool = False
     history: str | None = None
     clause: list[Mention] = field(default_factory=list)  # since the last break
+    earlier: list[Mention] = field(default_factory=list)  # of the clause before
     mentions: list[Mention] = field(default_factory=list)
     since: int = 0  # the term that set the scope
     elided: int | None = None  # the join after a place whose finding comes later
@@ -153,6 +154,9 @@ class Reader:
 
     def _before(self, index: int, token: Token) -> None:
         term = token.term
+        if term.presence == "absent" and self.clause and reach.is_answer(self.text, token):
+            settle(self.tokens, self.clause, index, replace(term, name="answer"))
+            return  # "effusion: no, edema: yes"
         is_denied = self._presence == "absent"
         if term.name == "any" and (is_denied or self.history):
             return
@@ -186,6 +190,10 @@ class Reader:
             for region in self.regions.waiting:
                 if region.term.name == "angles":
                     self.regions.add("pleural effusion", "uncertain", region.start, region.end)
+        if not self.clause and presence == "absent" and reach.is_heading(self.tokens, index):
+            self._set_scope(index, replace(token.term, role="before"))  # "Not seen: effusion"
+        if not self.clause and presence == "uncertain" and not name:
+            self._reopen(index, token)
         if not self.clause:
             return
         last = self.clause[-1]
@@ -206,6 +214,15 @@ class Reader:
                 last.presence = "present"
         else:
             settle(self.tokens, self.clause, index, token.term)
+
+    def _reopen(self, index: int, token: Token) -> None:
+        """Leave open what is "unlikely, but cannot be ruled out"."""
+        if (
+            self.earlier
+            and self.earlier[-1].presence == "absent"
+            and reach.is_of_the_same(self.text, self.tokens[index - 1], token)
+        ):
+            settle(self.tokens, self.earlier, index, replace(token.term, name="excluded"))
 
     def _is_next_to(self, mention: Mention, index: int) -> bool:
         return not joins(self.tokens, mention.index, index)
@@ -244,6 +261,18 @@ class Reader:
         for mention in self.mentions:
             mention.presence = reach.answer(self.text, token)
 
+    def _answer(self, index: int, token: Token) -> None:
+        """Apply to the list before it, or a box that stands before all findings to the next."""
+        if token.term.name == "box" and self._has_boxes_first():
+            self._break(index, token)
+            self._set_scope(index, replace(token.term, role="before"))
+        elif self.clause:
+            settle(self.tokens, self.clause, index, token.term)
+
+    def _has_boxes_first(self) -> bool:
+        roles = (token.term.role for token in self.tokens)
+        return next(role for role in roles if role in ("answer", "finding")) == "answer"
+
     def _value(self, index: int, token: Token) -> None:
         presence = reach.value(self.text, token)
         if self.clause and not self.history and presence:
@@ -274,7 +303,8 @@ class Reader:
             self._give_up(index)
             return True
         # "No hernia, small effusion": it was about something that is no finding.
-        is_with = token.term.name == "with"
+        # "No tension with the pneumothorax" has one.
+        is_with = token.term.name == "with" and not reach.is_definite(self.text, token)
         return is_with or not reach.has_other_words(self.text, self.tokens, self.since, index)
 
     def _give_up(self, index: int) -> None:
@@ -291,6 +321,7 @@ class Reader:
             self._give_up(index)
         self.scope = None
         self.history = None
+        self.earlier = self.clause or self.earlier
         self.clause = []
         self.regions.clear()
 

@@ -54,6 +54,8 @@ _TO_SOME_EXTENT = re.compile(
     r"few|some|further|back|with (?:its|the)? ?tip|and (?:its|the tip|tip|now|lies|ends|terminates|"
     r"exchanged|re-?\w+ed))"
 )
+_THE_SAME = re.compile(r"\W*(?:(?:it|this|these|they|still|also|completely|entirely)\s+)*")
+_STOP = re.compile(r"\s*(?:$|[,.;|)])")
 _REPLACED = re.compile(r"\s*and (?:replaced|exchanged|reinserted|reinstated)\b")
 _PART = re.compile(r"\b(?:tips?|end|ends|distal|side ?(?:hole|port)|course)\b")
 
@@ -140,6 +142,11 @@ def has_other_words(text: str, tokens: Sequence[Token], lower: int, upper: int) 
     return False
 
 
+def is_definite(text: str, join: Token) -> bool:
+    """True where what follows a "with" is known to be there: "with the pneumothorax"."""
+    return _next_word(text, join) in ("the", "this", "these", "known")
+
+
 def _next_word(text: str, token: Token) -> str:
     following = text[token.end : token.end + 14].split(maxsplit=1)
     return following[0] if following else ""
@@ -155,6 +162,24 @@ def value(text: str, token: Token) -> Presence | None:
 def is_whole(text: str, token: Token) -> bool:
     """True where nothing is added to a denial: "effusion: none"."""
     return bool(_WHOLE.match(text, token.end))
+
+
+def is_answer(text: str, token: Token) -> bool:
+    """True for the "no" of "effusion: no, edema: yes": it is about what came before it."""
+    is_no = text[token.start : token.end] == "no"
+    return is_no and bool(_STOP.match(text, token.end))
+
+
+def is_heading(tokens: Sequence[Token], index: int) -> bool:
+    """True for "Not seen: effusion, edema": the trigger is about the list that it heads."""
+    return index == 0 and len(tokens) > 1 and tokens[1].term.role == "value"
+
+
+def is_of_the_same(text: str, before: Token, token: Token) -> bool:
+    """True where a trigger after a break goes on about what was named before: "but it cannot"."""
+    return before.term.role in ("break", "join") and bool(
+        _THE_SAME.fullmatch(text, before.end, token.start)
+    )
 
 
 def answer(text: str, question: Token) -> Presence:

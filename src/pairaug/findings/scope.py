@@ -35,6 +35,7 @@ Role = Literal[
     "cause",  # ends a history, an order or a limit of the view
     "again",  # stands for the finding named last: "but a small left one"
     "question",  # a question mark, before a finding or after it
+    "answer",  # "(no)" after a finding; a check box, before all findings or after each
     "value",  # a colon or dash: what follows is said of what it follows
     "ignore",  # would be misread if it were not known
 ]
@@ -142,6 +143,7 @@ _IGNORED = (
     "[joint|disc|disk|bony] (disease|change|changes|process|finding|findings)",
     "(obstructive lung disease|chest wall)",
     "no longer",
+    "(is|are|was|were|now|already) out of",
     "(upper|lower) (abdomen|extremity|thoracic|cervical|quadrant|chest wall)",
     "(mid|middle|upper|lower|proximal|distal) (svc|superior vena cava|trachea|thoracic spine)",
     "(mass effect|body mass|not optimal|not only|may have|convex to the (left|right))",
@@ -192,7 +194,7 @@ def _phrases() -> dict[str, Term]:
     for name, templates in HISTORY.items():
         add(templates, Term("history", name))
     add((*CAUSES, *NOW), Term("cause"))
-    add(("(one|ones)",), Term("again"))
+    add(("(one|ones)", "(component|portion) (persists|remains|is unchanged)"), Term("again"))
     add(_IGNORED, Term("ignore"))
     scopes: tuple[tuple[Role, Table], ...] = (
         ("before", BEFORE),
@@ -206,10 +208,29 @@ def _phrases() -> dict[str, Term]:
     return found
 
 
+_DENIALS = "no|none|nil|neg|negative|absent|n|-|\u2013"
+_ANSWER = (
+    rf"\([ ]?(?:{_DENIALS}|yes|present|positive|pos|y|\+)[ ]?\)"
+    r"|\[[ ]?[x\u2713\u2714]?[ ]?\]|[\u2610\u2611\u2612]"
+)
+
+
 @cache
 def term_pattern() -> re.Pattern[str]:
     """One pattern for every phrase, and for the marks that join or part them."""
-    return re.compile(rf"[,;:()/|?]|(?<=\s)[-\u2013\u2014](?=\s)|{pattern_of(_phrases())}")
+    return re.compile(
+        rf"{_ANSWER}|[,;:()/|?]|(?<=\s)[-\u2013\u2014](?=\s)|{pattern_of(_phrases())}"
+    )
+
+
+def answer_of(phrase: str) -> Term | None:
+    """The term of an answer, "(no)" or "(+)", or of a check box; None of any other phrase."""
+    if phrase[0] not in "([\u2610\u2611\u2612" or phrase == "(":
+        return None
+    inner = phrase.strip("()[] ")
+    is_denied = inner in ("", "\u2610") or (phrase[0] == "(" and inner in _DENIALS.split("|"))
+    name = "word" if phrase[0] == "(" else "box"
+    return Term("answer", name, presence="absent" if is_denied else "present")
 
 
 @cache

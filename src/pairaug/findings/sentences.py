@@ -52,7 +52,8 @@ _ENDS = (
 # In text of several lines; a single line break may be only a wrapped line.
 _LINE_ENDS = (
     r"|\n\s*\n|<(?:br|/p|/li)\s*/?>"
-    rf"|\n(?=[ \t]*(?:{_BULLET}[ \t]|\#|\|))"  # a list item, a heading, a row
+    # A list item, a heading, a row, a check box.
+    rf"|\n(?=[ \t]*(?:{_BULLET}[ \t]|\#|\||\[[ xX]?\]|[\u2610-\u2612]))"
     r"|(?P<line>\n(?=[\s*_]*"
     rf"(?:(?:[A-Z][a-z]+|A)\b|[A-Z][A-Za-z /]*:|(?i:{_STARTS})\b)))"
 )

@@ -165,6 +165,8 @@ AFTER: Table = {
         "absent": (
             "(removal|removed|discontinued)",
             f"{_BE} [been ]~(removed|discontinued)",
+            f"{_BE} [now|already] out",
+            f"({_BE} [been ]|has |have )(taken|come|fallen|pulled) out",
         ),
         "present": (
             f"(may|might|could|can|should|must|to|need|needs|ought) [to] be {_REMOVED}",
