@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pairaug.findings import extract
+from pairaug.findings.cleaning import clean
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,8 @@ from pairaug.findings import extract
 )
 def test_a_general_denial_is_about_what_it_names(text: str, said: set[tuple[str, str]]) -> None:
     assert {(s.finding, s.presence) for s in extract(text)} == said
+
+
+@pytest.mark.parametrize("text", ["There is mediastinal shift to the right.", "No midline shift."])
+def test_cleaning_keeps_a_shift(text: str) -> None:
+    assert clean(text) == text

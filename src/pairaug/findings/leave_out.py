@@ -112,6 +112,7 @@ REMARKS = _words(
     r"subcutaneous", r"interstitial", r"markings", r"silhouette", r"contours?", r"costophrenic",
     r"eventration", r"azygos", r"granulom\w+", r"arthri\w+", r"vertebra\w*",
     r"curvature", r"dextro\w+", r"levo\w+",
+    r"(?:mediastin\w+|midline|heart|cardiac|cardiomediastinal) shift\w*",
 )  # fmt: skip
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]*\.?"
