@@ -9,7 +9,7 @@ from pairaug.errors import PairAugError
 from pairaug.pair import Branch, Drop, ImageRef, Pair, Report
 from pairaug.stage import Context, Stage, batched, chain, seed_for
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "Branch",
