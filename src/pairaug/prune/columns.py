@@ -48,8 +48,8 @@ class Vectors:
 
     def take(self, rows: np.ndarray) -> Vectors:
         """These rows alone."""
-        befores = None if self.source_reports is None else self.source_reports[rows]
-        return Vectors(self.images[rows], self.reports[rows], self.is_there[rows], befores)
+        texts_before = None if self.source_reports is None else self.source_reports[rows]
+        return Vectors(self.images[rows], self.reports[rows], self.is_there[rows], texts_before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +166,10 @@ def joined(groups: Sequence[Columns]) -> Columns:
 def _vectors_of(table: pa.Table) -> Vectors:
     images, has_image = _matrix(table["image_embedding"])
     reports, has_report = _matrix(table["report_embedding"])
-    befores, has_before = _matrix(table["source_report_embedding"])
+    texts_before, has_before = _matrix(table["source_report_embedding"])
     sources = np.full_like(reports, np.nan)
     if has_before.any():
-        sources[has_before] = befores[has_before]
+        sources[has_before] = texts_before[has_before]
     return Vectors(images, reports, has_image & has_report, sources)
 
 
@@ -202,11 +202,11 @@ def _stacked(
         matrix = np.zeros((len(is_there), present.shape[1]), dtype=np.float32)
         matrix[is_there] = present
         matrices.append(matrix)
-    befores = np.full_like(matrices[1], np.nan)
+    texts_before = np.full_like(matrices[1], np.nan)
     for place, vector in enumerate(source_reports):
         if vector is not None:
-            befores[place] = vector
-    return Vectors(matrices[0], matrices[1], is_there, befores)
+            texts_before[place] = vector
+    return Vectors(matrices[0], matrices[1], is_there, texts_before)
 
 
 def _objects(column: pa.ChunkedArray) -> np.ndarray:

@@ -39,15 +39,6 @@ def placed(root: Path, written: Path) -> Path:
     return found.pop() if len(found) == 1 else written
 
 
-def _is_there(path: Path) -> bool:
-    # Where `Path.exists` raises an error that names the path: a name that no disk takes.
-    return os.path.exists(path)  # noqa: PTH110
-
-
-def _is_file(path: Path) -> bool:
-    return os.path.isfile(path)  # noqa: PTH113
-
-
 def _readings(text: str) -> list[str]:
     texts = [text]
     for read in (
