@@ -7,7 +7,9 @@ Meant to hold them are, by docs/data-care.md, the parts, the export's data and, 
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import traceback
 import typing
 from collections.abc import Callable
@@ -25,7 +27,7 @@ from pairaug.config import as_yaml, load_settings
 from pairaug.errors import PairAugError
 from pairaug.manifest import part_paths
 from pairaug.readers import Source
-from planted_trees import MARK, PLANTED, breakages, broken, files_of
+from planted_trees import MARK, PLANTED, breakages, broken, files_of, table
 
 WITHOUT_FILES = {"phantom"}
 
@@ -108,6 +110,13 @@ def test_reading_tells_nothing(layout: str, tmp_path: Path, tell: Tell) -> None:
     assert "read" in told
     _without_marks(told + _records(tmp_path / "whole"), layout)
     assert MARK.search(str(pq.read_table(part_paths(tmp_path / "whole" / "read")[0]).to_pydict()))
+
+
+@pytest.mark.parametrize("layout", ["mimic-cxr", "table"])
+def test_a_command_that_fails_tells_nothing(layout: str, tmp_path: Path, tell: Tell) -> None:
+    """Of all other layouts and breakages the next test looks at what is raised, logged, dropped."""
+    root = tmp_path / "data"
+    read = PLANTED[layout](root)
     # The first table or list of a tree, with something wrong in a cell.
     path = next(path for path in files_of(root) if path.suffix not in (".png", ".jpg", ".dcm"))
     kind, content = breakages(path)[-1]
@@ -125,6 +134,50 @@ def test_nothing_that_is_broken_tells(layout: str, tmp_path: Path) -> None:
             with broken(path, content), suppress(PairAugError):
                 # Asserts that nothing is told.
                 read_source(read)
+
+
+@pytest.fixture
+def models(tiny_generator_folder: Path, tiny_scorer_folder: Path) -> dict[str, str]:
+    """The settings of a run that takes a moment."""
+    return {
+        "generate.model": str(tiny_generator_folder),
+        "generate.num_steps": "2",
+        "edit.model": str(tiny_generator_folder),
+        "edit.num_steps": "2",
+        "score.model": str(tiny_scorer_folder),
+        "rewrite.min_words": "1",
+    }
+
+
+def test_doctor_and_a_dry_run_tell_nothing(
+    tmp_path: Path, tell: Tell, models: dict[str, str]
+) -> None:
+    run = _start(tmp_path / "run", table(tmp_path / "data", "csv"), **models)
+    for label, split in (("zqxjlabel zqxjtext", "train"), ("1", "zqxjpatient0")):
+        table(tmp_path / "data", "csv", edema=label, split=split)
+        told = tell("doctor", run / "run.yaml") + tell("run", run / "run.yaml", "--dry-run")
+        assert "run.yaml" in told
+        _without_marks(told, f"{label}, {split}")
+
+
+def test_a_whole_run_tells_nothing(tmp_path: Path, tell: Tell, models: dict[str, str]) -> None:
+    findings = "Zqxjmild pulmonary edema. Zqxjno pleural effusion."
+    read = table(tmp_path / "data", "csv", findings=findings)
+    run = _start(
+        tmp_path / "run", read, **models, **{"export.formats": "[parquet, webdataset, folder]"}
+    )
+    told = tell("run", run / "run.yaml")
+    told += tell("prune", run, "--set", "prune.inter.rule=quantile")
+    told += tell("export", run) + tell("summarize", run) + tell("prune", run, "--sweep")
+    assert (run / "summary.html").is_file()
+    told += (run / "export" / "README.md").read_text(encoding="utf-8")
+    # The export is data, and its files are named by pairs' ids, which it lists.
+    listed = json.loads((run / "export" / "export.json").read_text(encoding="utf-8"))
+    told += str({name: value for name, value in listed.items() if name != "files"})
+    _without_marks(told + _records(run), "a whole run")
+    # The page may show reports and pairs' ids, and names no patient.
+    page = (run / "summary.html").read_text(encoding="utf-8").lower()
+    assert not re.search("zqxj(patient|study|film)", page)
 
 
 SECRET = "sk-zqxjsecret0123456789"

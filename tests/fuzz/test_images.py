@@ -53,7 +53,7 @@ DICOM = [
 ]
 
 test_any_image_may_be_damaged = fuzz(
-    image, st.builds(damaged, st.sampled_from(FILES), DAMAGES), short=120, valid=FILES
+    image, st.builds(damaged, st.sampled_from(FILES), DAMAGES), short=90, valid=FILES
 )
 test_any_dicom_file_may_be_damaged = fuzz(
     image, st.builds(damaged, st.sampled_from(DICOM), DAMAGES), short=60, valid=DICOM

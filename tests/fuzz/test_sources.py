@@ -18,7 +18,7 @@ def _cells(suffix: str, values: st.SearchStrategy) -> st.SearchStrategy:
 test_any_file_may_be_damaged = fuzz(
     damaged_tree,
     st.tuples(st.sampled_from(sorted(SOURCES)), st.integers(0, 999), st.booleans(), DAMAGES),
-    short=100,
+    short=80,
     valid=[(name, 0, False, ()) for name in SOURCES],
 )
 test_any_cell_may_be_foreign = fuzz(
