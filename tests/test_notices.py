@@ -163,6 +163,9 @@ def test_a_model_says_what_it_was_trained_on(tmp_path: Path) -> None:
     assert not trained_on({"films": {"source": "phantom"}, "sources": [{"run": "runs/mine"}]})
     assert not trained_on({"films": {"source": "run"}})
     assert not trained_on("else")
+    for content in (b"\xff", b"[1]", b"{", b'{"recipe": ' + b"[" * 9000):
+        (tmp_path / "training.json").write_bytes(content)
+        assert not saw_phantoms_only(tmp_path)
     (tmp_path / "training.json").write_text("not JSON", encoding="utf-8")
     assert not saw_phantoms_only(tmp_path)
 

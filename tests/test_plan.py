@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,15 @@ def test_the_time_for_all_steps_follows_from_two_short_tries(
     many = change_settings(small_settings, ["edit.num_steps=40", "edit.tries=3"])
     edit = timing.time_stages(many, RunRecord(), 4, 4)["edit"]
     assert (edit.num_pairs, edit.seconds_each) == (12, pytest.approx(21.0))
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[1]", b'{"sample_size": null}', b""])
+def test_a_generator_with_a_damaged_configuration_is_a_problem(
+    small_settings: Settings, tiny_generator_folder: Path, tmp_path: Path, content: bytes
+) -> None:
+    model = shutil.copytree(tiny_generator_folder, tmp_path / "model")
+    (model / "unet" / "config.json").write_bytes(content)
+    settings = change_settings(small_settings, [f"generate.model={model}"])
+    plan = make_plan(settings, RunFolder(tmp_path / "run"))
+    assert any(str(model) in problem for problem in plan.problems)
+    assert plan.bytes_needed is None

@@ -118,6 +118,27 @@ def test_kept_vectors_give_the_same_numbers_without_the_films(
         _run(tmp_path / "d", **given | {"models": [str(write_clip(tmp_path / "m", seed=1))]})
 
 
+@pytest.mark.parametrize("content", [b"", b"PK\x05\x06", b"\x93NUMPY\x01\x00", None])
+def test_kept_vectors_that_are_damaged_are_made_again_and_it_is_logged(
+    tiny_scorer_folder: Path,
+    tmp_path: Path,
+    content: bytes | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    data = PhantomData(num_patients=4, size=32, seed=5)
+    given = {"models": [str(tiny_scorer_folder)], "data": data, "cache": tmp_path / "kept"}
+    first = _run(tmp_path / "a", **given)
+    (path,) = (tmp_path / "kept").glob("features-*.npz")
+    if content is None:
+        arrays = dict(np.load(path))
+        np.savez(path, **{**arrays, "labels": arrays["labels"][1:]})
+    else:
+        path.write_bytes(content)
+    again = _run(tmp_path / "b", **given)
+    assert "are damaged and are made again" in caplog.text
+    assert again["findings"] == first["findings"]
+
+
 def _table(folder: Path, films: list[np.ndarray], labels: list[str]) -> TableData:
     for place, film in enumerate(films):
         Image.fromarray(film).save(folder / f"{place}.png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import shutil
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,6 +119,48 @@ def test_damaged_films_are_made_again_and_it_is_logged(
         again = open_films(chosen, tmp_path)
     assert "are damaged and are made again" in caplog.text
     assert np.array_equal(again.films, whole)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"reports": "no list", "labels": [1.0]},
+        {"reports": [], "labels": [1.0]},
+        {"reports": [3], "labels": [1.0]},
+        {"reports": ["Clear."], "labels": [1.0, "no"]},
+        {"reports": ["Clear."], "labels": [0.0, None]},  # another number of findings
+        {"reports": ["Clear."], "labels": [0.0, None], "more": 1},
+        [],
+    ],
+)
+def test_films_with_a_line_that_is_no_row_are_made_again(tmp_path: Path, row: Any) -> None:
+    chosen = FilmSettings(num_patients=3, num_held_out=2, size=16, num_workers=1)
+    whole = open_films(chosen, tmp_path)
+    path = tmp_path / "cache" / "reports.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("".join(f"{line}\n" for line in [*lines[:2], json.dumps(row), *lines[3:]]))
+    assert open_films(chosen, tmp_path).reports == whole.reports
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"id": 3},
+        {"branch": "zqxj"},
+        {"findings": None},
+        {"split": 1},
+        {"film": {"start": "0", "length": 3}},
+        {"film": {"start": 0, "length": -3}},
+        {"film": {"path": 4}},
+        {"more": 1},
+    ],
+)
+def test_a_cache_with_a_line_that_is_no_pair_is_made_again(tmp_path: Path, wrong: dict) -> None:
+    whole = open_store(SOURCE, settings(streamed=True), tmp_path)
+    (path,) = tmp_path.glob("*/rows.jsonl")
+    first, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([json.dumps({**json.loads(first), **wrong}) + "\n", *rest]))
+    assert open_store(SOURCE, settings(streamed=True), tmp_path).rows == whole.rows
 
 
 @pytest.mark.parametrize("harm", [cut, emptied, flipped, replaced])

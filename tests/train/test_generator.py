@@ -216,6 +216,12 @@ def test_latents_are_encoded_once_and_again_for_another_autoencoder(films, tmp_p
     stamp = (tmp_path / "mean.npy").stat().st_mtime_ns
     encode_films(first, films, tmp_path, CPU)
     assert (tmp_path / "mean.npy").stat().st_mtime_ns == stamp
+    done = json.loads((tmp_path / "done.json").read_text())
+    for wrong in (99, -1, True, "5", None, 1.5):
+        (tmp_path / "done.json").write_text(json.dumps({**done, "num_films": wrong}))
+        np.save(tmp_path / "mean.npy", np.zeros_like(latents.mean))
+        encoded = encode_films(first, films, tmp_path, CPU)
+        np.testing.assert_allclose(encoded.mean, expected.mean.numpy(), atol=2e-3)
     other = make_vae(VaeSettings.model_validate(VAE), 32).eval()
     again = encode_films(other, films, tmp_path, CPU)
     assert not np.allclose(again.mean, expected.mean.numpy(), atol=2e-3)

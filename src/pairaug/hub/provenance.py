@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pairaug.json_text import JSONTextError, parse_json
+from pairaug.errors import ModelError
+from pairaug.json_text import read_json_object
 
 
 def saw_phantoms_only(folder: Path) -> bool:
     """True if `pairaug train` wrote the model's folder, and trained on simulated patients alone."""
-    path = folder / "training.json"
-    if not path.is_file():
-        return False
     try:
-        content = parse_json(path.read_bytes())
-    except JSONTextError:
-        return False  # another program's file of that name
-    recipe = content.get("recipe") if isinstance(content, dict) else None
+        content = read_json_object(folder / "training.json", ModelError, "train the model again")
+    except (FileNotFoundError, ModelError):
+        return False  # or it is another program's file of that name
+    recipe = content.get("recipe")
     films = recipe.get("films") if isinstance(recipe, dict) else None
     if not isinstance(recipe, dict) or not isinstance(films, dict):
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections import defaultdict
@@ -16,6 +15,7 @@ from pairaug.config import Settings
 from pairaug.drawing.generator import generator_folder
 from pairaug.errors import PairAugError
 from pairaug.findings import is_english
+from pairaug.hub.folders import read_config
 from pairaug.manifest import part_paths
 from pairaug.notices import of_phantom_models
 from pairaug.readers import Counted
@@ -99,7 +99,8 @@ def make_plan(settings: Settings, folder: RunFolder) -> Plan:
         rewriting = look.in_words(rewrites)
         num_pairs = look.num_pairs
         unusable = look.unusable
-        num_bytes = None if num_pairs is None else _bytes_needed(settings, num_pairs, look)
+        if num_pairs is not None and not problems:  # a damaged model has no size
+            num_bytes = _bytes_needed(settings, num_pairs, look)
     times: dict[str, Timing] = {}
     if rewrites is not None and not problems:
         with _noting(problems):
@@ -207,11 +208,11 @@ def _bytes_needed(settings: Settings, num_pairs: int, look: _Look) -> int:
 
 def _side(generator: Path) -> int:
     """The side in pixels of a generator's films, from its configuration."""
-    unet = json.loads((generator / "unet" / "config.json").read_text(encoding="utf-8"))
-    vae = json.loads((generator / "vae" / "config.json").read_text(encoding="utf-8"))
+    unet = read_config(generator / "unet" / "config.json")
+    vae = read_config(generator / "vae" / "config.json")
     side = unet["sample_size"]
     latents = side if isinstance(side, int) else side[0]
-    return int(latents) * 2 ** (len(vae["block_out_channels"]) - 1)
+    return int(latents) * 2 ** (len(vae.get("block_out_channels", (64,))) - 1)
 
 
 @contextmanager

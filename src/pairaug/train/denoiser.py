@@ -355,8 +355,9 @@ def _num_encoded(folder: Path, key: str, shape: tuple[int, ...]) -> int:
         if done.get("vae") != key or done.get("shape") != list(shape):
             return 0
         whole = [np.load(folder / f"{name}.npy", mmap_mode="r").shape for name in ("mean", "std")]
-        if whole == [shape, shape]:
-            return int(done["num_films"])
+        num_films = done["num_films"]
+        if whole == [shape, shape] and type(num_films) is int and 0 <= num_films <= shape[0]:
+            return num_films
     except FileNotFoundError:
         return 0
     except (RunError, OSError, EOFError, ValueError, TypeError, KeyError):

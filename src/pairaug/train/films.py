@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BaseModel, Field, FiniteFloat
 
 from pairaug.atomic import disk_errors, remove_leftovers, write_file
 from pairaug.errors import DataError, RunError, SettingsError
@@ -88,6 +88,13 @@ class FilmSettings(StageSettings):
     num_workers: int = Field(default=2, ge=1, description="Processes that render phantoms.")
 
 
+class _Row(BaseModel, strict=True, extra="forbid"):
+    """A line of `reports.jsonl`."""
+
+    reports: list[str] = Field(min_length=1)
+    labels: list[FiniteFloat | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Films:
     """Films in memory order: `num_train` to train on, then those held out."""
@@ -126,13 +133,12 @@ def open_films(settings: FilmSettings, out: Path) -> Films:
             names, num_train = _fill_from_phantoms(settings, folder)
         else:
             names, num_train = _fill_from_run(settings, folder)
-    lines = (folder / "reports.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
+    rows = _rows_in(folder / "reports.jsonl")
     labels = np.array(
-        [[math.nan if value is None else value for value in row["labels"]] for row in rows],
+        [[math.nan if value is None else value for value in row.labels] for row in rows],
         dtype=np.float32,
     )
-    reports = tuple(tuple(row["reports"]) for row in rows)
+    reports = tuple(tuple(row.reports) for row in rows)
     # A run's array may be longer than its readable films.
     films = np.load(folder / "films.npy", mmap_mode="r")[: len(rows)]
     return Films(films, labels, names, reports, num_train)
@@ -308,20 +314,19 @@ def _origin(folder: Path) -> dict[str, Any] | None:
         for name in ("films.npy", "reports.jsonl"):
             (folder / name).unlink(missing_ok=True)
         return None
-    _remove_damaged(folder)
+    _remove_damaged(folder, len(LABELS if found.get("source") == "phantom" else FINDINGS))
     return found
 
 
-def _remove_damaged(folder: Path) -> None:
+def _remove_damaged(folder: Path, num_labels: int) -> None:
     """Removes films that are not whole, or not there for the lines that tell of them."""
     films, reports = folder / "films.npy", folder / "reports.jsonl"
     if not films.exists() and not reports.exists():
         return
     try:
         num_films = len(np.load(films, mmap_mode="r"))
-        lines = reports.read_bytes().splitlines(keepends=True) if reports.exists() else []
-        rows = [parse_json(line) for line in lines if line.endswith(b"\n")]
-        is_whole = len(rows) <= num_films and all(_is_row(row) for row in rows)
+        rows = _rows_in(reports) if reports.exists() else []
+        is_whole = len(rows) <= num_films and all(len(row.labels) == num_labels for row in rows)
     except (OSError, ValueError, TypeError, EOFError):
         is_whole = False
     if not is_whole:
@@ -330,8 +335,10 @@ def _remove_damaged(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _is_row(row: Any) -> bool:
-    return isinstance(row, dict) and row.keys() == {"reports", "labels"}
+def _rows_in(path: Path) -> list[_Row]:
+    """The rows of all lines that are complete; `ValueError` where one is no row."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    return [_Row.model_validate(parse_json(line)) for line in lines if line.endswith(b"\n")]
 
 
 def _num_lines(path: Path) -> int:

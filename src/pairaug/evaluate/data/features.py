@@ -18,13 +18,16 @@ from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
+from pydantic import NonNegativeInt, TypeAdapter
 
 from pairaug import __version__
 from pairaug.atomic import new_file
-from pairaug.errors import DataError, RunError
+from pairaug.errors import DataError
 from pairaug.evaluate.data.cases import Case, Cases, as_row
 from pairaug.image_files import ImageError
 from pairaug.images import fault
+from pairaug.json_text import parse_json
 from pairaug.settings import StageSettings
 from pairaug.stage import batched
 
@@ -35,6 +38,9 @@ log = logging.getLogger(__name__)
 
 _FILMS_AT_ONCE = 64
 _THREADS = 4
+
+_ARRAYS = ("vectors", "labels", "patients", "splits")
+_COUNTS = TypeAdapter(dict[str, NonNegativeInt])
 
 SplitOf = Callable[[Case], str]
 
@@ -208,12 +214,15 @@ def _kept(path: Path) -> Features | None:
     if not path.exists():
         return None
     try:
-        with np.load(path) as file:
-            unusable = json.loads(str(file["unusable"]))
-            rest = (file["labels"], file["patients"], file["splits"])
-            return Features((file["vectors"],), *rest, (), unusable)
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise RunError(f"{path} is damaged; delete it and run the same command again") from error
+        with path.open("rb") as opened, NpzFile(opened) as file:
+            unusable = _COUNTS.validate_python(parse_json(str(file["unusable"])), strict=True)
+            vectors, labels, patients, splits = (file[name] for name in _ARRAYS)
+            if len(vectors) == len(labels) == len(patients) == len(splits):
+                return Features((vectors,), labels, patients, splits, (), unusable)
+    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, NotImplementedError):
+        pass  # damaged: as below
+    log.warning("the features in %s are damaged and are made again", path)
+    return None
 
 
 def _keep(path: Path, features: Features) -> None:

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, NonNegativeInt, ValidationError
 
 from pairaug.atomic import FOLDER_SUFFIX, disk_errors, new_folder
 from pairaug.errors import DataError, RunError
@@ -38,17 +39,29 @@ log = logging.getLogger(__name__)
 
 _FORMAT = 2
 _GROUP = 64
-_ROW = {
-    "id",
-    "branch",
-    "split",
-    "patient_id",
-    "source_patient_id",
-    "drop_stage",
-    "findings",
-    "impression",
-    "film",
-}
+
+
+class _Film(BaseModel, strict=True, extra="forbid"):
+    """Where a streamed film is: in `films.bin`, or in a file of its own."""
+
+    start: NonNegativeInt | None = None
+    length: NonNegativeInt = 0
+    path: str | None = None
+    sha256: str | None = None
+
+
+class _Row(BaseModel, strict=True, extra="forbid"):
+    """A line of `rows.jsonl`."""
+
+    id: str
+    branch: Literal["real", "inter", "intra"]
+    split: str | None
+    patient_id: str
+    source_patient_id: str | None
+    drop_stage: str | None
+    findings: str
+    impression: str
+    film: _Film
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +134,12 @@ def _rows_in(path: Path) -> list[dict[str, Any]]:
         rows = [parse_json(line) for line in path.read_bytes().splitlines()]
     except (OSError, JSONTextError) as error:
         raise _DamagedError(f"{path.name} cannot be read") from error
-    for row in rows:
-        if not isinstance(row, dict) or row.keys() != _ROW or not isinstance(row["film"], dict):
-            raise _DamagedError(f"{path.name} has a line that is no pair")
+    try:
+        for row in rows:
+            _Row.model_validate(row)
+    except ValidationError:
+        # Its message quotes the line.
+        raise _DamagedError(f"{path.name} has a line that is no pair") from None
     if not rows:
         raise _DamagedError(f"{path.name} is empty")
     return rows
