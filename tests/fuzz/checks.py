@@ -177,7 +177,7 @@ def foreign_dicom(places: dict[str, int]) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             dataset.save_as(buffer, enforce_file_format=True)
-    except (ValueError, TypeError, OSError, AttributeError, struct.error):
+    except (ValueError, TypeError, OSError, AttributeError, LookupError, struct.error):
         return "no file"
     content = buffer.getvalue()
     for named, kind in texts:
