@@ -156,3 +156,26 @@ def test_both_texts_lose_what_makes_room():
     assert after == "Sternotomy wires are intact. Mild edema. Large right mass."[: len(after)]
     assert after.endswith("Large right mass.")
     assert "tortuous" not in before + after
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "asterisk",
+        "white arrows",
+        "Fig. 2",
+        "Figure 3B",
+        "arrowhead, Fig 1",
+        "Fig1",
+        "arrows in Figure 2",
+    ],
+)
+def test_marks_of_a_figure_cost_no_finding(mark: str) -> None:
+    report = f"Hazy opacities ({mark}) in the left base and a nodule in the RUL (arrow)."
+    cleaned = "Hazy opacities in the left base and a nodule in the RUL."
+    assert source_report(report) == cleaned
+
+
+def test_what_is_stated_beside_a_mark_stays() -> None:
+    report = "Hazy opacity (small effusion, arrow) in the left base."
+    assert "effusion" in source_report(report)

@@ -50,6 +50,15 @@ MAX_PROMPT_WORDS = 50
 _STRAY = re.compile(
     r"\[[ ]?[xX\u2713\u2714]?[ ]?\]|[\u2610-\u2612]|[\[\]{}|*#`~^]|(?<!\w)[<>]|[<>](?!\w)"
 )
+_MARK = (
+    r"(?:(?:see|white|black|red|yellow|blue|green|open|solid|curved|long|short|thin|thick) )*"
+    r"(?:arrow ?heads?|arrows?|asterisks?|stars?|circles?|(?:figs?|figures?|panels?)(?![a-z])\.?)"
+    r"(?: ?\d{1,2} ?[a-z]?| [a-z])?"
+)
+# "Opacities (white arrows) in both bases": the mark parts nothing.
+_FIGURE_MARK = re.compile(
+    rf" ?\( ?{_MARK}(?:(?:,|;| and| in) ?{_MARK})* ?\)(?=[\s.,;:)]|$)", re.IGNORECASE
+)
 _PARENTHESES = re.compile(r"\s*\(([^()]*)\)")
 _CLAUSE = re.compile(r"\s*(?:[,;:]|\b(?:and|but|with|however|which|although|while|where)\b)\s*")
 # "Views show the heart to be enlarged": the heart is.
@@ -183,6 +192,7 @@ def _sections_kept(report: str) -> str:
     the section ends. It is one sentence, as such sections are.
     """
     text = re.sub(r"[ \t]+", " ", unescape(report).replace("\r", ""))
+    text = _FIGURE_MARK.sub("", text) if "(" in text else text
     headings = list(HEADING.finditer(text))
     starts = [heading.start() for heading in headings] + [len(text)]
     parts = [text[: starts[0]]]
