@@ -396,3 +396,10 @@ def test_any_text_is_settings_or_one_line(
         except SettingsError as error:
             said = str(error)
         assert "\n" not in said
+
+
+@pytest.mark.parametrize("override", ["0\n0=00", "a\rb=1", "a\x00=1", "a\u2028b={"])
+def test_a_name_of_several_lines_is_one_line(override: str) -> None:
+    with pytest.raises(SettingsError, match=r"^--set takes name=value") as raised:
+        load_settings(preset="demo", overrides=[override])
+    assert len(str(raised.value).splitlines()) == 1

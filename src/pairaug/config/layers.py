@@ -80,7 +80,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _parse_override(text: str) -> dict[str, Any]:
     name, equals, value = text.partition("=")
     keys = name.strip().split(".")
-    if not equals or not all(keys) or len(keys) > MAX_DEPTH:
+    if not equals or not all(key and key.isprintable() for key in keys) or len(keys) > MAX_DEPTH:
         raise SettingsError(
             f"--set takes name=value, for example --set seed=1; got {quoted(name.strip())}"
         )
