@@ -100,7 +100,7 @@ def test_a_pickle_that_runs_code_is_not_run(tmp_path: Path) -> None:
             return (Path.touch, (tmp_path / "ran",))
 
     torch.save({"weight": Harmful()}, tmp_path / "weights.bin")
-    with pytest.raises(ModelError, match="cannot be read as weights"):
+    with pytest.raises(ModelError, match="is damaged, or holds more than tensors"):
         convert(tmp_path / "weights.bin", tmp_path / "out", allow_pickle=True)
     assert not (tmp_path / "ran").exists()
 
