@@ -144,7 +144,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def cannot_write(path: Path, error: OSError) -> RunError:
-    """What to say of a file or folder that the disk does not take."""
+    """The message for a file or folder that the disk does not take."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RunError(
             f"the disk is full: {path.name} does not fit in {path.parent}. "
@@ -158,7 +158,7 @@ def _beside(path: Path, suffix: str) -> Path:
 
 
 def _target(folder: Path) -> Path:
-    """Where a link leads: the folder is replaced there, on its own disk."""
+    """The target of a link: the folder is replaced there, on its own disk."""
     return folder.resolve() if folder.is_symlink() else folder
 
 

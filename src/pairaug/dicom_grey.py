@@ -150,7 +150,7 @@ def _by_range(values: np.ndarray, padding: np.ndarray | None) -> np.ndarray:
 
 
 def _padding(stored: np.ndarray, dataset: Any) -> np.ndarray | None:
-    """Where the file says that there is no picture, or None."""
+    """The place at which the file says that there is no picture, or None."""
     value = first_number(dataset, "PixelPaddingValue")
     if value is None:
         return None

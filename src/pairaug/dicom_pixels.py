@@ -23,7 +23,7 @@ _MOST_TILES = 65_535
 
 @dataclass(frozen=True, slots=True)
 class Codestream:
-    """What a compressed stream says of itself."""
+    """A compressed stream's own description."""
 
     height: int
     width: int
@@ -31,7 +31,7 @@ class Codestream:
     num_components: int
     num_tiles: int
     begins: int
-    """Where to look for the end of the stream: after all that may hold another one."""
+    """The offset to look from for the end of the stream: after all that may hold another."""
 
 
 def stored_values(dataset: Any) -> np.ndarray:
@@ -155,7 +155,7 @@ def _check_codestream(dataset: Any) -> int | None:
 
 
 def codestream_of(frame: bytes) -> Codestream | None:
-    """What a JPEG, JPEG-LS or JPEG 2000 stream says of itself; None where that is not found."""
+    """A JPEG, JPEG-LS or JPEG 2000 stream's own description; None where it has none."""
     start = frame.find(b"\xff\x4f\xff\x51")  # start of the stream, then its size
     if 0 <= start < 512:
         x, y, left, top, wide, high, tiles_left, tiles_top, number, depth = struct.unpack_from(

@@ -185,7 +185,7 @@ def _film(opened: Image.Image, content: bytes) -> Film:
 
 
 def _bit_depth(opened: Image.Image, content: bytes, highest: int) -> tuple[int, str]:
-    """How many of sixteen bits are in use, and whether the `file` says so or its `range` of values.
+    """The number of bits in use, of sixteen, and `file` or `range`: what says so.
 
     What the file says holds as long as its values keep to it. Where it says nothing, they are the
     fewest of 8, 10, 12, 14 and 16 bits that hold its largest value: many programs store what a

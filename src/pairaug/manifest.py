@@ -256,7 +256,7 @@ def _own_metadata(path: Path) -> dict[str, Any]:
 
 
 def _checked(own: bytes, path: Path) -> dict[str, Any]:
-    """What a part says of itself, `own`: its format, its fingerprint, and whether it is the last.
+    """A part's own record, `own`: its format, its fingerprint, and whether it is the last.
 
     Raises `RunError` for a part of another format, and for one that says something else.
     """

@@ -11,7 +11,7 @@ from typing import Any
 
 
 def notices(facts: Mapping[str, Any]) -> list[str]:
-    """What a reader must know before trusting the pairs that were kept; empty if nothing."""
+    """Warnings to be read before the kept pairs are trusted; empty if there are none."""
     gate = facts.get("gate") or {}
     told = [of_phantom_models(facts)]
     if gate and gate["verdict"] != "passed":
@@ -20,7 +20,7 @@ def notices(facts: Mapping[str, Any]) -> list[str]:
 
 
 def of_phantom_models(facts: Mapping[str, Any]) -> str:
-    """Which models have only seen phantoms, where the real pairs are none; empty if none has."""
+    """A warning that names models trained on phantoms alone, on other real pairs; or empty."""
     source, models = facts.get("source") or {}, facts.get("phantom_models") or {}
     if not models or is_simulated(source):
         return ""
@@ -39,7 +39,7 @@ def of_phantom_models(facts: Mapping[str, Any]) -> str:
 
 
 def of_gate(gate: Mapping[str, Any]) -> str:
-    """Whether the scorer may decide, in words, from the record that pruning made of it."""
+    """A sentence that says if the scorer may decide, from pruning's record."""
     pairs, patients = gate["num_pairs"], gate["num_patients"]
     on_pairs = f"{pairs:,} real {_plural(pairs, 'pair')} of {patients:,} "
     on_pairs += _plural(patients, "patient")
@@ -64,7 +64,7 @@ def of_gate(gate: Mapping[str, Any]) -> str:
 
 
 def of_copies(facts: Mapping[str, Any]) -> list[str]:
-    """What the search for copies found, and how near the nearest pairs are."""
+    """A sentence with the copies that were found, and the similarity of the nearest pairs."""
     told = []
     for name, pairs, others in (
         ("memorised", "kept images", "a real training image"),

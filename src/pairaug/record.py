@@ -46,13 +46,13 @@ class RunRecord:
     rule: dict[str, Any] = field(default_factory=dict)
     """The numbers that pruning fitted over the whole run."""
     gate: dict[str, Any] = field(default_factory=dict)
-    """Whether the scorer may decide, as measured on the real pairs before the rules were fitted."""
+    """The scorer's measurement on the real pairs, from before the rules were fitted."""
     decisions: list[dict[str, Any]] = field(default_factory=list)
-    """What pruning decided, oldest first: {fingerprint, rule, gate, kept, changed}."""
+    """Pruning's decisions, oldest first: {fingerprint, rule, gate, kept, changed}."""
     counts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Stage → {in, made, living: {branch: pairs}, dropped: {reason: pairs}}."""
     quality: dict[str, Any] = field(default_factory=dict)
-    """What the real pairs are like, as `pairaug.run.quality.Quality` counts it."""
+    """The counts of `pairaug.run.quality.Quality` over the real pairs."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Stage → time spent, resumed runs added up."""
 

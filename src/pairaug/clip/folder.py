@@ -77,7 +77,7 @@ def weights_sha256(folder: Path) -> str:
 
 
 def _what_else(folder: Path, model: str) -> str:
-    """What a folder without config.json is, as far as it says so."""
+    """The kind of a folder without config.json, as far as it says so."""
     said = adapter_in(folder)
     if said is not None:
         return said

@@ -165,7 +165,7 @@ def _check_layout(folder: Path, model: str, allow_pickle: bool) -> None:
 
 
 def _what_else(folder: Path, model: str) -> str:
-    """What a folder without an index is, as far as it says so."""
+    """The kind of a folder without an index, as far as it says so."""
     said = adapter_in(folder)
     if said is not None:
         return said

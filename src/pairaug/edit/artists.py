@@ -26,7 +26,7 @@ class FromFilms:
     bundle: Bundle
     inversion: Inversion
     place_of: Mapping[SourceKey, int]
-    """Which film of the inversion a job's source is."""
+    """The index of a job's source among the inverted images."""
     options: EditOptions
     batch_size: int
     seed_of: SeedOf

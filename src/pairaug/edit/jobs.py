@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SourceKey(NamedTuple):
-    """What an inversion is of: a film, and the prompt that it is inverted under."""
+    """The key of an inversion: an image, and the prompt that it is inverted under."""
 
     source_id: str
     prompt: str

@@ -131,7 +131,7 @@ def run_counterfactual(
 
 
 def rules_rewriter(seed: int) -> Callable[[Study], Rewritten | None]:
-    """What the `rewrite` stage makes of a study's report by rules, or None where it is dropped."""
+    """The `rewrite` stage's text for a study's report, by rules; None where it is dropped."""
     from pairaug.rewrite import Rewrite, RewriteSettings
 
     settings = RewriteSettings(backend="rules", branches=("intra",))

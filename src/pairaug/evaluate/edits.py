@@ -89,7 +89,7 @@ class EditScores:
     each_distance: tuple[float, ...]
     """The distance of each edit, in the order of the edits, so that methods can be paired."""
     each_hit: tuple[bool | None, ...]
-    """Whether each edit's change was read; None for edits that only alter a finding."""
+    """True for each edit whose change was read; None for edits that only alter a finding."""
 
 
 def make_edit(study: Study, rewritten: Rewritten | None, size: int) -> Edit | str:

@@ -105,7 +105,7 @@ def _pattern(layout: str, split: str, terms: Terms) -> str:
 
 
 def _notices(recipe: Mapping[str, Any]) -> str:
-    """What must be known before the synthetic pairs are used."""
+    """Warnings to be read before the synthetic pairs are used."""
     lines = [f"> **Warning.** {_plain(sentence)}\n" for sentence in notices(recipe)]
     return "\n".join(["## Before you use it", *lines]) if lines else ""
 
@@ -134,7 +134,7 @@ def _layouts(report: ExportReport, terms: Terms) -> str:
 
 
 def _other_sections(report: ExportReport) -> str:
-    """Which layouts' texts are not the section that was asked for, and of how many pairs."""
+    """The layouts whose texts are another section than was asked for, with their numbers."""
     lines = [
         f"- `{layout}`: {_living(by_branch)}"
         for layout, by_branch in report.other_section.items()

@@ -32,7 +32,7 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 
 class EarlierExport(BaseModel):
-    """What a later export needs to know of the one in its place."""
+    """The record of an export that a later one in its place needs."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -41,7 +41,7 @@ class EarlierExport(BaseModel):
 
 
 def read_report(folder: Path) -> EarlierExport | None:
-    """What the export in `folder` says of itself; None where there is none."""
+    """The record of the export in `folder`; None where there is none."""
     path = folder / REPORT_NAME
     remedy = f"delete {folder} and export again"
     try:

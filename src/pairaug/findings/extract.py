@@ -51,7 +51,7 @@ _LONGEST_REST = 60
 
 
 def _rest(sentence: str, before: tuple[Statement, ...]) -> tuple[Statement, ...]:
-    """What "Moderate on the left." says after "No effusion on the right."."""
+    """The statement of "Moderate on the left." after "No effusion on the right."."""
     match = _REST.fullmatch(sentence)
     if match is None or len({s.finding for s in before if not s.implied}) != 1:
         return ()

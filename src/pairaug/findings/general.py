@@ -30,7 +30,7 @@ Extent = Literal["chest", "bones", "nothing"]
 
 
 def extent(text: str, start: int, noun: Token) -> Extent:
-    """What the denial that starts at `start` denies in general, with a noun like "abnormality"."""
+    """The finding that the denial at `start` denies in general, with a noun like "abnormality"."""
     words = text[start : noun.start]
     if names_chest(words):
         return "chest"

@@ -246,7 +246,7 @@ class Reader:
             self._after(index, token)
 
     def _last_end(self, index: int) -> int:
-        """Where the last finding ends, with the places after it."""
+        """The end of the last finding, with the places after it."""
         end = self.clause[-1].token.end
         for token in self.tokens[self.clause[-1].index + 1 : index]:
             if token.term.role == "place":

@@ -71,7 +71,7 @@ _LAST_WORD = re.compile(r"[\w.]*$")
 
 
 def sentences(text: str) -> list[Span]:
-    """Where each sentence of `text` lies, list numbers and surrounding spaces left out.
+    """Start and end of each sentence of `text`, without list numbers and surrounding spaces.
 
     A line is a sentence where the next one starts as a sentence does, and it is not left open
     ("small left").

@@ -72,7 +72,7 @@ def read_tensors(files: Sequence[Path], allow_pickle: bool = False) -> dict[str,
 
 
 def read_checkpoint(path: Path, allow_pickle: bool) -> dict[str, Any]:
-    """What is in a file of weights by name: tensors, or what a training script wrapped them in.
+    """The content of a file of weights by name: tensors, or what a training script wrapped them in.
 
     A pickle is read by PyTorch's restricted reader, which makes tensors and runs no other code;
     it still takes `allow_pickle`, as such readers have had holes.
@@ -115,7 +115,7 @@ def without_wrapper(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tens
 
 
 def hint_for(names: Sequence[str]) -> str:
-    """What names of weights that a model has not say about how they were saved."""
+    """A hint about how weights were saved, from names that their model does not have."""
     if any(_ADAPTER.search(name) for name in names):
         return (
             ". It was saved with adapters (LoRA) on it: merge them (fuse_lora, or "

@@ -156,7 +156,7 @@ def sha256_of_folder(folder: Path, patterns: Sequence[str]) -> str:
 
 
 def adapter_in(folder: Path) -> str | None:
-    """What to say of a folder that holds an adapter (LoRA) and no model; None for others."""
+    """The message for a folder that holds an adapter (LoRA) and no model; None for others."""
     names = ("adapter_config.json", "adapter_model.safetensors", "pytorch_lora_weights.safetensors")
     if not any((folder / name).is_file() for name in (*names, "pytorch_lora_weights.bin")):
         return None
@@ -168,7 +168,7 @@ def adapter_in(folder: Path) -> str | None:
 
 
 def one_below(folder: Path, name: str) -> str:
-    """What to add where `folder` has no file `name`, and a folder in it has; else nothing."""
+    """A hint for a `folder` without a file `name` that a folder in it has; else nothing."""
     inner = sorted(path.parent for path in folder.glob(f"*/{name}"))
     return f" (there is one in {inner[0]}: name that folder)" if inner else ""
 
@@ -184,7 +184,7 @@ def _is_hub_id(model: str) -> bool:
 
 
 def _nearest(path: Path) -> str:
-    """Where a path stops being true, and what is there instead."""
+    """A hint about how much of a path exists, and what is there instead."""
     for parent in path.absolute().parents:
         if parent.is_dir():
             try:

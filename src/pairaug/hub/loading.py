@@ -82,7 +82,7 @@ def open_config(kind: Any, folder: Path) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """What a file's weights and its model's have not in common."""
+    """The differences between a file's weights and its model's."""
 
     missing: Sequence[str] = ()
     left_over: Sequence[str] = ()
@@ -153,7 +153,7 @@ def _check_against_model(part: Part, config: dict[str, Any], heads: dict[str, He
 
 
 def comparison(part: Part, config: dict[str, Any]) -> Callable[[Mapping[str, Head]], Differences]:
-    """What tells how the weights of a file differ from those of the model that `config` describes.
+    """A function from the weights of a file to their differences from the model of `config`.
 
     The model takes no memory.
     """

@@ -37,7 +37,7 @@ _SAME_TEXT = 1.0 - 1e-6
 
 
 class GateSettings(StageSettings):
-    """What a scorer must show on the real pairs before its scores may decide."""
+    """The bar that a scorer must pass on the real pairs before its scores may decide."""
 
     min_auroc: float = Field(
         default=0.55,
@@ -109,7 +109,7 @@ class Gate:
 def measure_gate(
     paths: Sequence[Path], settings: GateSettings, *, is_foreign: bool = False
 ) -> dict[str, Any]:
-    """Whether the scorer may decide, from vectors in parts on disk: `Gate.measured`'s record.
+    """The record of `Gate.measured`, from vectors in parts on disk.
 
     `is_foreign`: the scorer was trained on phantoms alone, and the real pairs are none.
     """

@@ -74,7 +74,7 @@ class CheXzeroReader:
         self._paths = absolute(settings.paths) if settings.paths else None
 
     def describe(self) -> Provenance:
-        """What the user states, with the hashes of the tables and the HDF5 file's size."""
+        """The user's settings, with the hashes of the tables and the HDF5 file's size."""
         tables = [path for path in (self._table, self._paths) if path]
         hashes = {path.name: file_sha256(path) for path in tables}
         return Provenance(

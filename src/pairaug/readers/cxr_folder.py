@@ -136,5 +136,5 @@ def _without_suffix(path: Path) -> Path:
 
 
 def _beside(film: Path) -> Path:
-    """Where the text of an image is expected."""
+    """The path at which the text of an image is expected."""
     return film.with_name(f"{_without_suffix(film).name}.txt")

@@ -92,7 +92,7 @@ class Missing:
         return "/".join((*folders, f"…{suffix}"))
 
     def explain(self, path: Path, shown: str) -> str:
-        """What was tried, `shown`, and how much of it exists.
+        """A sentence with what was tried, `shown`, and how much of it exists.
 
         The first time, also the folder that would be right for `read.root`, if one is near.
         """
@@ -147,7 +147,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _depth_found(root: Path, names: tuple[str, ...]) -> int:
-    """How many of the names, from the first on, are there one in the other."""
+    """The number of names, from the first on, that are there one in the other."""
     for depth in range(len(names)):
         if not _is_there(root.joinpath(*names[: depth + 1])):
             return depth

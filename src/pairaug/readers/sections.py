@@ -119,7 +119,7 @@ def _one_line(paragraph: str) -> str:
 
 
 def _joint(line: str, following: str, width: int) -> str:
-    """What stands between two lines: a point, unless the second goes on with the first's words."""
+    """The sign between two lines: a point, unless the second goes on with the first's words."""
     if not following or not line or line[-1] in ".!?:;,-/(\u3002":
         return " "
     if line.rpartition(" ")[2].lower() in _OPEN_ENDS:

@@ -44,7 +44,7 @@ class Item:
     where: str
     members: dict[str, bytes] = field(default_factory=dict)
     group: str | None = None
-    """What stands before the first dot of `key`, where the key has dots."""
+    """The part of `key` before its first dot, where it has dots."""
     is_unsafe: bool = False
     """A member's name is an absolute path, or leads out by `..`."""
     is_too_large: bool = False
@@ -119,7 +119,7 @@ def _is_next(item: Item, suffix: str) -> bool:
 
 
 def _own_name(item: Item) -> str | None:
-    """What stands between the first and the last dot of all members, an image and a text."""
+    """The part between the first and the last dot that all members share, an image and a text."""
     names, _, kinds = zip(*(suffix.rpartition(".") for suffix in item.members), strict=True)
     has_both = 0 < sum(kind in _TEXTS for kind in kinds) < len(kinds)
     return names[0] if has_both and len(set(names)) == 1 else None

@@ -155,7 +155,7 @@ class WebDatasetReader:
             )
 
     def _item(self, item: Item) -> Listed:
-        """What the members say, without an image."""
+        """The members' texts and labels, without an image."""
         if item.is_unsafe:
             where = item.where
             return Listed(
@@ -245,7 +245,7 @@ def _text_of(item: Item) -> str | None:
 
 
 def _numbered(group: str | None) -> str | None:
-    """What names the patient or the study of keys with dots (`1.2`), and no mere `cxr`."""
+    """A pattern of the patient or study in keys with dots (`1.2`), not of a mere `cxr`."""
     return group if group and any(character.isdigit() for character in group) else None
 
 

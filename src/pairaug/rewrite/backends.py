@@ -67,7 +67,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no answer: a class of error, never its text.
+    """The reason that there is no answer: a class of error, never its text.
 
     `again` says that another attempt, with another seed, may do better. `text` is what came of an
     answer that was cut.

@@ -86,7 +86,7 @@ class Budget:
 
 
 class Tab:
-    """What one request costs over all of its tries, each of which must fit the budget.
+    """The cost of one request over all of its tries, each of which must fit the budget.
 
     A try that came to no answer, or to one without text, is paid for like any other.
     """

@@ -87,7 +87,7 @@ class AnswerCache:
         return self._text("SELECT answer FROM answers WHERE key = ?", key)
 
     def verdict(self, key: str) -> dict[str, Any] | None:
-        """What was kept under `key` in place of an answer that cannot be used, or None."""
+        """The verdict kept under `key` in place of an answer that cannot be used, or None."""
         text = self._text("SELECT verdict FROM verdicts WHERE key = ?", key)
         try:
             found = parse_json(text) if text is not None else None
@@ -101,7 +101,7 @@ class AnswerCache:
         return Usage() if row is None else Usage(*row)
 
     def lacks(self, server: str) -> list[str]:
-        """What `server` was found not to take, in the order in which it was found."""
+        """The parameters that `server` was found not to take, in the order of finding them."""
         text = self._text("SELECT lacks FROM servers WHERE server = ?", server)
         return text.split() if text else []
 

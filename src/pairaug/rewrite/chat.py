@@ -62,7 +62,7 @@ class Model(Protocol):
 
 
 class Kept(NamedTuple):
-    """Where a run's answers, what it spent, and what was sent are written down."""
+    """The files for a run's answers, what it spent, and what was sent."""
 
     run: str = ""
     """The name under which spending is added up."""
@@ -134,7 +134,7 @@ class ChatBackend:
         return outcome if isinstance(outcome, Failure) else read_answer(outcome)
 
     def _form(self) -> Form:
-        """What to send; `auto` asks for JSON where a schema can hold a model to it."""
+        """The body to send; `auto` asks for JSON where a schema can hold a model to it."""
         lacks, chosen = self._known.lacks, self._settings.answer_format
         if chosen == "auto":
             is_held = self._chat_model.takes_schema and Lack.SCHEMA not in lacks

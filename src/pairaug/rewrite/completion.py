@@ -59,7 +59,7 @@ def cut(text: str, where: str) -> Failure:
 
 
 def read_completion(content: bytes) -> tuple[Completion | Failure | Told, Usage | None]:
-    """What a response of status 200 holds, and what it says that it cost, if it does.
+    """The answer in a response of status 200, and the cost that it states, if it does.
 
     Some servers put an error into it: then it is that error, as `Told`.
     """

@@ -44,7 +44,7 @@ class LackError(Exception):
 
 @dataclass(slots=True)
 class KnownServer:
-    """What was learned of a server, in order, kept from one part of a run to the next."""
+    """The lessons learned of a server, in order, kept from one part of a run to the next."""
 
     lacks: tuple[Lack, ...] = ()
 

@@ -132,7 +132,7 @@ class Server:
     async def _asked(
         self, body: Mapping[str, Any], key: str, tab: Tab
     ) -> tuple[Completion | Failure | Told, Usage | None, float | None]:
-        """What the server says to one request, what it cost, and how long it asks to wait."""
+        """The server's reply to one request, its cost, and how long it asks to wait."""
         import openai
 
         self.num_sent += 1

@@ -17,7 +17,7 @@ _SECONDS = 10.0
 
 
 def look(settings: RewriteSettings) -> str:
-    """What the server says to a request for its list of models, in words.
+    """The server's reply to a request for its list of models, in words.
 
     Raises `BackendError` where it does not answer within seconds, or refuses the key. Any other
     answer shows that it is there: not every server has such a list.

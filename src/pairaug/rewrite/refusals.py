@@ -49,7 +49,7 @@ _UNSUPPORTED = (
 
 
 class Told(NamedTuple):
-    """What a server says of an error, in lower case."""
+    """A server's words about an error, in lower case."""
 
     status: int
     text: str
@@ -92,7 +92,7 @@ def _texts_in(value: Any) -> list[str]:
 
 
 def failure_of(told: Told, body: Mapping[str, Any], host: str) -> Failure:
-    """What an error means for one request; a `BACKEND_ERROR` may be repeated.
+    """The meaning of an error for one request; a `BACKEND_ERROR` may be repeated.
 
     Raises `BackendError` where no request can succeed, and `LackError` where the server can do
     without something that is in `body`.

@@ -40,14 +40,14 @@ def in_sections(answer: Report, parent: Report) -> Report:
 
 
 def _place(own: Sequence[str], impression: Sequence[str], findings: Sequence[str]) -> int:
-    """How many of the sentences are the impression."""
+    """The number of sentences that are the impression."""
     leanings = [_likeness(one, impression) - _likeness(one, findings) for one in own]
     worth = [sum(leanings[:place]) - sum(leanings[place:]) for place in range(len(own) + 1)]
     return max(range(len(worth)), key=lambda place: (round(worth[place], 6), -place))
 
 
 def _likeness(sentence: str, others: Sequence[str]) -> float:
-    """How like the most similar of the others is: 1 for the same, 0 where none is alike."""
+    """The similarity of the most similar other: 1 for the same, 0 where none is alike."""
     best = max((_alike(sentence, other) for other in others), default=0.0)
     return best if best >= _ALIKE else 0.0
 

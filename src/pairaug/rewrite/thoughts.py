@@ -34,7 +34,7 @@ _WRAPPERS = re.compile(
 
 
 def without_thoughts(text: str) -> str | None:
-    """What follows the thoughts; None where they have no end, so that no answer follows.
+    """The text after the thoughts; None where they have no end, so that no answer follows.
 
     Templates often open the thoughts themselves: then only the closing mark is in the answer.
     """

@@ -90,7 +90,7 @@ def check_allowed(settings: Settings) -> None:
 
 
 def look_at_server(settings: Settings) -> str:
-    """What a language model's server answers before any text is sent; empty where none is asked.
+    """The answer of a language model's server before any text is sent; or empty.
 
     Raises where it is away, knows the key to be wrong, or may not get this source's text.
     """

@@ -57,7 +57,7 @@ def note_decision(folder: RunFolder, record: RunRecord) -> None:
 
 
 def changes_path(folder: RunFolder, number: int) -> Path:
-    """Where the pairs are listed on which decision `number` differs from the one before it."""
+    """The file with the pairs on which decision `number` differs from the one before it."""
     return folder.path / "decisions" / f"changes-{number:05d}.csv"
 
 

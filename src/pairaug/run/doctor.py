@@ -109,7 +109,7 @@ def _tried(name: str, look: Callable[[], str]) -> Check:
 
 
 def _run(folder: Path) -> str:
-    """What becomes of the run whose settings these are; empty where there is none."""
+    """The fate of the run whose settings these are; empty where there is none."""
     path = folder / RECORD_NAME
     return f"{folder} goes on where it is" if read_record(path) is not None else ""
 
@@ -142,7 +142,7 @@ def _data(settings: Settings, pairs: list[Pair]) -> str:
 
 
 def _why_not(tried: Sequence[Pair]) -> str:
-    """How many pairs are dropped for each reason, with the first one's detail."""
+    """The number of dropped pairs for each reason, with the first one's detail."""
     drops = [pair.drop for pair in tried if pair.drop]
     counts = Counter(drop.reason for drop in drops)
     first = {drop.reason: drop.detail for drop in reversed(drops)}

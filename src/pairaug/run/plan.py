@@ -66,7 +66,7 @@ class Plan:
     """About how much the films will take, in parts and export."""
     bytes_free: int
     warning: str
-    """What should be known of the models before; empty if nothing."""
+    """Warnings about the models; empty if there are none."""
     problems: tuple[str, ...]
     """What would stop the run, one line each."""
 

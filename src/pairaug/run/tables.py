@@ -59,7 +59,7 @@ def print_result(
 
 
 def _told(record: RunRecord, only: str | None) -> Iterator[str | Text]:
-    """What must be known of the result beside its counts."""
+    """Warnings about the result, beside its counts."""
     facts = record.as_json()
     if only in (None, "prune"):
         yield from of_copies(facts)

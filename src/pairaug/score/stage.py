@@ -132,7 +132,7 @@ class Score:
         return self._unreadable.get(_film_key(pair))
 
     def _fault_of_parent(self, pair: Pair, lost: Mapping[str, str]) -> tuple[str, str] | None:
-        """Why a pair goes with the real one that it was made from.
+        """The reason that a pair goes with the real one that it was made from.
 
         A file that is not what it was says that nothing of the pair is known any more; one that is
         gone only leaves an edit without the film that it is compared with.
@@ -222,7 +222,7 @@ def _film_key(pair: Pair) -> bytes:
 
 
 def _texts_of(pair: Pair) -> tuple[str, ...]:
-    """What is encoded of a pair: its report, and for an edit the text that was rewritten."""
+    """The encoded texts of a pair: its report, and for an edit the text that was rewritten."""
     if pair.branch is Branch.INTRA:
         return pair.report.text, pair.source_report or ""
     return (pair.report.text,)

@@ -36,7 +36,7 @@ def saving(folder: Path) -> Iterator[None]:
 def load_state(
     path: Path, device: torch.device | str, names: Collection[str], remedy: str
 ) -> dict[str, Any]:
-    """What `save_state` wrote to `path`, which has at least `names`.
+    """The state that `save_state` wrote to `path`, which has at least `names`.
 
     Raises `RunError`, one line that ends in `remedy`, for a file that is cut short, changed or
     something else. PyTorch itself compares no checksums.

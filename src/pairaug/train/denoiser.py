@@ -349,7 +349,7 @@ def encode_films(vae: AutoencoderKL, films: Films, folder: Path, device: torch.d
 
 
 def _num_encoded(folder: Path, key: str, shape: tuple[int, ...]) -> int:
-    """How many films are encoded already; none where that is not certain, which is logged."""
+    """The number of images encoded already; none, logged, where that is not certain."""
     try:
         done = read_json_object(folder / "done.json", RunError, "it is made again")
         if done.get("vae") != key or done.get("shape") != list(shape):

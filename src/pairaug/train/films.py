@@ -297,7 +297,7 @@ def _check_origin(folder: Path, origin: dict[str, Any]) -> None:
 
 
 def _origin(folder: Path) -> dict[str, Any] | None:
-    """What `cache.json` says of the films; None where all are to be made."""
+    """The record of `cache.json` about the images; None where all are to be made."""
     path = folder / "cache.json"
     try:
         found = read_json_object(path, RunError, "its films are made again")

@@ -42,7 +42,7 @@ _GROUP = 64
 
 
 class _Film(BaseModel, strict=True, extra="forbid"):
-    """Where a streamed film is: in `films.bin`, or in a file of its own."""
+    """The place of a streamed image: in `films.bin`, or in a file of its own."""
 
     start: NonNegativeInt | None = None
     length: NonNegativeInt = 0
