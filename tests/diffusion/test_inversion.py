@@ -57,3 +57,24 @@ def test_batch_mates_change_a_trajectory_by_no_more_than_float_noise(
     assert torch.equal(subset.trajectory[:, 1], together.trajectory[:, 1])
     assert subset.prompts == ("no edema", "large right nodule")
     assert subset.errors[0] == together.errors[2]
+
+
+@pytest.mark.parametrize("num_corrections", [0, 1, 2])
+def test_each_step_back_takes_one_prediction_and_one_for_each_correction(
+    velocity_bundle: Bundle,
+    films: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    num_corrections: int,
+) -> None:
+    counted = 0
+    predict = Bundle.predict
+
+    def counting(self: Bundle, *arguments: object) -> torch.Tensor:
+        nonlocal counted
+        counted += 1
+        return predict(self, *arguments)
+
+    monkeypatch.setattr(Bundle, "predict", counting)
+    invert_films(velocity_bundle, films[:3], PROMPTS, 4, num_corrections)
+    # Four steps back, and four forward again for the error.
+    assert counted == 4 * (1 + num_corrections) + 4

@@ -183,3 +183,19 @@ def test_words_without_a_counterpart_are_marked():
     removed, added = unmatched([1, 5, 6, 9], [1, 6, 7, 8, 9], window=7)
     assert removed.tolist() == [0, 1, 0, 0, 0, 0, 0]
     assert added.tolist() == [0, 0, 1, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("num_steps", [1, 4, 10, 20])
+def test_a_region_is_watched_in_the_first_steps_and_then_stays(num_steps: int) -> None:
+    """Steps after the watched ones cost no further prediction and do not move the region."""
+    region = Region(num_steps, 0.35)
+    asked = [region.asks(step_index) for step_index in range(num_steps)]
+    num_watched = asked.count("difference")
+    assert asked == ["difference"] * num_watched + [None] * (num_steps - num_watched)
+    assert 1 <= num_watched < max(2, num_steps)
+    first = torch.zeros(1, 1, 8, 8)
+    first[..., :4] = 1.0
+    region.watch(first)
+    before = region.mask()
+    region.watch(first.flip(3))
+    assert torch.equal(region.mask(), before)
