@@ -15,7 +15,7 @@ from pairaug.config import Settings, change_settings
 from pairaug.run import RunFolder, run
 
 _ROOT = Path(__file__).parents[1]
-_GUIDE = (_ROOT / "docs" / "how-to" / "real-films.md").read_text(encoding="utf-8")
+_GUIDE = (_ROOT / "docs" / "how-to" / "real-images.md").read_text(encoding="utf-8")
 
 
 def _blocks(language: str) -> list[str]:
