@@ -42,9 +42,12 @@ def settings() -> dict[str, Any]:
 
 def make_run(out: Path) -> Path:
     """The folder of a finished run of `settings`."""
+    import torch
+
     from pairaug.config import load_settings
     from pairaug.run import RunFolder, run
 
+    torch.set_num_threads(1)  # another number of threads is another order of sums
     overrides = [f"{name}={value}" for name, value in settings().items()]
     folder = RunFolder(out)
     run(load_settings(preset="demo", overrides=overrides), folder)
@@ -65,7 +68,7 @@ def _entry(pair: Pair) -> dict[str, Any]:
         "split": pair.split,
         "findings": pair.report.findings,
         "impression": pair.report.impression,
-        "source_report": None if pair.source_report is None else pair.source_report.text,
+        "source_report": pair.source_report,
         "labels": dict(sorted(pair.labels.items())),
         "scores": {name: round(value, 5) for name, value in sorted(pair.scores.items())},
         "drop": None if pair.drop is None else f"{pair.drop.stage}: {pair.drop.reason}",
