@@ -1,4 +1,4 @@
-"""Writes rewrite-examples.md: fifty reports beside what the rules make of them.
+"""Writes rewrite-examples.md: fifty reports beside their rewrites by rules.
 
     python docs/how-to/rewrite_examples.py
 
@@ -19,9 +19,15 @@ _HEAD = """\
 
 <!-- Written by docs/how-to/rewrite_examples.py; edit that, not this. -->
 
-Reports that were written for this page, and what `backend: rules` makes of each with seed 0: a new
-patient (`inter`), in whom part of it is reversed, and the same patient changed (`intra`), in whom
-all else is left as it stands. All were accepted. An inter report's impression comes first.
+Fifty reports written for this page, and their rewrites with seed 0 and
+
+```yaml
+rewrite: {backend: rules}
+```
+
+`inter` is a new patient: some findings are reversed, and the impression comes first. `intra` is
+the same patient, changed: one to three findings differ and the rest stays. All rewrites were
+accepted. [Rewrite reports](rewrite.md) has the settings and the checks.
 """
 REPORTS = """\
 Small left pleural effusion. The heart is normal in size. No pneumothorax.
@@ -78,15 +84,15 @@ Dialysis catheter ends in the right atrium. Moderate cardiomegaly. Small right e
 
 
 def page() -> str:
-    """What the page should hold."""
+    """Text of the page."""
     pairs = [
         Pair(f"example/{number}", Branch.REAL, "none", Report(text))
         for number, text in enumerate(REPORTS)
     ]
-    made = {pair.id: pair for pair in Rewrite(RewriteSettings(), Context(seed=0))(pairs)}
+    rewritten = {pair.id: pair for pair in Rewrite(RewriteSettings(), Context(seed=0))(pairs)}
     lines = [_HEAD, "| | report | inter | intra |", "|---|---|---|---|"]
     for number, pair in enumerate(pairs):
-        cells = [_cell(made[f"{pair.id}~{branch}-0"]) for branch in ("inter", "intra")]
+        cells = [_cell(rewritten[f"{pair.id}~{branch}-0"]) for branch in ("inter", "intra")]
         lines.append(f"| {number + 1} | {pair.report.text} | {cells[0]} | {cells[1]} |")
     return "\n".join(lines) + "\n"
 
