@@ -28,8 +28,8 @@ test: $(VENV)/.installed-dev  ## the default tests
 test-fast: $(VENV)/.installed-dev  ## the default tests without the end-to-end run
 	$(PYTEST) --ignore=tests/test_end_to_end.py
 
-test-all: $(VENV)/.installed-dev  ## the default tests, the slow ones and the comparisons with other implementations
-	$(PYTEST) -m "not gpu and not network and not dataset"
+test-all: $(VENV)/.installed-dev  ## the default tests and the slow ones
+	$(PYTEST) -m "not dataset"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

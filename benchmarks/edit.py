@@ -30,7 +30,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from live_tensors import LiveTensors
 
-from diffusion.explicit_maps import Controller, explicit_edit, refine_mapper
 from pairaug.bundled import folder
 from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.control import EditOptions
@@ -40,6 +39,7 @@ from pairaug.diffusion.sampling import SamplingOptions, draw_latents
 from pairaug.diffusion.text import TextEncoders, TextTower
 from pairaug.memory import keep_freed_memory
 from pairaug.models import dtype_named, for_inference
+from support.explicit_maps import Controller, explicit_edit, refine_mapper
 
 SOURCE = "The heart size is normal. There is a large right pleural effusion. No pneumothorax."
 EDITED = "The heart size is normal. There is no pleural effusion. Mild edema of both lungs."

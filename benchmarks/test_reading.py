@@ -51,7 +51,7 @@ def _dicom(stored: np.ndarray, *, compressed: bool) -> bytes:
     sys.path.append(str(Path(__file__).parents[1] / "tests"))
     from pydicom.uid import JPEG2000Lossless
 
-    from dicom_films import dataset_of, saved
+    from support.dicom_films import dataset_of, saved
 
     dataset = dataset_of(stored, WindowCenter=2048, WindowWidth=4096)
     return saved(dataset, JPEG2000Lossless if compressed else None)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pairaug.config import Settings
     from pairaug.run import RunFolder
 
-pytest_plugins = ["plugins.no_network", "plugins.one_thread"]
+pytest_plugins = ["support.plugins.no_network", "support.plugins.one_thread"]
 
 # Timings say nothing on a machine that is busy with other things.
 settings.register_profile("pairaug", deadline=None)
@@ -23,7 +23,7 @@ settings.load_profile("pairaug")
 def tiny_generator_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A latent diffusion model of random weights: films of 16 pixels, 32 tokens."""
     # Imported here: the hub libraries must not be, before the plugin has set them offline.
-    from tiny_generator import write_generator
+    from support.tiny_generator import write_generator
 
     return write_generator(
         tmp_path_factory.mktemp("models") / "generator", prediction_type="v_prediction"
@@ -33,7 +33,7 @@ def tiny_generator_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_scorer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CLIP model of random weights: films of 32 pixels, 24 tokens."""
-    from tiny_clip import write_clip
+    from support.tiny_clip import write_clip
 
     return write_clip(tmp_path_factory.mktemp("models") / "scorer")
 

@@ -10,11 +10,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from earlier_layout import as_before
 from pairaug.cli import app
 from pairaug.errors import DataError
 from pairaug.run import RunFolder
 from pairaug.train.clip.sources import PairSource, identity_of
+from support.earlier_layout import as_before
 
 SAYS = "was written by an earlier PairAug"
 STAGES = ("read", "rewrite", "generate", "edit", "score", "prune", "export", "summarize")

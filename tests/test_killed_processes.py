@@ -17,67 +17,15 @@ from typing import Any
 import pytest
 import yaml
 
-from kills import kill_at_random, needs_processes, run_command, values_below
 from pairaug.config import Settings, change_settings
 from pairaug.config.yaml_text import as_yaml
 from pairaug.run import RunFolder, run
-from small_run import RUN
+from support.kills import kill_at_random, needs_processes, run_command, values_below
+from support.small_run import RUN
+from support.small_trainings import CLASSIFIER, CLIP, GENERATOR
 
 pytestmark = needs_processes
 
-LOOP = {"device": "cpu", "warmup_steps": 1, "checkpoint_minutes": 0.0, "log_steps": 1}
-MINUTES = {**LOOP, "max_minutes": None, "max_steps": 12, "evaluate_minutes": 0.0}
-FILMS = {"num_patients": 10, "num_held_out": 4, "size": 32, "num_workers": 1}
-READ = {
-    "source": "phantom",
-    "num_patients": 24,
-    "size": 32,
-    "split": {"validate_share": 0.3, "test_share": 0.0},
-}
-CLIP = {
-    **LOOP,
-    "image_size": 32,
-    "vision_hidden_size": 16,
-    "vision_num_layers": 1,
-    "vision_num_heads": 2,
-    "text_hidden_size": 16,
-    "text_num_layers": 1,
-    "text_num_heads": 2,
-    "projection_size": 8,
-    "batch_size": 6,
-    "sources": [{"read": READ}],
-    "max_steps": 20,
-    "evaluate_steps": 5,
-    "best_by": "loss",
-}
-CLASSIFIER = {
-    **MINUTES,
-    "films": FILMS,
-    "batch_size": 4,
-    "embedding_size": 4,
-    "hidden_sizes": [4, 8],
-    "depths": [1, 1],
-}
-GENERATOR = {
-    "films": FILMS,
-    "vae": {
-        **MINUTES,
-        "batch_size": 4,
-        "block_out_channels": [4, 8],
-        "latent_channels": 2,
-        "norm_num_groups": 2,
-    },
-    "denoiser": {
-        **MINUTES,
-        "batch_size": 4,
-        "block_out_channels": [8, 16],
-        "head_size": 4,
-        "norm_num_groups": 4,
-        "text_hidden_size": 16,
-        "text_num_layers": 1,
-        "text_num_heads": 2,
-    },
-}
 UTILITY = {
     "run": RUN,
     "num_seeds": 1,

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from kills import Killed, operations_below, values_below
 from pairaug.config import Settings, change_settings, load_settings
 from pairaug.run import STAGES, RunFolder, export_to, run, run_stage
+from support.kills import Killed, operations_below, values_below
 
 Command = Callable[[RunFolder], object]
 

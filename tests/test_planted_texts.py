@@ -21,13 +21,13 @@ import pyarrow.parquet as pq
 import pytest
 import typer
 
-from fuzz.checks import read_source
 from pairaug.cli import app
 from pairaug.config import as_yaml, load_settings
 from pairaug.errors import PairAugError
 from pairaug.manifest import part_paths
 from pairaug.readers import Source
-from planted_trees import MARK, PLANTED, breakages, broken, files_of, table
+from support.fuzz.checks import read_source
+from support.planted_trees import MARK, PLANTED, breakages, broken, files_of, table
 
 WITHOUT_FILES = {"phantom"}
 

@@ -10,17 +10,17 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from original_layouts import (
+from pairaug.cli import app
+from pairaug.clip.convert import convert
+from pairaug.clip.encoders import open_encoder
+from pairaug.errors import ModelError
+from support.original_layouts import (
     bert_tokenizer,
     drawn,
     medclip_weights,
     openai_clip_shapes,
     openai_tokenizer,
 )
-from pairaug.cli import app
-from pairaug.clip.convert import convert
-from pairaug.clip.encoders import open_encoder
-from pairaug.errors import ModelError
 
 FILM = np.linspace(0, 1, 60 * 50, dtype=np.float32).reshape(60, 50)
 

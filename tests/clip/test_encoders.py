@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer, VisionTextDualEncoderModel
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from clip_forward_pass import image_vector, text_vector
 from pairaug.clip.encoders import ImageTransform, image_settings, open_encoder
 from pairaug.errors import ModelError
-from tiny_clip import DEVIATION, MEAN, WINDOW, write_clip, write_dual_encoder
+from support.clip_forward_pass import image_vector, text_vector
+from support.tiny_clip import DEVIATION, MEAN, WINDOW, write_clip, write_dual_encoder
 
 REPORTS = [
     "no pleural effusion.",

@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from original_forward_passes import open_clip_image, open_clip_text
-from original_layouts import drawn, openai_clip_shapes, openai_tokenizer
 from pairaug.clip.chexzero import model_of_openai_weights
 from pairaug.clip.convert import convert
 from pairaug.clip.encoders import open_encoder
 from pairaug.clip.folder import model_folder
 from pairaug.errors import ModelError
+from support.original_forward_passes import open_clip_image, open_clip_text
+from support.original_layouts import drawn, openai_clip_shapes, openai_tokenizer
 
 REPORTS = ["no pleural effusion.", "the heart is enlarged. small left pleural effusion"]
 

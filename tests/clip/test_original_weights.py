@@ -14,7 +14,10 @@ from tokenizers.models import WordLevel
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast, SiglipConfig, SiglipModel
 
-from original_forward_passes import (
+from pairaug.clip.encoders import open_encoder
+from pairaug.clip.medclip import open_medclip
+from pairaug.errors import ModelError
+from support.original_forward_passes import (
     chexzero_image,
     chexzero_text,
     medclip_image,
@@ -23,7 +26,7 @@ from original_forward_passes import (
     siglip_image,
     siglip_text,
 )
-from original_layouts import (
+from support.original_layouts import (
     bert_tokenizer,
     drawn,
     medclip_shapes,
@@ -33,10 +36,7 @@ from original_layouts import (
     write_folder,
     write_rad_dino,
 )
-from pairaug.clip.encoders import open_encoder
-from pairaug.clip.medclip import open_medclip
-from pairaug.errors import ModelError
-from tiny_clip import WORDS
+from support.tiny_clip import WORDS
 
 REPORTS = [
     "No pleural effusion.",

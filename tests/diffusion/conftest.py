@@ -9,7 +9,7 @@ import pytest
 
 from pairaug.diffusion.bundle import Bundle, load_bundle
 from pairaug.diffusion.folder import model_folder
-from tiny_generator import write_generator
+from support.tiny_generator import write_generator
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +39,7 @@ def velocity_bundle(bundles: dict[str, Bundle]) -> Bundle:
 
 @pytest.fixture(scope="session")
 def sdxl_bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tiny_pipelines import write_pipeline
+    from support.tiny_pipelines import write_pipeline
 
     return write_pipeline(tmp_path_factory.mktemp("sdxl") / "sdxl", "sdxl")
 

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffusion.explicit_maps import refine_mapper
 from pairaug.diffusion import alignment
 from pairaug.diffusion.alignment import align, matched_tokens, replaced_spans
+from support.explicit_maps import refine_mapper
 
 START, END = 0, 1
 TOKENS = st.lists(st.integers(2, 5), max_size=7).map(lambda inner: [START, *inner, END])

@@ -14,7 +14,7 @@ import torch
 from pairaug.diffusion.bundle import Bundle, load_bundle
 from pairaug.diffusion.folder import model_folder
 from pairaug.errors import ModelError
-from tiny_generator import WINDOW, write_generator
+from support.tiny_generator import WINDOW, write_generator
 
 
 def test_sizes_come_from_the_folder(bundle: Bundle) -> None:

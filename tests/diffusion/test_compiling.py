@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,12 @@ from pairaug.diffusion.compiling import (
     watch_of_any_length,
 )
 from pairaug.errors import ModelError
-
-SCRIPT = Path(__file__).with_name("count_graphs.py")
+from support import TESTS, program
 
 
 def measured(what: str, folder: Path) -> dict[str, Any]:
-    command = [sys.executable, str(SCRIPT), what, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = program("count_graphs", what, folder)
+    done = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

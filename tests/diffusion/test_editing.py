@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion.explicit_maps import Controller, explicit_edit, refine_mapper
 from pairaug.diffusion.alignment import align
 from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.control import EditOptions
@@ -27,34 +26,8 @@ from pairaug.diffusion.sampling import (
 )
 from pairaug.diffusion.schedule import ddim_solver
 from pairaug.diffusion.source import RegeneratedSource
-
-SOURCE = [
-    "the heart size is normal. no pleural effusion",
-    "no acute finding",
-    "large left pleural effusion and normal heart size",
-    "the lungs are clear",
-    "mild edema. there is a small right pneumothorax",
-    "cardiac silhouette is normal",
-    "nodule in the upper lobe",
-]
-EDITED = [
-    "the heart size is enlarged. no pleural effusion",
-    "large right pneumothorax with edema",
-    "no pleural effusion and normal heart size",
-    "the lungs are not clear. there is mild edema of the left lobe",
-    "there is a right pneumothorax",
-    "cardiac silhouette is moderate enlarged",
-    "nodule in the left lobe",
-]
-SEEDS = [11, 12, 13, 14, 15, 16, 17]
-OPTIONS = EditOptions(
-    num_steps=4,
-    guidance_scale=3.0,
-    scheduler="ddim",
-    cross_replace=0.5,
-    self_replace=0.5,
-    self_max_positions=16,
-)
+from support.edit_texts import EDITED, OPTIONS, SEEDS, SOURCE, assert_close
+from support.explicit_maps import Controller, explicit_edit, refine_mapper
 
 
 def expected_latents(
@@ -93,11 +66,6 @@ def edited_from(bundle: Bundle, films: np.ndarray, options: EditOptions) -> Edit
     rows = len(films)
     inversion = invert_films(bundle, films, SOURCE[:rows], options.num_steps)
     return edit_inverted(bundle, inversion, EDITED[:rows], options, range(rows))
-
-
-def assert_close(actual: torch.Tensor, expected: torch.Tensor, limit: float = 1e-5) -> None:
-    assert torch.isfinite(actual).all()
-    assert float((actual - expected).abs().max()) <= limit
 
 
 @pytest.mark.parametrize("self_replace", [0.0, 0.5])

@@ -21,7 +21,7 @@ from pairaug.diffusion.sampling import SamplingOptions, denoise, draw_films
 from pairaug.diffusion.schedule import ddim_solver, make_solver
 from pairaug.errors import ModelError
 from pairaug.train.denoiser import save_generator
-from tiny_pipelines import WINDOW, write_pipeline
+from support.tiny_pipelines import WINDOW, write_pipeline
 
 PROMPTS = [
     "normal heart size",

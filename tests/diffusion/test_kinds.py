@@ -17,7 +17,7 @@ from pairaug.diffusion.parts import check_generator
 from pairaug.diffusion.sampling import denoise
 from pairaug.diffusion.schedule import make_solver
 from pairaug.errors import ModelError, SettingsError
-from tiny_pipelines import write_pipeline
+from support.tiny_pipelines import write_pipeline
 
 # diffusers warns of what its pipelines set right.
 pytestmark = pytest.mark.filterwarnings("ignore:The configuration file of:FutureWarning")

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion.explicit_maps import Controller, explicit_edit, mapper_over_windows
-from diffusion.test_editing import OPTIONS, assert_close
 from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.editing import edit_films, edit_inverted, edit_regenerated
 from pairaug.diffusion.inversion import invert_films
 from pairaug.diffusion.prompts import ReportTooLongError
 from pairaug.diffusion.sampling import SamplingOptions, draw_films, initial_latents
 from pairaug.diffusion.windows import align_layouts
-from tiny_generator import WINDOW
+from support.edit_texts import OPTIONS, assert_close
+from support.explicit_maps import Controller, explicit_edit, mapper_over_windows
+from support.tiny_generator import WINDOW
 
 SHORT = "mild edema. no pleural effusion"
 LONG = (

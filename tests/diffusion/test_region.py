@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion.test_editing import EDITED, OPTIONS, SEEDS, SOURCE
 from pairaug.diffusion.alignment import unmatched
 from pairaug.diffusion.attention import Watch, watch_attention
 from pairaug.diffusion.bundle import Bundle
@@ -17,6 +16,7 @@ from pairaug.diffusion.control import EditOptions
 from pairaug.diffusion.editing import EditedFilms, edit_inverted, edit_regenerated
 from pairaug.diffusion.inversion import invert_films
 from pairaug.diffusion.region import Region, region_mask
+from support.edit_texts import EDITED, OPTIONS, SEEDS, SOURCE
 
 # High: an untrained model makes some difference everywhere.
 BLEND = replace(OPTIONS, alignment="blend", num_steps=6, blend_threshold=0.9)

@@ -7,7 +7,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffusion.explicit_maps import mapper_over_windows
 from pairaug.diffusion.alignment import align, unmatched
 from pairaug.diffusion.windows import (
     AT_SENTENCE,
@@ -19,6 +18,7 @@ from pairaug.diffusion.windows import (
     lay_out,
     unmatched_in_layouts,
 )
+from support.explicit_maps import mapper_over_windows
 
 BEGIN, END = 0, 1
 SIZE = 6

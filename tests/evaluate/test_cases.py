@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from layout_trees import film
 from pairaug.evaluate.data.cases import open_cases
 from pairaug.evaluate.data.settings import ReadData
+from support.layout_trees import film
 
 
 @pytest.mark.parametrize("unstated", ["ignore", "negative"])

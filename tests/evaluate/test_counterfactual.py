@@ -22,7 +22,7 @@ from pairaug.evaluate.counterfactual import (
 )
 from pairaug.evaluate.edits import Rewritten
 from pairaug.phantom.study import draw_study
-from tiny_generator import write_generator
+from support.tiny_generator import write_generator
 
 
 def _with_a_tube(study):

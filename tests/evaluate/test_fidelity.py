@@ -18,8 +18,8 @@ from pairaug.evaluate.fidelity import (
 )
 from pairaug.phantom.findings import LABELS, Finding, label_vector
 from pairaug.phantom.study import draw_study
-from tiny_clip import write_clip
-from tiny_generator import write_generator
+from support.tiny_clip import write_clip
+from support.tiny_generator import write_generator
 
 LEFT, RIGHT = LABELS.index("left pleural effusion"), LABELS.index("right pleural effusion")
 

@@ -20,7 +20,7 @@ from pairaug.evaluate.linear_head import fit_head
 from pairaug.evaluate.linear_probe import LinearProbeSettings, run_linear_probe
 from pairaug.metrics import seed_metrics
 from pairaug.readers import SplitShares
-from tiny_clip import write_film_model
+from support.tiny_clip import write_film_model
 
 DATA = Path(os.environ.get("PAIRAUG_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

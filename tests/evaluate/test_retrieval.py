@@ -10,7 +10,7 @@ import pytest
 from pairaug.errors import ModelError
 from pairaug.evaluate.data.settings import PhantomData
 from pairaug.evaluate.retrieval import RetrievalSettings, run_retrieval
-from tiny_clip import write_film_model
+from support.tiny_clip import write_film_model
 
 
 def test_the_bundled_scorer_finds_phantoms_by_their_reports(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pairaug.clip.transform import ImageTransform, image_settings
 from pairaug.errors import ModelError, SettingsError
 from pairaug.evaluate.prompts import Captions, captions_of, finding_name
 from pairaug.evaluate.zero_shot import findings_probabilities
-from tiny_clip import write_film_model
+from support.tiny_clip import write_film_model
 
 FINDINGS = ("pleural effusion", "edema")
 ENSEMBLE = (("{}", "no {}"), ("there is {}", "the lungs are clear"), ("large {}", "no {}"))

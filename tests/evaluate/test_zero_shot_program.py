@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from original_layouts import drawn, openai_clip_shapes, openai_tokenizer, write_folder
 from pairaug.cli import app
 from pairaug.clip.encoders import open_encoder
 from pairaug.errors import DataError, SettingsError
@@ -22,7 +21,8 @@ from pairaug.evaluate.zero_shot import ZeroShotSettings, findings_probabilities,
 from pairaug.metrics import macro_auroc
 from pairaug.phantom.findings import LABELS, label_vector
 from pairaug.phantom.study import draw_study
-from tiny_clip import write_clip
+from support.original_layouts import drawn, openai_clip_shapes, openai_tokenizer, write_folder
+from support.tiny_clip import write_clip
 
 DATA = Path(os.environ.get("PAIRAUG_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

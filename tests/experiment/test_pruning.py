@@ -23,7 +23,7 @@ from pairaug.experiment.pruning_results import KINDS
 from pairaug.experiment.settings import PruningSettings
 from pairaug.manifest import read_pairs
 from pairaug.pair import Branch, ImageRef, Pair, Report
-from small_run import RUN
+from support.small_run import RUN
 
 SEED = 5
 

@@ -22,7 +22,7 @@ from pairaug.manifest import read_pairs
 from pairaug.pair import Branch
 from pairaug.run import RunFolder
 from pairaug.run.progress import LineProgress, NoProgress
-from small_run import RUN
+from support.small_run import RUN
 
 
 def _settings(**changes: Any) -> UtilitySettings:

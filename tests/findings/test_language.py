@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from foreign_reports import REPORTS
 from pairaug.findings import is_english, report_labels
+from support.foreign_reports import REPORTS
 
 DATA = Path(os.environ.get("PAIRAUG_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fuzz.bounded import FOLDER, Bounded
+from support.fuzz.bounded import FOLDER, Bounded
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, RLELossless
 
-from dicom_films import dataset_of, saved
-from fuzz.bounded import fuzz
-from fuzz.checks import foreign_dicom, image
-from fuzz.strategies import DAMAGES, DICOM_VALUES, damaged
+from support.dicom_films import dataset_of, saved
+from support.fuzz.bounded import fuzz
+from support.fuzz.checks import foreign_dicom, image
+from support.fuzz.strategies import DAMAGES, DICOM_VALUES, damaged
 
 _LEVELS = np.random.default_rng(5).integers(0, 256, (24, 20)).astype(np.uint8)
 

@@ -6,9 +6,9 @@ import json
 
 from hypothesis import strategies as st
 
-from fuzz.bounded import fuzz
-from fuzz.checks import llm_body, recording
-from fuzz.strategies import CHANGES, DAMAGES, changed, damaged
+from support.fuzz.bounded import fuzz
+from support.fuzz.checks import llm_body, recording
+from support.fuzz.strategies import CHANGES, DAMAGES, changed, damaged
 
 BODY = {
     "id": "x",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from fuzz.bounded import fuzz
-from fuzz.checks import model_folder
-from fuzz.strategies import CHANGES, DAMAGES
+from support.fuzz.bounded import fuzz
+from support.fuzz.checks import model_folder
+from support.fuzz.strategies import CHANGES, DAMAGES
 
 KINDS = ["generator", "scorer"]
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from fuzz.bounded import fuzz
-from fuzz.checks import damaged_part, foreign_part, json_file
-from fuzz.strategies import CHANGES, DAMAGES, JSON_VALUES, VALUES
 from pairaug.manifest import SCHEMA, write_part
 from pairaug.pair import Branch, ImageRef, Pair, Report
 from pairaug.record import RunRecord
+from support.fuzz.bounded import fuzz
+from support.fuzz.checks import damaged_part, foreign_part, json_file
+from support.fuzz.strategies import CHANGES, DAMAGES, JSON_VALUES, VALUES
 
 _PAIR = Pair("x/1", Branch.REAL, "p", Report("Clear.", "Normal."), split="train",
              image=ImageRef("/a.png", sha256="ab" * 32),

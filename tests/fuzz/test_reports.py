@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from fuzz.bounded import fuzz
-from fuzz.checks import report_text
-from fuzz.strategies import TEXTS
+from support.fuzz.bounded import fuzz
+from support.fuzz.checks import report_text
+from support.fuzz.strategies import TEXTS
 
 PIECES = [
     "FINDINGS:", "IMPRESSION:", "Findings", "## Impression", "LUNGS:", "BEFUND:", "1. ", "- ", "* ",

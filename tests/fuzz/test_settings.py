@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from fuzz.bounded import fuzz
-from fuzz.checks import settings_on_top, settings_text
-from fuzz.strategies import DAMAGES, TEXTS, damaged
 from pairaug.config import as_yaml, flatten, load_settings
+from support.fuzz.bounded import fuzz
+from support.fuzz.checks import settings_on_top, settings_text
+from support.fuzz.strategies import DAMAGES, TEXTS, damaged
 
 _DEMO = load_settings(preset="demo")
 NAMES = sorted(flatten(_DEMO.model_dump(mode="json")))

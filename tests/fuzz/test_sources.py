@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from fuzz.bounded import fuzz
-from fuzz.checks import SOURCES, damaged_tree, foreign_cells
-from fuzz.strategies import DAMAGES, JSON_VALUES, TEXTS, VALUES
-from planted_trees import ROWS
+from support.fuzz.bounded import fuzz
+from support.fuzz.checks import SOURCES, damaged_tree, foreign_cells
+from support.fuzz.strategies import DAMAGES, JSON_VALUES, TEXTS, VALUES
+from support.planted_trees import ROWS
 
 
 def _cells(suffix: str, values: st.SearchStrategy) -> st.SearchStrategy:

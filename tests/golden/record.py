@@ -1,10 +1,11 @@
-"""Record what a small demo run contains, so that a refactor can show that nothing but names changed.
+"""Record what a small demo run contains, so that a refactor can show that only names changed.
 
     python tests/golden/record.py            compare with run.json, exactly
     python tests/golden/record.py --write    write run.json again
 
-Compared by value, not by bytes: ids, texts, labels, decisions, scores and image hashes of every pair of
-the last stage. Hashes hold on one kind of CPU only; the test compares thumbnails instead of them.
+Compared by value, not by bytes: ids, texts, labels, decisions, scores and image hashes of every
+pair of the last stage. Hashes hold on one kind of CPU only; the test compares thumbnails instead
+of them.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+
 from golden.record import RECORD, content, make_run
 
 EXACT = (

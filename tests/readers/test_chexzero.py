@@ -8,14 +8,14 @@ import h5py
 import numpy as np
 import pytest
 
-from export_pairs import export, families
-from layout_trees import csv
 from pairaug.errors import DataError
 from pairaug.images import load_image
 from pairaug.pair import Pair
 from pairaug.readers import CheXzeroSource, open_reader
 from pairaug.readers.reader import Counted
 from pairaug.stage import Context
+from support.export_pairs import export, families
+from support.layout_trees import csv
 
 RNG = np.random.default_rng(3)
 LEVELS = RNG.integers(0, 256, (5, 320, 320)).astype(np.float32)

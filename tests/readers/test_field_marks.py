@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from layout_trees import csv, film, tar, write
 from pairaug.errors import DataError
 from pairaug.pair import Pair, Report
 from pairaug.readers import ReadSettings, open_reader
@@ -18,6 +17,7 @@ from pairaug.readers.identifiers import patient_key
 from pairaug.readers.plain import report_of_plain, report_of_sections
 from pairaug.readers.text import report_text
 from pairaug.stage import Context
+from support.layout_trees import csv, film, tar, write
 
 _SETTINGS: TypeAdapter[Any] = TypeAdapter(ReadSettings)
 BOTH = Report("The lungs look clear.", "Normal chest.")

@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 import pytest
 
-from layout_trees import csv, film, write
 from pairaug.errors import DataError
 from pairaug.pair import Pair
 from pairaug.readers import TableSource, open_reader
 from pairaug.readers.listing import one_file
 from pairaug.stage import Context
+from support.layout_trees import csv, film, write
 
 
 def _read(

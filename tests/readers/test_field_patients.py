@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from layout_trees import chexpert_plus, csv, film, write
 from pairaug.errors import DataError
 from pairaug.evaluate.data import LabelledData, open_cases
 from pairaug.readers import CxrFolderSource, ReadSettings, TableSource, open_reader
 from pairaug.readers.identifiers import patient_key, whole_number
 from pairaug.stage import Context
+from support.layout_trees import chexpert_plus, csv, film, write
 
 SAME = ["10000032", "10000032.0", " 10000032 ", "\ufeff10000032", "1.0000032e+07", "10000032.00",
         "1.0000032E7", "10000032."]  # fmt: skip

@@ -18,12 +18,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from layout_trees import film, tar, write
 from pairaug.errors import DataError, PairAugError
 from pairaug.pair import Pair
 from pairaug.readers import CxrFolderSource, HuggingFaceSource, WebDatasetSource, open_reader
 from pairaug.readers.reader import Counted
 from pairaug.stage import Context
+from support.layout_trees import film, tar, write
 
 
 def _shard(path: Path, *members: tuple[str, bytes]) -> list[Pair]:

@@ -16,7 +16,6 @@ import pytest
 from PIL import Image
 from pydicom.uid import JPEG2000Lossless
 
-from dicom_films import dataset_of, saved
 from pairaug.errors import DataError, MissingExtraError
 from pairaug.examine import Outcome, examine_all
 from pairaug.images import encode_png
@@ -26,6 +25,7 @@ from pairaug.readers.decoding import _batches
 from pairaug.readers.intake import Intake, Listed
 from pairaug.readers.reader import SplitShares
 from pairaug.stage import Context
+from support.dicom_films import dataset_of, saved
 
 RNG = np.random.default_rng(0)
 

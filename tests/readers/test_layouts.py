@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from layout_trees import TREES, film, tar
 from pairaug.config import Settings, change_settings, load_settings
 from pairaug.errors import DataError, SettingsError
 from pairaug.pair import Branch, Pair
@@ -21,6 +20,7 @@ from pairaug.run import RunFolder, make_plan
 from pairaug.run.chain import check_allowed
 from pairaug.run.doctor import diagnose
 from pairaug.stage import Context
+from support.layout_trees import TREES, film, tar
 
 _SETTINGS: TypeAdapter[Any] = TypeAdapter(ReadSettings)
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from layout_trees import CHEXPERT, csv, mimic, write
 from pairaug.errors import DataError
 from pairaug.pair import Pair, Report
 from pairaug.readers import MimicCxrSource, open_reader
 from pairaug.readers.labels import packed, unpacked
 from pairaug.readers.lookup import Lookup
 from pairaug.stage import Context
+from support.layout_trees import CHEXPERT, csv, mimic, write
 
 
 def _pairs(settings: Mapping[str, Any]) -> dict[str, Pair]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from layout_trees import film, openi, openi_xml, write
 from pairaug.config import Settings, change_settings
 from pairaug.errors import DataError
 from pairaug.findings.cleaning import source_report
@@ -17,6 +16,7 @@ from pairaug.pair import Pair
 from pairaug.readers import OpenISource, open_reader
 from pairaug.run import RunFolder, run
 from pairaug.stage import Context
+from support.layout_trees import film, openi, openi_xml, write
 
 DATA = (
     Path(os.environ.get("PAIRAUG_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))

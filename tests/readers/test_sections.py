@@ -2,9 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from layout_trees import EMPTY_FINDINGS, NO_HEADINGS, ONLY_IMPRESSION, REPORT, TWO_IMPRESSIONS
 from pairaug.pair import Report
 from pairaug.readers.sections import named_sections, report_of, sections_of, unwrapped
+from support.layout_trees import (
+    EMPTY_FINDINGS,
+    NO_HEADINGS,
+    ONLY_IMPRESSION,
+    REPORT,
+    TWO_IMPRESSIONS,
+)
 
 
 def test_sections_of_a_usual_report() -> None:

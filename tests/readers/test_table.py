@@ -23,13 +23,13 @@ from PIL import Image
 from pyarrow import csv
 from pydantic import TypeAdapter, ValidationError
 
-from dicom_films import dataset_of, saved
 from pairaug.errors import DataError
 from pairaug.images import load_image
 from pairaug.pair import Branch, Pair
 from pairaug.readers import ReadSettings, TableSource, open_reader
 from pairaug.readers.intake import DROP_REASONS
 from pairaug.stage import Context
+from support.dicom_films import dataset_of, saved
 
 HEADER = "id,file,patient_id,findings,impression"
 

@@ -14,11 +14,11 @@ import pytest
 from pyarrow import parquet
 from pydantic import TypeAdapter
 
-from layout_trees import film, tar
 from pairaug.pair import Pair, Report
 from pairaug.readers import ReadSettings, open_reader
 from pairaug.readers.text import NotTextError, cell_text, report_of_cells, report_text
 from pairaug.stage import Context
+from support.layout_trees import film, tar
 
 _SETTINGS: TypeAdapter[Any] = TypeAdapter(ReadSettings)
 

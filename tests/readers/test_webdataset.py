@@ -11,7 +11,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from layout_trees import film, huggingface, tar
 from pairaug.errors import DataError, MissingExtraError
 from pairaug.export import Export, ExportSettings
 from pairaug.export.source import PartPairs
@@ -26,6 +25,7 @@ from pairaug.readers import (
 )
 from pairaug.readers.tars import items_of, shards_of
 from pairaug.stage import Context
+from support.layout_trees import film, huggingface, tar
 
 SHARES = SplitShares(validate_share=0.3, test_share=0.3, seed=1)
 

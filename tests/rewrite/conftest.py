@@ -16,7 +16,7 @@ import pytest
 from pairaug.pair import Branch, Pair, Report
 from pairaug.rewrite import Rewrite, RewriteSettings
 from pairaug.stage import Context
-from rewrite.chat import ChatServer, Reply, completion
+from support.chat import ChatServer, Reply, completion
 
 
 @pytest.fixture

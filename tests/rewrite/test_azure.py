@@ -15,7 +15,7 @@ from pairaug.errors import BackendError, SettingsError
 from pairaug.pair import Pair
 from pairaug.rewrite import Rewrite, RewriteSettings
 from pairaug.stage import Context
-from rewrite.chat import ChatServer, Reply, completion
+from support.chat import ChatServer, Reply, completion
 
 MakePair = Callable[..., Pair]
 SOURCE = "Small left pleural effusion. No pneumothorax."

@@ -17,7 +17,7 @@ from pairaug.rewrite.budget import Budget, BudgetSpentError, in_words, rough_tok
 from pairaug.rewrite.cache import Usage
 from pairaug.rewrite.settings import BudgetSettings
 from pairaug.rewrite.status import Status
-from rewrite.chat import ChatServer, Reply
+from support.chat import ChatServer, Reply
 
 MakePair = Callable[..., Pair]
 REVERSED = "No pleural effusion. Large right pneumothorax."

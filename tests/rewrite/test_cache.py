@@ -14,7 +14,7 @@ import pytest
 from pairaug.errors import RunError, SettingsError
 from pairaug.pair import Pair
 from pairaug.rewrite.cache import AnswerCache, Usage, cache_key, default_cache_path
-from rewrite.chat import ChatServer, Reply, completion
+from support.chat import ChatServer, Reply, completion
 
 MakePair = Callable[..., Pair]
 SOURCE = "Small left pleural effusion. No pneumothorax."

@@ -15,7 +15,7 @@ from pairaug.pair import Pair
 from pairaug.rewrite import Rewrite, RewriteSettings
 from pairaug.rewrite.causal_model import CausalModel, SeededDraw, language_model_folder
 from pairaug.stage import Context
-from rewrite.tiny_llama import TEMPLATE_WITHOUT_SYSTEM, write_llama
+from support.tiny_llama import TEMPLATE_WITHOUT_SYSTEM, write_llama
 
 MakePair = Callable[..., Pair]
 CONVERSATIONS = [

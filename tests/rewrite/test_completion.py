@@ -13,7 +13,7 @@ from pairaug.rewrite.backends import Failure
 from pairaug.rewrite.cache import Usage
 from pairaug.rewrite.completion import Completion, read_completion
 from pairaug.rewrite.reasons import Reason
-from rewrite.chat import ChatServer, Reply
+from support.chat import ChatServer, Reply
 
 MakePair = Callable[..., Pair]
 SOURCE = "Small left pleural effusion. No pneumothorax."

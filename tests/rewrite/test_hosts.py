@@ -13,7 +13,7 @@ from pairaug.pair import Pair
 from pairaug.rewrite import RewriteSettings
 from pairaug.rewrite.hosts import host_in, looked_up
 from pairaug.rewrite.privacy import is_local
-from rewrite.chat import ChatServer, Reply
+from support.chat import ChatServer, Reply
 
 MakePair = Callable[..., Pair]
 SOURCE = "Small left pleural effusion. No pneumothorax."

@@ -13,7 +13,7 @@ from pairaug.config import load_settings
 from pairaug.errors import SettingsError
 from pairaug.pair import Pair
 from pairaug.rewrite import RewriteSettings
-from rewrite.chat import ChatServer, Reply
+from support.chat import ChatServer, Reply
 
 MakePair = Callable[..., Pair]
 

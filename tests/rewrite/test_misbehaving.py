@@ -16,8 +16,8 @@ import pytest
 
 from pairaug.pair import Pair
 from pairaug.rewrite import Reason
-from rewrite.chat import ChatServer, Reply
-from rewrite.moody import Moody
+from support.chat import ChatServer, Reply
+from support.moody import Moody
 
 MakePair = Callable[..., Pair]
 

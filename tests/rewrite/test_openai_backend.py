@@ -20,7 +20,7 @@ from pairaug.errors import BackendError
 from pairaug.pair import Pair
 from pairaug.rewrite import Rewrite, RewriteSettings
 from pairaug.rewrite.openai_backend import _retry_after
-from rewrite.chat import ChatServer, Reply
+from support.chat import ChatServer, Reply
 
 MakePair = Callable[..., Pair]
 SOURCE = "Small left pleural effusion. No pneumothorax."

@@ -14,7 +14,7 @@ from pairaug.rewrite.reachable import look
 from pairaug.run import RunFolder, run
 from pairaug.run.chain import check_allowed
 from pairaug.run.doctor import diagnose
-from rewrite.chat import ChatServer, Reply
+from support.chat import ChatServer, Reply
 
 AWAY = "http://127.0.0.1:9/v1"
 

@@ -13,7 +13,7 @@ import pytest
 
 from pairaug.errors import BackendError
 from pairaug.pair import Pair
-from rewrite.chat import ChatServer, Reply
+from support.chat import ChatServer, Reply
 
 MakePair = Callable[..., Pair]
 SOURCE = "Small left pleural effusion. No pneumothorax."

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pairaug.errors import SettingsError
 from pairaug.pair import Pair
 from pairaug.rewrite import Rewrite, RewriteSettings
-from rewrite.chat import ChatServer, Reply
+from support.chat import ChatServer, Reply
 
 MakePair = Callable[..., Pair]
 SOURCES = ("Small left pleural effusion. No pneumothorax.", "Mild cardiomegaly. No edema.")

@@ -15,8 +15,8 @@ from pairaug.manifest import part_paths, read_pairs
 from pairaug.pair import Pair
 from pairaug.rewrite.budget import BudgetSpentError
 from pairaug.run import RunFolder, make_plan, run_stage
-from rewrite.chat import ChatServer
-from rewrite.moody import Moody
+from support.chat import ChatServer
+from support.moody import Moody
 
 DATA = Path(os.environ.get("PAIRAUG_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

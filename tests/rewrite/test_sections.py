@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from messy_reports import messy_pairs
 from pairaug.pair import Branch, Report
 from pairaug.rewrite import Rewrite, RewriteSettings
 from pairaug.rewrite.sections import in_sections
 from pairaug.stage import Context
+from support.messy_reports import messy_pairs
 
 PARENT = Report(
     findings="The heart is normal in size. There is a small left pleural effusion. "

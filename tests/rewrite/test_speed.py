@@ -21,7 +21,8 @@ from pairaug.rewrite.budget import Tab
 from pairaug.rewrite.cache import Usage
 from pairaug.rewrite.completion import Completion
 from pairaug.stage import Context
-from rewrite.slow_server import AT_ONCE
+from support import TESTS, program
+from support.slow_server import AT_ONCE
 
 pytestmark = pytest.mark.slow
 # PAIRAUG_TEST_REPORTS=100000 takes minutes.
@@ -37,7 +38,8 @@ def seconds(request: pytest.FixtureRequest) -> float:
 @pytest.fixture
 def slow_server(seconds: float) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).parent / "slow_server.py"), str(seconds)],
+        program("slow_server", seconds),
+        cwd=TESTS,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

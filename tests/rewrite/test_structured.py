@@ -12,7 +12,7 @@ from pairaug.errors import BackendError
 from pairaug.pair import Pair
 from pairaug.rewrite.backends import Claim
 from pairaug.rewrite.structured import read_answer
-from rewrite.chat import ChatServer, Reply
+from support.chat import ChatServer, Reply
 
 MakePair = Callable[..., Pair]
 SOURCE = "Small left pleural effusion. No pneumothorax."

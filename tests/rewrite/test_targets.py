@@ -14,7 +14,7 @@ from pairaug.rewrite import Reason, Rewrite, RewriteSettings
 from pairaug.rewrite.check import check
 from pairaug.rewrite.targets import Targets, count_stated
 from pairaug.stage import Context
-from rewrite.chat import ChatServer, Reply
+from support.chat import ChatServer, Reply
 
 MakePair = Callable[..., Pair]
 TEXTS = (

@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import CLIPModel
 
-from openai_clip import OpenAIClip
-from original_layouts import drawn, openai_clip_shapes, openai_tokenizer
 from pairaug.clip.encoders import open_encoder
 from pairaug.errors import ModelError, SettingsError
 from pairaug.images import fit_square
 from pairaug.train.clip import ClipSettings, train_clip
 from pairaug.train.processes import Processes
+from support.openai_clip import OpenAIClip
+from support.original_layouts import drawn, openai_clip_shapes, openai_tokenizer
 
 READ = {"source": "phantom", "num_patients": 10, "size": 64, "seed": 4}
 SMALL = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,7 @@ from torch.nn.functional import normalize
 from pairaug.clip.loss import contrastive_loss, sigmoid_loss
 from pairaug.train.clip.steps import leave_gradients
 from pairaug.train.processes import Processes
-
-WORKER = Path(__file__).parent / "two_processes.py"
+from support import TESTS, program
 
 
 def vectors(seed: int, count: int = 6) -> tuple[Tensor, Tensor]:
@@ -138,10 +136,11 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path, micro_batch_size: i
             "OMP_NUM_THREADS": "1",
             "GLOO_SOCKET_IFNAME": "lo",
         }
-        arguments = [sys.executable, str(WORKER), str(out), str(micro_batch_size or 0)]
+        arguments = program("two_processes", out, micro_batch_size or 0)
         workers = [
             subprocess.Popen(
                 arguments,
+                cwd=TESTS,
                 env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
                 stderr=subprocess.PIPE,
                 text=True,

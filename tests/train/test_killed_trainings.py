@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from kills import Killed, operations_below, values_below
 from pairaug.train.classifier import ClassifierSettings, train_classifier
 from pairaug.train.clip import ClipSettings, train_clip
 from pairaug.train.generator import GeneratorSettings, train_generator
-from test_killed_processes import CLASSIFIER, CLIP, GENERATOR
+from support.kills import Killed, operations_below, values_below
+from support.small_trainings import CLASSIFIER, CLIP, GENERATOR
 
 Train = Callable[[Path], object]
 SHORT = {"max_steps": 2}

@@ -1,0 +1,161 @@
+"""Several tries of a new patient's film: which goes on, and what that costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+import pairaug.diffusion.sampling as sampling
+from pairaug.clip.folder import weights_sha256
+from pairaug.errors import SettingsError
+from pairaug.generate import Generate, GenerateSettings
+from pairaug.pair import Branch, Pair
+from pairaug.record import RunRecord
+from pairaug.score import Score, ScoreSettings
+from pairaug.stage import Context, apply, seed_for
+from support.generate_pairs import PAIRS, film
+
+TRIES = 3
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_generator_folder: Path, tiny_scorer_folder: Path) -> dict[str, Any]:
+    return {
+        "model": str(tiny_generator_folder),
+        "num_steps": 2,
+        "batch_size": 2,
+        "tries": TRIES,
+        "accept": {"model": str(tiny_scorer_folder)},
+    }
+
+
+def drawn(settings: dict[str, Any]) -> list[Pair]:
+    """The inter pairs, tries of one report together."""
+    made = Generate(GenerateSettings(**settings), Context(seed=3))(PAIRS)
+    return [pair for pair in made if pair.branch is Branch.INTER]
+
+
+@pytest.fixture(scope="module")
+def everything(settings: dict[str, Any]) -> list[Pair]:
+    return drawn(settings)
+
+
+@pytest.fixture(scope="module")
+def cosines(everything: list[Pair], settings: dict[str, Any]) -> np.ndarray:
+    """Film against report as the stage `score` has it, `report try`."""
+    scorer = ScoreSettings(model=settings["accept"]["model"])
+    scored = Score(scorer, Context(seed=3))(everything)
+    return np.array([pair.scores["image_report"] for pair in scored]).reshape(-1, TRIES)
+
+
+def test_all_tries_are_pairs_of_their_own_with_films_of_their_own(
+    everything: list[Pair], settings: dict[str, Any]
+) -> None:
+    ids = ["made/0~inter-0", "made/0~inter-0~try-1", "made/0~inter-0~try-2"]
+    tries = everything[:TRIES]
+    assert [pair.id for pair in tries] == ids
+    assert len(everything) == 5 * TRIES
+    assert {pair.parent_id for pair in tries} == {"made/0"}
+    assert {pair.patient_id for pair in tries} == {"made/0~inter-0"}
+    assert {pair.report for pair in tries} == {PAIRS[1].report}
+    assert [pair.trace["generate"]["seed"] for pair in tries] == [
+        seed_for(3, pair_id, "generate") for pair_id in ids
+    ]
+    assert [pair.trace["generate"]["try_number"] for pair in tries] == [0, 1, 2]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert np.abs(film(tries[one]) - film(tries[other])).mean() > 0.005
+    once = drawn({**settings, "tries": 1})
+    assert np.abs(film(once[0]) - film(tries[0])).max() <= 1.01 / 255
+
+
+def test_a_run_counts_every_try(everything: list[Pair], settings: dict[str, Any]) -> None:
+    made = apply(Generate(GenerateSettings(**settings), Context(seed=3)), PAIRS)
+    assert {pair.id for pair in made} == {pair.id for pair in (*PAIRS, *everything)}
+
+
+def test_the_best_try_is_the_one_nearest_its_report(
+    everything: list[Pair], cosines: np.ndarray, settings: dict[str, Any]
+) -> None:
+    best = drawn({**settings, "keep": "best"})
+    assert [pair.id for pair in best] == [p.id for p in PAIRS if p.branch is Branch.INTER]
+    numbers = cosines.argmax(axis=1)
+    assert len(set(numbers.tolist())) > 1
+    for row, pair in enumerate(best):
+        trace = pair.trace["generate"]
+        assert trace["try_number"] == numbers[row]
+        assert trace["num_tries"] == TRIES
+        assert trace["passed"]
+        assert trace["try_scores"] == {"image_report": pytest.approx(cosines[row].max(), abs=1e-4)}
+        expected = everything[TRIES * row + int(numbers[row])]
+        assert np.abs(film(pair) - film(expected)).max() <= 1.01 / 255
+
+
+def test_first_passing_draws_no_more_than_it_needs_in_full_batches(
+    cosines: np.ndarray, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = float(np.median(cosines[:, 0])) + 1e-4
+    draw, counts = sampling.draw_latents, []
+
+    def counted(*arguments: Any) -> Any:
+        counts.append(len(arguments[1]))
+        return draw(*arguments)
+
+    monkeypatch.setattr(sampling, "draw_latents", counted)
+    accept = {**settings["accept"], "image_report": bound}
+    after = drawn({**settings, "keep": "first-passing", "accept": accept})
+    expected = [np.flatnonzero(row > bound).tolist() for row in cosines]
+    num_drawn = [passing[0] + 1 if passing else TRIES for passing in expected]
+    assert 1 in num_drawn
+    assert max(num_drawn) > 1
+    traces = [pair.trace["generate"] for pair in after]
+    assert [trace["num_tries"] for trace in traces] == num_drawn
+    assert [trace["passed"] for trace in traces] == [bool(passing) for passing in expected]
+    assert sum(counts) == sum(num_drawn)
+    # Five reports, two at once: all five are begun before any is tried again.
+    assert counts[:3] == [2, 2, 1]
+    for trace, row, passing in zip(traces, cosines, expected, strict=True):
+        assert trace["try_number"] == (passing[0] if passing else row.argmax())
+        assert trace["bounds"] == {"image_report": bound}
+
+
+def test_a_film_at_fault_never_passes(settings: dict[str, Any]) -> None:
+    stage = Generate(GenerateSettings(**{**settings, "keep": "best"}), Context(seed=3))
+    stage._bundle.vae.decoder.conv_out.bias.data.fill_(np.nan)
+    after = list(stage(PAIRS[:3]))
+    assert after[1].drop is not None
+    assert after[1].drop.reason == "image_not_finite"
+    assert after[1].trace["generate"]["try_scores"] == {"image_report": None}
+    assert not after[1].trace["generate"]["passed"]
+
+
+def test_bounds_come_from_the_rule_that_another_run_fitted(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    weights = {"score": {"pilot's": weights_sha256(Path(settings["accept"]["model"]))}}
+    rule = {"inter": {"bounds": {"image_report": 0.25}}, "intra": {"bounds": {"change": 0.5}}}
+    RunRecord(rule=rule, weights=weights).write(tmp_path / "run.json")
+    accept = {**settings["accept"], "fitted_by": tmp_path}
+    whole = {**settings, "keep": "first-passing", "accept": accept}
+    assert drawn(whole)[0].trace["generate"]["bounds"] == {"image_report": 0.25}
+    assert len(Generate.weights(GenerateSettings(**whole))) == 3
+    RunRecord().write(tmp_path / "run.json")
+    with pytest.raises(SettingsError, match=r"generate\.accept\.fitted_by.*rule for new patients"):
+        Generate.weights(GenerateSettings(**whole))
+
+
+def test_the_judge_is_no_part_of_a_run_that_keeps_all(settings: dict[str, Any]) -> None:
+    assert list(Generate.weights(GenerateSettings(**settings))) == [settings["model"]]
+
+
+def test_passing_needs_something_to_pass(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="needs something to pass"):
+        GenerateSettings(**{**settings, "keep": "first-passing"})
+
+
+def test_a_new_patient_is_not_judged_as_an_edit_is(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="change"):
+        GenerateSettings(**{**settings, "accept": {"change": 0.5}})
