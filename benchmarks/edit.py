@@ -34,7 +34,7 @@ from pairaug.bundled import folder
 from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.control import EditOptions
 from pairaug.diffusion.editing import edit_inverted, edit_regenerated
-from pairaug.diffusion.inversion import invert_films
+from pairaug.diffusion.inversion import invert_images
 from pairaug.diffusion.sampling import SamplingOptions, draw_latents
 from pairaug.diffusion.text import TextEncoders, TextTower
 from pairaug.memory import keep_freed_memory
@@ -117,10 +117,10 @@ def random_bundle(width: float, latents: int, device: str, dtype: str) -> Bundle
 
 
 def methods(bundle: Bundle, steps: int, batch: int) -> dict[str, tuple[int, Callable[[], object]]]:
-    """Name → how many edits or films one call makes, and the call."""
+    """Name → how many edits or images one call makes, and the call."""
     options = EditOptions(num_steps=steps, scheduler="ddim")
     size = bundle.image_size
-    film = np.random.default_rng(0).random((1, size, size), dtype=np.float32)
+    image = np.random.default_rng(0).random((1, size, size), dtype=np.float32)
     few = max(1, steps // 3)
 
     def explicit() -> object:
@@ -138,15 +138,15 @@ def methods(bundle: Bundle, steps: int, batch: int) -> dict[str, tuple[int, Call
         noise = noise.to(bundle.device)
         return explicit_edit(bundle, SOURCE, EDITED, controller, steps, 4.0, noise=noise)
 
-    def plain(num_films: int) -> object:
+    def plain(num_images: int) -> object:
         sampling = SamplingOptions(steps, 4.0, "ddim")
-        return draw_latents(bundle, [EDITED] * num_films, range(num_films), sampling, num_films)
+        return draw_latents(bundle, [EDITED] * num_images, range(num_images), sampling, num_images)
 
     def regenerated() -> object:
         return edit_regenerated(bundle, [SOURCE], [EDITED], [0], options)
 
     def inversion() -> object:
-        return invert_films(bundle, film, [SOURCE], steps)
+        return invert_images(bundle, image, [SOURCE], steps)
 
     def inverted(drift: bool) -> object:
         own = EditOptions(num_steps=steps, drift=drift)
@@ -177,17 +177,17 @@ def methods(bundle: Bundle, steps: int, batch: int) -> dict[str, tuple[int, Call
 
 
 def measure(name: str, options: argparse.Namespace) -> Measurement:
-    """Seconds per edit or film of one warm call, and the memory that it took beyond the model's."""
+    """Seconds per edit or image of one warm call, and the memory that it took beyond the model's."""
     keep_freed_memory()  # as the command does
     if options.threads:
         torch.set_num_threads(options.threads)
     bundle = random_bundle(options.width, options.latents, options.device, options.dtype)
-    num_films, call = methods(bundle, options.steps, options.batch)[name]
+    num_images, call = methods(bundle, options.steps, options.batch)[name]
     few = methods(bundle, 2, options.batch)
     with torch.inference_mode():
         before = _memory(options.device)
         if name.startswith("inverted"):
-            # Inverts the film, which serves all of its edits and has a row of its own.
+            # Inverts the image, which serves all of its edits and has a row of its own.
             call()
         else:
             methods(bundle, 1, options.batch)[name][1]()
@@ -200,7 +200,7 @@ def measure(name: str, options: argparse.Namespace) -> Measurement:
         seconds = time.perf_counter() - started
         resident = _peak(options.device) - before
         tensors = resident if options.device == "cuda" else _live(lambda: few[name][1]())
-    return {"seconds": seconds / num_films, "tensors": tensors, "resident": resident}
+    return {"seconds": seconds / num_images, "tensors": tensors, "resident": resident}
 
 
 def _live(call: Callable[[], object]) -> float:

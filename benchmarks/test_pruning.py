@@ -27,7 +27,7 @@ RULES = {
 
 
 def write_scored(folder: Path, num_pairs: int) -> Path:
-    """Parts of scored synthetic pairs with reports and traces of usual length, without films."""
+    """Parts of scored synthetic pairs with reports and traces of usual length, without images."""
     rng = np.random.default_rng(0)
     trace = json.dumps(
         {

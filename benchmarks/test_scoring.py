@@ -1,6 +1,6 @@
 """Speed of scoring with a scorer of ViT-B/32's shape, random weights, on the CPU: `make bench`.
 
-The reference scores one edit at a time in float32 and encodes both films and both reports for each.
+The reference scores one edit at a time in float32 and encodes both images and both reports for each.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def write_scorer(folder: Path) -> Path:
 
 
 def families(num_patients: int, tries: int, seed: int) -> list[list[Pair]]:
-    """Patients with so many tries of one edit each, and films of the generators' usual size."""
+    """Patients with so many tries of one edit each, and images of the generators' usual size."""
     rng = np.random.default_rng(seed)
 
     def drawn() -> tuple[Report, np.ndarray]:
@@ -89,8 +89,8 @@ def families(num_patients: int, tries: int, seed: int) -> list[list[Pair]]:
 
     made = []
     for patient in range(num_patients):
-        report, film = drawn()
-        real = Pair(f"{seed}/{patient}", Branch.REAL, f"p{patient}", report, image=png_ref(film))
+        report, image = drawn()
+        real = Pair(f"{seed}/{patient}", Branch.REAL, f"p{patient}", report, image=png_ref(image))
         changed, _ = drawn()
         edits = [
             real.child(f"intra-{n}", branch=Branch.INTRA, report=changed).with_image(
@@ -103,19 +103,19 @@ def families(num_patients: int, tries: int, seed: int) -> list[list[Pair]]:
 
 
 def one_at_a_time(encoder: Encoder, groups: list[list[Pair]]) -> int:
-    """Both films and both reports of each edit decoded and encoded; how many edits there were."""
+    """Both images and both reports of each edit decoded and encoded; how many edits there were."""
     done = 0
     for real, *edits in groups:
         for edit in edits:
             assert real.image
             assert edit.image
-            source, film = (
+            source, edited = (
                 encoder.encode_images([load_image(image)])[0] for image in (real.image, edit.image)
             )
             before, after = (encoder.encode_reports([pair.report.text])[0] for pair in (real, edit))
-            assert cosine(film, after) is not None
-            assert cosine(film, source) is not None
-            directional_similarity(film, source, after, before)
+            assert cosine(edited, after) is not None
+            assert cosine(edited, source) is not None
+            directional_similarity(edited, source, after, before)
             done += 1
     return done
 

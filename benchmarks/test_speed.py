@@ -28,7 +28,7 @@ def pairs() -> list[Pair]:
     return list(PhantomReader(PhantomSource(num_patients=32), Context(seed=0)))
 
 
-def test_draw_a_film(benchmark: BenchmarkFixture, studies: list[Study]):
+def test_draw_a_image(benchmark: BenchmarkFixture, studies: list[Study]):
     turn = count()
     benchmark(lambda: studies[next(turn) % len(studies)].render())
 

@@ -1,10 +1,10 @@
 """Pairs per second of `train clip` and of a plain loop, ViT-B/32 at 224 pixels, side by side.
 
-    python benchmarks/train_clip.py [--batch 32] [--steps 3] [--rounds 3] [--film 1024]
+    python benchmarks/train_clip.py [--batch 32] [--steps 3] [--rounds 3] [--image 1024]
 
 The plain loop is what one writes first: transformers' CLIPModel in float32, a DataLoader with one
 worker that opens, resizes and tokenises each pair at each use, reports filled up to the window,
-PyTorch's AdamW as it comes. Weights are random, films are phantoms. Rounds alternate, so that a
+PyTorch's AdamW as it comes. Weights are random, images are phantoms. Rounds alternate, so that a
 busy machine slows all alike; seconds of CPU time are given beside those of the clock.
 """
 
@@ -47,8 +47,8 @@ class PerItem(Dataset):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         path, text = self.rows[index]
-        film = Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.BICUBIC)
-        pixels = torch.from_numpy(np.asarray(film, dtype=np.float32) / 255.0).permute(2, 0, 1)
+        image = Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.BICUBIC)
+        pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255.0).permute(2, 0, 1)
         ids = self.tokenizer(  # type: ignore[operator]
             text, padding="max_length", truncation=True, max_length=77, return_tensors="pt"
         )["input_ids"][0]
@@ -110,14 +110,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--film", type=int, default=1024, help="pixels a side of the files")
+    parser.add_argument("--image", type=int, default=1024, help="pixels a side of the files")
     parser.add_argument("--threads", type=int, default=2)
     chosen = parser.parse_args()
     logging.disable(logging.WARNING)
     torch.set_num_threads(chosen.threads)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as closing:
         data = Path(folder) / "data"
-        table = write_dataset(data, DatasetSize(2 * chosen.batch, seed=3, size=chosen.film))
+        table = write_dataset(data, DatasetSize(2 * chosen.batch, seed=3, size=chosen.image))
         base = {
             "preset": "chexzero",
             "optimizer": "adamw",

@@ -21,7 +21,7 @@ settings.load_profile("pairaug")
 
 @pytest.fixture(scope="session")
 def tiny_generator_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A latent diffusion model of random weights: films of 16 pixels, 32 tokens."""
+    """A latent diffusion model of random weights: images of 16 pixels, 32 tokens."""
     # Imported here: the hub libraries must not be, before the plugin has set them offline.
     from support.tiny_generator import write_generator
 
@@ -32,7 +32,7 @@ def tiny_generator_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_scorer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CLIP model of random weights: films of 32 pixels, 24 tokens."""
+    """A CLIP model of random weights: images of 32 pixels, 24 tokens."""
     from support.tiny_clip import write_clip
 
     return write_clip(tmp_path_factory.mktemp("models") / "scorer")

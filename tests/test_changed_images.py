@@ -14,7 +14,7 @@ from pairaug.edit import DROP_REASONS as EDIT_REASONS
 from pairaug.edit import Edit, EditSettings
 from pairaug.errors import DataError
 from pairaug.evaluate.data.cases import Case
-from pairaug.evaluate.data.features import _film_of
+from pairaug.evaluate.data.features import _image_of
 from pairaug.export import Export, ExportSettings
 from pairaug.export.source import PartPairs
 from pairaug.image_files import ChangedImageError, MissingImageError
@@ -24,10 +24,10 @@ from pairaug.pair import Branch, ImageRef, Pair, Report
 from pairaug.score import DROP_REASONS as SCORE_REASONS
 from pairaug.score import Score, ScoreSettings
 from pairaug.stage import Context, apply
-from pairaug.summary.examples import _film
+from pairaug.summary.examples import _image
 from pairaug.train.clip.sources import PairSource
 from pairaug.train.clip.store import StoreSettings, open_store
-from pairaug.train.films import FilmSettings, open_films
+from pairaug.train.image_dataset import ImageDatasetSettings, open_dataset
 
 REASONS = ["changed_image", "missing_image"]
 
@@ -165,9 +165,9 @@ def test_training_of_models_leaves_it_out_and_counts_it(
 ) -> None:
     pairs = _run(tmp_path)
     spoil(pairs[1], reason)
-    settings = FilmSettings(source="run", run=tmp_path / "run", size=32)
-    assert len(open_films(settings, tmp_path / "out").films) == 3
-    assert f"1 of 4 films cannot be read and are left out ({reason} 1)" in caplog.text
+    settings = ImageDatasetSettings(source="run", run=tmp_path / "run", size=32)
+    assert len(open_dataset(settings, tmp_path / "out").images) == 3
+    assert f"1 of 4 images cannot be read and are left out ({reason} 1)" in caplog.text
 
 
 @pytest.mark.parametrize("reason", REASONS)
@@ -179,20 +179,20 @@ def test_training_of_clip_leaves_it_out_and_counts_it(
     store_of = StoreSettings(size=32, fit="crop", streamed=False, num_workers=1, seed=0)
     store = open_store(PairSource(run=tmp_path / "run"), store_of, tmp_path / "cache")
     assert [row["id"] for row in store.rows] == ["t/0", "t/2", "t/3"]
-    assert f"1 films cannot be read and are left out ({reason} 1)" in caplog.text
+    assert f"1 images cannot be read and are left out ({reason} 1)" in caplog.text
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_films_that_are_streamed_are_checked_whenever_they_are_read(
+def test_images_that_are_streamed_are_checked_whenever_they_are_read(
     tmp_path: Path, reason: str
 ) -> None:
     pairs = _run(tmp_path)
     store_of = StoreSettings(size=32, fit="crop", streamed=True, num_workers=1, seed=0)
     store = open_store(PairSource(run=tmp_path / "run"), store_of, tmp_path / "cache")
-    assert store.films(np.arange(4)).shape == (4, 32, 32)
+    assert store.images(np.arange(4)).shape == (4, 32, 32)
     spoil(pairs[1], reason)
     with pytest.raises(DataError, match="streamed can no longer be used: the image file is"):
-        store.films(np.array([1]))
+        store.images(np.array([1]))
 
 
 @pytest.mark.parametrize("reason", REASONS)
@@ -201,6 +201,6 @@ def test_evaluation_and_the_page_say_so(tmp_path: Path, reason: str) -> None:
     spoil(pair, reason)
     ref = pair.image
     assert ref is not None
-    assert _film_of(Case(lambda: load_image(ref), "p", {}, "")) == reason
-    tile = _film("real", ref, 32)
+    assert _image_of(Case(lambda: load_image(ref), "p", {}, "")) == reason
+    tile = _image("real", ref, 32)
     assert json.dumps(str(tile)).find("the image file is") > 0

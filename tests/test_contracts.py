@@ -74,10 +74,10 @@ def inputs(make: Make) -> dict[str, list[Pair]]:
 
 
 def _awkward(pair: Pair) -> list[Pair]:
-    """An empty report, an unreadable film, a pair that was dropped, and one without findings."""
+    """An empty report, an unreadable image, a pair that was dropped, and one without findings."""
     pairs = [
         Pair("odd/empty", Branch.REAL, "p1", Report(), image=pair.image),
-        Pair("odd/film", Branch.REAL, "p2", pair.report, image=ImageRef(path="/nowhere.png")),
+        Pair("odd/image", Branch.REAL, "p2", pair.report, image=ImageRef(path="/nowhere.png")),
         Pair("odd/bytes", Branch.REAL, "p3", pair.report, image=ImageRef(png=b"no image")),
         Pair("odd/words", Branch.REAL, "p4", Report(impression="As discussed by telephone today.")),
     ]
@@ -93,7 +93,7 @@ def families(pairs: Sequence[Pair]) -> list[list[Pair]]:
 
 
 def assert_same(made: Sequence[Pair], expected: Sequence[Pair]) -> None:
-    """Equal but for float noise: a grey level in films, the sixth place of a score."""
+    """Equal but for float noise: a grey level in images, the sixth place of a score."""
     by_id = {pair.id: pair for pair in made}
     assert by_id.keys() == {pair.id for pair in expected}
     for pair in expected:
@@ -101,7 +101,7 @@ def assert_same(made: Sequence[Pair], expected: Sequence[Pair]) -> None:
         assert (other.report, other.labels, other.split) == (pair.report, pair.labels, pair.split)
         assert (other.drop and other.drop.reason) == (pair.drop and pair.drop.reason)
         assert other.scores == pytest.approx(dict(pair.scores), abs=1e-5)
-        # Films that a stage passed on are the same bytes, readable or not; drawn ones are compared.
+        # ImageDataset that a stage passed on are the same bytes, readable or not; drawn ones are compared.
         if pair.drop is None and other.image != pair.image:
             assert other.image is not None and pair.image is not None  # noqa: PT018
             assert np.abs(_levels(other.image) - _levels(pair.image)).max() <= 1

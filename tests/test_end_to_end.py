@@ -65,7 +65,7 @@ def test_it_ends_with_a_table_and_says_where_to_look(demo) -> None:
     assert all(re.match(r"\w+: ", line) for line in done.stderr.splitlines()), done.stderr
 
 
-def test_both_branches_have_films_and_scores(demo) -> None:
+def test_both_branches_have_images_and_scores(demo) -> None:
     pairs = list(read_pairs(demo[0] / "prune"))
     for branch in Branch:
         living = [pair for pair in pairs if pair.branch is branch and pair.drop is None]

@@ -28,13 +28,13 @@ def png_of(value: int) -> bytes:
     return buffer.getvalue()
 
 
-def make_pairs(film: str) -> list[Pair]:
+def make_pairs(image: str) -> list[Pair]:
     real = Pair(
         id="covid/0001",
         branch=Branch.REAL,
         patient_id="p7",
         report=Report("Clear lungs.", "Normal."),
-        image=ImageRef(path=film, sha256="ab", height=4, width=6),
+        image=ImageRef(path=image, sha256="ab", height=4, width=6),
         labels={"edema": True, "fracture": False},
     )
     child = real.child(
@@ -68,7 +68,7 @@ pair_strategy = st.builds(
     image=st.none()
     | st.builds(
         ImageRef,
-        path=st.none() | st.just("/films/a.png"),
+        path=st.none() | st.just("/images/a.png"),
         png=st.none() | st.binary(max_size=8),
         sha256=st.none() | st.just("ab"),
         height=st.none() | st.integers(1, 9000),
@@ -107,9 +107,9 @@ def test_what_is_not_stated_does_not_come_back(tmp_path: Path) -> None:
 
 
 def test_equal_pairs_have_equal_bytes_in_any_folder(tmp_path: Path) -> None:
-    pairs = make_pairs("/films/1.png")
+    pairs = make_pairs("/images/1.png")
     one = manifest.write_part(tmp_path / "one", 0, pairs, "f").read_bytes()
-    other = manifest.write_part(tmp_path / "two", 3, make_pairs("/films/1.png"), "f").read_bytes()
+    other = manifest.write_part(tmp_path / "two", 3, make_pairs("/images/1.png"), "f").read_bytes()
     assert one == other
     assert str(tmp_path).encode() not in one
 
@@ -129,10 +129,10 @@ def test_datasets_loads_parts_with_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     datasets = pytest.importorskip("datasets")
-    film = tmp_path / "film.png"
-    film.write_bytes(png_of(200))
-    manifest.write_part(tmp_path / "parts", 0, make_pairs(str(film)), "f")
-    manifest.write_part(tmp_path / "parts", 1, make_pairs(str(film))[1:], "f", is_last=True)
+    image = tmp_path / "image.png"
+    image.write_bytes(png_of(200))
+    manifest.write_part(tmp_path / "parts", 0, make_pairs(str(image)), "f")
+    manifest.write_part(tmp_path / "parts", 1, make_pairs(str(image))[1:], "f", is_last=True)
     rows = datasets.load_dataset(
         "parquet",
         data_files=str(tmp_path / "parts" / "*.parquet"),

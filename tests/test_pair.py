@@ -16,7 +16,7 @@ PARENT = Pair(
     patient_id="p7",
     report=Report(findings="Clear lungs.", impression="Normal."),
     split="validate",
-    image=ImageRef(path="/films/1.png"),
+    image=ImageRef(path="/images/1.png"),
     labels={"edema": False},
     scores={"image_report": 0.5},
     trace={"read": {"row": 3}},

@@ -177,7 +177,7 @@ def test_a_whole_run_tells_nothing(tmp_path: Path, tell: Tell, models: dict[str,
     _without_marks(told + _records(run), "a whole run")
     # The page may show reports and pairs' ids, and names no patient.
     page = (run / "summary.html").read_text(encoding="utf-8").lower()
-    assert not re.search("zqxj(patient|study|film)", page)
+    assert not re.search("zqxj(patient|study|image)", page)
 
 
 SECRET = "sk-zqxjsecret0123456789"

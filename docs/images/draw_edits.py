@@ -17,7 +17,7 @@ from pairaug.bundled import folder
 from pairaug.diffusion.bundle import load_bundle
 from pairaug.diffusion.control import EditOptions
 from pairaug.diffusion.editing import edit_inverted, edit_regenerated
-from pairaug.diffusion.inversion import invert_films
+from pairaug.diffusion.inversion import invert_images
 from pairaug.evaluate.counterfactual import CounterfactualSettings, draw_edits, rules_rewriter
 
 NUM_STEPS, SCALE, MARGIN, HEAD = 20, 2, 14, 46
@@ -44,8 +44,8 @@ def main() -> None:
     source = np.stack([edit.source for edit in chosen])
     prompts = [bundle.fit_prompts(edit.before, edit.after) for edit in chosen]
     before, after = [one.text for one, _ in prompts], [other.text for _, other in prompts]
-    inversion = invert_films(bundle, source, before, NUM_STEPS)
-    columns = [("the patient's film", source, None)]
+    inversion = invert_images(bundle, source, before, NUM_STEPS)
+    columns = [("the patient's image", source, None)]
     attention = None
     for name, options in WAYS.items():
         if name.startswith("inverted"):
@@ -53,7 +53,7 @@ def main() -> None:
         else:
             made = edit_regenerated(bundle, before, after, PATIENTS, options)
         is_held = options.alignment == "blend"
-        columns.append((name, made.films, made.region if is_held else None))
+        columns.append((name, made.images, made.region if is_held else None))
         if options.blend_by == "attention":
             attention = made.relevance
     assert attention is not None
@@ -78,9 +78,9 @@ def changed_words(before: str, after: str) -> str:
 def figure(
     columns: list, captions: list[str], source: np.ndarray, attention: np.ndarray
 ) -> Image.Image:
-    """Two rows a patient: the films, and below them what differs from the patient's film.
+    """Two rows a patient: the images, and below them what differs from the patient's image.
 
-    Below the patient's own film is where the model attends to the words that changed.
+    Below the patient's own image is where the model attends to the words that changed.
     """
     side = source.shape[-1] * SCALE
     cell, row = side + MARGIN, 2 * side + MARGIN + 30
@@ -89,29 +89,29 @@ def figure(
     )
     pen = ImageDraw.Draw(sheet)
     large, small = ImageFont.load_default(18), ImageFont.load_default(15)
-    for place, (name, films, region) in enumerate(columns):
+    for place, (name, images, region) in enumerate(columns):
         left = MARGIN + place * cell
         pen.multiline_text((left, 2), name, fill="black", font=large)
-        for patient, film in enumerate(films):
+        for patient, image in enumerate(images):
             top = HEAD + patient * row
             if place == 0:
                 pen.text((left, top), captions[patient][:230], fill="#555", font=small)
-            sheet.paste(grey(film, side), (left, top + 24))
+            sheet.paste(grey(image, side), (left, top + 24))
             if place:
-                below = outlined(difference(film - source[patient], side), region, patient)
+                below = outlined(difference(image - source[patient], side), region, patient)
             else:
-                below = heat(film, attention[patient], side)
+                below = heat(image, attention[patient], side)
             sheet.paste(below, (left, top + 28 + side))
     return sheet
 
 
-def grey(film: np.ndarray, side: int) -> Image.Image:
-    levels = (np.clip(film, 0, 1) * 255).astype(np.uint8)
+def grey(image: np.ndarray, side: int) -> Image.Image:
+    levels = (np.clip(image, 0, 1) * 255).astype(np.uint8)
     return Image.fromarray(levels).resize((side, side), Image.Resampling.LANCZOS).convert("RGB")
 
 
-def heat(film: np.ndarray, attention: np.ndarray, side: int) -> Image.Image:
-    """The film, dim, with the attention to the changed words laid over it in yellow.
+def heat(image: np.ndarray, attention: np.ndarray, side: int) -> Image.Image:
+    """The image, dim, with the attention to the changed words laid over it in yellow.
 
     From none at its least to full at its most; it is spread wide, so the least is not nothing.
     """
@@ -120,12 +120,12 @@ def heat(film: np.ndarray, attention: np.ndarray, side: int) -> Image.Image:
         (side, side), Image.Resampling.BICUBIC
     )
     share = np.clip(np.asarray(strength), 0, 1)[..., None]
-    dim = 0.6 * np.asarray(grey(film, side), dtype=np.float32)
+    dim = 0.6 * np.asarray(grey(image, side), dtype=np.float32)
     return Image.fromarray((dim * (1 - share) + np.array((255, 214, 10)) * share).astype(np.uint8))
 
 
 def difference(change: np.ndarray, side: int) -> Image.Image:
-    """Brighter than the patient's film in red, darker in blue."""
+    """Brighter than the patient's image in red, darker in blue."""
     strength = np.clip(np.abs(change) * 2.5, 0, 1)
     levels = np.full((*change.shape, 3), 255.0)
     levels -= 205.0 * strength[..., None] * np.where(change[..., None] > 0, (0, 1, 1), (1, 1, 0))

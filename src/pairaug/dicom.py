@@ -1,6 +1,6 @@
-"""DICOM films as arrays: what is stored, made grey as a viewer shows it.
+"""DICOM images as arrays: what is stored, made grey as a viewer shows it.
 
-pydicom and its decoders are the extra `pairaug[dicom]`, imported when the first such film is
+pydicom and its decoders are the extra `pairaug[dicom]`, imported when the first such image is
 opened. Nothing of the header but what decides the picture is looked at, and nothing of it is said
 in a message: a header is full of names.
 """
@@ -26,7 +26,7 @@ SUFFIXES = (".dcm", ".dicom")
 """What files without a preamble are recognised by."""
 
 _MOST_INFLATED = 4 * MOST_PIXELS
-"""Bytes: the largest film in 16 bits, twice."""
+"""Bytes: the largest image in 16 bits, twice."""
 _PER_READ = 1024
 """Bytes that each reading counts for besides its own: headers have thousands, not millions."""
 _MOST_STRETCHED = 10.0
@@ -53,14 +53,14 @@ def is_dicom(content: bytes, suffix: str = "") -> bool:
 
 
 def read_dicom(content: bytes) -> tuple[np.ndarray, dict[str, Any]]:
-    """The film as float32 in [0, 1], `height width`, and what is to be noted of it.
+    """The image as float32 in [0, 1], `height width`, and what is to be noted of it.
 
     1. The stored values are the bits from the high bit down, signed or not; what other bits hold
-       is no part of them. Those of grey films are taken through the modality LUT, or multiplied by
+       is no part of them. Those of grey images are taken through the modality LUT, or multiplied by
        the rescale slope and shifted by its intercept.
     2. They become grey by the first VOI LUT that can be used, over the largest value of its
        entries' bits; else by the first window that can (LINEAR, LINEAR_EXACT or SIGMOID; DICOM
-       PS3.3 C.11.2.1.2), clipped to [0, 1]. Where there is none, the smallest value of the film is
+       PS3.3 C.11.2.1.2), clipped to [0, 1]. Where there is none, the smallest value of the image is
        0 and the largest 1: the bits that are stored say little, since many devices use a part of
        them only. A LUT or a window that is no number, has no width, or lies beside the values is
        passed over.
@@ -80,15 +80,15 @@ def read_dicom(content: bytes) -> tuple[np.ndarray, dict[str, Any]]:
         try:
             dataset = pydicom.dcmread(BoundedFile(_inflated(content), _PER_READ), force=True)
             _check(dataset)
-            return _film(dataset)
+            return _image(dataset)
         except (MissingExtraError, ImageError, MemoryError):
             raise
         except NotImplementedError as error:
-            raise ImageError("the DICOM film is stored in a way that is not known") from error
-        # Decoders raise whatever they like on damaged films, and quote what they found.
+            raise ImageError("the DICOM image is stored in a way that is not known") from error
+        # Decoders raise whatever they like on damaged images, and quote what they found.
         except Exception as error:  # noqa: BLE001
             kind = type(error).__name__
-            raise ImageError(f"the DICOM film cannot be read ({kind})") from None
+            raise ImageError(f"the DICOM image cannot be read ({kind})") from None
 
 
 def _pydicom() -> Any:
@@ -116,13 +116,13 @@ def _inflated(content: bytes) -> bytes:
 
 
 def _check(dataset: Any) -> None:
-    """Raises `ImageError` for what the header already tells to be no film."""
+    """Raises `ImageError` for what the header already tells to be no image."""
     if any(name in dataset for name in _FLOATS):
-        raise ImageError("the DICOM film has floating point pixels")
+        raise ImageError("the DICOM image has floating point pixels")
     if "PixelData" not in dataset or not dataset.get("Rows") or not dataset.get("Columns"):
         raise ImageError("the DICOM file holds no picture, or is cut short before it")
     if (first_number(dataset, "NumberOfFrames") or 1) > 1:
-        raise ImageError("the DICOM file holds several frames, and a film is one")
+        raise ImageError("the DICOM file holds several frames, and an image is one")
     # It says nothing more, and need not be a number.
     dataset.pop("NumberOfFrames", None)
     if dataset.Rows * dataset.Columns > MOST_PIXELS:
@@ -133,12 +133,12 @@ def _check(dataset: Any) -> None:
     if not is_known or (dataset.SamplesPerPixel, dataset.BitsAllocated) not in [
         (num_samples, depth) for depth in _DEPTHS
     ]:
-        raise ImageError("the DICOM film is stored in a way that is not known")
+        raise ImageError("the DICOM image is stored in a way that is not known")
     if not dataset.PixelData:
-        raise ImageError("the DICOM film is cut short")
+        raise ImageError("the DICOM image is cut short")
 
 
-def _film(dataset: Any) -> tuple[np.ndarray, dict[str, Any]]:
+def _image(dataset: Any) -> tuple[np.ndarray, dict[str, Any]]:
     stored = stored_values(dataset)
     notes: dict[str, Any] = {"stored_range": [int(stored.min()), int(stored.max())]}
     if dataset.PhotometricInterpretation in _COLOUR:
@@ -167,13 +167,13 @@ def _luminance(stored: np.ndarray, dataset: Any) -> np.ndarray:
 
 
 def _square_pixels(image: np.ndarray, dataset: Any) -> np.ndarray:
-    """The film with pixels as high as they are wide."""
+    """The image with pixels as high as they are wide."""
     height, width = image.shape
     stretch = _stretch(dataset)
     if abs(stretch - 1.0) <= _SAME_SPACING:
         return image
     if not 1 / _MOST_STRETCHED <= stretch <= _MOST_STRETCHED:
-        raise ImageError("the DICOM film has pixels that are no pixels of a film")
+        raise ImageError("the DICOM image has pixels that are no pixels of an image")
     size = (round(width / min(stretch, 1.0)), round(height * max(stretch, 1.0)))
     if size[0] * size[1] > MOST_PIXELS:
         raise ImageError("the image is too large to be a radiograph")

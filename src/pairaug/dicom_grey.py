@@ -40,7 +40,7 @@ def grey(stored: np.ndarray, dataset: Any) -> tuple[np.ndarray, dict[str, Any]]:
 def strips(image: np.ndarray) -> Iterator[np.ndarray]:
     """Views of some rows each, few enough that several passes over one stay in the cache.
 
-    A whole film goes through memory with every pass, which workers share.
+    A whole image goes through memory with every pass, which workers share.
     """
     rows = max(1, _STRIP // max(1, image[0].size))
     for start in range(0, len(image), rows):
@@ -138,7 +138,7 @@ def _windowed(values: np.ndarray, centre: float, width: float, function: str) ->
 
 
 def _by_range(values: np.ndarray, padding: np.ndarray | None) -> np.ndarray:
-    """`values`, changed in place, from the film's smallest to its largest."""
+    """`values`, changed in place, from the image's smallest to its largest."""
     shown = values if padding is None or padding.all() else values[~padding]
     low, high = float(shown.min()), float(shown.max())
     for strip in strips(values):

@@ -53,7 +53,7 @@ def stored_values(dataset: Any) -> np.ndarray:
     elif syntax == RLELossless:
         return aligned(_run_lengths(dataset), dataset, precision)
     elif not decoder.is_available:
-        raise MissingExtraError("decompressing this DICOM film", "pylibjpeg", "dicom")
+        raise MissingExtraError("decompressing this DICOM image", "pylibjpeg", "dicom")
     else:
         precision, plugin = _check_codestream(dataset) or precision, "pylibjpeg"
     is_native = not plugin
@@ -105,7 +105,7 @@ def _run_lengths(dataset: Any) -> np.ndarray:
     size = dataset.BitsAllocated // 8
     num_planes, *starts = struct.unpack_from("<16L", frame)
     if size < 1 or num_planes != shape[2] * size:
-        raise ImageError("the DICOM film has other colours or bits than its header says")
+        raise ImageError("the DICOM image has other colours or bits than its header says")
     planes = np.empty((*shape, size), np.uint8)
     for number in range(num_planes):
         end = starts[number + 1] if number + 1 < num_planes else len(frame)
@@ -113,7 +113,7 @@ def _run_lengths(dataset: Any) -> np.ndarray:
             row = (shape[0] * shape[1], 1)
             plane = Image.frombytes("L", row, frame[starts[number] : end], "packbits", "L")
         except ValueError as error:
-            raise ImageError("the DICOM film is cut short") from error
+            raise ImageError("the DICOM image is cut short") from error
         planes[:, :, number // size, number % size] = np.asarray(plane).reshape(shape[:2])
     kind = "i" if dataset.PixelRepresentation else "u"
     values = planes.view(f">{kind}{size}")[..., 0]
@@ -127,13 +127,13 @@ def _check_length(dataset: Any) -> None:
     if dataset.PhotometricInterpretation == "YBR_FULL_422":
         num_bits = num_bits * 2 // 3
     if len(dataset.PixelData) * 8 < num_bits:
-        raise ImageError("the DICOM film is cut short")
+        raise ImageError("the DICOM image is cut short")
 
 
 def _check_codestream(dataset: Any) -> int | None:
     """The stream's own bits for a value, where it says so.
 
-    Raises `ImageError` where the compressed film has no end, or is another than its header says:
+    Raises `ImageError` where the compressed image has no end, or is another than its header says:
     decoders fill up what is missing, and unpack what is too large. What follows its end is padding.
     """
     from pydicom.encaps import generate_frames
@@ -141,13 +141,13 @@ def _check_codestream(dataset: Any) -> int | None:
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
     stream = codestream_of(frame)
     if frame.find(b"\xff\xd9", stream.begins if stream else 0) < 0:
-        raise ImageError("the DICOM film is cut short")
+        raise ImageError("the DICOM image is cut short")
     if stream is None:
         return None
     if (stream.height, stream.width) != (dataset.Rows, dataset.Columns):
-        raise ImageError("the DICOM film has another size than its header says")
+        raise ImageError("the DICOM image has another size than its header says")
     if stream.num_components != dataset.SamplesPerPixel:
-        raise ImageError("the DICOM film has other colours than its header says")
+        raise ImageError("the DICOM image has other colours than its header says")
     num_scanned = frame.count(b"\xff\xda") * stream.height * stream.width
     if stream.num_tiles > _MOST_TILES or num_scanned > MOST_SCANNED:
         raise ImageError("the image asks for more work than a radiograph does")

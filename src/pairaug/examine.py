@@ -1,6 +1,6 @@
-"""A film looked at once: whether it is one, how large, and what its file says besides.
+"""An image looked at once: whether it is one, how large, and what its file says besides.
 
-Light to import, since the processes that decode films import nothing else of PairAug.
+Light to import, since the processes that decode images import nothing else of PairAug.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from pairaug.image_files import read_image_file, sha256
-from pairaug.images import copied_ref, fault, load_film
+from pairaug.images import copied_ref, fault, read_image
 from pairaug.pair import ImageRef
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What there is to say of a film that could be decoded."""
+    """What there is to say of an image that could be decoded."""
 
     ref: ImageRef
-    """Its hash and size; the film itself as PNG where it was to be kept."""
+    """Its hash and size; the image itself as PNG where it was to be kept."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     fault: str | None = None
     """A drop reason of `pairaug.images.fault`."""
@@ -29,36 +29,36 @@ class Examined:
 
 
 def examine(content: bytes, suffix: str = "", *, keep: bool = False) -> Examined:
-    """What the encoded film `content` is; `suffix` is that of its file's name.
+    """What the encoded image `content` is; `suffix` is that of its file's name.
 
-    `keep` is for films that have no file, which go on as PNG. Raises as `load_film` does.
+    `keep` is for images that have no file, which go on as PNG. Raises as `read_image` does.
     """
-    film = load_film(ImageRef(path=f"film{suffix}", png=content))
-    wrong = fault(film.image)
+    image = read_image(ImageRef(path=f"image{suffix}", png=content))
+    wrong = fault(image.image)
     if wrong is not None:
-        return Examined(ImageRef(), film.notes, wrong, _measured(film.notes))
+        return Examined(ImageRef(), image.notes, wrong, _measured(image.notes))
     if keep:
-        return Examined(copied_ref(content, film.image), film.notes)
-    height, width = film.image.shape
-    return Examined(ImageRef(sha256=sha256(content), height=height, width=width), film.notes)
+        return Examined(copied_ref(content, image.image), image.notes)
+    height, width = image.image.shape
+    return Examined(ImageRef(sha256=sha256(content), height=height, width=width), image.notes)
 
 
 Outcome = Examined | Exception
 
 
-def examine_all(films: Sequence[Path | bytes]) -> list[Outcome]:
-    """For each film, in a file or encoded, what it is or what looking at it raised.
+def examine_all(images: Sequence[Path | bytes]) -> list[Outcome]:
+    """For each image, in a file or encoded, what it is or what looking at it raised.
 
-    Films that have no file are kept.
+    Images that have no file are kept.
     """
-    return [_outcome(film) for film in films]
+    return [_outcome(image) for image in images]
 
 
-def _outcome(film: Path | bytes) -> Outcome:
+def _outcome(image: Path | bytes) -> Outcome:
     try:
-        if isinstance(film, bytes):
-            return examine(film, keep=True)
-        return examine(read_image_file(film), film.suffix)
+        if isinstance(image, bytes):
+            return examine(image, keep=True)
+        return examine(read_image_file(image), image.suffix)
     # Whose it is, is for the caller to say.
     except Exception as error:  # noqa: BLE001
         return error

@@ -1,4 +1,4 @@
-"""Films as arrays: reading, fitting to a square, checking and encoding them.
+"""Images as arrays: reading, fitting to a square, checking and encoding them.
 
 An image is float32 in [0, 1], `height width`, one channel. No tensor library is needed.
 """
@@ -41,8 +41,8 @@ _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """A film that has been decoded, and what its file says of it besides."""
+class DecodedImage:
+    """An image that has been decoded, and what its file says of it besides."""
 
     image: np.ndarray
     """float32 in [0, 1], `height width`."""
@@ -51,7 +51,7 @@ class Film:
 
 
 def load_image(ref: ImageRef) -> np.ndarray:
-    """The film that `ref` points to, upright, as float32 in [0, 1], `height width`.
+    """The image that `ref` points to, upright, as float32 in [0, 1], `height width`.
 
     DICOM becomes grey as `pairaug.dicom.read_dicom` says. Of all else, eight-bit values are divided
     by 255 and sixteen-bit ones by the largest value of the bits in use (see `_bit_depth`); colour
@@ -60,18 +60,18 @@ def load_image(ref: ImageRef) -> np.ndarray:
     file that is missing, damaged, no image, too large, or not the one whose SHA-256 `ref` has; its
     message leaves out the path, which may name a patient.
     """
-    return load_film(ref).image
+    return read_image(ref).image
 
 
-def load_film(ref: ImageRef) -> Film:
-    """The film that `ref` points to, as `load_image` gives it, with what its file says besides."""
+def read_image(ref: ImageRef) -> DecodedImage:
+    """The image that `ref` points to, as `load_image` gives it, with what its file says besides."""
     content = content_of(ref)
     if is_dicom(content, Path(ref.path).suffix if ref.path else ""):
-        return Film(*read_dicom(content))
+        return DecodedImage(*read_dicom(content))
     with open_image(content) as opened:
         opened.load()
         check_exif_of(opened)
-        return _film(opened, content)
+        return _decoded(opened, content)
 
 
 def content_of(ref: ImageRef) -> bytes:
@@ -91,7 +91,7 @@ def fit_square(image: np.ndarray, size: int, fit: Fit = "crop") -> np.ndarray:
     """`image` as `size size`, resized without aliasing (bicubic over the whole footprint).
 
     `crop` scales the shorter side to `size` and keeps the centre, as latent diffusion models are
-    trained; `pad` scales the longer side and centres the film on black, which loses nothing.
+    trained; `pad` scales the longer side and centres the image on black, which loses nothing.
     An image that already is `size size` is returned as it is.
     """
     height, width = image.shape
@@ -100,8 +100,8 @@ def fit_square(image: np.ndarray, size: int, fit: Fit = "crop") -> np.ndarray:
     shorter_or_longer = min(height, width) if fit == "crop" else max(height, width)
     scale = size / shorter_or_longer
     new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
-    film = Image.fromarray(np.ascontiguousarray(image, dtype=np.float32))
-    resized = np.asarray(film.resize((new_width, new_height), Image.Resampling.BICUBIC))
+    grey = Image.fromarray(np.ascontiguousarray(image, dtype=np.float32))
+    resized = np.asarray(grey.resize((new_width, new_height), Image.Resampling.BICUBIC))
     square = np.zeros((size, size), dtype=np.float32)
     (to_rows, from_rows), (to_columns, from_columns) = (
         _centred(new_height, size),
@@ -112,7 +112,7 @@ def fit_square(image: np.ndarray, size: int, fit: Fit = "crop") -> np.ndarray:
 
 
 def fault(image: np.ndarray) -> str | None:
-    """Why `image` cannot be a film, as a drop reason, or None.
+    """Why `image` cannot be an image, as a drop reason, or None.
 
     `image_not_finite`: NaN or infinity. `image_constant`: less than 2 of 255 grey levels apart.
     `image_saturated`: at least 98 % of the pixels are pure black or pure white.
@@ -152,7 +152,7 @@ def png_ref(image: np.ndarray) -> ImageRef:
 
 
 def copied_ref(content: bytes, image: np.ndarray) -> ImageRef:
-    """An `ImageRef` that carries a film which has no file, given encoded and decoded.
+    """An `ImageRef` that carries an image which has no file, given encoded and decoded.
 
     The same bytes where they are an eight-bit grey PNG that is upright; else a new one.
     """
@@ -165,14 +165,14 @@ def _carried(png: bytes, image: np.ndarray) -> ImageRef:
     return ImageRef(png=png, sha256=sha256(png), height=height, width=width)
 
 
-def _film(opened: Image.Image, content: bytes) -> Film:
-    film = ImageOps.exif_transpose(opened)
-    if film.mode == "F":
+def _decoded(opened: Image.Image, content: bytes) -> DecodedImage:
+    upright = ImageOps.exif_transpose(opened)
+    if upright.mode == "F":
         raise ImageError("the image has floating point pixels; save it with 8 or 16 bits")
-    if film.mode not in _SIXTEEN_BIT_MODES:
-        grey = film if film.mode == "L" else film.convert("RGB").convert("L")
-        return Film(np.divide(np.asarray(grey), np.float32(255.0), dtype=np.float32))
-    levels = np.asarray(film)
+    if upright.mode not in _SIXTEEN_BIT_MODES:
+        grey = upright if upright.mode == "L" else upright.convert("RGB").convert("L")
+        return DecodedImage(np.divide(np.asarray(grey), np.float32(255.0), dtype=np.float32))
+    levels = np.asarray(upright)
     lowest, highest = int(levels.min()), int(levels.max())
     if lowest < 0 or highest > 65535:
         raise ImageError("the image has values outside 0 to 65535")
@@ -181,7 +181,7 @@ def _film(opened: Image.Image, content: bytes) -> Film:
     # A TIFF whose 0 is white, which Pillow leaves as it is.
     if _tags(opened).get(_PHOTOMETRIC) == 0:
         np.subtract(1.0, image, out=image)
-    return Film(image, {} if bits == 16 else {"bit_depth": bits, "bit_depth_by": known_by})
+    return DecodedImage(image, {} if bits == 16 else {"bit_depth": bits, "bit_depth_by": known_by})
 
 
 def _bit_depth(opened: Image.Image, content: bytes, highest: int) -> tuple[int, str]:

@@ -14,9 +14,9 @@ _LARGEST = 32 << 20
 def keep_freed_memory() -> bool:
     """Has this process keep up to 64 MB of freed memory; True where that could be set.
 
-    glibc hands freed memory back to the system at once where blocks are large, as films and
+    glibc hands freed memory back to the system at once where blocks are large, as images and
     activations are, and each page that comes anew costs a fault: about half of the time of looking
-    at a film. For a process that is ours, so not for whoever imports the package. It does nothing
+    at an image. For a process that is ours, so not for whoever imports the package. It does nothing
     where the C library is another.
     """
     if platform.libc_ver()[0] != "glibc":

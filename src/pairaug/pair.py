@@ -72,7 +72,7 @@ class Report:
 class ImageRef:
     """Where an image is, never its pixels: an absolute `path`, or the `png` bytes themselves.
 
-    Films on disk have a path; phantoms and synthetic images, which have no file, carry their bytes.
+    Images on disk have a path; phantoms and synthetic images, which have no file, carry their bytes.
     """
 
     path: str | None = None

@@ -51,7 +51,7 @@ class Context:
     dtype: str = "float32"
     compile: bool = False
     num_workers: int = 2
-    """Films decoded at once while reading; no result depends on it."""
+    """Images decoded at once while reading; no result depends on it."""
     report_progress: Callable[[int], None] = _ignore_progress
     """Called with the number of pairs whose work has just been done."""
     report_status: Callable[[str], None] = _ignore_status

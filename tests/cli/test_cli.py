@@ -277,11 +277,11 @@ def test_a_problem_within_the_run_is_one_line(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_phantoms_are_written_and_read_as_a_table(models: list[str]) -> None:
-    result = pairaug("phantom", "--out", "films", "--num-patients", "3", "--size", "32")
+    result = pairaug("phantom", "--out", "images", "--num-patients", "3", "--size", "32")
     assert result.exit_code == 0, result.output
-    assert result.stdout.strip() == "films/reports.csv"
+    assert result.stdout.strip() == "images/reports.csv"
     Path("real.yaml").write_text(
-        "read:\n  source: table\n  table: films/reports.csv\n"
+        "read:\n  source: table\n  table: images/reports.csv\n"
         "  columns: {patient_id: patient_id, view: view, split: split}\n"
     )
     result = pairaug("run", "real.yaml", *models, "--limit", "2")

@@ -22,7 +22,7 @@ from support.original_layouts import (
     openai_tokenizer,
 )
 
-FILM = np.linspace(0, 1, 60 * 50, dtype=np.float32).reshape(60, 50)
+IMAGE = np.linspace(0, 1, 60 * 50, dtype=np.float32).reshape(60, 50)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_medclip_is_converted_with_consent(medclip: Path, tmp_path: Path) -> Non
     assert all(torch.equal(stored[name], pickled[name]) for name in pickled)
     assert json.loads((folder / "config.json").read_text()) == {"model_type": "medclip"}
     encoder = open_encoder(folder)
-    assert encoder.encode_images([FILM]).shape == (1, 512)
+    assert encoder.encode_images([IMAGE]).shape == (1, 512)
     assert encoder.encode_reports(["No effusion"]).shape == (1, 512)
     with pytest.raises(ModelError, match="is there already"):
         convert(medclip, folder, tokenizer=words, allow_pickle=True)
@@ -91,7 +91,7 @@ def test_a_checkpoint_of_chexzero_by_the_command(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "out"), "--allow-pickle"])
     assert done.exit_code == 0, done.output
     assert "chexzero, SHA-256" in done.output
-    assert open_encoder(tmp_path / "out").encode_images([FILM]).shape == (1, 512)
+    assert open_encoder(tmp_path / "out").encode_images([IMAGE]).shape == (1, 512)
 
 
 def test_a_pickle_that_runs_code_is_not_run(tmp_path: Path) -> None:

@@ -28,10 +28,10 @@ REPORTS = [
 ]
 
 
-def _films(count: int, seed: int = 0) -> list[np.ndarray]:
+def _images(count: int, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     shapes = [(32, 32), (40, 57), (64, 48), (31, 90)]
-    # Eight-bit levels, as films on disk have.
+    # Eight-bit levels, as images on disk have.
     return [
         (rng.integers(0, 256, shapes[index % len(shapes)]) / 255).astype(np.float32)
         for index in range(count)
@@ -40,10 +40,10 @@ def _films(count: int, seed: int = 0) -> list[np.ndarray]:
 
 def test_image_vectors_equal_a_forward_pass_written_out(tiny_scorer_folder: Path) -> None:
     weights = load_file(tiny_scorer_folder / "model.safetensors")
-    films = _films(6)
-    vectors = open_encoder(tiny_scorer_folder, batch_size=4).encode_images(films)
-    for film, vector in zip(films, vectors, strict=True):
-        levels = np.rint(film * 255).astype(np.uint8)
+    images = _images(6)
+    vectors = open_encoder(tiny_scorer_folder, batch_size=4).encode_images(images)
+    for image, vector in zip(images, vectors, strict=True):
+        levels = np.rint(image * 255).astype(np.uint8)
         expected = image_vector(weights, levels, MEAN, DEVIATION).numpy()
         assert np.abs(vector - expected).max() < 2e-6
     assert np.abs(vectors @ vectors.T - np.eye(6)).max() > 1e-3  # they differ from each other
@@ -61,7 +61,7 @@ def test_report_vectors_equal_a_forward_pass_written_out(tiny_scorer_folder: Pat
 
 def test_vectors_are_unit_float32_and_none_for_none(tiny_scorer_folder: Path) -> None:
     encoder = open_encoder(tiny_scorer_folder)
-    for vectors in (encoder.encode_images(_films(3)), encoder.encode_reports(REPORTS)):
+    for vectors in (encoder.encode_images(_images(3)), encoder.encode_reports(REPORTS)):
         assert vectors.dtype == np.float32
         assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-6)
     assert encoder.encode_images([]).shape == (0, 12)
@@ -70,35 +70,35 @@ def test_vectors_are_unit_float32_and_none_for_none(tiny_scorer_folder: Path) ->
 
 def test_neighbours_change_no_bit(tiny_scorer_folder: Path) -> None:
     encoder = open_encoder(tiny_scorer_folder, batch_size=4)
-    films, long_report = _films(7), " ".join(REPORTS)
+    images, long_report = _images(7), " ".join(REPORTS)
     reports = [*REPORTS, long_report]
-    together = encoder.encode_images(films), encoder.encode_reports(reports)
-    for index, film in enumerate(films):
-        assert np.array_equal(encoder.encode_images([film])[0], together[0][index])
+    together = encoder.encode_images(images), encoder.encode_reports(reports)
+    for index, image in enumerate(images):
+        assert np.array_equal(encoder.encode_images([image])[0], together[0][index])
     for index, report in enumerate(reports):
         assert np.array_equal(encoder.encode_reports([report])[0], together[1][index])
 
 
 def test_transform_equals_transformers_on_the_same_png(tiny_scorer_folder: Path) -> None:
-    films = _films(4)
-    pictures = [Image.fromarray(np.rint(film * 255).astype(np.uint8)) for film in films]
+    images = _images(4)
+    pictures = [Image.fromarray(np.rint(image * 255).astype(np.uint8)) for image in images]
     expected = CLIPImageProcessorPil.from_pretrained(tiny_scorer_folder)(
         images=pictures, return_tensors="pt"
     )["pixel_values"]
-    assert torch.equal(ImageTransform(image_settings(tiny_scorer_folder))(films), expected)
+    assert torch.equal(ImageTransform(image_settings(tiny_scorer_folder))(images), expected)
 
 
 def test_transform_clips_what_is_out_of_range(tiny_scorer_folder: Path) -> None:
     transform = ImageTransform(image_settings(tiny_scorer_folder))
-    film = np.full((32, 32), 0.5, dtype=np.float32)
-    film[0, 0], film[0, 1] = 1.7, -0.3
-    clipped = film.clip(0, 1)
-    assert torch.equal(transform([film]), transform([clipped]))
+    image = np.full((32, 32), 0.5, dtype=np.float32)
+    image[0, 0], image[0, 1] = 1.7, -0.3
+    clipped = image.clip(0, 1)
+    assert torch.equal(transform([image]), transform([clipped]))
 
 
 def test_one_channel_models_work(tmp_path: Path) -> None:
     encoder = open_encoder(write_clip(tmp_path / "grey", num_channels=1))
-    vectors = encoder.encode_images(_films(2))
+    vectors = encoder.encode_images(_images(2))
     assert vectors.shape == (2, 12)
     assert not np.allclose(vectors[0], vectors[1])
 
@@ -108,9 +108,9 @@ def test_grey_models_take_a_mean_that_is_the_same_for_all_channels(
 ) -> None:
     settings = image_settings(tiny_scorer_folder)
     grey = {**settings, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
-    (film,) = _films(1)
-    pixels = ImageTransform(grey, num_channels=1)([film])
-    assert torch.equal(pixels[0, 0], ImageTransform(grey)([film])[0, 2])
+    (image,) = _images(1)
+    pixels = ImageTransform(grey, num_channels=1)([image])
+    assert torch.equal(pixels[0, 0], ImageTransform(grey)([image])[0, 2])
     assert pixels.shape == (1, 1, 32, 32)
     with pytest.raises(ModelError, match="3 values of image_mean, the model 1 channels"):
         ImageTransform(settings, num_channels=1)
@@ -121,14 +121,16 @@ def test_a_dual_encoder_of_any_two_towers_loads(tmp_path: Path) -> None:
     model = VisionTextDualEncoderModel.from_pretrained(folder).eval()
     tokenizer = CLIPTokenizer.from_pretrained(folder)
     encoder = open_encoder(folder)
-    films = _films(2)
+    images = _images(2)
     with torch.no_grad():
-        pixels = ImageTransform(image_settings(folder), num_channels=1)(films)
+        pixels = ImageTransform(image_settings(folder), num_channels=1)(images)
         states = model.vision_model(pixel_values=pixels).pooler_output
         image = model.visual_projection(states)[0].numpy()
         tokens = tokenizer([REPORTS[0]], return_tensors="pt")
         text = model.text_projection(model.text_model(**tokens).pooler_output)[0].numpy()
-    assert encoder.encode_images(films)[0] == pytest.approx(image / np.linalg.norm(image), abs=2e-6)
+    assert encoder.encode_images(images)[0] == pytest.approx(
+        image / np.linalg.norm(image), abs=2e-6
+    )
     assert encoder.encode_reports(REPORTS)[0] == pytest.approx(
         text / np.linalg.norm(text), abs=2e-6
     )
@@ -182,9 +184,9 @@ def test_image_settings_are_found_in_processor_config_too(
     settings = json.loads((folder / "preprocessor_config.json").read_text())
     (folder / "preprocessor_config.json").unlink()
     (folder / "processor_config.json").write_text(json.dumps({"image_processor": settings}))
-    film = _films(1)
-    expected = open_encoder(tiny_scorer_folder).encode_images(film)
-    assert np.array_equal(open_encoder(folder).encode_images(film), expected)
+    image = _images(1)
+    expected = open_encoder(tiny_scorer_folder).encode_images(image)
+    assert np.array_equal(open_encoder(folder).encode_images(image), expected)
 
 
 def test_missing_weights_are_an_error_not_random_numbers(
@@ -225,7 +227,7 @@ def test_weights_that_are_not_finite_are_an_error(tiny_scorer_folder: Path, tmp_
     weights["visual_projection.weight"][0, 0] = torch.nan
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match="not finite"):
-        open_encoder(folder).encode_images(_films(1))
+        open_encoder(folder).encode_images(_images(1))
 
 
 @pytest.mark.parametrize(
@@ -260,9 +262,9 @@ def test_unknown_dtype_names_the_choices(tiny_scorer_folder: Path) -> None:
 
 
 def test_half_precision_gives_nearly_the_same_vectors(tiny_scorer_folder: Path) -> None:
-    films = _films(3)
-    exact = open_encoder(tiny_scorer_folder).encode_images(films)
-    half = open_encoder(tiny_scorer_folder, dtype="bfloat16").encode_images(films)
+    images = _images(3)
+    exact = open_encoder(tiny_scorer_folder).encode_images(images)
+    half = open_encoder(tiny_scorer_folder, dtype="bfloat16").encode_images(images)
     assert half.dtype == np.float32
     assert np.linalg.norm(half, axis=1) == pytest.approx(1.0, abs=1e-6)
     assert (exact * half).sum(axis=1).min() > 0.98

@@ -59,10 +59,10 @@ def test_vectors_are_open_clips_own(
     out = convert(source, tmp_path / "out", tokenizer=words, allow_pickle=True)
     encoder = open_encoder(out, batch_size=2)
     rng = np.random.default_rng(0)
-    films = [rng.integers(0, 256, shape, dtype=np.uint8) for shape in ((300, 260), (240, 400))]
-    vectors = encoder.encode_images([(film / 255).astype(np.float32) for film in films])
-    for film, vector in zip(films, vectors, strict=True):
-        assert np.abs(vector - open_clip_image(weights, film)).max() < 1e-5
+    images = [rng.integers(0, 256, shape, dtype=np.uint8) for shape in ((300, 260), (240, 400))]
+    vectors = encoder.encode_images([(image / 255).astype(np.float32) for image in images])
+    for image, vector in zip(images, vectors, strict=True):
+        assert np.abs(vector - open_clip_image(weights, image)).max() < 1e-5
     for report, vector in zip(REPORTS, encoder.encode_reports(REPORTS), strict=True):
         ids = openai_tokenizer()(report)["input_ids"]
         assert np.abs(vector - open_clip_text(weights, ids)).max() < 1e-5

@@ -45,14 +45,14 @@ REPORTS = [
 ]
 
 
-def _films() -> list[np.ndarray]:
+def _images() -> list[np.ndarray]:
     rng = np.random.default_rng(0)
     shapes = [(300, 260), (90, 400), (120, 100)]
     return [(rng.integers(0, 256, shape) / 255).astype(np.float32) for shape in shapes]
 
 
-def _levels(film: np.ndarray) -> np.ndarray:
-    return np.rint(film * 255).astype(np.uint8)
+def _levels(image: np.ndarray) -> np.ndarray:
+    return np.rint(image * 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +73,11 @@ def chexzero(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_folder(folder, "chexzero", weights, tokenizer)
 
 
-def test_medclip_films_equal_its_forward_pass(medclip: Path) -> None:
+def test_medclip_images_equal_its_forward_pass(medclip: Path) -> None:
     weights = load_file(medclip / "model.safetensors")
-    vectors = open_encoder(medclip, batch_size=2).encode_images(_films())
-    for film, vector in zip(_films(), vectors, strict=True):
-        assert np.abs(vector - medclip_image(weights, _levels(film))).max() < 1e-5
+    vectors = open_encoder(medclip, batch_size=2).encode_images(_images())
+    for image, vector in zip(_images(), vectors, strict=True):
+        assert np.abs(vector - medclip_image(weights, _levels(image))).max() < 1e-5
     assert np.linalg.norm(vectors[0] - vectors[1]) > 0.05
 
 
@@ -107,7 +107,7 @@ def test_medclip_saved_by_a_new_transformers_is_the_same(medclip: Path, tmp_path
     assert not {name for name in weights if "_proj." in name} & published.keys()
     folder = write_folder(tmp_path / "new", "medclip", weights, bert_tokenizer())
     old, new = (open_encoder(each, batch_size=2) for each in (medclip, folder))
-    assert np.array_equal(new.encode_images(_films()), old.encode_images(_films()))
+    assert np.array_equal(new.encode_images(_images()), old.encode_images(_images()))
     assert np.array_equal(new.encode_reports(REPORTS), old.encode_reports(REPORTS))
     name = next(name for name in weights if "q_proj" in name)
     write_folder(
@@ -128,17 +128,17 @@ def test_medclip_at_its_published_shapes(tmp_path: Path) -> None:
     encoder = open_encoder(folder)
     ids = bert_tokenizer()(REPORTS[1])["input_ids"]
     assert np.abs(encoder.encode_reports(REPORTS[1:2])[0] - medclip_text(weights, ids)).max() < 1e-4
-    film = _films()[0]
-    expected = medclip_image(weights, _levels(film))
-    assert np.abs(encoder.encode_images([film])[0] - expected).max() < 1e-4
+    image = _images()[0]
+    expected = medclip_image(weights, _levels(image))
+    assert np.abs(encoder.encode_images([image])[0] - expected).max() < 1e-4
 
 
 def test_chexzero_equals_its_forward_pass(chexzero: Path) -> None:
     weights = load_file(chexzero / "model.safetensors")
     tokenizer = openai_tokenizer()
     encoder = open_encoder(chexzero, batch_size=2)
-    for film, vector in zip(_films(), encoder.encode_images(_films()), strict=True):
-        assert np.abs(vector - chexzero_image(weights, _levels(film))).max() < 1e-5
+    for image, vector in zip(_images(), encoder.encode_images(_images()), strict=True):
+        assert np.abs(vector - chexzero_image(weights, _levels(image))).max() < 1e-5
     for report, vector in zip(REPORTS[:2], encoder.encode_reports(REPORTS[:2]), strict=True):
         expected = chexzero_text(weights, tokenizer(report)["input_ids"])
         assert np.abs(vector - expected).max() < 1e-5
@@ -151,21 +151,21 @@ def test_chexzero_at_its_published_shapes(tmp_path: Path) -> None:
     assert len(shapes) == 302  # weights of OpenAI's ViT-B/32
     weights = drawn(iter(shapes.items()))
     folder = write_folder(tmp_path / "full", "chexzero", weights, openai_tokenizer())
-    film = _films()[0]
-    vector = open_encoder(folder).encode_images([film])[0]
-    assert np.abs(vector - chexzero_image(weights, _levels(film))).max() < 1e-4
+    image = _images()[0]
+    vector = open_encoder(folder).encode_images([image])[0]
+    assert np.abs(vector - chexzero_image(weights, _levels(image))).max() < 1e-4
 
 
 def test_rad_dino_equals_its_forward_pass_and_has_no_reports(tmp_path: Path) -> None:
     folder = write_rad_dino(tmp_path / "rad-dino")
     weights = load_file(folder / "model.safetensors")
-    film = (np.random.default_rng(1).integers(0, 256, (518, 518)) / 255).astype(np.float32)
+    image = (np.random.default_rng(1).integers(0, 256, (518, 518)) / 255).astype(np.float32)
     encoder = open_encoder(folder, batch_size=1)
-    vector = encoder.encode_images([film])[0]
-    assert np.abs(vector - rad_dino_image(weights, _levels(film))).max() < 1e-5
+    vector = encoder.encode_images([image])[0]
+    assert np.abs(vector - rad_dino_image(weights, _levels(image))).max() < 1e-5
     assert not encoder.encodes_reports
     assert encoder.logit_scale is None
-    with pytest.raises(ModelError, match="encodes films only"):
+    with pytest.raises(ModelError, match="encodes images only"):
         encoder.encode_reports(["no effusion"])
 
 
@@ -216,17 +216,17 @@ def test_siglip_equals_its_forward_pass(tmp_path: Path) -> None:
     folder, tokenizer = _write_siglip(tmp_path / "siglip")
     weights = load_file(folder / "model.safetensors")
     encoder = open_encoder(folder, batch_size=2)
-    film = (np.random.default_rng(1).integers(0, 256, (32, 32)) / 255).astype(np.float32)
-    pixels = torch.tensor((film - 0.5) / 0.5).expand(3, -1, -1)
+    image = (np.random.default_rng(1).integers(0, 256, (32, 32)) / 255).astype(np.float32)
+    pixels = torch.tensor((image - 0.5) / 0.5).expand(3, -1, -1)
     expected = siglip_image(weights, pixels, num_heads=2)
-    assert np.abs(encoder.encode_images([film])[0] - expected).max() < 2e-6
+    assert np.abs(encoder.encode_images([image])[0] - expected).max() < 2e-6
     reports = [REPORTS[1], "no edema in the left lung"]
     for report, vector in zip(reports, encoder.encode_reports(reports), strict=True):
         ids = tokenizer(report)["input_ids"]
         expected = siglip_text(weights, ids + [0] * (16 - len(ids)), num_heads=3)
         assert np.abs(vector - expected).max() < 2e-6
     assert encoder.logit_scale == pytest.approx(np.exp(1.5))
-    # A whole film is squeezed into the square, not cropped.
+    # A whole image is squeezed into the square, not cropped.
     wide = np.zeros((32, 64), dtype=np.float32)
     wide[:, :4] = 1.0
     assert not np.allclose(*encoder.encode_images([wide, np.zeros_like(wide)]), atol=1e-4)

@@ -334,10 +334,10 @@ def test_resolved_settings_name_every_setting() -> None:
 
 def test_paths_and_local_models_mean_the_same_from_any_folder(write) -> None:
     Path("weights").mkdir()
-    path = write("read: {source: table, table: films/t.csv}\nscore: {model: weights}\n")
+    path = write("read: {source: table, table: images/t.csv}\nscore: {model: weights}\n")
     settings = load_settings(path, ["generate.model=someone/on-the-hub", "rewrite.model=weights"])
     here = Path.cwd()
-    assert settings.read.model_dump()["table"] == here / "films/t.csv"
+    assert settings.read.model_dump()["table"] == here / "images/t.csv"
     assert settings.score.model == str(here / "weights")
     assert settings.generate.model == "someone/on-the-hub"
     # A language model's name on a server, which happens to be a folder's name here.

@@ -51,8 +51,8 @@ def sdxl_bundle(sdxl_bundle_folder: Path) -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def films() -> np.ndarray:
-    """Seven smooth films of 16 pixels, each different."""
+def images() -> np.ndarray:
+    """Seven smooth images of 16 pixels, each different."""
     rng = np.random.default_rng(3)
     coarse = rng.random((7, 4, 4))
     smooth = np.kron(coarse, np.ones((4, 4))) * 0.8 + 0.1 * rng.random((7, 16, 16))

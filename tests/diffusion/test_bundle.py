@@ -54,10 +54,10 @@ def test_the_vae_stays_in_float32_where_the_rest_is_float16(generator_folder: Pa
     assert bundle.denoiser.dtype == torch.float16
 
 
-def test_latents_are_the_scaled_mean_of_the_posterior(bundle: Bundle, films: np.ndarray) -> None:
-    latents = bundle.encode_films(films)
+def test_latents_are_the_scaled_mean_of_the_posterior(bundle: Bundle, images: np.ndarray) -> None:
+    latents = bundle.encode_latents(images)
     assert latents.shape == (7, 4, 8, 8)
-    pixels = 2.0 * torch.from_numpy(films)[:, None] - 1.0
+    pixels = 2.0 * torch.from_numpy(images)[:, None] - 1.0
     with torch.no_grad():
         mean = bundle.vae.encode(pixels).latent_dist.mean
         decoded = bundle.vae.decode(latents / 0.7).sample
@@ -66,22 +66,22 @@ def test_latents_are_the_scaled_mean_of_the_posterior(bundle: Bundle, films: np.
     assert np.allclose(bundle.decode_latents(latents), expected, atol=1e-5)
 
 
-def test_large_films_go_through_the_vae_in_slices(
-    bundle: Bundle, films: np.ndarray, monkeypatch: pytest.MonkeyPatch
+def test_large_images_go_through_the_vae_in_slices(
+    bundle: Bundle, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = bundle.encode_films(films)
+    whole = bundle.encode_latents(images)
     monkeypatch.setattr("pairaug.diffusion.bundle._MAX_VAE_POSITIONS", 2 * 64)
-    assert torch.allclose(bundle.encode_films(films), whole, atol=1e-5)
-    assert bundle.decode_latents(whole).shape == films.shape
+    assert torch.allclose(bundle.encode_latents(images), whole, atol=1e-5)
+    assert bundle.decode_latents(whole).shape == images.shape
 
 
-def test_a_vae_of_three_channels_takes_and_makes_grey_films(
-    tmp_path: Path, films: np.ndarray
+def test_a_vae_of_three_channels_takes_and_makes_grey_images(
+    tmp_path: Path, images: np.ndarray
 ) -> None:
     folder = write_generator(tmp_path / "colour", vae_channels=3)
     bundle = load_bundle(folder)
-    latents = bundle.encode_films(films)
-    grey = 2.0 * torch.from_numpy(films)[:, None].repeat(1, 3, 1, 1) - 1.0
+    latents = bundle.encode_latents(images)
+    grey = 2.0 * torch.from_numpy(images)[:, None].repeat(1, 3, 1, 1) - 1.0
     with torch.no_grad():
         mean = bundle.vae.encode(grey).latent_dist.mean
         colour = bundle.vae.decode(latents / 0.7).sample
@@ -93,9 +93,9 @@ def test_a_vae_of_three_channels_takes_and_makes_grey_films(
 def test_nan_latents_stay_visible(bundle: Bundle) -> None:
     latents = torch.zeros(2, 4, 8, 8)
     latents[1, 0, 0, 0] = torch.nan
-    films = bundle.decode_latents(latents)
-    assert np.isfinite(films[0]).all()
-    assert np.isnan(films[1]).any()
+    images = bundle.decode_latents(latents)
+    assert np.isfinite(images[0]).all()
+    assert np.isnan(images[1]).any()
 
 
 def test_prompts_are_encoded_each_on_its_own(bundle: Bundle) -> None:

@@ -12,12 +12,12 @@ from pairaug.diffusion.alignment import align
 from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.control import EditOptions
 from pairaug.diffusion.editing import (
-    EditedFilms,
-    edit_films,
+    EditedImages,
+    edit_images,
     edit_inverted,
     edit_regenerated,
 )
-from pairaug.diffusion.inversion import invert_films
+from pairaug.diffusion.inversion import invert_images
 from pairaug.diffusion.sampling import (
     SamplingOptions,
     denoise,
@@ -62,9 +62,9 @@ def expected_latents(
     return latents
 
 
-def edited_from(bundle: Bundle, films: np.ndarray, options: EditOptions) -> EditedFilms:
-    rows = len(films)
-    inversion = invert_films(bundle, films, SOURCE[:rows], options.num_steps)
+def edited_from(bundle: Bundle, images: np.ndarray, options: EditOptions) -> EditedImages:
+    rows = len(images)
+    inversion = invert_images(bundle, images, SOURCE[:rows], options.num_steps)
     return edit_inverted(bundle, inversion, EDITED[:rows], options, range(rows))
 
 
@@ -95,10 +95,10 @@ def test_fused_edit_equals_explicit_maps_for_a_drawn_source(
     ],
 )
 def test_fused_edit_equals_explicit_maps_for_an_inverted_source(
-    bundle: Bundle, films: np.ndarray, alignment: str, self_replace: float, drift: bool
+    bundle: Bundle, images: np.ndarray, alignment: str, self_replace: float, drift: bool
 ) -> None:
     options = replace(OPTIONS, alignment=alignment, self_replace=self_replace, drift=drift)
-    inversion = invert_films(bundle, films, SOURCE, options.num_steps)
+    inversion = invert_images(bundle, images, SOURCE, options.num_steps)
     paths = inversion.trajectory.unbind(dim=1)
     expected = torch.stack(
         [expected_latents(bundle, row, options, trajectory=paths[row]) for row in range(7)]
@@ -110,13 +110,13 @@ def test_fused_edit_equals_explicit_maps_for_an_inverted_source(
 
 @pytest.mark.parametrize("alignment", ["refine", "substitute"])
 def test_fused_edit_equals_explicit_maps_with_two_text_encoders(
-    sdxl_bundle: Bundle, films: np.ndarray, alignment: str
+    sdxl_bundle: Bundle, images: np.ndarray, alignment: str
 ) -> None:
     """SDXL: each row, guidance's too, is told its own text's vector."""
     options, rows = replace(OPTIONS, alignment=alignment), [0, 1, 4]
     source, edited = [SOURCE[row] for row in rows], [EDITED[row] for row in rows]
     noise, _ = initial_latents(sdxl_bundle, SEEDS[:3])
-    inversion = invert_films(sdxl_bundle, films[:3], source, options.num_steps)
+    inversion = invert_images(sdxl_bundle, images[:3], source, options.num_steps)
     drawn = edit_regenerated(sdxl_bundle, source, edited, SEEDS[:3], options).latents
     held = edit_inverted(sdxl_bundle, inversion, edited, options, range(3)).latents
     for place, row in enumerate(rows):
@@ -125,26 +125,26 @@ def test_fused_edit_equals_explicit_maps_with_two_text_encoders(
         assert_close(held[place], expected_latents(sdxl_bundle, row, options, trajectory=path))
 
 
-def test_edit_to_the_same_report_returns_the_film_with_two_text_encoders(
-    sdxl_bundle: Bundle, films: np.ndarray
+def test_edit_to_the_same_report_returns_the_image_with_two_text_encoders(
+    sdxl_bundle: Bundle, images: np.ndarray
 ) -> None:
-    edited, _ = edit_films(sdxl_bundle, films[:3], SOURCE[:3], SOURCE[:3], OPTIONS)
-    round_trip = sdxl_bundle.decode_latents(sdxl_bundle.encode_films(films[:3]))
-    assert np.abs(edited.films - round_trip).max() <= 1e-4
+    edited, _ = edit_images(sdxl_bundle, images[:3], SOURCE[:3], SOURCE[:3], OPTIONS)
+    round_trip = sdxl_bundle.decode_latents(sdxl_bundle.encode_latents(images[:3]))
+    assert np.abs(edited.images - round_trip).max() <= 1e-4
 
 
-def test_swapping_changes_the_film(velocity_bundle: Bundle, films: np.ndarray) -> None:
+def test_swapping_changes_the_image(velocity_bundle: Bundle, images: np.ndarray) -> None:
     """Each kind of swap, on its own and in its size limit, has an effect that can be seen."""
-    plain, films = replace(OPTIONS, cross_replace=0.0, self_replace=0.0), films[:3]
-    without = edited_from(velocity_bundle, films, plain).films
-    crossed = edited_from(velocity_bundle, films, replace(plain, cross_replace=0.5)).films
-    selfed = edited_from(velocity_bundle, films, replace(plain, self_replace=0.5)).films
+    plain, images = replace(OPTIONS, cross_replace=0.0, self_replace=0.0), images[:3]
+    without = edited_from(velocity_bundle, images, plain).images
+    crossed = edited_from(velocity_bundle, images, replace(plain, cross_replace=0.5)).images
+    selfed = edited_from(velocity_bundle, images, replace(plain, self_replace=0.5)).images
     wider = edited_from(
-        velocity_bundle, films, replace(plain, self_replace=0.5, self_max_positions=64)
-    ).films
+        velocity_bundle, images, replace(plain, self_replace=0.5, self_max_positions=64)
+    ).images
     narrower = edited_from(
-        velocity_bundle, films, replace(plain, self_replace=0.5, self_max_positions=15)
-    ).films
+        velocity_bundle, images, replace(plain, self_replace=0.5, self_max_positions=15)
+    ).images
     for changed, unchanged in ((crossed, without), (selfed, without), (wider, selfed)):
         assert np.abs(changed - unchanged).mean() > 1e-3
     assert np.array_equal(narrower, without)
@@ -185,23 +185,23 @@ def test_edit_to_the_same_report_returns_the_drawn_source(
 
 @pytest.mark.parametrize("guidance_from", ["empty", "source-report"])
 @pytest.mark.parametrize("guidance_scale", [1.0, 7.5])
-def test_edit_to_the_same_report_returns_the_inverted_film(
-    bundle: Bundle, films: np.ndarray, guidance_scale: float, guidance_from: str
+def test_edit_to_the_same_report_returns_the_inverted_image(
+    bundle: Bundle, images: np.ndarray, guidance_scale: float, guidance_from: str
 ) -> None:
     options = replace(OPTIONS, guidance_scale=guidance_scale, guidance_from=guidance_from)
-    edited, errors = edit_films(bundle, films[:3], SOURCE[:3], SOURCE[:3], options)
-    round_trip = bundle.decode_latents(bundle.encode_films(films[:3]))
-    assert np.abs(edited.films - round_trip).max() <= 1e-4
+    edited, errors = edit_images(bundle, images[:3], SOURCE[:3], SOURCE[:3], options)
+    round_trip = bundle.decode_latents(bundle.encode_latents(images[:3]))
+    assert np.abs(edited.images - round_trip).max() <= 1e-4
     assert errors.shape == (3,)
 
 
-def test_without_drift_guidance_leads_away_from_the_film(
-    velocity_bundle: Bundle, films: np.ndarray
+def test_without_drift_guidance_leads_away_from_the_image(
+    velocity_bundle: Bundle, images: np.ndarray
 ) -> None:
     options = replace(OPTIONS, drift=False)
-    edited, _ = edit_films(velocity_bundle, films, SOURCE, SOURCE, options)
-    round_trip = velocity_bundle.decode_latents(velocity_bundle.encode_films(films))
-    assert np.abs(edited.films - round_trip).mean() > 1e-3
+    edited, _ = edit_images(velocity_bundle, images, SOURCE, SOURCE, options)
+    round_trip = velocity_bundle.decode_latents(velocity_bundle.encode_latents(images))
+    assert np.abs(edited.images - round_trip).mean() > 1e-3
 
 
 def test_no_swap_is_free_sampling_from_the_same_noise(velocity_bundle: Bundle) -> None:
@@ -214,15 +214,15 @@ def test_no_swap_is_free_sampling_from_the_same_noise(velocity_bundle: Bundle) -
 
 
 def test_guidance_one_is_the_conditional_prediction(
-    velocity_bundle: Bundle, films: np.ndarray
+    velocity_bundle: Bundle, images: np.ndarray
 ) -> None:
     """Both ways of guiding end there, and no row is spent on what guidance starts from."""
     options = replace(OPTIONS, guidance_scale=1.0, drift=False, cross_replace=0.0, self_replace=0.0)
-    from_empty = edited_from(velocity_bundle, films, options).latents
+    from_empty = edited_from(velocity_bundle, images, options).latents
     from_source = edited_from(
-        velocity_bundle, films, replace(options, guidance_from="source-report")
+        velocity_bundle, images, replace(options, guidance_from="source-report")
     ).latents
-    inversion = invert_films(velocity_bundle, films, SOURCE, options.num_steps)
+    inversion = invert_images(velocity_bundle, images, SOURCE, options.num_steps)
     solver = ddim_solver(velocity_bundle.scheduler_config, options.num_steps)
     text = velocity_bundle.encode_prompts(EDITED)
     conditional = denoise(velocity_bundle, inversion.trajectory[0], text, solver, 1.0)
@@ -230,12 +230,12 @@ def test_guidance_one_is_the_conditional_prediction(
     assert_close(from_source, conditional)
 
 
-def test_guidance_from_the_source_report(velocity_bundle: Bundle, films: np.ndarray) -> None:
+def test_guidance_from_the_source_report(velocity_bundle: Bundle, images: np.ndarray) -> None:
     """eps(z, y) + g * (eps(z, y') - eps(z, y)), checked against a loop of its own."""
     options = replace(
         OPTIONS, guidance_from="source-report", drift=False, cross_replace=0.0, self_replace=0.0
     )
-    inversion = invert_films(velocity_bundle, films, SOURCE, options.num_steps)
+    inversion = invert_images(velocity_bundle, images, SOURCE, options.num_steps)
     solver = ddim_solver(velocity_bundle.scheduler_config, options.num_steps)
     source, edited = velocity_bundle.encode_prompts(SOURCE), velocity_bundle.encode_prompts(EDITED)
     latents = inversion.trajectory[0]
@@ -245,21 +245,21 @@ def test_guidance_from_the_source_report(velocity_bundle: Bundle, films: np.ndar
             conditional = velocity_bundle.predict(latents, timestep, edited)
             output = base + options.guidance_scale * (conditional - base)
             latents = solver.step(output, index, latents)
-    assert_close(edited_from(velocity_bundle, films, options).latents, latents)
+    assert_close(edited_from(velocity_bundle, images, options).latents, latents)
 
 
 @pytest.mark.parametrize("source", ["invert", "regenerate"])
 def test_batch_mates_and_order_change_an_edit_by_no_more_than_float_noise(
-    velocity_bundle: Bundle, films: np.ndarray, source: str
+    velocity_bundle: Bundle, images: np.ndarray, source: str
 ) -> None:
     def edited(rows: list[int], batch_size: int) -> np.ndarray:
         before, after = [SOURCE[row] for row in rows], [EDITED[row] for row in rows]
         if source == "invert":
-            return edit_films(
-                velocity_bundle, films[rows], before, after, OPTIONS, batch_size=batch_size
-            )[0].films
+            return edit_images(
+                velocity_bundle, images[rows], before, after, OPTIONS, batch_size=batch_size
+            )[0].images
         seeds = [SEEDS[row] for row in rows]
-        return edit_regenerated(velocity_bundle, before, after, seeds, OPTIONS, batch_size).films
+        return edit_regenerated(velocity_bundle, before, after, seeds, OPTIONS, batch_size).images
 
     together = edited([0, 1, 2, 3, 4, 5, 6], 7)
     shuffled = edited([6, 2, 0, 4, 5, 1, 3], 3)
@@ -267,27 +267,27 @@ def test_batch_mates_and_order_change_an_edit_by_no_more_than_float_noise(
     assert np.array_equal(edited([3, 4], 2), edited([3, 4], 2))
 
 
-def test_many_edits_of_one_film_share_its_inversion(
-    velocity_bundle: Bundle, films: np.ndarray, monkeypatch: pytest.MonkeyPatch
+def test_many_edits_of_one_image_share_its_inversion(
+    velocity_bundle: Bundle, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owners = [1, 0, 1, 1, 1]
     inverted = []
 
-    def counted(bundle: Bundle, films: np.ndarray, *rest: object):
-        inverted.append(len(films))
-        return invert_films(velocity_bundle, films, *rest)
+    def counted(bundle: Bundle, images: np.ndarray, *rest: object):
+        inverted.append(len(images))
+        return invert_images(velocity_bundle, images, *rest)
 
-    monkeypatch.setattr("pairaug.diffusion.editing.invert_films", counted)
-    edited, errors = edit_films(
-        velocity_bundle, films[:2], SOURCE[:2], EDITED[:5], OPTIONS, source_of=owners, batch_size=3
+    monkeypatch.setattr("pairaug.diffusion.editing.invert_images", counted)
+    edited, errors = edit_images(
+        velocity_bundle, images[:2], SOURCE[:2], EDITED[:5], OPTIONS, source_of=owners, batch_size=3
     )
     assert sum(inverted) == 2
     assert errors.shape == (2,)
     for row, owner in enumerate(owners):
-        alone, _ = edit_films(
-            velocity_bundle, films[[owner]], [SOURCE[owner]], [EDITED[row]], OPTIONS
+        alone, _ = edit_images(
+            velocity_bundle, images[[owner]], [SOURCE[owner]], [EDITED[row]], OPTIONS
         )
-        assert np.abs(alone.films[0] - edited.films[row]).max() <= 1e-5
+        assert np.abs(alone.images[0] - edited.images[row]).max() <= 1e-5
         assert alone.cross_swapped[0] == edited.cross_swapped[row]
 
 
@@ -299,9 +299,9 @@ def test_share_of_swapped_attention_counts_tokens_and_steps(velocity_bundle: Bun
     assert edited.self_swapped == pytest.approx(2 / 4)
 
 
-def test_inverted_edits_refuse_other_solvers(velocity_bundle: Bundle, films: np.ndarray) -> None:
+def test_inverted_edits_refuse_other_solvers(velocity_bundle: Bundle, images: np.ndarray) -> None:
     with pytest.raises(ValueError, match="edited by ddim, not by unipc"):
-        edited_from(velocity_bundle, films, replace(OPTIONS, scheduler="unipc"))
+        edited_from(velocity_bundle, images, replace(OPTIONS, scheduler="unipc"))
 
 
 def test_drawn_sources_refuse_guidance_from_their_report(velocity_bundle: Bundle) -> None:

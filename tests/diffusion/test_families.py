@@ -17,7 +17,7 @@ from diffusers import DDIMScheduler, DiffusionPipeline
 from pairaug.diffusion.bundle import Bundle, load_bundle
 from pairaug.diffusion.folder import model_folder, weights_sha256
 from pairaug.diffusion.parts import check_parts
-from pairaug.diffusion.sampling import SamplingOptions, denoise, draw_films
+from pairaug.diffusion.sampling import SamplingOptions, denoise, draw_images
 from pairaug.diffusion.schedule import ddim_solver, make_solver
 from pairaug.errors import ModelError
 from pairaug.train.denoiser import save_generator
@@ -123,14 +123,14 @@ def test_the_models_own_scheduler_is_the_pipelines(family: Family) -> None:
     assert_close(denoise(bundle, latents, text, solver, 3.0), theirs, 1e-4)
 
 
-def test_films_are_drawn_at_the_models_size(family: Family) -> None:
-    films = draw_films(family.bundle, PROMPTS, [1, 2, 3], SamplingOptions(2, 3.0))
-    assert films.shape == (3, 16, 16)
-    assert np.isfinite(films).all()
-    assert np.abs(films[0] - films[1]).mean() > 1e-3
+def test_images_are_drawn_at_the_models_size(family: Family) -> None:
+    images = draw_images(family.bundle, PROMPTS, [1, 2, 3], SamplingOptions(2, 3.0))
+    assert images.shape == (3, 16, 16)
+    assert np.isfinite(images).all()
+    assert np.abs(images[0] - images[1]).mean() > 1e-3
 
 
-def test_sdxl_hears_the_whole_text_and_the_films_size(sdxl_bundle: Bundle) -> None:
+def test_sdxl_hears_the_whole_text_and_the_images_size(sdxl_bundle: Bundle) -> None:
     """What is not among the tokens' states: leaving it out, or another size, changes much."""
     text = sdxl_bundle.encode_prompts(PROMPTS)
     latents, timestep = noise(sdxl_bundle), torch.tensor(500)

@@ -78,7 +78,7 @@ def test_transformer_denoisers_are_refused_by_name(copied: Path, class_name: str
 
 def test_a_refiner_is_refused_by_name(copied: Path) -> None:
     rewrite_index(copied, "StableDiffusionXLImg2ImgPipeline", requires_aesthetics_score=True)
-    with pytest.raises(ModelError, match="Img2ImgPipeline that refines films of another"):
+    with pytest.raises(ModelError, match="Img2ImgPipeline that refines images of another"):
         model_folder(str(copied))
 
 

@@ -105,7 +105,7 @@ def test_old_configurations_have_the_pipelines_size(copied: Path) -> None:
 
 @pytest.mark.parametrize(
     ("taken", "message"),
-    [(9, "masked film"), (8, "as InstructPix2Pix is"), (5, "a map of depth"), (7, "enlarges")],
+    [(9, "masked image"), (8, "as InstructPix2Pix is"), (5, "a map of depth"), (7, "enlarges")],
 )
 def test_denoisers_with_more_channels_are_refused(copied: Path, taken: int, message: str) -> None:
     rewrite(copied / "unet" / "config.json", in_channels=taken)

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from pairaug.diffusion.bundle import Bundle
-from pairaug.diffusion.editing import edit_films, edit_inverted, edit_regenerated
-from pairaug.diffusion.inversion import invert_films
+from pairaug.diffusion.editing import edit_images, edit_inverted, edit_regenerated
+from pairaug.diffusion.inversion import invert_images
 from pairaug.diffusion.prompts import ReportTooLongError
-from pairaug.diffusion.sampling import SamplingOptions, draw_films, initial_latents
+from pairaug.diffusion.sampling import SamplingOptions, draw_images, initial_latents
 from pairaug.diffusion.windows import align_layouts
 from support.edit_texts import OPTIONS, assert_close
 from support.explicit_maps import Controller, explicit_edit, mapper_over_windows
@@ -100,46 +100,46 @@ def test_policies(any_bundle: Bundle) -> None:
 
 
 def test_every_word_counts(any_bundle: Bundle) -> None:
-    """Each word in turn is another one: the film is another one, to the very last."""
+    """Each word in turn is another one: the image is another one, to the very last."""
     options, words = SamplingOptions(2, 3.0), LONG.split()
-    film = draw_films(any_bundle, [LONG], [5], options)[0]
+    image = draw_images(any_bundle, [LONG], [5], options)[0]
     for place in (0, len(words) // 2, len(words) - 3, len(words) - 1):
         changed = [*words[:place], "mild", *words[place + 1 :]]
-        other = draw_films(any_bundle, [" ".join(changed)], [5], options)[0]
-        assert np.abs(film - other).mean() > 1e-5, words[place]
+        other = draw_images(any_bundle, [" ".join(changed)], [5], options)[0]
+        assert np.abs(image - other).mean() > 1e-5, words[place]
 
 
-def test_long_neighbours_do_not_change_a_film(any_bundle: Bundle) -> None:
+def test_long_neighbours_do_not_change_a_image(any_bundle: Bundle) -> None:
     """Padding with windows would: texts of other lengths are not drawn in one batch."""
     options = SamplingOptions(2, 3.0)
     prompts, seeds = [SHORT, LONG, "no edema", EDITED, SHORT], [1, 2, 3, 4, 5]
-    together = draw_films(any_bundle, prompts, seeds, options, batch_size=5)
+    together = draw_images(any_bundle, prompts, seeds, options, batch_size=5)
     for row, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
-        alone = draw_films(any_bundle, [prompt], [seed], options)[0]
+        alone = draw_images(any_bundle, [prompt], [seed], options)[0]
         assert np.abs(alone - together[row]).max() <= 1e-5
 
 
-def test_long_neighbours_do_not_change_an_inversion(any_bundle: Bundle, films: np.ndarray) -> None:
+def test_long_neighbours_do_not_change_an_inversion(any_bundle: Bundle, images: np.ndarray) -> None:
     prompts = [LONG, SHORT, EDITED]
-    together = invert_films(any_bundle, films[:3], prompts, 3)
+    together = invert_images(any_bundle, images[:3], prompts, 3)
     assert together.prompts == tuple(prompts)
     for row, prompt in enumerate(prompts):
-        alone = invert_films(any_bundle, films[[row]], [prompt], 3)
+        alone = invert_images(any_bundle, images[[row]], [prompt], 3)
         assert_close(alone.trajectory[:, 0], together.trajectory[:, row])
         assert alone.errors[0] == pytest.approx(together.errors[row], abs=1e-5)
 
 
 @pytest.mark.parametrize("source", ["invert", "regenerate"])
 def test_long_neighbours_do_not_change_an_edit(
-    velocity_bundle: Bundle, films: np.ndarray, source: str
+    velocity_bundle: Bundle, images: np.ndarray, source: str
 ) -> None:
     before, after = [SHORT, LONG, SHORT], ["mild edema", EDITED, LONG]
 
     def edited(rows: list[int]) -> np.ndarray:
         texts = [before[row] for row in rows], [after[row] for row in rows]
         if source == "invert":
-            return edit_films(velocity_bundle, films[rows], *texts, OPTIONS)[0].films
-        return edit_regenerated(velocity_bundle, *texts, [31 + row for row in rows], OPTIONS).films
+            return edit_images(velocity_bundle, images[rows], *texts, OPTIONS)[0].images
+        return edit_regenerated(velocity_bundle, *texts, [31 + row for row in rows], OPTIONS).images
 
     together = edited([0, 1, 2])
     for row in range(3):
@@ -147,37 +147,37 @@ def test_long_neighbours_do_not_change_an_edit(
     assert np.abs(together[0] - together[2]).mean() > 1e-3
 
 
-def test_short_and_long_edits_of_one_film_share_its_inversion(
-    velocity_bundle: Bundle, films: np.ndarray
+def test_short_and_long_edits_of_one_image_share_its_inversion(
+    velocity_bundle: Bundle, images: np.ndarray
 ) -> None:
     owners, texts = [0, 0, 1], ["mild edema", LONG, "no edema"]
-    edited, errors = edit_films(
-        velocity_bundle, films[:2], [SHORT, SHORT], texts, OPTIONS, source_of=owners
+    edited, errors = edit_images(
+        velocity_bundle, images[:2], [SHORT, SHORT], texts, OPTIONS, source_of=owners
     )
     assert errors.shape == (2,)
     for row, owner in enumerate(owners):
-        alone, _ = edit_films(velocity_bundle, films[[owner]], [SHORT], [texts[row]], OPTIONS)
-        assert np.abs(alone.films[0] - edited.films[row]).max() <= 1e-5
+        alone, _ = edit_images(velocity_bundle, images[[owner]], [SHORT], [texts[row]], OPTIONS)
+        assert np.abs(alone.images[0] - edited.images[row]).max() <= 1e-5
         assert alone.cross_swapped[0] == edited.cross_swapped[row]
 
 
 @pytest.mark.parametrize("guidance_scale", [1.0, 7.5])
-def test_an_equal_long_text_returns_the_film(
-    any_bundle: Bundle, films: np.ndarray, guidance_scale: float
+def test_an_equal_long_text_returns_the_image(
+    any_bundle: Bundle, images: np.ndarray, guidance_scale: float
 ) -> None:
     options = replace(OPTIONS, guidance_scale=guidance_scale)
-    edited, _ = edit_films(any_bundle, films[:2], [LONG, EDITED], [LONG, EDITED], options)
-    round_trip = any_bundle.decode_latents(any_bundle.encode_films(films[:2]))
-    assert np.abs(edited.films - round_trip).max() <= 1e-4
+    edited, _ = edit_images(any_bundle, images[:2], [LONG, EDITED], [LONG, EDITED], options)
+    round_trip = any_bundle.decode_latents(any_bundle.encode_latents(images[:2]))
+    assert np.abs(edited.images - round_trip).max() <= 1e-4
     assert edited.cross_swapped.tolist() == [0.5, 0.5]
 
 
 @pytest.mark.parametrize("blend_by", ["difference", "attention"])
 def test_an_equal_long_text_has_no_region(
-    velocity_bundle: Bundle, films: np.ndarray, blend_by: str
+    velocity_bundle: Bundle, images: np.ndarray, blend_by: str
 ) -> None:
     options = replace(OPTIONS, alignment="blend", blend_by=blend_by)
-    inversion = invert_films(velocity_bundle, films[:1], [LONG], options.num_steps)
+    inversion = invert_images(velocity_bundle, images[:1], [LONG], options.num_steps)
     same = edit_inverted(velocity_bundle, inversion, [LONG], options, [0])
     assert torch.equal(same.latents, inversion.trajectory[-1])
     other = edit_inverted(velocity_bundle, inversion, [EDITED], options, [0])
@@ -187,9 +187,9 @@ def test_an_equal_long_text_has_no_region(
 @pytest.mark.parametrize("alignment", ["refine", "substitute"])
 @pytest.mark.parametrize(("source", "edited"), [(LONG, EDITED), (LONG, SHORT), (SHORT, LONG)])
 def test_fused_edit_of_two_windows_equals_explicit_maps(
-    any_bundle: Bundle, films: np.ndarray, source: str, edited: str, alignment: str
+    any_bundle: Bundle, images: np.ndarray, source: str, edited: str, alignment: str
 ) -> None:
-    """From a film and from noise, where either side may be the longer."""
+    """From an image and from noise, where either side may be the longer."""
     options = replace(OPTIONS, alignment=alignment)
     before, after = (any_bundle.layout(text).padded(2) for text in (source, edited))
     if alignment == "refine":
@@ -212,7 +212,7 @@ def test_fused_edit_of_two_windows_equals_explicit_maps(
         assert {"cross", "self"} <= set(controller.calls)
         return latents
 
-    inversion = invert_films(any_bundle, films[:1], [source], options.num_steps)
+    inversion = invert_images(any_bundle, images[:1], [source], options.num_steps)
     actual = edit_inverted(any_bundle, inversion, [edited], options, [0]).latents[0]
     assert_close(actual, expected(trajectory=inversion.trajectory[:, 0]))
     noise, _ = initial_latents(any_bundle, SEEDS[:1])
@@ -220,13 +220,13 @@ def test_fused_edit_of_two_windows_equals_explicit_maps(
     assert_close(drawn, expected(noise=noise[0]))
 
 
-def test_films_of_texts_of_other_lengths_keep_their_order(
-    velocity_bundle: Bundle, films: np.ndarray
+def test_images_of_texts_of_other_lengths_keep_their_order(
+    velocity_bundle: Bundle, images: np.ndarray
 ) -> None:
     """Groups are inverted one after the other; three in a circle, so that the way back differs."""
     prompts = [LONG, SHORT, SHORT]
-    together = invert_films(velocity_bundle, films[:3], prompts, 2)
+    together = invert_images(velocity_bundle, images[:3], prompts, 2)
     for row, prompt in enumerate(prompts):
-        alone = invert_films(velocity_bundle, films[row : row + 1], [prompt], 2)
+        alone = invert_images(velocity_bundle, images[row : row + 1], [prompt], 2)
         assert torch.allclose(together.trajectory[:, row], alone.trajectory[:, 0], atol=1e-5)
         assert together.prompts[row] == prompt

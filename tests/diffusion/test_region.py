@@ -13,8 +13,8 @@ from pairaug.diffusion.alignment import unmatched
 from pairaug.diffusion.attention import Watch, watch_attention
 from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.control import EditOptions
-from pairaug.diffusion.editing import EditedFilms, edit_inverted, edit_regenerated
-from pairaug.diffusion.inversion import invert_films
+from pairaug.diffusion.editing import EditedImages, edit_inverted, edit_regenerated
+from pairaug.diffusion.inversion import invert_images
 from pairaug.diffusion.region import Region, region_mask
 from support.edit_texts import EDITED, OPTIONS, SEEDS, SOURCE
 
@@ -73,9 +73,9 @@ def test_nothing_is_held_before_the_region_is_known():
     assert held[0, 0, 15, 15] == 0
 
 
-def blended(bundle: Bundle, films: np.ndarray, edited: list[str], options: EditOptions):
-    rows = len(films)
-    inversion = invert_films(bundle, films, SOURCE[:rows], options.num_steps)
+def blended(bundle: Bundle, images: np.ndarray, edited: list[str], options: EditOptions):
+    rows = len(images)
+    inversion = invert_images(bundle, images, SOURCE[:rows], options.num_steps)
     return inversion, edit_inverted(bundle, inversion, edited, options, range(rows))
 
 
@@ -92,13 +92,13 @@ def left_half(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("left_half")
-def test_outside_of_the_region_the_film_is_the_sources(bundle: Bundle, films: np.ndarray):
-    inversion, edited = blended(bundle, films, EDITED[: len(films)], BLEND)
+def test_outside_of_the_region_the_image_is_the_sources(bundle: Bundle, images: np.ndarray):
+    inversion, edited = blended(bundle, images, EDITED[: len(images)], BLEND)
     moved = edited.latents - inversion.trajectory[-1]
     half = moved.shape[-1] // 2
     assert moved[..., half:].eq(0).all()
     assert moved[..., :half].abs().amax(dim=(1, 2, 3)).gt(1e-3).all()
-    assert edited.changed_area.tolist() == [0.5] * len(films)
+    assert edited.changed_area.tolist() == [0.5] * len(images)
 
 
 @pytest.mark.usefixtures("left_half")
@@ -111,28 +111,28 @@ def test_a_drawn_source_can_be_held_on_too(bundle: Bundle):
     assert moved[..., :half].amax(dim=(1, 2, 3)).gt(1e-3).all()
 
 
-def test_without_blend_all_of_the_film_may_change(bundle: Bundle, films: np.ndarray):
+def test_without_blend_all_of_the_image_may_change(bundle: Bundle, images: np.ndarray):
     whole = replace(BLEND, alignment="refine")
-    inversion, edited = blended(bundle, films, EDITED[: len(films)], whole)
-    assert edited.changed_area.tolist() == [1.0] * len(films)
+    inversion, edited = blended(bundle, images, EDITED[: len(images)], whole)
+    assert edited.changed_area.tolist() == [1.0] * len(images)
     assert (edited.latents != inversion.trajectory[-1]).float().mean() > 0.9
 
 
 @pytest.mark.parametrize("drift", [True, False])
 def test_an_equal_report_returns_the_source_at_any_guidance(
-    velocity_bundle: Bundle, films: np.ndarray, drift: bool
+    velocity_bundle: Bundle, images: np.ndarray, drift: bool
 ):
     options = replace(BLEND, guidance_scale=9.0, drift=drift)
-    inversion, edited = blended(velocity_bundle, films, SOURCE[: len(films)], options)
+    inversion, edited = blended(velocity_bundle, images, SOURCE[: len(images)], options)
     assert torch.equal(edited.latents, inversion.trajectory[-1])
-    assert edited.changed_area.tolist() == [0.0] * len(films)
+    assert edited.changed_area.tolist() == [0.0] * len(images)
 
 
 def test_rounding_between_rows_of_a_batch_is_no_change(
-    velocity_bundle: Bundle, films: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    velocity_bundle: Bundle, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ):
     """As on machines whose matrix products round otherwise from one row to the next."""
-    inversion = invert_films(velocity_bundle, films, SOURCE[: len(films)], BLEND.num_steps)
+    inversion = invert_images(velocity_bundle, images, SOURCE[: len(images)], BLEND.num_steps)
     exact = Bundle.predict
 
     def rounded(*arguments: Any, **named: Any) -> torch.Tensor:
@@ -141,25 +141,25 @@ def test_rounding_between_rows_of_a_batch_is_no_change(
 
     monkeypatch.setattr(Bundle, "predict", rounded)
     edited = edit_inverted(
-        velocity_bundle, inversion, SOURCE[: len(films)], BLEND, range(len(films))
+        velocity_bundle, inversion, SOURCE[: len(images)], BLEND, range(len(images))
     )
     assert torch.equal(edited.latents, inversion.trajectory[-1])
-    assert edited.changed_area.tolist() == [0.0] * len(films)
+    assert edited.changed_area.tolist() == [0.0] * len(images)
 
 
-def test_the_films_beside_it_do_not_change_an_edit(bundle: Bundle, films: np.ndarray):
-    _, together = blended(bundle, films, EDITED[: len(films)], BLEND)
-    _, alone = blended(bundle, films[:1], EDITED[:1], BLEND)
-    assert isinstance(alone, EditedFilms)
+def test_the_images_beside_it_do_not_change_an_edit(bundle: Bundle, images: np.ndarray):
+    _, together = blended(bundle, images, EDITED[: len(images)], BLEND)
+    _, alone = blended(bundle, images[:1], EDITED[:1], BLEND)
+    assert isinstance(alone, EditedImages)
     torch.testing.assert_close(alone.latents, together.latents[:1], atol=1e-5, rtol=0)
 
 
-def test_by_attention_words_that_only_one_report_has_decide(bundle: Bundle, films: np.ndarray):
+def test_by_attention_words_that_only_one_report_has_decide(bundle: Bundle, images: np.ndarray):
     options = replace(BLEND, blend_by="attention", blend_threshold=0.2, drift=False)
-    inversion, edited = blended(bundle, films, EDITED[: len(films)], options)
+    inversion, edited = blended(bundle, images, EDITED[: len(images)], options)
     assert ((edited.changed_area > 0) & (edited.changed_area <= 1)).all()
-    _, same = blended(bundle, films, SOURCE[: len(films)], options)
-    assert same.changed_area.tolist() == [0.0] * len(films)
+    _, same = blended(bundle, images, SOURCE[: len(images)], options)
+    assert same.changed_area.tolist() == [0.0] * len(images)
     assert torch.equal(same.latents, inversion.trajectory[-1])
 
 

@@ -1,4 +1,4 @@
-"""Drawing films: seeds, guidance and batches."""
+"""Drawing images: seeds, guidance and batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.sampling import (
     SamplingOptions,
     denoise,
-    draw_films,
+    draw_images,
     draw_latents,
     initial_latents,
 )
@@ -30,13 +30,13 @@ def test_initial_latents_hang_on_their_seed_alone(velocity_bundle: Bundle) -> No
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_batch_mates_and_order_change_a_film_by_no_more_than_float_noise(
+def test_batch_mates_and_order_change_a_image_by_no_more_than_float_noise(
     velocity_bundle: Bundle, scheduler: str
 ) -> None:
     options = SamplingOptions(4, 3.0, scheduler)
-    together = draw_films(velocity_bundle, PROMPTS, SEEDS, options, batch_size=4)
+    together = draw_images(velocity_bundle, PROMPTS, SEEDS, options, batch_size=4)
     order = [2, 0, 3, 1]
-    shuffled = draw_films(
+    shuffled = draw_images(
         velocity_bundle,
         [PROMPTS[row] for row in order],
         [SEEDS[row] for row in order],
@@ -48,11 +48,11 @@ def test_batch_mates_and_order_change_a_film_by_no_more_than_float_noise(
     assert np.abs(together[0] - together[1]).mean() > 1e-2
 
 
-def test_the_same_seed_gives_the_same_film(velocity_bundle: Bundle) -> None:
+def test_the_same_seed_gives_the_same_image(velocity_bundle: Bundle) -> None:
     options = SamplingOptions(4, 3.0)
-    once = draw_films(velocity_bundle, PROMPTS, SEEDS, options)
-    assert np.array_equal(once, draw_films(velocity_bundle, PROMPTS, SEEDS, options))
-    other = draw_films(velocity_bundle, PROMPTS, [seed + 1 for seed in SEEDS], options)
+    once = draw_images(velocity_bundle, PROMPTS, SEEDS, options)
+    assert np.array_equal(once, draw_images(velocity_bundle, PROMPTS, SEEDS, options))
+    other = draw_images(velocity_bundle, PROMPTS, [seed + 1 for seed in SEEDS], options)
     assert np.abs(once - other).mean() > 1e-2
 
 
@@ -89,11 +89,11 @@ def test_guidance_one_draws_without_the_empty_text(
 
 def test_prompts_and_seeds_belong_together(velocity_bundle: Bundle) -> None:
     with pytest.raises(ValueError, match="4 prompts, but 1 seeds"):
-        draw_films(velocity_bundle, PROMPTS, [1], SamplingOptions(2))
+        draw_images(velocity_bundle, PROMPTS, [1], SamplingOptions(2))
 
 
-def test_nothing_to_draw_is_no_film(velocity_bundle: Bundle) -> None:
-    assert draw_films(velocity_bundle, [], [], SamplingOptions(2)).shape == (0, 16, 16)
+def test_nothing_to_draw_is_no_image(velocity_bundle: Bundle) -> None:
+    assert draw_images(velocity_bundle, [], [], SamplingOptions(2)).shape == (0, 16, 16)
 
 
 def test_latents_begin_at_the_solvers_scale(velocity_bundle: Bundle) -> None:

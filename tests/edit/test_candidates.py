@@ -17,7 +17,7 @@ from pairaug.pair import Branch, ImageRef, Pair, Report
 from pairaug.record import RunRecord
 from pairaug.score import Score, ScoreSettings
 from pairaug.stage import Context, seed_for
-from support.edit_pairs import PAIRS, SOURCES, film, intra
+from support.edit_pairs import PAIRS, SOURCES, intra, pixels
 
 NAMES = ("image_report", "image_image", "change")
 
@@ -50,7 +50,7 @@ def scores_of(pairs: list[Pair], folder: str) -> list[list[float]]:
     ]
 
 
-def test_all_tries_are_pairs_of_their_own_with_films_of_their_own(settings: dict) -> None:
+def test_all_tries_are_pairs_of_their_own_with_images_of_their_own(settings: dict) -> None:
     after = edited(settings, PAIRS[:3])
     ids = ["made/0~intra-0", "made/0~intra-0~try-1", "made/0~intra-0~try-2"]
     assert [pair.id for pair in after] == ["made/0", "made/0~inter-0", *ids]
@@ -61,14 +61,14 @@ def test_all_tries_are_pairs_of_their_own_with_films_of_their_own(settings: dict
     assert [pair.trace["edit"]["seed"] for pair in tries] == seeds
     assert [pair.trace["edit"]["try_number"] for pair in tries] == [0, 1, 2]
     for one, other in ((0, 1), (0, 2), (1, 2)):
-        assert np.abs(film(tries[one]) - film(tries[other])).mean() > 0.005
+        assert np.abs(pixels(tries[one]) - pixels(tries[other])).mean() > 0.005
     once = edited({**settings, "tries": 1}, PAIRS[:3])
-    assert np.abs(film(once[2]) - film(tries[0])).max() <= 1.01 / 255
+    assert np.abs(pixels(once[2]) - pixels(tries[0])).max() <= 1.01 / 255
 
 
 def test_another_run_draws_other_tries(settings: dict) -> None:
     after, other = (edited(settings, PAIRS[:3], seed=seed) for seed in (3, 4))
-    assert np.abs(film(after[3]) - film(other[3])).mean() > 0.005
+    assert np.abs(pixels(after[3]) - pixels(other[3])).mean() > 0.005
 
 
 @pytest.mark.parametrize("settings", ["invert"], indirect=True)
@@ -76,7 +76,7 @@ def test_more_variation_moves_a_try_further(settings: dict) -> None:
     distances = []
     for variation in (1e-4, 0.9):
         tries = edited({**settings, "tries": 2, "variation": variation}, PAIRS[:3])[2:]
-        distances.append(np.abs(film(tries[0]) - film(tries[1])).mean())
+        distances.append(np.abs(pixels(tries[0]) - pixels(tries[1])).mean())
     assert distances[0] < 0.5 * distances[1]
 
 
@@ -98,7 +98,7 @@ def test_the_best_try_is_the_one_that_the_scores_prefer(settings: dict) -> None:
             scores[own][int(np.argmax(means))], abs=1e-4
         )
         expected = tries[own][int(np.argmax(means))]
-        assert np.abs(film(pair) - film(expected)).max() <= 1.01 / 255
+        assert np.abs(pixels(pair) - pixels(expected)).max() <= 1.01 / 255
 
 
 def test_first_passing_draws_no_more_than_it_needs(
@@ -214,7 +214,7 @@ def test_the_judge_is_no_part_of_a_run_that_keeps_all(settings: dict) -> None:
     assert list(judged) == [settings["model"], f"judge {settings['accept']['model']}"]
 
 
-def test_a_film_at_fault_never_passes(settings: dict) -> None:
+def test_a_image_at_fault_never_passes(settings: dict) -> None:
     stage = Edit(EditSettings(**{**settings, "keep": "best"}), Context(seed=3))
     stage._bundle.vae.decoder.conv_out.bias.data.fill_(np.nan)
     after = list(stage(PAIRS[:3]))
@@ -225,13 +225,13 @@ def test_a_film_at_fault_never_passes(settings: dict) -> None:
 
 
 @pytest.mark.parametrize("settings", ["regenerate"], indirect=True)
-def test_a_drawn_source_needs_no_film_to_be_judged(settings: dict) -> None:
+def test_a_drawn_source_needs_no_image_to_be_judged(settings: dict) -> None:
     lost = Pair(
         id="made/9",
         branch=Branch.REAL,
         patient_id="p9",
         report=Report(findings="the lungs are clear"),
-        image=ImageRef(path="/no/such/film.png"),
+        image=ImageRef(path="/no/such/image.png"),
     )
     after = edited({**settings, "keep": "best"}, [lost, intra(lost, 2)])
     scores = after[1].trace["edit"]["try_scores"]
@@ -245,4 +245,4 @@ def test_company_changes_no_choice(settings: dict) -> None:
     together = edited(best, PAIRS)[5]
     alone = edited(best, [SOURCES[1], PAIRS[5]])[1]
     assert together.trace["edit"]["try_number"] == alone.trace["edit"]["try_number"]
-    assert np.abs(film(together) - film(alone)).max() <= 1.01 / 255
+    assert np.abs(pixels(together) - pixels(alone)).max() <= 1.01 / 255

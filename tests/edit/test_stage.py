@@ -15,7 +15,7 @@ from pairaug.edit import DROP_REASONS, Edit, EditSettings
 from pairaug.images import encode_png, fit_square
 from pairaug.pair import Branch, Drop, ImageRef, Pair, Report
 from pairaug.stage import Context
-from support.edit_pairs import PAIRS, SOURCES, film, film_of, intra
+from support.edit_pairs import PAIRS, SOURCES, image_of, intra, pixels
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +32,14 @@ def edited(settings: dict, pairs: list[Pair], seed: int = 3) -> list[Pair]:
     return list(Edit(EditSettings(**settings), Context(seed=seed))(pairs))
 
 
-def test_intra_pairs_get_films_and_everything_else_passes_through(made: list[Pair]) -> None:
+def test_intra_pairs_get_images_and_everything_else_passes_through(made: list[Pair]) -> None:
     assert [pair.id for pair in made] == [pair.id for pair in PAIRS]
     for before, after in zip(PAIRS, made, strict=True):
         if before.branch is not Branch.INTRA:
             assert after is before
             continue
         assert after.drop is None
-        assert film(after).shape == (16, 16)
+        assert pixels(after).shape == (16, 16)
         assert replace(after, image=None, trace={}) == before
 
 
@@ -83,8 +83,8 @@ def test_the_trace_of_an_inverted_edit(made: list[Pair], model: dict) -> None:
     }
 
 
-def test_an_unchanged_report_returns_the_film_of_the_pair_it_was_made_from(model: dict) -> None:
-    """Not a neighbour's: every film comes back to within the VAE's own loss."""
+def test_an_unchanged_report_returns_the_image_of_the_pair_it_was_made_from(model: dict) -> None:
+    """Not a neighbour's: every image comes back to within the VAE's own loss."""
     bundle = load_bundle(Path(model["model"]))
     pairs = [
         pair
@@ -100,10 +100,10 @@ def test_an_unchanged_report_returns_the_film_of_the_pair_it_was_made_from(model
         )
     ]
     round_trip = bundle.decode_latents(
-        bundle.encode_films(np.stack([film(parent) for parent in SOURCES]))
+        bundle.encode_latents(np.stack([pixels(parent) for parent in SOURCES]))
     )
     for parent, after in zip(round_trip, edited(model, pairs)[1::2], strict=True):
-        assert np.abs(film(after) - parent).max() <= 1.01 / 255
+        assert np.abs(pixels(after) - parent).max() <= 1.01 / 255
 
 
 def test_batch_size_and_company_change_nothing(made: list[Pair], model: dict) -> None:
@@ -111,30 +111,30 @@ def test_batch_size_and_company_change_nothing(made: list[Pair], model: dict) ->
     larger = edited({**model, "batch_size": 8}, PAIRS[3:])
     for first, second in zip(made[3:], larger, strict=True):
         if first.branch is Branch.INTRA:
-            assert np.abs(film(first) - film(second)).max() <= 1.01 / 255
+            assert np.abs(pixels(first) - pixels(second)).max() <= 1.01 / 255
 
 
-def test_all_edits_of_one_film_share_one_inversion(
+def test_all_edits_of_one_image_share_one_inversion(
     model: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import pairaug.diffusion.inversion as inversion
 
     counts: list[int] = []
-    invert = inversion.invert_films
+    invert = inversion.invert_images
 
-    def counted(bundle: object, films: np.ndarray, *rest: object) -> object:
-        counts.append(len(films))
-        return invert(bundle, films, *rest)
+    def counted(bundle: object, images: np.ndarray, *rest: object) -> object:
+        counts.append(len(images))
+        return invert(bundle, images, *rest)
 
-    monkeypatch.setattr(inversion, "invert_films", counted)
+    monkeypatch.setattr(inversion, "invert_images", counted)
     children = [intra(SOURCES[0], number, f"intra-{number}") for number in range(3)]
     after = edited(model, [SOURCES[0], *children, SOURCES[1], intra(SOURCES[1], 1)])
     assert counts == [1, 1]
     alone = edited(model, [SOURCES[0], children[2]])
-    assert np.abs(film(after[3]) - film(alone[1])).max() <= 1.01 / 255
+    assert np.abs(pixels(after[3]) - pixels(alone[1])).max() <= 1.01 / 255
 
 
-def test_films_that_cannot_be_held_are_dropped_with_the_number(model: dict) -> None:
+def test_images_that_cannot_be_held_are_dropped_with_the_number(model: dict) -> None:
     errors = [pair.trace["edit"]["inversion_error"] for pair in edited(model, PAIRS)[2::3]]
     limit = sorted(errors)[1]
     after = edited({**model, "max_inversion_error": limit + 1e-6}, PAIRS)[2::3]
@@ -148,7 +148,7 @@ def test_films_that_cannot_be_held_are_dropped_with_the_number(model: dict) -> N
     ("image", "reason", "detail"),
     [
         (None, "unreadable_image", "the source has no image"),
-        (ImageRef(path="/no/such/film.png"), "missing_image", "the image file is missing"),
+        (ImageRef(path="/no/such/image.png"), "missing_image", "the image file is missing"),
         (
             ImageRef(png=b"x"),
             "unreadable_image",
@@ -156,7 +156,7 @@ def test_films_that_cannot_be_held_are_dropped_with_the_number(model: dict) -> N
         ),
     ],
 )
-def test_an_unreadable_film_drops_its_edits_alone(
+def test_an_unreadable_image_drops_its_edits_alone(
     model: dict, image: ImageRef | None, reason: str, detail: str
 ) -> None:
     broken = replace(SOURCES[0], image=image)
@@ -181,7 +181,7 @@ def test_a_report_of_marks_alone_is_dropped(model: dict, which: str) -> None:
 
 
 def test_an_edit_starts_from_the_text_that_was_rewritten(model: dict) -> None:
-    """Whatever else the source's report says, the film is the same, bit for bit."""
+    """Whatever else the source's report says, the image is the same, bit for bit."""
     longer = Report("PA and lateral views. the lungs are clear", "Compared with May. Follow up.")
     _, child = edited(model, [SOURCES[0], PAIRS[2]])
     _, other = edited(model, [replace(SOURCES[0], report=longer), PAIRS[2]])
@@ -207,10 +207,10 @@ def test_long_reports_edit_whole_in_several_windows(model: dict) -> None:
     assert not trace["truncated"]
     assert trace["num_tokens"] > 32
     bundle = load_bundle(Path(model["model"]))
-    round_trip = bundle.decode_latents(bundle.encode_films(film(parent)[None]))[0]
-    assert np.abs(film(unchanged) - round_trip).max() <= 1.01 / 255
-    assert np.abs(film(changed) - round_trip).max() > 1.01 / 255
-    # Beside short ones, of the same film and of another, each is what it is alone.
+    round_trip = bundle.decode_latents(bundle.encode_latents(pixels(parent)[None]))[0]
+    assert np.abs(pixels(unchanged) - round_trip).max() <= 1.01 / 255
+    assert np.abs(pixels(changed) - round_trip).max() > 1.01 / 255
+    # Beside short ones, of the same image and of another, each is what it is alone.
     short = parent.child(
         "intra-2",
         branch=Branch.INTRA,
@@ -218,9 +218,9 @@ def test_long_reports_edit_whole_in_several_windows(model: dict) -> None:
         report=Report(findings="No edema."),
     )
     together = edited(chunked, [parent, same, short, other, *PAIRS[3:6]])
-    assert np.abs(film(together[3]) - film(changed)).max() <= 1.01 / 255
+    assert np.abs(pixels(together[3]) - pixels(changed)).max() <= 1.01 / 255
     (_, alone) = edited(chunked, [PAIRS[3], PAIRS[5]])
-    assert np.abs(film(together[-1]) - film(alone)).max() <= 1.01 / 255
+    assert np.abs(pixels(together[-1]) - pixels(alone)).max() <= 1.01 / 255
 
 
 @pytest.mark.parametrize("which", ["source", "edited"])
@@ -249,20 +249,20 @@ def test_nan_weights_end_as_drops(model: dict) -> None:
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
-def test_films_of_any_shape_are_fitted_to_the_models_window(
+def test_images_of_any_shape_are_fitted_to_the_models_window(
     model: dict, fit: str, tmp_path: Path
 ) -> None:
-    """A report that stays gives the fitted film back, which tells the two ways apart."""
-    (tmp_path / "film.png").write_bytes(encode_png(film_of(7, 48, 64)))
-    parent = replace(SOURCES[0], image=ImageRef(path=str(tmp_path / "film.png")))
+    """A report that stays gives the fitted image back, which tells the two ways apart."""
+    (tmp_path / "image.png").write_bytes(encode_png(image_of(7, 48, 64)))
+    parent = replace(SOURCES[0], image=ImageRef(path=str(tmp_path / "image.png")))
     child = parent.child(
         "intra-0", branch=Branch.INTRA, source_report=parent.report.text, report=parent.report
     )
     after = edited({**model, "fit": fit}, [parent, child])[1]
     bundle = load_bundle(Path(model["model"]))
-    fitted = fit_square(film(parent), 16, fit)
-    round_trip = bundle.decode_latents(bundle.encode_films(fitted[None]))[0]
-    assert np.abs(film(after) - round_trip).max() <= 1.01 / 255
+    fitted = fit_square(pixels(parent), 16, fit)
+    round_trip = bundle.decode_latents(bundle.encode_latents(fitted[None]))[0]
+    assert np.abs(pixels(after) - round_trip).max() <= 1.01 / 255
 
 
 def test_no_model_is_loaded_when_there_is_nothing_to_edit() -> None:

@@ -32,13 +32,13 @@ def edits(tmp_path_factory: pytest.TempPathFactory) -> dict:
     return json.loads(run_counterfactual(settings, folder).read_text())["methods"]
 
 
-def test_films_show_what_their_reports_state(fidelity: dict):
+def test_images_show_what_their_reports_state(fidelity: dict):
     assert fidelity["num_failed"] == 0
     assert fidelity["generated"]["macro_auroc"]["value"] > 0.8
     assert fidelity["generated"]["side_right"]["value"] > 0.75
 
 
-def test_what_judges_them_is_right_on_true_films(fidelity: dict):
+def test_what_judges_them_is_right_on_true_images(fidelity: dict):
     assert fidelity["true"]["macro_auroc"]["value"] > 0.97
     assert fidelity["true"]["side_right"]["value"] > 0.95
 
@@ -47,7 +47,7 @@ def test_the_scorer_tells_own_reports_from_others(fidelity: dict):
     assert fidelity["true"]["scorer_auroc"]["value"] > 0.95
 
 
-def test_the_autoencoder_keeps_a_film(fidelity: dict):
+def test_the_autoencoder_keeps_a_image(fidelity: dict):
     assert fidelity["round_trip"]["value"] < 0.015
 
 
@@ -57,7 +57,7 @@ def test_an_edit_is_of_the_same_patient(edits: dict):
         edits["inverted"]["distance"]["value"]
         < 0.9 * edits["inverted_no_region"]["distance"]["value"]
     )
-    # Nearer to the right answer than the film left alone: the change is made, not only avoided.
+    # Nearer to the right answer than the image left alone: the change is made, not only avoided.
     assert edits["inverted"]["distance"]["value"] < edits["source"]["distance"]["value"]
 
 

@@ -11,14 +11,14 @@ from pydantic import TypeAdapter
 
 from pairaug.evaluate.data.cases import open_cases
 from pairaug.evaluate.data.settings import ReadData
-from support.layout_trees import film
+from support.layout_trees import image
 
 
 @pytest.mark.parametrize("unstated", ["ignore", "negative"])
 def test_a_report_in_another_language_states_nothing(tmp_path: Path, unstated: Any) -> None:
     texts = {"a": "Kein Erguss. Kein Pneumothorax.", "b": "No effusion. Pneumothorax."}
     for place, (name, text) in enumerate(texts.items()):
-        (tmp_path / f"{name}.png").write_bytes(film(seed=place))
+        (tmp_path / f"{name}.png").write_bytes(image(seed=place))
         (tmp_path / f"{name}.txt").write_text(text)
     data = {
         "read": {"source": "cxr-folder", "root": tmp_path},

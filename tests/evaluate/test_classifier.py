@@ -16,7 +16,7 @@ from pairaug.phantom.findings import LABELS
 from pairaug.train.classifier import as_classifier_input, as_images
 
 
-def _films(num=5, size=32):
+def _images(num=5, size=32):
     return np.random.default_rng(0).random((num, size, size), dtype=np.float32)
 
 
@@ -28,29 +28,29 @@ def _changed(folder, to, **config):
 
 
 def test_agrees_with_the_model_as_it_is_trained(classifier_folder):
-    films = _films()
-    levels = np.rint(films * 255).astype(np.uint8)
+    seen = _images()
+    levels = np.rint(seen * 255).astype(np.uint8)
     model = ResNetForImageClassification.from_pretrained(classifier_folder, dtype=torch.float32)
     with torch.inference_mode():
         images = as_classifier_input(as_images(levels, torch.device("cpu")))
         expected = torch.sigmoid(model.eval()(images).logits).numpy()
-    found = FindingsClassifier(classifier_folder).probabilities(films)
+    found = FindingsClassifier(classifier_folder).probabilities(seen)
     assert found.shape == (5, len(LABELS))
     assert np.allclose(found, expected, atol=1e-5)
 
 
-def test_films_of_other_sizes_are_fitted(classifier_folder):
+def test_images_of_other_sizes_are_fitted(classifier_folder):
     classifier = FindingsClassifier(classifier_folder)
-    large = np.kron(_films(2), np.ones((4, 4), dtype=np.float32))
+    large = np.kron(_images(2), np.ones((4, 4), dtype=np.float32))
     assert classifier.probabilities(large).shape == (2, len(LABELS))
     assert classifier.probabilities(np.zeros((0, 32, 32))).shape == (0, len(LABELS))
 
 
 def test_batches_change_nothing(classifier_folder):
     classifier = FindingsClassifier(classifier_folder)
-    films = _films(40)
-    together = classifier.probabilities(films)
-    assert np.allclose(together[35:36], classifier.probabilities(films[35:36]), atol=1e-5)
+    seen = _images(40)
+    together = classifier.probabilities(seen)
+    assert np.allclose(together[35:36], classifier.probabilities(seen[35:36]), atol=1e-5)
 
 
 def test_outputs_are_found_by_name(classifier_folder, tmp_path):
@@ -61,9 +61,9 @@ def test_outputs_are_found_by_name(classifier_folder, tmp_path):
         id2label={str(column): LABELS[place] for column, place in enumerate(order)},
         label2id={LABELS[place]: column for column, place in enumerate(order)},
     )
-    films = _films()
-    expected = FindingsClassifier(classifier_folder).probabilities(films)[:, order]
-    assert np.allclose(FindingsClassifier(turned).probabilities(films), expected)
+    seen = _images()
+    expected = FindingsClassifier(classifier_folder).probabilities(seen)[:, order]
+    assert np.allclose(FindingsClassifier(turned).probabilities(seen), expected)
 
 
 def test_thresholds(classifier_folder, tmp_path):

@@ -80,15 +80,15 @@ def test_every_method_is_measured(bundle, classifier_folder, edits):
         assert scores.num_failed == 0
         assert math.isnan(scores.altered.value)
     values = [scores.distance.value for scores in result.methods.values()]
-    assert len(set(values)) == len(values), "two methods gave the same films"
+    assert len(set(values)) == len(values), "two methods gave the same images"
 
 
 def test_the_edits_source_and_truth_are_where_they_belong(bundle, classifier_folder, edits):
     """The round trips are of the source and of the right answer, measured against the latter."""
     result = _compare(bundle, classifier_folder, edits, methods=("source", "truth"))
     for name in ("source", "truth"):
-        films = np.stack([getattr(edit, name) for edit in edits])
-        decoded = bundle.decode_latents(bundle.encode_films(films))
+        images = np.stack([getattr(edit, name) for edit in edits])
+        decoded = bundle.decode_latents(bundle.encode_latents(images))
         expected = np.abs(decoded - np.stack([edit.truth for edit in edits])).mean()
         assert result.methods[name].distance.value == pytest.approx(expected, rel=1e-5)
     assert set(result.methods) == {"free", "source", "truth"}
@@ -105,7 +105,7 @@ def test_batch_size_changes_nothing(bundle, classifier_folder, edits):
         assert one == pytest.approx(other, abs=1e-5)
 
 
-def test_films_that_failed_are_counted(bundle, classifier_folder, edits, monkeypatch):
+def test_images_that_failed_are_counted(bundle, classifier_folder, edits, monkeypatch):
     def fails(latents):
         return np.full((len(latents), 16, 16), np.nan, dtype=np.float32)
 

@@ -1,4 +1,4 @@
-"""Scores of edited films: what must come out for the right answer, for the source, and between."""
+"""Scores of edited images: what must come out for the right answer, for the source, and between."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def altered():
     return _edit(study, f"Large {side} pleural effusion.", drops=("effusion",))
 
 
-def _films(edits, name):
+def _images(edits, name):
     return np.stack([getattr(edit, name) for edit in edits])
 
 
@@ -81,8 +81,8 @@ def test_what_is_asked(edits, altered):
 
 def test_the_right_answer_scores_full_marks(edits, altered):
     every = [*edits, altered]
-    films, read = _films(every, "truth"), _read(every, "truth")
-    scores = score_edits(films, read, every, np.full(4, 0.2))
+    images, read = _images(every, "truth"), _read(every, "truth")
+    scores = score_edits(images, read, every, np.full(4, 0.2))
     assert scores.distance.value == 0.0
     assert scores.ratio.value == 0.0
     assert scores.skill.value == 1.0
@@ -96,40 +96,40 @@ def test_the_right_answer_scores_full_marks(edits, altered):
     }
     assert scores.altered.value == 1.0
     assert (scores.kept.value, scores.invented.value) == (1.0, 0.0)
-    assert progress(films, every) == pytest.approx(np.ones(4))
+    assert progress(images, every) == pytest.approx(np.ones(4))
 
 
 def test_the_source_left_as_it_is_scores_none(edits, altered):
     every = [*edits, altered]
-    films, read = _films(every, "source"), _read(every, "source")
-    scores = score_edits(films, read, every, distances(films, every))
+    images, read = _images(every, "source"), _read(every, "source")
+    scores = score_edits(images, read, every, distances(images, every))
     assert scores.ratio.value == 1.0
     assert scores.skill.value == 0.0
     assert scores.hits.value == 0.0
     assert scores.altered.value == 0.0
     assert scores.kept.value == 1.0
     assert scores.distance.value > 0
-    assert progress(films, every) == pytest.approx(np.zeros(4), abs=1e-9)
+    assert progress(images, every) == pytest.approx(np.zeros(4), abs=1e-9)
 
 
 def test_half_way_is_half(edits):
-    films = (_films(edits, "source") + _films(edits, "truth")) / 2
-    scores = score_edits(films, _read(edits, "truth"), edits, np.ones(3))
+    images = (_images(edits, "source") + _images(edits, "truth")) / 2
+    scores = score_edits(images, _read(edits, "truth"), edits, np.ones(3))
     assert scores.skill.value == pytest.approx(0.75, abs=1e-4)
-    assert progress(films, edits) == pytest.approx(np.full(3, 0.5), abs=1e-5)
-    assert distances(films, edits) == pytest.approx(
-        distances(_films(edits, "source"), edits) / 2, rel=1e-4
+    assert progress(images, edits) == pytest.approx(np.full(3, 0.5), abs=1e-5)
+    assert distances(images, edits) == pytest.approx(
+        distances(_images(edits, "source"), edits) / 2, rel=1e-4
     )
 
 
 def test_change_elsewhere_is_no_progress(edits):
-    """Another tone on the other side of the film costs distance, not progress."""
+    """Another tone on the other side of the image costs distance, not progress."""
     edit = edits[0]
-    film = edit.truth.copy()
-    # The right effusion is at the left of the film.
-    film[:, SIZE // 2 + 8 :] = np.clip(film[:, SIZE // 2 + 8 :] + 0.1, 0, 1)
-    assert progress(film[None], [edit]) == pytest.approx([1.0], abs=0.02)
-    assert distances(film[None], [edit])[0] > 0.01
+    image = edit.truth.copy()
+    # The right effusion is at the left of the image.
+    image[:, SIZE // 2 + 8 :] = np.clip(image[:, SIZE // 2 + 8 :] + 0.1, 0, 1)
+    assert progress(image[None], [edit]) == pytest.approx([1.0], abs=0.02)
+    assert distances(image[None], [edit])[0] > 0.01
 
 
 def test_every_changed_label_must_follow():
@@ -151,7 +151,7 @@ def test_kept_and_invented_count_what_was_to_stay(edits):
     read = _read(edits, "truth")
     read[0, LABELS.index("cardiomegaly")] = False  # was to stay: the only one that was
     read[1, LABELS.index("pacemaker")] = True
-    scores = score_edits(_films(edits, "truth"), read, edits, np.ones(3))
+    scores = score_edits(_images(edits, "truth"), read, edits, np.ones(3))
     assert scores.kept.value == 0.0
     absent = sum(
         int(((edit.asked == 0) & (label_vector(edit.study.findings) == 0)).sum()) for edit in edits
@@ -160,7 +160,7 @@ def test_kept_and_invented_count_what_was_to_stay(edits):
 
 
 def test_nothing_altered_is_undefined(edits):
-    scores = score_edits(_films(edits, "truth"), _read(edits, "truth"), edits, np.ones(3))
+    scores = score_edits(_images(edits, "truth"), _read(edits, "truth"), edits, np.ones(3))
     assert math.isnan(scores.altered.value)
     assert scores.altered.as_dict()["value"] is None
 

@@ -104,7 +104,7 @@ def test_the_program(classifier_folder, tmp_path):
     assert content["num_patients"] == 6
     assert set(content["models"]) == {"generator", "classifier", "scorer"}
     assert 0 < content["round_trip"]["value"] < 1
-    # Other films than the true ones have been read.
+    # Other images than the true ones have been read.
     assert content["generated"]["macro_auroc"] != content["true"]["macro_auroc"]
     assert told == [4, 2]
     assert "simulated" in path.with_suffix(".txt").read_text()

@@ -1,4 +1,4 @@
-"""Labels as datasets publish them: every layout to the same films, patients and findings."""
+"""Labels as datasets publish them: every layout to the same images, patients and findings."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pairaug.evaluate.data import Case, Cases, LabelledData, chosen_findings, op
 NAN = math.nan
 
 
-def _films(root: Path, *names: str) -> None:
+def _images(root: Path, *names: str) -> None:
     rng = np.random.default_rng(0)
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        film = Image.fromarray(rng.integers(0, 256, (20, 24), dtype=np.uint8))
-        film.save(root / name, format="PNG")
+        image = Image.fromarray(rng.integers(0, 256, (20, 24), dtype=np.uint8))
+        image.save(root / name, format="PNG")
 
 
 def _write(path: Path, *lines: str) -> str:
@@ -43,8 +43,8 @@ def _same(found: list[list[float]], expected: list[list[float]]) -> bool:
 
 
 def test_chexpert(tmp_path: Path) -> None:
-    _films(tmp_path, "valid/patient64541/study1/view1_frontal.jpg")
-    _films(tmp_path, "CheXpert-v1.0/valid/patient64542/study2/view1_frontal.jpg")
+    _images(tmp_path, "valid/patient64541/study1/view1_frontal.jpg")
+    _images(tmp_path, "CheXpert-v1.0/valid/patient64542/study2/view1_frontal.jpg")
     table = _write(
         tmp_path / "valid.csv",
         "Path,Sex,Frontal/Lateral,No Finding,Edema,Pleural Effusion",
@@ -59,7 +59,7 @@ def test_chexpert(tmp_path: Path) -> None:
     assert [case.patient_id for case in cases] == ["patient64541", "patient64542"]
     assert _same(_labels(cases, *opened.findings), [[0, 1, NAN], [1, 0, 0]])
     assert dict(opened.tally) == {"missing_image": 1}
-    assert cases[0].film().shape == (20, 24)
+    assert cases[0].image().shape == (20, 24)
     kept = _open(source="chexpert", table=table, uncertain="positive", unstated="ignore")
     assert _same(_labels(list(kept), "edema", "pleural effusion"), [[1, 1], [NAN, 0]])
     denied = _open(source="chexpert", table=table, uncertain="negative")
@@ -67,8 +67,8 @@ def test_chexpert(tmp_path: Path) -> None:
 
 
 def test_nih(tmp_path: Path) -> None:
-    _films(tmp_path, "images_001/images/00000001_000.png", "images_002/images/00000002_000.png")
-    _films(tmp_path, "images/00000003_000.png", "images_002/images/00000002_001.png")
+    _images(tmp_path, "images_001/images/00000001_000.png", "images_002/images/00000002_000.png")
+    _images(tmp_path, "images/00000003_000.png", "images_002/images/00000002_001.png")
     table = _write(
         tmp_path / "Data_Entry_2017.csv",
         "Image Index,Finding Labels,Follow-up #,Patient ID,View Position",
@@ -93,7 +93,7 @@ def test_nih(tmp_path: Path) -> None:
 
 
 def test_padchest(tmp_path: Path) -> None:
-    _films(tmp_path, "0/a.png", "b.png", "0/c.png", "0/d.png")
+    _images(tmp_path, "0/a.png", "b.png", "0/c.png", "0/d.png")
     path = tmp_path / "PADCHEST.csv.gz"
     lines = (
         "ImageID,ImageDir,PatientID,Projection,MethodLabel,Labels",
@@ -113,7 +113,7 @@ def test_padchest(tmp_path: Path) -> None:
 
 
 def test_vindr(tmp_path: Path) -> None:
-    _films(tmp_path, "a.png", "train/b.png")
+    _images(tmp_path, "a.png", "train/b.png")
     table = _write(
         tmp_path / "image_labels_train.csv",
         "image_id,rad_id,Aortic enlargement,Cardiomegaly,No finding",
@@ -132,7 +132,7 @@ def test_vindr(tmp_path: Path) -> None:
 
 
 def test_mimic(tmp_path: Path) -> None:
-    _films(tmp_path, "files/p10/p10000032/s50414267/aa.jpg", "p11/p11000000/s2/bb.jpg")
+    _images(tmp_path, "files/p10/p10000032/s50414267/aa.jpg", "p11/p11000000/s2/bb.jpg")
     table = _write(
         tmp_path / "mimic-cxr-2.0.0-chexpert.csv",
         "subject_id,study_id,Atelectasis,Edema,No Finding",
@@ -146,7 +146,7 @@ def test_mimic(tmp_path: Path) -> None:
         "bb,2,11000000,train",
         "cc,3,11000001,test",
     )
-    opened = _open(source="mimic-cxr", table=table, films=splits)
+    opened = _open(source="mimic-cxr", table=table, images=splits)
     (case,) = opened
     assert case.patient_id == "10000032"
     assert _same(_labels([case], "atelectasis", "edema", "no finding"), [[0, 1, NAN]])
@@ -156,7 +156,7 @@ def test_mimic(tmp_path: Path) -> None:
         "aa,50414267,10000032,LATERAL",
         "bb,2,11000000,PA",
     )
-    given = {"source": "mimic-cxr", "table": table, "films": views, "unstated": "ignore"}
+    given = {"source": "mimic-cxr", "table": table, "images": views, "unstated": "ignore"}
     frontal = _open(**given, split="all", views=["PA", "AP"])
     assert _same(_labels(list(frontal), "atelectasis", "edema"), [[0, NAN]])
     both = list(_open(**given, splits=splits, split="train"))
@@ -164,19 +164,19 @@ def test_mimic(tmp_path: Path) -> None:
     assert list(_open(**given, splits=splits, views=["PA"])) == []
     with pytest.raises(DataError, match=r"set data\.splits to the table of splits"):
         list(_open(**given))
-    with pytest.raises(DataError, match=r"for data\.views, set data\.films to the table"):
-        list(_open(source="mimic-cxr", table=table, films=splits, views=["PA"]))
+    with pytest.raises(DataError, match=r"for data\.views, set data\.images to the table"):
+        list(_open(source="mimic-cxr", table=table, images=splits, views=["PA"]))
 
 
 def test_a_table_with_columns(tmp_path: Path) -> None:
-    _films(tmp_path, "a.png", "b.png", "c.png")
+    _images(tmp_path, "a.png", "b.png", "c.png")
     table = _write(
-        tmp_path / "labels.csv", "film,mass,lump,view", "a.png,1,0,PA", "b.png,,1,PA", "c.png,0,,L"
+        tmp_path / "labels.csv", "image,mass,lump,view", "a.png,1,0,PA", "b.png,,1,PA", "c.png,0,,L"
     )
     given = {
         "source": "table",
         "table": table,
-        "file": "film",
+        "file": "image",
         "columns": {"Mass": "mass", "nodule": "lump"},
         "where": {"view": ["PA"]},
     }
@@ -190,7 +190,7 @@ def test_a_table_with_columns(tmp_path: Path) -> None:
 
 
 def test_several_names_of_one_finding_are_absent_only_together(tmp_path: Path) -> None:
-    _films(tmp_path, "a.png", "b.png")
+    _images(tmp_path, "a.png", "b.png")
     table = _write(tmp_path / "t.csv", "file,mass,nodule", "a.png,0,0", "b.png,0,")
     joined = _open(
         {"nodule": "mass"},
@@ -201,9 +201,9 @@ def test_several_names_of_one_finding_are_absent_only_together(tmp_path: Path) -
     assert _same(_labels(list(joined), "mass"), [[0], [NAN]])
 
 
-def test_films_of_the_wrong_folder_are_named_as_the_reason(tmp_path: Path) -> None:
+def test_images_of_the_wrong_folder_are_named_as_the_reason(tmp_path: Path) -> None:
     table = _write(tmp_path / "t.csv", "file,mass", "../secret.png,1", "none.png,0")
-    _films(tmp_path.parent, "secret.png")
+    _images(tmp_path.parent, "secret.png")
     opened = _open(source="table", table=table, columns={"mass": "mass"})
     assert list(opened) == []
     assert opened.tally["missing_image"] == 2
@@ -227,7 +227,7 @@ def test_films_of_the_wrong_folder_are_named_as_the_reason(tmp_path: Path) -> No
 def test_what_is_wrong_with_a_table_is_told(
     tmp_path: Path, lines: list[str], settings: dict[str, object], message: str
 ) -> None:
-    _films(tmp_path, "a.png")
+    _images(tmp_path, "a.png")
     table = _write(tmp_path / "t.csv", *lines)
     with pytest.raises(DataError, match=message):
         list(_open(**{"source": "table", "table": table, **settings}))

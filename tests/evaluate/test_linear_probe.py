@@ -20,7 +20,7 @@ from pairaug.evaluate.linear_head import fit_head
 from pairaug.evaluate.linear_probe import LinearProbeSettings, run_linear_probe
 from pairaug.metrics import seed_metrics
 from pairaug.readers import SplitShares
-from support.tiny_clip import write_film_model
+from support.tiny_clip import write_image_model
 
 DATA = Path(os.environ.get("PAIRAUG_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -60,8 +60,8 @@ def test_few_labels_have_both_classes_and_whole_patients() -> None:
     patients = np.repeat(rng.permutation(100), 3)
     labels = np.zeros((300, 4))
     labels[:, 0] = np.repeat(rng.random(100) < 0.5, 3)
-    labels[7, 1] = 1  # one film of all
-    labels[:, 2] = 1  # no film without it
+    labels[7, 1] = 1  # one image of all
+    labels[:, 2] = 1  # no image without it
     labels[:, 3] = np.nan
     for seed in range(10):
         rows = patients_for(0.01, labels, patients, seed)
@@ -104,7 +104,7 @@ def phantoms() -> PhantomData:
     return PhantomData(num_patients=150, seed=5, size=64, labels="chexpert")
 
 
-def test_more_labels_tell_more_and_films_are_encoded_once(
+def test_more_labels_tell_more_and_images_are_encoded_once(
     phantoms: PhantomData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     findings = ["cardiomegaly", "pleural effusion", "edema"]
@@ -122,19 +122,19 @@ def test_more_labels_tell_more_and_films_are_encoded_once(
     assert sum(told["num_patients"].values()) == 150
     assert "10 % of labels" in told["table"]
 
-    def no_films(*_: object) -> None:
-        raise AssertionError("a film was asked for")
+    def no_images(*_: object) -> None:
+        raise AssertionError("an image was asked for")
 
-    monkeypatch.setattr("pairaug.phantom.study.Study.render", no_films)
+    monkeypatch.setattr("pairaug.phantom.study.Study.render", no_images)
     again = _run(tmp_path, **given)
     assert again["shares"] == told["shares"]
     # Another division of patients is another cache: it never mixes.
-    with pytest.raises(AssertionError, match="a film was asked for"):
+    with pytest.raises(AssertionError, match="an image was asked for"):
         _run(tmp_path, **given, split=SplitShares(seed=1))
 
 
-def test_a_model_of_films_alone_other_films_and_a_fixed_strength(tmp_path: Path) -> None:
-    folder = write_film_model(tmp_path / "films")
+def test_a_model_of_images_alone_other_images_and_a_fixed_strength(tmp_path: Path) -> None:
+    folder = write_image_model(tmp_path / "images")
     told = _run(
         tmp_path,
         model=str(folder),
@@ -146,16 +146,16 @@ def test_a_model_of_films_alone_other_films_and_a_fixed_strength(tmp_path: Path)
         shares=(1.0,),
         findings=("cardiomegaly", "left pneumothorax"),
     )
-    assert told["num_films"] == {"train": 30, "validate": 0, "test": 20}
+    assert told["num_images"] == {"train": 30, "validate": 0, "test": 20}
     assert told["shares"][0]["l2"] == [0.1]
     assert told["shares"][0]["macro"]["all"]["auroc"]["deviation"] is None
 
 
-def test_a_split_without_films_is_told(tiny_scorer_folder: Path, tmp_path: Path) -> None:
+def test_a_split_without_images_is_told(tiny_scorer_folder: Path, tmp_path: Path) -> None:
     few = {"model": str(tiny_scorer_folder), "data": PhantomData(num_patients=6, size=32)}
-    with pytest.raises(DataError, match="no films of the split validate; set l2"):
+    with pytest.raises(DataError, match="no images of the split validate; set l2"):
         _run(tmp_path, **few, split=SplitShares(validate_share=0.0, test_share=0.5))
-    with pytest.raises(DataError, match="no films of the split train; see own_splits"):
+    with pytest.raises(DataError, match="no images of the split train; see own_splits"):
         _run(tmp_path, **few, own_splits=True)
 
 
@@ -179,8 +179,8 @@ def test_findings_that_training_never_saw_are_not_evaluable(
 
 
 @pytest.mark.dataset
-def test_real_films_and_their_labels(tmp_path: Path) -> None:
-    """Films of ChestX-ray14 and of a COVID-19 collection; whatever the numbers are."""
+def test_real_images_and_their_labels(tmp_path: Path) -> None:
+    """ImageDataset of ChestX-ray14 and of a COVID-19 collection; whatever the numbers are."""
     table = DATA / "cxr_labels" / "labels.csv"
     if not table.exists():
         pytest.skip(f"{table} is not here")

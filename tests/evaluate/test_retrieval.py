@@ -10,7 +10,7 @@ import pytest
 from pairaug.errors import ModelError
 from pairaug.evaluate.data.settings import PhantomData
 from pairaug.evaluate.retrieval import RetrievalSettings, run_retrieval
-from support.tiny_clip import write_film_model
+from support.tiny_clip import write_image_model
 
 
 def test_the_bundled_scorer_finds_phantoms_by_their_reports(tmp_path: Path) -> None:
@@ -20,7 +20,7 @@ def test_the_bundled_scorer_finds_phantoms_by_their_reports(tmp_path: Path) -> N
     path = run_retrieval(settings, tmp_path)
     told = json.loads(path.read_text())
     assert told["num_pairs"] == told["num_patients"] == 40
-    for direction in ("film to report", "report to film"):
+    for direction in ("image to report", "report to image"):
         recall = told["recall"][direction]
         assert recall["at_1"]["low"] > 0.3  # by chance 0.025
         assert recall["at_1"]["value"] <= recall["at_5"]["value"]
@@ -33,8 +33,8 @@ def test_the_bundled_scorer_finds_phantoms_by_their_reports(tmp_path: Path) -> N
     assert "phantom-0" not in path.read_text() + table
 
 
-def test_a_model_of_films_alone_is_refused(tmp_path: Path) -> None:
-    folder = write_film_model(tmp_path / "films")
+def test_a_model_of_images_alone_is_refused(tmp_path: Path) -> None:
+    folder = write_image_model(tmp_path / "images")
     settings = RetrievalSettings(
         model=str(folder), data=PhantomData(num_patients=2, size=32), device="cpu"
     )

@@ -35,17 +35,17 @@ def edits() -> list[Edit]:
 
 def test_own_reports_score_above_shuffled_ones(encoder: Encoder) -> None:
     studies = [draw_study(SEED, index) for index in range(NUM_PAIRS)]
-    films = encoder.encode_images([study.render(SIZE).image for study in studies])
+    images = encoder.encode_images([study.render(SIZE).image for study in studies])
     reports = encoder.encode_reports([study.text for study in studies])
-    own = (films * reports).sum(axis=1)
-    shuffled = (films * np.roll(reports, 1, axis=0)).sum(axis=1)
+    own = (images * reports).sum(axis=1)
+    shuffled = (images * np.roll(reports, 1, axis=0)).sum(axis=1)
     assert paired_auroc(own, shuffled).value >= 0.95
 
 
-def _changes(encoder: Encoder, edits: list[Edit], films: list[np.ndarray]) -> np.ndarray:
-    """`change` of each edit, were its edited film the one given."""
+def _changes(encoder: Encoder, edits: list[Edit], images: list[np.ndarray]) -> np.ndarray:
+    """`change` of each edit, were its edited image the one given."""
     sources = encoder.encode_images([edit.source for edit in edits])
-    edited = encoder.encode_images(films)
+    edited = encoder.encode_images(images)
     before = encoder.encode_reports([edit.before for edit in edits])
     after = encoder.encode_reports([edit.after for edit in edits])
     rows = zip(edited, sources, after, before, strict=True)
@@ -57,7 +57,7 @@ def _changes(encoder: Encoder, edits: list[Edit], films: list[np.ndarray]) -> np
 def test_a_right_edit_scores_above_one_in_the_wrong_direction(
     encoder: Encoder, edits: list[Edit]
 ) -> None:
-    """Wrong: the film of the same patient with the change that another patient's edit asks for."""
+    """Wrong: the image of the same patient with the change that another patient's edit asks for."""
     wrong, places = [], []
     for place, edit in enumerate(edits):
         other = edits[(place + 1) % len(edits)]
@@ -67,7 +67,7 @@ def test_a_right_edit_scores_above_one_in_the_wrong_direction(
             extract(other.after),
             edit.study.anatomy.seed,
         )
-        # Where the other change is none for this patient, there is no film to compare.
+        # Where the other change is none for this patient, there is no image to compare.
         if set(findings) not in (set(edit.study.findings), set(edit.findings)):
             wrong.append(render(edit.study.anatomy, findings, SIZE).image)
             places.append(place)
@@ -76,7 +76,7 @@ def test_a_right_edit_scores_above_one_in_the_wrong_direction(
     right = _changes(encoder, chosen, [edit.truth for edit in chosen])
     other = _changes(encoder, chosen, wrong)
     assert _auroc(right, other) >= 0.85
-    assert _auroc(right, -right) >= 0.85  # the film changed back while the report went on
+    assert _auroc(right, -right) >= 0.85  # the image changed back while the report went on
 
 
 def _auroc(positive: np.ndarray, negative: np.ndarray) -> float:

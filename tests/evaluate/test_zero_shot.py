@@ -14,19 +14,19 @@ from pairaug.clip.transform import ImageTransform, image_settings
 from pairaug.errors import ModelError, SettingsError
 from pairaug.evaluate.prompts import Captions, captions_of, finding_name
 from pairaug.evaluate.zero_shot import findings_probabilities
-from support.tiny_clip import write_film_model
+from support.tiny_clip import write_image_model
 
 FINDINGS = ("pleural effusion", "edema")
 ENSEMBLE = (("{}", "no {}"), ("there is {}", "the lungs are clear"), ("large {}", "no {}"))
 
 
 @pytest.fixture(scope="module")
-def films() -> np.ndarray:
+def images() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (11, 40, 36), dtype=np.uint8)
 
 
-def _by_hand(folder: Path, films: np.ndarray, positive: list[str], negative: list[str]):
-    """exp(cos +) / (exp(cos +) + exp(cos -)), one film and one caption at a time."""
+def _by_hand(folder: Path, images: np.ndarray, positive: list[str], negative: list[str]):
+    """exp(cos +) / (exp(cos +) + exp(cos -)), one image and one caption at a time."""
     model = CLIPModel.from_pretrained(folder, attn_implementation="eager").eval()
     tokenizer = CLIPTokenizer.from_pretrained(folder)
     transform = ImageTransform(image_settings(folder), 3)
@@ -42,8 +42,8 @@ def _by_hand(folder: Path, films: np.ndarray, positive: list[str], negative: lis
 
     sides = side(positive), side(negative)
     found = []
-    for film in films:
-        pixels = transform([film.astype(np.float32) / 255])
+    for image in images:
+        pixels = transform([image.astype(np.float32) / 255])
         states = model.vision_model(pixel_values=pixels).pooler_output
         vector = model.visual_projection(states)[0].detach().double().numpy()
         vector /= np.sqrt((vector**2).sum())
@@ -52,32 +52,32 @@ def _by_hand(folder: Path, films: np.ndarray, positive: list[str], negative: lis
     return np.array(found)
 
 
-def test_equals_a_direct_computation(tiny_scorer_folder: Path, films: np.ndarray) -> None:
+def test_equals_a_direct_computation(tiny_scorer_folder: Path, images: np.ndarray) -> None:
     with torch.inference_mode():
-        expected = _by_hand(tiny_scorer_folder, films, ["edema"], ["no edema"])
+        expected = _by_hand(tiny_scorer_folder, images, ["edema"], ["no edema"])
     encoder = open_encoder(tiny_scorer_folder, batch_size=4)
-    found = findings_probabilities(encoder, films, FINDINGS)
+    found = findings_probabilities(encoder, images, FINDINGS)
     assert found.shape == (11, 2)
     assert found.dtype == np.float32
     assert np.abs(found[:, 1] - expected).max() < 1e-5
     assert np.ptp(expected) > 1e-3
 
 
-def test_ensembles_average_unit_vectors(tiny_scorer_folder: Path, films: np.ndarray) -> None:
+def test_ensembles_average_unit_vectors(tiny_scorer_folder: Path, images: np.ndarray) -> None:
     positive = ["edema", "there is edema", "large edema"]
     with torch.inference_mode():
         expected = _by_hand(
-            tiny_scorer_folder, films, positive, ["no edema", "the lungs are clear"]
+            tiny_scorer_folder, images, positive, ["no edema", "the lungs are clear"]
         )
     encoder = open_encoder(tiny_scorer_folder, batch_size=4)
-    found = findings_probabilities(encoder, films, FINDINGS, ENSEMBLE)
+    found = findings_probabilities(encoder, images, FINDINGS, ENSEMBLE)
     assert np.abs(found[:, 1] - expected).max() < 1e-5
 
 
-def test_films_may_be_a_stream_of_any_kind(tiny_scorer_folder: Path, films: np.ndarray) -> None:
+def test_images_may_be_a_stream_of_any_kind(tiny_scorer_folder: Path, images: np.ndarray) -> None:
     encoder = open_encoder(tiny_scorer_folder, batch_size=4)
-    whole = findings_probabilities(encoder, films, FINDINGS)
-    levels = films.astype(np.float64) / 255
+    whole = findings_probabilities(encoder, images, FINDINGS)
+    levels = images.astype(np.float64) / 255
     assert np.array_equal(
         findings_probabilities(encoder, (each for each in levels), FINDINGS), whole
     )
@@ -116,7 +116,7 @@ def test_names_have_one_spelling(written: str, name: str) -> None:
     assert finding_name(written) == name
 
 
-def test_a_model_of_films_alone_is_refused(tmp_path: Path, films: np.ndarray) -> None:
-    encoder = open_encoder(write_film_model(tmp_path / "films"))
+def test_a_model_of_images_alone_is_refused(tmp_path: Path, images: np.ndarray) -> None:
+    encoder = open_encoder(write_image_model(tmp_path / "images"))
     with pytest.raises(ModelError, match="needs a text tower"):
-        findings_probabilities(encoder, films, FINDINGS)
+        findings_probabilities(encoder, images, FINDINGS)

@@ -44,13 +44,13 @@ def test_phantoms_give_what_the_parts_give(
     told = _run(tmp_path, models=[str(tiny_scorer_folder)], data=phantoms)
     studies = [draw_study(5, index) for index in range(60)]
     encoder = open_encoder(tiny_scorer_folder, batch_size=32)
-    films = [study.render(32).image for study in studies]
+    images = [study.render(32).image for study in studies]
     labels = np.stack([label_vector(study.findings) for study in studies])
-    expected = macro_auroc(labels, findings_probabilities(encoder, films, LABELS))
+    expected = macro_auroc(labels, findings_probabilities(encoder, images, LABELS))
     assert told["macro"]["all"]["auroc"]["value"] == pytest.approx(expected.value, abs=1e-9)
     assert list(told["findings"]) == list(LABELS)
     assert told["macro"]["CheXpert five"]["num_findings"] == 2
-    assert (told["num_films"], told["num_patients"]) == (60, 60)
+    assert (told["num_images"], told["num_patients"]) == (60, 60)
 
 
 def test_what_a_number_needs_to_be_reproduced_is_there(
@@ -86,10 +86,10 @@ def test_checkpoints_are_averaged_by_probability(
     folders = [str(tiny_scorer_folder), str(other)]
     told = _run(tmp_path / "out", models=folders, data=phantoms)
     studies = [draw_study(5, index) for index in range(60)]
-    films = [study.render(32).image for study in studies]
+    images = [study.render(32).image for study in studies]
     labels = np.stack([label_vector(study.findings) for study in studies])
     each = [
-        findings_probabilities(open_encoder(Path(folder), batch_size=32), films, LABELS)
+        findings_probabilities(open_encoder(Path(folder), batch_size=32), images, LABELS)
         for folder in folders
     ]
     expected = macro_auroc(labels, np.mean(each, axis=0)).value
@@ -98,23 +98,23 @@ def test_checkpoints_are_averaged_by_probability(
     assert alone == pytest.approx([macro_auroc(labels, scores).value for scores in each])
 
 
-def test_kept_vectors_give_the_same_numbers_without_the_films(
+def test_kept_vectors_give_the_same_numbers_without_the_images(
     tiny_scorer_folder: Path, phantoms: PhantomData, tmp_path: Path, monkeypatch
 ) -> None:
     given = {"models": [str(tiny_scorer_folder)], "data": phantoms, "cache": tmp_path / "kept"}
     first = _run(tmp_path / "a", **given)
     assert len(list((tmp_path / "kept").glob("features-*.npz"))) == 1
 
-    def no_films(*_: object) -> None:
-        raise AssertionError("a film was asked for")
+    def no_images(*_: object) -> None:
+        raise AssertionError("an image was asked for")
 
-    monkeypatch.setattr("pairaug.phantom.study.Study.render", no_films)
+    monkeypatch.setattr("pairaug.phantom.study.Study.render", no_images)
     second = _run(tmp_path / "b", **given)
     assert second["findings"] == first["findings"]
-    # Captions may change without encoding a film again; other weights may not.
+    # Captions may change without encoding an image again; other weights may not.
     other = _run(tmp_path / "c", **given, own_templates={"edema": [["{}", "the lungs are clear"]]})
     assert other["findings"]["edema"] != first["findings"]["edema"]
-    with pytest.raises(AssertionError, match="a film was asked for"):
+    with pytest.raises(AssertionError, match="an image was asked for"):
         _run(tmp_path / "d", **given | {"models": [str(write_clip(tmp_path / "m", seed=1))]})
 
 
@@ -139,9 +139,9 @@ def test_kept_vectors_that_are_damaged_are_made_again_and_it_is_logged(
     assert again["findings"] == first["findings"]
 
 
-def _table(folder: Path, films: list[np.ndarray], labels: list[str]) -> TableData:
-    for place, film in enumerate(films):
-        Image.fromarray(film).save(folder / f"{place}.png")
+def _table(folder: Path, images: list[np.ndarray], labels: list[str]) -> TableData:
+    for place, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{place}.png")
     rows = [f"{place}.png,p{place // 2},{label}" for place, label in enumerate(labels)]
     (folder / "labels.csv").write_text("\n".join(["file,patient,edema,hernia", *rows]) + "\n")
     return TableData(
@@ -154,10 +154,10 @@ def _table(folder: Path, films: list[np.ndarray], labels: list[str]) -> TableDat
 def test_inverted_and_one_class_findings_are_told(tmp_path: Path) -> None:
     """The bundled scorer on phantoms whose edema is written down the wrong way round."""
     studies = [draw_study(5, index) for index in range(60)]
-    films = [np.rint(study.render(128).image * 255).astype(np.uint8) for study in studies]
+    images = [np.rint(study.render(128).image * 255).astype(np.uint8) for study in studies]
     column = LABELS.index("edema")
     swapped = [f"{int(1 - label_vector(study.findings)[column])},0" for study in studies]
-    told = _run(tmp_path / "out", data=_table(tmp_path, films, swapped))
+    told = _run(tmp_path / "out", data=_table(tmp_path, images, swapped))
     edema, hernia = told["findings"]["edema"], told["findings"]["hernia"]
     assert edema["is_inverted"]
     assert edema["auroc"]["high"] < 0.5
@@ -171,29 +171,29 @@ def test_inverted_and_one_class_findings_are_told(tmp_path: Path) -> None:
     # Asked for the right way round, it is found.
     turned = _run(
         tmp_path / "turned",
-        data=_table(tmp_path, films, swapped),
+        data=_table(tmp_path, images, swapped),
         own_templates={"edema": [["no {}", "{}"]]},
     )
     assert turned["findings"]["edema"]["auroc"]["low"] > 0.5
 
 
-def test_films_that_cannot_be_used_are_counted(tiny_scorer_folder: Path, tmp_path: Path) -> None:
+def test_images_that_cannot_be_used_are_counted(tiny_scorer_folder: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    films = [rng.integers(0, 256, (20, 20), dtype=np.uint8) for _ in range(6)]
-    films[1][:] = 7
-    data = _table(tmp_path, films, ["1,0", "0,1"] * 3)
-    (tmp_path / "3.png").write_bytes(b"no film")
+    images = [rng.integers(0, 256, (20, 20), dtype=np.uint8) for _ in range(6)]
+    images[1][:] = 7
+    data = _table(tmp_path, images, ["1,0", "0,1"] * 3)
+    (tmp_path / "3.png").write_bytes(b"no image")
     (tmp_path / "4.png").unlink()
     told = _run(tmp_path / "out", models=[str(tiny_scorer_folder)], data=data)
-    assert told["films_left_out"] == {
+    assert told["images_left_out"] == {
         "image_constant": 1,
         "missing_image": 1,
         "unreadable_image": 1,
     }
-    assert told["num_films"] == 3
+    assert told["num_images"] == 3
     for path in tmp_path.glob("*.png"):
         path.unlink()
-    with pytest.raises(DataError, match=r"no film of the data can be used \(missing_image 6\)"):
+    with pytest.raises(DataError, match=r"no image of the data can be used \(missing_image 6\)"):
         _run(tmp_path / "out", models=[str(tiny_scorer_folder)], data=data)
 
 
@@ -225,7 +225,7 @@ def test_the_commands(tiny_scorer_folder: Path, tmp_path: Path) -> None:
     Path("many.yaml").write_text(f"models: [{tiny_scorer_folder}]\n{data}")
     Path("one.yaml").write_text(f"model: {tiny_scorer_folder}\n{data}")
     for name, config, first in (
-        ("zero-shot", "many.yaml", "Zero-shot on 40 films of 40 patients (phantom), one model"),
+        ("zero-shot", "many.yaml", "Zero-shot on 40 images of 40 patients (phantom), one model"),
         ("linear-probe", "one.yaml", "Linear probe on "),
         ("retrieval", "one.yaml", "Retrieval among 40 pairs of 40 patients (phantom)"),
     ):
@@ -240,8 +240,8 @@ def test_the_commands(tiny_scorer_folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.dataset
-def test_real_films_and_their_labels(tmp_path: Path) -> None:
-    """Films of ChestX-ray14 and of a COVID-19 collection; whatever the numbers are."""
+def test_real_images_and_their_labels(tmp_path: Path) -> None:
+    """ImageDataset of ChestX-ray14 and of a COVID-19 collection; whatever the numbers are."""
     table = DATA / "cxr_labels" / "labels.csv"
     if not table.exists():
         pytest.skip(f"{table} is not here")
@@ -249,9 +249,9 @@ def test_real_films_and_their_labels(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     data = TableData(table=table, patient_id="patient_id", list_column="labels")
     told = _run(tmp_path, data=data)
-    assert told["num_films"] == len(rows)
+    assert told["num_images"] == len(rows)
     assert told["num_patients"] == len({row["patient_id"] for row in rows})
     listed = sum("Effusion" in row["labels"].split("|") for row in rows)
     assert told["findings"]["pleural effusion"]["num_positive"] == listed
     low, value, high = (told["macro"]["all"]["auroc"][name] for name in ("low", "value", "high"))
-    assert 0.3 < low < value < high < 0.7  # a scorer of simulated films knows nothing of real ones
+    assert 0.3 < low < value < high < 0.7  # a scorer of simulated images knows nothing of real ones

@@ -1,4 +1,4 @@
-"""Films exchanged at known shares, pruned, trained on and compared."""
+"""ImageDataset exchanged at known shares, pruned, trained on and compared."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _part(num_parents: int = 10, num_children: int = 8) -> list[Pair]:
 
     def scored(pair: Pair) -> Pair:
         image, report, before = (one / np.linalg.norm(one) for one in rng.normal(size=(3, 6)))
-        return replace(pair, image=ImageRef(path=f"/films/{pair.id}.png")).with_embeddings(
+        return replace(pair, image=ImageRef(path=f"/images/{pair.id}.png")).with_embeddings(
             image=image,
             report=report,
             source_report=before if pair.branch is Branch.INTRA else None,
@@ -61,7 +61,7 @@ def _vector(values: tuple[float, ...] | None) -> np.ndarray:
     return np.array(values, dtype=np.float32)
 
 
-def test_films_change_places_between_patients_within_a_branch() -> None:
+def test_images_change_places_between_patients_within_a_branch() -> None:
     before = _part()
     after = exchanged(before, 0.5, SEED)
     assert [pair.id for pair in after] == [pair.id for pair in before]
@@ -72,14 +72,14 @@ def test_films_change_places_between_patients_within_a_branch() -> None:
         if TRACE not in pair.trace:
             assert pair is old
             continue
-        other = by_id[pair.trace[TRACE]["film_of"]]
+        other = by_id[pair.trace[TRACE]["image_of"]]
         assert other.branch is pair.branch
         assert other.parent_id != pair.parent_id
         assert pair.image == other.image
         assert pair.image_embedding == other.image_embedding
         assert (pair.report, pair.report_embedding) == (old.report, old.report_embedding)
-    films = Counter(pair.image for pair in before)
-    assert Counter(pair.image for pair in after) == films, "no film is lost, and none is twice"
+    images = Counter(pair.image for pair in before)
+    assert Counter(pair.image for pair in after) == images, "no image is lost, and none is twice"
 
 
 def test_what_fails_at_a_share_fails_at_every_greater_one() -> None:
@@ -92,7 +92,7 @@ def test_what_fails_at_a_share_fails_at_every_greater_one() -> None:
     assert len(chosen[3]) == 80
 
 
-def test_scores_are_those_of_the_film_that_is_there() -> None:
+def test_scores_are_those_of_the_image_that_is_there() -> None:
     before = _part()
     sources = {pair.id: pair for pair in before}
     for pair in exchanged(before, 1.0, SEED):
@@ -109,7 +109,7 @@ def test_scores_are_those_of_the_film_that_is_there() -> None:
         assert pair.scores["change"] == directional_similarity(image, x, report, y)
 
 
-def test_the_dropped_and_the_lonely_keep_their_films() -> None:
+def test_the_dropped_and_the_lonely_keep_their_images() -> None:
     part = _part(num_parents=1, num_children=3)
     part[1] = part[1].dropped("score", "unreadable_image")
     after = exchanged(part, 1.0, SEED)

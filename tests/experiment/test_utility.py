@@ -97,7 +97,7 @@ def test_the_ceiling_has_the_real_pairs_and_more(finished: Path) -> None:
     assert len(ceiling) == len(set(ceiling))
 
 
-def test_the_reworded_ceiling_has_its_films_in_other_words(finished: Path) -> None:
+def test_the_reworded_ceiling_has_its_images_in_other_words(finished: Path) -> None:
     own = {pair.id for pair in read_pairs(finished / "run" / "read")}
     ceiling = {pair.id: pair for pair in read_pairs(finished / "ceiling" / "read")}
     reworded = list(read_pairs(finished / "ceiling-reworded" / "read"))
@@ -116,7 +116,7 @@ def test_progress_counts_what_is_made(finished: Path) -> None:
     run_utility(_settings(), finished, LineProgress(lines.append))
     reported = {line.partition(":")[0]: line for line in lines}
     assert re.fullmatch(
-        r"image-only: done, 0 films in .* \(6 were done before\)", reported["image-only"]
+        r"image-only: done, 0 images in .* \(6 were done before\)", reported["image-only"]
     )
     num_real = json.loads((finished / "utility.json").read_text())["rows"]["ceiling"]["num_pairs"]
     assert reported["ceiling"].startswith(f"ceiling: done, {num_real} pairs in ")

@@ -1,4 +1,4 @@
-"""Real films, where they are at hand, read by a table's reader and exported to every layout.
+"""Real images, where they are at hand, read by a table's reader and exported to every layout.
 
 The folder is that of PAIRAUG_TEST_DATA, or `../shared/data` beside the repository.
 """
@@ -23,7 +23,7 @@ from support.export_pairs import ALL, contents, export
 
 pytestmark = pytest.mark.dataset
 DATA = Path(os.environ.get("PAIRAUG_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-NUM_FILMS = 24
+NUM_IMAGES = 24
 
 
 def _real_pairs() -> list[Pair]:
@@ -37,10 +37,10 @@ def _real_pairs() -> list[Pair]:
             "columns": {"id": "image_id", "patient_id": "patient_id"},
         }
     )
-    return list(islice(TableReader(source, Context(seed=0)), NUM_FILMS))
+    return list(islice(TableReader(source, Context(seed=0)), NUM_IMAGES))
 
 
-def test_every_layout_gives_the_real_films_back(tmp_path: Path) -> None:
+def test_every_layout_gives_the_real_images_back(tmp_path: Path) -> None:
     pairs = _real_pairs()
     living = {pair.id: pair for pair in pairs if pair.drop is None}
     report = export(tmp_path / "one", pairs, {"source": {"access": "public"}}, formats=ALL)
@@ -62,12 +62,12 @@ def test_every_layout_gives_the_real_films_back(tmp_path: Path) -> None:
     for path in (folder / "chexzero").glob("*.csv"):
         texts = pandas.read_csv(path)
         with h5py.File(str(path).replace("impressions.csv", "cxr.h5")) as file:
-            films = file["cxr"][:]
-        assert len(films) == len(texts)
+            images = file["cxr"][:]
+        assert len(images) == len(texts)
         assert texts["impression"].notna().all()
-        for film, pair_id in zip(films, texts["id"], strict=True):
+        for image, pair_id in zip(images, texts["id"], strict=True):
             height, width = load_image(living[pair_id].image).shape
-            lit = np.flatnonzero(film.any(axis=1 if height < width else 0))
+            lit = np.flatnonzero(image.any(axis=1 if height < width else 0))
             side = int(320 * min(height, width) / max(height, width))
             assert lit[-1] - lit[0] < side + 1
     # Again, and to the same bytes.

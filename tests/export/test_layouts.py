@@ -47,7 +47,7 @@ def _read_tars(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_tars_read_back_to_the_same_pairs(tmp_path: Path) -> None:
-    pairs = families(tmp_path / "films")
+    pairs = families(tmp_path / "images")
     export(tmp_path / "export", pairs, RECIPE)
     rows = _read_tars(tmp_path / "export")
     assert rows.keys() == {pair.id for pair in pairs}
@@ -70,7 +70,7 @@ def test_tars_read_back_to_the_same_pairs(tmp_path: Path) -> None:
 
 
 def test_open_clips_way_of_reading_gives_image_and_text(tmp_path: Path) -> None:
-    pairs = families(tmp_path / "films")
+    pairs = families(tmp_path / "images")
     export(tmp_path / "export", pairs, pairs_per_shard=4)
     folder = tmp_path / "export" / "webdataset"
     paths = sorted(folder.glob("train-*.tar"))
@@ -94,7 +94,7 @@ def test_a_score_or_label_that_there_is_not_is_not_in_the_record(tmp_path: Path)
 
 
 def test_tar_members_tell_nothing_of_the_machine(tmp_path: Path) -> None:
-    export(tmp_path / "export", families(tmp_path / "films"))
+    export(tmp_path / "export", families(tmp_path / "images"))
     for path in (tmp_path / "export" / "webdataset").glob("*.tar"):
         with tarfile.open(path) as shard:
             for member in shard:
@@ -132,7 +132,7 @@ def _assert_same(loaded: Any, pairs: list[Pair]) -> None:
 
 @pytest.mark.parametrize("recipe", [PUBLIC, RECIPE], ids=["public", "restricted"])
 def test_parquet_loads_with_pictures_and_splits(tmp_path: Path, recipe: Mapping[str, Any]) -> None:
-    pairs = families(tmp_path / "films")
+    pairs = families(tmp_path / "images")
     export(tmp_path / "export", pairs, recipe)
     loaded = datasets.load_dataset(str(tmp_path / "export"), cache_dir=str(tmp_path / "cache"))
     _assert_same(loaded, pairs)
@@ -142,7 +142,7 @@ def test_parquet_loads_with_pictures_and_splits(tmp_path: Path, recipe: Mapping[
 def test_a_saved_dataset_is_loaded_from_disk_and_as_a_folder(
     tmp_path: Path, recipe: dict[str, Any]
 ) -> None:
-    pairs, folder = families(tmp_path / "films"), tmp_path / "export" / "huggingface"
+    pairs, folder = families(tmp_path / "images"), tmp_path / "export" / "huggingface"
     export(tmp_path / "export", pairs, recipe, formats=["huggingface"], pairs_per_parquet=4)
     assert len(list((folder / "train").glob("*.arrow"))) == 3
     _assert_same(datasets.load_from_disk(str(folder)), pairs)
@@ -150,7 +150,7 @@ def test_a_saved_dataset_is_loaded_from_disk_and_as_a_folder(
 
 
 def test_a_saved_dataset_is_laid_out_as_the_library_does(tmp_path: Path) -> None:
-    export(tmp_path / "export", families(tmp_path / "films"), formats=["huggingface"])
+    export(tmp_path / "export", families(tmp_path / "images"), formats=["huggingface"])
     ours = tmp_path / "export" / "huggingface"
     loaded = datasets.load_from_disk(str(ours))
     loaded.save_to_disk(str(tmp_path / "theirs"))
@@ -167,7 +167,7 @@ def test_a_saved_dataset_is_laid_out_as_the_library_does(tmp_path: Path) -> None
 
 
 def test_another_export_to_the_same_folder_is_not_read_from_the_cache(tmp_path: Path) -> None:
-    pairs, folder = families(tmp_path / "films"), tmp_path / "export"
+    pairs, folder = families(tmp_path / "images"), tmp_path / "export"
     for kept in (pairs, pairs[:6], pairs[:3] + pairs[6:9]):
         export(folder, kept)
         loaded = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
@@ -175,18 +175,18 @@ def test_another_export_to_the_same_folder_is_not_read_from_the_cache(tmp_path: 
         assert ids == {pair.id for pair in kept}
 
 
-def test_large_films_are_written_in_groups_of_few(
+def test_large_images_are_written_in_groups_of_few(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pairaug.export.columns._BYTES_PER_GROUP", 1000)
-    export(tmp_path / "export", families(tmp_path / "films"), formats=["parquet"])
+    export(tmp_path / "export", families(tmp_path / "images"), formats=["parquet"])
     (path,) = (tmp_path / "export" / "parquet").glob("train-*")
     about = pyarrow.parquet.read_metadata(path)
     assert (about.num_rows, about.num_row_groups > 3) == (9, True)
 
 
 def test_a_folder_is_read_by_pandas(tmp_path: Path) -> None:
-    pairs, folder = families(tmp_path / "films"), tmp_path / "export" / "folder"
+    pairs, folder = families(tmp_path / "images"), tmp_path / "export" / "folder"
     export(tmp_path / "export", pairs, formats=["folder"])
     tables = [pandas.read_csv(path) for path in sorted(folder.glob("*.csv"))]
     rows = pandas.concat(tables).set_index("id")
@@ -210,7 +210,7 @@ def test_a_folder_is_read_by_pandas(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_a_table_that_pairaug_reads(tmp_path: Path) -> None:
-    pairs = families(tmp_path / "films")
+    pairs = families(tmp_path / "images")
     export(tmp_path / "export", pairs, formats=["folder"])
     names = ("id", "file", "findings", "impression", "patient_id", "split", "edema")
     path = tmp_path / "export" / "folder" / "train.csv"
@@ -234,7 +234,7 @@ print(json.dumps({
 
 @pytest.mark.parametrize("recipe", [PUBLIC, RECIPE])
 def test_a_folder_is_an_imagefolder_with_texts(tmp_path: Path, recipe: Mapping[str, Any]) -> None:
-    pairs = families(tmp_path / "films")
+    pairs = families(tmp_path / "images")
     export(tmp_path / "export", pairs, recipe, formats=["folder"])
     folders = str(tmp_path / "export" / "folder"), str(tmp_path / "cache")
     command = [sys.executable, "-c", _AS_IMAGEFOLDER, *folders]
@@ -251,7 +251,7 @@ def test_a_folder_is_an_imagefolder_with_texts(tmp_path: Path, recipe: Mapping[s
 
 
 def test_open_clips_csv_dataset_reads_the_table(tmp_path: Path, monkeypatch: Any) -> None:
-    pairs = families(tmp_path / "films")
+    pairs = families(tmp_path / "images")
     export(tmp_path / "export", pairs, formats=["folder"])
     # Its paths start where open_clip is started.
     monkeypatch.chdir(tmp_path / "export" / "folder")
@@ -276,8 +276,8 @@ class CXRDataset:
         return len(self.texts)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, str]:
-        film = np.repeat(np.expand_dims(self.images[index], axis=0), 3, axis=0)
-        pixels = torch.from_numpy(film)
+        image = np.repeat(np.expand_dims(self.images[index], axis=0), 3, axis=0)
+        pixels = torch.from_numpy(image)
         # What torchvision's Normalize insists on.
         assert pixels.is_floating_point()
         mean, deviation = CheXzeroTransform.MEAN, CheXzeroTransform.DEVIATION
@@ -285,18 +285,18 @@ class CXRDataset:
 
 
 def _padded(image: np.ndarray) -> np.ndarray:
-    """CheXzero's square as its preprocessing makes it of an eight-bit film in colour."""
-    film = Image.fromarray(np.rint(image * 255).astype(np.uint8)).convert("RGB")
-    ratio = 320 / max(film.size)
-    size = tuple(int(side * ratio) for side in film.size)
+    """CheXzero's square as its preprocessing makes it of an eight-bit image in colour."""
+    colour = Image.fromarray(np.rint(image * 255).astype(np.uint8)).convert("RGB")
+    ratio = 320 / max(colour.size)
+    size = tuple(int(side * ratio) for side in colour.size)
     square = Image.new("L", (320, 320))
     corner = ((320 - size[0]) // 2, (320 - size[1]) // 2)
-    square.paste(film.resize(size, Image.Resampling.LANCZOS), corner)
+    square.paste(colour.resize(size, Image.Resampling.LANCZOS), corner)
     return np.asarray(square)
 
 
-def test_chexzeros_dataset_reads_films_and_impressions(tmp_path: Path) -> None:
-    pairs, folder = families(tmp_path / "films"), tmp_path / "export" / "chexzero"
+def test_chexzeros_dataset_reads_images_and_impressions(tmp_path: Path) -> None:
+    pairs, folder = families(tmp_path / "images"), tmp_path / "export" / "chexzero"
     export(tmp_path / "export", pairs, formats=["chexzero"])
     train = [pair for pair in pairs if pair.split == "train"]
     loaded = CXRDataset(folder / "train-cxr.h5", folder / "train-impressions.csv")
@@ -322,7 +322,7 @@ def test_chexzeros_dataset_reads_films_and_impressions(tmp_path: Path) -> None:
 
 
 def test_chexzero_trains_on_another_text_if_asked(tmp_path: Path) -> None:
-    pairs = families(tmp_path / "films")
+    pairs = families(tmp_path / "images")
     for text, expected in (("findings", "changed"), ("impression+findings", "Worse. changed")):
         folder = tmp_path / text
         export(folder, pairs, formats=["chexzero"], text=text)
@@ -330,10 +330,10 @@ def test_chexzero_trains_on_another_text_if_asked(tmp_path: Path) -> None:
         assert rows["impression"][2] == expected
 
 
-def test_hdf5_is_written_a_few_films_at_a_time(tmp_path: Path) -> None:
+def test_hdf5_is_written_a_few_images_at_a_time(tmp_path: Path) -> None:
     pair = real(tmp_path, 0)
     pairs = [
-        Pair(f"a/{index}", Branch.REAL, "p", Report(impression=f"Film {index}."), image=pair.image)
+        Pair(f"a/{index}", Branch.REAL, "p", Report(impression=f"Image {index}."), image=pair.image)
         for index in range(37)
     ]
     export(tmp_path / "export", pairs, formats=["chexzero"])
@@ -365,7 +365,7 @@ def test_a_table_holds_what_pandas_would_take_for_missing(tmp_path: Path) -> Non
 
 def test_restricted_exports_are_marked_everywhere(tmp_path: Path) -> None:
     folder = tmp_path / "export"
-    report = export(folder, families(tmp_path / "films"), RECIPE, formats=ALL)
+    report = export(folder, families(tmp_path / "images"), RECIPE, formats=ALL)
     unmarked = [
         name
         for name in report.files
@@ -409,9 +409,9 @@ def test_hostile_ids_stay_inside_and_apart(tmp_path: Path) -> None:
     report = export(tmp_path / "deep" / "export", pairs, formats=ALL)
     assert report.num_pairs == len(ids)
     assert {path.name for path in (tmp_path / "deep").iterdir()} == {"export"}
-    films = [name for name in report.files if name.endswith(".jpg")]
-    assert len({name.lower() for name in films}) == len(ids)
-    assert all(len(Path(name).name) < 100 and name.isascii() for name in films)
+    images = [name for name in report.files if name.endswith(".jpg")]
+    assert len({name.lower() for name in images}) == len(ids)
+    assert all(len(Path(name).name) < 100 and name.isascii() for name in images)
     rows = _read_tars(tmp_path / "deep" / "export")
     assert rows.keys() == set(ids)
     assert all("/" not in row["__key__"] for row in rows.values())
@@ -422,8 +422,8 @@ def test_hostile_ids_stay_inside_and_apart(tmp_path: Path) -> None:
 
 
 def _reread(folder: Path, content: bytes, suffix: str) -> tuple[Pair, dict[str, Any]]:
-    """A film on disk, and what a tar makes of it."""
-    path = folder / f"film.{suffix}"
+    """An image on disk, and what a tar makes of it."""
+    path = folder / f"image.{suffix}"
     path.write_bytes(content)
     image = ImageRef(path=str(path), sha256=sha256(content))
     pair = Pair("a/1", Branch.REAL, "p", Report("Clear."), image=image)
@@ -474,7 +474,7 @@ def test_what_every_reader_shows_alike_is_copied(tmp_path: Path, kind: str) -> N
 
 
 def test_same_pairs_give_the_same_bytes(tmp_path: Path) -> None:
-    pairs = families(tmp_path / "films")
+    pairs = families(tmp_path / "images")
     export(tmp_path / "one", pairs, formats=ALL)
     export(tmp_path / "other", pairs, {**PUBLIC, "seconds": {"edit": 99.0}}, formats=ALL)
     assert contents(tmp_path / "one") == contents(tmp_path / "other")

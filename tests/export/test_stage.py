@@ -54,7 +54,7 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
 
 def test_sizes_and_splits_of_files(tmp_path: Path) -> None:
     report = export(
-        tmp_path / "export", families(tmp_path / "films"), pairs_per_shard=4, pairs_per_parquet=2
+        tmp_path / "export", families(tmp_path / "images"), pairs_per_shard=4, pairs_per_parquet=2
     )
     assert [name for name in report.files if name.endswith(".tar")] == [
         "webdataset/test-000000.tar",
@@ -71,7 +71,7 @@ def test_sizes_and_splits_of_files(tmp_path: Path) -> None:
 
 
 def test_dropped_pairs_stay_out_and_real_ones_on_request(tmp_path: Path) -> None:
-    pairs = families(tmp_path / "films")
+    pairs = families(tmp_path / "images")
     pairs[1] = pairs[1].dropped("prune", "below_threshold")
     report = export(tmp_path / "export", pairs)
     assert report.num_pairs == 14
@@ -87,7 +87,7 @@ def test_dropped_pairs_stay_out_and_real_ones_on_request(tmp_path: Path) -> None
 
 
 def test_branches_and_splits_are_chosen(tmp_path: Path) -> None:
-    pairs = families(tmp_path / "films")
+    pairs = families(tmp_path / "images")
     report = export(tmp_path / "export", pairs, branches=["intra"], splits=["train", "test"])
     assert report.counts == {"train": {"real": 3, "intra": 3}, "test": {"real": 1, "intra": 1}}
     assert report.left_out == {"branch_excluded": 4, "split_excluded": 3}
@@ -106,7 +106,7 @@ def test_branches_and_splits_are_chosen(tmp_path: Path) -> None:
 
 
 def _many(num: int, variants: int) -> list[Pair]:
-    """Families without films, in two splits."""
+    """Families without images, in two splits."""
     pairs: list[Pair] = []
     for index in range(num):
         split = "test" if index % 4 == 0 else "train"
@@ -168,7 +168,7 @@ def test_the_draw_is_the_seeds_alone() -> None:
 
 
 def test_the_ratio_reaches_the_files(tmp_path: Path) -> None:
-    report = export(tmp_path / "export", families(tmp_path / "films"), synthetic_per_real=0.7)
+    report = export(tmp_path / "export", families(tmp_path / "images"), synthetic_per_real=0.7)
     assert report.by_branch["inter"] + report.by_branch["intra"] == 2  # of three; of one and one
     assert report.left_out == {"beyond_ratio": 8}
     card = (tmp_path / "export" / "README.md").read_text()
@@ -222,7 +222,7 @@ def test_no_layout_writes_one_text_for_pairs_of_several(tmp_path: Path, text: st
 
 
 def test_an_export_replaces_an_earlier_one_whatever_was_left_behind(tmp_path: Path) -> None:
-    pairs, folder = families(tmp_path / "films"), tmp_path / "export"
+    pairs, folder = families(tmp_path / "images"), tmp_path / "export"
     export(tmp_path / "expected", pairs)
     partial = tmp_path / ".export.partial-pairaug" / "webdataset"
     partial.mkdir(parents=True)
@@ -231,11 +231,11 @@ def test_an_export_replaces_an_earlier_one_whatever_was_left_behind(tmp_path: Pa
     (tmp_path / ".export.old-pairaug").mkdir()
     export(folder, pairs)
     assert contents(folder) == contents(tmp_path / "expected")
-    assert {path.name for path in tmp_path.iterdir()} == {"films", "expected", "export"}
+    assert {path.name for path in tmp_path.iterdir()} == {"images", "expected", "export"}
 
 
 def test_an_interruption_leaves_the_earlier_export_whole(tmp_path: Path) -> None:
-    pairs, folder = families(tmp_path / "films"), tmp_path / "export"
+    pairs, folder = families(tmp_path / "images"), tmp_path / "export"
     export(folder, pairs[:3], formats=ALL)
     before = contents(folder)
 
@@ -248,13 +248,13 @@ def test_an_interruption_leaves_the_earlier_export_whole(tmp_path: Path) -> None
     with pytest.raises(KeyboardInterrupt):
         Export(settings, Context(seed=0)).write(Interrupted(pairs), folder, PUBLIC)
     assert contents(folder) == before
-    assert {path.name for path in tmp_path.iterdir()} == {"films", "export"}
+    assert {path.name for path in tmp_path.iterdir()} == {"images", "export"}
     export(folder, pairs, formats=ALL)
     assert len(_rows(folder)) == 15
 
 
 def test_an_export_that_was_moved_aside_comes_back(tmp_path: Path) -> None:
-    pairs, folder = families(tmp_path / "films"), tmp_path / "export"
+    pairs, folder = families(tmp_path / "images"), tmp_path / "export"
     export(folder, pairs)
     before = contents(folder)
     folder.rename(tmp_path / ".export.old-pairaug")  # where a kill between two renames leaves it
@@ -291,7 +291,7 @@ def _inodes(folder: Path) -> dict[str, int]:
 
 
 def test_another_layout_joins_those_that_are_there(tmp_path: Path) -> None:
-    pairs, folder = families(tmp_path / "films"), tmp_path / "export"
+    pairs, folder = families(tmp_path / "images"), tmp_path / "export"
     export(folder, pairs, formats=["huggingface", "parquet"])
     before = _inodes(folder)
     report = export(folder, pairs, again=["folder"], formats=["huggingface", "parquet", "folder"])
@@ -305,9 +305,9 @@ def test_another_layout_joins_those_that_are_there(tmp_path: Path) -> None:
     assert contents(folder) == contents(tmp_path / "once")
 
 
-@pytest.mark.parametrize("change", ["pairs", "settings", "access", "film"])
+@pytest.mark.parametrize("change", ["pairs", "settings", "access", "image"])
 def test_layouts_of_one_export_always_hold_the_same(tmp_path: Path, change: str) -> None:
-    pairs, folder = families(tmp_path / "films"), tmp_path / "export"
+    pairs, folder = families(tmp_path / "images"), tmp_path / "export"
     export(folder, pairs, formats=["parquet", "webdataset"])
     recipe: Mapping[str, Any] = PUBLIC
     settings: dict[str, Any] = {}
@@ -327,7 +327,7 @@ def test_layouts_of_one_export_always_hold_the_same(tmp_path: Path, change: str)
 
 def test_a_kept_layout_leaves_the_earlier_export_alone(tmp_path: Path) -> None:
     """Its files are shared until the new export is in place, so none may be written into."""
-    pairs, folder = families(tmp_path / "films"), tmp_path / "export"
+    pairs, folder = families(tmp_path / "images"), tmp_path / "export"
     export(folder, pairs, formats=["huggingface"])
     before = contents(folder)
     recipe = {**PUBLIC, "pairaug": {"version": "another"}}  # another card, the same pairs
@@ -341,7 +341,7 @@ def test_a_kept_layout_leaves_the_earlier_export_alone(tmp_path: Path) -> None:
 def test_without_links_a_kept_layout_is_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pairs, folder = families(tmp_path / "films"), tmp_path / "export"
+    pairs, folder = families(tmp_path / "images"), tmp_path / "export"
     export(folder, pairs, formats=["parquet"])
     before = contents(folder / "parquet")
 
@@ -370,13 +370,13 @@ def test_a_damaged_report_is_named(tmp_path: Path) -> None:
             export(folder, [])
 
 
-def test_films_that_are_gone_or_changed_are_counted(
+def test_images_that_are_gone_or_changed_are_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     gone, changed, bare, broken, good = (real(tmp_path, index) for index in range(5))
     Path(str(gone.image and gone.image.path)).unlink()
-    Path(str(changed.image and changed.image.path)).write_bytes(b"\xff\xd8\xff other film")
-    (tmp_path / "broken.gif").write_bytes(b"GIF89a no film")
+    Path(str(changed.image and changed.image.path)).write_bytes(b"\xff\xd8\xff other image")
+    (tmp_path / "broken.gif").write_bytes(b"GIF89a no image")
     broken = broken.with_image(ImageRef(path=str(tmp_path / "broken.gif")))
     (tmp_path / "folder.png").mkdir()
     folder = good.with_image(ImageRef(path=str(tmp_path / "folder.png")))
@@ -390,14 +390,14 @@ def test_films_that_are_gone_or_changed_are_counted(
     }
     assert report.num_pairs == 1
     assert "5 kept pairs were not exported" in caplog.text
-    assert "film 0" not in caplog.text
+    assert "image 0" not in caplog.text
     card = (tmp_path / "export" / "README.md").read_text()
     assert "Left out while exporting: changed_image 1, missing_image 1" in card
     assert json.loads((tmp_path / "export" / "export.json").read_text())["lost"] == report.lost
 
 
 @pytest.mark.parametrize("formats", [["parquet"], ["chexzero"]])
-def test_a_film_that_nobody_has_looked_at_is_looked_at(tmp_path: Path, formats: list[str]) -> None:
+def test_a_image_that_nobody_has_looked_at_is_looked_at(tmp_path: Path, formats: list[str]) -> None:
     pair = real(tmp_path, 0)
     path = Path(str(pair.image and pair.image.path))
     path.write_bytes(path.read_bytes()[:200])
@@ -417,7 +417,7 @@ def test_every_reason_can_be_given(tmp_path: Path) -> None:
 
 
 def test_the_card_says_how_it_was_made_and_on_what_terms(tmp_path: Path) -> None:
-    export(tmp_path / "export", families(tmp_path / "films"), RECIPE, formats=ALL)
+    export(tmp_path / "export", families(tmp_path / "images"), RECIPE, formats=ALL)
     card = (tmp_path / "export" / "README.md").read_text()
     for line in (
         "| train | 3 | 3 | 3 |",
@@ -499,7 +499,7 @@ def test_a_missing_library_is_named_before_anything_is_written(
 
 def test_progress_counts_every_living_pair(tmp_path: Path) -> None:
     done: list[int] = []
-    pairs = families(tmp_path / "films")
+    pairs = families(tmp_path / "images")
     settings = ExportSettings(branches=("inter",), splits=("train",))
     stage = Export(settings, Context(seed=0, report_progress=done.append))
     stage.write(Pairs(pairs), tmp_path / "export", PUBLIC)
@@ -514,7 +514,7 @@ def test_no_name_of_data_or_settings_is_markup_in_the_card(tmp_path: Path) -> No
         "counts": {"read": {"in": 4, "dropped": {name: 1}}},
         "fingerprints": {"score": {"covers": {"score.model": "```\n# d"}}},
     }
-    export(tmp_path / "export", families(tmp_path / "films"), recipe=recipe)
+    export(tmp_path / "export", families(tmp_path / "images"), recipe=recipe)
     card = (tmp_path / "export" / "README.md").read_text().split("---\n", 2)[2]
     outside = re.sub(r"(?<!\\)`[^`\n]*`", "", card)
     assert "<img" not in outside.replace("\\<img", "")

@@ -1,4 +1,4 @@
-"""What of a report is prompted: this film's findings, without what is about something else."""
+"""What of a report is prompted: this image's findings, without what is about something else."""
 
 from __future__ import annotations
 

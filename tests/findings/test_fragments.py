@@ -155,9 +155,9 @@ KINDS = {
             "During the hospital stay, the mass spread to the left lung and started to grow.",
             "",
         ),
-        ("If untreated, the film may progress to edema in 2 or 3 days.", ""),
+        ("If untreated, the image may progress to edema in 2 or 3 days.", ""),
         (
-            "Correlation with old films would be helpful to identify the prior nodule.",
+            "Correlation with old images would be helpful to identify the prior nodule.",
             "",
         ),
         ("Please note that small fractures may be missed.", ""),
@@ -179,7 +179,7 @@ def test_what_is_left_of_a_sentence(report: str, expected: str):
 @pytest.mark.parametrize(
     ("part", "whole"),
     [
-        ("Nodule not seen on 's film.", "Nodule not seen on today's film."),
+        ("Nodule not seen on 's image.", "Nodule not seen on today's image."),
         ("May represent edema.", "XXXX, may represent edema."),
         ("Mild cardiomegaly and no.", "Mild cardiomegaly and no XXXX."),
         ("The and the aorta.", "The heart and the aorta."),
@@ -218,7 +218,7 @@ def test_otherwise_goes_with_its_exception():
 
 OPENINGS = [
     "", "The ", "There is ", "There are ", "Stable ", "Compared to XXXX, there is ", "No ",
-    "Interval development of ", "Chest film shows ", "XXXX ", "Possible ", "In the interval, ",
+    "Interval development of ", "Chest image shows ", "XXXX ", "Possible ", "In the interval, ",
 ]  # fmt: skip
 FINDINGS = [
     "small left effusion", "effusions", "edema", "opacity in the right base", "nodule",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, RLELossless
 
-from support.dicom_films import dataset_of, saved
+from support.dicom_images import dataset_of, saved
 from support.fuzz.bounded import fuzz
 from support.fuzz.checks import foreign_dicom, image
 from support.fuzz.strategies import DAMAGES, DICOM_VALUES, damaged

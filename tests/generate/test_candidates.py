@@ -1,4 +1,4 @@
-"""Several tries of a new patient's film: which goes on, and what that costs."""
+"""Several tries of a new patient's image: which goes on, and what that costs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pairaug.pair import Branch, Pair
 from pairaug.record import RunRecord
 from pairaug.score import Score, ScoreSettings
 from pairaug.stage import Context, apply, seed_for
-from support.generate_pairs import PAIRS, film
+from support.generate_pairs import PAIRS, image
 
 TRIES = 3
 
@@ -46,13 +46,13 @@ def everything(settings: dict[str, Any]) -> list[Pair]:
 
 @pytest.fixture(scope="module")
 def cosines(everything: list[Pair], settings: dict[str, Any]) -> np.ndarray:
-    """Film against report as the stage `score` has it, `report try`."""
+    """Image against report as the stage `score` has it, `report try`."""
     scorer = ScoreSettings(model=settings["accept"]["model"])
     scored = Score(scorer, Context(seed=3))(everything)
     return np.array([pair.scores["image_report"] for pair in scored]).reshape(-1, TRIES)
 
 
-def test_all_tries_are_pairs_of_their_own_with_films_of_their_own(
+def test_all_tries_are_pairs_of_their_own_with_images_of_their_own(
     everything: list[Pair], settings: dict[str, Any]
 ) -> None:
     ids = ["made/0~inter-0", "made/0~inter-0~try-1", "made/0~inter-0~try-2"]
@@ -67,9 +67,9 @@ def test_all_tries_are_pairs_of_their_own_with_films_of_their_own(
     ]
     assert [pair.trace["generate"]["try_number"] for pair in tries] == [0, 1, 2]
     for one, other in ((0, 1), (0, 2), (1, 2)):
-        assert np.abs(film(tries[one]) - film(tries[other])).mean() > 0.005
+        assert np.abs(image(tries[one]) - image(tries[other])).mean() > 0.005
     once = drawn({**settings, "tries": 1})
-    assert np.abs(film(once[0]) - film(tries[0])).max() <= 1.01 / 255
+    assert np.abs(image(once[0]) - image(tries[0])).max() <= 1.01 / 255
 
 
 def test_a_run_counts_every_try(everything: list[Pair], settings: dict[str, Any]) -> None:
@@ -91,7 +91,7 @@ def test_the_best_try_is_the_one_nearest_its_report(
         assert trace["passed"]
         assert trace["try_scores"] == {"image_report": pytest.approx(cosines[row].max(), abs=1e-4)}
         expected = everything[TRIES * row + int(numbers[row])]
-        assert np.abs(film(pair) - film(expected)).max() <= 1.01 / 255
+        assert np.abs(image(pair) - image(expected)).max() <= 1.01 / 255
 
 
 def test_first_passing_draws_no_more_than_it_needs_in_full_batches(
@@ -122,7 +122,7 @@ def test_first_passing_draws_no_more_than_it_needs_in_full_batches(
         assert trace["bounds"] == {"image_report": bound}
 
 
-def test_a_film_at_fault_never_passes(settings: dict[str, Any]) -> None:
+def test_a_image_at_fault_never_passes(settings: dict[str, Any]) -> None:
     stage = Generate(GenerateSettings(**{**settings, "keep": "best"}), Context(seed=3))
     stage._bundle.vae.decoder.conv_out.bias.data.fill_(np.nan)
     after = list(stage(PAIRS[:3]))

@@ -1,4 +1,4 @@
-"""The generate stage on a tiny model: films, seeds, traces and drops."""
+"""The generate stage on a tiny model: images, seeds, traces and drops."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pairaug.errors import ModelError
 from pairaug.generate import DROP_REASONS, Generate, GenerateSettings
 from pairaug.pair import Branch, Drop, ImageRef, Pair, Report
 from pairaug.stage import Context, seed_for
-from support.generate_pairs import PAIRS, film
+from support.generate_pairs import PAIRS, image
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def made(settings: GenerateSettings) -> list[Pair]:
     return list(Generate(settings, Context(seed=3))(PAIRS))
 
 
-def test_inter_pairs_get_films_and_everything_else_passes_through(made: list[Pair]) -> None:
+def test_inter_pairs_get_images_and_everything_else_passes_through(made: list[Pair]) -> None:
     assert [pair.id for pair in made] == [pair.id for pair in PAIRS]
     for before, after in zip(PAIRS, made, strict=True):
         if before.branch is not Branch.INTER:
@@ -37,7 +37,7 @@ def test_inter_pairs_get_films_and_everything_else_passes_through(made: list[Pai
         assert after.drop is None
         assert after.image is not None
         assert (after.image.height, after.image.width) == (16, 16)
-        assert film(after).shape == (16, 16)
+        assert image(after).shape == (16, 16)
         assert replace(after, image=None, trace={}) == before
 
 
@@ -68,25 +68,25 @@ def test_batch_size_company_and_run_change_nothing(
     """Beyond float noise, which may move a grey level by one."""
     inter = [pair for pair in PAIRS if pair.branch is Branch.INTER][::-1]
     larger = GenerateSettings(**{**settings.model_dump(), "batch_size": 4})
-    films = {pair.id: film(pair) for pair in Generate(larger, Context(seed=3))(inter)}
+    images = {pair.id: image(pair) for pair in Generate(larger, Context(seed=3))(inter)}
     again = list(Generate(settings, Context(seed=3))(PAIRS))
     for first, second in zip(made, again, strict=True):
         assert first == second
         if first.branch is Branch.INTER:
-            assert np.abs(film(first) - films[first.id]).max() <= 1.01 / 255
+            assert np.abs(image(first) - images[first.id]).max() <= 1.01 / 255
 
 
 def test_seeds_follow_from_run_and_pair(made: list[Pair], settings: GenerateSettings) -> None:
     twin = replace(PAIRS[1], id="made/0~inter-1")
     other_run = next(iter(Generate(settings, Context(seed=4))([PAIRS[1]])))
     other_pair = next(iter(Generate(settings, Context(seed=3))([twin])))
-    assert np.abs(film(other_run) - film(made[1])).mean() > 0.01
-    assert np.abs(film(other_pair) - film(made[1])).mean() > 0.01
+    assert np.abs(image(other_run) - image(made[1])).mean() > 0.01
+    assert np.abs(image(other_pair) - image(made[1])).mean() > 0.01
 
 
 def test_pairs_with_an_image_or_a_drop_are_left_alone(settings: GenerateSettings) -> None:
     dropped = PAIRS[1].dropped("rewrite", "unchanged")
-    drawn = PAIRS[1].with_image(ImageRef(path="/films/x.png"))
+    drawn = PAIRS[1].with_image(ImageRef(path="/images/x.png"))
     stage = Generate(settings, Context(seed=3))
     assert list(stage([dropped, drawn, PAIRS[0]])) == [dropped, drawn, PAIRS[0]]
 
@@ -128,13 +128,13 @@ def test_long_reports_are_drawn_from_whole_in_several_windows(settings: Generate
     (other,) = Generate(chunked, Context(seed=3))([last_word])
     (shortened,) = Generate(settings, Context(seed=3))([long])
     # Drawn one by one on a CPU, so that a grey level is no noise.
-    assert not np.array_equal(film(whole), film(other))
-    assert not np.array_equal(film(whole), film(shortened))
+    assert not np.array_equal(image(whole), image(other))
+    assert not np.array_equal(image(whole), image(shortened))
     # A short report is drawn as ever, also beside a long one.
     beside = list(Generate(chunked, Context(seed=3))([long, PAIRS[4]]))
     (alone,) = Generate(settings, Context(seed=3))([PAIRS[4]])
-    assert np.abs(film(beside[0]) - film(whole)).max() <= 1.01 / 255
-    assert np.abs(film(beside[1]) - film(alone)).max() <= 1.01 / 255
+    assert np.abs(image(beside[0]) - image(whole)).max() <= 1.01 / 255
+    assert np.abs(image(beside[1]) - image(alone)).max() <= 1.01 / 255
 
 
 def test_long_reports_are_dropped_where_that_is_asked_for(settings: GenerateSettings) -> None:
@@ -154,7 +154,7 @@ def test_long_reports_are_dropped_where_that_is_asked_for(settings: GenerateSett
     ("value", "reason"),
     [(np.nan, "image_not_finite"), (0.5, "image_constant"), (None, "image_saturated")],
 )
-def test_films_that_are_none_are_dropped(
+def test_images_that_are_none_are_dropped(
     settings: GenerateSettings,
     value: float | None,
     reason: str,
@@ -166,9 +166,9 @@ def test_films_that_are_none_are_dropped(
     decode = Bundle.decode_latents
 
     def spoilt(self: Bundle, latents: object) -> np.ndarray:
-        films = decode(self, latents)
-        films[1] = films[1].round() if value is None else value
-        return films
+        images = decode(self, latents)
+        images[1] = images[1].round() if value is None else value
+        return images
 
     monkeypatch.setattr(Bundle, "decode_latents", spoilt)
     first, second = Generate(settings, Context(seed=3))([PAIRS[1], PAIRS[4]])
@@ -180,7 +180,7 @@ def test_films_that_are_none_are_dropped(
 
 
 def test_nan_weights_end_as_drops(tiny_generator_folder: Path, settings: GenerateSettings) -> None:
-    """A model that went astray, end to end: no error, no film, a reason."""
+    """A model that went astray, end to end: no error, no image, a reason."""
     stage = Generate(settings, Context(seed=3))
     stage._bundle.denoiser.conv_out.bias.data.fill_(np.nan)
     assert [pair.drop for pair in stage([PAIRS[1]])] == [Drop("generate", "image_not_finite")]

@@ -34,12 +34,12 @@ from pairaug.hub.loading import (
     refuse_differences,
 )
 from pairaug.rewrite.causal_model import CausalModel, check_language_model
-from support.tiny_clip import write_clip, write_dual_encoder, write_film_model
+from support.tiny_clip import write_clip, write_dual_encoder, write_image_model
 from support.tiny_llama import write_llama
 from support.tiny_pipelines import FAMILIES, write_pipeline
 
 PARTS = ("unet", "vae", "text_encoder")
-OTHERS = ("sdxl/text_encoder_2", "scorer/clip", "scorer/dual", "scorer/films", "llama")
+OTHERS = ("sdxl/text_encoder_2", "scorer/clip", "scorer/dual", "scorer/images", "llama")
 BUNDLED = (*(f"bundled/{part}" for part in PARTS), "scorer/bundled", "classifier")
 
 Change = Callable[[dict, str], None]
@@ -83,7 +83,7 @@ def models(
         "bundled": bundled.folder("scorer"),
         "clip": write_clip(root / "clip"),
         "dual": write_dual_encoder(root / "dual"),
-        "films": write_film_model(root / "films"),
+        "images": write_image_model(root / "images"),
     }
     found |= {f"scorer/{name}": part_of(model_type(f), f) for name, f in scorers.items()}
     found["classifier"] = Part(AutoModelForImageClassification, bundled.folder("classifier"))

@@ -1,4 +1,4 @@
-"""DICOM films equal the arrays that they were made from, after the transform that is documented."""
+"""DICOM images equal the arrays that they were made from, after the transform that is documented."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from pydicom.uid import (
 from pairaug import dicom
 from pairaug.errors import DataError, MissingExtraError
 from pairaug.examine import examine
-from pairaug.export.film import film_of
-from pairaug.images import load_film, load_image
+from pairaug.export.encoded_image import encoded_image
+from pairaug.images import load_image, read_image
 from pairaug.pair import ImageRef
-from support.dicom_films import LEVELS, dataset_of, saved
+from support.dicom_images import LEVELS, dataset_of, saved
 
 LOW, HIGH = int(LEVELS.min()), int(LEVELS.max())
 BY_RANGE = (LEVELS - LOW) / (HIGH - LOW)
@@ -83,9 +83,9 @@ def test_signed_values_with_slope_and_intercept() -> None:
     window = {"WindowCenter": "-100", "WindowWidth": "900", "VOILUTFunction": "LINEAR_EXACT"}
     expected = ((stored * 0.5 - 10 + 100) / 900 + 0.5).clip(0, 1)
     assert close(load(dataset_of(stored, 16, **elements, **window)), expected)
-    film = load_film(ImageRef(png=saved(dataset_of(stored, 16, **elements))))
-    assert film.notes["stored_range"] == [int(stored.min()), int(stored.max())]
-    assert close(film.image, BY_RANGE)
+    image = read_image(ImageRef(png=saved(dataset_of(stored, 16, **elements))))
+    assert image.notes["stored_range"] == [int(stored.min()), int(stored.max())]
+    assert close(image.image, BY_RANGE)
 
 
 def _linear(x: np.ndarray, c: float, w: float) -> np.ndarray:
@@ -118,9 +118,9 @@ def test_windows_by_the_formulas_of_the_standard(function: str | None, formula: 
 def test_a_window_of_one_value_and_one_of_none() -> None:
     one = load(dataset_of(WindowCenter=1000, WindowWidth=1))
     assert np.array_equal(one, (LEVELS > 999.5).astype(np.float32))
-    film = load_film(ImageRef(png=saved(dataset_of(WindowCenter=1000, WindowWidth=0))))
-    assert film.notes["voi"] == "range"
-    assert close(film.image, BY_RANGE)
+    image = read_image(ImageRef(png=saved(dataset_of(WindowCenter=1000, WindowWidth=0))))
+    assert image.notes["voi"] == "range"
+    assert close(image.image, BY_RANGE)
 
 
 def test_a_voi_lut_goes_before_a_window() -> None:
@@ -128,10 +128,10 @@ def test_a_voi_lut_goes_before_a_window() -> None:
     table.LUTDescriptor = [1000, 500, 10]
     table.add_new("LUTData", "US", [1023 - i for i in range(1000)])
     elements = {"VOILUTSequence": Sequence([table]), "WindowCenter": 1, "WindowWidth": 9}
-    film = load_film(ImageRef(png=saved(dataset_of(**elements))))
+    image = read_image(ImageRef(png=saved(dataset_of(**elements))))
     expected = (1023 - np.clip(LEVELS.astype(int) - 500, 0, 999)) / 1023
-    assert film.notes["voi"] == "lut"
-    assert close(film.image, expected)
+    assert image.notes["voi"] == "lut"
+    assert close(image.image, expected)
 
 
 def test_a_modality_lut_goes_before_the_window() -> None:
@@ -221,13 +221,13 @@ def test_burnt_in_annotation_is_noted(flag: str | None) -> None:
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
-def test_without_preamble_a_film_is_known_by_its_name(tmp_path: Path, syntax: UID) -> None:
+def test_without_preamble_a_image_is_known_by_its_name(tmp_path: Path, syntax: UID) -> None:
     content = saved(dataset_of(), syntax)
     bare = content[144 + int.from_bytes(content[140:144], "little") :]
-    path = tmp_path / "film.DCM"
+    path = tmp_path / "image.DCM"
     path.write_bytes(bare)
     assert close(load_image(ImageRef(path=str(path))), BY_RANGE)
-    exported = film_of(ImageRef(path=str(path)))
+    exported = encoded_image(ImageRef(path=str(path)))
     assert not isinstance(exported, str)
     assert exported.suffix == "png"
     with pytest.raises(DataError, match="cannot be read"):
@@ -235,7 +235,7 @@ def test_without_preamble_a_film_is_known_by_its_name(tmp_path: Path, syntax: UI
 
 
 def test_a_png_by_the_name_of_dicom_is_a_png(tmp_path: Path) -> None:
-    path = tmp_path / "film.dcm"
+    path = tmp_path / "image.dcm"
     Image.fromarray((LEVELS >> 4).astype(np.uint8)).save(path, "PNG")
     assert load_image(ImageRef(path=str(path))).shape == (80, 60)
 
@@ -288,7 +288,7 @@ def _as_video() -> Dataset:
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_what_is_no_film_is_a_data_error_that_says_why(kind: str) -> None:
+def test_what_is_no_image_is_a_data_error_that_says_why(kind: str) -> None:
     make, message = BROKEN[kind]
     with pytest.raises(DataError, match=message) as caught:
         load_image(ImageRef(png=make()))

@@ -25,19 +25,19 @@ from pydicom.uid import (
 
 from pairaug.errors import DataError
 from pairaug.examine import examine
-from pairaug.images import Film, load_film
+from pairaug.images import Image, read_image
 from pairaug.pair import ImageRef
-from support.dicom_films import LEVELS, dataset_of, jpeg_lossless, saved
+from support.dicom_images import LEVELS, dataset_of, jpeg_lossless, saved
 
 LOW, HIGH = int(LEVELS.min()), int(LEVELS.max())
 BY_RANGE = (LEVELS - LOW) / (HIGH - LOW)
 WINDOW = {"WindowCenter": "1500", "WindowWidth": "1200"}
 
 
-def film_of(content: bytes | Dataset) -> Film:
-    film = load_film(ImageRef(png=content if isinstance(content, bytes) else saved(content)))
-    assert film.image.dtype == np.float32
-    return film
+def image_of(content: bytes | Dataset) -> Image:
+    image = read_image(ImageRef(png=content if isinstance(content, bytes) else saved(content)))
+    assert image.image.dtype == np.float32
+    return image
 
 
 def close(image: np.ndarray, expected: np.ndarray) -> bool:
@@ -70,39 +70,39 @@ UNUSABLE = ["nan", "1,5", "text", "1.#QNAN", "inf", "-inf", "1e400", "0", "-100"
 
 @pytest.mark.parametrize("text", UNUSABLE)
 def test_a_window_without_a_width_falls_back_to_the_range(text: str) -> None:
-    film = film_of(with_text("WindowWidth", text, WindowCenter="1500"))
-    assert close(film.image, BY_RANGE)
-    assert film.notes["voi"] == "range"
-    assert film.notes["ignored"] == ["window"]
+    image = image_of(with_text("WindowWidth", text, WindowCenter="1500"))
+    assert close(image.image, BY_RANGE)
+    assert image.notes["voi"] == "range"
+    assert image.notes["ignored"] == ["window"]
 
 
 @pytest.mark.parametrize("text", UNUSABLE[:7])
 def test_a_window_without_a_centre_falls_back_to_the_next(text: str) -> None:
     content = with_text("WindowCenter", f"{text}\\1500", WindowWidth=["9", "1200"])
-    film = film_of(content)
-    assert close(film.image, windowed(1500, 1200))
-    assert (film.notes["voi"], film.notes["ignored"]) == ("window", ["window"])
+    image = image_of(content)
+    assert close(image.image, windowed(1500, 1200))
+    assert (image.notes["voi"], image.notes["ignored"]) == ("window", ["window"])
 
 
 def test_a_window_beside_the_values_falls_back() -> None:
-    film = film_of(dataset_of(WindowCenter=60000, WindowWidth=10))
-    assert close(film.image, BY_RANGE)
-    assert (film.notes["voi"], film.notes["ignored"]) == ("range", ["window_beside_values"])
-    two = film_of(dataset_of(WindowCenter=[60000, 1500], WindowWidth=[10, 1200]))
+    image = image_of(dataset_of(WindowCenter=60000, WindowWidth=10))
+    assert close(image.image, BY_RANGE)
+    assert (image.notes["voi"], image.notes["ignored"]) == ("range", ["window_beside_values"])
+    two = image_of(dataset_of(WindowCenter=[60000, 1500], WindowWidth=[10, 1200]))
     assert close(two.image, windowed(1500, 1200))
     few = LEVELS.copy()
     few[0, :3] = 60000  # dead pixels inside of it do not make it one
-    film = film_of(dataset_of(few, 16, WindowCenter=60000, WindowWidth=1000))
-    assert film.notes["voi"] == "range"
+    image = image_of(dataset_of(few, 16, WindowCenter=60000, WindowWidth=1000))
+    assert image.notes["voi"] == "range"
 
 
 def test_more_centres_than_widths() -> None:
-    film = film_of(dataset_of(WindowCenter=[1500, 3], WindowWidth="1200"))
-    assert close(film.image, windowed(1500, 1200))
+    image = image_of(dataset_of(WindowCenter=[1500, 3], WindowWidth="1200"))
+    assert close(image.image, windowed(1500, 1200))
 
 
 def test_an_unknown_window_function_is_linear() -> None:
-    assert close(film_of(dataset_of(VOILUTFunction="OTHER", **WINDOW)).image, windowed(1500, 1200))
+    assert close(image_of(dataset_of(VOILUTFunction="OTHER", **WINDOW)).image, windowed(1500, 1200))
 
 
 @pytest.mark.parametrize("vr", ["US", "OW"])
@@ -110,9 +110,9 @@ def test_an_unknown_window_function_is_linear() -> None:
 def test_a_voi_lut_counts_by_its_entries_and_not_by_its_descriptor(bits: int, vr: str) -> None:
     entries = np.linspace(0, 2**bits - 1, 4096).astype(int)
     for stated in {bits, 16}:
-        film = film_of(dataset_of(VOILUTSequence=Sequence([table(entries, stated, vr=vr)])))
-        assert close(film.image, entries[LEVELS] / (2**bits - 1))
-        assert film.notes["voi"] == "lut"
+        image = image_of(dataset_of(VOILUTSequence=Sequence([table(entries, stated, vr=vr)])))
+        assert close(image.image, entries[LEVELS] / (2**bits - 1))
+        assert image.notes["voi"] == "lut"
 
 
 def test_a_voi_lut_of_bytes() -> None:
@@ -120,8 +120,8 @@ def test_a_voi_lut_of_bytes() -> None:
     item.LUTData = None
     item.add_new("LUTData", "OW", bytes(range(256)))
     stored = (LEVELS >> 4).astype(np.uint8)
-    film = film_of(dataset_of(stored, 8, VOILUTSequence=Sequence([item])))
-    assert close(film.image, stored / 255)
+    image = image_of(dataset_of(stored, 8, VOILUTSequence=Sequence([item])))
+    assert close(image.image, stored / 255)
 
 
 def test_a_voi_lut_that_begins_below_zero() -> None:
@@ -129,56 +129,56 @@ def test_a_voi_lut_that_begins_below_zero() -> None:
     item = table(np.arange(4096))
     item["LUTDescriptor"].VR = "SS"
     item.LUTDescriptor = [4096, -2000, 16]
-    film = film_of(dataset_of(stored, 16, VOILUTSequence=Sequence([item])))
-    assert close(film.image, LEVELS / 4095)
+    image = image_of(dataset_of(stored, 16, VOILUTSequence=Sequence([item])))
+    assert close(image.image, LEVELS / 4095)
 
 
 def test_an_empty_voi_lut_beside_a_good_window() -> None:
     for item in (Dataset(), table([])):
-        film = film_of(dataset_of(VOILUTSequence=Sequence([item]), **WINDOW))
-        assert close(film.image, windowed(1500, 1200))
-        assert (film.notes["voi"], film.notes["ignored"]) == ("window", ["voi_lut"])
+        image = image_of(dataset_of(VOILUTSequence=Sequence([item]), **WINDOW))
+        assert close(image.image, windowed(1500, 1200))
+        assert (image.notes["voi"], image.notes["ignored"]) == ("window", ["voi_lut"])
     beside = table(np.arange(100), first=9000)
-    film = film_of(dataset_of(VOILUTSequence=Sequence([beside]), **WINDOW))
-    assert film.notes["ignored"] == ["voi_lut_beside_values"]
+    image = image_of(dataset_of(VOILUTSequence=Sequence([beside]), **WINDOW))
+    assert image.notes["ignored"] == ["voi_lut_beside_values"]
     two = Sequence([Dataset(), table(np.arange(4096))])
-    assert close(film_of(dataset_of(VOILUTSequence=two)).image, LEVELS / 4095)
+    assert close(image_of(dataset_of(VOILUTSequence=two)).image, LEVELS / 4095)
 
 
 @pytest.mark.parametrize("text", ["nan", "1,5", "text", "0", "inf"])
 def test_a_slope_that_is_none_leaves_the_range_only(text: str) -> None:
-    film = film_of(with_text("RescaleSlope", text, RescaleIntercept="-9", **WINDOW))
-    assert close(film.image, BY_RANGE)
-    assert film.notes["ignored"] == ["rescale"]
+    image = image_of(with_text("RescaleSlope", text, RescaleIntercept="-9", **WINDOW))
+    assert close(image.image, BY_RANGE)
+    assert image.notes["ignored"] == ["rescale"]
 
 
 @pytest.mark.parametrize("name", ["PixelSpacing", "PixelAspectRatio", "ImagerPixelSpacing"])
 @pytest.mark.parametrize("text", ["2", "1\\2\\3", "text\\1", "nan\\1", "1\\inf", "0\\1", ""])
 def test_a_spacing_that_is_none_leaves_the_shape(name: str, text: str) -> None:
     content = with_text(name, text) if text else saved(dataset_of(**{name: ""}))
-    assert film_of(content).image.shape == (80, 60)
+    assert image_of(content).image.shape == (80, 60)
 
 
 def test_a_padding_value_that_is_none() -> None:
     dataset = dataset_of()
     dataset.add_new("PixelPaddingValue", "US", [])
-    assert close(film_of(dataset).image, BY_RANGE)
+    assert close(image_of(dataset).image, BY_RANGE)
     signed = LEVELS.astype(np.int16)
     signed[:5] = -2000
     dataset = dataset_of(signed, 16)
     dataset.add_new("PixelPaddingValue", "US", 63536)
-    assert not film_of(dataset).image[:5].any()
+    assert not image_of(dataset).image[:5].any()
 
 
 def test_a_number_of_frames_that_is_none_is_one() -> None:
-    assert close(film_of(with_text("NumberOfFrames", "1A")).image, BY_RANGE)
+    assert close(image_of(with_text("NumberOfFrames", "1A")).image, BY_RANGE)
 
 
 @pytest.mark.parametrize("shape", [None, "INVERSE"])
 def test_monochrome1_is_inverted_once(shape: str | None) -> None:
     elements = {"PresentationLUTShape": shape} if shape else {}
-    film = film_of(dataset_of(PhotometricInterpretation="MONOCHROME1", **elements))
-    assert close(film.image, 1 - BY_RANGE)
+    image = image_of(dataset_of(PhotometricInterpretation="MONOCHROME1", **elements))
+    assert close(image.image, 1 - BY_RANGE)
 
 
 # The bits beside the stored ones.
@@ -204,17 +204,17 @@ def compressed(raw: np.ndarray, syntax: UID | None, **elements: Any) -> bytes:
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_values_end_at_the_high_bit(syntax: UID | None) -> None:
     raw = (LEVELS << 4) | GARBAGE
-    film = film_of(compressed(raw, syntax, BitsStored=12, HighBit=15))
-    assert film.notes["stored_range"] == [LOW, HIGH]
-    assert close(film.image, BY_RANGE)
+    image = image_of(compressed(raw, syntax, BitsStored=12, HighBit=15))
+    assert image.notes["stored_range"] == [LOW, HIGH]
+    assert close(image.image, BY_RANGE)
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_bits_above_the_stored_ones_are_no_values(syntax: UID | None) -> None:
     raw = LEVELS | (GARBAGE << 12)
-    film = film_of(compressed(raw, syntax, BitsStored=12, HighBit=11))
-    assert film.notes["stored_range"] == [LOW, HIGH]
-    assert close(film.image, BY_RANGE)
+    image = image_of(compressed(raw, syntax, BitsStored=12, HighBit=11))
+    assert image.notes["stored_range"] == [LOW, HIGH]
+    assert close(image.image, BY_RANGE)
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
@@ -222,20 +222,20 @@ def test_signed_values_in_a_stream_without_signs(syntax: UID | None) -> None:
     signed = LEVELS.astype(np.int16) - 2048
     raw = (signed & 0xFFF).astype(np.uint16) | (GARBAGE << 12)
     elements = {"BitsStored": 12, "HighBit": 11, "PixelRepresentation": 1}
-    film = film_of(compressed(raw, syntax, **elements))
-    assert film.notes["stored_range"] == [LOW - 2048, HIGH - 2048]
-    assert close(film.image, BY_RANGE)
+    image = image_of(compressed(raw, syntax, **elements))
+    assert image.notes["stored_range"] == [LOW - 2048, HIGH - 2048]
+    assert close(image.image, BY_RANGE)
 
 
 def test_unsigned_values_in_a_stream_with_signs() -> None:
     raw = (LEVELS.astype(np.int32) * 16).astype(np.uint16).view(np.int16)
-    film = film_of(compressed(raw, JPEG2000Lossless, PixelRepresentation=0))
-    assert film.notes["stored_range"] == [LOW * 16, HIGH * 16]
+    image = image_of(compressed(raw, JPEG2000Lossless, PixelRepresentation=0))
+    assert image.notes["stored_range"] == [LOW * 16, HIGH * 16]
 
 
 def test_a_high_bit_that_no_value_reaches_is_not_believed() -> None:
-    film = film_of(compressed(LEVELS, None, BitsStored=12, HighBit=15))
-    assert film.notes["stored_range"] == [LOW, HIGH]
+    image = image_of(compressed(LEVELS, None, BitsStored=12, HighBit=15))
+    assert image.notes["stored_range"] == [LOW, HIGH]
 
 
 # The end of a compressed stream.
@@ -250,10 +250,10 @@ def test_padding_after_the_end_is_no_cut(syntax: UID, padding: bytes) -> None:
     saved(dataset, syntax)
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1)).rstrip(b"\0")
     dataset.PixelData = encapsulate([frame + padding])
-    assert close(film_of(dataset).image, BY_RANGE)
+    assert close(image_of(dataset).image, BY_RANGE)
     dataset.PixelData = encapsulate([frame[: len(frame) // 2] + padding])
     with pytest.raises(DataError, match="cut short"):
-        film_of(dataset)
+        image_of(dataset)
 
 
 # Other kinds of images.
@@ -262,10 +262,10 @@ def test_padding_after_the_end_is_no_cut(syntax: UID, padding: bytes) -> None:
 def test_colour_of_32_bits() -> None:
     colour = np.random.default_rng(1).integers(0, 2**32, (80, 60, 3), dtype=np.uint32)
     grey = colour @ np.array([0.299, 0.587, 0.114]) / (2**32 - 1)
-    assert close(film_of(dataset_of(colour, 32)).image, grey)
+    assert close(image_of(dataset_of(colour, 32)).image, grey)
     planes = dataset_of(colour, 32, PlanarConfiguration=1)
     planes.PixelData = colour.transpose(2, 0, 1).tobytes()
-    assert close(film_of(planes).image, grey)
+    assert close(image_of(planes).image, grey)
 
 
 def test_a_palette_of_8_bits_in_16() -> None:
@@ -275,7 +275,7 @@ def test_a_palette_of_8_bits_in_16() -> None:
         setattr(dataset, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
         ramp = np.arange(256, dtype=np.uint16)
         dataset.add_new(f"{name}PaletteColorLookupTableData", "OW", ramp.tobytes())
-    assert close(film_of(dataset).image, index / 255)
+    assert close(image_of(dataset).image, index / 255)
 
 
 @pytest.mark.parametrize("bits", [8, 16, 32])
@@ -283,13 +283,13 @@ def test_values_of_all_widths(bits: int) -> None:
     kind = np.dtype(f"u{bits // 8}")
     stored = (LEVELS >> 4).astype(kind) << kind.type(bits - 8)
     low, high = int(stored.min()), int(stored.max())
-    assert close(film_of(dataset_of(stored, bits)).image, (stored - low) / (high - low))
+    assert close(image_of(dataset_of(stored, bits)).image, (stored - low) / (high - low))
 
 
 def test_a_row_of_odd_length() -> None:
     stored = (LEVELS[:5, :7] >> 4).astype(np.uint8)
-    film = film_of(dataset_of(stored, 8, WindowCenter=128, WindowWidth=256))
-    assert close(film.image, stored / 255)
+    image = image_of(dataset_of(stored, 8, WindowCenter=128, WindowWidth=256))
+    assert close(image.image, stored / 255)
 
 
 def test_floating_point_pixels_are_refused_as_such() -> None:
@@ -297,7 +297,7 @@ def test_floating_point_pixels_are_refused_as_such() -> None:
     del dataset.PixelData
     dataset.FloatPixelData = LEVELS.astype(np.float32).tobytes()
     with pytest.raises(DataError, match="floating point"):
-        film_of(dataset)
+        image_of(dataset)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_floating_point_pixels_are_refused_as_such() -> None:
 )
 def test_kinds_that_are_not_known_are_refused(elements: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="stored in a way that is not known"):
-        film_of(dataset_of(**elements))
+        image_of(dataset_of(**elements))
 
 
 def test_every_file_of_pydicom_is_an_image_or_says_why() -> None:
@@ -324,7 +324,7 @@ def test_every_file_of_pydicom_is_an_image_or_says_why() -> None:
         try:
             found = examine(path.read_bytes(), path.suffix)
         except DataError as error:
-            cut += [path.name] if "film is cut short" in str(error) else []
+            cut += [path.name] if "image is cut short" in str(error) else []
             continue
         num_images += found.fault is None
     assert cut == ["MR_truncated.dcm"]
@@ -335,7 +335,7 @@ def test_a_header_cut_anywhere_is_a_reason() -> None:
     content = saved(dataset_of(VOILUTSequence=Sequence([table(range(64))]), **WINDOW))
     for length in range(132, len(content), 97):
         with pytest.raises(DataError):
-            film_of(content[:length])
+            image_of(content[:length])
 
 
 def test_damaged_headers_are_images_or_reasons() -> None:
@@ -347,7 +347,7 @@ def test_damaged_headers_are_images_or_reasons() -> None:
         for place in random.integers(132, header, 3):
             damaged[place] = random.integers(256)
         try:
-            load_film(ImageRef(png=bytes(damaged)))
+            read_image(ImageRef(png=bytes(damaged)))
         except DataError:
             continue
 
@@ -361,10 +361,10 @@ def test_an_rle_stream_that_unpacks_to_far_more_than_its_image() -> None:
     dataset["PixelData"].is_undefined_length = True
     content = saved(dataset)
     tracemalloc.start()
-    film = film_of(content)
+    image = image_of(content)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert not film.image.any()
+    assert not image.image.any()
     assert peak < 10 * len(content)
 
 
@@ -373,8 +373,8 @@ def test_an_rle_stream_that_unpacks_to_far_more_than_its_image() -> None:
 def test_rle_of_all_widths(bits: int, num_colours: int) -> None:
     shape = (80, 60) if num_colours == 1 else (80, 60, 3)
     stored = np.random.default_rng(2).integers(0, 2**bits, shape, dtype=f"u{bits // 8}")
-    plain = film_of(dataset_of(stored, bits)).image
-    assert np.array_equal(film_of(saved(dataset_of(stored, bits), RLELossless)).image, plain)
+    plain = image_of(dataset_of(stored, bits)).image
+    assert np.array_equal(image_of(saved(dataset_of(stored, bits), RLELossless)).image, plain)
 
 
 @pytest.mark.parametrize("is_deflated", [False, True])
@@ -388,13 +388,13 @@ def test_a_header_of_millions_of_items_is_refused_within_seconds(is_deflated: bo
         body = packing.compress(body) + packing.flush()
     began = time.process_time()
     with pytest.raises(DataError):
-        film_of(content[:start] + body)
+        image_of(content[:start] + body)
     assert time.process_time() - began < 10
 
 
 def test_many_windows_are_noted_once() -> None:
-    film = film_of(dataset_of(WindowCenter=[60000] * 900, WindowWidth=[1] * 900))
-    assert film.notes["ignored"] == ["window_beside_values"]
+    image = image_of(dataset_of(WindowCenter=[60000] * 900, WindowWidth=[1] * 900))
+    assert image.notes["ignored"] == ["window_beside_values"]
 
 
 def test_streams_that_ask_for_too_much_are_refused() -> None:
@@ -418,4 +418,4 @@ def test_streams_that_ask_for_too_much_are_refused() -> None:
         dataset.PixelData = encapsulate([bytes(changed)])
         dataset["PixelData"].is_undefined_length = True
         with pytest.raises(DataError, match=message):
-            film_of(dataset)
+            image_of(dataset)

@@ -1,4 +1,4 @@
-"""Reading films of every common kind, fitting them to a square, and encoding them."""
+"""Reading images of every common kind, fitting them to a square, and encoding them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from pairaug.images import (
     encode_png,
     fault,
     fit_square,
-    load_film,
     load_image,
     png_ref,
+    read_image,
     sha256,
 )
 from pairaug.pair import ImageRef
@@ -80,13 +80,13 @@ def test_a_tiff_that_counts_from_white_is_turned(depth: int) -> None:
     assert np.allclose(image, 1 - LEVELS / 255, atol=1e-6)
 
 
-def test_of_several_pages_the_first_is_the_film() -> None:
+def test_of_several_pages_the_first_is_the_image() -> None:
     pages = [Image.fromarray(LEVELS), Image.fromarray(255 - LEVELS)]
     image = load_image(stored(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
     assert np.array_equal(image * 255, LEVELS)
 
 
-def test_one_bit_films_are_black_and_white() -> None:
+def test_one_bit_images_are_black_and_white() -> None:
     image = load_image(stored(Image.fromarray(LEVELS > 127)))
     assert set(np.unique(image)) == {0.0, 1.0}
 
@@ -101,15 +101,15 @@ def test_exif_rotation_is_applied() -> None:
 
 
 def test_paths_are_read_too(tmp_path: Path) -> None:
-    Image.fromarray(LEVELS).save(tmp_path / "film.png")
-    assert load_image(ImageRef(path=str(tmp_path / "film.png"))).shape == (6, 9)
+    Image.fromarray(LEVELS).save(tmp_path / "image.png")
+    assert load_image(ImageRef(path=str(tmp_path / "image.png"))).shape == (6, 9)
 
 
 @pytest.mark.parametrize(
     ("ref", "message"),
     [
         (ImageRef(), "neither a path nor bytes"),
-        (ImageRef(path="/no/such/p10-film.png"), "file is missing"),
+        (ImageRef(path="/no/such/p10-image.png"), "file is missing"),
         (ImageRef(png=b"not an image"), r"cannot be read \(UnidentifiedImageError\)"),
         (ImageRef(png=b""), "cannot be read"),
         (ImageRef(png=encode_png(LEVELS / 255)[:60]), "cannot be read"),
@@ -121,7 +121,7 @@ def test_what_is_no_image_is_a_data_error_without_its_path(ref: ImageRef, messag
     assert "p10" not in str(caught.value)
 
 
-def test_a_folder_in_a_films_place_is_a_data_error(tmp_path: Path) -> None:
+def test_a_folder_in_a_images_place_is_a_data_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a folder in the place of the image"):
         load_image(ImageRef(path=str(tmp_path)))
 
@@ -166,9 +166,9 @@ def test_a_file_that_is_too_large_is_not_even_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pairaug.image_files.MOST_BYTES", 10)
-    (tmp_path / "film.png").write_bytes(encode_png(LEVELS / 255))
+    (tmp_path / "image.png").write_bytes(encode_png(LEVELS / 255))
     with pytest.raises(DataError, match="a file of more than 0 MB"):
-        load_image(ImageRef(path=str(tmp_path / "film.png")))
+        load_image(ImageRef(path=str(tmp_path / "image.png")))
 
 
 def test_a_grey_png_is_copied_and_all_else_encoded_anew() -> None:
@@ -221,7 +221,7 @@ def test_crop_keeps_the_centre_at_the_shorter_sides_scale() -> None:
     assert np.allclose(square[5], np.linspace(0.26, 0.74, 10), atol=0.02)
 
 
-def test_pad_keeps_the_whole_film_on_black() -> None:
+def test_pad_keeps_the_whole_image_on_black() -> None:
     tall = np.full((40, 20), 0.5, dtype=np.float32)
     square = fit_square(tall, 10, "pad")
     assert square.shape == (10, 10)
@@ -230,7 +230,7 @@ def test_pad_keeps_the_whole_film_on_black() -> None:
 
 
 def test_shrinking_does_not_alias() -> None:
-    """Stripes finer than the small film average out."""
+    """Stripes finer than the small image average out."""
     stripes = np.tile(np.array([0.0, 1.0], dtype=np.float32), (64, 32))
     assert np.abs(fit_square(stripes, 8) - 0.5).max() < 0.02
 
@@ -244,9 +244,9 @@ def test_every_shape_becomes_the_square_that_is_asked_for(shape: tuple[int, int]
     assert square.max() <= 1.0
 
 
-def test_a_film_of_the_right_size_is_left_alone() -> None:
-    film = RNG.random((16, 16), dtype=np.float32)
-    assert fit_square(film, 16) is film
+def test_a_image_of_the_right_size_is_left_alone() -> None:
+    image = RNG.random((16, 16), dtype=np.float32)
+    assert fit_square(image, 16) is image
 
 
 def test_faults() -> None:
@@ -276,26 +276,26 @@ def _png_with_sbit(levels: np.ndarray, bits: int) -> bytes:
 def test_fewer_bits_in_a_file_of_sixteen_are_told_by_the_range(kind: str, bits: int) -> None:
     levels = np.linspace(0, 2**bits - 1, 600).astype(np.uint16).reshape(20, 30)
     ref = stored(Image.fromarray(levels), kind)
-    film = load_film(ref)
-    assert np.allclose(film.image, levels / (2**bits - 1), atol=1e-6)
+    image = read_image(ref)
+    assert np.allclose(image.image, levels / (2**bits - 1), atol=1e-6)
     noted = {} if bits == 16 else {"bit_depth": bits, "bit_depth_by": "range"}
-    assert film.notes == noted
+    assert image.notes == noted
     assert ref.png is not None
     assert examine(ref.png).notes == noted
 
 
 def test_bits_that_the_file_states_go_before_the_range() -> None:
     dim = np.linspace(0, 900, 600).astype(np.uint16).reshape(20, 30)
-    film = load_film(ImageRef(png=_png_with_sbit(dim, 12)))
-    assert np.allclose(film.image, dim / 4095, atol=1e-6)
-    assert film.notes == {"bit_depth": 12, "bit_depth_by": "file"}
-    whole = load_film(ImageRef(png=_png_with_sbit(dim, 16)))
+    image = read_image(ImageRef(png=_png_with_sbit(dim, 12)))
+    assert np.allclose(image.image, dim / 4095, atol=1e-6)
+    assert image.notes == {"bit_depth": 12, "bit_depth_by": "file"}
+    whole = read_image(ImageRef(png=_png_with_sbit(dim, 16)))
     assert np.allclose(whole.image, dim / 65535, atol=1e-6)
     # Scaled up to sixteen bits, as the standard has it: they say where the values came from.
     scaled = (np.linspace(0, 4095, 600).astype(np.uint16) << 4).reshape(20, 30)
-    film = load_film(ImageRef(png=_png_with_sbit(scaled, 12)))
-    assert np.allclose(film.image, scaled / 65535, atol=1e-6)
-    tagged = load_film(stored(Image.fromarray(dim), "TIFF", tiffinfo={281: 4095}))
+    image = read_image(ImageRef(png=_png_with_sbit(scaled, 12)))
+    assert np.allclose(image.image, scaled / 65535, atol=1e-6)
+    tagged = read_image(stored(Image.fromarray(dim), "TIFF", tiffinfo={281: 4095}))
     assert np.allclose(tagged.image, dim / 4095, atol=1e-6)
 
 

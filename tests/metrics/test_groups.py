@@ -35,16 +35,16 @@ def test_groups_of_one_change_nothing():
     assert auroc(labels, scores, groups=names) == auroc(labels, scores)
 
 
-def test_repeated_films_of_a_patient_narrow_nothing():
+def test_repeated_images_of_a_patient_narrow_nothing():
     rng = np.random.default_rng(0)
     labels = rng.random(60) < 0.5
     scores = rng.normal(size=60) + labels
     once = auroc(labels, scores)
     tenfold = np.repeat(np.arange(60), 10)
     by_patient = auroc(labels[tenfold], scores[tenfold], groups=tenfold)
-    by_film = auroc(labels[tenfold], scores[tenfold])
+    by_image = auroc(labels[tenfold], scores[tenfold])
     assert (by_patient.low, by_patient.high) == pytest.approx((once.low, once.high))
-    assert by_film.high - by_film.low < 0.5 * (once.high - once.low)
+    assert by_image.high - by_image.low < 0.5 * (once.high - once.low)
 
 
 def _share_that_holds(truth: float, num_draws: int, estimate_of) -> float:
@@ -63,7 +63,7 @@ TRUTH = 0.5 * (1 + math.erf(1 / 2))
 
 
 def _clustered(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Four films of each of 40 patients, who share their label and most of their score."""
+    """Four images of each of 40 patients, who share their label and most of their score."""
     patients = np.repeat(np.arange(40), 4)
     labels = (rng.random(40) < 0.5)[patients]
     scores = 0.9 * rng.normal(size=40)[patients] + math.sqrt(0.19) * rng.normal(size=160)
@@ -104,19 +104,19 @@ def test_intervals_of_macro_auroc_contain_the_truth_in_many_draws():
 
 
 @pytest.mark.slow
-def test_only_draws_of_patients_hold_the_truth_where_films_are_alike():
-    """Films drawn one by one pretend to four times as many patients."""
+def test_only_draws_of_patients_hold_the_truth_where_images_are_alike():
+    """ImageDataset drawn one by one pretend to four times as many patients."""
 
     def by_patient(rng: np.random.Generator):
         labels, scores, patients = _clustered(rng)
         return auroc(labels, scores, groups=patients)
 
-    def by_film(rng: np.random.Generator):
+    def by_image(rng: np.random.Generator):
         labels, scores, _ = _clustered(rng)
         return auroc(labels, scores)
 
     assert _share_that_holds(TRUTH, 1000, by_patient) == pytest.approx(0.95, abs=0.035)
-    assert _share_that_holds(TRUTH, 1000, by_film) < 0.8
+    assert _share_that_holds(TRUTH, 1000, by_image) < 0.8
 
 
 def test_means_by_patient():

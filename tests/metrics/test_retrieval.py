@@ -20,20 +20,20 @@ def pairs():
     text_of = rng.integers(0, 40, size=90)
     text_of[:40] = np.arange(40)
     texts = _unit(rng.normal(size=(40, 8)))
-    films = _unit(texts[text_of] + 0.6 * rng.normal(size=(90, 8)))
-    return films, texts, text_of
+    images = _unit(texts[text_of] + 0.6 * rng.normal(size=(90, 8)))
+    return images, texts, text_of
 
 
 def test_ranks_by_the_full_matrix(pairs):
-    films, texts, text_of = pairs
-    found = retrieval_ranks(films, texts, text_of)
-    scores = films.astype(float) @ texts[text_of].astype(float).T  # film, pair
+    images, texts, text_of = pairs
+    found = retrieval_ranks(images, texts, text_of)
+    scores = images.astype(float) @ texts[text_of].astype(float).T  # image, pair
     for place in range(90):
         wrong = text_of != text_of[place]
         in_front = scores[place, wrong] > scores[place, place]
         assert found.reports[place] == 1 + in_front.sum()
         best = scores[~wrong, place].max()
-        assert found.films[place] == 1 + (scores[wrong, place] > best).sum()
+        assert found.images[place] == 1 + (scores[wrong, place] > best).sum()
     assert (found.reports > 1).any()
 
 
@@ -43,25 +43,25 @@ def test_blocks_change_nothing(pairs, monkeypatch):
     told: list[int] = []
     found = retrieval_ranks(*pairs, told.append)
     assert np.array_equal(found.reports, whole.reports)
-    assert np.array_equal(found.films, whole.films)
+    assert np.array_equal(found.images, whole.images)
     assert sum(told) == 90
     assert len(told) > 10
 
 
 def test_a_copy_of_the_own_report_is_the_own_report():
-    films = _unit(np.array([[1.0, 0.1], [1.0, -0.1], [0.0, 1.0]]))
+    images = _unit(np.array([[1.0, 0.1], [1.0, -0.1], [0.0, 1.0]]))
     texts = _unit(np.array([[1.0, 0.0], [0.0, 1.0]]))
-    found = retrieval_ranks(films, texts, np.array([0, 0, 1]))
+    found = retrieval_ranks(images, texts, np.array([0, 0, 1]))
     assert found.reports.tolist() == [1, 1, 1]
-    assert found.films.tolist() == [1, 1, 1]
+    assert found.images.tolist() == [1, 1, 1]
 
 
 def test_a_model_that_tells_nothing_apart_finds_nothing():
-    films = _unit(np.ones((20, 4)))
+    images = _unit(np.ones((20, 4)))
     texts = _unit(np.ones((20, 4)))
-    found = retrieval_ranks(films, texts, np.arange(20))
+    found = retrieval_ranks(images, texts, np.arange(20))
     assert (found.reports == 20).all()
-    assert (found.films == 20).all()
+    assert (found.images == 20).all()
 
 
 @pytest.mark.slow
@@ -70,9 +70,9 @@ def test_a_hundred_thousand_pairs_fit_in_memory():
 
     rng = np.random.default_rng(0)
     num = 100_000
-    films = _unit(rng.normal(size=(num, 16)))
+    images = _unit(rng.normal(size=(num, 16)))
     tracemalloc.start()
-    found = retrieval_ranks(films, films, np.arange(num))
+    found = retrieval_ranks(images, images, np.arange(num))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert (found.reports == 1).mean() > 0.99

@@ -39,15 +39,15 @@ def dataset(tmp_path_factory):
     return out
 
 
-def test_every_row_has_its_film_and_report(dataset):
+def test_every_row_has_its_image_and_report(dataset):
     rows = _rows(dataset / "reports.csv")
     assert len(rows) == 40
     assert tuple(rows[0]) == COLUMNS
     assert len({row["id"] for row in rows}) == 40
     for row in rows:
-        with Image.open(dataset / row["file"]) as film:
-            assert film.size == (48, 48)
-            assert film.mode == "L"
+        with Image.open(dataset / row["file"]) as opened:
+            assert opened.size == (48, 48)
+            assert opened.mode == "L"
         assert row["findings"]
         assert row["impression"]
 
@@ -65,12 +65,12 @@ def test_labels_are_the_truth(dataset):
     assert any(row["Support Devices"] == "1" for row in rows.values())
 
 
-def test_the_truth_draws_the_film_again(dataset):
+def test_the_truth_draws_the_image_again(dataset):
     truth = json.loads((dataset / "findings.jsonl").read_text().splitlines()[5])
     findings = [Finding(**finding) for finding in truth["findings"]]
     image = render(Anatomy(**truth["anatomy"]), findings, 48).image
-    with Image.open(dataset / "images" / f"{truth['id']}.png") as film:
-        assert np.array_equal(np.asarray(film), np.rint(image * 255).astype(np.uint8))
+    with Image.open(dataset / "images" / f"{truth['id']}.png") as opened:
+        assert np.array_equal(np.asarray(opened), np.rint(image * 255).astype(np.uint8))
     study = draw_study(truth["seed"], truth["index"], truth["visit"])
     assert study.findings == tuple(findings)
 

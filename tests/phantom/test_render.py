@@ -1,4 +1,4 @@
-"""What must hold of a phantom's film: the right place, the right side, the same patient."""
+"""What must hold of a phantom's image: the right place, the right side, the same patient."""
 
 import dataclasses
 
@@ -33,27 +33,27 @@ def every_finding() -> list[Finding]:
     ]
 
 
-def test_film_is_an_image_and_repeats_itself() -> None:
+def test_image_is_an_image_and_repeats_itself() -> None:
     for anatomy in anatomies(5):
-        film = render(anatomy)
-        assert film.image.dtype == np.float32
-        assert film.image.shape == (128, 128)
-        assert 0.0 <= film.image.min() < 0.2
-        assert 0.7 < film.image.max() <= 1.0
-        assert np.array_equal(film.image, render(anatomy).image)
+        image = render(anatomy)
+        assert image.image.dtype == np.float32
+        assert image.image.shape == (128, 128)
+        assert 0.0 <= image.image.min() < 0.2
+        assert 0.7 < image.image.max() <= 1.0
+        assert np.array_equal(image.image, render(anatomy).image)
 
 
 @pytest.mark.parametrize("finding", every_finding(), ids=str)
 def test_finding_shows_on_its_side_and_inside_its_mask(finding: Finding) -> None:
     for anatomy in anatomies(4):
-        normal, film = render(anatomy), render(anatomy, [finding])
-        difference = np.abs(film.image - normal.image)
-        assert finding.label in film.masks
-        mask = film.masks[finding.label]
+        normal, image = render(anatomy), render(anatomy, [finding])
+        difference = np.abs(image.image - normal.image)
+        assert finding.label in image.masks
+        mask = image.masks[finding.label]
         assert mask.any(), "the finding's mask is empty"
         assert difference[mask].mean() > 0.025, "the finding does not show"
         if finding.side and not KINDS[finding.kind].is_device:
-            # The patient's left is at the right of the film; the shift of the mediastinum is small.
+            # The patient's left is at the right of the image; the shift of the mediastinum is small.
             halves = {"right": difference[:, :64].sum(), "left": difference[:, 64:].sum()}
             other = "left" if finding.side == "right" else "right"
             assert halves[finding.side] > 1.4 * halves[other]
@@ -89,11 +89,11 @@ def test_cardiothoracic_ratio_tells_cardiomegaly() -> None:
 def test_patient_stays_the_same_outside_the_finding() -> None:
     nodule = Finding("nodule", "right", "upper")
     for anatomy in anatomies(6):
-        normal, film = render(anatomy), render(anatomy, [nodule])
-        rows, columns = np.nonzero(film.masks[nodule.label])
-        outside = np.ones_like(film.image, dtype=bool)
+        normal, image = render(anatomy), render(anatomy, [nodule])
+        rows, columns = np.nonzero(image.masks[nodule.label])
+        outside = np.ones_like(image.image, dtype=bool)
         outside[rows.min() - 3 : rows.max() + 4, columns.min() - 3 : columns.max() + 4] = False
-        assert np.array_equal(film.image[outside], normal.image[outside])
+        assert np.array_equal(image.image[outside], normal.image[outside])
 
 
 def test_lesion_that_grows_stays_where_it_was() -> None:
@@ -106,7 +106,7 @@ def test_lesion_that_grows_stays_where_it_was() -> None:
         assert np.hypot(*np.subtract(*centres)) < 10
 
 
-def test_film_scales() -> None:
+def test_image_scales() -> None:
     anatomy = anatomies(1)[0]
     small = render(anatomy, [], 128).image
     large = render(anatomy, [], 256).image.reshape(128, 2, 128, 2).mean(axis=(1, 3))

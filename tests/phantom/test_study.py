@@ -46,8 +46,8 @@ def test_report_variants():
 
 
 def test_render_is_pure():
-    film = draw_study(2, 9).render(64)
+    image = draw_study(2, 9).render(64)
     again = draw_study(2, 9).render(64)
-    assert film.image.shape == (64, 64)
-    assert film.image.dtype == np.float32
-    assert np.array_equal(film.image, again.image)
+    assert image.image.shape == (64, 64)
+    assert image.image.dtype == np.float32
+    assert np.array_equal(image.image, again.image)

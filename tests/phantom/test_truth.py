@@ -172,13 +172,13 @@ def test_the_report_of_another_study_asks_for_its_findings():
 def test_counterfactual_changes_only_where_it_should():
     study = next(s for s in (draw_study(2, i) for i in range(200)) if s.findings == ())
     after = f"{study.text} Moderate right pleural effusion."
-    film, changed = study.render(128), counterfactual(study, study.text, after)
-    where = np.abs(film.image - changed.image) > 0.02
+    image, changed = study.render(128), counterfactual(study, study.text, after)
+    where = np.abs(image.image - changed.image) > 0.02
     assert changed.masks["right pleural effusion"].any()
-    # The patient's right is the film's left.
+    # The patient's right is the image's left.
     assert where[:, :64].sum() > 100
     assert where[:, 70:].sum() == 0
-    assert np.array_equal(counterfactual(study, study.text, study.text).image, film.image)
+    assert np.array_equal(counterfactual(study, study.text, study.text).image, image.image)
 
 
 def test_what_cannot_be_drawn():

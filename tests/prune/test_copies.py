@@ -1,4 +1,4 @@
-"""Duplicates and memorised films, by a direct computation and by what they are for."""
+"""Duplicates and memorised images, by a direct computation and by what they are for."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def test_bound_is_a_quantile_of_real_neighbours() -> None:
     pairs = [*real, _child(real[0], "inter-0", Branch.INTER, *_rows(rng, 2))]
     images = np.array([pair.image_embedding for pair in real])
     reports = np.array([pair.report_embedding for pair in real])
-    films, both = images @ images.T, np.minimum(images @ images.T, reports @ reports.T)
-    for similarity, name in ((films, "memorised"), (both, "duplicate")):
+    image_pairs, both_pairs = images @ images.T, np.minimum(images @ images.T, reports @ reports.T)
+    for similarity, name in ((image_pairs, "memorised"), (both_pairs, "duplicate")):
         np.fill_diagonal(similarity, -np.inf)
         fitted, _ = _decide(pairs, **{name: {"quantile": 0.9}})
         expected = np.quantile(similarity.max(axis=1), 0.9, method="inverted_cdf")
@@ -66,7 +66,7 @@ def test_bound_is_a_quantile_of_real_neighbours() -> None:
         assert (fitted[name]["num_real"], fitted[name]["num_compared"]) == (60, 1)
 
 
-def test_a_film_like_a_training_film_is_memorised() -> None:
+def test_a_image_like_a_training_image_is_memorised() -> None:
     real = _real(60)
     rng = np.random.default_rng(1)
     report = _rows(rng, 1)[0]
@@ -75,7 +75,7 @@ def test_a_film_like_a_training_film_is_memorised() -> None:
         *real,
         _child(real[0], "inter-0", Branch.INTER, like_5, report),
         _child(real[1], "inter-0", Branch.INTER, _rows(rng, 1)[0], report),
-        # An edit may look like its own patient's film, and not like another's.
+        # An edit may look like its own patient's image, and not like another's.
         _child(real[5], "intra-0", Branch.INTRA, like_5, report),
         _child(real[6], "intra-0", Branch.INTRA, like_5, report),
     ]
@@ -161,7 +161,7 @@ def test_copies_are_marked_with_what_was_measured() -> None:
     drop = list(stage(pairs))[-1].drop
     assert drop is not None
     assert drop.reason == "memorised"
-    assert drop.detail.startswith("nearest real film 0.9")
+    assert drop.detail.startswith("nearest real image 0.9")
     assert all(pair.drop is None for pair in list(stage(pairs))[:-1])
 
 

@@ -32,13 +32,13 @@ def _pairs() -> list[Pair]:
     rng = np.random.default_rng(0)
     pairs = []
     for index in range(12):
-        film = png_ref(rng.random((8, 8)).astype(np.float32))
-        real = Pair(f"r{index}", Branch.REAL, f"p{index}", Report("wörds", "“quoted”"), image=film)
+        image = png_ref(rng.random((8, 8)).astype(np.float32))
+        real = Pair(f"r{index}", Branch.REAL, f"p{index}", Report("wörds", "“quoted”"), image=image)
         real = real.with_trace("read", source="phantom", nested={"score": {"rewrite": 1}})
         pairs.append(real)
         inter = real.child(
             "inter-0", branch=Branch.INTER, source_report=real.report.text, report=Report("{}")
-        ).with_image(film)
+        ).with_image(image)
         pairs.append(inter.with_scores(image_report=rng.normal(0.3, 0.1)))
         for number in range(3):
             child = real.child(

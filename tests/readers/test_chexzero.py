@@ -101,7 +101,7 @@ def test_values_that_are_no_grey_levels_are_drops(tmp_path: Path) -> None:
 
 
 def test_our_export_reads_back(tmp_path: Path) -> None:
-    pairs = families(tmp_path / "films")
+    pairs = families(tmp_path / "images")
     export(tmp_path / "export", pairs, formats=["chexzero"])
     folder = tmp_path / "export" / "chexzero"
     source = CheXzeroSource(

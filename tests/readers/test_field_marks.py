@@ -17,7 +17,7 @@ from pairaug.readers.identifiers import patient_key
 from pairaug.readers.plain import report_of_plain, report_of_sections
 from pairaug.readers.text import report_text
 from pairaug.stage import Context
-from support.layout_trees import csv, film, tar, write
+from support.layout_trees import csv, image, tar, write
 
 _SETTINGS: TypeAdapter[Any] = TypeAdapter(ReadSettings)
 BOTH = Report("The lungs look clear.", "Normal chest.")
@@ -98,13 +98,13 @@ def test_a_whole_report_in_a_column_is_taken_apart(cells: Report, report: Report
 def test_a_whole_report_in_a_column_of_every_source(tmp_path: Path) -> None:
     from pyarrow import parquet, table
 
-    write(tmp_path / "a.png", film())
+    write(tmp_path / "a.png", image())
     one_column = {"findings": "report", "impression": None}
     rows = csv(tmp_path / "t.csv", "id,file,report", ("1", "a.png", WHOLE))
-    data = {"image": [film()], "report": [WHOLE]}
+    data = {"image": [image()], "report": [WHOLE]}
     parquet.write_table(table(data), tmp_path / "t.parquet")
     record = json.dumps({"findings": WHOLE}).encode()
-    shard = tar(tmp_path / "t.tar", ("1.png", film()), ("1.json", record))
+    shard = tar(tmp_path / "t.tar", ("1.png", image()), ("1.json", record))
     for settings in (
         {"source": "table", "table": rows, "columns": one_column},
         {"source": "huggingface", "path": tmp_path / "t.parquet", "columns": one_column},
@@ -122,7 +122,7 @@ def test_line_ends_that_a_program_wrote_out() -> None:
 def test_a_cell_that_can_be_no_path_is_a_drop_and_is_not_quoted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write(tmp_path / "a.png", film())
+    write(tmp_path / "a.png", image())
     secret = "Große Verschattung rechts. " * 50
     rows = csv(tmp_path / "t.csv", "id,file", ("1", secret), ("2", f"x/{secret}/é.png"))
     columns = {"file": "file", "findings": "file", "impression": None}
@@ -173,14 +173,14 @@ def test_a_folder_has_images_of_every_format_and_dicom_without_an_ending(tmp_pat
     pydicom_data = pytest.importorskip("pydicom.data")
     dicom = Path(pydicom_data.get_testdata_file("CT_small.dcm"))
     for name, kind in [("1.bmp", "BMP"), ("2.webp", "WEBP"), ("3.gif", "GIF"), ("4.jpe", "JPEG")]:
-        write(tmp_path / name, film(int(name[0]), kind))
+        write(tmp_path / name, image(int(name[0]), kind))
         write(tmp_path / f"{name[0]}.txt", f"Clear {name[0]}.")
     for name in ("1.2.840.5", "IM0001", "x.ima", "DICOMDIR"):
         shutil.copy(dicom, tmp_path / name)
     write(tmp_path / "1.2.840.5.txt", "Clear uid.")
     write(tmp_path / "IM0001.txt", "Clear im.")
     write(tmp_path / "x.txt", "Clear ima.")
-    write(tmp_path / "5.png", film(5))
+    write(tmp_path / "5.png", image(5))
     write(tmp_path / "5.png.txt", "Clear 5.")
     write(tmp_path / "README", "No image.")
     pairs = _read(source="cxr-folder", root=tmp_path)
@@ -194,7 +194,7 @@ def test_a_tar_has_images_of_every_format(tmp_path: Path) -> None:
     kinds = [("webp", "WEBP"), ("gif", "GIF"), ("bmp", "BMP"), ("TIF", "TIFF")]
     members = []
     for number, (suffix, kind) in enumerate(kinds):
-        members += [(f"{number}.{suffix}", film(number, kind)), (f"{number}.txt", b"Clear lungs.")]
+        members += [(f"{number}.{suffix}", image(number, kind)), (f"{number}.txt", b"Clear lungs.")]
     tar(tmp_path / "a.tar", *members)
     assert _said(_read(source="webdataset", shards=tmp_path / "a.tar")) == ["Clear lungs."] * 4
 
@@ -215,7 +215,7 @@ def test_a_text_of_its_images_whole_name_belongs_to_it(
     for number, name in enumerate(names):
         text = f"Clear {number}."
         content = json.dumps({"report": text}) if ending == "json" else text
-        members += [(f"{name}.png", film(number)), (f"{name}.{ending}", content.encode())]
+        members += [(f"{name}.png", image(number)), (f"{name}.{ending}", content.encode())]
     tar(tmp_path / "a.tar", *members)
     pairs = _read(source="webdataset", shards=tmp_path / "a.tar", name="t")
     assert [pair.id for pair in pairs] == [f"t/{name}" for name in names]
@@ -226,9 +226,9 @@ def test_a_text_of_its_images_whole_name_belongs_to_it(
 def test_captions_of_longer_endings_and_records_in_capitals(tmp_path: Path) -> None:
     tar(
         tmp_path / "a.tar",
-        ("1.image.png", film(1)),
+        ("1.image.png", image(1)),
         ("1.report.txt", b"Clear 1."),
-        ("2.png", film(2)),
+        ("2.png", image(2)),
         ("2.json", b'{"Findings": "Clear 2.", "Patient_ID": 7}'),
     )
     pairs = _read(source="webdataset", shards=tmp_path / "a.tar")

@@ -13,7 +13,7 @@ from pairaug.pair import Pair
 from pairaug.readers import TableSource, open_reader
 from pairaug.readers.listing import one_file
 from pairaug.stage import Context
-from support.layout_trees import csv, film, write
+from support.layout_trees import csv, image, write
 
 
 def _read(
@@ -36,7 +36,7 @@ def _paths(pairs: list[Pair]) -> list[str | None]:
 def test_a_path_with_one_reading_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "root"
     monkeypatch.setenv("HOME", str(root))
-    image = write(root / "été 1" / "Müller é.png", film())
+    written_image = write(root / "été 1" / "Müller é.png", image())
     name = "été 1/Müller é.png"
     written = [
         name,
@@ -49,23 +49,23 @@ def test_a_path_with_one_reading_is_read(tmp_path: Path, monkeypatch: pytest.Mon
         f".\\{name}",
     ]
     pairs = _read(root, *[(str(n), text, "p") for n, text in enumerate(written)])
-    assert _paths(pairs) == [str(image)] * len(written)
+    assert _paths(pairs) == [str(written_image)] * len(written)
 
 
 def test_accents_that_the_disk_has_taken_apart(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    image = write(root / unicodedata.normalize("NFD", "été") / "é.png", film())
-    assert _paths(_read(root, ("1", "été/é.png", "p"))) == [str(image)]
+    written_image = write(root / unicodedata.normalize("NFD", "été") / "é.png", image())
+    assert _paths(_read(root, ("1", "été/é.png", "p"))) == [str(written_image)]
 
 
 def test_a_path_as_written_goes_first_and_two_readings_are_none(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    odd = write(root / "a%20b.png", film(1))
-    write(root / "a b.png", film(2))
-    write(root / "c d%20e.png", film(3))
+    odd = write(root / "a%20b.png", image(1))
+    write(root / "a b.png", image(2))
+    write(root / "c d%20e.png", image(3))
     assert _paths(_read(root, ("1", "a%20b.png", "p"))) == [str(odd)]
-    write(root / "x" / "y z.png", film(4))
-    write(root / "x\\y z.png", film(5))
+    write(root / "x" / "y z.png", image(4))
+    write(root / "x\\y z.png", image(5))
     (pair,) = _read(root, ("1", "x\\y%20z.png", "p"))
     assert pair.drop
     assert pair.drop.reason == "missing_image"
@@ -73,7 +73,7 @@ def test_a_path_as_written_goes_first_and_two_readings_are_none(tmp_path: Path) 
 
 
 def test_readings_never_leave_the_root(tmp_path: Path) -> None:
-    write(tmp_path / "outside.png", film())
+    write(tmp_path / "outside.png", image())
     root = tmp_path / "root"
     root.mkdir()
     pairs = _read(root, ("1", "..\\outside.png", "p"), ("2", "%2e%2e/outside.png", "p"))
@@ -93,7 +93,7 @@ def test_a_root_that_is_a_level_off_is_told_with_the_right_one(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, root: str, file: str, said: str
 ) -> None:
     for number in range(3):
-        write(tmp_path / "data" / "images" / f"{number}.png", film(number))
+        write(tmp_path / "data" / "images" / f"{number}.png", image(number))
     rows = [(str(number), file.format(number), f"p{number}") for number in range(3)]
     pairs = _read(tmp_path / root, *rows)
     details = [pair.drop.detail if pair.drop else "" for pair in pairs]
@@ -104,7 +104,7 @@ def test_a_root_that_is_a_level_off_is_told_with_the_right_one(
 
 def test_no_folder_of_a_patient_is_shown(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    write(root / "files" / "there.png", film())
+    write(root / "files" / "there.png", image())
     rows = [
         (f"s{number}", f"files/{folder}/p1000{number}/x.png", f"1000{number}")
         for number, folder in enumerate(["wardA", "wardA", "wardA", "smith", "smith"])

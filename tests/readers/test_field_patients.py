@@ -13,7 +13,7 @@ from pairaug.evaluate.data import LabelledData, open_cases
 from pairaug.readers import CxrFolderSource, ReadSettings, TableSource, open_reader
 from pairaug.readers.identifiers import patient_key, whole_number
 from pairaug.stage import Context
-from support.layout_trees import chexpert_plus, csv, film, write
+from support.layout_trees import chexpert_plus, csv, image, write
 
 SAME = ["10000032", "10000032.0", " 10000032 ", "\ufeff10000032", "1.0000032e+07", "10000032.00",
         "1.0000032E7", "10000032."]  # fmt: skip
@@ -32,7 +32,7 @@ def test_a_patient_is_one_in_whatever_form() -> None:
 
 
 def test_one_patient_one_split(tmp_path: Path) -> None:
-    write(tmp_path / "a.png", film())
+    write(tmp_path / "a.png", image())
     rows = [(str(n), "a.png", text, "Clear.") for n, text in enumerate([*SAME, "010000032"])]
     table = csv(tmp_path / "t.csv", "id,file,patient,findings", *rows)
     columns = {"impression": None, "patient_id": "patient"}
@@ -48,7 +48,7 @@ def test_one_patient_one_split(tmp_path: Path) -> None:
 
 
 def test_labelled_images_are_of_the_same_patients(tmp_path: Path) -> None:
-    write(tmp_path / "a.png", film())
+    write(tmp_path / "a.png", image())
     table = csv(tmp_path / "t.csv", "file,who,edema", ("a.png", "7.0", "1"), ("a.png", "7", "0.0"))
     data = {"source": "table", "table": table, "patient_id": "who", "columns": {"edema": "edema"}}
     cases = list(open_cases(TypeAdapter(LabelledData).validate_python(data)))
@@ -76,11 +76,11 @@ def test_a_column_of_reports_for_findings_is_refused(tmp_path: Path) -> None:
 
 def test_file_names_that_are_not_utf_8_are_drops_or_pairs(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9")
-    write(tmp_path / f"{name}.png", film())
+    write(tmp_path / f"{name}.png", image())
     write(tmp_path / f"{name}.txt", "Clear.")
     (pair,) = open_reader(CxrFolderSource(root=tmp_path, name="f"), Context(seed=0))
     assert pair.id == "f/caf\\xe9"
     assert pair.drop
     assert (pair.drop.reason, pair.drop.detail) == (
-        "unreadable_image", "film 1, the file's name is not UTF-8"
+        "unreadable_image", "image 1, the file's name is not UTF-8"
     )  # fmt: skip

@@ -23,7 +23,7 @@ from pairaug.pair import Pair
 from pairaug.readers import CxrFolderSource, HuggingFaceSource, WebDatasetSource, open_reader
 from pairaug.readers.reader import Counted
 from pairaug.stage import Context
-from support.layout_trees import film, tar, write
+from support.layout_trees import image, tar, write
 
 
 def _shard(path: Path, *members: tuple[str, bytes]) -> list[Pair]:
@@ -43,10 +43,10 @@ def test_what_systems_and_archivers_add_is_no_study(tmp_path: Path) -> None:
     noise = b"\0\5\x16\7"
     pairs = _shard(
         tmp_path / "x.tar",
-        ("._1.png", noise), ("1.png", film(1)), ("._1.txt", noise), ("1.txt", b"Clear."),
+        ("._1.png", noise), ("1.png", image(1)), ("._1.txt", noise), ("1.txt", b"Clear."),
         (".DS_Store", noise), ("__MACOSX/a/._2.png", noise), ("PaxHeader/2.png", b"30 mtime=1"),
         ("PaxHeaders.4711/2.txt", b"30 mtime=1"), ("a/Thumbs.db", noise),
-        ("./a/2.PNG", film(2)), ("./a/.2.png.swp", noise), ("./a/2.TXT", b"No edema."),
+        ("./a/2.PNG", image(2)), ("./a/.2.png.swp", noise), ("./a/2.TXT", b"No edema."),
     )  # fmt: skip
     assert _told(pairs) == [("w/1", "Clear.", None), ("w/a/2", "No edema.", None)]
 
@@ -57,7 +57,7 @@ def test_folders_links_and_extended_headers_in_a_tar(tmp_path: Path) -> None:
         folder = tarfile.TarInfo("été")
         folder.type = tarfile.DIRTYPE
         shard.addfile(folder)
-        for name, content in (("été/1.png", film(1)), ("été/1.txt", b"Clear.")):
+        for name, content in (("été/1.png", image(1)), ("été/1.txt", b"Clear.")):
             member = tarfile.TarInfo(name)
             member.size, member.mtime = len(content), 1.5  # type: ignore[assignment]
             shard.addfile(member, io.BytesIO(content))
@@ -70,9 +70,9 @@ def test_folders_links_and_extended_headers_in_a_tar(tmp_path: Path) -> None:
     ["1.2.840.113619.2.5.1762583153", "CXR_1.2.840.10008-frontal", "2.25.3294", "s.20/1.2.3"],
 )
 def test_a_key_that_is_a_dicom_uid_keeps_its_dots(tmp_path: Path, key: str) -> None:
-    others = [(f"{key}9.{end}", content) for end, content in (("png", film(2)), ("txt", b"Two."))]
+    others = [(f"{key}9.{end}", content) for end, content in (("png", image(2)), ("txt", b"Two."))]
     pairs = _shard(
-        tmp_path / "x.tar", (f"{key}.png", film(1)), (f"{key}.seg.png", film(5)),
+        tmp_path / "x.tar", (f"{key}.png", image(1)), (f"{key}.seg.png", image(5)),
         (f"{key}.txt", b"One."), *others,
     )  # fmt: skip
     assert _told(pairs) == [(f"w/{key}", "One.", None), (f"w/{key}9", "Two.", None)]
@@ -83,11 +83,11 @@ def test_captions_in_json(tmp_path: Path, key: str) -> None:
     record = {key: "FINDINGS: Small effusion.\nIMPRESSION: Effusion.", "patient_id": 10000032.0}
     pairs = _shard(
         tmp_path / "x.tar",
-        ("1.json", b"\xef\xbb\xbf" + json.dumps(record).encode()), ("1.png", film(1)),
-        ("2.json", json.dumps({key: ["Clear.", "No edema."]}).encode()), ("2.png", film(2)),
-        ("3.json", b'"Clear lungs."'), ("3.png", film(3)),
-        ("4.json", b'{"caption": NaN, "labels": NaN}'), ("4.png", film(4)),
-        (f"5.{key}", b"Clear."), ("5.png", film(5)),
+        ("1.json", b"\xef\xbb\xbf" + json.dumps(record).encode()), ("1.png", image(1)),
+        ("2.json", json.dumps({key: ["Clear.", "No edema."]}).encode()), ("2.png", image(2)),
+        ("3.json", b'"Clear lungs."'), ("3.png", image(3)),
+        ("4.json", b'{"caption": NaN, "labels": NaN}'), ("4.png", image(4)),
+        (f"5.{key}", b"Clear."), ("5.png", image(5)),
     )  # fmt: skip
     report = pairs[0].report
     assert (report.findings, report.impression) == ("Small effusion.", "Effusion.")
@@ -101,11 +101,11 @@ def test_captions_in_json(tmp_path: Path, key: str) -> None:
 def test_several_images_of_a_key_are_pairs_of_one_patient(tmp_path: Path) -> None:
     pairs = _shard(
         tmp_path / "x.tar",
-        ("1.frontal.png", film(1)), ("1.LATERAL.JPG", film(2, "JPEG")), ("1.mask.png", film(3)),
+        ("1.frontal.png", image(1)), ("1.LATERAL.JPG", image(2, "JPEG")), ("1.mask.png", image(3)),
         ("1.txt", b"Clear."),
-        ("2.0.png", film(4)), ("2.txt", b"Edema."),
-        ("3.png", film(5)), ("3.crop.png", film(6)), ("3.txt", b"Mass."),
-        ("4.mask.png", film(7)), ("4.txt", b"Rib fracture."),
+        ("2.0.png", image(4)), ("2.txt", b"Edema."),
+        ("3.png", image(5)), ("3.crop.png", image(6)), ("3.txt", b"Mass."),
+        ("4.mask.png", image(7)), ("4.txt", b"Rib fracture."),
     )  # fmt: skip
     assert _told(pairs) == [
         ("w/1.frontal", "Clear.", None),
@@ -122,7 +122,7 @@ def test_several_images_of_a_key_are_pairs_of_one_patient(tmp_path: Path) -> Non
 def test_a_key_that_comes_twice_is_a_duplicate(tmp_path: Path) -> None:
     pairs = _shard(
         tmp_path / "x.tar",
-        ("1.png", film(1)), ("1.txt", b"One."), ("1.png", film(2)), ("1.txt", b"Two."),
+        ("1.png", image(1)), ("1.txt", b"One."), ("1.png", image(2)), ("1.txt", b"Two."),
     )  # fmt: skip
     assert [(text, reason) for _, text, reason in _told(pairs)] == [
         ("One.", None), ("Two.", "duplicate_id")
@@ -142,9 +142,9 @@ def test_a_key_that_comes_twice_is_a_duplicate(tmp_path: Path) -> None:
 )
 def test_a_broken_record_is_one_drop(tmp_path: Path, record: bytes) -> None:
     pairs = _shard(
-        tmp_path / "x.tar", ("1.json", record), ("1.png", film(1)),
+        tmp_path / "x.tar", ("1.json", record), ("1.png", image(1)),
         ("2.json", b'{"text": "Clear.", "labels": {"edema": [1], "mass": {}, "fracture": 1.0}}'),
-        ("2.png", film(2)),
+        ("2.png", image(2)),
     )  # fmt: skip
     assert [pair.drop.reason if pair.drop else None for pair in pairs] == [
         "unreadable_report",
@@ -156,7 +156,7 @@ def test_a_broken_record_is_one_drop(tmp_path: Path, record: bytes) -> None:
 def test_names_that_are_not_utf_8_become_text(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as shard:
-        for name, content in (("é1.png", film(1)), ("é1.txt", b"Clear."), ("è1.txt", b"Mass.")):
+        for name, content in (("é1.png", image(1)), ("é1.txt", b"Clear."), ("è1.txt", b"Mass.")):
             member = tarfile.TarInfo(name)
             member.size = len(content)
             shard.addfile(member, io.BytesIO(content))
@@ -168,7 +168,7 @@ def test_names_that_are_not_utf_8_become_text(tmp_path: Path) -> None:
 
 def test_a_damaged_gzip_is_told(tmp_path: Path) -> None:
     packed = gzip.compress(
-        tar(tmp_path / "x.tar", ("1.png", film(1)), ("1.txt", b"A.")).read_bytes()
+        tar(tmp_path / "x.tar", ("1.png", image(1)), ("1.txt", b"A.")).read_bytes()
     )
     for content in (packed[: len(packed) // 2], packed[:200] + bytes(50) + packed[250:]):
         (tmp_path / "y.tar.gz").write_bytes(content)
@@ -207,14 +207,14 @@ def test_any_tar_is_pairs_drops_or_one_line(
 
 
 def test_a_folder_with_capitals_hidden_files_and_uids(tmp_path: Path) -> None:
-    write(tmp_path / "1.PNG", film(1))
+    write(tmp_path / "1.PNG", image(1))
     write(tmp_path / "1.TXT", "Clear.")
-    write(tmp_path / "1.2.840.113.Jpg", film(2, "JPEG"))
+    write(tmp_path / "1.2.840.113.Jpg", image(2, "JPEG"))
     write(tmp_path / "1.2.840.113.Txt", "No edema.", "utf-16")
     write(tmp_path / "._1.PNG", b"\0\5\x16\7")
     write(tmp_path / "._1.TXT", b"\0\5\x16\7")
-    write(tmp_path / ".cache" / "2.png", film(3))
-    write(tmp_path / "__MACOSX" / "3.png", film(3))
+    write(tmp_path / ".cache" / "2.png", image(3))
+    write(tmp_path / "__MACOSX" / "3.png", image(3))
     source = CxrFolderSource(root=tmp_path, name="f")
     assert _told(list(open_reader(source, Context(seed=0)))) == [
         ("f/1.2.840.113", "No edema.", None),
@@ -232,7 +232,7 @@ def _dataset(path: Path, rows: list[dict[str, Any]], **columns: Any) -> list[Pai
 
 
 def test_a_list_of_images_is_a_pair_for_each(tmp_path: Path) -> None:
-    pictures = [[{"bytes": film(3 * row + place), "path": None} for place in range(row)]
+    pictures = [[{"bytes": image(3 * row + place), "path": None} for place in range(row)]
                 for row in range(3)]  # fmt: skip
     rows: list[dict[str, Any]] = [
         {"image": images, "text": f"Report {row}.", "view": ["PA", "LATERAL"][:row]}

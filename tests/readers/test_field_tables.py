@@ -192,7 +192,7 @@ def test_damaged_parquet_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_first_row_that_is_data_is_never_quoted(tmp_path: Path) -> None:
-    cells = ["s1", "films/a.png", "10000032", SECRET, "No acute process."]
+    cells = ["s1", "images/a.png", "10000032", SECRET, "No acute process."]
     quoted = ",".join(f'"{cell}"' for cell in cells)
     for name, text in {
         "t.csv": f"{quoted}\n{quoted}\n",

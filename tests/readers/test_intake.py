@@ -1,4 +1,4 @@
-"""What every layout leaves to the intake: workers, films without files, text alone, drops."""
+"""What every layout leaves to the intake: workers, images without files, text alone, drops."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from pairaug.readers.decoding import _batches
 from pairaug.readers.intake import Intake, Listed
 from pairaug.readers.reader import SplitShares
 from pairaug.stage import Context
-from support.dicom_films import dataset_of, saved
+from support.dicom_images import dataset_of, saved
 
 RNG = np.random.default_rng(0)
 
 
-def film(seed: int = 0, side: int = 24) -> bytes:
+def image(seed: int = 0, side: int = 24) -> bytes:
     return encode_png(np.random.default_rng(seed).random((side, side)))
 
 
-def listed(name: str, film: Path | bytes | None, **more: object) -> Listed:
+def listed(name: str, image: Path | bytes | None, **more: object) -> Listed:
     where = f"row {name}"
-    return Listed(where=where, id=name, report=Report("Clear."), film=film, **more)  # type: ignore[arg-type]
+    return Listed(where=where, id=name, report=Report("Clear."), image=image, **more)  # type: ignore[arg-type]
 
 
 def intake(root: Path, **more: object) -> Intake:
@@ -48,20 +48,20 @@ def taken(root: Path, *items: Listed, num_workers: int = 2, **more: object) -> l
 
 
 def mixed(root: Path) -> list[Listed]:
-    """Forty films of all kinds, every third of them wrong in some way, slow ones first."""
+    """Forty images of all kinds, every third of them wrong in some way, slow ones first."""
     items = []
     for index in range(40):
         path = root / f"{index}.png"
-        path.write_bytes(film(index, side=300 if index % 7 == 0 else 16))
+        path.write_bytes(image(index, side=300 if index % 7 == 0 else 16))
         items.append(listed(str(index), Path(path.name)))
     (root / "3.png").write_bytes(b"nothing")
     (root / "6.png").unlink()
     items[9] = listed("9", saved(dataset_of(), JPEG2000Lossless))
     items[12] = listed("12", saved(dataset_of(), JPEG2000Lossless)[:700])
-    items[15] = listed("15", film(99))
+    items[15] = listed("15", image(99))
     items[18] = listed("18", Path("../18.png"))
     items[21] = listed("20", Path("20.png"))
-    items[24] = listed("24", film(24), drop=("view_excluded", "lateral"))
+    items[24] = listed("24", image(24), drop=("view_excluded", "lateral"))
     return items
 
 
@@ -84,7 +84,7 @@ def test_order_drops_and_pairs_are_the_same_whatever_the_number_of_workers(tmp_p
 def test_an_error_comes_where_its_item_would_have_come(tmp_path: Path) -> None:
     def source() -> Iterator[Listed]:
         for index in range(5):
-            yield listed(str(index), film(index))
+            yield listed(str(index), image(index))
         raise DataError("line 6 is no row")
 
     for number in (1, 2, 9):
@@ -94,13 +94,13 @@ def test_an_error_comes_where_its_item_would_have_come(tmp_path: Path) -> None:
             next(pairs)
 
 
-def test_only_a_few_films_are_under_way(tmp_path: Path) -> None:
+def test_only_a_few_images_are_under_way(tmp_path: Path) -> None:
     asked = []
 
     def source() -> Iterator[Listed]:
         for index in range(1000):
             asked.append(index)
-            yield listed(str(index), film(0))
+            yield listed(str(index), image(0))
 
     pairs = intake(tmp_path).pairs(source(), Context(seed=0, num_workers=2))
     list(itertools.islice(pairs, 100))
@@ -108,8 +108,8 @@ def test_only_a_few_films_are_under_way(tmp_path: Path) -> None:
     assert 100 < len(asked) <= 200
 
 
-def test_films_without_a_file_travel_as_grey_png(tmp_path: Path) -> None:
-    own = film(1)
+def test_images_without_a_file_travel_as_grey_png(tmp_path: Path) -> None:
+    own = image(1)
     colour = io.BytesIO()
     Image.fromarray(RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(colour, "PNG")
     first, second, third = taken(
@@ -132,15 +132,15 @@ def test_films_without_a_file_travel_as_grey_png(tmp_path: Path) -> None:
 def test_text_alone_is_a_pair_where_that_is_allowed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    items = [listed("a", None), listed("b", film()), listed("c", Path("gone.png"))]
-    pairs = taken(tmp_path, *items, needs_film=False)
+    items = [listed("a", None), listed("b", image()), listed("c", Path("gone.png"))]
+    pairs = taken(tmp_path, *items, needs_image=False)
     assert [pair.drop.reason if pair.drop else None for pair in pairs] == [
         None,
         None,
         "missing_image",
     ]
     assert pairs[0].image is None
-    assert "of 3 studies, 1 have a report and no film" in caplog.text
+    assert "of 3 studies, 1 have a report and no image" in caplog.text
     (pair,) = taken(tmp_path, listed("a", None))
     assert pair.drop
     assert pair.drop.reason == "missing_image"
@@ -148,8 +148,8 @@ def test_text_alone_is_a_pair_where_that_is_allowed(
 
 def test_a_patient_in_two_splits_is_an_error_or_divided_anew(tmp_path: Path) -> None:
     items = [
-        listed("a", film(), patient_id="SECRET", split="train"),
-        listed("b", film(), patient_id="SECRET", split="test"),
+        listed("a", image(), patient_id="SECRET", split="train"),
+        listed("b", image(), patient_id="SECRET", split="test"),
     ]
     message = "patient of row b is in two splits, train before and test here.* read.split.use"
     with pytest.raises(DataError, match=message) as caught:
@@ -164,15 +164,15 @@ def test_a_missing_extra_stops_the_run_out_of_every_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_workers: int
 ) -> None:
     monkeypatch.setattr(decoding, "examine_all", _without_extra)
-    with pytest.raises(MissingExtraError, match=r"reading films needs x"):
-        taken(tmp_path, listed("a", film()), num_workers=num_workers)
+    with pytest.raises(MissingExtraError, match=r"reading images needs x"):
+        taken(tmp_path, listed("a", image()), num_workers=num_workers)
 
 
-def _without_extra(films: Sequence[Path | bytes]) -> list[Outcome]:
-    return [MissingExtraError("reading films", "x", "dicom") for _ in films]
+def _without_extra(images: Sequence[Path | bytes]) -> list[Outcome]:
+    return [MissingExtraError("reading images", "x", "dicom") for _ in images]
 
 
-def test_films_that_break_their_decoder_are_drops_and_their_neighbours_are_not(
+def test_images_that_break_their_decoder_are_drops_and_their_neighbours_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "examine_all", _breaks_down)
@@ -186,12 +186,12 @@ def test_films_that_break_their_decoder_are_drops_and_their_neighbours_are_not(
     ]
 
 
-def _breaks_down(films: Sequence[Path | bytes]) -> list[Outcome]:
-    for each in films:
+def _breaks_down(images: Sequence[Path | bytes]) -> list[Outcome]:
+    for each in images:
         if isinstance(each, bytes) and each.endswith(b"!"):
             time.sleep(0.1)
             os._exit(1)
-    return examine_all(films)
+    return examine_all(images)
 
 
 _UNGUARDED = """
@@ -208,7 +208,7 @@ print(next(again).drop)
 
 def test_a_script_needs_no_guard_and_ends(tmp_path: Path) -> None:
     for index in range(30):
-        (tmp_path / f"{index:02}.png").write_bytes(film(index))
+        (tmp_path / f"{index:02}.png").write_bytes(image(index))
         (tmp_path / f"{index:02}.txt").write_text("Clear.")
     script = tmp_path / "script.py"
     script.write_text(_UNGUARDED)
@@ -219,8 +219,8 @@ def test_a_script_needs_no_guard_and_ends(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-def test_films_without_a_file_are_handed_over_a_few_megabytes_at_a_time() -> None:
-    large, small = b"0" * (3 << 20), Path("film.png")
+def test_images_without_a_file_are_handed_over_a_few_megabytes_at_a_time() -> None:
+    large, small = b"0" * (3 << 20), Path("image.png")
     batches = list(_batches((index, large if index < 20 else small) for index in range(90)))
     assert max(batch.num_bytes for batch in batches) <= 6 << 20
     assert [len(batch.items) for batch in batches[:3]] == [1, 2, 2]

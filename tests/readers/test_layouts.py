@@ -20,7 +20,7 @@ from pairaug.run import RunFolder, make_plan
 from pairaug.run.chain import check_allowed
 from pairaug.run.doctor import diagnose
 from pairaug.stage import Context
-from support.layout_trees import TREES, film, tar
+from support.layout_trees import TREES, image, tar
 
 _SETTINGS: TypeAdapter[Any] = TypeAdapter(ReadSettings)
 
@@ -49,7 +49,7 @@ EXPECTED: Mapping[str, Mapping[str, str | None]] = {
         "CXR4_IM-0004-1001": "missing_image",
         "CXR5": "missing_image",
         "../../CXR6_IM-0006-1001": "outside_root",
-        "CXR2_IM-0002-1001#report-7-film-1": "duplicate_id",
+        "CXR2_IM-0002-1001#report-7-image-1": "duplicate_id",
         "CXR8": "unreadable_report",
         "CXR10_IM-0010-1001": "empty_report",
     },
@@ -82,7 +82,7 @@ EXPECTED: Mapping[str, Mapping[str, str | None]] = {
         "b/no report": "missing_report",
         "b/plain": None,
         "b/two": None,
-        "b/two#film-9": "duplicate_id",
+        "b/two#image-9": "duplicate_id",
         "link/x": None,
     },
     "webdataset": {
@@ -197,7 +197,7 @@ def test_neither_reports_nor_patients_are_told(
 def test_a_plan_of_a_large_source_looks_at_its_first_reports(
     small_settings: Settings, tmp_path: Path
 ) -> None:
-    report = "Clear lungs without any effusion, pneumothorax or pneumonia to be seen on this film."
+    report = "Clear lungs without any effusion, pneumothorax or pneumonia to be seen on this image."
     members = [(f"{number:05d}.txt", report.encode()) for number in range(1200)]
     # Of the first 500, half are of no use.
     members[:500:2] = [(f"../{number:05d}.txt", b"x") for number in range(0, 500, 2)]
@@ -220,7 +220,7 @@ def test_plans_and_checks_work(
     plan = make_plan(change_settings(small_settings, overrides), RunFolder(tmp_path / "run"))
     assert plan.problems == ()
     assert plan.num_pairs == len(EXPECTED[layout])
-    # Films of other views are none of the reports that will be rewritten.
+    # ImageDataset of other views are none of the reports that will be rewritten.
     assert plan.rewriting.startswith(f"{REWRITTEN[layout]} reports")
     assert plan.bytes_needed
     limited = change_settings(small_settings, [*overrides, "limit=2"])
@@ -261,15 +261,15 @@ def test_no_setting_makes_a_credentialed_layout_public(layout: str, tree: Any) -
 @pytest.mark.parametrize(
     ("layout", "gone", "message"),
     [
-        ("mimic-cxr", "mimic-cxr-2.0.0-metadata.csv.gz", "has no list of films"),
+        ("mimic-cxr", "mimic-cxr-2.0.0-metadata.csv.gz", "has no list of images"),
         ("mimic-cxr", "mimic-cxr-2.0.0-split.csv.gz", "has no list of splits"),
         ("mimic-cxr", "mimic-cxr-2.0.0-chexpert.csv", r"set read\.labels: none"),
         ("mimic-cxr", "mimic-cxr-reports", r"unpack mimic-cxr-reports\.zip"),
         ("openi", "ecgen-radiology", r"has no XML files; unpack NLMCXR_reports\.tgz"),
-        ("chexpert-plus", "df_chexpert_plus_240401.csv", "has no table of films and reports"),
+        ("chexpert-plus", "df_chexpert_plus_240401.csv", "has no table of images and reports"),
         ("padchest", "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv.gz", "has no table"),
         ("webdataset", "cxr-000001.tar", r"cxr-000001\.tar does not exist; set read\.shards"),
-        ("huggingface", "films and reports.parquet", r"read\.path is .* which does not exist"),
+        ("huggingface", "images and reports.parquet", r"read\.path is .* which does not exist"),
         ("cxr-folder", ".", r"does not exist; set read\.root"),
     ],
 )
@@ -307,7 +307,7 @@ def test_padchest_maps_its_terms_and_keeps_its_spanish(tree: Any) -> None:
     assert last.report.findings == "neumonía bilateral ."
 
 
-def test_a_folder_of_films_takes_its_patients_from_folders(tree: Any) -> None:
+def test_a_folder_of_images_takes_its_patients_from_folders(tree: Any) -> None:
     settings = {**tree("cxr-folder"), "patient": "folder", "headless": "impression"}
     pairs = {pair.id.partition("/")[2]: pair for pair in _pairs({**settings, "name": "n"})}
     assert pairs["Müller 1/café é"].patient_id == pairs["Müller 1/other"].patient_id == "Müller 1"
@@ -328,7 +328,7 @@ def test_examples_are_settings(name: str) -> None:
 def test_a_report_that_is_no_regular_file_is_a_drop(tmp_path: Path, kind: str) -> None:
     """A pipe would never end, and neither would a device."""
     for number in (1, 2):
-        (tmp_path / f"{number}.png").write_bytes(film(number))
+        (tmp_path / f"{number}.png").write_bytes(image(number))
     (tmp_path / "1.txt").write_text("IMPRESSION: Clear.")
     path = tmp_path / "2.txt"
     if kind == "pipe":

@@ -40,7 +40,7 @@ def _sectioned(root: Path) -> Path:
     )
 
 
-def test_a_film_has_its_study_patient_split_and_labels(tmp_path: Path) -> None:
+def test_a_image_has_its_study_patient_split_and_labels(tmp_path: Path) -> None:
     first = _pairs(mimic(tmp_path))["s50000001/aa01"]
     assert first.patient_id == "10000001"
     assert first.split == "train"
@@ -78,7 +78,7 @@ def test_the_sectioned_table_gives_the_reports_of_the_tree(tmp_path: Path) -> No
     assert _pairs(settings)["s50000011/aa12"] == from_table["s50000011/aa12"]
 
 
-def test_reports_may_lie_among_the_films(tmp_path: Path) -> None:
+def test_reports_may_lie_among_the_images(tmp_path: Path) -> None:
     settings = mimic(tmp_path)
     before = _pairs(settings)
     tree = tmp_path / "mimic-cxr-reports" / "files"
@@ -86,7 +86,7 @@ def test_reports_may_lie_among_the_films(tmp_path: Path) -> None:
         write(tmp_path / "files" / report.relative_to(tree), report.read_bytes())
     tree.parent.rename(tmp_path / "gone")
     after = _pairs(settings)
-    # Where a folder of films holds reports alone, the drop names the other part that is missing.
+    # Where a folder of images holds reports alone, the drop names the other part that is missing.
     missing = "s50000004/aa05"
     drops = [pairs.pop(missing).drop for pairs in (before, after)]
     assert [drop.reason for drop in drops if drop] == ["missing_image"] * 2
@@ -95,14 +95,14 @@ def test_reports_may_lie_among_the_films(tmp_path: Path) -> None:
         _pairs({**settings, "reports": write(tmp_path / "mimic-cxr-reports.zip", b"")})
 
 
-def test_films_may_be_elsewhere_and_in_another_format(tmp_path: Path) -> None:
+def test_images_may_be_elsewhere_and_in_another_format(tmp_path: Path) -> None:
     settings = mimic(tmp_path)
     for path in list((tmp_path / "files").rglob("*.jpg")):
         path.rename(path.with_suffix(".dcm"))
     (tmp_path / "files").rename(tmp_path / "dicom")
     (tmp_path / "other").mkdir()
     (tmp_path / "dicom").rename(tmp_path / "other" / "files")
-    pairs = _pairs({**settings, "film_root": tmp_path / "other", "film_suffix": ".dcm"})
+    pairs = _pairs({**settings, "image_root": tmp_path / "other", "image_suffix": ".dcm"})
     image = pairs["s50000001/aa01"].image
     assert image is not None
     assert image.path is not None
@@ -218,11 +218,11 @@ print(num, first, time.process_time() - start, status.split("VmHWM:")[1].split()
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_a_metadata_table_of_full_size_is_streamed_in_little_memory(tmp_path: Path) -> None:
-    num_studies, films = 227_835, 377_110
+    num_studies, images = 227_835, 377_110
     header = "dicom_id,subject_id,study_id,PerformedProcedureStepDescription,ViewPosition"
     rows = [
         (f"{number:08x}-{'0' * 35}", str(10_000_000 + study // 4), str(50_000_000 + study))
-        for number, study in enumerate(number * num_studies // films for number in range(films))
+        for number, study in enumerate(number * num_studies // images for number in range(images))
     ]
     csv(
         tmp_path / "mimic-cxr-2.0.0-metadata.csv.gz",
@@ -255,7 +255,7 @@ def test_a_metadata_table_of_full_size_is_streamed_in_little_memory(tmp_path: Pa
         [sys.executable, "-c", _MEASURE, str(tmp_path)], capture_output=True, text=True, check=True
     ).stdout.split()
     num, first_seconds, _, kilobytes = int(told[0]), *map(float, told[1:])
-    assert num == films
+    assert num == images
     assert first_seconds < 2
     assert kilobytes < 500 * 1024
     sys.stdout.write(" ".join(told) + "\n")

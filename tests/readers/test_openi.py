@@ -16,7 +16,7 @@ from pairaug.pair import Pair
 from pairaug.readers import OpenISource, open_reader
 from pairaug.run import RunFolder, run
 from pairaug.stage import Context
-from support.layout_trees import film, openi, openi_xml, write
+from support.layout_trees import image, openi, openi_xml, write
 
 DATA = (
     Path(os.environ.get("PAIRAUG_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -33,7 +33,7 @@ def _reasons(pairs: list[Pair]) -> dict[str, str | None]:
     return {pair.id[2:]: pair.drop.reason if pair.drop else None for pair in pairs}
 
 
-def test_films_of_a_study_share_its_report_and_patient(tmp_path: Path) -> None:
+def test_images_of_a_study_share_its_report_and_patient(tmp_path: Path) -> None:
     first, second, *_ = _pairs(openi(tmp_path))
     assert first.report == second.report
     assert first.report.findings == "Heart size borderline. XXXX opacity at the left base."
@@ -59,34 +59,34 @@ def test_views_are_those_of_the_projections(tmp_path: Path) -> None:
     assert _reasons(_pairs(named)) == reasons
 
 
-def test_films_may_have_the_names_of_kaggle(tmp_path: Path) -> None:
+def test_images_may_have_the_names_of_kaggle(tmp_path: Path) -> None:
     settings = openi(tmp_path)
-    films = settings["film_root"]
-    (films / "CXR1_1_IM-0001-4001.png").rename(films / "1_IM-0001-4001.dcm.png")
+    images = settings["image_root"]
+    (images / "CXR1_1_IM-0001-4001.png").rename(images / "1_IM-0001-4001.dcm.png")
     pair = _pairs(settings)[1]
     assert pair.drop is None
     assert pair.image is not None
     assert str(pair.image.path).endswith("1_IM-0001-4001.dcm.png")
 
 
-def test_text_without_films_is_kept_where_films_are_optional(
+def test_text_without_images_is_kept_where_images_are_optional(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = {**openi(tmp_path), "films": "optional"}
+    settings = {**openi(tmp_path), "images": "optional"}
     pairs = {pair.id[2:]: pair for pair in _pairs(settings)}
     assert pairs["CXR5"].drop is None
     assert pairs["CXR5"].image is None
-    assert pairs["CXR4"].report.findings == "Film is missing."
+    assert pairs["CXR4"].report.findings == "Image is missing."
     assert pairs["CXR4"].drop is None
     assert pairs["CXR1_1_IM-0001-3001"].image is not None
-    assert "have a report and no film" in caplog.text
+    assert "have a report and no image" in caplog.text
 
 
 def test_several_texts_of_one_heading_are_joined(tmp_path: Path) -> None:
     xml = openi_xml("CXR1", ["a"], [], findings="One &amp; two.")
     again = '<AbstractText Label="FINDINGS">Three.</AbstractText></Abstract>'
     write(tmp_path / "1.xml", xml.replace("</Abstract>", again))
-    write(tmp_path / "a.png", film())
+    write(tmp_path / "a.png", image())
     (pair,) = _pairs({"source": "openi", "root": tmp_path})
     assert pair.report.findings == "One & two.\n\nThree."
 
@@ -107,9 +107,9 @@ def test_the_sixty_studies_are_read_and_rewritten(small_settings: Settings, tmp_
         pytest.skip("the data are not here")
     required = _pairs({"source": "openi", "root": DATA})
     reasons = Counter(pair.drop.reason if pair.drop else "none" for pair in required)
-    # 110 films are named, two studies name none, and no film is there.
+    # 110 images are named, two studies name none, and no image is there.
     assert reasons == {"missing_image": 112}
-    pairs = _pairs({"source": "openi", "root": DATA, "films": "optional"})
+    pairs = _pairs({"source": "openi", "root": DATA, "images": "optional"})
     assert len(pairs) == len({pair.patient_id for pair in pairs}) == 60
     assert not [pair for pair in pairs if pair.drop or pair.image]
     assert any("XXXX" in pair.report.text for pair in pairs)
@@ -117,7 +117,7 @@ def test_the_sixty_studies_are_read_and_rewritten(small_settings: Settings, tmp_
     assert all(pair.report.impression for pair in pairs)
     assert sum(not pair.report.findings for pair in pairs) == 7
 
-    read = ["read.source=openi", f"read.root={DATA}", "read.films=optional", "limit=8"]
+    read = ["read.source=openi", f"read.root={DATA}", "read.images=optional", "limit=8"]
     folder = RunFolder(tmp_path / "run")
     run(change_settings(small_settings, read), folder)
     made = list(read_pairs(folder.stage("prune")))

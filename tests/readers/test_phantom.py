@@ -40,8 +40,8 @@ def test_the_trace_draws_the_same_patient():
         study = draw_study(trace["seed"], trace["index"], trace["visit"])
         assert study.text == pair.report.text
         assert study.findings == tuple(Finding(**finding) for finding in trace["findings"])
-        film = study.render(trace["size"]).image
-        assert np.abs(load_image(pair.image) - film).max() <= 0.5 / 255 + 1e-6
+        image = study.render(trace["size"]).image
+        assert np.abs(load_image(pair.image) - image).max() <= 0.5 / 255 + 1e-6
 
 
 def test_more_patients_start_with_the_same_ones():

@@ -40,7 +40,7 @@ def test_sections_of_a_usual_report() -> None:
         ("PORTABLE AP CHEST", "findings"),
         ("REASON FOR EXAM", "indication"),
         ("NDICATION", "indication"),
-        ("COMPARISON FILM", "comparison"),
+        ("COMPARISON IMAGE", "comparison"),
         ("RECOMMENDATION(S)", "recommendations"),
         ("CLINICAL HISTORY", "history"),
         ("WETREAD", "wet read"),

@@ -29,18 +29,18 @@ from pairaug.pair import Branch, Pair
 from pairaug.readers import ReadSettings, TableSource, open_reader
 from pairaug.readers.intake import DROP_REASONS
 from pairaug.stage import Context
-from support.dicom_films import dataset_of, saved
+from support.dicom_images import dataset_of, saved
 
 HEADER = "id,file,patient_id,findings,impression"
 
 
-def _film(seed: int = 0) -> np.ndarray:
+def _image(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (24, 20)).astype(np.uint8)
 
 
 def _save(path: Path, seed: int = 0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(_film(seed)).save(path)
+    Image.fromarray(_image(seed)).save(path)
     return path
 
 
@@ -61,9 +61,11 @@ def _reasons(pairs: Sequence[Pair]) -> list[str | None]:
     return [pair.drop.reason if pair.drop else None for pair in pairs]
 
 
-def test_rows_become_real_pairs_with_their_films(tmp_path: Path) -> None:
-    film = _save(tmp_path / "films" / "a.png")
-    table = _table(tmp_path, "a,films/a.png,p1,Clear lungs.,No change.", 'b,films/a.png,p2,"x, y",')
+def test_rows_become_real_pairs_with_their_images(tmp_path: Path) -> None:
+    image = _save(tmp_path / "images" / "a.png")
+    table = _table(
+        tmp_path, "a,images/a.png,p1,Clear lungs.,No change.", 'b,images/a.png,p2,"x, y",'
+    )
     first, second = _read(table)
     assert first.id == "reports/a"
     assert first.branch is Branch.REAL
@@ -71,11 +73,11 @@ def test_rows_become_real_pairs_with_their_films(tmp_path: Path) -> None:
     assert first.report.text == "No change. Clear lungs."
     assert second.report.text == "x, y"
     assert first.image is not None
-    assert first.image.path == str(film)
+    assert first.image.path == str(image)
     assert first.image.png is None
-    assert first.image.sha256 == sha256(film.read_bytes()).hexdigest()
+    assert first.image.sha256 == sha256(image.read_bytes()).hexdigest()
     assert (first.image.height, first.image.width) == (24, 20)
-    assert np.array_equal(load_image(first.image) * 255, _film().astype(np.float32))
+    assert np.array_equal(load_image(first.image) * 255, _image().astype(np.float32))
 
 
 def test_every_format_gives_the_same_pairs(tmp_path: Path) -> None:
@@ -144,9 +146,9 @@ def test_bad_rows_are_drops_with_reasons_and_the_rest_goes_on(tmp_path: Path) ->
     good = _save(tmp_path / "good.png")
     outside = _save(tmp_path.parent / "outside.png")
     cut = io.BytesIO()
-    Image.fromarray(_film()).resize((200, 240)).save(cut, "JPEG")
+    Image.fromarray(_image()).resize((200, 240)).save(cut, "JPEG")
     (tmp_path / "cut.jpg").write_bytes(cut.getvalue()[: len(cut.getvalue()) // 2])
-    (tmp_path / "text.png").write_text("not a film")
+    (tmp_path / "text.png").write_text("not an image")
     Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(tmp_path / "black.png")
     (tmp_path / "folder.png").mkdir()
     table = _table(
@@ -197,7 +199,7 @@ def test_neither_report_nor_patient_is_in_a_message(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "p10032").mkdir()
-    (tmp_path / "p10032" / "bad.png").write_text("no film")
+    (tmp_path / "p10032" / "bad.png").write_text("no image")
     table = _table(tmp_path, "a,p10032/bad.png,p10032,SECRET,", "b,p10032/none.png,p10032,SECRET,")
     with caplog.at_level(logging.DEBUG):
         drops = [pair.drop for pair in _read(table)]
@@ -237,12 +239,12 @@ def test_paths_with_spaces_and_accents_and_links(tmp_path: Path) -> None:
 
 
 def test_relative_folders_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _save(tmp_path / "films" / "a.png")
+    _save(tmp_path / "images" / "a.png")
     _table(tmp_path / "lists", "a,a.png,p,Clear.,")
     monkeypatch.chdir(tmp_path)
-    (pair,) = _read(Path("lists/reports.csv"), root="lists/../films")
+    (pair,) = _read(Path("lists/reports.csv"), root="lists/../images")
     assert pair.image is not None
-    assert pair.image.path == str(tmp_path / "films" / "a.png")
+    assert pair.image.path == str(tmp_path / "images" / "a.png")
 
 
 def test_what_is_missing_is_one_clear_line(tmp_path: Path) -> None:
@@ -254,7 +256,7 @@ def test_what_is_missing_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"reports\.csv has no rows"):
         _read(_table(tmp_path))
     table = _table(tmp_path, "a,a.png,p,x,y")
-    with pytest.raises(DataError, match=r"folder of films .*gone does not exist; set read\.root"):
+    with pytest.raises(DataError, match=r"folder of images .*gone does not exist; set read\.root"):
         _read(table, root=tmp_path / "gone")
     for suffix in ("jsonl", "parquet"):
         (tmp_path / f"empty.{suffix}").write_bytes(b"")
@@ -435,14 +437,14 @@ def test_settings_say_what_is_wrong() -> None:
         TableSource.model_validate({"table": "x.csv", "split": {"test_share": 0.95}})
 
 
-_REAL_FILMS = Path(__file__).parents[3] / "shared" / "data" / "covid_cxr_pairs"
+_REAL_IMAGES = Path(__file__).parents[3] / "shared" / "data" / "covid_cxr_pairs"
 
 
 @pytest.mark.dataset
-@pytest.mark.skipif(not _REAL_FILMS.is_dir(), reason="the films are not beside the repository")
-def test_every_real_film_of_the_example_is_read() -> None:
-    example = yaml.safe_load((Path(__file__).parents[2] / "examples/real-films.yaml").read_text())
-    settings = {**example["read"], "table": _REAL_FILMS / "reports.csv", "root": _REAL_FILMS}
+@pytest.mark.skipif(not _REAL_IMAGES.is_dir(), reason="the images are not beside the repository")
+def test_every_real_image_of_the_example_is_read() -> None:
+    example = yaml.safe_load((Path(__file__).parents[2] / "examples/real-images.yaml").read_text())
+    settings = {**example["read"], "table": _REAL_IMAGES / "reports.csv", "root": _REAL_IMAGES}
     pairs = list(open_reader(TableSource.model_validate(settings), Context(seed=0)))
     assert len(pairs) == 171
     assert not any(_reasons(pairs))
@@ -454,35 +456,35 @@ def test_every_real_film_of_the_example_is_read() -> None:
 def test_a_small_tree_with_every_trap(tmp_path: Path) -> None:
     """One table with all that goes wrong in the field; each row is accounted for."""
     root = tmp_path / "étude 1"
-    good = _save(root / "films" / "a.png")
+    good = _save(root / "images" / "a.png")
     _save(tmp_path / "outside" / "x.png")
     (root / "disk").symlink_to(tmp_path / "outside", target_is_directory=True)
     deep = np.random.default_rng(1).integers(0, 65536, (24, 20)).astype(np.uint16)
-    Image.fromarray(deep).save(root / "films" / "deep.png")
+    Image.fromarray(deep).save(root / "images" / "deep.png")
     turned = Image.Exif()
     turned[0x0112] = 6
-    Image.fromarray(_film(2)).save(root / "films" / "turned.jpg", exif=turned)
-    (root / "films" / "bomb.png").write_bytes(_bomb())
-    (root / "films" / "film.dcm").write_bytes(saved(dataset_of(BurnedInAnnotation="YES")))
-    (root / "films" / "several.dcm").write_bytes(saved(dataset_of(NumberOfFrames=2)))
+    Image.fromarray(_image(2)).save(root / "images" / "turned.jpg", exif=turned)
+    (root / "images" / "bomb.png").write_bytes(_bomb())
+    (root / "images" / "image.dcm").write_bytes(saved(dataset_of(BurnedInAnnotation="YES")))
+    (root / "images" / "several.dcm").write_bytes(saved(dataset_of(NumberOfFrames=2)))
     before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
     rows = {
-        "a,films/a.png,p1,PA,Épanchement pleural.,": None,
-        "b,films/gone.png,p2,PA,Clear.,": "missing_image",
-        "c,films/a.png,p3,PA,,": "empty_report",
-        "d,films/a.png,p4,PA,NaN,nan": "empty_report",
-        "a,films/a.png,p1,PA,Clear.,": "duplicate_id",
-        "e,films/a.png,p5,LATERAL,Clear.,": "view_excluded",
+        "a,images/a.png,p1,PA,Épanchement pleural.,": None,
+        "b,images/gone.png,p2,PA,Clear.,": "missing_image",
+        "c,images/a.png,p3,PA,,": "empty_report",
+        "d,images/a.png,p4,PA,NaN,nan": "empty_report",
+        "a,images/a.png,p1,PA,Clear.,": "duplicate_id",
+        "e,images/a.png,p5,LATERAL,Clear.,": "view_excluded",
         "f,disk/x.png,p6,PA,Clear.,": None,
         "g,../outside/x.png,p7,PA,Clear.,": "outside_root",
         # By the path as written, this is x.png in the root itself, wherever the link leads.
-        "h,disk/../films/a.png,p8,PA,Clear.,": None,
+        "h,disk/../images/a.png,p8,PA,Clear.,": None,
         "i,disk/../../outside/x.png,p8,PA,Clear.,": "outside_root",
-        "j,films/deep.png,p9,AP,Clear.,": None,
-        "k,films/turned.jpg,p10,AP,Clear.,": None,
-        "l,films/bomb.png,p11,AP,Clear.,": "unreadable_image",
-        "m,films/film.dcm,p12,AP,Clear.,": None,
-        "n,films/several.dcm,p13,AP,Clear.,": "unreadable_image",
+        "j,images/deep.png,p9,AP,Clear.,": None,
+        "k,images/turned.jpg,p10,AP,Clear.,": None,
+        "l,images/bomb.png,p11,AP,Clear.,": "unreadable_image",
+        "m,images/image.dcm,p12,AP,Clear.,": None,
+        "n,images/several.dcm,p13,AP,Clear.,": "unreadable_image",
     }
     table = root / "liste é.csv"
     lines = ["id,file,patient_id,view,findings,impression", *rows]
@@ -500,7 +502,7 @@ def test_a_small_tree_with_every_trap(tmp_path: Path) -> None:
     details = {name: by_id[name].drop.detail for name in ("l", "n") if by_id[name].drop}  # type: ignore[union-attr]
     assert details == {
         "l": "row 14, the image is too large to be a radiograph",
-        "n": "row 16, the DICOM file holds several frames, and a film is one",
+        "n": "row 16, the DICOM file holds several frames, and an image is one",
     }
     assert by_id["m"].trace["read"]["burnt_in_annotation"] == "YES"
     table.unlink()

@@ -18,7 +18,7 @@ from pairaug.pair import Pair, Report
 from pairaug.readers import ReadSettings, open_reader
 from pairaug.readers.text import NotTextError, cell_text, report_of_cells, report_text
 from pairaug.stage import Context
-from support.layout_trees import film, tar
+from support.layout_trees import image, tar
 
 _SETTINGS: TypeAdapter[Any] = TypeAdapter(ReadSettings)
 
@@ -105,7 +105,7 @@ def _parquet(folder: Path, values: list[Any], kind: pa.DataType) -> Path:
     table = pa.table(
         {
             "id": [f"s{number}" for number in range(len(values))],
-            "image": [film(seed=number) for number in range(len(values))],
+            "image": [image(seed=number) for number in range(len(values))],
             "text": pa.array(values, kind),
         }
     )
@@ -168,11 +168,11 @@ def test_json_lines_go_by_the_rule(tmp_path: Path) -> None:
 def test_tars_go_by_the_rule(tmp_path: Path) -> None:
     members = []
     for number, value in enumerate(CELLS):
-        members += [(f"{number}.png", film(seed=number)), (f"{number}.txt", value.encode())]
+        members += [(f"{number}.png", image(seed=number)), (f"{number}.txt", value.encode())]
     records: list[Any] = [{"findings": "None"}, {"findings": ["Clear", "Normal."]}, {"findings": 5}]
     for number, record in enumerate(records, len(CELLS)):
         members += [
-            (f"{number}.png", film(seed=number)),
+            (f"{number}.png", image(seed=number)),
             (f"{number}.json", json.dumps(record).encode()),
         ]
     tar(tmp_path / "a.tar", *members)
@@ -184,7 +184,7 @@ def test_tars_go_by_the_rule(tmp_path: Path) -> None:
 def test_files_go_by_the_rule(tmp_path: Path) -> None:
     texts = [*CELLS, "FINDINGS: None.\nIMPRESSION: N/A", "FINDINGS: Clear.\nIMPRESSION: As above."]
     for number, text in enumerate(texts):
-        (tmp_path / f"{number}.png").write_bytes(film(seed=number))
+        (tmp_path / f"{number}.png").write_bytes(image(seed=number))
         (tmp_path / f"{number}.txt").write_text(text)
     pairs = _read(source="cxr-folder", root=tmp_path)
     assert _outcomes(pairs) == [*["empty_report"] * 7, "Clear."]

@@ -25,7 +25,7 @@ from pairaug.readers import (
 )
 from pairaug.readers.tars import items_of, shards_of
 from pairaug.stage import Context
-from support.layout_trees import film, huggingface, tar
+from support.layout_trees import huggingface, image, tar
 
 SHARES = SplitShares(validate_share=0.3, test_share=0.3, seed=1)
 
@@ -172,7 +172,7 @@ def _bomb(path: Path, name: str, size: int, kind: bytes = tarfile.REGTYPE) -> Pa
             packed.write(bytes(512 * 1024))
         good = io.BytesIO()
         with tarfile.open(fileobj=good, mode="w") as shard:
-            for last, content in (("2.txt", b"IMPRESSION: Clear."), ("2.png", film(2))):
+            for last, content in (("2.txt", b"IMPRESSION: Clear."), ("2.png", image(2))):
                 member = tarfile.TarInfo(last)
                 member.size = len(content)
                 shard.addfile(member, io.BytesIO(content))
@@ -221,7 +221,7 @@ def test_only_regular_members_count(tmp_path: Path) -> None:
 
 
 def test_a_shard_that_is_cut_short_is_told(tmp_path: Path) -> None:
-    path = tar(tmp_path / "x.tar", ("1.txt", b"IMPRESSION: Clear."), ("1.png", film()))
+    path = tar(tmp_path / "x.tar", ("1.txt", b"IMPRESSION: Clear."), ("1.png", image()))
     whole = path.read_bytes()
     for length in (1200, len(whole) - 10_240 + 300):
         path.write_bytes(whole[:length])
@@ -236,9 +236,9 @@ def test_a_damaged_record_is_one_drop(tmp_path: Path) -> None:
     good = json.dumps({"impression": "Clear.", "labels": {"edema": 0, "unknown": 1}}).encode()
     path = tar(
         tmp_path / "x.tar",
-        ("1.json", b"{"), ("1.png", film(1)),
-        ("2.json", b"[1]"), ("2.png", film(2)),
-        ("3.json", good), ("3.png", film(3)),
+        ("1.json", b"{"), ("1.png", image(1)),
+        ("2.json", b"[1]"), ("2.png", image(2)),
+        ("3.json", good), ("3.png", image(3)),
     )  # fmt: skip
     pairs = list(open_reader(WebDatasetSource(shards=(path,)), Context(seed=0)))
     reasons = [pair.drop.reason if pair.drop else None for pair in pairs]

@@ -75,7 +75,7 @@ REFUSED = [
     ("inter", '{"report": "No effu', Reason.MARKUP),
     ("inter", "<b>No effusion</b>", Reason.MARKUP),
     ("inter", "I cannot assist with medical reports.", Reason.REFUSAL),
-    ("inter", "The effusion has resolved compared to the prior film.", Reason.COMPARES),
+    ("inter", "The effusion has resolved compared to the prior image.", Reason.COMPARES),
     ("inter", "The patient is well.", Reason.EMPTY_ANSWER),
     ("inter", "Kein Pleuraerguss. Pneumothorax rechts.", Reason.ANSWER_NOT_ENGLISH),
     ("intra", "Derrame pleural izquierdo. Cardiomegalia leve.", Reason.ANSWER_NOT_ENGLISH),

@@ -1,4 +1,4 @@
-"""`pairaug rewrite RUN` on phantoms, on real films where they are at hand, against the server."""
+"""`pairaug rewrite RUN` on phantoms, on real images where they are at hand, against the server."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_a_credentialed_source_is_refused_before_reading(tmp_path: Path):
 
 
 @pytest.mark.dataset
-def test_real_films_by_rules_and_by_the_server(server: list[str], tmp_path: Path):
+def test_real_images_by_rules_and_by_the_server(server: list[str], tmp_path: Path):
     table = DATA / "covid_cxr_pairs" / "reports.csv"
     if not table.exists():
         pytest.skip(f"{table} is not here")

@@ -31,19 +31,19 @@ def test_a_plan_writes_nothing_and_shows_all_problems(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_plan_estimates_what_the_films_take(
+def test_a_plan_estimates_what_the_images_take(
     finished: RunFolder, small_settings: Settings
 ) -> None:
     plan = make_plan(small_settings, finished)
     assert plan.bytes_needed is not None
-    # Noise of 16 pixels does not compress, and containers weigh more than such films: same order.
-    films = sum(
+    # Noise of 16 pixels does not compress, and containers weigh more than such images: same order.
+    images = sum(
         len(pair.image.png)
         for stage in STAGES
         for pair in read_pairs(finished.stage(stage))
         if pair.image and pair.image.png
     )
-    assert films / 4 < plan.bytes_needed < films * 4
+    assert images / 4 < plan.bytes_needed < images * 4
 
 
 def test_a_plan_counts_the_rows_of_a_table(small_settings: Settings, tmp_path: Path) -> None:

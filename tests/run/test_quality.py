@@ -18,7 +18,7 @@ from pairaug.run import RunFolder, quality
 from pairaug.run.doctor import diagnose
 from pairaug.run.quality import assess, hashed, unusable
 from pairaug.summary.page import load_facts
-from support.dicom_films import dataset_of, saved
+from support.dicom_images import dataset_of, saved
 
 ROWS = """id,file,patient,findings,impression,view,split
 a,a.png,p1,The heart is enlarged. No pleural effusion.,Cardiomegaly.,PA,train
@@ -37,8 +37,8 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("quality")
     (folder / "t.csv").write_text(ROWS)
     for seed, name in enumerate(("a.png", "b.png")):
-        film = np.random.default_rng(seed).random((20, 20))
-        (folder / name).write_bytes(encode_png(film))
+        image = np.random.default_rng(seed).random((20, 20))
+        (folder / name).write_bytes(encode_png(image))
     (folder / "d.dcm").write_bytes(saved(dataset_of(BurnedInAnnotation="YES")))
     (folder / "h.dcm").write_bytes(saved(dataset_of(np.zeros((80, 60), np.uint16))))
     columns = "{patient_id: patient, view: view, split: split}"
@@ -57,12 +57,12 @@ def test_everything_is_counted(run_folder: Path) -> None:
         "listed": 8,
         "studies": 8,
         "usable": 4,
-        "films": 4,
+        "images": 4,
         "text_only": 0,
-        "missing_films": 1,
-        "unreadable_films": 1,
-        "duplicate_films": 1,
-        "films_in_two_splits": 1,
+        "missing_images": 1,
+        "unreadable_images": 1,
+        "duplicate_images": 1,
+        "images_in_two_splits": 1,
         "no_findings": 2,
         "no_impression": 5,
         "no_text": 1,
@@ -125,7 +125,7 @@ def test_labels_of_the_source_go_before_its_text(tmp_path: Path) -> None:
     assert found.text_only == 3
 
 
-def test_studies_of_several_films_are_counted_once(tmp_path: Path) -> None:
+def test_studies_of_several_images_are_counted_once(tmp_path: Path) -> None:
     pairs = [_pair(str(place)).with_trace("read", study=f"s{place // 2}") for place in range(5)]
     found = assess(_part(tmp_path, pairs))
     assert (found.listed, found.studies) == (5, 3)
@@ -148,10 +148,10 @@ def test_many_views_are_added_up(tmp_path: Path) -> None:
     assert sum(found.views.values()) == 40
 
 
-def test_equal_films_are_found_whatever_their_paths(tmp_path: Path) -> None:
-    films = [ImageRef(path=f"/{n}.png", sha256=f"{n % 3:064x}"[::-1]) for n in range(7)]
-    found = assess(_part(tmp_path, [_pair(str(n), image=film) for n, film in enumerate(films)]))
-    assert (found.films, found.duplicate_films, found.films_in_two_splits) == (7, 4, 0)
+def test_equal_images_are_found_whatever_their_paths(tmp_path: Path) -> None:
+    images = [ImageRef(path=f"/{n}.png", sha256=f"{n % 3:064x}"[::-1]) for n in range(7)]
+    found = assess(_part(tmp_path, [_pair(str(n), image=image) for n, image in enumerate(images)]))
+    assert (found.images, found.duplicate_images, found.images_in_two_splits) == (7, 4, 0)
 
 
 def test_the_summary_of_a_run_shows_it(finished: RunFolder) -> None:
@@ -165,23 +165,23 @@ def test_the_summary_of_a_run_shows_it(finished: RunFolder) -> None:
         assert f"<td>{finding}</td>" in section
 
 
-_REAL_FILMS = Path(__file__).parents[3] / "shared" / "data" / "covid_cxr_pairs"
+_REAL_IMAGES = Path(__file__).parents[3] / "shared" / "data" / "covid_cxr_pairs"
 
 
 @pytest.mark.dataset
-@pytest.mark.skipif(not _REAL_FILMS.is_dir(), reason="the films are not beside the repository")
-def test_all_real_films_are_counted(tmp_path: Path) -> None:
-    example = Path(__file__).parents[2] / "examples" / "real-films.yaml"
+@pytest.mark.skipif(not _REAL_IMAGES.is_dir(), reason="the images are not beside the repository")
+def test_all_real_images_are_counted(tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "examples" / "real-images.yaml"
     settings = load_settings(
-        example, [f"read.table={_REAL_FILMS / 'reports.csv'}", f"read.root={_REAL_FILMS}"]
+        example, [f"read.table={_REAL_IMAGES / 'reports.csv'}", f"read.root={_REAL_IMAGES}"]
     )
     (tmp_path / "run.yaml").write_text(as_yaml(settings))
     done = CliRunner().invoke(app, ["read", str(tmp_path)])
     assert done.exit_code == 0, done.output
     found = load_facts(tmp_path)["quality"]
-    assert (found["listed"], found["usable"], found["films"]) == (171, 171, 171)
+    assert (found["listed"], found["usable"], found["images"]) == (171, 171, 171)
     assert sum(found["patients"].values()) == 101
-    assert found["films_in_two_splits"] == 0
+    assert found["images_in_two_splits"] == 0
     assert found["dropped"] == {}
 
 

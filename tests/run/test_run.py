@@ -136,21 +136,21 @@ def test_the_same_seed_gives_the_same_bytes_in_another_folder(
     assert bytes_of(other) == bytes_of(finished)
 
 
-def test_another_seed_gives_other_films(
+def test_another_seed_gives_other_images(
     finished: RunFolder, small_settings: Settings, tmp_path: Path
 ) -> None:
     other = RunFolder(tmp_path / "other")
     changed = change_settings(small_settings, ["seed=1", "read.seed=0", "limit=2"])
     run(changed, other)
-    films = [
+    images = [
         {pair.id: pair.image.png for pair in read_pairs(folder.stage("generate")) if pair.image}
         for folder in (finished, other)
     ]
-    drawn = [pair_id for pair_id in films[1] if "~" in pair_id]
+    drawn = [pair_id for pair_id in images[1] if "~" in pair_id]
     assert drawn
-    assert all(films[0].get(pair_id) != films[1][pair_id] for pair_id in drawn)
+    assert all(images[0].get(pair_id) != images[1][pair_id] for pair_id in drawn)
     # `read.seed` holds the patients themselves fast.
-    assert films[0]["phantom/000000"] == films[1]["phantom/000000"]
+    assert images[0]["phantom/000000"] == images[1]["phantom/000000"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""Real films and reports, where they are at hand, through the bundled scorer's classes.
+"""Real images and reports, where they are at hand, through the bundled scorer's classes.
 
-The weights are random: what is tested is that films of every size and reports of every length go
+The weights are random: what is tested is that images of every size and reports of every length go
 through, and that one broken item is one drop. The folder is that of PAIRAUG_TEST_DATA, or
 `../shared/data` beside the repository.
 """
@@ -71,8 +71,8 @@ def test_real_pairs_are_scored_and_broken_ones_dropped(random_scorer: Path, tmp_
     content = Path(str(pairs[0].image.path)).read_bytes()  # type: ignore[union-attr]
     broken.write_bytes(content[: len(content) // 3])
     bad = [
-        Pair("bad/film", Branch.REAL, "p", Report("Clear."), image=ImageRef(path=str(broken))),
-        Pair("bad/gone", Branch.REAL, "p", Report("Clear."), image=ImageRef(path="/no/film.png")),
+        Pair("bad/image", Branch.REAL, "p", Report("Clear."), image=ImageRef(path=str(broken))),
+        Pair("bad/gone", Branch.REAL, "p", Report("Clear."), image=ImageRef(path="/no/image.png")),
         Pair("bad/empty", Branch.REAL, "p", Report(), image=pairs[0].image),
     ]
     edits = [_edit(pair) for pair in pairs[:12]]
@@ -81,7 +81,7 @@ def test_real_pairs_are_scored_and_broken_ones_dropped(random_scorer: Path, tmp_
     scored = {pair.id: pair for pair in apply(Score(settings, Context(seed=0)), given)}
     assert len(scored) == len(given)
     reasons = {pair.id: pair.drop.reason for pair in scored.values() if pair.drop}
-    assert reasons.pop("bad/film") == "unreadable_image"
+    assert reasons.pop("bad/image") == "unreadable_image"
     assert reasons.pop("bad/gone") == "missing_image"
     assert reasons.pop("bad/empty") == "no_report"
     assert set(reasons.values()) <= {"no_report"}
@@ -97,11 +97,11 @@ def test_real_pairs_are_scored_and_broken_ones_dropped(random_scorer: Path, tmp_
 
 def _edit(pair: Pair) -> Pair:
     assert pair.image is not None
-    film = np.fliplr(load_image(pair.image)).copy()
+    image = np.fliplr(load_image(pair.image)).copy()
     child = pair.child(
         "intra-0",
         branch=Branch.INTRA,
         source_report=pair.report.text,
         report=Report("No pleural effusion."),
     )
-    return child.with_image(png_ref(film))
+    return child.with_image(png_ref(image))

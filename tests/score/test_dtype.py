@@ -9,8 +9,8 @@ from pairaug.stage import Context
 
 
 def _scored(dtype: str, own: str = "auto") -> Pair:
-    film = np.random.default_rng(0).random((64, 64)).astype(np.float32)
-    pair = Pair("a/1", Branch.REAL, "p", Report("Small left effusion."), image=png_ref(film))
+    image = np.random.default_rng(0).random((64, 64)).astype(np.float32)
+    pair = Pair("a/1", Branch.REAL, "p", Report("Small left effusion."), image=png_ref(image))
     settings = ScoreSettings.model_validate({"dtype": own})
     (scored,) = Score(settings, Context(seed=0, dtype=dtype))([pair])
     return scored

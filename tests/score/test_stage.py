@@ -23,10 +23,10 @@ from pairaug.manifest import read_part, write_part
 from pairaug.pair import Branch, Drop, ImageRef, Pair, Report
 from pairaug.score import DROP_REASONS, Score, ScoreSettings
 from pairaug.stage import Context, apply
-from support.tiny_clip import write_clip, write_film_model
+from support.tiny_clip import write_clip, write_image_model
 
 
-def _film(seed: int) -> np.ndarray:
+def _image(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).random((40, 36)).astype(np.float32)
 
 
@@ -37,7 +37,7 @@ def _family(index: int) -> list[Pair]:
         Branch.REAL,
         f"p{index}",
         Report("No pleural effusion.", f"Heart size is normal {index}"),
-        image=png_ref(_film(index)),
+        image=png_ref(_image(index)),
     )
     inter = real.child(
         "inter-0",
@@ -53,8 +53,8 @@ def _family(index: int) -> list[Pair]:
     )
     return [
         real,
-        inter.with_image(png_ref(_film(100 + index))),
-        intra.with_image(png_ref(_film(200 + index))),
+        inter.with_image(png_ref(_image(100 + index))),
+        intra.with_image(png_ref(_image(200 + index))),
     ]
 
 
@@ -152,23 +152,23 @@ def test_trace_says_by_what_and_how_much_was_read(tiny_scorer_folder: Path) -> N
 
 def test_no_change_is_a_drop_with_null_never_nan(tiny_scorer_folder: Path) -> None:
     real, _, intra = _family(0)
-    same_film = replace(intra, image=real.image)
+    same_image = replace(intra, image=real.image)
     same_report = replace(
         intra, id="r0~intra-1", report=Report("", "Edema."), source_report="Edema."
     )
-    _, film, report = _score(tiny_scorer_folder, [real, same_film, same_report])
-    for pair in (film, report):
+    _, image, report = _score(tiny_scorer_folder, [real, same_image, same_report])
+    for pair in (image, report):
         assert pair.drop is not None
         assert (pair.drop.stage, pair.drop.reason) == ("score", "no_change")
         assert pair.scores["change"] is None
         assert pair.scores["image_report"] is not None
-    assert film.scores["image_image"] == pytest.approx(1.0)
+    assert image.scores["image_image"] == pytest.approx(1.0)
 
 
-def test_films_that_cannot_be_read_are_drops(tiny_scorer_folder: Path, tmp_path: Path) -> None:
+def test_images_that_cannot_be_read_are_drops(tiny_scorer_folder: Path, tmp_path: Path) -> None:
     real, inter, intra = _family(0)
     whole = io.BytesIO()
-    Image.fromarray((_film(0) * 255).astype(np.uint8)).save(whole, "JPEG")
+    Image.fromarray((_image(0) * 255).astype(np.uint8)).save(whole, "JPEG")
     path = tmp_path / "patient_7.jpg"
     path.write_bytes(whole.getvalue()[:300])
     pairs = [
@@ -190,12 +190,12 @@ def test_films_that_cannot_be_read_are_drops(tiny_scorer_folder: Path, tmp_path:
     assert "patient_7" not in str([pair.drop for pair in scored])
 
 
-def test_each_distinct_film_and_report_is_encoded_once(
+def test_each_distinct_image_and_report_is_encoded_once(
     tiny_scorer_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, _, intra = _family(0)
     tries = [
-        replace(intra, id=f"{intra.id}-{number}", image=png_ref(_film(300 + number % 2)))
+        replace(intra, id=f"{intra.id}-{number}", image=png_ref(_image(300 + number % 2)))
         for number in range(6)
     ]
     counted = {"images": 0, "reports": 0}
@@ -237,7 +237,7 @@ def test_what_an_earlier_part_had_is_not_encoded_again(
     assert second[1].image_embedding == first[1].image_embedding
 
 
-def test_films_are_decoded_while_others_are_encoded(
+def test_images_are_decoded_while_others_are_encoded(
     tiny_scorer_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pairaug.score import stage as module
@@ -252,7 +252,7 @@ def test_films_are_decoded_while_others_are_encoded(
     encoded: list[int] = []
 
     def encoding(self: ClipEncoder, images: Sequence[np.ndarray]) -> np.ndarray:
-        # The next films are on their way before these are encoded.
+        # The next images are on their way before these are encoded.
         deadline = time.monotonic() + 10
         while len(seen) < min(9, 4 * (len(encoded) + 2)) and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -264,7 +264,7 @@ def test_films_are_decoded_while_others_are_encoded(
     _score(tiny_scorer_folder, _families(3))
     assert encoded == [4, 4, 1]
     assert {name for name, _ in seen} == {"decode"}
-    # Five to eight were decoded before any film was encoded, the ninth after the first four.
+    # Five to eight were decoded before any image was encoded, the ninth after the first four.
     assert [num_encoded for _, num_encoded in seen] == [0] * 8 + [1]
 
 
@@ -284,14 +284,14 @@ def test_a_second_scorer_looks_on(tiny_scorer_folder: Path, tmp_path: Path) -> N
     assert set(Score.weights(settings)) == {str(tiny_scorer_folder), str(other)}
 
 
-def test_a_model_of_films_alone_can_look_on_but_not_score(
+def test_a_model_of_images_alone_can_look_on_but_not_score(
     tiny_scorer_folder: Path, tmp_path: Path
 ) -> None:
-    folder = write_film_model(tmp_path / "films")
+    folder = write_image_model(tmp_path / "images")
     audited = _score(tiny_scorer_folder, _families(1), audit={"model": str(folder)})
     assert set(audited[1].trace["score"]["audit"]) == {"model"}
     assert set(audited[2].trace["score"]["audit"]) == {"model", "image_image"}
-    with pytest.raises(ModelError, match=r"encodes films only.*Name it as score\.audit\.model"):
+    with pytest.raises(ModelError, match=r"encodes images only.*Name it as score\.audit\.model"):
         Score.weights(_settings(folder))
 
 

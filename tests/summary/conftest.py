@@ -22,7 +22,7 @@ from pairaug.stage import Context, batched
 from pairaug.summary import SummarySettings, write_summary
 
 BOUNDS = {"inter": {"image_report": 0.30}, "intra": {"image_report": 0.28, "change": 0.1}}
-SIZE = 48  # pixels; what is tested here is the page, not the films
+SIZE = 48  # pixels; what is tested here is the page, not the images
 CHANGES = (
     ("There is a large left pleural effusion.", {"pleural effusion": True}),
     ("Severe cardiomegaly.", {"cardiomegaly": True}),
@@ -64,8 +64,8 @@ def _intra(pair: Pair, number: int, rng: np.random.Generator) -> Pair:
         report=report,
         labels={**pair.labels, **labels},
     )
-    film = counterfactual(study, pair.report.text, report.text, SIZE).image
-    blurred = (film + np.roll(film, 1, 0) + np.roll(film, 1, 1) + np.roll(film, -1, 1)) / 4
+    image = counterfactual(study, pair.report.text, report.text, SIZE).image
+    blurred = (image + np.roll(image, 1, 0) + np.roll(image, 1, 1) + np.roll(image, -1, 1)) / 4
     scores = rng.normal((0.35, 0.9, 0.25), (0.06, 0.03, 0.12)).tolist()
     child = child.with_trace("edit", fit="crop")
     child = child.with_image(png_ref(blurred.astype(np.float32))).with_scores(

@@ -19,8 +19,8 @@ from pairaug.record import RunRecord
 from pairaug.summary import SummarySettings, write_summary
 from pairaug.summary.examples import Choice, choose
 from pairaug.summary.figures import losses
-from pairaug.summary.films import DIFFERENCE_LIMIT, difference_uri, shrunk
 from pairaug.summary.records import load_pairs
+from pairaug.summary.thumbnails import DIFFERENCE_LIMIT, difference_uri, shrunk
 
 WriteRun = Callable[..., Path]
 MakePairs = Callable[[int], list[Pair]]
@@ -73,7 +73,7 @@ def test_the_rules_are_drawn_where_pruning_put_them(page: str):
     assert "> 0.280" in _text(page)
 
 
-def test_phantoms_are_called_simulated_and_films_synthetic(page: str):
+def test_phantoms_are_called_simulated_and_images_synthetic(page: str):
     assert "simulated radiographs of patients who do not exist" in _text(page)
     assert "are synthetic" in _text(page)
 
@@ -123,16 +123,16 @@ def test_a_run_that_kept_nothing_has_a_page(write_run: WriteRun, make_pairs: Mak
 def test_a_run_without_children_has_a_page(write_run: WriteRun, make_pairs: MakePairs):
     pairs = [pair for pair in make_pairs(3) if pair.branch is Branch.REAL]
     text = _text(write_summary(write_run(pairs, rule={}), FEW).read_text(encoding="utf-8"))
-    assert "No film was edited in this run." in text
+    assert "No image was edited in this run." in text
     assert "No new patient was drawn in this run." in text
     assert "No synthetic pair was scored in this run." in text
     assert "Too few pairs have embeddings for a map." in text
 
 
-def test_a_missing_source_film_is_said_and_does_not_stop_the_page(
+def test_a_missing_source_image_is_said_and_does_not_stop_the_page(
     write_run: WriteRun, make_pairs: MakePairs
 ):
-    gone = ImageRef(path="/nowhere/film.png")
+    gone = ImageRef(path="/nowhere/image.png")
     pairs = [
         pair.with_image(gone) if pair.branch is Branch.REAL else pair for pair in make_pairs(3)
     ]
@@ -186,7 +186,7 @@ def test_signed_differences_have_the_colours_of_their_sign():
     assert same.tolist() == [247, 247, 247]
 
 
-def test_films_are_shrunk_to_the_size_asked_for_and_never_enlarged():
+def test_images_are_shrunk_to_the_size_asked_for_and_never_enlarged():
     assert shrunk(np.zeros((400, 200), np.float32), 100).shape == (100, 50)
     assert shrunk(np.zeros((40, 20), np.float32), 100).shape == (40, 20)
 
@@ -204,7 +204,7 @@ def test_a_folder_that_is_no_run_is_an_error(tmp_path: Path):
 
 def test_the_score_section_has_the_null_the_pictures_and_the_reasons(page: str) -> None:
     section = page[page.index('<section id="scores">') : page.index('<section id="maps">')]
-    # One null for each branch and score: new patients have one score, changed films three.
+    # One null for each branch and score: new patients have one score, changed images three.
     assert section.count('<polyline class="null"') == 4
     for title in ("surely kept", "just kept", "just dropped"):
         assert title in section

@@ -17,12 +17,14 @@ from torch.nn.functional import layer_norm, softmax
 Weights = dict[str, Tensor]
 
 
-def image_vector(weights: Weights, film: np.ndarray, mean: list[float], std: list[float]) -> Tensor:
-    """The unit vector of an 8-bit grey film, prepared by Pillow alone."""
+def image_vector(
+    weights: Weights, image: np.ndarray, mean: list[float], std: list[float]
+) -> Tensor:
+    """The unit vector of an 8-bit grey image, prepared by Pillow alone."""
     size = 32
-    height, width = film.shape
+    height, width = image.shape
     scale = size / min(height, width)
-    picture = Image.fromarray(film).resize(
+    picture = Image.fromarray(image).resize(
         (max(size, int(width * scale)), max(size, int(height * scale))), Image.Resampling.BICUBIC
     )
     top, left = (picture.height - size) // 2, (picture.width - size) // 2

@@ -18,15 +18,15 @@ import numpy as np
 from pairaug.diffusion.bundle import Bundle, load_bundle
 from pairaug.diffusion.compiling import compile_denoiser
 from pairaug.diffusion.control import EditOptions
-from pairaug.diffusion.editing import edit_films
+from pairaug.diffusion.editing import edit_images
 
 OPTIONS = EditOptions(num_steps=4, drift=False, self_replace=0.0)
 
 
-def part(bundle: Bundle, num_films: int, options: EditOptions = OPTIONS) -> np.ndarray:
-    films = np.random.default_rng(num_films).random((num_films, 16, 16), dtype=np.float32)
-    before, after = ["mild edema"] * num_films, ["large nodule"] * num_films
-    return edit_films(bundle, films, before, after, options, batch_size=3)[0].films
+def part(bundle: Bundle, num_images: int, options: EditOptions = OPTIONS) -> np.ndarray:
+    images = np.random.default_rng(num_images).random((num_images, 16, 16), dtype=np.float32)
+    before, after = ["mild edema"] * num_images, ["large nodule"] * num_images
+    return edit_images(bundle, images, before, after, options, batch_size=3)[0].images
 
 
 def counted(folder: Path) -> dict[str, Any]:
@@ -42,14 +42,17 @@ def counted(folder: Path) -> dict[str, Any]:
     compile_denoiser(bundle.denoiser, counting)
     bundle = replace(bundle, is_compiled=True)
     after: list[int] = []
-    films: list[np.ndarray] = []
-    for num_films in (2, 2, 3):
-        films.append(part(bundle, num_films))
+    images: list[np.ndarray] = []
+    for num_images in (2, 2, 3):
+        images.append(part(bundle, num_images))
         after.append(num_graphs[0])
-    differences = [np.abs(films[1] - part(plain, 2)).max(), np.abs(films[2] - part(plain, 3)).max()]
+    differences = [
+        np.abs(images[1] - part(plain, 2)).max(),
+        np.abs(images[2] - part(plain, 3)).max(),
+    ]
     return {
         "graphs": after,
-        "repeats": bool(np.array_equal(films[0], films[1])),
+        "repeats": bool(np.array_equal(images[0], images[1])),
         "difference": float(max(differences)),
     }
 

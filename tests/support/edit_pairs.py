@@ -14,7 +14,7 @@ CHANGES = (
 )
 
 
-def film_of(number: int, height: int = 16, width: int = 16) -> np.ndarray:
+def image_of(number: int, height: int = 16, width: int = 16) -> np.ndarray:
     rng = np.random.default_rng(number)
     coarse = np.kron(rng.random((4, 4)), np.ones((height // 4, width // 4)))
     return (0.8 * coarse + 0.1).astype(np.float32)
@@ -26,7 +26,7 @@ def source(number: int) -> Pair:
         branch=Branch.REAL,
         patient_id=f"p{number}",
         report=Report(findings=CHANGES[number][0]),
-        image=png_ref(film_of(number)),
+        image=png_ref(image_of(number)),
     )
 
 
@@ -49,6 +49,6 @@ PAIRS = [
 ]
 
 
-def film(pair: Pair) -> np.ndarray:
+def pixels(pair: Pair) -> np.ndarray:
     assert pair.image is not None
     return load_image(pair.image)

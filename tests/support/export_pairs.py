@@ -67,13 +67,13 @@ class Pairs:
 
 
 def grey(seed: int, height: int = 24, width: int = 20) -> np.ndarray:
-    """A film of noise."""
+    """An image of noise."""
     return np.random.default_rng(seed).random((height, width)).astype(np.float32)
 
 
 def real(folder: Path, index: int, split: str = "train", suffix: str = "jpg") -> Pair:
-    """A real pair with a film on disk."""
-    path = folder / f"film {index}.{suffix}"
+    """A real pair with an image on disk."""
+    path = folder / f"image {index}.{suffix}"
     Image.fromarray((grey(index) * 255).astype(np.uint8)).save(path)
     return Pair(
         f"covid/{index:04d}.1",

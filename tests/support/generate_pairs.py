@@ -22,7 +22,7 @@ def real(number: int) -> Pair:
         branch=Branch.REAL,
         patient_id=f"p{number}",
         report=Report(findings=REPORTS[number]),
-        image=ImageRef(path=f"/films/{number}.png"),
+        image=ImageRef(path=f"/images/{number}.png"),
     )
 
 
@@ -43,6 +43,6 @@ def with_children(number: int) -> list[Pair]:
 PAIRS = [pair for number in range(5) for pair in with_children(number)]
 
 
-def film(pair: Pair) -> np.ndarray:
+def image(pair: Pair) -> np.ndarray:
     assert pair.image is not None
     return load_image(pair.image)

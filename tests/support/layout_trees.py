@@ -24,8 +24,8 @@ CHEXPERT = (
 )
 
 
-def film(seed: int = 0, kind: str = "PNG") -> bytes:
-    """An encoded film of 24 by 20 pixels of noise."""
+def image(seed: int = 0, kind: str = "PNG") -> bytes:
+    """An encoded image of 24 by 20 pixels of noise."""
     levels = np.random.default_rng(seed).integers(0, 256, (24, 20)).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(levels).save(buffer, kind)
@@ -78,13 +78,13 @@ NO_HEADINGS = """\
 
 
 def mimic(root: Path) -> dict[str, Any]:
-    """MIMIC-CXR-JPG with reports: 12 films, of which 6 are usable."""
+    """MIMIC-CXR-JPG with reports: 12 images, of which 6 are usable."""
     rows = [
         ("aa01", "10000001", "50000001", "PA"),
         ("aa02", "10000001", "50000001", "LATERAL"),
         ("aa03", "10000001", "50000002", "AP"),  # CRLF
         ("aa04", "10000002", "50000003", "LATERAL"),  # a study of laterals only
-        ("aa05", "10000003", "50000004", "PA"),  # the film is missing
+        ("aa05", "10000003", "50000004", "PA"),  # the image is missing
         ("aa06", "11000001", "50000005", "PA"),  # only an impression; its folder is a link
         ("aa07", "11000001", "50000006", "AP"),  # two impressions
         ("aa07", "11000001", "50000006", "AP"),  # listed twice
@@ -114,7 +114,7 @@ def mimic(root: Path) -> dict[str, Any]:
     csv(
         root / "mimic-cxr-2.0.0-metadata.csv.gz",
         header,
-        *[(film_id, patient, study, "CHEST, PA", view, "1", "1") for film_id, patient, study, view
+        *[(image_id, patient, study, "CHEST, PA", view, "1", "1") for image_id, patient, study, view
           in rows],
     )  # fmt: skip
     splits = {"10000001": "train", "10000002": "train", "10000003": "validate"}
@@ -132,11 +132,11 @@ def mimic(root: Path) -> dict[str, Any]:
             ("11000001", "50000006", *[""] * 8, "1.0", *[""] * 5),
         )
     elsewhere = root.parent / f"{root.name} autre été"
-    for number, (film_id, patient, study, _) in enumerate(rows):
+    for number, (image_id, patient, study, _) in enumerate(rows):
         folder = Path(f"p{patient[:2]}", f"p{patient}", f"s{study}")
-        if film_id not in ("aa05", "../../../../../../aa11"):
+        if image_id not in ("aa05", "../../../../../../aa11"):
             base = elsewhere if study == "50000005" else root / "files"
-            write(base / folder / f"{film_id}.jpg", film(number, "JPEG"))
+            write(base / folder / f"{image_id}.jpg", image(number, "JPEG"))
         if study in reports:
             encoding = "latin-1" if study == "50000008" else "utf-8"
             report = root / "mimic-cxr-reports" / "files" / folder.with_suffix(".txt")
@@ -146,7 +146,7 @@ def mimic(root: Path) -> dict[str, Any]:
     return {"source": "mimic-cxr", "root": root}
 
 
-def openi_xml(study: str, films: Sequence[str], majors: Sequence[str], **sections: str) -> str:
+def openi_xml(study: str, images: Sequence[str], majors: Sequence[str], **sections: str) -> str:
     """A study as Open-i writes it, reduced to what matters."""
     texts = "".join(
         f'<AbstractText Label="{label.upper()}">{text}</AbstractText>'
@@ -154,17 +154,17 @@ def openi_xml(study: str, films: Sequence[str], majors: Sequence[str], **section
         else f'<AbstractText Label="{label.upper()}"/>'
         for label, text in sections.items()
     )
-    images = "".join(f'<parentImage id="{name}"><panel/></parentImage>' for name in films)
+    parents = "".join(f'<parentImage id="{name}"><panel/></parentImage>' for name in images)
     mesh = "".join(f"<major>{major}</major>" for major in majors)
     return (
         f'<?xml version="1.0" encoding="utf-8"?>\n<eCitation><uId id="{study}"/><MedlineCitation>'
         f"<Article><Abstract>{texts}</Abstract></Article></MedlineCitation><MeSH>{mesh}</MeSH>"
-        f"{images}</eCitation>"
+        f"{parents}</eCitation>"
     )
 
 
 def openi(root: Path) -> dict[str, Any]:
-    """Open-i with films and views: 9 studies."""
+    """Open-i with images and views: 9 studies."""
     studies = {
         "1": openi_xml(
             "CXR1",
@@ -177,8 +177,8 @@ def openi(root: Path) -> dict[str, Any]:
         ),
         "2": openi_xml("CXR2", ["CXR2_IM-0002-1001"], ["normal"], findings="", impression="Clear."),
         "3": openi_xml("CXR3", ["CXR3_IM-0003-2001"], ["normal"], findings="Lateral only."),
-        "4": openi_xml("CXR4", ["CXR4_IM-0004-1001"], [], findings="Film is missing."),
-        "5": openi_xml("CXR5", [], [], findings="No film at all.", impression=""),
+        "4": openi_xml("CXR4", ["CXR4_IM-0004-1001"], [], findings="Image is missing."),
+        "5": openi_xml("CXR5", [], [], findings="No image at all.", impression=""),
         "6": openi_xml("CXR6", ["../../CXR6_IM-0006-1001"], [], findings="Climbs."),
         "7": openi_xml("CXR2", ["CXR2_IM-0002-1001"], [], impression="The same study again."),
         "8": "<eCitation><uId id='CXR8'/><cut",
@@ -186,11 +186,11 @@ def openi(root: Path) -> dict[str, Any]:
     }
     for name, text in studies.items():
         write(root / "ecgen-radiology" / f"{name}.xml", text.replace("\n", "\r\n"))
-    folder = root / "films été"
+    folder = root / "images été"
     names = ["CXR1_1_IM-0001-3001", "CXR1_1_IM-0001-4001", "CXR2_IM-0002-1001",
              "CXR3_IM-0003-2001", "CXR10_IM-0010-1001"]  # fmt: skip
     for number, name in enumerate(names):
-        write(folder / f"{name}.png", film(number))
+        write(folder / f"{name}.png", image(number))
     csv(
         root / "indiana_projections.csv",
         "uid,filename,projection",
@@ -202,11 +202,11 @@ def openi(root: Path) -> dict[str, Any]:
         ("5", "", "Frontal"),
         ("10", "IM-0010-1001.dcm.png", "Frontal"),
     )
-    return {"source": "openi", "root": root, "film_root": folder}
+    return {"source": "openi", "root": root, "image_root": folder}
 
 
 def chexpert_plus(root: Path) -> dict[str, Any]:
-    """CheXpert Plus with PNG films and CheXbert's labels: 8 films."""
+    """CheXpert Plus with PNG images and CheXbert's labels: 8 images."""
     header = (
         "path_to_image,path_to_dcm,frontal_lateral,ap_pa,deid_patient_id,"
         "section_findings,section_impression,split"
@@ -222,7 +222,7 @@ def chexpert_plus(root: Path) -> dict[str, Any]:
          "train"),
         ("valid/patient3/study1/view1_frontal.jpg", "Frontal", "PA", "patient3", "nan", "NaN",
          "valid"),
-        ("valid/patient4/study1/view1_frontal.jpg", "Frontal", "PA", "patient4", "Missing film.",
+        ("valid/patient4/study1/view1_frontal.jpg", "Frontal", "PA", "patient4", "Missing image.",
          "", "valid"),
         ("../../patient5.jpg", "Frontal", "AP", "patient5", "Climbs.", "", "train"),
         ("train/patient 6 é/study1/view1_frontal.jpg", "Frontal", "AP", "patient6", "Épanchement.",
@@ -235,7 +235,7 @@ def chexpert_plus(root: Path) -> dict[str, Any]:
     )
     for number, row in enumerate(rows):
         if not row[4].startswith(("Missing", "Climbs")):
-            write(root / "PNG" / Path(row[0]).with_suffix(".png"), film(number))
+            write(root / "PNG" / Path(row[0]).with_suffix(".png"), image(number))
     labels = [
         {"path_to_image": rows[0][0], "No Finding": 1.0, "Edema": 0.0, "Pneumonia": None},
         {"path_to_image": rows[2][0], "Edema": -1.0, "Lung Opacity": 1.0},
@@ -246,7 +246,7 @@ def chexpert_plus(root: Path) -> dict[str, Any]:
 
 
 def padchest(root: Path) -> dict[str, Any]:
-    """PadChest with numbered folders: 8 films."""
+    """PadChest with numbered folders: 8 images."""
     header = ",ImageID,ImageDir,StudyID,PatientID,Projection,Report,Labels"
     rows = [
         ("1_a.png", "0", "s1", "p1", "PA", "corazon aumentado . sonda .",
@@ -266,12 +266,12 @@ def padchest(root: Path) -> dict[str, Any]:
     )
     for number, row in enumerate(rows):
         if not row[5].startswith(("falta", "fuera")):
-            write(root / row[1][0] / row[0], film(number))
+            write(root / row[1][0] / row[0], image(number))
     return {"source": "padchest", "root": root}
 
 
 def cxr_folder(root: Path) -> dict[str, Any]:
-    """Films beside text files: 10 of them, in folders with spaces, accents and links."""
+    """ImageDataset beside text files: 10 of them, in folders with spaces, accents and links."""
     reports: Mapping[str, tuple[str, str]] = {
         "Müller 1/café é": ("Findings: Clear lungs.\nImpression: Normal.\n", "utf-8"),
         "Müller 1/other": ("impression:\r\nEdema.\r\n", "utf-8"),
@@ -279,16 +279,16 @@ def cxr_folder(root: Path) -> dict[str, Any]:
         "b/plain": ("The lungs are clear.\n\nNo effusion.\n", "utf-8"),
         "b/latin": ("Épanchement.", "latin-1"),
         "b/empty": ("\n", "utf-8"),
-        "b/alone": ("A report without a film.", "utf-8"),
+        "b/alone": ("A report without an image.", "utf-8"),
     }
     for number, (name, (text, encoding)) in enumerate(reports.items()):
         write(root / f"{name}.txt", text, encoding)
         if not name.endswith("alone"):
-            write(root / f"{name}.png", film(number))
-    write(root / "b" / "no report.jpg", film(20, "JPEG"))
-    write(root / "b" / "two.jpg", film(21, "JPEG"))  # a second film of the same name
+            write(root / f"{name}.png", image(number))
+    write(root / "b" / "no report.jpg", image(20, "JPEG"))
+    write(root / "b" / "two.jpg", image(21, "JPEG"))  # a second image of the same name
     elsewhere = root.parent / f"{root.name} elsewhere"
-    write(elsewhere / "x.png", film(22))
+    write(elsewhere / "x.png", image(22))
     write(elsewhere / "x.txt", "No pneumothorax.")
     (root / "link").symlink_to(elsewhere, target_is_directory=True)
     (elsewhere / "loop").symlink_to(root, target_is_directory=True)
@@ -311,26 +311,26 @@ def webdataset(root: Path) -> dict[str, Any]:
     record = json.dumps({"findings": "Épanchement.", "patient_id": 7, "labels": {"edema": 1}})
     tar(
         root / "cxr-000000.tar",
-        ("a/1.png", film(1)),
+        ("a/1.png", image(1)),
         ("a/1.txt", b"FINDINGS: Clear. IMPRESSION: Normal."),
         ("a/1.cls", b"1"),
-        ("a/2.jpg", film(2, "JPEG")),
+        ("a/2.jpg", image(2, "JPEG")),
         ("a/2.json", record.encode()),
-        ("a/3.txt", b"The film is missing."),
-        ("a/4.png", film(4)),
+        ("a/3.txt", b"The image is missing."),
+        ("a/4.png", image(4)),
         ("a/4.txt", "Épanchement.".encode("latin-1")),
-        ("a/5.png", film(5)),
+        ("a/5.png", image(5)),
         ("a/5.txt", b""),
     )
     tar(
         root / "cxr-000001.tar",
-        ("/etc/6.png", film(6)),
+        ("/etc/6.png", image(6)),
         ("/etc/6.txt", b"An absolute path."),
-        ("../7.png", film(7)),
+        ("../7.png", image(7)),
         ("../7.txt", b"Climbs out."),
-        ("a/1.png", film(8)),
+        ("a/1.png", image(8)),
         ("a/1.txt", b"The same key again."),
-        ("a/9 \xc3\xa9.png".encode("latin-1").decode(), film(9)),
+        ("a/9 \xc3\xa9.png".encode("latin-1").decode(), image(9)),
         ("a/9 \xc3\xa9.txt".encode("latin-1").decode(), b"IMPRESSION: Line one.\r\nLine two.\r\n"),
     )
     shards = root / "cxr-{000000..000001}.tar"
@@ -338,14 +338,17 @@ def webdataset(root: Path) -> dict[str, Any]:
 
 
 def huggingface(root: Path) -> dict[str, Any]:
-    """A Parquet file with films inside: 6 rows."""
+    """A Parquet file with images inside: 6 rows."""
     rows = [
-        {"image": {"bytes": film(1), "path": None}, "text": "FINDINGS: Clear. IMPRESSION: Normal."},
-        {"image": {"bytes": None, "path": None}, "text": "The film is missing."},
-        {"image": {"bytes": b"no film", "path": None}, "text": "The film is damaged."},
-        {"image": {"bytes": film(4, "JPEG"), "path": "x.jpg"}, "text": None},
+        {
+            "image": {"bytes": image(1), "path": None},
+            "text": "FINDINGS: Clear. IMPRESSION: Normal.",
+        },
+        {"image": {"bytes": None, "path": None}, "text": "The image is missing."},
+        {"image": {"bytes": b"no image", "path": None}, "text": "The image is damaged."},
+        {"image": {"bytes": image(4, "JPEG"), "path": "x.jpg"}, "text": None},
         {"image": {"bytes": None, "path": "../outside.png"}, "text": "Climbs."},
-        {"image": {"bytes": film(6), "path": "é.png"}, "text": "Épanchement.\r\nDeux lignes."},
+        {"image": {"bytes": image(6), "path": "é.png"}, "text": "Épanchement.\r\nDeux lignes."},
     ]
     features = {"image": {"_type": "Image"}, "text": {"dtype": "string", "_type": "Value"}}
     schema = pa.schema(
@@ -356,7 +359,7 @@ def huggingface(root: Path) -> dict[str, Any]:
         metadata={"huggingface": json.dumps({"info": {"features": features}})},
     )
     root.mkdir(parents=True, exist_ok=True)
-    path = root / "films and reports.parquet"
+    path = root / "images and reports.parquet"
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
     return {"source": "huggingface", "path": path}
 

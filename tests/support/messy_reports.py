@@ -58,7 +58,7 @@ REPORTS: tuple[tuple[str, str], ...] = (
     (
         "- Left basilar atelectasis\n- Tiny right apical pneumothorax\n- Chest tube in place",
         "FINDINGS: The right chest tube is unchanged in position. A tiny right apical "
-        "pneumothorax remains, smaller than on the film of the morning. There is left "
+        "pneumothorax remains, smaller than on the image of the morning. There is left "
         "basilar atelectasis. Subcutaneous emphysema along the right chest wall has "
         "decreased. The heart is not enlarged.",
     ),

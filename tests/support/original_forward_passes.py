@@ -1,6 +1,6 @@
 """The encoders' forward passes written out from stored tensors, without their libraries' classes.
 
-One film, or one text without padding, at a time.
+One image, or one text without padding, at a time.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ def unit(vector: Tensor) -> np.ndarray:
     return (vector / vector.norm()).numpy()
 
 
-def medclip_pixels(film: np.ndarray) -> Tensor:
-    """Eight-bit film: black to a square, 224 pixels, one mean and deviation."""
-    height, width = film.shape
+def medclip_pixels(image: np.ndarray) -> Tensor:
+    """Eight-bit image: black to a square, 224 pixels, one mean and deviation."""
+    height, width = image.shape
     side = max(224, height, width)
     square = np.zeros((side, side), dtype=np.uint8)
     top, left = int((side - height) / 2), int((side - width) / 2)
-    square[top : top + height, left : left + width] = film
+    square[top : top + height, left : left + width] = image
     small = Image.fromarray(square).resize((224, 224), Image.Resampling.BICUBIC)
     grey = (np.asarray(small) / 255.0 - 0.5862785803043838) / 0.27950088968644304
     return torch.tensor(grey).float().expand(3, -1, -1)
 
 
-def medclip_image(weights: Weights, film: np.ndarray) -> np.ndarray:
+def medclip_image(weights: Weights, image: np.ndarray) -> np.ndarray:
     swin = {
         name.removeprefix("vision_model.model."): weight
         for name, weight in weights.items()
@@ -41,7 +41,7 @@ def medclip_image(weights: Weights, film: np.ndarray) -> np.ndarray:
     }
     kernel = swin["embeddings.patch_embeddings.projection.weight"]
     bias = swin["embeddings.patch_embeddings.projection.bias"]
-    grid = conv2d(medclip_pixels(film)[None], kernel, bias, stride=4)[0].permute(1, 2, 0)
+    grid = conv2d(medclip_pixels(image)[None], kernel, bias, stride=4)[0].permute(1, 2, 0)
     grid = _norm(swin, "embeddings.norm", grid)
     stage = 0
     while f"encoder.layers.{stage}.blocks.0.layernorm_before.weight" in swin:
@@ -119,12 +119,12 @@ def medclip_text(weights: Weights, ids: list[int]) -> np.ndarray:
     return unit(weights["text_model.projection_head.weight"] @ chosen.mean((0, 1)))
 
 
-def chexzero_pixels(film: np.ndarray, size: int = 224) -> Tensor:
-    """Eight-bit film: longer side 320, black around it, normalised on levels, then resized."""
-    height, width = film.shape
+def chexzero_pixels(image: np.ndarray, size: int = 224) -> Tensor:
+    """Eight-bit image: longer side 320, black around it, normalised on levels, then resized."""
+    height, width = image.shape
     ratio = 320 / max(height, width)
     new = (int(width * ratio), int(height * ratio))
-    small = np.asarray(Image.fromarray(film).resize(new, Image.Resampling.LANCZOS))
+    small = np.asarray(Image.fromarray(image).resize(new, Image.Resampling.LANCZOS))
     square = np.zeros((320, 320))
     top, left = (320 - new[1]) // 2, (320 - new[0]) // 2
     square[top : top + new[1], left : left + new[0]] = small
@@ -132,8 +132,8 @@ def chexzero_pixels(film: np.ndarray, size: int = 224) -> Tensor:
     return interpolate(levels[None, None], size=(size, size), mode="bicubic")[0].expand(3, -1, -1)
 
 
-def chexzero_image(weights: Weights, film: np.ndarray) -> np.ndarray:
-    patches = conv2d(chexzero_pixels(film)[None], weights["visual.conv1.weight"], stride=32)
+def chexzero_image(weights: Weights, image: np.ndarray) -> np.ndarray:
+    patches = conv2d(chexzero_pixels(image)[None], weights["visual.conv1.weight"], stride=32)
     states = torch.cat([weights["visual.class_embedding"][None], patches[0].flatten(1).T])
     states = states + weights["visual.positional_embedding"]
     states = _norm(weights, "visual.ln_pre", states)
@@ -149,12 +149,12 @@ def chexzero_text(weights: Weights, ids: list[int]) -> np.ndarray:
     return unit(_norm(weights, "ln_final", states)[-1] @ weights["text_projection"])
 
 
-def open_clip_pixels(film: np.ndarray) -> Tensor:
-    """Eight-bit film: shorter side 224, the middle, OpenAI's mean and deviation of each channel."""
-    height, width = film.shape
+def open_clip_pixels(image: np.ndarray) -> Tensor:
+    """Eight-bit image: shorter side 224, the middle, OpenAI's mean and deviation of each channel."""
+    height, width = image.shape
     ratio = 224 / min(height, width)
     new = (int(width * ratio), int(height * ratio))
-    small = np.asarray(Image.fromarray(film).resize(new, Image.Resampling.BICUBIC))
+    small = np.asarray(Image.fromarray(image).resize(new, Image.Resampling.BICUBIC))
     top, left = (new[1] - 224) // 2, (new[0] - 224) // 2
     grey = torch.tensor(small[top : top + 224, left : left + 224] / 255.0)[None]
     mean = torch.tensor([0.48145466, 0.4578275, 0.40821073])[:, None, None]
@@ -162,8 +162,8 @@ def open_clip_pixels(film: np.ndarray) -> Tensor:
     return ((grey - mean) / deviation).float()
 
 
-def open_clip_image(weights: Weights, film: np.ndarray) -> np.ndarray:
-    patches = conv2d(open_clip_pixels(film)[None], weights["visual.conv1.weight"], stride=32)
+def open_clip_image(weights: Weights, image: np.ndarray) -> np.ndarray:
+    patches = conv2d(open_clip_pixels(image)[None], weights["visual.conv1.weight"], stride=32)
     states = torch.cat([weights["visual.class_embedding"][None], patches[0].flatten(1).T])
     states = _norm(weights, "visual.ln_pre", states + weights["visual.positional_embedding"])
     states = _resblocks(weights, "visual.transformer", states, torch.zeros(()), gelu)
@@ -202,9 +202,9 @@ def _resblocks(
     return states
 
 
-def rad_dino_image(weights: Weights, film: np.ndarray) -> np.ndarray:
-    """Eight-bit square film of 518 pixels, so that nothing is resized or cropped."""
-    pixels = torch.tensor((film / 255.0 - 0.5307) / 0.2583).float().expand(1, 3, -1, -1)
+def rad_dino_image(weights: Weights, image: np.ndarray) -> np.ndarray:
+    """Eight-bit square image of 518 pixels, so that nothing is resized or cropped."""
+    pixels = torch.tensor((image / 255.0 - 0.5307) / 0.2583).float().expand(1, 3, -1, -1)
     kernel = weights["embeddings.patch_embeddings.projection.weight"]
     bias = weights["embeddings.patch_embeddings.projection.bias"]
     patches = conv2d(pixels, kernel, bias, stride=14)[0].flatten(1).T

@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from support.dicom_films import dataset_of, saved
-from support.layout_trees import CHEXPERT, csv, film, openi_xml, tar, write
+from support.dicom_images import dataset_of, saved
+from support.layout_trees import CHEXPERT, csv, image, openi_xml, tar, write
 
 MARK = re.compile(r"zqxj\w*|1977777\d|5977777\d", re.IGNORECASE)
 TEXT = "Zqxjmild zqxjedema. Zqxjno zqxjeffusion."
@@ -51,7 +51,7 @@ def mimic(root: Path) -> dict[str, Any]:
         (PATIENTS[0], "59777771", "1.0", *[""] * 13))  # fmt: skip
     for number, (name, patient, study) in enumerate(rows):
         folder = Path(f"p{patient[:2]}", f"p{patient}", f"s{study}")
-        write(root / "files" / folder / f"{name}.jpg", film(number, "JPEG"))
+        write(root / "files" / folder / f"{name}.jpg", image(number, "JPEG"))
         write(root / "mimic-cxr-reports" / "files" / folder.with_suffix(".txt"), FINAL)
     return {"source": "mimic-cxr", "root": root}
 
@@ -59,11 +59,11 @@ def mimic(root: Path) -> dict[str, Any]:
 def openi(root: Path) -> dict[str, Any]:
     for number in (1, 2):
         sections = {"indication": "Zqxjhistory.", "findings": TEXT, "impression": "Zqxjclear."}
-        films = [f"zqxjfilm{number}"]
-        text = openi_xml(f"CXR{PATIENTS[number - 1]}", films, ["Zqxjmesh/left"], **sections)
+        images = [f"zqxjfilm{number}"]
+        text = openi_xml(f"CXR{PATIENTS[number - 1]}", images, ["Zqxjmesh/left"], **sections)
         write(root / "ecgen-radiology" / f"{PATIENTS[number - 1]}.xml", text)
-        write(root / "films" / f"zqxjfilm{number}.png", film(number))
-    return {"source": "openi", "root": root, "film_root": root / "films"}
+        write(root / "images" / f"zqxjfilm{number}.png", image(number))
+    return {"source": "openi", "root": root, "image_root": root / "images"}
 
 
 def chexpert_plus(root: Path) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def chexpert_plus(root: Path) -> dict[str, Any]:
         *[(path, path, "Frontal", "AP", f"patient{one}", TEXT, "Zqxjclear.", "train")
           for path, one in zip(paths, PATIENTS, strict=True)])  # fmt: skip
     for number, path in enumerate(paths):
-        write(root / "PNG" / Path(path).with_suffix(".png"), film(number))
+        write(root / "PNG" / Path(path).with_suffix(".png"), image(number))
     labels = [json.dumps({"path_to_image": path, "Edema": 1.0}) + "\n" for path in paths]
     write(root / "chexbert_labels" / "report_fixed.json", "".join(labels))
     return {"source": "chexpert-plus", "root": root}
@@ -86,12 +86,12 @@ def padchest(root: Path) -> dict[str, Any]:
         *[(str(n), f"zqxjfilm{n}.png", "0", f"zqxjstudy{n}", f"zqxjpatient{n}", "PA",
            "zqxjcorazon .", "['cardiomegaly', 'zqxjlabel']") for n in range(2)])  # fmt: skip
     for number in range(2):
-        write(root / "0" / f"zqxjfilm{number}.png", film(number))
+        write(root / "0" / f"zqxjfilm{number}.png", image(number))
     return {"source": "padchest", "root": root}
 
 
 def cxr_folder(root: Path) -> dict[str, Any]:
-    for number, content in enumerate([film(1), dicom()]):
+    for number, content in enumerate([image(1), dicom()]):
         suffix = "dcm" if number else "png"
         write(root / f"zqxjpatient{number}" / f"zqxjfilm{number}.{suffix}", content)
         write(root / f"zqxjpatient{number}" / f"zqxjfilm{number}.txt", FREE)
@@ -102,14 +102,14 @@ def webdataset(root: Path) -> dict[str, Any]:
     record = {"findings": TEXT, "impression": "Zqxjclear.", "patient_id": "zqxjpatient",
               "labels": {"edema": 1}, "zqxjother": "zqxjvalue"}  # fmt: skip
     tar(root / "shard-000000.tar",
-        ("zqxjkey1.png", film(1)), ("zqxjkey1.txt", FREE.encode()), ("zqxjkey1.cls", b"0"),
+        ("zqxjkey1.png", image(1)), ("zqxjkey1.txt", FREE.encode()), ("zqxjkey1.cls", b"0"),
         ("zqxjkey2.dcm", dicom()), ("zqxjkey2.json", json.dumps(record).encode()))  # fmt: skip
     return {"source": "webdataset", "shards": [root / "shard-000000.tar"],
             "classes": {"0": "no finding"}}  # fmt: skip
 
 
 def huggingface(root: Path) -> dict[str, Any]:
-    rows = [{"image": {"bytes": film(n), "path": f"zqxjfilm{n}.png"}, "text": FREE,
+    rows = [{"image": {"bytes": image(n), "path": f"zqxjfilm{n}.png"}, "text": FREE,
              "patient_id": f"zqxjpatient{n}", "view": "PA"} for n in range(2)]  # fmt: skip
     root.mkdir(parents=True, exist_ok=True)
     texts = {name: {"dtype": "string", "_type": "Value"} for name in (*rows[0],) if name != "image"}
@@ -147,7 +147,7 @@ def table(root: Path, suffix: str, **cells: Any) -> dict[str, Any]:
     """A table of `suffix`; `cells` stand in every row in place of what is there."""
     path, rows = root / f"reports.{suffix}", [{**row, **cells} for row in ROWS]
     for number, row in enumerate(ROWS):
-        write(root / row["file"], dicom() if number else film(number))
+        write(root / row["file"], dicom() if number else image(number))
     match suffix:
         case "jsonl":
             write(path, "".join(json.dumps(row) + "\n" for row in rows))

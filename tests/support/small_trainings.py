@@ -4,7 +4,7 @@ from __future__ import annotations
 
 LOOP = {"device": "cpu", "warmup_steps": 1, "checkpoint_minutes": 0.0, "log_steps": 1}
 MINUTES = {**LOOP, "max_minutes": None, "max_steps": 12, "evaluate_minutes": 0.0}
-FILMS = {"num_patients": 10, "num_held_out": 4, "size": 32, "num_workers": 1}
+IMAGES = {"num_patients": 10, "num_held_out": 4, "size": 32, "num_workers": 1}
 READ = {
     "source": "phantom",
     "num_patients": 24,
@@ -29,14 +29,14 @@ CLIP = {
 }
 CLASSIFIER = {
     **MINUTES,
-    "films": FILMS,
+    "images": IMAGES,
     "batch_size": 4,
     "embedding_size": 4,
     "hidden_sizes": [4, 8],
     "depths": [1, 1],
 }
 GENERATOR = {
-    "films": FILMS,
+    "images": IMAGES,
     "vae": {
         **MINUTES,
         "batch_size": 4,

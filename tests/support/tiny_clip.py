@@ -1,6 +1,6 @@
 """A CLIP model of random weights in exactly transformers' folder layout, tiny.
 
-Real classes, saved to disk; only the widths are small. Films are 32 pixels, windows 24 tokens.
+Real classes, saved to disk; only the widths are small. ImageDataset are 32 pixels, windows 24 tokens.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def write_dual_encoder(folder: Path, *, seed: int = 0) -> Path:
     return _save(folder, VisionTextDualEncoderModel(config), tokenizer, [0.5] * 3, [0.25] * 3)
 
 
-def write_film_model(folder: Path, *, seed: int = 0) -> Path:
-    """`folder`, filled with a model of films alone, of RAD-DINO's kind."""
+def write_image_model(folder: Path, *, seed: int = 0) -> Path:
+    """`folder`, filled with a model of images alone, of RAD-DINO's kind."""
     torch.manual_seed(seed)
     tower = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
     model = Dinov2Model(Dinov2Config(**tower, image_size=IMAGE_SIZE, patch_size=8))

@@ -30,7 +30,7 @@ def write_generator(
     scheduler: type = DDIMScheduler,
     seed: int = 0,
 ) -> Path:
-    """`folder`, filled with a model of 16-pixel films, 8 x 8 latents and 32 tokens.
+    """`folder`, filled with a model of 16-pixel images, 8 x 8 latents and 32 tokens.
 
     Its UNet attends over 64 and 16 positions, and to its tokens sharply enough to matter.
     """

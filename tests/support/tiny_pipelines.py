@@ -38,7 +38,7 @@ NOISE: dict[str, Any] = {
 def write_pipeline(
     folder: Path, family: str, *, is_upstream: bool = True, zeroes_empty: bool = True
 ) -> Path:
-    """`folder`, filled with a model of 16-pixel films, 8 x 8 latents and 32 tokens."""
+    """`folder`, filled with a model of 16-pixel images, 8 x 8 latents and 32 tokens."""
     torch.manual_seed(0)
     scratch = folder.with_name(f"{folder.name}-tokenizers")
     if family == "sdxl":

@@ -213,10 +213,10 @@ def test_all_of_a_folder_is_flushed_before_its_rename_and_its_parent_after(
     disk = Disk(monkeypatch)
     with atomic.new_folder(tmp_path / "store") as partial:
         (partial / "inner").mkdir()
-        (partial / "inner" / "films.bin").write_bytes(b"content")
+        (partial / "inner" / "images.bin").write_bytes(b"content")
     at = str(tmp_path / "store")
     before = {
-        f"{tmp_path}/.store.partial-pairaug{name}" for name in ("", "/inner", "/inner/films.bin")
+        f"{tmp_path}/.store.partial-pairaug{name}" for name in ("", "/inner", "/inner/images.bin")
     }
     assert set(disk.steps[:3]) == {("flush", name) for name in before}
     assert disk.steps[3:] == [("rename", at), ("flush", str(tmp_path))]

@@ -1,4 +1,4 @@
-"""Freed memory is kept, so that looking at the next film costs no page faults."""
+"""Freed memory is kept, so that looking at the next image costs no page faults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import resource, sys
 from pairaug.memory import keep_freed_memory
 print(keep_freed_memory() if sys.argv[1] == "kept" else None)
 def look():
-    return [b"1" * (16 << 20) for _ in range(3)]  # a film as it comes, and twice on its way
+    return [b"1" * (16 << 20) for _ in range(3)]  # an image as it comes, and twice on its way
 look()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(20):

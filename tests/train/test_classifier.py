@@ -34,7 +34,7 @@ def settings(**changes) -> ClassifierSettings:
     return ClassifierSettings(**{**values, **changes})
 
 
-def test_it_learns_and_upstream_loads_it(opened_films, tmp_path: Path):
+def test_it_learns_and_upstream_loads_it(opened_dataset, tmp_path: Path):
     changes = {"max_steps": 60, "learning_rate": 1e-2, "ema_decay": 0.9, "augmentation": 0.3}
     outcome = train_classifier(settings(**changes), tmp_path)
     assert outcome.metrics["bright"] > 0.95
@@ -42,10 +42,10 @@ def test_it_learns_and_upstream_loads_it(opened_films, tmp_path: Path):
     model = ResNetForImageClassification.from_pretrained(folder, dtype=torch.float32).eval()
     assert model.config.id2label == {0: "bright", 1: "other"}
     assert model.config.num_channels == 1
-    images = as_images(opened_films.films[opened_films.held_out], torch.device("cpu"))
+    images = as_images(opened_dataset.images[opened_dataset.held_out], torch.device("cpu"))
     with torch.inference_mode():
         logits = model(as_classifier_input(images)).logits
-    is_bright = opened_films.labels[opened_films.held_out, 0] == 1
+    is_bright = opened_dataset.labels[opened_dataset.held_out, 0] == 1
     assert logits[is_bright, 0].min() > logits[~is_bright, 0].max()
     dtypes = {
         v.dtype for v in load_file(folder / "model.safetensors").values() if v.is_floating_point()
@@ -53,7 +53,7 @@ def test_it_learns_and_upstream_loads_it(opened_films, tmp_path: Path):
     assert dtypes == {torch.float16}
 
 
-def test_a_killed_training_ends_with_the_same_bytes(opened_films, tmp_path: Path, monkeypatch):
+def test_a_killed_training_ends_with_the_same_bytes(opened_dataset, tmp_path: Path, monkeypatch):
     train_classifier(settings(), tmp_path / "a")
     one_step = Loop._one_step
 

@@ -34,7 +34,7 @@ def settings(**changes) -> ClipSettings:
     return ClipSettings(**{**values, **changes})
 
 
-def test_upstream_loads_the_folder_and_sees_what_training_saw(opened_films, tmp_path: Path):
+def test_upstream_loads_the_folder_and_sees_what_training_saw(opened_dataset, tmp_path: Path):
     outcome = train_clip(settings(), tmp_path)
     assert set(outcome.metrics) == {
         "loss", "auroc", "recall_at_1", "cosine_true", "cosine_shuffled",
@@ -46,26 +46,26 @@ def test_upstream_loads_the_folder_and_sees_what_training_saw(opened_films, tmp_
     model = CLIPModel.from_pretrained(folder, dtype=torch.float32).eval()
     tokenizer = CLIPTokenizer.from_pretrained(folder)
     processor = CLIPImageProcessorPil.from_pretrained(folder)
-    film = opened_films.films[0]
+    image = opened_dataset.images[0]
     text = "Bright left half."
     tokens = tokenizer([text], padding="max_length", return_tensors="pt")
-    pixels = processor([np.stack([film] * 3, axis=-1)], return_tensors="pt")["pixel_values"]
+    pixels = processor([np.stack([image] * 3, axis=-1)], return_tensors="pt")["pixel_values"]
     with torch.inference_mode():
         theirs = model(input_ids=tokens["input_ids"], pixel_values=pixels)
-        images = torch.from_numpy(film).float()[None, None] / 255
+        images = torch.from_numpy(image).float()[None, None] / 255
         ours = PairEncoder(model, 0.5, 0.25).pairs(images, token_ids(tokenizer, [text]))
     torch.testing.assert_close(ours[0], theirs.image_embeds, atol=1e-5, rtol=0)
     torch.testing.assert_close(ours[1], theirs.text_embeds, atol=1e-5, rtol=0)
 
 
-def test_it_learns_to_tell_bright_from_clear(opened_films, tmp_path: Path):
+def test_it_learns_to_tell_bright_from_clear(opened_dataset, tmp_path: Path):
     outcome = train_clip(settings(max_steps=60, learning_rate=5e-3, augmentation=0.0), tmp_path)
     # Half of the shuffled reports say the same as the own one, so that no model exceeds 0.75 much.
     assert outcome.metrics["auroc"] > 0.65
     assert outcome.metrics["cosine_true"] > outcome.metrics["cosine_shuffled"] + 0.1
 
 
-def test_a_killed_training_ends_with_the_same_bytes(opened_films, tmp_path: Path, monkeypatch):
+def test_a_killed_training_ends_with_the_same_bytes(opened_dataset, tmp_path: Path, monkeypatch):
     train_clip(settings(), tmp_path / "a")
     one_step = Loop._one_step
 
@@ -83,7 +83,7 @@ def test_a_killed_training_ends_with_the_same_bytes(opened_films, tmp_path: Path
     assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_the_temperature_stays_within_clips_bound(opened_films, tmp_path: Path):
+def test_the_temperature_stays_within_clips_bound(opened_dataset, tmp_path: Path):
     train_clip(settings(learning_rate=50.0, max_steps=2, gradient_clip=1e6), tmp_path)
     stored = load_file(tmp_path / "clip" / "model.safetensors")["logit_scale"]
     assert 0.0 <= float(stored) <= 4.61
@@ -120,7 +120,7 @@ def test_openais_published_configuration_names_another_end(tmp_path: Path):
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
-def test_a_tokenizer_is_shared(opened_films, tmp_path: Path):
+def test_a_tokenizer_is_shared(opened_dataset, tmp_path: Path):
     train_tokenizer(["some other words"], tmp_path / "shared")
     train_clip(settings(max_steps=1, tokenizer=tmp_path / "shared"), tmp_path)
     shared = load_tokenizer(tmp_path / "shared").get_vocab()

@@ -40,7 +40,7 @@ def test_phantoms_and_real_pairs_train_one_model(tmp_path: Path):
     outcome = train_clip(settings, tmp_path)
     assert outcome.steps == 20
     assert np.isfinite(list(outcome.metrics.values())).all()
-    # Held out are real films alone: the phantoms were all for training.
+    # Held out are real images alone: the phantoms were all for training.
     encoder = open_encoder(tmp_path / "clip")
     texts = encoder.encode_reports(["Bilateral opacities.", "No opacities."])
     assert texts.shape == (2, 128)

@@ -21,28 +21,28 @@ LOOP = {"batch_size": 4, "max_minutes": None, "warmup_steps": 1, "device": "cpu"
 
 
 @pytest.fixture(scope="module")
-def tower(films, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tower(dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tower")
     settings = ClassifierSettings.model_validate(
         {**LOOP, "max_steps": 200, "learning_rate": 1e-2, "ema_decay": 0.9, "augmentation": 0.0}
         | {"architecture": "mobilenet", "width": 0.1, "batch_size": 12}
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pairaug.train.classifier.open_films", lambda *_: films)
+        patch.setattr("pairaug.train.classifier.open_dataset", lambda *_: dataset)
         outcome = train_classifier(settings, folder)
     assert outcome.metrics["bright"] > 0.9
     return folder / "classifier"
 
 
 @pytest.fixture(scope="module")
-def scorer(films, tower: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scorer(dataset, tower: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scorer")
     settings = ClipSettings.model_validate(
         {**LOOP, "max_steps": 40, "learning_rate": 5e-3, "image_encoder": str(tower)}
         | {"text_hidden_size": 16, "text_num_layers": 1, "text_num_heads": 2, "projection_size": 8}
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pairaug.train.clip.pairs.open_films", lambda *_: films)
+        patch.setattr("pairaug.train.clip.pairs.open_dataset", lambda *_: dataset)
         outcome = train_clip(settings, folder)
     assert outcome.metrics["auroc"] > 0.65
     return folder / "clip"
@@ -58,10 +58,10 @@ def test_the_tower_is_held_fixed(tower: Path, scorer: Path):
         assert torch.equal(before[name], kept), name
 
 
-def test_upstream_loads_it_and_embeds_as_training_did(films, scorer: Path):
+def test_upstream_loads_it_and_embeds_as_training_did(dataset, scorer: Path):
     model = VisionTextDualEncoderModel.from_pretrained(scorer, dtype=torch.float32).eval()
     tokens = token_ids(load_tokenizer(scorer), ["Bright left half.", "Clear."])
-    images = as_images(films.films[:2], CPU)
+    images = as_images(dataset.images[:2], CPU)
     with torch.inference_mode():
         ours = PairEncoder(model, 0.5, 0.25).pairs(images, tokens)
         theirs = model(input_ids=tokens, pixel_values=(images - 0.5) / 0.25)
@@ -69,12 +69,12 @@ def test_upstream_loads_it_and_embeds_as_training_did(films, scorer: Path):
     torch.testing.assert_close(ours[1], theirs.text_embeds, atol=1e-5, rtol=0)
 
 
-def test_stored_states_are_those_of_each_film(films, scorer: Path):
+def test_stored_states_are_those_of_each_image(dataset, scorer: Path):
     model = VisionTextDualEncoderModel.from_pretrained(scorer, dtype=torch.float32)
-    states = PairEncoder(model, 0.5, 0.25).all_image_states(films.films, CPU)
+    states = PairEncoder(model, 0.5, 0.25).all_image_states(dataset.images, CPU)
     model.eval()
     with torch.inference_mode():
-        pixels = (as_images(films.films[5:6], CPU) - 0.5) / 0.25
+        pixels = (as_images(dataset.images[5:6], CPU) - 0.5) / 0.25
         expected = model.vision_model(pixel_values=pixels).pooler_output
     torch.testing.assert_close(states[5:6], expected, atol=1e-5, rtol=1e-5)
 
@@ -92,7 +92,7 @@ def test_its_report_tower_starts_a_denoiser(scorer: Path):
         assert torch.equal(ours[plain], stored[name].float()), name
 
 
-def test_another_tower_is_refused(films, opened_films, tmp_path: Path):
+def test_another_tower_is_refused(dataset, opened_dataset, tmp_path: Path):
     resnet = ClassifierSettings.model_validate(
         {**LOOP, "max_steps": 1, "embedding_size": 8, "hidden_sizes": (8,), "depths": (1,)}
     )

@@ -11,7 +11,7 @@ from pairaug.config import load_model
 from pairaug.errors import SettingsError
 from pairaug.train.clip import ClipSettings, MixSettings
 from pairaug.train.clip.mixing import Mix
-from pairaug.train.loop import films_of_step
+from pairaug.train.loop import indices_of_step
 
 BRANCHES = np.array([0] * 10 + [1] * 6 + [2] * 4, np.int8)
 
@@ -34,7 +34,7 @@ def test_the_union_has_every_pair_once_an_epoch_in_another_order():
 
 def test_the_union_is_the_shared_loops_own_order():
     for step in (0, 3, 4, 11):
-        assert np.array_equal(mix(batch_size=7).positions(step), films_of_step(7, step, 7, 20))
+        assert np.array_equal(mix(batch_size=7).positions(step), indices_of_step(7, step, 7, 20))
 
 
 def test_steps_do_not_hang_on_those_before_them():

@@ -97,12 +97,12 @@ def test_a_scorer_sees_what_training_saw(fit: str, architecture: str, tmp_path: 
     train_clip(settings(**chosen), tmp_path)
     encoder = open_encoder(tmp_path / "clip")
     rows, columns = np.mgrid[0:96, 0:64].astype(np.float32) / 64
-    film = np.clip(0.6 * rows + 0.3 * np.sin(9 * columns) * rows, 0.0, 1.0)
-    as_trained = fit_square(film, 32, fit)  # type: ignore[arg-type]
-    ours, theirs = encoder.encode_images([film, as_trained])
+    image = np.clip(0.6 * rows + 0.3 * np.sin(9 * columns) * rows, 0.0, 1.0)
+    as_trained = fit_square(image, 32, fit)  # type: ignore[arg-type]
+    ours, theirs = encoder.encode_images([image, as_trained])
     assert float(ours @ theirs) > 0.995
     assert encoder.encode_reports(["No edema."]).shape == (1, 8)
-    other = fit_square(film, 32, "pad" if fit == "crop" else "crop")
+    other = fit_square(image, 32, "pad" if fit == "crop" else "crop")
     assert float(ours @ encoder.encode_images([other])[0]) < float(ours @ theirs)
 
 

@@ -22,7 +22,7 @@ from pairaug.stage import Context
 from pairaug.train.clip import ClipSettings
 from pairaug.train.clip.pairs import TrainingPairs, open_pairs
 from pairaug.train.clip.sources import PairSource, pairs_of
-from pairaug.train.films import as_bytes
+from pairaug.train.image_dataset import as_bytes
 
 
 def pair(number: int, split: str = "train", size: int = 32) -> Pair:
@@ -103,18 +103,18 @@ def test_an_export_gives_the_pairs_that_its_run_does(run: Path, tmp_path: Path, 
     every = np.arange(len(theirs.reports))
     assert ours.reports == theirs.reports
     assert ours.fingerprint == theirs.fingerprint
-    assert np.array_equal(ours.films(every), theirs.films(every))
+    assert np.array_equal(ours.images(every), theirs.images(every))
 
 
-def test_films_are_those_of_the_pairs_decoded_once_or_at_each_use(run: Path, tmp_path: Path):
+def test_images_are_those_of_the_pairs_decoded_once_or_at_each_use(run: Path, tmp_path: Path):
     kept = opened([{"run": run}], tmp_path)
     streamed = opened([{"run": run}], tmp_path, streamed=True)
     padded = opened([{"run": run}], tmp_path, fit="pad")
     image = load_image(pair(2).image)  # type: ignore[arg-type]
     places = np.array([2, 9])
-    assert np.array_equal(kept.films(places)[0], as_bytes(fit_square(image, 16)))
-    assert np.array_equal(padded.films(places)[0], as_bytes(fit_square(image, 16, "pad")))
-    assert np.array_equal(kept.films(places), streamed.films(places))
+    assert np.array_equal(kept.images(places)[0], as_bytes(fit_square(image, 16)))
+    assert np.array_equal(padded.images(places)[0], as_bytes(fit_square(image, 16, "pad")))
+    assert np.array_equal(kept.images(places), streamed.images(places))
 
 
 def test_a_cache_is_shared_and_known_by_what_decides_it(run: Path, tmp_path: Path):

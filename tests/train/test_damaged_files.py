@@ -25,7 +25,7 @@ from pairaug.train.arrays import open_array
 from pairaug.train.checkpoint import load_state, save_state, saving
 from pairaug.train.clip.sources import PairSource
 from pairaug.train.clip.store import StoreSettings, open_store
-from pairaug.train.films import FilmSettings, open_films
+from pairaug.train.image_dataset import ImageDatasetSettings, open_dataset
 
 SOURCE = PairSource.model_validate(
     {"read": {"source": "phantom", "num_patients": 5, "size": 32, "seed": 2}}
@@ -82,12 +82,12 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("harm", [cut, emptied, replaced, Path.unlink])
-@pytest.mark.parametrize("name", ["rows.jsonl", "films.u8"])
+@pytest.mark.parametrize("name", ["rows.jsonl", "images.u8"])
 def test_a_damaged_cache_is_made_again_and_it_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, harm: Callable[[Path], None]
 ) -> None:
     whole = open_store(SOURCE, settings(), tmp_path)
-    films = whole.films(np.arange(len(whole.rows))).copy()
+    images = whole.images(np.arange(len(whole.rows))).copy()
     (path,) = tmp_path.glob(f"*/{name}")
     harm(path)
     with caplog.at_level(logging.WARNING):
@@ -95,7 +95,7 @@ def test_a_damaged_cache_is_made_again_and_it_is_logged(
     assert "is damaged" in caplog.text
     assert "is made again" in caplog.text
     assert again.rows == whole.rows
-    assert np.array_equal(again.films(np.arange(len(films))), films)
+    assert np.array_equal(again.images(np.arange(len(images))), images)
     assert len([each for each in tmp_path.iterdir() if each.name != ".lock"]) == 1
 
 
@@ -103,22 +103,22 @@ def test_what_a_killed_training_left_in_the_cache_goes(tmp_path: Path) -> None:
     open_store(SOURCE, settings(), tmp_path)
     left = tmp_path / ".0123.partial-pairaug"
     left.mkdir()
-    (left / "films.u8").write_bytes(b"half")
+    (left / "images.u8").write_bytes(b"half")
     open_store(SOURCE, settings(), tmp_path)
     assert len([each for each in tmp_path.iterdir() if each.name != ".lock"]) == 1
 
 
 @pytest.mark.parametrize("harm", [cut, emptied, replaced, Path.unlink])
-def test_damaged_films_are_made_again_and_it_is_logged(
+def test_damaged_images_are_made_again_and_it_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, harm: Callable[[Path], None]
 ) -> None:
-    chosen = FilmSettings(num_patients=3, num_held_out=2, size=16, num_workers=1)
-    whole = np.array(open_films(chosen, tmp_path).films)
-    harm(tmp_path / "cache" / "films.npy")
+    chosen = ImageDatasetSettings(num_patients=3, num_held_out=2, size=16, num_workers=1)
+    whole = np.array(open_dataset(chosen, tmp_path).images)
+    harm(tmp_path / "cache" / "images.npy")
     with caplog.at_level(logging.WARNING):
-        again = open_films(chosen, tmp_path)
+        again = open_dataset(chosen, tmp_path)
     assert "are damaged and are made again" in caplog.text
-    assert np.array_equal(again.films, whole)
+    assert np.array_equal(again.images, whole)
 
 
 @pytest.mark.parametrize(
@@ -133,13 +133,13 @@ def test_damaged_films_are_made_again_and_it_is_logged(
         [],
     ],
 )
-def test_films_with_a_line_that_is_no_row_are_made_again(tmp_path: Path, row: Any) -> None:
-    chosen = FilmSettings(num_patients=3, num_held_out=2, size=16, num_workers=1)
-    whole = open_films(chosen, tmp_path)
+def test_images_with_a_line_that_is_no_row_are_made_again(tmp_path: Path, row: Any) -> None:
+    chosen = ImageDatasetSettings(num_patients=3, num_held_out=2, size=16, num_workers=1)
+    whole = open_dataset(chosen, tmp_path)
     path = tmp_path / "cache" / "reports.jsonl"
     lines = path.read_text().splitlines()
     path.write_text("".join(f"{line}\n" for line in [*lines[:2], json.dumps(row), *lines[3:]]))
-    assert open_films(chosen, tmp_path).reports == whole.reports
+    assert open_dataset(chosen, tmp_path).reports == whole.reports
 
 
 @pytest.mark.parametrize(
@@ -149,9 +149,9 @@ def test_films_with_a_line_that_is_no_row_are_made_again(tmp_path: Path, row: An
         {"branch": "zqxj"},
         {"findings": None},
         {"split": 1},
-        {"film": {"start": "0", "length": 3}},
-        {"film": {"start": 0, "length": -3}},
-        {"film": {"path": 4}},
+        {"image": {"start": "0", "length": 3}},
+        {"image": {"start": 0, "length": -3}},
+        {"image": {"path": 4}},
         {"more": 1},
     ],
 )
@@ -164,41 +164,45 @@ def test_a_cache_with_a_line_that_is_no_pair_is_made_again(tmp_path: Path, wrong
 
 
 @pytest.mark.parametrize("harm", [cut, emptied, flipped, replaced])
-def test_films_whose_settings_are_not_known_are_made_again_and_it_is_logged(
+def test_images_whose_settings_are_not_known_are_made_again_and_it_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, harm: Callable[[Path], None]
 ) -> None:
-    chosen = FilmSettings(num_patients=3, num_held_out=2, size=16, num_workers=1)
-    whole = np.array(open_films(chosen, tmp_path).films)
+    chosen = ImageDatasetSettings(num_patients=3, num_held_out=2, size=16, num_workers=1)
+    whole = np.array(open_dataset(chosen, tmp_path).images)
     path = tmp_path / "cache" / "cache.json"
     content = path.read_bytes()
     harm(path)
     # Whatever they are, they are not taken for those of these settings.
-    (tmp_path / "cache" / "films.npy").write_bytes(b"of others")
+    (tmp_path / "cache" / "images.npy").write_bytes(b"of others")
     with caplog.at_level(logging.WARNING):
-        again = open_films(chosen, tmp_path)
+        again = open_dataset(chosen, tmp_path)
     assert "cache.json" in caplog.text
-    assert "its films are made again" in caplog.text
-    assert np.array_equal(again.films, whole)
+    assert "its images are made again" in caplog.text
+    assert np.array_equal(again.images, whole)
     assert path.read_bytes() == content
 
 
-def test_films_that_nothing_is_known_of_are_left_alone(tmp_path: Path) -> None:
-    chosen = FilmSettings(num_patients=3, num_held_out=2, size=16, num_workers=1, cache=tmp_path)
-    (tmp_path / "films.npy").write_bytes(b"a user's own")
-    with pytest.raises(RunError, match=r"has films\.npy without the cache\.json .* name another"):
-        open_films(chosen, tmp_path / "out")
-    assert (tmp_path / "films.npy").read_bytes() == b"a user's own"
+def test_images_that_nothing_is_known_of_are_left_alone(tmp_path: Path) -> None:
+    chosen = ImageDatasetSettings(
+        num_patients=3, num_held_out=2, size=16, num_workers=1, cache=tmp_path
+    )
+    (tmp_path / "images.npy").write_bytes(b"a user's own")
+    with pytest.raises(RunError, match=r"has images\.npy without the cache\.json .* name another"):
+        open_dataset(chosen, tmp_path / "out")
+    assert (tmp_path / "images.npy").read_bytes() == b"a user's own"
 
 
-def test_trainings_that_share_films_wait_for_each_other(tmp_path: Path) -> None:
-    chosen = FilmSettings(num_patients=3, num_held_out=2, size=16, num_workers=1, cache=tmp_path)
+def test_trainings_that_share_images_wait_for_each_other(tmp_path: Path) -> None:
+    chosen = ImageDatasetSettings(
+        num_patients=3, num_held_out=2, size=16, num_workers=1, cache=tmp_path
+    )
     with ThreadPoolExecutor(1) as pool:
         with locked(tmp_path):
-            opening = pool.submit(open_films, chosen, tmp_path / "out")
+            opening = pool.submit(open_dataset, chosen, tmp_path / "out")
             with pytest.raises(TimeoutError):
                 opening.result(timeout=0.5)
-            assert not (tmp_path / "films.npy").exists()
-        assert len(opening.result().films) == 5
+            assert not (tmp_path / "images.npy").exists()
+        assert len(opening.result().images) == 5
 
 
 @pytest.fixture
@@ -223,14 +227,14 @@ def test_an_array_that_the_disk_has_no_room_for_is_one_line_before_it_is_filled(
         import numpy as np
         from pairaug.errors import RunError
         from pairaug.train.arrays import open_array
-        path = pathlib.Path({str(small_disk / "films.npy")!r})
+        path = pathlib.Path({str(small_disk / "images.npy")!r})
         try:
             {filling}
         except RunError as error:
             print(error)
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.startswith("the disk is full: films.npy does not fit in "), done
+    assert done.stdout.startswith("the disk is full: images.npy does not fit in "), done
     assert not list(small_disk.iterdir())
 
 
@@ -239,8 +243,8 @@ def test_an_array_without_room_is_one_line(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
-    with pytest.raises(RunError, match=r"the disk is full: films\.npy does not fit"):
-        open_array(tmp_path / "films.npy", np.uint8, (4, 8))
+    with pytest.raises(RunError, match=r"the disk is full: images\.npy does not fit"):
+        open_array(tmp_path / "images.npy", np.uint8, (4, 8))
     assert not list(tmp_path.iterdir())
 
 

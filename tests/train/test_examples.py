@@ -21,11 +21,11 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
         ("train-classifier", ClassifierSettings),
     ],
 )
-def test_the_examples_are_valid_and_share_their_films(name: str, model: type[StageSettings]):
+def test_the_examples_are_valid_and_share_their_images(name: str, model: type[StageSettings]):
     content = yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text(encoding="utf-8"))
     settings = model.model_validate(content)
-    assert settings.films.cache == Path("runs/phantom-films")
-    assert settings.films.num_patients == 39_000
+    assert settings.data.cache == Path("runs/phantom-images")
+    assert settings.data.num_patients == 39_000
 
 
 def test_the_chexzero_example_is_valid():

@@ -14,7 +14,7 @@ from pairaug.train.clip import ClipSettings, train_clip
 from pairaug.train.denoiser import (
     DenoiserSettings,
     Denoising,
-    encode_films,
+    encode_latents,
     loss_weights,
     make_denoiser,
     make_scheduler,
@@ -45,10 +45,10 @@ def settings(**changes) -> GeneratorSettings:
 
 
 @pytest.fixture(scope="module")
-def generator(films, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def generator(dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("generator")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pairaug.train.generator.open_films", lambda *_: films)
+        patch.setattr("pairaug.train.generator.open_dataset", lambda *_: dataset)
         train_generator(settings(), folder)
     return folder
 
@@ -86,7 +86,7 @@ def test_the_record_says_how_it_was_made(generator: Path):
 
 
 def test_a_killed_denoiser_ends_with_the_same_bytes(
-    generator: Path, opened_films, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    generator: Path, opened_dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     only = {"phase": "denoiser", "vae_folder": str(generator / "vae")}
     one_step = Loop._one_step
@@ -109,7 +109,7 @@ def test_a_killed_denoiser_ends_with_the_same_bytes(
         assert ours.read_bytes() == theirs.read_bytes(), part
 
 
-def test_the_text_tower_of_a_clip_folder_is_started_from(opened_films, tmp_path: Path):
+def test_the_text_tower_of_a_clip_folder_is_started_from(opened_dataset, tmp_path: Path):
     clip = ClipSettings.model_validate(
         {**LOOP, "vision_hidden_size": 16, "vision_num_layers": 1, "vision_num_heads": 2}
         | {"text_hidden_size": 16, "text_num_layers": 1, "text_num_heads": 2, "projection_size": 8}
@@ -128,7 +128,7 @@ def test_the_text_tower_of_a_clip_folder_is_started_from(opened_films, tmp_path:
     assert shared[0].read_bytes() == shared[1].read_bytes()
 
 
-def test_without_an_autoencoder_it_says_so(opened_films, tmp_path: Path):
+def test_without_an_autoencoder_it_says_so(opened_dataset, tmp_path: Path):
     with pytest.raises(ModelError, match="train phase vae first, or set vae_folder"):
         train_generator(settings(phase="denoiser"), tmp_path)
 
@@ -205,25 +205,25 @@ def test_prompts_are_left_out_at_the_rate_asked_for(denoising: Denoising, monkey
     assert 0.15 < shares[1] < 0.35
 
 
-def test_latents_are_encoded_once_and_again_for_another_autoencoder(films, tmp_path: Path):
+def test_latents_are_encoded_once_and_again_for_another_autoencoder(dataset, tmp_path: Path):
     torch.manual_seed(0)
     first = make_vae(VaeSettings.model_validate(VAE), 32).eval()
-    latents = encode_films(first, films, tmp_path, CPU)
+    latents = encode_latents(first, dataset, tmp_path, CPU)
     with torch.inference_mode():
-        expected = first.encode(as_vae_input(films.films, CPU)).latent_dist
+        expected = first.encode(as_vae_input(dataset.images, CPU)).latent_dist
     np.testing.assert_allclose(latents.mean, expected.mean.numpy(), atol=2e-3)
     np.testing.assert_allclose(latents.std, expected.std.numpy(), atol=2e-3)
     stamp = (tmp_path / "mean.npy").stat().st_mtime_ns
-    encode_films(first, films, tmp_path, CPU)
+    encode_latents(first, dataset, tmp_path, CPU)
     assert (tmp_path / "mean.npy").stat().st_mtime_ns == stamp
     done = json.loads((tmp_path / "done.json").read_text())
     for wrong in (99, -1, True, "5", None, 1.5):
-        (tmp_path / "done.json").write_text(json.dumps({**done, "num_films": wrong}))
+        (tmp_path / "done.json").write_text(json.dumps({**done, "num_images": wrong}))
         np.save(tmp_path / "mean.npy", np.zeros_like(latents.mean))
-        encoded = encode_films(first, films, tmp_path, CPU)
+        encoded = encode_latents(first, dataset, tmp_path, CPU)
         np.testing.assert_allclose(encoded.mean, expected.mean.numpy(), atol=2e-3)
     other = make_vae(VaeSettings.model_validate(VAE), 32).eval()
-    again = encode_films(other, films, tmp_path, CPU)
+    again = encode_latents(other, dataset, tmp_path, CPU)
     assert not np.allclose(again.mean, expected.mean.numpy(), atol=2e-3)
 
 

@@ -16,7 +16,7 @@ from pairaug.train.loop import (
     LoopSettings,
     StepDraws,
     Task,
-    films_of_step,
+    indices_of_step,
     learning_rate_factor,
 )
 
@@ -33,8 +33,8 @@ def make_task(stop_at: int | None = None, loss_scale: float = 1.0) -> Task:
     def losses(draws: StepDraws) -> dict[str, Tensor]:
         if next(steps) == stop_at:
             raise Stopped
-        noise = torch.randn((len(draws.films), 4), generator=draws.torch)
-        inputs = noise + torch.from_numpy(draws.films)[:, None]
+        noise = torch.randn((len(draws.indices), 4), generator=draws.torch)
+        inputs = noise + torch.from_numpy(draws.indices)[:, None]
         target = float(draws.numpy.random())
         return {"loss": loss_scale * (model(inputs) - target).square().mean()}
 
@@ -51,7 +51,7 @@ def settings(**changes) -> LoopSettings:
 
 def trained(folder: Path, stop_at: int | None = None, **changes) -> dict[str, Tensor]:
     task = make_task(stop_at)
-    Loop(folder, settings(**changes), task, num_films=7).run()
+    Loop(folder, settings(**changes), task, num_images=7).run()
     return task.modules["model"].state_dict()
 
 
@@ -90,8 +90,8 @@ def test_the_curves_have_no_line_twice_after_resuming(tmp_path: Path):
 
 
 def test_max_steps_is_honoured_and_a_finished_training_does_no_more(tmp_path: Path):
-    first = Loop(tmp_path, settings(), make_task(), num_films=7).run()
-    again = Loop(tmp_path, settings(), make_task(stop_at=0), num_films=7).run()
+    first = Loop(tmp_path, settings(), make_task(), num_images=7).run()
+    again = Loop(tmp_path, settings(), make_task(stop_at=0), num_images=7).run()
     assert first.steps == again.steps == 9
     assert first.samples == 27
 
@@ -100,7 +100,7 @@ def test_max_minutes_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     clock = itertools.count(step=1.0)
     monkeypatch.setattr("pairaug.train.loop.time.monotonic", lambda: next(clock))
     limits = settings(max_steps=None, max_minutes=0.2, evaluate_minutes=100, checkpoint_minutes=100)
-    outcome = Loop(tmp_path, limits, make_task(), num_films=7).run()
+    outcome = Loop(tmp_path, limits, make_task(), num_images=7).run()
     # One tick of a second to each step, twelve seconds in all.
     assert outcome.steps == 12
     assert outcome.seconds == 12.0
@@ -119,26 +119,26 @@ def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path):
 
 
 def test_another_identity_is_refused(tmp_path: Path):
-    def run(films: str) -> None:
+    def run(images: str) -> None:
         task = make_task()
-        task = Task(task.modules, task.losses, task.evaluate, identity={"films": films})
-        Loop(tmp_path, settings(), task, num_films=7).run()
+        task = Task(task.modules, task.losses, task.evaluate, identity={"images": images})
+        Loop(tmp_path, settings(), task, num_images=7).run()
 
     run("one")
-    with pytest.raises(SettingsError, match="films changed"):
+    with pytest.raises(SettingsError, match="images changed"):
         run("other")
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(tmp_path: Path):
     with pytest.raises(SettingsError, match="loss of step 0 is not finite"):
-        Loop(tmp_path, settings(), make_task(loss_scale=float("nan")), num_films=7).run()
+        Loop(tmp_path, settings(), make_task(loss_scale=float("nan")), num_images=7).run()
 
 
-def test_each_epoch_sees_each_film_once():
-    seen = np.concatenate([films_of_step(3, step, 4, 6) for step in range(3)])
+def test_each_epoch_sees_each_image_once():
+    seen = np.concatenate([indices_of_step(3, step, 4, 6) for step in range(3)])
     assert sorted(seen[:6]) == sorted(seen[6:]) == list(range(6))
     assert list(seen[:6]) != list(seen[6:])
-    assert not np.array_equal(films_of_step(3, 0, 6, 6), films_of_step(4, 0, 6, 6))
+    assert not np.array_equal(indices_of_step(3, 0, 6, 6), indices_of_step(4, 0, 6, 6))
 
 
 def test_the_learning_rate_rises_then_falls_to_a_hundredth():
@@ -159,7 +159,7 @@ def test_the_averaged_weights_are_the_recursion_written_out(tmp_path: Path):
         after_step=lambda: history.append(weight.detach().clone()),
     )
     start = weight.detach().clone()
-    Loop(tmp_path, settings(ema_decay=0.5), watched, num_films=7).run()
+    Loop(tmp_path, settings(ema_decay=0.5), watched, num_images=7).run()
     expected = start
     for step, current in enumerate(history):
         decay = min(0.5, (1 + step) / (10 + step))

@@ -101,7 +101,7 @@ def test_a_hub_id_is_one_line_that_says_how_to_fetch_it(call: Any) -> None:
 
 @pytest.mark.parametrize("shift", [None, 0.3])
 def test_an_autoencoder_of_three_channels_takes_part(
-    opened_films: Any, tmp_path: Path, shift: float | None
+    opened_dataset: Any, tmp_path: Path, shift: float | None
 ) -> None:
     """Its shift is left out of training and of what is saved, as Stable Diffusion's own are."""
     torch.manual_seed(0)
@@ -125,9 +125,9 @@ def test_an_autoencoder_of_three_channels_takes_part(
     )
     train_generator(settings, tmp_path / "out")
     bundle = load_bundle(tmp_path / "out")
-    film = opened_films.films[:1].astype(np.float32) / 255
-    pixels = torch.from_numpy(2 * film - 1)[:, None].expand(-1, 3, -1, -1)
+    image = opened_dataset.images[:1].astype(np.float32) / 255
+    pixels = torch.from_numpy(2 * image - 1)[:, None].expand(-1, 3, -1, -1)
     mean = bundle.vae.encode(pixels).latent_dist.mean
     expected = mean * bundle.vae.config["scaling_factor"]
-    assert torch.allclose(bundle.encode_films(film), expected, atol=1e-5)
-    assert bundle.decode_latents(bundle.encode_films(film)).shape == (1, 32, 32)
+    assert torch.allclose(bundle.encode_latents(image), expected, atol=1e-5)
+    assert bundle.decode_latents(bundle.encode_latents(image)).shape == (1, 32, 32)

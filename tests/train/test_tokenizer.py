@@ -87,11 +87,11 @@ def test_a_folder_without_one_is_named(tmp_path: Path):
         load_tokenizer(tmp_path)
 
 
-def test_the_table_holds_every_report(folder: Path, films):
+def test_the_table_holds_every_report(folder: Path, dataset):
     tokenizer = load_tokenizer(folder)
-    table = token_table(films, tokenizer)
-    assert table.shape == (len(films.films), 2, MAX_TOKENS)
-    expected = token_ids(tokenizer, [films.reports[3][1]])[0]
+    table = token_table(dataset, tokenizer)
+    assert table.shape == (len(dataset.images), 2, MAX_TOKENS)
+    expected = token_ids(tokenizer, [dataset.reports[3][1]])[0]
     assert table[3, 1].tolist() == expected.tolist()
 
 

@@ -84,7 +84,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="The folder of the run.")] = Path("runs/demo"),
     sets: Sets = None,
 ) -> None:
-    """Run the whole chain on simulated films with the bundled models; minutes on a CPU."""
+    """Run the whole chain on simulated images with the bundled models; minutes on a CPU."""
     from pairaug.config import load_settings
 
     _run_chain(load_settings(overrides=sets or (), preset="demo"), out)
@@ -143,7 +143,7 @@ def phantom(
     out: Annotated[Path, typer.Option(help="The folder to write; must be new or empty.")],
     num_patients: Annotated[int, typer.Option(help="How many simulated patients.")] = 100,
     seed: Annotated[int, typer.Option(help="Which patients.")] = 0,
-    size: Annotated[int, typer.Option(help="Pixels a side of each film.")] = 128,
+    size: Annotated[int, typer.Option(help="Pixels a side of each image.")] = 128,
     masks: Annotated[bool, typer.Option("--masks", help="Write masks of all structures.")] = False,
 ) -> None:
     """Write a dataset of simulated radiographs and reports whose truth is known."""
@@ -249,9 +249,9 @@ def read(run: Run, sets: Sets = None, show_ids: ShowIds = False) -> None:
 
 for _stage, _description in (
     ("rewrite", "Rewrite reports: new patients, and changes of the same one."),
-    ("generate", "Draw the films of new patients from their reports."),
-    ("edit", "Change films as their rewritten reports say."),
-    ("score", "Encode films and reports and note how well they agree."),
+    ("generate", "Draw the images of new patients from their reports."),
+    ("edit", "Change images as their rewritten reports say."),
+    ("score", "Encode images and reports and note how well they agree."),
 ):
     _stage_command(_stage, _stage, _description)
 

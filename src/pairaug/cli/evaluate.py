@@ -39,7 +39,7 @@ def evaluate_counterfactual(
 def evaluate_fidelity(
     config: OptionalConfig = None, out: Out = Path("runs/evaluate"), sets: Sets = None
 ) -> None:
-    """Whether generated films show what their reports state, on new phantom patients."""
+    """Whether generated images show what their reports state, on new phantom patients."""
     from pairaug.evaluate import fidelity as program
 
     settings = load_settings_of(program.FidelitySettings, config, sets)
@@ -51,7 +51,7 @@ def evaluate_fidelity(
 def evaluate_zero_shot(
     config: OptionalConfig = None, out: Out = Path("runs/evaluate"), sets: Sets = None
 ) -> None:
-    """Findings by captions alone: a model, or several, on labelled films."""
+    """Findings by captions alone: a model, or several, on labelled images."""
     from pairaug.evaluate import zero_shot as program
 
     settings = load_settings_of(program.ZeroShotSettings, config, sets)
@@ -75,7 +75,7 @@ def evaluate_linear_probe(
 def evaluate_retrieval(
     config: OptionalConfig = None, out: Out = Path("runs/evaluate"), sets: Sets = None
 ) -> None:
-    """A film's own report among those of all, and a report's film."""
+    """An image's own report among those of all, and a report's image."""
     from pairaug.evaluate import retrieval as program
 
     settings = load_settings_of(program.RetrievalSettings, config, sets)
@@ -86,10 +86,10 @@ def _evaluate(
     evaluate: Callable[[Any, Path, Callable[[int], None]], Path],
     settings: Any,
     out: Path,
-    num_films: int | None,
+    num_images: int | None,
 ) -> None:
     with show_progress() as progress:
-        progress.start("films", num_films, unit="film")
+        progress.start("images", num_images, unit="image")
         path = evaluate(settings, out, progress.advance)
         progress.finish()
     typer.echo(path.with_suffix(".txt").read_text(encoding="utf-8"))

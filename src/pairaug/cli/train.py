@@ -39,7 +39,7 @@ def train_generator(config: OptionalConfig = None, out: Out = None, sets: Sets =
 @app.command("clip")
 @one_line_errors
 def train_clip(config: OptionalConfig = None, out: Out = None, sets: Sets = None) -> None:
-    """Train a CLIP model on pairs of films and reports."""
+    """Train a CLIP model on pairs of images and reports."""
     from pairaug.train import clip
 
     settings = load_settings_of(clip.ClipSettings, config, sets)

@@ -46,7 +46,7 @@ _SIZES = ("input_resolution", "context_length", "vocab_size")
 
 
 def open_chexzero(folder: Path, dtype: torch.dtype, allow_pickle: bool) -> tuple[ClipTowers, int]:
-    """(the towers, the side of their films in pixels) of a folder that has CheXzero's weights."""
+    """(the towers, the side of their images in pixels) of a folder that has CheXzero's weights."""
     model = model_of_openai_weights(folder, dtype, allow_pickle)
     config: Any = model.config
     return ClipTowers(model), int(config.vision_config.image_size)
@@ -77,7 +77,7 @@ def _weights_of_file(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
 
 
 def image_size(weights: Mapping[str, Tensor], folder: Path) -> int:
-    """The side in pixels of the films that the image tower has positions for."""
+    """The side in pixels of the images that the image tower has positions for."""
     places = need(weights, "visual.positional_embedding", folder)
     patches = need(weights, "visual.conv1.weight", folder)
     return round((len(places) - 1) ** 0.5) * int(patches.shape[-1])

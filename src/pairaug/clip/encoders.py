@@ -1,4 +1,4 @@
-"""Encoders of films and reports: unit vectors of one space, whatever model is behind them.
+"""Encoders of images and reports: unit vectors of one space, whatever model is behind them.
 
 An encoder owns all that decides its vectors: the image transform, the tokenizer and what happens
 to a report longer than its window. None of it needs torchvision.
@@ -17,12 +17,12 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from pairaug.clip.folder import FILM_KINDS, KINDS, model_type, weights_sha256
+from pairaug.clip.folder import IMAGE_ONLY_KINDS, KINDS, model_type, weights_sha256
 from pairaug.clip.loading import load_tokenizer
 from pairaug.clip.towers import Towers, open_towers, part_of
 from pairaug.clip.transform import (
     CheXzeroTransform,
-    Film,
+    GreyImage,
     ImageTransform,
     MedClipTransform,
     Transform,
@@ -37,7 +37,7 @@ from pairaug.models import dtype_named, for_inference
 __all__ = [
     "ClipEncoder",
     "Encoder",
-    "Film",
+    "GreyImage",
     "ImageTransform",
     "UnitVectors",
     "check_scorer",
@@ -50,7 +50,7 @@ UnitVectors = Float32[np.ndarray, "row dimension"]
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Films and reports to unit vectors of one space."""
+    """Images and reports to unit vectors of one space."""
 
     fingerprint: str
     """Hash of the image transform, the tokenizer and the window policy; not of the weights."""
@@ -58,10 +58,10 @@ class Encoder(Protocol):
     logit_scale: float | None
     """What training multiplied cosines by; no vector and no score has it in it."""
     encodes_reports: bool
-    """False for a model of films alone: then `encode_reports` is a `ModelError`."""
+    """False for a model of images alone: then `encode_reports` is a `ModelError`."""
 
-    def encode_images(self, images: Sequence[Film]) -> UnitVectors:
-        """One unit vector for each film: float32 in [0, 1], one channel, of any size."""
+    def encode_images(self, images: Sequence[GreyImage]) -> UnitVectors:
+        """One unit vector for each image: float32 in [0, 1], one channel, of any size."""
         ...
 
     def encode_reports(self, reports: Sequence[str]) -> UnitVectors:
@@ -94,7 +94,7 @@ def open_encoder(
         )
     towers, transform = _opened(kind, folder, dtype_named(dtype), allow_pickle)
     towers.model = for_inference(towers.model, device)
-    tokenizer = None if kind in FILM_KINDS else load_tokenizer(folder, kind)
+    tokenizer = None if kind in IMAGE_ONLY_KINDS else load_tokenizer(folder, kind)
     if tokenizer is not None:
         check_vocabulary(tokenizer, towers.num_words, folder)
     return ClipEncoder(
@@ -119,7 +119,7 @@ def check_scorer(folder: Path, allow_pickle: bool = False) -> None:
     part = part_of(kind, folder, allow_pickle)
     check_part(part)
     image_settings(folder)
-    if kind not in FILM_KINDS:
+    if kind not in IMAGE_ONLY_KINDS:
         num_words = int(open_config(part.kind, folder).text_config.vocab_size)
         check_vocabulary(load_tokenizer(folder, kind), num_words, folder)
 
@@ -143,7 +143,7 @@ def _opened(
 
 
 class ClipEncoder:
-    """An encoder of any two towers, or of films alone."""
+    """An encoder of any two towers, or of images alone."""
 
     def __init__(
         self,
@@ -168,8 +168,8 @@ class ClipEncoder:
         self.fingerprint = self._fingerprint()
 
     @torch.inference_mode()
-    def encode_images(self, images: Sequence[Film]) -> UnitVectors:
-        """One unit vector for each film."""
+    def encode_images(self, images: Sequence[GreyImage]) -> UnitVectors:
+        """One unit vector for each image."""
         vectors = []
         for group in _groups(images, self._batch_size):
             pixels = _filled_up(self._transform(group), self._batch_size)
@@ -197,7 +197,7 @@ class ClipEncoder:
     def windows(self, report: str) -> Windows:
         """What of a report is encoded, and how it is cut."""
         if not self.encodes_reports:
-            raise ModelError("this scorer encodes films only: it has no text tower")
+            raise ModelError("this scorer encodes images only: it has no text tower")
         return fit_windows(report, self._count_tokens, self._limit, self._policy)
 
     @property

@@ -18,12 +18,12 @@ from pairaug.hub.folders import (
 _TEXTS = ("*.json", "*.txt", "*.model")
 _SAFE, _PICKLED = "*.safetensors", "*.bin"
 OPEN_CLIP = "open_clip_config.json"
-"""What open_clip writes beside its weights: how its model is built, and what films go through."""
+"""What open_clip writes beside its weights: how its model is built, and what images go through."""
 
-FILM_KINDS = ("dinov2", "dinov2_with_registers", "vit")
-"""The `model_type` of models that encode films alone, such as RAD-DINO."""
+IMAGE_ONLY_KINDS = ("dinov2", "dinov2_with_registers", "vit")
+"""The `model_type` of models that encode images alone, such as RAD-DINO."""
 
-KINDS = ("clip", "siglip", "vision-text-dual-encoder", "medclip", "chexzero", *FILM_KINDS)
+KINDS = ("clip", "siglip", "vision-text-dual-encoder", "medclip", "chexzero", *IMAGE_ONLY_KINDS)
 """The `model_type` of every scorer that can be opened."""
 
 

@@ -1,4 +1,4 @@
-"""CheXzero's geometry: films to the squares that its models were trained on, by Pillow and NumPy.
+"""CheXzero's geometry: images to the squares that its models were trained on, by Pillow and NumPy.
 
 Apart from `transform`, so that writing such squares costs no tensor library.
 """
@@ -14,15 +14,15 @@ CHEXZERO_SIDE = 320
 
 
 def chexzero_square(image: Float32[np.ndarray, "_ _"]) -> UInt8[np.ndarray, "320 320"]:
-    """`image` in [0, 1] as grey levels: the longer side to 320, the film centred on black.
+    """`image` in [0, 1] as grey levels: the longer side to 320, the image centred on black.
 
     Eight bits come first, as Pillow resizes such; sides are rounded down, as CheXzero's are.
     """
     scale = CHEXZERO_SIDE / max(image.shape)
     height, width = (max(1, int(side * scale)) for side in image.shape)
-    film = Image.fromarray(eight_bits(image)).resize((width, height), Image.Resampling.LANCZOS)
+    resized = Image.fromarray(eight_bits(image)).resize((width, height), Image.Resampling.LANCZOS)
     square = Image.new("L", (CHEXZERO_SIDE, CHEXZERO_SIDE))
-    square.paste(film, ((CHEXZERO_SIDE - width) // 2, (CHEXZERO_SIDE - height) // 2))
+    square.paste(resized, ((CHEXZERO_SIDE - width) // 2, (CHEXZERO_SIDE - height) // 2))
     return np.asarray(square)
 
 

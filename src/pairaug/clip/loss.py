@@ -1,4 +1,4 @@
-"""The contrastive loss between films and reports, on vectors alone."""
+"""The contrastive loss between images and reports, on vectors alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def contrastive_loss(
     reports: Float[Tensor, "pair feature"],
     logit_scale: Float[Tensor, ""],
 ) -> Float[Tensor, ""]:
-    """The cross-entropy of finding each film's report in the batch, and each report's film.
+    """The cross-entropy of finding each image's report in the batch, and each report's image.
 
         L = -1/2N sum_i [ log softmax_j(s u_i . v_j)[i] + log softmax_j(s u_j . v_i)[i] ]
 
@@ -34,7 +34,7 @@ def sigmoid_loss(
     logit_scale: Float[Tensor, ""],
     logit_bias: Float[Tensor, ""],
 ) -> Float[Tensor, ""]:
-    """The binary cross-entropy of telling each film's own report from every other.
+    """The binary cross-entropy of telling each image's own report from every other.
 
         L = -1/N sum_ij log sigmoid(z_ij (s u_i . v_j + b)),  z_ij = 1 where i = j, else -1
 

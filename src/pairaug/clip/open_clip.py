@@ -1,6 +1,6 @@
 """open_clip's weights into a transformers folder: the same names as CheXzero's, another model.
 
-Its activation is GELU unless its configuration says otherwise, and films go through another
+Its activation is GELU unless its configuration says otherwise, and images go through another
 transform. The names and shapes of the weights do not tell; what lies about them does.
 """
 

@@ -52,7 +52,7 @@ def pair_scores(
 ) -> dict[str, float | None]:
     """Those of the paper's scores that the vectors allow, by name; null where one does not exist.
 
-    `image_report` needs the pair's own two vectors, `image_image` both films', `change` all four.
+    `image_report` needs the pair's own two vectors, `image_image` both images', `change` all four.
     """
     scores: dict[str, float | None] = {}
     if report is not None:

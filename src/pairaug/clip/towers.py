@@ -90,8 +90,8 @@ class SiglipTowers:
         return self.model.get_text_features(input_ids=ids).pooler_output
 
 
-class FilmTower:
-    """A model of films alone, such as RAD-DINO: its class token after the last norm."""
+class ImageTower:
+    """A model of images alone, such as RAD-DINO: its class token after the last norm."""
 
     def __init__(self, model: Any) -> None:
         self.model: Any = model
@@ -107,12 +107,12 @@ class FilmTower:
 
     def text_features(self, ids: Tensor, mask: Tensor) -> Tensor:
         """There are none, and nobody should have asked: `ModelError`."""
-        raise ModelError("a model of films alone has no vectors of reports")
+        raise ModelError("a model of images alone has no vectors of reports")
 
 
 def open_towers(
     kind: str, folder: Path, dtype: torch.dtype, allow_pickle: bool
-) -> ClipTowers | SiglipTowers | FilmTower:
+) -> ClipTowers | SiglipTowers | ImageTower:
     """The towers of a folder whose model is one of transformers' own."""
     towers: dict[str, Any] = {
         "clip": ClipTowers,
@@ -120,7 +120,7 @@ def open_towers(
         "siglip": SiglipTowers,
     }
     model = load_part(part_of(kind, folder, allow_pickle), dtype)
-    return towers.get(kind, FilmTower)(model)
+    return towers.get(kind, ImageTower)(model)
 
 
 def part_of(kind: str, folder: Path, allow_pickle: bool = False) -> Part:

@@ -1,4 +1,4 @@
-"""Image transforms: films to the pixels that an encoder was trained on, by Pillow and NumPy."""
+"""Image transforms: images to the pixels that an encoder was trained on, by Pillow and NumPy."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from pairaug.errors import ModelError
 from pairaug.hub.folders import read_config
 from pairaug.models import one_line
 
-Film = Float32[np.ndarray, "_ _"]
+GreyImage = Float32[np.ndarray, "_ _"]
 Pixels = Float32[Tensor, "image channel height width"]
 
 PAD_TO_SQUARE = "pad_to_square"
-"""A key of ours in preprocessor_config.json: black around the film to a square before all else."""
+"""A key of ours in preprocessor_config.json: black around the image to a square before all else."""
 
 _PROCESSORS: dict[str, Any] = {
     "CLIP": CLIPImageProcessorPil,
@@ -42,9 +42,9 @@ _PROCESSOR_NAME = re.compile(
 
 @runtime_checkable
 class Transform(Protocol):
-    """Films to normalised pixels."""
+    """Images to normalised pixels."""
 
-    def __call__(self, images: Sequence[Film]) -> Pixels: ...
+    def __call__(self, images: Sequence[GreyImage]) -> Pixels: ...
 
     def to_json(self) -> str:
         """All that decides the pixels, in one spelling."""
@@ -91,16 +91,16 @@ class ImageTransform:
                 f"({one_line(error)}); copy or download it again"
             ) from error
 
-    def __call__(self, images: Sequence[Film]) -> Pixels:
-        """Normalised pixels of films in [0, 1], which become eight-bit grey first.
+    def __call__(self, images: Sequence[GreyImage]) -> Pixels:
+        """Normalised pixels of images in [0, 1], which become eight-bit grey first.
 
-        Eight bits, because Pillow resizes and the models were trained on such: a film gives the
+        Eight bits, because Pillow resizes and the models were trained on such: an image gives the
         same pixels as its PNG does through transformers.
         """
-        films = [eight_bits(image) for image in images]
+        levels = [eight_bits(image) for image in images]
         if self._pads:
-            films = [_squared(film) for film in films]
-        channels = [np.repeat(film[None], self._num_channels, axis=0) for film in films]
+            levels = [_squared(level) for level in levels]
+        channels = [np.repeat(level[None], self._num_channels, axis=0) for level in levels]
         prepared = self._processor(
             images=channels, input_data_format="channels_first", return_tensors="np"
         )
@@ -116,9 +116,9 @@ class ImageTransform:
 
 
 class MedClipTransform:
-    """MedCLIP's: black around the film to a square, bicubic to the model's size, normalised.
+    """MedCLIP's: black around the image to a square, bicubic to the model's size, normalised.
 
-    The square has at least the model's side, so a small film is never enlarged but framed.
+    The square has at least the model's side, so a small image is never enlarged but framed.
     """
 
     MEAN, DEVIATION = 0.5862785803043838, 0.27950088968644304
@@ -126,7 +126,7 @@ class MedClipTransform:
     def __init__(self, size: int, num_channels: int = 3) -> None:
         self._size, self._num_channels = size, num_channels
 
-    def __call__(self, images: Sequence[Film]) -> Pixels:
+    def __call__(self, images: Sequence[GreyImage]) -> Pixels:
         """Normalised pixels, the same in each channel."""
         return _stacked([self._levels(image) for image in images], self._num_channels)
 
@@ -134,7 +134,7 @@ class MedClipTransform:
         """All that decides the pixels, in one spelling."""
         return json.dumps(["medclip", self._size, self._num_channels, self.MEAN, self.DEVIATION])
 
-    def _levels(self, image: Film) -> np.ndarray:
+    def _levels(self, image: GreyImage) -> np.ndarray:
         height, width = image.shape
         side = max(self._size, height, width)
         square = Image.new("L", (side, side))
@@ -159,7 +159,7 @@ class CheXzeroTransform:
     def __init__(self, size: int, num_channels: int = 3) -> None:
         self._size, self._num_channels = size, num_channels
 
-    def __call__(self, images: Sequence[Film]) -> Pixels:
+    def __call__(self, images: Sequence[GreyImage]) -> Pixels:
         """Normalised pixels, the same in each channel."""
         pixels = _stacked([self._levels(image) for image in images], 1)
         if self._size != self.PADDED:
@@ -173,23 +173,23 @@ class CheXzeroTransform:
         numbers = [self.PADDED, self._size, self._num_channels, self.MEAN, self.DEVIATION]
         return json.dumps(["chexzero", *numbers])
 
-    def _levels(self, image: Film) -> np.ndarray:
+    def _levels(self, image: GreyImage) -> np.ndarray:
         levels = chexzero_square(image).astype(np.float32)
         return (levels - np.float32(self.MEAN)) / np.float32(self.DEVIATION)
 
 
-def _squared(film: np.ndarray) -> np.ndarray:
-    """An eight-bit film in the middle of a black square."""
-    height, width = film.shape
+def _squared(image: np.ndarray) -> np.ndarray:
+    """An eight-bit image in the middle of a black square."""
+    height, width = image.shape
     side = max(height, width)
     square = np.zeros((side, side), dtype=np.uint8)
     top, left = (side - height) // 2, (side - width) // 2
-    square[top : top + height, left : left + width] = film
+    square[top : top + height, left : left + width] = image
     return square
 
 
-def _stacked(films: Sequence[np.ndarray], num_channels: int) -> Pixels:
-    pixels = torch.tensor(np.stack(films))[:, None]
+def _stacked(images: Sequence[np.ndarray], num_channels: int) -> Pixels:
+    pixels = torch.tensor(np.stack(images))[:, None]
     return pixels.repeat(1, num_channels, 1, 1)
 
 

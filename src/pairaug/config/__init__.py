@@ -76,7 +76,7 @@ class Settings(StageSettings):
         2,
         ge=1,
         le=256,
-        description="Films decoded at once while reading; no result depends on it.",
+        description="Images decoded at once while reading; no result depends on it.",
     )
     engine: Literal["local"] = Field("local", description="Where parts are worked on.")
     limit: int | None = Field(None, ge=1, description="Read at most so many real pairs.")

@@ -1,6 +1,6 @@
 """The VAE, text encoders, denoiser and schedule that belong together, loaded from one folder.
 
-What the models are asked for is here too: latents of films, films of latents, and predictions;
+What the models are asked for is here too: latents of images, images of latents, and predictions;
 texts are `text.py`'s. Loops over noise levels are in `sampling.py` and `editing.py`.
 """
 
@@ -36,7 +36,7 @@ from pairaug.hub.tokenizers import check_vocabulary, open_tokenizer
 from pairaug.models import dtype_named, for_inference
 
 Latents = Float[Tensor, "batch channel height width"]
-Films = Float[np.ndarray, "film row column"]
+Images = Float[np.ndarray, "image row column"]
 
 # A VAE's activations at full resolution dwarf everything else: latent positions per call.
 _MAX_VAE_POSITIONS = 4 * 64 * 64
@@ -46,7 +46,7 @@ _MAX_VAE_POSITIONS = 4 * 64 * 64
 class Bundle:
     """A latent diffusion model, ready to use on one device.
 
-    Films are float32 in [0, 1], `film row column`, at `image_size`; latents are float32 whatever
+    Images are float32 in [0, 1], `image row column`, at `image_size`; latents are float32 whatever
     the models' dtype, so that a trajectory of many steps loses nothing by rounding.
     """
 
@@ -72,13 +72,13 @@ class Bundle:
 
     @property
     def image_size(self) -> int:
-        """The side of the model's films, in pixels: the size it was trained at."""
+        """The side of the model's images, in pixels: the size it was trained at."""
         sample_size = self.denoiser.config["sample_size"]
         side = sample_size if isinstance(sample_size, int) else sample_size[0]
         return int(side) * self.vae_factor
 
     def latent_shape(self) -> tuple[int, int, int]:
-        """Channel, height and width of the latents of one film."""
+        """Channel, height and width of the latents of one image."""
         side = self.image_size // self.vae_factor
         return int(self.denoiser.config["in_channels"]), side, side
 
@@ -115,21 +115,21 @@ class Bundle:
         return self.text_encoders.encode(prompts, self.device)
 
     @torch.inference_mode()
-    def encode_films(self, films: Films) -> Latents:
-        """Scaled latents of films: the posterior's mean, so nothing is drawn."""
-        pixels = torch.from_numpy(np.ascontiguousarray(films, dtype=np.float32))[:, None]
+    def encode_latents(self, images: Images) -> Latents:
+        """Scaled latents of images: the posterior's mean, so nothing is drawn."""
+        pixels = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None]
         pixels = (2.0 * pixels - 1.0).to(self.device, self.vae.dtype)
         pixels = pixels.expand(-1, int(self.vae.config["in_channels"]), -1, -1)
-        parts = pixels.split(self._films_per_call(films.shape[-1] // self.vae_factor))
+        parts = pixels.split(self._images_per_call(images.shape[-1] // self.vae_factor))
         posteriors = [self.vae.encode(part, return_dict=False)[0] for part in parts]
         means = torch.cat([posterior.mean for posterior in posteriors]).float()
         return (means - self._shift) * self._scaling
 
     @torch.inference_mode()
-    def decode_latents(self, latents: Latents) -> Films:
-        """The films of scaled latents, clipped to [0, 1]; NaN stays NaN."""
+    def decode_latents(self, latents: Latents) -> Images:
+        """The images of scaled latents, clipped to [0, 1]; NaN stays NaN."""
         unscaled = (latents / self._scaling + self._shift).to(self.vae.dtype)
-        parts = unscaled.split(self._films_per_call(latents.shape[-1]))
+        parts = unscaled.split(self._images_per_call(latents.shape[-1]))
         decoded = [self.vae.decode(part, return_dict=False)[0] for part in parts]
         pixels = torch.cat(decoded).float().mean(dim=1)
         return (pixels / 2.0 + 0.5).clamp(0.0, 1.0).cpu().numpy()
@@ -171,7 +171,7 @@ class Bundle:
         )[0].float()
 
     def _added(self, text: Conditioning) -> dict[str, Tensor] | None:
-        """What SDXL's denoiser is told besides: whole texts, and a film of its own size, uncropped.
+        """What SDXL's denoiser is told besides: whole texts, and an image of its own size, uncropped.
 
         Podell et al. 2023, section 2.2: original height and width, top and left of the crop, target
         height and width.
@@ -190,7 +190,7 @@ class Bundle:
     def _shift(self) -> float:
         return float(self.vae.config.get("shift_factor") or 0.0)
 
-    def _films_per_call(self, latent_side: int) -> int:
+    def _images_per_call(self, latent_side: int) -> int:
         return max(1, _MAX_VAE_POSITIONS // latent_side**2)
 
 
@@ -204,7 +204,7 @@ def load_bundle(
 ) -> Bundle:
     """The model in `folder` (see `folder.model_folder`), cast to `dtype` whatever the disk holds.
 
-    Only its own parts are read: a safety checker, which blackens films, never is, nor a refiner.
+    Only its own parts are read: a safety checker, which blackens images, never is, nor a refiner.
     With `compile` the denoiser is compiled at its first steps, which takes minutes once.
     """
     torch_dtype = dtype_named(dtype)

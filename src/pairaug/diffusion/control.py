@@ -23,7 +23,7 @@ GuidanceFrom = Literal["empty", "source-report"]
 
 @dataclass(frozen=True, slots=True)
 class EditOptions:
-    """How films are edited.
+    """How images are edited.
 
     `cross_replace` and `self_replace` are the shares of the steps, counted from the noisy end, in
     which cross- and self-attention are the source's. `guidance_from` is what guidance pushes away

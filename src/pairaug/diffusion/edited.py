@@ -1,4 +1,4 @@
-"""What editing gives: latents, films once they are asked for, and how much was swapped."""
+"""What editing gives: latents, images once they are asked for, and how much was swapped."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from pairaug.diffusion.bundle import Bundle
 
 
 @dataclass(frozen=True)
-class EditedFilms:
-    """Edited films, as latents until somebody looks at them, and how much was swapped.
+class EditedImages:
+    """Edited images, as latents until somebody looks at them, and how much was swapped.
 
     `cross_swapped` is the share of cross-attention that was the source's: of the edited report's
     tokens, padding left out, times the steps. `self_swapped` is the share of the steps in which
     self-attention was. `region` is, at each position of the latents, how much of the edit is in the
-    film: 1 everywhere unless it was blended. `relevance` is what the region was cut from, each
-    film's greatest 1: by attention, how much the changed words are attended to; 0 everywhere
+    image: 1 everywhere unless it was blended. `relevance` is what the region was cut from, each
+    image's greatest 1: by attention, how much the changed words are attended to; 0 everywhere
     without a region.
     """
 
     bundle: Bundle = field(repr=False)
-    latents: Float[Tensor, "film channel height width"]
-    cross_swapped: Float[np.ndarray, " film"]
+    latents: Float[Tensor, "image channel height width"]
+    cross_swapped: Float[np.ndarray, " image"]
     self_swapped: float
-    region: Float[np.ndarray, "film height width"]
-    relevance: Float[np.ndarray, "film height width"]
+    region: Float[np.ndarray, "image height width"]
+    relevance: Float[np.ndarray, "image height width"]
 
     @cached_property
-    def films(self) -> Float[np.ndarray, "film row column"]:
-        """The films in [0, 1], NaN where the model went astray; decoded once."""
+    def images(self) -> Float[np.ndarray, "image row column"]:
+        """The images in [0, 1], NaN where the model went astray; decoded once."""
         return self.bundle.decode_latents(self.latents)
 
     @property
-    def changed_area(self) -> Float[np.ndarray, " film"]:
-        """The share of each film that could change at all."""
+    def changed_area(self) -> Float[np.ndarray, " image"]:
+        """The share of each image that could change at all."""
         return self.region.mean(axis=(1, 2))
 
     @staticmethod
-    def joined(parts: Sequence[EditedFilms], order: Sequence[int]) -> EditedFilms:
-        """The parts as one; film i of all parts, counted through, becomes film `order[i]`."""
+    def joined(parts: Sequence[EditedImages], order: Sequence[int]) -> EditedImages:
+        """The parts as one; image i of all parts, counted through, becomes image `order[i]`."""
         if not parts:
             raise ValueError("there is nothing to edit")
         back = np.argsort(np.asarray(order))
-        return EditedFilms(
+        return EditedImages(
             parts[0].bundle,
             torch.cat([part.latents for part in parts])[torch.from_numpy(back)],
             np.concatenate([part.cross_swapped for part in parts])[back],

@@ -1,4 +1,4 @@
-"""Prompt-to-prompt edits of films: the source and the edit denoised together, maps swapped.
+"""Prompt-to-prompt edits of images: the source and the edit denoised together, maps swapped.
 
 Arrays in, arrays out; pairs are the edit stage's. What is swapped is `control.py`'s, how the source
 moves is `source.py`'s, and what a swap computes is `attention.py`'s.
@@ -19,8 +19,8 @@ from pairaug.diffusion.attention import Swap, swapping
 from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.control import Control, EditOptions, make_control
 from pairaug.diffusion.ddim import guided
-from pairaug.diffusion.edited import EditedFilms
-from pairaug.diffusion.inversion import Inversion, invert_films
+from pairaug.diffusion.edited import EditedImages
+from pairaug.diffusion.inversion import Inversion, invert_images
 from pairaug.diffusion.region import Region, RegionKind
 from pairaug.diffusion.sampling import initial_latents
 from pairaug.diffusion.schedule import Solver, ddim_solver, make_solver
@@ -29,7 +29,7 @@ from pairaug.diffusion.text import Conditioning
 from pairaug.diffusion.windows import batches_by
 
 Latents = Float[Tensor, "batch channel height width"]
-Films = Float[np.ndarray, "film row column"]
+Images = Float[np.ndarray, "image row column"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +45,27 @@ class Texts:
     source_base: Conditioning | None
 
 
-def edit_films(
+def edit_images(
     bundle: Bundle,
-    films: Films,
+    images: Images,
     source_prompts: Sequence[str],
     edited_prompts: Sequence[str],
     options: EditOptions,
     source_of: Sequence[int] | None = None,
     batch_size: int = 8,
-) -> tuple[EditedFilms, Float[np.ndarray, " source"]]:
-    """Real films edited from their reports to others, and the inversion error of each film.
+) -> tuple[EditedImages, Float[np.ndarray, " source"]]:
+    """Real images edited from their reports to others, and the inversion error of each image.
 
-    Edit i changes film `source_of[i]` (by default film i) from its report to `edited_prompts[i]`.
-    Films are at the model's size, and each is inverted once. `batch_size` counts edits.
+    Edit i changes image `source_of[i]` (by default image i) from its report to `edited_prompts[i]`.
+    Images are at the model's size, and each is inverted once. `batch_size` counts edits.
     """
     owners = list(range(len(edited_prompts))) if source_of is None else list(source_of)
     order: list[int] = []
-    parts: list[EditedFilms] = []
-    errors = np.zeros(len(films))
-    for rows in _groups_of_films(owners, len(films), batch_size):
+    parts: list[EditedImages] = []
+    errors = np.zeros(len(images))
+    for rows in _groups_of_images(owners, len(images), batch_size):
         prompts = [source_prompts[row] for row in rows]
-        inversion = invert_films(bundle, films[rows], prompts, options.num_steps)
+        inversion = invert_images(bundle, images[rows], prompts, options.num_steps)
         errors[rows] = inversion.errors
         edits = [edit for edit, owner in enumerate(owners) if owner in rows]
         for start in range(0, len(edits), batch_size):
@@ -74,7 +74,7 @@ def edit_films(
             places = [rows.index(owners[edit]) for edit in batch]
             parts.append(edit_inverted(bundle, inversion, texts, options, places))
             order += batch
-    return EditedFilms.joined(parts, order), errors
+    return EditedImages.joined(parts, order), errors
 
 
 def edit_regenerated(
@@ -84,14 +84,14 @@ def edit_regenerated(
     seeds: Sequence[int],
     options: EditOptions,
     batch_size: int = 8,
-) -> EditedFilms:
+) -> EditedImages:
     """The paper's edits: source and edit drawn together, from one noise per seed.
 
-    No film comes in, so nothing but the two reports and the swapped maps ties the two together.
+    No image comes in, so nothing but the two reports and the swapped maps ties the two together.
     """
     if options.guidance_from != "empty":
         raise ValueError("a source that is drawn along is guided from the empty text")
-    parts: list[EditedFilms] = []
+    parts: list[EditedImages] = []
     batches = list(batches_by(_num_windows(bundle, source_prompts, edited_prompts), batch_size))
     for rows in batches:
         own_seeds = [seeds[row] for row in rows]
@@ -109,7 +109,7 @@ def edit_regenerated(
         parts.append(
             _edited(bundle, source, latents, solver, sources, texts, range(len(sources)), options)
         )
-    return EditedFilms.joined(parts, [row for rows in batches for row in rows])
+    return EditedImages.joined(parts, [row for rows in batches for row in rows])
 
 
 def edit_inverted(
@@ -119,10 +119,10 @@ def edit_inverted(
     options: EditOptions,
     source_of: Sequence[int],
     seeds: Sequence[int | None] | None = None,
-) -> EditedFilms:
-    """One batch of edits of inverted films; edit i changes film `source_of[i]`. Always by DDIM.
+) -> EditedImages:
+    """One batch of edits of inverted images; edit i changes image `source_of[i]`. Always by DDIM.
 
-    An edit starts from its film's noisiest latents z. One that has a seed starts from a variation,
+    An edit starts from its image's noisiest latents z. One that has a seed starts from a variation,
     with e standard normal and v `options.variation`, of the same variance:
 
         z' = sqrt(1 - v) * z + sqrt(v) * e
@@ -131,7 +131,7 @@ def edit_inverted(
     """
     own_seeds = [None] * len(edited_prompts) if seeds is None else list(seeds)
     if options.scheduler not in ("folder", "ddim"):
-        raise ValueError(f"an inverted film is edited by ddim, not by {options.scheduler}")
+        raise ValueError(f"an inverted image is edited by ddim, not by {options.scheduler}")
     prompts_of = [inversion.prompts[owner] for owner in source_of]
     counts = _num_windows(bundle, prompts_of, edited_prompts)
     if len(set(counts)) > 1:
@@ -147,7 +147,7 @@ def edit_inverted(
             )
             for rows in groups
         ]
-        return EditedFilms.joined(parts, [row for rows in groups for row in rows])
+        return EditedImages.joined(parts, [row for rows in groups for row in rows])
     used = sorted(set(source_of))
     if len(used) < len(inversion.prompts):
         inversion = inversion.subset(used)
@@ -300,7 +300,7 @@ def _edited(
     edited_prompts: Sequence[str],
     source_of: Sequence[int],
     options: EditOptions,
-) -> EditedFilms:
+) -> EditedImages:
     texts = _texts(bundle, source_prompts, edited_prompts, source_of, options)
     control = make_control(bundle, source_prompts, edited_prompts, source_of, options)
     region = (
@@ -313,7 +313,7 @@ def _edited(
     everywhere = torch.ones_like(latents[:, 0])
     mask = everywhere if region is None else region.mask()[:, 0]
     relevance = 0 * everywhere if region is None else region.relevance()[:, 0]
-    return EditedFilms(
+    return EditedImages(
         bundle,
         latents,
         control.cross_swapped,
@@ -350,18 +350,18 @@ def _num_windows(
     ]
 
 
-def _groups_of_films(
-    source_of: Sequence[int], num_films: int, batch_size: int
+def _groups_of_images(
+    source_of: Sequence[int], num_images: int, batch_size: int
 ) -> Iterator[list[int]]:
-    """Films, in order, in groups that together have at most `batch_size` edits, or are one film."""
+    """Images, in order, in groups that together have at most `batch_size` edits, or are one image."""
     group: list[int] = []
     num_edits = 0
-    for film in range(num_films):
-        own = sum(owner == film for owner in source_of)
+    for image in range(num_images):
+        own = sum(owner == image for owner in source_of)
         if group and num_edits + own > batch_size:
             yield group
             group, num_edits = [], 0
-        group.append(film)
+        group.append(image)
         num_edits += own
     if group:
         yield group

@@ -50,7 +50,7 @@ def model_folder(model: str, revision: str | None = None, allow_pickle: bool = F
 def weights_sha256(folder: Path) -> str:
     """The SHA-256 over the names and contents of the model's weights and configurations.
 
-    The configurations count: another prediction type or tokenizer draws other films.
+    The configurations count: another prediction type or tokenizer draws other images.
     """
     paths = [
         path
@@ -193,7 +193,7 @@ def _check_kind(index: dict[str, Any], model: str) -> None:
             "with cross-attention, such as Stable Diffusion 1.x, 2.x and XL, and RoentGen"
         )
     if index.get("requires_aesthetics_score"):
-        raise ModelError(f"{model} is a {kind} that refines films of another; use its base model")
+        raise ModelError(f"{model} is a {kind} that refines images of another; use its base model")
     for part, wanted in _CLASSES.items():
         found = _class_in(index, part)
         if found is not None and found not in wanted:

@@ -1,4 +1,4 @@
-"""Latents that regenerate a real film: DDIM run backwards, with every level of it recorded."""
+"""Latents that regenerate a real image: DDIM run backwards, with every level of it recorded."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from pairaug.diffusion.sampling import denoise
 from pairaug.diffusion.schedule import ddim_solver
 from pairaug.diffusion.windows import batches_by
 
-Films = Float[np.ndarray, "film row column"]
+Images = Float[np.ndarray, "image row column"]
 
 
 @dataclass(frozen=True, slots=True)
 class Inversion:
-    """Films as latents at every noise level, with the reports they were inverted under.
+    """Images as latents at every noise level, with the reports they were inverted under.
 
-    `trajectory[0]` is the noisiest level and `trajectory[-1]` the VAE's latents of the films.
-    `errors` is the mean absolute difference, on the films' scale of 0 to 1, between each film and
+    `trajectory[0]` is the noisiest level and `trajectory[-1]` the VAE's latents of the images.
+    `errors` is the mean absolute difference, on the images' scale of 0 to 1, between each image and
     what plain DDIM makes of `trajectory[0]` at guidance 1: the VAE's loss and the inversion's.
     """
 
-    trajectory: Float[Tensor, "level film channel height width"]
+    trajectory: Float[Tensor, "level image channel height width"]
     prompts: tuple[str, ...]
-    errors: Float[np.ndarray, " film"]
+    errors: Float[np.ndarray, " image"]
 
     def subset(self, rows: Sequence[int]) -> Inversion:
-        """The inversion of some of the films, in the order of `rows`."""
+        """The inversion of some of the images, in the order of `rows`."""
         return Inversion(
             self.trajectory[:, list(rows)],
             tuple(self.prompts[row] for row in rows),
@@ -41,16 +41,16 @@ class Inversion:
 
 
 @torch.inference_mode()
-def invert_films(
+def invert_images(
     bundle: Bundle,
-    films: Films,
+    images: Images,
     prompts: Sequence[str],
     num_steps: int,
     num_corrections: int = 0,
 ) -> Inversion:
-    """The DDIM trajectory of one batch of films, each under its own report, at guidance 1.
+    """The DDIM trajectory of one batch of images, each under its own report, at guidance 1.
 
-    Films whose reports take different numbers of windows are inverted one group after the other.
+    Images whose reports take different numbers of windows are inverted one group after the other.
 
     A step back to a noisier level needs the prediction at that level, which is not known yet: the
     cleaner latents stand in for it. Each of `num_corrections` repeats the step with its own
@@ -59,7 +59,7 @@ def invert_films(
     counts = [bundle.layout(prompt).num_windows for prompt in prompts]
     groups = list(batches_by(counts, max(1, len(prompts))))
     parts = [
-        _inverted(bundle, films[rows], [prompts[row] for row in rows], num_steps, num_corrections)
+        _inverted(bundle, images[rows], [prompts[row] for row in rows], num_steps, num_corrections)
         for rows in groups
     ]
     if len(parts) == 1:
@@ -74,11 +74,11 @@ def invert_films(
 
 
 def _inverted(
-    bundle: Bundle, films: Films, prompts: Sequence[str], num_steps: int, num_corrections: int
+    bundle: Bundle, images: Images, prompts: Sequence[str], num_steps: int, num_corrections: int
 ) -> Inversion:
     solver = ddim_solver(bundle.scheduler_config, num_steps)
     text = bundle.encode_prompts(prompts)
-    latents = bundle.encode_films(films)
+    latents = bundle.encode_latents(images)
     levels = [latents]
     for step_index in reversed(range(num_steps)):
         guess = latents
@@ -89,5 +89,5 @@ def _inverted(
         levels.append(latents)
     trajectory = torch.stack(levels[::-1])
     regenerated = bundle.decode_latents(denoise(bundle, trajectory[0], text, solver, 1.0))
-    errors = np.abs(regenerated - films).mean(axis=(1, 2), dtype=np.float64)
+    errors = np.abs(regenerated - images).mean(axis=(1, 2), dtype=np.float64)
     return Inversion(trajectory, tuple(prompts), errors)

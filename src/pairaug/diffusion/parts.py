@@ -32,12 +32,12 @@ _NEVER_TOLD = (
     "time_cond_proj_dim",
 )
 
-# Channels that a denoiser takes beside those of its latents, and what makes of films fill them.
+# Channels that a denoiser takes beside those of its latents, and what makes of images fill them.
 _FILLED_BY = {
     1: "it was trained to see a map of depth beside the latents",
-    3: "it was trained to see a small film that it enlarges",
-    4: "it was trained to see another film that it changes, as InstructPix2Pix is",
-    5: "it was trained to fill in a masked film (inpainting)",
+    3: "it was trained to see a small image that it enlarges",
+    4: "it was trained to see another image that it changes, as InstructPix2Pix is",
+    5: "it was trained to fill in a masked image (inpainting)",
 }
 
 

@@ -1,4 +1,4 @@
-"""Where on a film an edit may change anything, found while the first steps are taken.
+"""Where on an image an edit may change anything, found while the first steps are taken.
 
 Outside of that region the edit is held on the source's latents, level by level.
 """
@@ -94,7 +94,7 @@ def region_mask(
     relevance: Float[Tensor, "edit 1 height width"], threshold: float
 ) -> Float[Tensor, "edit 1 height width"]:
     """Relevance smoothed, scaled to a maximum of 1, cut softly at `threshold` and widened."""
-    # A sixteenth of the film to either side: what a latent position of a small model covers.
+    # A sixteenth of the image to either side: what a latent position of a small model covers.
     reach = max(1, relevance.shape[-1] // 16)
     padded = F.pad(relevance, (reach,) * 4, mode="replicate")
     smooth = F.avg_pool2d(padded, 2 * reach + 1, stride=1)

@@ -1,4 +1,4 @@
-"""Drawing films from prompts: initial latents by seed, guidance, and the loop over noise levels."""
+"""Drawing images from prompts: initial latents by seed, guidance, and the loop over noise levels."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ Latents = Float[Tensor, "batch channel height width"]
 
 @dataclass(frozen=True, slots=True)
 class SamplingOptions:
-    """How films are drawn; a `guidance_scale` of 1 is conditional only, and half the work."""
+    """How images are drawn; a `guidance_scale` of 1 is conditional only, and half the work."""
 
     num_steps: int = 50
     guidance_scale: float = 4.0
     scheduler: SchedulerName = "folder"
 
 
-def draw_films(
+def draw_images(
     bundle: Bundle,
     prompts: Sequence[str],
     seeds: Sequence[int],
     options: SamplingOptions,
     batch_size: int = 8,
-) -> Float[np.ndarray, "film row column"]:
-    """One film per prompt, in [0, 1] at the model's size, NaN where the model went astray.
+) -> Float[np.ndarray, "image row column"]:
+    """One image per prompt, in [0, 1] at the model's size, NaN where the model went astray.
 
-    A film depends on its prompt and its seed; the films drawn beside it change it by no more than
+    An image depends on its prompt and its seed; the images drawn beside it change it by no more than
     float noise: prompts of different numbers of windows are not drawn in one batch.
     """
     if not prompts:
@@ -53,7 +53,7 @@ def draw_latents(
     options: SamplingOptions,
     batch_size: int = 8,
 ) -> Latents:
-    """The latents of `draw_films`, one row per prompt, at the clean end."""
+    """The latents of `draw_images`, one row per prompt, at the clean end."""
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts, but {len(seeds)} seeds")
     latents = torch.zeros((len(prompts), *bundle.latent_shape()), device=bundle.device)

@@ -1,4 +1,4 @@
-"""The source's side of an edit: a recorded trajectory, or a film that is drawn along."""
+"""The source's side of an edit: a recorded trajectory, or an image that is drawn along."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RecordedSource:
-    """An inverted film, held on its recorded trajectory.
+    """An inverted image, held on its recorded trajectory.
 
     With drift, each step of the edit is corrected by what the same step misses on the source:
 
@@ -51,7 +51,7 @@ class RecordedSource:
     so that an edit that says what the source says follows the recording at any guidance.
     """
 
-    trajectory: Float[Tensor, "level film channel height width"]
+    trajectory: Float[Tensor, "level image channel height width"]
     solver: DdimSolver
     drift: bool
     is_guided: bool

@@ -118,8 +118,8 @@ def unmatched_in_layouts(
 def batches_by(counts: Sequence[int], size: int) -> Iterator[list[int]]:
     """Places of equal counts together, in order, at most `size` at a time; small counts first.
 
-    Padding with windows changes what a film is drawn from, so texts of other lengths must not
-    share a batch: a film would depend on its neighbours.
+    Padding with windows changes what an image is drawn from, so texts of other lengths must not
+    share a batch: an image would depend on its neighbours.
     """
     for count in sorted(set(counts)):
         places = [place for place, other in enumerate(counts) if other == count]

@@ -31,7 +31,7 @@ class Chosen(Generic[TryT]):
 
 
 class Artist(Protocol[JobT_contra, TryT_co]):
-    """Draws tries; the same job and number give the same film, whatever else is wanted."""
+    """Draws tries; the same job and number give the same image, whatever else is wanted."""
 
     def draw(self, wanted: Sequence[tuple[JobT_contra, int]]) -> Iterator[TryT_co]: ...
 
@@ -82,14 +82,14 @@ def in_place(
     return [done for pair in waiting for done in outcomes.get(pair.id, [pair])]
 
 
-def with_film(pair: Pair, drawn: Try, stage: str) -> Pair:
-    """The pair with the film of a try, or dropped for what the film is."""
-    reason = fault(drawn.film)
-    return pair.with_image(png_ref(drawn.film)) if reason is None else pair.dropped(stage, reason)
+def with_image(pair: Pair, drawn: Try, stage: str) -> Pair:
+    """The pair with the image of a try, or dropped for what the image is."""
+    reason = fault(drawn.image)
+    return pair.with_image(png_ref(drawn.image)) if reason is None else pair.dropped(stage, reason)
 
 
 def choice_trace(chosen: Chosen[Any], judge: Judge) -> dict[str, Any]:
-    """What a pair's trace says of how its film was chosen, as plain JSON values."""
+    """What a pair's trace says of how its image was chosen, as plain JSON values."""
     trace: dict[str, Any] = {"try_number": chosen.drawn.number}
     if chosen.verdict is None:
         return trace

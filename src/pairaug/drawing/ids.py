@@ -1,4 +1,4 @@
-"""What a further try of a report's film is called, where it is a pair of its own."""
+"""What a further try of a report's image is called, where it is a pair of its own."""
 
 from __future__ import annotations
 

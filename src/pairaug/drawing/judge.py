@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Vector = Float32[np.ndarray, " dimension"]
 
 _SCORES = {Branch.INTER: ("image_report",), Branch.INTRA: SCORES}
-"""What a film of each branch is judged by: S_a, or S1, S2 and S3."""
+"""What an image of each branch is judged by: S_a, or S1, S2 and S3."""
 
 _STAGES = {Branch.INTER: "generate", Branch.INTRA: "edit"}
 _KINDS = {Branch.INTER: "new patients", Branch.INTRA: "edits"}
@@ -43,7 +43,7 @@ class Reference:
     source_report: Vector | None = None
     """None for a new patient, who has no source."""
     source_image: Vector | None = None
-    """None also where the source's film cannot be read."""
+    """None also where the source's image cannot be read."""
 
 
 class Judge:
@@ -66,7 +66,7 @@ class Judge:
 
     @cached_property
     def bounds(self) -> dict[str, float]:
-        """Score → what a try has to exceed; empty: every film that is none at fault passes."""
+        """Score → what a try has to exceed; empty: every image that is none at fault passes."""
         settings = self._settings
         fitted: dict[str, float] = {}
         if settings.fitted_by is not None:
@@ -76,9 +76,11 @@ class Judge:
     def references(self, jobs: Sequence[Job]) -> dict[str, Reference]:
         """What the tries of each job are compared with, by the job's pair."""
         sources = {job.source.id: job.source for job in jobs if job.source is not None}
-        films = {key: _film_of(source) for key, source in sources.items()}
-        readable = {key: film for key, film in films.items() if film is not None}
-        images = dict(zip(readable, self._encoder.encode_images([*readable.values()]), strict=True))
+        images = {key: _image_of(source) for key, source in sources.items()}
+        readable = {key: image for key, image in images.items() if image is not None}
+        embeddings = dict(
+            zip(readable, self._encoder.encode_images([*readable.values()]), strict=True)
+        )
         texts = list(dict.fromkeys(text for job in jobs for text in _texts_of(job)))
         reports = dict(zip(texts, self._encoder.encode_reports(texts), strict=True))
         return {
@@ -87,18 +89,20 @@ class Judge:
             else Reference(
                 reports[job.pair.report.text],
                 reports[job.pair.source_report or ""],
-                images.get(job.source.id),
+                embeddings.get(job.source.id),
             )
             for job in jobs
         }
 
     def verdicts(self, tries: Sequence[Try], references: Mapping[str, Reference]) -> list[Verdict]:
-        """One verdict for each try; a film that would be a drop has no scores and never passes."""
-        films = {place: each.film for place, each in enumerate(tries) if fault(each.film) is None}
-        images = dict(zip(films, self._encoder.encode_images([*films.values()]), strict=True))
+        """One verdict for each try; an image that would be a drop has no scores and never passes."""
+        images = {
+            place: each.image for place, each in enumerate(tries) if fault(each.image) is None
+        }
+        embeddings = dict(zip(images, self._encoder.encode_images([*images.values()]), strict=True))
         return [
-            self._verdict(images[place], references[each.job.pair.id])
-            if place in images
+            self._verdict(embeddings[place], references[each.job.pair.id])
+            if place in embeddings
             else Verdict(self._scores({}), passed=False)
             for place, each in enumerate(tries)
         ]
@@ -138,13 +142,13 @@ def _folder(settings: AcceptSettings) -> Path:
     return scorer_folder(settings.model, settings.revision, settings.allow_pickle)
 
 
-def _film_of(source: Pair) -> np.ndarray | None:
+def _image_of(source: Pair) -> np.ndarray | None:
     if source.image is None:
         return None
     try:
         return load_image(source.image)
     except DataError:
-        # Only edits of a drawn source come here without a readable film: `score` drops the source.
+        # Only edits of a drawn source come here without a readable image: `score` drops the source.
         return None
 
 

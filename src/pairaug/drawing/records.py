@@ -1,4 +1,4 @@
-"""A film to be drawn, a try of it, and what is thought of it."""
+"""An image to be drawn, a try of it, and what is thought of it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pairaug.pair import Pair
 
 
 class Job(Protocol):
-    """One film to be drawn."""
+    """One image to be drawn."""
 
     @property
     def pair(self) -> Pair:
-        """The pair that wants a film."""
+        """The pair that wants an image."""
         ...
 
     @property
     def source(self) -> Pair | None:
-        """The pair that the film is compared with as well as with its report, if there is one."""
+        """The pair that the image is compared with as well as with its report, if there is one."""
         ...
 
 
 class Try(Protocol):
-    """One film drawn for a job."""
+    """One image drawn for a job."""
 
     @property
     def job(self) -> Job: ...
@@ -36,7 +36,7 @@ class Try(Protocol):
     def number(self) -> int: ...
 
     @property
-    def film(self) -> Float[np.ndarray, "row column"]: ...
+    def image(self) -> Float[np.ndarray, "row column"]: ...
 
 
 @dataclass(frozen=True, slots=True)

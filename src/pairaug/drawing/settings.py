@@ -1,4 +1,4 @@
-"""How often a film is drawn again, and what it has to pass."""
+"""How often an image is drawn again, and what it has to pass."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class AcceptSettings(PretrainedModel):
         "chosen by a scorer looks better to that scorer than it is.",
     )
     image_report: float | None = Field(
-        default=None, ge=-1, le=1, description="A try passes above it: film against report, S1."
+        default=None, ge=-1, le=1, description="A try passes above it: image against report, S1."
     )
     fitted_by: Path | None = Field(
         default=None,
@@ -43,12 +43,12 @@ class AcceptSettings(PretrainedModel):
 
 
 class TriesSettings(GeneratorModel):
-    """A generator that may draw the film of a report more than once."""
+    """A generator that may draw the image of a report more than once."""
 
     tries: int = Field(
         default=1,
         ge=1,
-        description="Films drawn for each report, or the most that are. The authors draw 10 of "
+        description="Images drawn for each report, or the most that are. The authors draw 10 of "
         "each edit, and one of each new patient.",
     )
     keep: Keep = Field(
@@ -78,5 +78,5 @@ class TriesSettings(GeneratorModel):
 
     @property
     def most_kept(self) -> int:
-        """The most films that one report can come to."""
+        """The most images that one report can come to."""
         return self.tries if self.keep == "all" else 1

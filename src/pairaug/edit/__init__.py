@@ -1,4 +1,4 @@
-"""Films edited to what a patient's changed report says."""
+"""Images edited to what a patient's changed report says."""
 
 from pairaug.edit.settings import DROP_REASONS, EditSettings
 from pairaug.edit.stage import Edit

@@ -1,4 +1,4 @@
-"""Drawing tries of edits: from real films by way of their inversions, or from noise."""
+"""Drawing tries of edits: from real images by way of their inversions, or from noise."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SeedOf = Callable[[str], int]
 
 
 @dataclass(frozen=True, slots=True)
-class FromFilms:
-    """Edits of inverted films. The first try of a job has nothing random in it."""
+class FromImages:
+    """Edits of inverted images. The first try of a job has nothing random in it."""
 
     bundle: Bundle
     inversion: Inversion

@@ -1,4 +1,4 @@
-"""Edits to be made, and the films that are drawn for them."""
+"""Edits to be made, and the images that are drawn for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pairaug.diffusion.prompts import Prompt
 from pairaug.pair import Pair
 
 if TYPE_CHECKING:
-    from pairaug.diffusion.edited import EditedFilms
+    from pairaug.diffusion.edited import EditedImages
 
 
 class SourceKey(NamedTuple):
@@ -25,7 +25,7 @@ class SourceKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One edit to be made: the pair that wants a film, its source, and both prompts.
+    """One edit to be made: the pair that wants an image, its source, and both prompts.
 
     `source_prompt` is the text that was rewritten, never all of the source's report.
     """
@@ -42,15 +42,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One film drawn for a job: a row of a batch, which is decoded when the first is looked at."""
+    """One image drawn for a job: a row of a batch, which is decoded when the first is looked at."""
 
     job: Job
     number: int
-    edited: EditedFilms
+    edited: EditedImages
     row: int
     measured: Mapping[str, Any]
     """What drawing found out, for the trace."""
 
     @property
-    def film(self) -> Float[np.ndarray, "row column"]:
-        return self.edited.films[self.row]
+    def image(self) -> Float[np.ndarray, "row column"]:
+        return self.edited.images[self.row]

@@ -15,10 +15,10 @@ DROP_REASONS = {
     "empty_report": "nothing of the report, or of the source's, is left to prompt with",
     "report_too_long": "the report, or the source's, exceeds the text encoder's window, and "
     "`long_report` is `error`",
-    "missing_image": "the source's film is no longer on disk",
-    "changed_image": "the source's film is no longer what it was when it was read",
-    "unreadable_image": "the source's film could not be decoded, or never was there",
-    "inversion_error": "the model cannot hold the source's film well enough",
+    "missing_image": "the source's image is no longer on disk",
+    "changed_image": "the source's image is no longer what it was when it was read",
+    "unreadable_image": "the source's image could not be decoded, or never was there",
+    "inversion_error": "the model cannot hold the source's image well enough",
     "image_not_finite": "the edit ended in NaN or infinity",
     "image_constant": "the edit ended in one grey level",
     "image_saturated": "nearly all of the edit is pure black or white",
@@ -29,7 +29,7 @@ class AcceptEditSettings(AcceptSettings):
     """What a try of an edit is judged by: the paper's three scores."""
 
     image_image: float | None = Field(
-        default=None, ge=-1, le=1, description="A try passes above it: film against film, S2."
+        default=None, ge=-1, le=1, description="A try passes above it: image against image, S2."
     )
     change: float | None = Field(
         default=None, ge=-1, le=1, description="A try passes above it: direction of change, S3."
@@ -41,8 +41,8 @@ class EditSettings(TriesSettings):
 
     source: Literal["invert", "regenerate"] = Field(
         default="invert",
-        description="`invert` edits the real film, by way of its DDIM trajectory; `regenerate` "
-        "draws the source anew from its report, as the paper does, and keeps nothing of the film.",
+        description="`invert` edits the real image, by way of its DDIM trajectory; `regenerate` "
+        "draws the source anew from its report, as the paper does, and keeps nothing of the image.",
     )
     num_steps: int = Field(
         default=75, ge=1, description="Denoising steps. 75 in the authors' IntraAug_Step2_T2I.py."
@@ -55,29 +55,29 @@ class EditSettings(TriesSettings):
     )
     guidance_from: Literal["empty", "source-report"] = Field(
         default="empty",
-        description="What guidance pushes away from: the empty text, or, for inverted films, the "
+        description="What guidance pushes away from: the empty text, or, for inverted images, the "
         "source's report.",
     )
     drift: bool = Field(
         default=True,
         description="Add to the edit what the guided steps miss on the inverted source, so that "
-        "an unchanged report returns the film at any guidance.",
+        "an unchanged report returns the image at any guidance.",
     )
     scheduler: Literal["folder", "ddim", "dpm++2m", "unipc", "pndm"] = Field(
         default="folder",
         description="The solver of `regenerate`; `folder` takes the one that the model comes "
-        "with. Inverted films always go by ddim.",
+        "with. Inverted images always go by ddim.",
     )
     alignment: Literal["refine", "substitute", "blend"] = Field(
         default="refine",
         description="`refine`: shared words take the source's attention, new ones keep their own "
         "(the authors' AttentionRefine); `substitute`: replaced words take the attention of those "
         "that they replace; `blend`: `refine`, with the change kept where the two reports make a "
-        "difference to the model, and the source's film everywhere else.",
+        "difference to the model, and the source's image everywhere else.",
     )
     blend_by: Literal["difference", "attention"] = Field(
         default="difference",
-        description="Where that is: `difference`, where the model's predictions for the film "
+        description="Where that is: `difference`, where the model's predictions for the image "
         "differ under the two reports; `attention`, where it attends to the words that only one "
         "of the reports has.",
     )
@@ -85,8 +85,8 @@ class EditSettings(TriesSettings):
         default=0.35,
         gt=0.0,
         lt=1.0,
-        description="Where the region of `blend` ends, as a share of the film's largest "
-        "difference or attention. Lower lets more of the film change.",
+        description="Where the region of `blend` ends, as a share of the image's largest "
+        "difference or attention. Lower lets more of the image change.",
     )
     cross_replace: float = Field(
         default=0.5,
@@ -111,7 +111,7 @@ class EditSettings(TriesSettings):
     tries: int = Field(
         default=1,
         ge=1,
-        description="Films drawn per changed report, or the most that are. The authors draw 10.",
+        description="Images drawn per changed report, or the most that are. The authors draw 10.",
     )
     accept: AcceptEditSettings = Field(
         default_factory=AcceptEditSettings,
@@ -122,18 +122,18 @@ class EditSettings(TriesSettings):
         gt=0.0,
         le=1.0,
         description="Share of fresh noise, by variance, that a further try of an inverted edit "
-        "starts with. The first try has none: it starts where the film's own trajectory does.",
+        "starts with. The first try has none: it starts where the image's own trajectory does.",
     )
     max_inversion_error: float | None = Field(
         default=None,
         gt=0.0,
-        description="Drop the edits of a film that the model regenerates worse than this: mean "
+        description="Drop the edits of an image that the model regenerates worse than this: mean "
         "absolute difference on a scale of 0 to 1. Not set: none is dropped for it.",
     )
     fit: Fit = Field(
         default="crop",
-        description="How a film becomes square: `crop` keeps the centre, as latent diffusion "
-        "models are trained; `pad` keeps the whole film, on black.",
+        description="How an image becomes square: `crop` keeps the centre, as latent diffusion "
+        "models are trained; `pad` keeps the whole image, on black.",
     )
     long_report: LongReport = Field(
         default="shorten",
@@ -148,7 +148,7 @@ class EditSettings(TriesSettings):
     def _goes_together(self) -> EditSettings:
         if self.source == "invert" and self.scheduler not in ("folder", "ddim"):
             raise ValueError(
-                f"scheduler {self.scheduler} needs source: regenerate; inverted films go by ddim"
+                f"scheduler {self.scheduler} needs source: regenerate; inverted images go by ddim"
             )
         if self.source == "regenerate" and self.guidance_from == "source-report":
             raise ValueError("guidance_from: source-report needs source: invert")

@@ -1,4 +1,4 @@
-"""The intra branch: a patient's film is edited to what the changed report says."""
+"""The intra branch: a patient's image is edited to what the changed report says."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 
 from pairaug.diffusion.folder import weights_sha256
 from pairaug.diffusion.prompts import ReportTooLongError
-from pairaug.drawing.choice import Chosen, choice_trace, drawn_and_chosen, in_place, with_film
+from pairaug.drawing.choice import Chosen, choice_trace, drawn_and_chosen, in_place, with_image
 from pairaug.drawing.generator import generator_folder, open_generator
 from pairaug.drawing.ids import try_id
 from pairaug.drawing.judge import Judge
-from pairaug.edit.artists import FromFilms, FromNoise
+from pairaug.edit.artists import FromImages, FromNoise
 from pairaug.edit.jobs import Job, SourceKey, Try
 from pairaug.edit.settings import EditSettings
 from pairaug.image_files import ImageError
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from pairaug.diffusion.bundle import Bundle
     from pairaug.diffusion.control import EditOptions
 
-# Settings that the trace of a film leaves out: they say which films there are, not what one is.
+# Settings that the trace of an image leaves out: they say which images there are, not what one is.
 _NOT_TRACED = {"allow_pickle", "tries", "accept", "max_inversion_error", "batch_size"}
 
 
 class Edit:
-    """The stage: gives each intra pair an edit of its source's film; other pairs pass through.
+    """The stage: gives each intra pair an edit of its source's image; other pairs pass through.
 
-    A pair's source must come before it in the stream. Each source's film is inverted once for all
+    A pair's source must come before it in the stream. Each source's image is inverted once for all
     edits of it that stand together.
     """
 
@@ -45,8 +45,8 @@ class Edit:
         self._context = context
 
     def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
-        """Each pair in order: with its film, dropped, or as it came; further tries follow it."""
-        # One group's films are decoded and compressed while the next one's are drawn.
+        """Each pair in order: with its image, dropped, or as it came; further tries follow it."""
+        # One group's images are decoded and compressed while the next one's are drawn.
         for num_edits, done in overlapped(self._groups(pairs)):
             self._context.report_progress(num_edits)
             yield from done
@@ -70,10 +70,10 @@ class Edit:
             if pair.branch is Branch.REAL:
                 sources[pair.id] = pair
             elif _is_mine(pair):
-                # The edits of one film stay together, so that it is inverted once.
-                is_new_film = bool(mine) and mine[-1].parent_id != pair.parent_id
-                num_films = len(mine) * self._settings.most_kept
-                if is_new_film and num_films >= self._settings.batch_size:
+                # The edits of one image stay together, so that it is inverted once.
+                is_new_image = bool(mine) and mine[-1].parent_id != pair.parent_id
+                num_images = len(mine) * self._settings.most_kept
+                if is_new_image and num_images >= self._settings.batch_size:
                     yield self._drawn(waiting, mine, sources)
                     waiting, mine = [], []
                 mine.append(pair)
@@ -83,7 +83,7 @@ class Edit:
     def _drawn(
         self, waiting: Sequence[Pair], mine: Sequence[Pair], sources: Mapping[str, Pair]
     ) -> Callable[[], tuple[int, list[Pair]]]:
-        """Draws the edits of a group; what it returns puts their films into the pairs."""
+        """Draws the edits of a group; what it returns puts their images into the pairs."""
         jobs: list[Job] = []
         dropped: dict[str, Pair] = {}
         for pair in mine:
@@ -95,7 +95,7 @@ class Edit:
         if not jobs:
             chosen = []
         elif self._settings.source == "invert":
-            chosen = self._from_films(jobs, dropped)
+            chosen = self._from_images(jobs, dropped)
         else:
             chosen = self._chosen(
                 FromNoise(self._bundle, self._options, self._settings.batch_size, self._seed), jobs
@@ -116,14 +116,14 @@ class Edit:
             return pair.dropped(self.name, "empty_report")
         return Job(pair, source, *prompts)
 
-    def _from_films(self, jobs: Sequence[Job], dropped: dict[str, Pair]) -> list[Chosen[Try]]:
-        """Edits of the real films; a film that cannot be used drops all its edits."""
-        films: dict[str, np.ndarray] = {}
+    def _from_images(self, jobs: Sequence[Job], dropped: dict[str, Pair]) -> list[Chosen[Try]]:
+        """Edits of the real images; an image that cannot be used drops all its edits."""
+        images: dict[str, np.ndarray] = {}
         usable: list[Job] = []
         for job in jobs:
             try:
-                if job.source.id not in films:
-                    films[job.source.id] = self._film(job.source)
+                if job.source.id not in images:
+                    images[job.source.id] = self._image(job.source)
                 usable.append(job)
             except ImageError as error:
                 drop = job.pair.dropped(self.name, error.reason, str(error))
@@ -132,22 +132,22 @@ class Edit:
         keys = list(dict.fromkeys(job.source_key for job in usable))
         for group in batched(keys, self._settings.batch_size):
             of_group = [job for job in usable if job.source_key in group]
-            stacked = np.stack([films[key.source_id] for key in group])
+            stacked = np.stack([images[key.source_id] for key in group])
             chosen += self._from_inversion(stacked, group, of_group, dropped)
         return chosen
 
     def _from_inversion(
         self,
-        films: np.ndarray,
+        images: np.ndarray,
         keys: Sequence[SourceKey],
         jobs: Sequence[Job],
         dropped: dict[str, Pair],
     ) -> list[Chosen[Try]]:
-        from pairaug.diffusion.inversion import invert_films
+        from pairaug.diffusion.inversion import invert_images
 
         settings = self._settings
         prompts = [key.prompt for key in keys]
-        inversion = invert_films(self._bundle, films, prompts, settings.num_steps)
+        inversion = invert_images(self._bundle, images, prompts, settings.num_steps)
         errors = dict(zip(keys, inversion.errors.tolist(), strict=True))
         held: list[Job] = []
         for job in jobs:
@@ -159,12 +159,12 @@ class Edit:
                 drop = job.pair.dropped(self.name, "inversion_error", detail)
                 dropped[job.pair.id] = drop
         place_of = {key: place for place, key in enumerate(keys)}
-        artist = FromFilms(
+        artist = FromImages(
             self._bundle, inversion, place_of, self._options, settings.batch_size, self._seed
         )
         return self._chosen(artist, held)
 
-    def _chosen(self, artist: FromFilms | FromNoise, jobs: Sequence[Job]) -> list[Chosen[Try]]:
+    def _chosen(self, artist: FromImages | FromNoise, jobs: Sequence[Job]) -> list[Chosen[Try]]:
         settings = self._settings
         judge = self._judge if settings.judges else None
         return drawn_and_chosen(artist, jobs, settings.keep, settings.tries, judge)
@@ -180,7 +180,7 @@ class Edit:
         return num_edits, in_place(waiting, chosen, dropped, self._outcome)
 
     def _outcome(self, chosen: Chosen[Try]) -> Pair:
-        """The pair with its film, or dropped for what the film is."""
+        """The pair with its image, or dropped for what the image is."""
         drawn, job, settings = chosen.drawn, chosen.drawn.job, self._settings
         edited, row = drawn.edited, drawn.row
         pair = job.pair
@@ -205,9 +205,9 @@ class Edit:
             left_out_of_both=job.prompt.left_out_of_both,
             **choice_trace(chosen, self._judge),
         )
-        return with_film(traced, drawn, self.name)
+        return with_image(traced, drawn, self.name)
 
-    def _film(self, source: Pair) -> np.ndarray:
+    def _image(self, source: Pair) -> np.ndarray:
         if source.image is None:
             raise ImageError("the source has no image")
         return fit_square(load_image(source.image), self._bundle.image_size, self._settings.fit)

@@ -1,4 +1,4 @@
-"""Findings read off films by a transformers image classifier, to check films against reports."""
+"""Findings read off images by a transformers image classifier, to check images against reports."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class FindingsClassifier:
         self.sha256 = weights_sha256(folder)
 
     @torch.inference_mode()
-    def probabilities(self, films: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """float32 `film label` in [0, 1], in the order of `LABELS`, for films in [0, 1]."""
+    def probabilities(self, images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """float32 `image label` in [0, 1], in the order of `LABELS`, for images in [0, 1]."""
         rows = [np.zeros((0, len(LABELS)), dtype=np.float32)]
-        for start in range(0, len(films), _BATCH):
-            group = [self._prepared(film) for film in films[start : start + _BATCH]]
+        for start in range(0, len(images), _BATCH):
+            group = [self._prepared(image) for image in images[start : start + _BATCH]]
             pixels = torch.tensor(np.stack(group))[:, None]
             channels = int(getattr(self._model.config, "num_channels", 1))
             pixels = pixels.expand(-1, channels, -1, -1).to(self._device, self._dtype)
@@ -49,9 +49,9 @@ class FindingsClassifier:
         """True where a probability exceeds its label's threshold."""
         return probabilities > self.thresholds
 
-    def _prepared(self, film: np.ndarray) -> np.ndarray:
-        # Eight bits, as the films that the classifier was trained on.
-        levels = np.rint(np.clip(fit_square(film, self._size), 0.0, 1.0) * 255.0) / 255.0
+    def _prepared(self, image: np.ndarray) -> np.ndarray:
+        # Eight bits, as the images that the classifier was trained on.
+        levels = np.rint(np.clip(fit_square(image, self._size), 0.0, 1.0) * 255.0) / 255.0
         return ((levels - self._mean) / self._std).astype(np.float32)
 
 

@@ -110,11 +110,11 @@ class Counterfactual:
 def run_counterfactual(
     settings: CounterfactualSettings,
     out: Path,
-    report_progress: Callable[[int], None] = lambda num_films: None,
+    report_progress: Callable[[int], None] = lambda num_images: None,
 ) -> Path:
     """The path of `counterfactual.json` in the folder `out`; the table is in `counterfactual.txt`.
 
-    `report_progress` is told of films just made: `num_edits` of them for each method.
+    `report_progress` is told of images just made: `num_edits` of them for each method.
     """
     bundle, classifier = open_generator(settings), open_classifier(settings)
     edits, not_used = draw_edits(
@@ -187,7 +187,7 @@ def compare(
     edits: Sequence[Edit],
     settings: CounterfactualSettings,
     not_used: Mapping[str, int] | None = None,
-    report_progress: Callable[[int], None] = lambda num_films: None,
+    report_progress: Callable[[int], None] = lambda num_images: None,
 ) -> Counterfactual:
     """The edits made by each method, and what they are worth."""
     names = [name for name in METHODS if name in settings.methods or name == "free"]
@@ -195,13 +195,13 @@ def compare(
     for group in batched(edits, settings.batch_size):
         batch = _Batch(bundle, group, settings)
         for name in names:
-            parts[name].append(batch.films(name))
+            parts[name].append(batch.images(name))
             report_progress(len(group))
-    films = {name: np.concatenate(part) for name, part in parts.items()}
-    failed = {name: ~np.isfinite(made).all(axis=(1, 2)) for name, made in films.items()}
-    for name, made in films.items():
+    images = {name: np.concatenate(part) for name, part in parts.items()}
+    failed = {name: ~np.isfinite(made).all(axis=(1, 2)) for name, made in images.items()}
+    for name, made in images.items():
         made[failed[name]] = 0.0
-    free = distances(films["free"], edits)
+    free = distances(images["free"], edits)
     scores = {
         name: score_edits(
             made,
@@ -210,7 +210,7 @@ def compare(
             free,
             int(failed[name].sum()),
         )
-        for name, made in films.items()
+        for name, made in images.items()
     }
     changes = Counter(edit.change for edit in edits)
     return Counterfactual(len(edits), dict(not_used or {}), dict(sorted(changes.items())), scores)
@@ -236,18 +236,18 @@ def format_counterfactual(result: Counterfactual) -> str:
         "",
         text_table(header, rows),
         "",
-        "distance: mean absolute difference to the true counterfactual, films from 0 to 1;",
-        "of free: that distance over the one of films drawn freely from the changed report;",
+        "distance: mean absolute difference to the true counterfactual, images from 0 to 1;",
+        "of free: that distance over the one of images drawn freely from the changed report;",
         "skill: 1 less the squared error over that of the untouched source; 1 is the right answer;",
         "change read: edits in which every finding to appear or go has, by the classifier;",
-        "altered: edits of severity, zone or kind whose film is nearer the right answer;",
+        "altered: edits of severity, zone or kind whose image is nearer the right answer;",
         "kept, invented: findings to stay that are still read, and absent ones that are read.",
         "Brackets: 95 % bootstrap intervals over edits.",
     ]
     if not_used:
         lines.append(f"Rewritten reports that gave no edit: {not_used}.")
     if failed:
-        lines.append(f"Films that failed and count as black: {failed}.")
+        lines.append(f"Images that failed and count as black: {failed}.")
     return "\n".join(lines)
 
 
@@ -296,14 +296,14 @@ class _Batch:
             seed_for(settings.seed, edit.study.patient_id, "counterfactual") for edit in edits
         ]
 
-    def films(self, method: str) -> np.ndarray:
-        """float32 `film height width`, NaN where the model went astray."""
+    def images(self, method: str) -> np.ndarray:
+        """float32 `image height width`, NaN where the model went astray."""
         match method:
             case "untouched":
                 return self._source.copy()
             case "source" | "truth":
-                films = self._source if method == "source" else self._truth
-                return self._bundle.decode_latents(self._bundle.encode_films(films))
+                images = self._source if method == "source" else self._truth
+                return self._bundle.decode_latents(self._bundle.encode_latents(images))
             case "free":
                 return self._free()
             case "regenerated":
@@ -313,22 +313,22 @@ class _Batch:
 
     @cached_property
     def _inversion(self) -> Inversion:
-        from pairaug.diffusion.inversion import invert_films
+        from pairaug.diffusion.inversion import invert_images
 
-        return invert_films(self._bundle, self._source, self._before, self._settings.num_steps)
+        return invert_images(self._bundle, self._source, self._before, self._settings.num_steps)
 
     def _free(self) -> np.ndarray:
-        from pairaug.diffusion.sampling import SamplingOptions, draw_films
+        from pairaug.diffusion.sampling import SamplingOptions, draw_images
 
         options = SamplingOptions(self._settings.num_steps, self._settings.guidance_scale)
-        return draw_films(self._bundle, self._after, self._seeds, options, len(self._seeds))
+        return draw_images(self._bundle, self._after, self._seeds, options, len(self._seeds))
 
     def _regenerated(self) -> np.ndarray:
         from pairaug.diffusion.editing import edit_regenerated
 
         options, seeds = self._options(blends=False), self._seeds
         made = edit_regenerated(self._bundle, self._before, self._after, seeds, options)
-        return made.films
+        return made.images
 
     def _inverted(self, method: str) -> np.ndarray:
         from pairaug.diffusion.editing import edit_inverted
@@ -340,7 +340,7 @@ class _Batch:
             guidance_from="source-report" if "from_report" in method else "empty",
         )
         places = range(len(self._after))
-        return edit_inverted(self._bundle, self._inversion, self._after, options, places).films
+        return edit_inverted(self._bundle, self._inversion, self._after, options, places).images
 
     def _options(
         self,

@@ -1,6 +1,6 @@
-"""Edits of phantoms with their right answers, and how far an edited film is from its own.
+"""Edits of phantoms with their right answers, and how far an edited image is from its own.
 
-Arrays and studies only; which method made a film is `counterfactual.py`'s.
+Arrays and studies only; which method made an image is `counterfactual.py`'s.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Change = Literal["added", "removed", "added and removed", "altered"]
 NOT_USED = {
     "no_rewrite": "the rewriter found nothing to change in the report",
     "foreign": "the changed report states what phantoms do not have",
-    "not_drawable": "the changed findings cannot be on one film",
+    "not_drawable": "the changed findings cannot be on one image",
     "nothing_changed": "the changed report asks for no other findings",
 }
 """Why a phantom's rewritten report gives no edit to measure."""
@@ -38,7 +38,7 @@ class Rewritten(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One edit: a patient, the text before and after rewriting, and the films that go with each."""
+    """One edit: a patient, the text before and after rewriting, and the images that go with each."""
 
     study: Study
     before: str
@@ -67,19 +67,19 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class EditScores:
-    """How one method's edited films compare with the right answers."""
+    """How one method's edited images compare with the right answers."""
 
     distance: Estimate
     """Mean absolute difference to the true counterfactual, on a 0-1 scale."""
     ratio: Estimate
-    """The distance over that of films drawn freely from the changed report."""
+    """The distance over that of images drawn freely from the changed report."""
     skill: Estimate
     """1 - |x' - x*|^2 / |x - x*|^2 over all edits: 0 for the source left alone, 1 for the truth."""
     hits: Estimate
     """Share of edits in which every finding that was to appear or go has done so."""
     hits_by_change: Mapping[str, Estimate]
     altered: Estimate
-    """Of edits that alter a finding: the share whose films are nearer the right answer than the
+    """Of edits that alter a finding: the share whose images are nearer the right answer than the
     source, where the two differ."""
     kept: Estimate
     """Share of the findings that were to stay that are still read."""
@@ -108,10 +108,10 @@ def make_edit(study: Study, rewritten: Rewritten | None, size: int) -> Edit | st
     return Edit(study, *rewritten, findings, study.render(size).image, truth)
 
 
-def distances(films: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
-    """Mean absolute difference of each film to its right answer, on a 0-1 scale."""
+def distances(images: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
+    """Mean absolute difference of each image to its right answer, on a 0-1 scale."""
     truths = np.stack([edit.truth for edit in edits])
-    return np.abs(films - truths).mean(axis=(1, 2), dtype=np.float64)
+    return np.abs(images - truths).mean(axis=(1, 2), dtype=np.float64)
 
 
 def squared_errors(images: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
@@ -121,7 +121,7 @@ def squared_errors(images: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
 
 
 def hits(read: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
-    """True where every label that was to appear or go has; `read` is boolean, `film label`.
+    """True where every label that was to appear or go has; `read` is boolean, `image label`.
 
     Vacuously true for an edit that only alters a finding: leave those out.
     """
@@ -130,30 +130,30 @@ def hits(read: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
     return np.asarray(done.all(axis=1))
 
 
-def progress(films: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
-    """How much of the change was made: 0 for the source film, 1 for the right answer.
+def progress(images: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
+    """How much of the change was made: 0 for the source image, 1 for the right answer.
 
         <x' - x, x* - x> / |x* - x|^2
 
-    Above 0.5 the film is nearer to the right answer x* than to the source x, in the direction in
-    which the two differ; what the film changes elsewhere plays no part.
+    Above 0.5 the image is nearer to the right answer x* than to the source x, in the direction in
+    which the two differ; what the image changes elsewhere plays no part.
     """
     made = []
-    for film, edit in zip(films, edits, strict=True):
+    for image, edit in zip(images, edits, strict=True):
         wanted = (edit.truth - edit.source).astype(np.float64)
-        made.append(float(((film - edit.source) * wanted).sum() / (wanted**2).sum()))
+        made.append(float(((image - edit.source) * wanted).sum() / (wanted**2).sum()))
     return np.array(made)
 
 
 def score_edits(
-    films: np.ndarray,
+    images: np.ndarray,
     read: np.ndarray,
     edits: Sequence[Edit],
     free_distances: np.ndarray,
     num_failed: int = 0,
 ) -> EditScores:
-    """All numbers of one method. `read` is what a classifier reads off the films, `film label`."""
-    own = distances(films, edits)
+    """All numbers of one method. `read` is what a classifier reads off the images, `image label`."""
+    own = distances(images, edits)
     changes = np.array([edit.change for edit in edits])
     asked = np.stack([edit.asked for edit in edits])
     present = np.stack([label_vector(edit.study.findings) for edit in edits]) > 0
@@ -162,13 +162,13 @@ def score_edits(
     return EditScores(
         distance=mean(own),
         ratio=ratio(own, free_distances),
-        skill=ratio(untouched - squared_errors(films, edits), untouched),
+        skill=ratio(untouched - squared_errors(images, edits), untouched),
         hits=share(hit[~is_altered]),
         hits_by_change={
             str(change): share(hit[changes == change])
             for change in sorted(set(changes) - {"altered"})
         },
-        altered=share((progress(films, edits) > 0.5)[is_altered]),
+        altered=share((progress(images, edits) > 0.5)[is_altered]),
         kept=_pooled(read, (asked == 0) & present),
         invented=_pooled(read, (asked == 0) & ~present),
         num_failed=num_failed,

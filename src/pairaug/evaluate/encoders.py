@@ -22,7 +22,7 @@ class EncoderEvaluation(StageSettings):
         False,
         description="Load pickled weights, which can run code, where there are no others.",
     )
-    batch_size: int = Field(32, ge=1, description="Films or captions encoded at once.")
+    batch_size: int = Field(32, ge=1, description="Images or captions encoded at once.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where models run.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="The models' number type."
@@ -38,8 +38,8 @@ MODEL = Field(
 )
 CACHE = Field(
     None,
-    description="A folder that keeps films' vectors, to evaluate again without the films. Empty "
-    "it when films change under the same names.",
+    description="A folder that keeps images' vectors, to evaluate again without the images. Empty "
+    "it when images change under the same names.",
 )
 
 

@@ -1,6 +1,6 @@
-"""Whether generated films show what their reports state, measured on new phantom patients.
+"""Whether generated images show what their reports state, measured on new phantom patients.
 
-Beside each number on generated films is the same number on the patients' true films: no classifier
+Beside each number on generated images is the same number on the patients' true images: no classifier
 and no scorer is perfect, and that is how far they can be trusted.
 """
 
@@ -35,12 +35,12 @@ class FidelitySettings(PhantomBenchmark):
     """Fidelity of a generator and a scorer on phantoms."""
 
     scorer: str = Field(BUNDLED, description="`bundled`, a transformers CLIP folder, or a hub id.")
-    num_patients: int = Field(256, ge=2, description="New phantom patients, one film each.")
+    num_patients: int = Field(256, ge=2, description="New phantom patients, one image each.")
 
 
 @dataclass(frozen=True, slots=True)
 class LabelFidelity:
-    """One finding: on how many films it is, and how well it is read off both kinds of film."""
+    """One finding: on how many images it is, and how well it is read off both kinds of image."""
 
     label: str
     num_positive: int
@@ -50,7 +50,7 @@ class LabelFidelity:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the classifier reads off one kind of film."""
+    """What the classifier reads off one kind of image."""
 
     macro_auroc: Estimate
     """Mean over labels of the AUROC of the stated findings."""
@@ -60,30 +60,30 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
-    """Fidelity of generated films, and of what judges them, on phantoms."""
+    """Fidelity of generated images, and of what judges them, on phantoms."""
 
     num_patients: int
     num_failed: int
-    """Films in which the generator went astray (NaN); they count, as black films."""
+    """Images in which the generator went astray (NaN); they count, as black images."""
     generated: Reading
     true: Reading
     labels: tuple[LabelFidelity, ...]
     round_trip: Estimate
-    """Mean absolute difference, on a scale of 0 to 1, between true films and the VAE's of them."""
+    """Mean absolute difference, on a scale of 0 to 1, between true images and the VAE's of them."""
     scorer_true: Estimate
     """AUROC of the scorer's cosine between true pairs and pairs with another patient's report."""
     scorer_generated: Estimate
-    """The same with generated films."""
+    """The same with generated images."""
 
 
 def run_fidelity(
     settings: FidelitySettings,
     out: Path,
-    report_progress: Callable[[int], None] = lambda num_films: None,
+    report_progress: Callable[[int], None] = lambda num_images: None,
 ) -> Path:
     """The path of `fidelity.json` in the folder `out`; the table is in `fidelity.txt`.
 
-    `report_progress` is told of films just drawn, `settings.num_patients` of them in all.
+    `report_progress` is told of images just drawn, `settings.num_patients` of them in all.
     """
     from pairaug.clip.encoders import open_encoder
     from pairaug.clip.folder import scorer_folder
@@ -129,8 +129,8 @@ def measure_fidelity(
 ) -> Fidelity:
     """All numbers from arrays, each under the keys "true" and "generated" where there are two.
 
-    `findings` and `probabilities` are `film label`, in the order of `LABELS`; `cosines` is `film
-    report`, own reports on the diagonal; `round_trips` has one error per film.
+    `findings` and `probabilities` are `image label`, in the order of `LABELS`; `cosines` is `image
+    report`, own reports on the diagonal; `round_trips` has one error per image.
     """
     columns = {kind: label_aurocs(findings, scores) for kind, scores in probabilities.items()}
     return Fidelity(
@@ -156,7 +156,7 @@ def measure_fidelity(
 def side_hits(findings: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """For each finding that is on one side only: is it read as likelier there than on the other?
 
-    Booleans, over all films and all kinds that have a left and a right label.
+    Booleans, over all images and all kinds that have a left and a right label.
     """
     hits: list[np.ndarray] = []
     for label in LABELS:
@@ -171,10 +171,10 @@ def side_hits(findings: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def matching_auroc(cosines: np.ndarray, seed: int = 0) -> Estimate:
-    """The chance that a film's own report scores above another patient's, over all films.
+    """The chance that an image's own report scores above another patient's, over all images.
 
-    `cosines` is `film report`, own reports on the diagonal. Each film gets one other report, by a
-    random cycle through all of them; both of a film's scores are drawn together in the bootstrap.
+    `cosines` is `image report`, own reports on the diagonal. Each image gets one other report, by a
+    random cycle through all of them; both of an image's scores are drawn together in the bootstrap.
     """
     order = np.random.default_rng(seed).permutation(len(cosines))
     other = np.empty_like(order)
@@ -184,10 +184,10 @@ def matching_auroc(cosines: np.ndarray, seed: int = 0) -> Estimate:
     return paired_auroc(np.diagonal(cosines), shuffled, seed)
 
 
-def round_trip_errors(bundle: Bundle, films: np.ndarray) -> np.ndarray:
-    """Mean absolute difference between each film and the VAE's version of it, on a 0-1 scale."""
-    decoded = bundle.decode_latents(bundle.encode_films(films))
-    return np.abs(decoded - films).mean(axis=(1, 2), dtype=np.float64)
+def round_trip_errors(bundle: Bundle, images: np.ndarray) -> np.ndarray:
+    """Mean absolute difference between each image and the VAE's version of it, on a 0-1 scale."""
+    decoded = bundle.decode_latents(bundle.encode_latents(images))
+    return np.abs(decoded - images).mean(axis=(1, 2), dtype=np.float64)
 
 
 def format_fidelity(result: Fidelity) -> str:
@@ -203,12 +203,12 @@ def format_fidelity(result: Fidelity) -> str:
         [f"  {row.label} ({row.num_positive})", row.generated, row.true] for row in result.labels
     ]
     table = text_table(
-        ("", "generated", "true films"), [[str(cell) for cell in row] for row in rows + labels]
+        ("", "generated", "true images"), [[str(cell) for cell in row] for row in rows + labels]
     )
-    failed = f"; {result.num_failed} films failed" if result.num_failed else ""
+    failed = f"; {result.num_failed} images failed" if result.num_failed else ""
     return (
         f"Fidelity on {result.num_patients} new phantom patients (simulated){failed}\n\n{table}\n\n"
-        "Brackets: 95 % bootstrap intervals over patients. Findings: AUROC (films that have it)."
+        "Brackets: 95 % bootstrap intervals over patients. Findings: AUROC (images that have it)."
     )
 
 
@@ -250,8 +250,8 @@ def _generated(
     settings: FidelitySettings,
     report_progress: Callable[[int], None],
 ) -> tuple[np.ndarray, int]:
-    """A film drawn from each study's report, and how many failed."""
-    from pairaug.diffusion.sampling import SamplingOptions, draw_films
+    """An image drawn from each study's report, and how many failed."""
+    from pairaug.diffusion.sampling import SamplingOptions, draw_images
 
     options = SamplingOptions(settings.num_steps, settings.guidance_scale)
     drawn: list[np.ndarray] = []
@@ -259,9 +259,9 @@ def _generated(
         group = studies[start : start + settings.batch_size]
         prompts = [bundle.fit_prompt(study.text).text for study in group]
         seeds = [seed_for(settings.seed, study.patient_id, "fidelity") for study in group]
-        drawn.append(draw_films(bundle, prompts, seeds, options, settings.batch_size))
+        drawn.append(draw_images(bundle, prompts, seeds, options, settings.batch_size))
         report_progress(len(group))
-    films = np.concatenate(drawn)
-    failed = ~np.isfinite(films).all(axis=(1, 2))
-    films[failed] = 0.0
-    return films, int(failed.sum())
+    images = np.concatenate(drawn)
+    failed = ~np.isfinite(images).all(axis=(1, 2))
+    images[failed] = 0.0
+    return images, int(failed.sum())

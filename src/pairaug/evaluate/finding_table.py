@@ -1,4 +1,4 @@
-"""The table of findings: how many films have each, and how well they are told, with intervals."""
+"""The table of findings: how many images have each, and how well they are told, with intervals."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from pairaug.metrics.findings import FEW
 
 @dataclass(frozen=True, slots=True)
 class FindingTable:
-    """Metrics of findings, and over which films; its text is the table."""
+    """Metrics of findings, and over which images; its text is the table."""
 
     findings: Mapping[str, FindingMetrics]
     macros: Mapping[str, MacroMetrics]
     """`all`, and `chexpert five` where the data has some of the five."""
-    num_films: int
+    num_images: int
     num_patients: int
     num_draws: int
     unusable: Mapping[str, int]
 
     @property
     def size(self) -> str:
-        """Such as "500 films of 400 patients"."""
-        return f"{self.num_films} films of {self.num_patients} patients"
+        """Such as "500 images of 400 patients"."""
+        return f"{self.num_images} images of {self.num_patients} patients"
 
     @property
     def inverted(self) -> list[str]:
@@ -39,7 +39,7 @@ class FindingTable:
 
     @property
     def not_evaluable(self) -> list[str]:
-        """Findings that all films have, or none; or that no film's labels mention."""
+        """Findings that all images have, or none; or that no image's labels mention."""
         return [name for name, metrics in self.findings.items() if not metrics.is_evaluable]
 
     @property
@@ -50,9 +50,9 @@ class FindingTable:
     def as_json(self) -> dict[str, Any]:
         """The table as plain values, null where there is no number."""
         return {
-            "num_films": self.num_films,
+            "num_images": self.num_images,
             "num_patients": self.num_patients,
-            "films_left_out": dict(self.unusable),
+            "images_left_out": dict(self.unusable),
             "intervals": {"draws": self.num_draws, "level": LEVEL, "drawn": "patients"},
             "macro": {
                 name: {
@@ -98,12 +98,12 @@ class FindingTable:
             )
         if self.scarce:
             notes.append(
-                f"Fewer than {FEW} films of one class, so that the interval is too narrow: "
+                f"Fewer than {FEW} images of one class, so that the interval is too narrow: "
                 f"{', '.join(self.scarce)}."
             )
         if self.unusable:
             reasons = ", ".join(f"{name} {num}" for name, num in sorted(self.unusable.items()))
-            notes.append(f"Films left out: {reasons}.")
+            notes.append(f"Images left out: {reasons}.")
         return "\n".join([table, "", *notes])
 
 
@@ -116,7 +116,7 @@ def finding_table(
     seed: int,
     num_draws: int,
 ) -> FindingTable:
-    """The table of scores against labels, both `film finding` in the order of `names`."""
+    """The table of scores against labels, both `image finding` in the order of `names`."""
     averages = averages_of(names)
     findings, macros = finding_metrics(labels, scores, averages, seed, patients, num_draws)
     return FindingTable(

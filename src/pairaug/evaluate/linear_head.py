@@ -1,6 +1,6 @@
 """A linear layer on frozen features, for many findings at once, some of their labels not stated.
 
-For each finding, with the mean over the films that state it:
+For each finding, with the mean over the images that state it:
 
     loss = mean(-y log p - (1 - y) log(1 - p)) + l2 / 2 |w|^2,   p = 1 / (1 + exp(-(w x + b)))
 
@@ -29,16 +29,16 @@ class LinearHead:
         self._mean, self._deviation = mean, deviation
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """`film finding`, of features as they come: `film dimension`."""
+        """`image finding`, of features as they come: `image dimension`."""
         standard = (features - self._mean) / self._deviation
         return standard @ self.weight.T + self.bias
 
 
 def fit_head(features: np.ndarray, labels: np.ndarray, l2: float, seed: int) -> LinearHead:
-    """The layer for `features` (`film dimension`) and `labels` (`film finding`, NaN: not stated).
+    """The layer for `features` (`image dimension`) and `labels` (`image finding`, NaN: not stated).
 
-    Each dimension is brought to mean 0 and deviation 1 over these films first. A finding that no
-    film states, or that all films agree on, ends at a weight of nearly nothing.
+    Each dimension is brought to mean 0 and deviation 1 over these images first. A finding that no
+    image states, or that all images agree on, ends at a weight of nearly nothing.
     """
     mean = features.mean(axis=0, dtype=np.float64)
     deviation = features.std(axis=0, dtype=np.float64)

@@ -1,7 +1,7 @@
 """Linear probing: how much a frozen image tower tells, by a linear layer trained on few labels.
 
-The tower encodes every film once. For each share of the training patients and each seed, a layer
-is trained on the films' unit vectors; how strongly it is held back (L2) is chosen on the
+The tower encodes every image once. For each share of the training patients and each seed, a layer
+is trained on the images' unit vectors; how strongly it is held back (L2) is chosen on the
 validation patients, by the mean AUROC over findings. All numbers are of the test patients.
 """
 
@@ -44,10 +44,10 @@ class LinearProbeSettings(EncoderEvaluation):
     model: str = MODEL
     data: LabelledData = Field(
         default_factory=PhantomData,
-        description="The films, and what is on them; of a run or a reader set `split: all`.",
+        description="The images, and what is on them; of a run or a reader set `split: all`.",
     )
     test_data: LabelledData | None = Field(
-        None, description="Other films to test on; without them, the data's test patients."
+        None, description="Other images to test on; without them, the data's test patients."
     )
     findings: tuple[str, ...] = Field(
         (), description="Which findings, by name; none named: all that the data has labels of."
@@ -88,8 +88,8 @@ class ShareResult:
     """What layers on one share of the labels reach."""
 
     share: float
-    num_films: tuple[int, ...]
-    """Training films, for each seed."""
+    num_images: tuple[int, ...]
+    """Training images, for each seed."""
     num_patients: tuple[int, ...]
     strengths: tuple[float, ...]
     """The L2 strength that each seed's layer was trained with."""
@@ -107,7 +107,7 @@ class ShareResult:
 
         return {
             "share": self.share,
-            "num_films": list(self.num_films),
+            "num_images": list(self.num_images),
             "num_patients": list(self.num_patients),
             "l2": list(self.strengths),
             "macro": {name: both(metrics) for name, metrics in self.macros.items()},
@@ -119,7 +119,7 @@ class ShareResult:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The films of one split."""
+    """The images of one split."""
 
     vectors: np.ndarray
     labels: np.ndarray
@@ -129,11 +129,11 @@ class _Part:
 def run_linear_probe(
     settings: LinearProbeSettings,
     out: Path,
-    report_progress: Callable[[int], None] = lambda num_films: None,
+    report_progress: Callable[[int], None] = lambda num_images: None,
 ) -> Path:
     """The path of `linear-probe.json` in the folder `out`; the table is in `linear-probe.txt`.
 
-    `report_progress` is told of films just encoded; a film whose vector is kept is none.
+    `report_progress` is told of images just encoded; an image whose vector is kept is none.
     """
     encoder = open_scorer(settings.model, settings)
     cases = open_cases(settings.data, settings.aliases)
@@ -173,8 +173,8 @@ def run_linear_probe(
         "settings": settings.model_dump(mode="json"),
         "model": encoder_record(settings.model, encoder),
         "data": {"source": cases.source, "hashes": hashes},
-        "films_left_out": features.unusable,
-        "num_films": {name: len(part.labels) for name, part in parts.items()},
+        "images_left_out": features.unusable,
+        "num_images": {name: len(part.labels) for name, part in parts.items()},
         "num_patients": {name: len(np.unique(part.patients)) for name, part in parts.items()},
         "findings": {
             name: {
@@ -196,7 +196,7 @@ def _part(features: Features, rows: np.ndarray, columns: Sequence[int]) -> _Part
 
 
 def _check(settings: LinearProbeSettings, parts: dict[str, _Part]) -> None:
-    """Raises `DataError` where a split that is needed has no films."""
+    """Raises `DataError` where a split that is needed has no images."""
     needed = ["train", "test"] if settings.l2 is not None else list(_SPLITS)
     empty = [name for name in needed if not len(parts[name].labels)]
     if not empty:
@@ -204,7 +204,7 @@ def _check(settings: LinearProbeSettings, parts: dict[str, _Part]) -> None:
     hint = "set l2, or give it a share" if empty == ["validate"] else "see own_splits and split"
     if getattr(settings.data, "split", "all") not in ("all", None):
         hint = "set data.split to all"
-    raise DataError(f"there are no films of the split {empty[0]}; {hint}")
+    raise DataError(f"there are no images of the split {empty[0]}; {hint}")
 
 
 def _probe(
@@ -212,13 +212,13 @@ def _probe(
 ) -> ShareResult:
     """Layers on one share of the training patients, one for each seed."""
     train, test = parts["train"], parts["test"]
-    scores, films, patients, strengths = [], [], [], []
+    scores, images, patients, strengths = [], [], [], []
     for seed in range(settings.seed, settings.seed + settings.num_seeds):
         rows = patients_for(share, train.labels, train.patients, seed)
         chosen = _Part(train.vectors[rows], train.labels[rows], train.patients[rows])
         logits, strength = _trained(settings, chosen, parts["validate"], test.vectors, seed)
         scores.append(logits)
-        films.append(int(rows.sum()))
+        images.append(int(rows.sum()))
         patients.append(len(np.unique(chosen.patients)))
         strengths.append(strength)
     # A layer that saw one class only has learnt nothing: its finding cannot be evaluated.
@@ -231,13 +231,13 @@ def _probe(
         test.patients,
         settings.num_draws,
     )
-    return ShareResult(share, tuple(films), tuple(patients), tuple(strengths), *metrics)
+    return ShareResult(share, tuple(images), tuple(patients), tuple(strengths), *metrics)
 
 
 def _trained(
     settings: LinearProbeSettings, train: _Part, validate: _Part, test: np.ndarray, seed: int
 ) -> tuple[np.ndarray, float]:
-    """(logits of the test films, the L2 strength) of a layer on `train`."""
+    """(logits of the test images, the L2 strength) of a layer on `train`."""
     from pairaug.evaluate.linear_head import fit_head
 
     if settings.l2 is not None:
@@ -273,13 +273,13 @@ def _format(
     ]
     names = [f"{100 * result.share:g} % of labels" for result in results]
     sizes = "\n".join(
-        f"{name}: {_range(result.num_films)} films of {_range(result.num_patients)} patients, "
+        f"{name}: {_range(result.num_images)} images of {_range(result.num_patients)} patients, "
         f"L2 {_range(result.strengths)}."
         for name, result in zip(names, results, strict=True)
     )
     table = text_table(("", "present", "absent", *names), rows)
     return (
-        f"Linear probe on {len(test.labels)} films of {len(np.unique(test.patients))} patients "
+        f"Linear probe on {len(test.labels)} images of {len(np.unique(test.patients))} patients "
         f"({source}), {settings.num_seeds} seeds\n\n{table}\n\n"
         "AUROC: mean ± standard deviation over seeds; brackets: 95% bootstrap intervals, "
         f"{settings.num_draws} draws of patients and seeds.\n{sizes}"
@@ -300,12 +300,12 @@ def _unevaluable(parts: dict[str, _Part], findings: Sequence[str]) -> str:
 
 
 def _counts(labels: np.ndarray) -> tuple[int, int]:
-    """(films that have the finding, films that do not)."""
+    """(images that have the finding, images that do not)."""
     return int((labels == 1).sum()), int((labels == 0).sum())
 
 
 def _is_of_one_class(labels: np.ndarray) -> np.ndarray:
-    """True for each finding that all films have, or none, of those that state it; `finding`."""
+    """True for each finding that all images have, or none, of those that state it; `finding`."""
     return ~((labels == 1).any(axis=0) & (labels == 0).any(axis=0))
 
 

@@ -28,11 +28,11 @@ class PhantomBenchmark(StageSettings):
         lt=2**63,
         description="Which phantom patients, and all draws; not the seed of the models' training.",
     )
-    num_steps: int = Field(25, ge=1, description="Denoising steps, for every film.")
+    num_steps: int = Field(25, ge=1, description="Denoising steps, for every image.")
     guidance_scale: float = Field(
         4.0, ge=1.0, description="Weight of the report in drawing and editing; the paper's is 4."
     )
-    batch_size: int = Field(8, ge=1, description="Films drawn or edited at once.")
+    batch_size: int = Field(8, ge=1, description="Images drawn or edited at once.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where models run.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="The generator's number type."

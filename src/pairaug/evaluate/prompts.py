@@ -19,7 +19,7 @@ TEMPLATES: tuple[TemplatePair, ...] = (("{}", "no {}"),)
 
 OWN_TEMPLATES: Mapping[str, tuple[TemplatePair, ...]] = {
     # "no no finding" against "no finding" asks for the opposite of what is meant. This is how
-    # normal films are most often reported, and what it denies.
+    # normal images are most often reported, and what it denies.
     "no finding": (("no acute cardiopulmonary abnormality", "acute cardiopulmonary abnormality"),),
 }
 """Findings whose negative is not "no" and the name."""

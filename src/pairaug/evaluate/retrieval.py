@@ -1,6 +1,6 @@
-"""Retrieval: is a film's own report among the k that score highest, and a report's film?
+"""Retrieval: is an image's own report among the k that score highest, and a report's image?
 
-A report that several films share word for word is one answer: either film is right for it.
+A report that several images share word for word is one answer: either image is right for it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pairaug.evaluate.results import text_table, write_result
 from pairaug.metrics import Estimate, share
 from pairaug.metrics.retrieval import RetrievalRanks, retrieval_ranks
 
-_DIRECTIONS = {"film to report": "reports", "report to film": "films"}
+_DIRECTIONS = {"image to report": "reports", "report to image": "images"}
 
 
 class RetrievalSettings(EncoderEvaluation):
-    """Retrieval between films and reports."""
+    """Retrieval between images and reports."""
 
     model: str = MODEL
     data: ReportData = Field(default_factory=PhantomData, description="The pairs.")
@@ -45,21 +45,21 @@ class Recall:
 def run_retrieval(
     settings: RetrievalSettings,
     out: Path,
-    report_progress: Callable[[int], None] = lambda num_films: None,
+    report_progress: Callable[[int], None] = lambda num_images: None,
 ) -> Path:
     """The path of `retrieval.json` in the folder `out`; the table is in `retrieval.txt`.
 
-    `report_progress` is told of films just encoded.
+    `report_progress` is told of images just encoded.
     """
     encoder = open_scorer(settings.model, settings)
     if not encoder.encodes_reports:
-        raise ModelError("retrieval needs a text tower, and this model encodes films only")
+        raise ModelError("retrieval needs a text tower, and this model encodes images only")
     cases = open_cases(settings.data)
     features = features_of(
         cases, settings.data, [encoder], with_reports=True, report_progress=report_progress
     )
     if not all(features.reports):
-        raise DataError("some pairs of the data have no report; retrieval needs one for each film")
+        raise DataError("some pairs of the data have no report; retrieval needs one for each image")
     places: dict[str, int] = {}
     # Numbers in the order in which texts first come.
     text_of = np.array([places.setdefault(text, len(places)) for text in features.reports])
@@ -70,7 +70,7 @@ def run_retrieval(
         "settings": settings.model_dump(mode="json"),
         "model": encoder_record(settings.model, encoder),
         "data": {"source": cases.source, "hashes": dict(cases.hashes)},
-        "films_left_out": features.unusable,
+        "images_left_out": features.unusable,
         "num_pairs": len(text_of),
         "num_patients": features.num_patients,
         "num_distinct_reports": len(places),

@@ -2,7 +2,7 @@
 
     p = exp(cos(f(x), t+)) / (exp(cos(f(x), t+)) + exp(cos(f(x), t-)))
 
-for a film x, where t+ and t- are the unit means of the unit vectors of the positive and of the
+for an image x, where t+ and t- are the unit means of the unit vectors of the positive and of the
 negative captions (Tiu et al. 2022, CheXzero). The cosines are plain: no learned temperature.
 """
 
@@ -35,9 +35,9 @@ from pairaug.evaluate.results import write_result
 if TYPE_CHECKING:
     from pairaug.clip.encoders import Encoder
 
-Probabilities = Float32[np.ndarray, "film finding"]
+Probabilities = Float32[np.ndarray, "image finding"]
 
-_FILMS_AT_ONCE = 256
+_IMAGES_AT_ONCE = 256
 
 
 class ZeroShotSettings(EncoderEvaluation):
@@ -50,7 +50,7 @@ class ZeroShotSettings(EncoderEvaluation):
         "`bundled`, folders or hub ids of CLIP, SigLIP, MedCLIP or CheXzero models.",
     )
     data: LabelledData = Field(
-        default_factory=PhantomData, description="The films, and what is on them."
+        default_factory=PhantomData, description="The images, and what is on them."
     )
     findings: tuple[str, ...] = Field(
         (), description="Which findings, by name; none named: all that the data has labels of."
@@ -76,21 +76,21 @@ class ZeroShotSettings(EncoderEvaluation):
 
 def findings_probabilities(
     encoder: Encoder,
-    films: Iterable[np.ndarray] | np.ndarray,
+    images: Iterable[np.ndarray] | np.ndarray,
     findings: Sequence[str],
     templates: Sequence[TemplatePair] = TEMPLATES,
     own_templates: Mapping[str, Sequence[TemplatePair]] = OWN_TEMPLATES,
 ) -> Probabilities:
-    """How likely each finding is on each film, in (0, 1), by the encoder alone.
+    """How likely each finding is on each image, in (0, 1), by the encoder alone.
 
-    A film is `height width`: float in [0, 1] or uint8; an array of films is `film height width`.
+    An image is `height width`: float in [0, 1] or uint8; an array of images is `image height width`.
     Every template pair is (positive, negative) with `{}` for the finding; `own_templates` are those
     of single findings. As cosines have no temperature, all is near one half: only ranks count.
     """
     directions = caption_directions(encoder, captions_of(findings, templates, own_templates))
     rows = [
         probabilities_of(encoder.encode_images(group), *directions)
-        for group in _groups(films, _FILMS_AT_ONCE)
+        for group in _groups(images, _IMAGES_AT_ONCE)
     ]
     return np.concatenate([np.zeros((0, len(findings)), np.float32), *rows])
 
@@ -104,7 +104,7 @@ def caption_directions(
     """
     if not encoder.encodes_reports:
         raise ModelError(
-            "zero-shot evaluation needs a text tower, and this model encodes films only; "
+            "zero-shot evaluation needs a text tower, and this model encodes images only; "
             "pairaug evaluate linear-probe does without"
         )
     # Each caption once: findings may share some.
@@ -120,22 +120,22 @@ def caption_directions(
 
 
 def probabilities_of(
-    films: np.ndarray, positive: np.ndarray, negative: np.ndarray
+    images: np.ndarray, positive: np.ndarray, negative: np.ndarray
 ) -> Probabilities:
-    """The softmax over both cosines, from unit vectors: films' `film dimension`, captions'."""
+    """The softmax over both cosines, from unit vectors: images' `image dimension`, captions'."""
     # The softmax over two is the logistic function of their difference.
-    margins = films.astype(np.float64) @ (positive.astype(np.float64) - negative).T
+    margins = images.astype(np.float64) @ (positive.astype(np.float64) - negative).T
     return (1.0 / (1.0 + np.exp(-margins))).astype(np.float32)
 
 
 def run_zero_shot(
     settings: ZeroShotSettings,
     out: Path,
-    report_progress: Callable[[int], None] = lambda num_films: None,
+    report_progress: Callable[[int], None] = lambda num_images: None,
 ) -> Path:
     """The path of `zero-shot.json` in the folder `out`; the table is in `zero-shot.txt`.
 
-    `report_progress` is told of films just encoded.
+    `report_progress` is told of images just encoded.
     """
     cases = open_cases(settings.data, settings.aliases)
     findings = chosen_findings(cases, settings.findings)
@@ -208,10 +208,10 @@ def _unit_mean(vectors: Sequence[np.ndarray]) -> np.ndarray:
     return (mean / np.linalg.norm(mean)).astype(np.float32)
 
 
-def _groups(films: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+def _groups(images: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
     group: list[np.ndarray] = []
-    for film in films:
-        group.append(_in_unit_range(film))
+    for image in images:
+        group.append(_in_unit_range(image))
         if len(group) == size:
             yield group
             group = []
@@ -219,7 +219,7 @@ def _groups(films: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]
         yield group
 
 
-def _in_unit_range(film: np.ndarray) -> np.ndarray:
-    if film.dtype == np.uint8:
-        return film.astype(np.float32) / np.float32(255.0)
-    return np.asarray(film, dtype=np.float32)
+def _in_unit_range(image: np.ndarray) -> np.ndarray:
+    if image.dtype == np.uint8:
+        return image.astype(np.float32) / np.float32(255.0)
+    return np.asarray(image, dtype=np.float32)

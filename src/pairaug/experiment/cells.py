@@ -36,7 +36,7 @@ class Cell:
     pairs: Mapping[str, str]
     """Fingerprint of each source's pairs."""
     judged_on: str
-    """Fingerprint of the films and captions that the model is judged on."""
+    """Fingerprint of the images and captions that the model is judged on."""
 
     @property
     def name(self) -> str:
@@ -46,7 +46,7 @@ class Cell:
 
     def fingerprint(self) -> str:
         """The hash of all that decides what the model says."""
-        # Where films are cached, by how many threads, changes nothing.
+        # Where images are cached, by how many threads, changes nothing.
         without = {"cache", "num_workers", "num_threads", "log_to"}
         settings = self.train.model_dump(mode="json", exclude=without)
         for source in settings["sources"]:
@@ -57,7 +57,7 @@ class Cell:
 
 
 def done(cell: Cell, folder: Path) -> np.ndarray | None:
-    """The probabilities of a finished cell, float32 `film finding`; None: still to be done.
+    """The probabilities of a finished cell, float32 `image finding`; None: still to be done.
 
     A kill may have left a model that was not to be kept; it goes. `RunError` where the folder holds
     the same cell of other settings or pairs.

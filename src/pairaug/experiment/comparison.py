@@ -28,7 +28,7 @@ from pairaug.train.clip.sources import is_used, run_stage
 
 
 class ComparisonSettings(StageSettings):
-    """Models trained on different pairs for as many steps, judged on the same films."""
+    """Models trained on different pairs for as many steps, judged on the same images."""
 
     run: Path | dict[str, Any] = Field(
         description="The run whose pairs are trained on: its settings, or a YAML file of them. It "
@@ -41,7 +41,7 @@ class ComparisonSettings(StageSettings):
         description="How each model is trained; sources, seed and steps are the experiment's."
     )
     data: LabelledData = Field(
-        description="What the models are judged on: labelled films of other patients."
+        description="What the models are judged on: labelled images of other patients."
     )
     findings: tuple[str, ...] = Field(
         default=(), description="Which of its findings count; all that it labels if none is named."
@@ -92,7 +92,7 @@ def context_of(chain: Settings, progress: ProgressReport) -> Context:
 
 
 def open_judge(settings: ComparisonSettings) -> Judge:
-    """The films that all models are judged on."""
+    """The images that all models are judged on."""
     return Judge(settings.data, settings.findings, settings.templates)
 
 
@@ -116,7 +116,7 @@ def cell_of(
     judge: Judge,
     out: Path,
 ) -> Cell:
-    """The training of a row with one seed; films are decoded once for all, in the folder `out`."""
+    """The training of a row with one seed; images are decoded once for all, in the folder `out`."""
     train = settings.train.model_copy(
         update={
             "sources": sources,

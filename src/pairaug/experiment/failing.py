@@ -1,8 +1,8 @@
-"""A generator that fails more often than it did: some made films change places among each other.
+"""A generator that fails more often than it did: some made images change places among each other.
 
-The films are those of a run, and the reports too; only which belongs to which is wrong, for a known
+The images are those of a run, and the reports too; only which belongs to which is wrong, for a known
 share of the made pairs. So it is known what pruning should find. The protocol is that of noisy
-correspondence (Huang et al. 2021), with films of the same branch exchanged.
+correspondence (Huang et al. 2021), with images of the same branch exchanged.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pairaug.run import RunFolder
 from pairaug.stage import Context, seed_for
 
 TRACE = "failing"
-"""The trace entry of a pair whose film was exchanged; `film_of` names whose it has."""
+"""The trace entry of a pair whose image was exchanged; `image_of` names whose it has."""
 
 _RANGE = 2**63
 
@@ -39,7 +39,7 @@ _RANGE = 2**63
 def make_failing(
     run: RunFolder, folder: Path, share: float, settings: Settings, context: Context
 ) -> None:
-    """The run's scored pairs with a share of the films exchanged, scored and pruned anew.
+    """The run's scored pairs with a share of the images exchanged, scored and pruned anew.
 
     The folder then holds `score` and `prune`, each with as many parts as the run.
     """
@@ -56,11 +56,11 @@ def make_failing(
 
 
 def exchanged(pairs: Sequence[Pair], share: float, seed: int) -> list[Pair]:
-    """The pairs of a part, in their order, with a share of the living made films exchanged.
+    """The pairs of a part, in their order, with a share of the living made images exchanged.
 
     Each made pair is chosen or not by the hash of its id, so that what fails at a share fails at
-    every greater one. Of each branch, the chosen films move round: to a pair of another patient
-    unless more than half of the chosen are of one. A chosen pair without any other keeps its film.
+    every greater one. Of each branch, the chosen images move round: to a pair of another patient
+    unless more than half of the chosen are of one. A chosen pair without any other keeps its image.
     """
     sources = {pair.id: pair for pair in pairs}
     changed: dict[str, Pair] = {}
@@ -74,7 +74,7 @@ def exchanged(pairs: Sequence[Pair], share: float, seed: int) -> list[Pair]:
         # Sorted by parent, a turn as long as the largest family leads out of every family.
         turn = max(Counter(pair.parent_id for pair in chosen).values()) % len(chosen) or 1
         for pair, other in zip(chosen, chosen[turn:] + chosen[:turn], strict=True):
-            changed[pair.id] = _with_film_of(pair, other, sources.get(pair.parent_id or ""))
+            changed[pair.id] = _with_image_of(pair, other, sources.get(pair.parent_id or ""))
     return [changed.get(pair.id, pair) for pair in pairs]
 
 
@@ -84,8 +84,8 @@ def _is_chosen(pair: Pair, branch: Branch, share: float, seed: int) -> bool:
     return seed_for(seed, pair.id, TRACE) / _RANGE < share
 
 
-def _with_film_of(pair: Pair, other: Pair, source: Pair | None) -> Pair:
-    """The pair with another's film, and the scores that `score` gives to it."""
+def _with_image_of(pair: Pair, other: Pair, source: Pair | None) -> Pair:
+    """The pair with another's image, and the scores that `score` gives to it."""
     is_edit = pair.branch is Branch.INTRA
     image, report = _vector(other.image_embedding), _vector(pair.report_embedding)
     assert image is not None
@@ -97,7 +97,7 @@ def _with_film_of(pair: Pair, other: Pair, source: Pair | None) -> Pair:
         _vector(pair.source_report_embedding) if of_source else None,
     )
     moved = replace(pair, image=other.image).with_embeddings(image=other.image_embedding)
-    return moved.with_scores(**scores).with_trace(TRACE, film_of=other.id)
+    return moved.with_scores(**scores).with_trace(TRACE, image_of=other.id)
 
 
 def _vector(values: tuple[float, ...] | None) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""What the models of an experiment are judged on: labelled films of other patients."""
+"""What the models of an experiment are judged on: labelled images of other patients."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FINEST = 255.0
 
 
 class Judge:
-    """Labelled films of other patients, held once for all models."""
+    """Labelled images of other patients, held once for all models."""
 
     def __init__(
         self,
@@ -43,37 +43,37 @@ class Judge:
         return fingerprint({**self._named, "hashes": dict(self._cases.hashes)})
 
     def __call__(self, model: Path) -> np.ndarray:
-        """Zero-shot probabilities of the model in a folder, float32 `film finding`."""
+        """Zero-shot probabilities of the model in a folder, float32 `image finding`."""
         from pairaug.clip.encoders import open_encoder
 
         encoder = open_encoder(model, batch_size=64)
-        films = (film.astype(np.float32) / _FINEST for film in self._loaded[0])
-        return findings_probabilities(encoder, films, self.findings, self._templates)
+        images = (image.astype(np.float32) / _FINEST for image in self._loaded[0])
+        return findings_probabilities(encoder, images, self.findings, self._templates)
 
     @property
     def labels(self) -> np.ndarray:
-        """float32 `film finding`: 1, 0, or NaN where it is not stated."""
+        """float32 `image finding`: 1, 0, or NaN where it is not stated."""
         return self._loaded[1]
 
     @property
     def patients(self) -> np.ndarray:
-        """Whose each film is, as a number: intervals draw patients."""
+        """Whose each image is, as a number: intervals draw patients."""
         return self._loaded[2]
 
     @cached_property
     def _loaded(self) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-        films, labels, patients = [], [], []
+        images, labels, patients = [], [], []
         lost: Counter[str] = Counter()
         for case in self._cases:
             try:
                 # Eight bits, as every model's transform makes of it: a quarter of the memory.
-                films.append(np.rint(case.film() * _FINEST).astype(np.uint8))
+                images.append(np.rint(case.image() * _FINEST).astype(np.uint8))
             except ImageError as error:
                 lost[error.reason] += 1
                 continue
             labels.append([case.labels[name] for name in self.findings])
             patients.append(case.patient_id)
-        if not films:
-            raise DataError(f"data has no film to judge on: {dict(lost + self._cases.tally)}")
+        if not images:
+            raise DataError(f"data has no image to judge on: {dict(lost + self._cases.tally)}")
         codes = np.unique(np.array(patients), return_inverse=True)[1]
-        return films, np.array(labels, np.float32), codes
+        return images, np.array(labels, np.float32), codes

@@ -35,7 +35,7 @@ from pairaug.stage import Context, apply, seed_for
 def make_image_only(
     run: RunFolder, folder: Path, settings: Settings, per_report: int, progress: ProgressReport
 ) -> None:
-    """New films for the real reports, drawn, scored and pruned as the run's new patients are.
+    """New images for the real reports, drawn, scored and pruned as the run's new patients are.
 
     The folder then holds `score` and `prune`, each with as many parts as the run.
     """
@@ -68,20 +68,20 @@ def make_image_only(
                 labels=pair.labels,
             )
 
-    num_films = {path: per_report * _num_usable(path) for path in part_paths(run.stage("read"))}
+    num_images = {path: per_report * _num_usable(path) for path in part_paths(run.stage("read"))}
     num_done = sum(
-        num_films[path]
-        for path in num_films
+        num_images[path]
+        for path in num_images
         if part_path(folder / "score", part_index(path)).exists()
     )
-    progress.start("image-only", sum(num_films.values()), num_done, unit="film")
+    progress.start("image-only", sum(num_images.values()), num_done, unit="image")
     _make_parts(run, folder / "score", children, made, covers)
     progress.finish()
     prune_parts(folder, settings, quiet)
 
 
 def make_text_only(run: RunFolder, folder: Path, settings: Settings, per_report: int) -> None:
-    """New wordings, by rules, of the real reports, each with the report's own film; not pruned.
+    """New wordings, by rules, of the real reports, each with the report's own image; not pruned.
 
     A report that the rules cannot word otherwise gives pairs that are dropped.
     """
@@ -100,7 +100,7 @@ def make_text_only(run: RunFolder, folder: Path, settings: Settings, per_report:
 
 
 def in_other_words(pair: Pair, name: str, settings: Settings) -> Pair:
-    """A child with the pair's own film and its report reworded by rules.
+    """A child with the pair's own image and its report reworded by rules.
 
     Dropped, with the report as it was, where the rules cannot word it otherwise.
     """

@@ -1,6 +1,6 @@
-"""When does pruning pay? Pruned and unpruned pairs of one run, with more and more films at fault.
+"""When does pruning pay? Pruned and unpruned pairs of one run, with more and more images at fault.
 
-Films change places at known shares (`failing.py`); the run's rule, fitted anew on each, decides
+Images change places at known shares (`failing.py`); the run's rule, fitted anew on each, decides
 what is kept. At every share three sets of pairs train models, for as many steps: all, as many of
 all as are kept, and the kept ones.
 """
@@ -67,7 +67,7 @@ def run_pruning(
 
 
 def _level(share: float, folder: Path) -> Level:
-    """What pruning did to the made pairs, by whether their film was exchanged."""
+    """What pruning did to the made pairs, by whether their image was exchanged."""
     every = PairSource(run=folder, branches=_MADE, keep="all")
     counts: Counter[tuple[bool, bool]] = Counter()
     for part in part_paths(run_stage(folder)):

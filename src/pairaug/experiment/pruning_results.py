@@ -1,4 +1,4 @@
-"""What pruning came to at each share of failing films, as JSON, Markdown, HTML and plain text."""
+"""What pruning came to at each share of failing images, as JSON, Markdown, HTML and plain text."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _HEADER = ("failing", "pairs", "kept", "wrong found", "right lost", *KINDS,
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A share of failing films, and what pruning did to the made pairs."""
+    """A share of failing images, and what pruning did to the made pairs."""
 
     share: float
     num_right_kept: int
     num_right_dropped: int
     num_wrong_kept: int
-    """Pairs whose film is another's; so it is with `num_wrong_dropped`."""
+    """Pairs whose image is another's; so it is with `num_wrong_dropped`."""
     num_wrong_dropped: int
 
     @property
@@ -72,14 +72,14 @@ class Pruning:
     macros: PairedMacros
     """Macro zero-shot AUROC of each row's models, on common draws of patients and seeds."""
     findings: Sequence[str]
-    num_films: int
+    num_images: int
 
 
 def write_pruning(out: Path, settings: PruningSettings, found: Pruning) -> Path:
     """The path of `pruning.json`, with `pruning.txt`, `pruning.md` and `pruning.html` beside it."""
     rows = [_row(level, found) for level in found.levels]
     heading = (
-        f"What pruning is worth: zero-shot on {found.num_films} films, "
+        f"What pruning is worth: zero-shot on {found.num_images} images, "
         f"{len(found.findings)} findings, {seeds_in_words(settings.num_seeds)}"
     )
     also = [f"{BASE}: {found.macros.estimate(BASE)} with {found.num_real} pairs"]
@@ -114,7 +114,7 @@ def _row(level: Level, found: Pruning) -> tuple[str, ...]:
 
 def _notes(settings: PruningSettings) -> list[str]:
     return [
-        "failing: share of the made films that changed places with another patient's;",
+        "failing: share of the made images that changed places with another patient's;",
         "pairs, kept: what the models train on without and with pruning, the real pairs included;",
         "wrong found, right lost: shares of the exchanged pairs, and of all others, that pruning "
         "dropped;",
@@ -131,7 +131,7 @@ def _as_json(settings: PruningSettings, found: Pruning) -> dict[str, Any]:
         "experiment": "pruning",
         "settings": settings.model_dump(mode="json"),
         "findings": list(found.findings),
-        "num_films": found.num_films,
+        "num_images": found.num_images,
         "num_real": found.num_real,
         "base": _of_row(BASE, macros),
         "levels": [
@@ -165,7 +165,7 @@ _COLOURS: dict[Kind, str] = {"no pruning": "#c9642a", "as many": "#8a8f94", "pru
 
 
 def _figure(found: Pruning) -> str:
-    """Macro AUROC over the share of failing films, a line for each way, with intervals."""
+    """Macro AUROC over the share of failing images, a line for each way, with intervals."""
     estimates: dict[Kind, list[Estimate]] = {
         kind: [found.macros.estimate(level.row(kind)) for level in found.levels] for kind in KINDS
     }
@@ -193,7 +193,7 @@ def _figure(found: Pruning) -> str:
             f"{level.share:.0%}</text>"
             for level in found.levels
         ),
-        f'<text x="{_LEFT}" y="{_HEIGHT - 8}">made films that are another patient\'s</text>',
+        f'<text x="{_LEFT}" y="{_HEIGHT - 8}">made images that are another patient\'s</text>',
     ]
     for place, (kind, line) in enumerate(estimates.items()):
         across = [x(level.share) + 5 * (place - 1) for level in found.levels]
@@ -203,7 +203,7 @@ def _figure(found: Pruning) -> str:
         )
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="Macro AUROC by the share '
-        f'of failing films">{"".join(parts)}</svg>'
+        f'of failing images">{"".join(parts)}</svg>'
     )
 
 

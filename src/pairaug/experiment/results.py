@@ -46,7 +46,7 @@ class Utility:
     macros: PairedMacros
     """Macro zero-shot AUROC of each row's models, on common draws of patients and seeds."""
     findings: Sequence[str]
-    num_films: int
+    num_images: int
 
 
 def write_results(out: Path, settings: UtilitySettings, found: Utility) -> Path:
@@ -68,7 +68,7 @@ def write_results(out: Path, settings: UtilitySettings, found: Utility) -> Path:
 
 def _heading(settings: UtilitySettings, found: Utility) -> str:
     return (
-        f"Training on real and made pairs: zero-shot on {found.num_films} films, "
+        f"Training on real and made pairs: zero-shot on {found.num_images} images, "
         f"{len(found.findings)} findings, {seeds_in_words(settings.num_seeds)}"
     )
 
@@ -141,7 +141,7 @@ def _as_json(settings: UtilitySettings, found: Utility) -> dict[str, Any]:
         "experiment": "utility",
         "settings": settings.model_dump(mode="json"),
         "findings": list(found.findings),
-        "num_films": found.num_films,
+        "num_images": found.num_images,
         "base": BASE,
         "rows": rows,
         "differences": differences,

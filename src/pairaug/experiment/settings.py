@@ -48,7 +48,7 @@ class UtilitySettings(ComparisonSettings):
         "its pairs as `+both` does.",
     )
     controls_per_report: int = Field(
-        default=4, ge=1, description="Films, or wordings, for each report of the control rows."
+        default=4, ge=1, description="Images, or wordings, for each report of the control rows."
     )
 
     @model_validator(mode="after")
@@ -67,7 +67,7 @@ class PruningSettings(ComparisonSettings):
     failing: tuple[Share, ...] = Field(
         default=(0.0, 0.1, 0.25, 0.5),
         min_length=1,
-        description="Shares of the made films that change places with another patient's, as if "
+        description="Shares of the made images that change places with another patient's, as if "
         "the generator had not listened; 0 leaves them as they were made.",
     )
 

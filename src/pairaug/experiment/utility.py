@@ -1,7 +1,7 @@
 """The paper's question: does training on real and kept pairs beat training on the real ones?
 
 Every row is trained for as many steps, with several seeds, on the same real pairs, and judged by
-zero-shot classification on the same films of other patients. What is done stays done: an
+zero-shot classification on the same images of other patients. What is done stays done: an
 interrupted experiment goes on with the next pair, or the next step.
 """
 

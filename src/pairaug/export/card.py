@@ -28,7 +28,7 @@ _LOADING = {
     "with the numbers in braces in place of the star",
     "parquet": '`datasets.load_dataset("FOLDER")`, with the folder of this card',
     "huggingface": '`datasets.load_from_disk("FOLDER/huggingface")`',
-    "folder": "`pandas.read_csv`; films in the column `file`, from `folder/`; "
+    "folder": "`pandas.read_csv`; images in the column `file`, from `folder/`; "
     "`{stem}-open_clip.tsv` is for open_clip",
     "chexzero": "CheXzero's `run_train.py --cxr_filepath chexzero/{stem}-cxr.h5 "
     "--txt_filepath chexzero/{stem}-impressions.csv`",
@@ -36,13 +36,13 @@ _LOADING = {
 
 _LIMITS = """\
 ## Limits
-- Synthetic films and reports are model output: a report may state what its film does not show, and
-  a film may show what its report leaves out. Not for clinical use.
+- Synthetic images and reports are model output: a report may state what its image does not show, and
+  an image may show what its report leaves out. Not for clinical use.
 - Labels are what a program reads out of the report, or what the source states; no reader has
   checked those of synthetic pairs.
 - Scores are cosines of one encoder, comparable within this export only. What was kept is what that
   encoder prefers.
-- A generator can reproduce films that it was trained on. A synthetic film is not free of the
+- A generator can reproduce images that it was trained on. A synthetic image is not free of the
   patients behind it.
 - A test on synthetic pairs measures the models that made them. Test on real ones.
 """
@@ -121,7 +121,7 @@ def _contents(report: ExportReport) -> str:
         *_table(heads, rows),
         "",
         "Splits are by patient; a synthetic pair is in its source's split. `synthetic` is true for",
-        "every pair that is not a real film with its real report; `source_patient_id` names the",
+        "every pair that is not a real image with its real report; `source_patient_id` names the",
         "patient that a synthetic pair was made from.",
     ]
     return "\n".join([*lines, ""])
@@ -163,7 +163,7 @@ def _terms(terms: Terms, source: Mapping[str, Any]) -> str:
         lines += [
             "",
             "**Restricted.** The source's terms of access hold for synthetic pairs too, which were",
-            "made from its reports and films. Do not pass this export on beyond them. Files are",
+            "made from its reports and images. Do not pass this export on beyond them. Files are",
             "named `restricted-…`, and `restricted` is true in every pair's record.",
         ]
     return "\n".join([*lines, ""])

@@ -1,4 +1,4 @@
-"""CheXzero's layout: an HDF5 file of padded films beside a CSV of texts, row by row.
+"""CheXzero's layout: an HDF5 file of padded images beside a CSV of texts, row by row.
 
 Its training (`run_train.py`) takes the two as `--cxr_filepath` and `--txt_filepath`.
 """
@@ -25,32 +25,32 @@ _COLUMNS = ("filename", "impression", *RECORD_COLUMNS)
 class CheXzeroWriter:
     """Writes `<split>-cxr.h5` and `<split>-impressions.csv`, both in the same order.
 
-    The dataset `cxr` is float32, `film 320 320`, in grey levels of 0 to 255: CheXzero normalises
-    such, and PyTorch's Normalize takes no integers. Each film is a compressed chunk of its own, so
-    that shuffled reading opens one film for one row.
+    The dataset `cxr` is float32, `image 320 320`, in grey levels of 0 to 255: CheXzero normalises
+    such, and PyTorch's Normalize takes no integers. Each image is a compressed chunk of its own, so
+    that shuffled reading opens one image for one row.
     """
 
     def __init__(self, folder: Path, text: TextChoice | None, terms: Terms) -> None:
         self._folder = folder
         self._text: TextChoice = text or CHEXZERO_TEXT
         self._terms = terms
-        self._open: dict[str, _Films] = {}
+        self._open: dict[str, _Images] = {}
         self._tables = Tables(_COLUMNS)
         folder.mkdir(parents=True)
 
     def add(self, item: Exported) -> None:
-        """Appends a film and its row."""
+        """Appends an image and its row."""
         split = item.pair.split
         stem = self._terms.stem(split)
         if split not in self._open:
             about = {**self._terms.as_metadata(), "text": self._text, "pairaug": __version__}
-            self._open[split] = _Films(self._folder / f"{stem}-cxr.h5", about)
-        assert item.film.pixels is not None, "films were not decoded"
-        self._open[split].add(chexzero_square(item.film.pixels))
-        # Not CheXzero's "NO IMPRESSION": one text for many films teaches that they are alike.
+            self._open[split] = _Images(self._folder / f"{stem}-cxr.h5", about)
+        assert item.image.pixels is not None, "images were not decoded"
+        self._open[split].add(chexzero_square(item.image.pixels))
+        # Not CheXzero's "NO IMPRESSION": one text for many images teaches that they are alike.
         text = item.pair.report.text_of(self._text)
         row = {
-            "filename": f"{item.key}.{item.film.suffix}",
+            "filename": f"{item.key}.{item.image.suffix}",
             "impression": as_caption(text),
             **cells_of(item),
         }
@@ -59,8 +59,8 @@ class CheXzeroWriter:
 
     def close(self) -> None:
         """Finishes the files."""
-        for films in self._open.values():
-            films.close()
+        for images in self._open.values():
+            images.close()
         self._tables.close()
 
     def finish(self, edition: str) -> None:
@@ -68,8 +68,8 @@ class CheXzeroWriter:
         del edition
 
 
-class _Films:
-    """An HDF5 file whose dataset `cxr` grows by a few films at a time."""
+class _Images:
+    """An HDF5 file whose dataset `cxr` grows by a few images at a time."""
 
     def __init__(self, path: Path, attributes: dict[str, Any]) -> None:
         # Only now: an optional library, which other layouts do without.
@@ -78,7 +78,7 @@ class _Films:
         self._file = h5py.File(path, "w")
         self._file.attrs.update(attributes)
         side = CHEXZERO_SIDE
-        self._films = self._file.create_dataset(
+        self._images = self._file.create_dataset(
             "cxr",
             shape=(0, side, side),
             maxshape=(None, side, side),
@@ -91,7 +91,7 @@ class _Films:
         self._waiting: list[np.ndarray] = []
 
     def add(self, square: np.ndarray) -> None:
-        """Appends a film."""
+        """Appends an image."""
         self._waiting.append(square)
         if len(self._waiting) == _ROWS_PER_WRITE:
             self._flush()
@@ -103,7 +103,7 @@ class _Films:
 
     def _flush(self) -> None:
         if self._waiting:
-            start = len(self._films)
-            self._films.resize(start + len(self._waiting), axis=0)
-            self._films[start:] = np.stack(self._waiting).astype(np.float32)
+            start = len(self._images)
+            self._images.resize(start + len(self._waiting), axis=0)
+            self._images[start:] = np.stack(self._waiting).astype(np.float32)
             self._waiting.clear()

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pairaug.export.record import Exported, Terms
 from pairaug.pair import FINDINGS, SCORES
 
-# A group of films must fit in memory, on both sides.
+# A group of images must fit in memory, on both sides.
 _ROWS_PER_GROUP = 64
 _BYTES_PER_GROUP = 64 * 1024**2
 
@@ -87,7 +87,7 @@ class RowFiles:
         rows = self._rows.setdefault(split, [])
         rows.append(_row(item))
         self._counts[split] = count + 1
-        self._num_bytes[split] = self._num_bytes.get(split, 0) + len(item.film.content)
+        self._num_bytes[split] = self._num_bytes.get(split, 0) + len(item.image.content)
         if len(rows) == _ROWS_PER_GROUP or self._num_bytes[split] >= _BYTES_PER_GROUP:
             self._flush(split)
 
@@ -122,6 +122,6 @@ def _row(item: Exported) -> dict[str, Any]:
     # Absent labels and scores become null.
     return {
         **item.record,
-        "image": {"bytes": item.film.content, "path": f"{item.key}.{item.film.suffix}"},
+        "image": {"bytes": item.image.content, "path": f"{item.key}.{item.image.suffix}"},
         "report": item.text,
     }

@@ -16,7 +16,7 @@ from pairaug.errors import RunError
 from pairaug.export.card import card_of, head_of
 from pairaug.export.chexzero import CheXzeroWriter
 from pairaug.export.draw import Choice
-from pairaug.export.film import film_of
+from pairaug.export.encoded_image import encoded_image
 from pairaug.export.folder import FolderWriter
 from pairaug.export.huggingface import HuggingFaceWriter
 from pairaug.export.parquet import ParquetWriter
@@ -79,7 +79,9 @@ class Export:
             elif kept:
                 self._context.report_status(f"once more for {', '.join(kept)}")
                 if self._fill(partial, kept, job).edition != report.edition:
-                    raise RunError(f"films changed while they were exported to {folder}; try again")
+                    raise RunError(
+                        f"images changed while they were exported to {folder}; try again"
+                    )
             report = replace(report, formats=settings.formats, files=_layout_files(partial))
             self._describe(partial, report, terms, recipe)
         if report.lost:
@@ -115,7 +117,7 @@ class Export:
                 for writer in writers:
                     writer.add(item)
                 edition.update(_as_json([item.record, item.text]).encode())
-                edition.update(sha256(item.film.content).digest())
+                edition.update(sha256(item.image.content).digest())
                 tally.add(item.pair)
         for writer in writers:
             writer.finish(edition.hexdigest())
@@ -150,10 +152,10 @@ class Export:
         text = pair.report.text_of(self._settings.text or "impression+findings")
         if not text:
             return "empty_text"
-        film = film_of(pair.image, decode="chexzero" in self._settings.formats)
-        if isinstance(film, str):
-            return film
-        return Exported(pair, film, text, record_of(pair, terms), key_of(pair.id))
+        image = encoded_image(pair.image, decode="chexzero" in self._settings.formats)
+        if isinstance(image, str):
+            return image
+        return Exported(pair, image, text, record_of(pair, terms), key_of(pair.id))
 
     def _covers(self, terms: Terms) -> str:
         """What decides the bytes of every layout, beside the pairs."""

@@ -1,4 +1,4 @@
-"""A folder of films beside tables: a CSV for people and scripts, a TSV for open_clip."""
+"""A folder of images beside tables: a CSV for people and scripts, a TSV for open_clip."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pairaug.export.tables import MEASURED_COLUMNS, RECORD_COLUMNS, Tables, cell
 from pairaug.export.text import as_caption
 
 # Folders with more files are slow to list on some file systems.
-_FILMS_PER_FOLDER = 1000
+_IMAGES_PER_FOLDER = 1000
 
 _TEXT_COLUMNS = ("report", "findings", "impression")
 _ROW_COLUMNS = (*_TEXT_COLUMNS, *RECORD_COLUMNS, *MEASURED_COLUMNS)
@@ -37,17 +37,17 @@ class FolderWriter:
         folder.mkdir(parents=True)
 
     def add(self, item: Exported) -> None:
-        """Writes a film and its rows."""
+        """Writes an image and its rows."""
         split = item.pair.split
         # `datasets` finds no split in a folder named "validate", and loads nothing of it.
         stem = self._terms.stem(HUB_SPLITS[split])
-        number = self._counts[split] // _FILMS_PER_FOLDER
+        number = self._counts[split] // _IMAGES_PER_FOLDER
         self._counts[split] += 1
-        name = f"{number:05d}/{item.key}.{item.film.suffix}"
+        name = f"{number:05d}/{item.key}.{item.image.suffix}"
         file = f"{stem}/{name}"
         path = self._folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(item.film.content)
+        path.write_bytes(item.image.content)
         texts = {
             "report": item.text,
             "findings": item.pair.report.findings,

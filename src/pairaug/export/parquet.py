@@ -1,4 +1,4 @@
-"""Parquet files for `datasets.load_dataset`, with the films inside."""
+"""Parquet files for `datasets.load_dataset`, with the images inside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every layout tells of a pair, beside its film, and of the terms that it comes under."""
+"""What every layout tells of a pair, beside its image, and of the terms that it comes under."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
 
-from pairaug.export.film import Film
+from pairaug.export.encoded_image import EncodedImage
 from pairaug.pair import Branch, Pair
 
 _LONGEST_SLUG = 64
@@ -59,9 +59,9 @@ class Exported:
     """A pair as the writers of all layouts are given it."""
 
     pair: Pair
-    film: Film
+    image: EncodedImage
     text: str
-    """What the film is paired with."""
+    """What the image is paired with."""
     record: Mapping[str, Any]
     key: str
     """A name that is safe in files and like no other pair's."""
@@ -80,7 +80,7 @@ class Writer(Protocol):
 
 
 def record_of(pair: Pair, terms: Terms) -> dict[str, Any]:
-    """What is known of a pair beside its film, as plain JSON values."""
+    """What is known of a pair beside its image, as plain JSON values."""
     return {
         "id": pair.id,
         "branch": pair.branch.value,

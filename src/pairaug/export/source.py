@@ -17,7 +17,7 @@ class PairSource(Protocol):
     def __iter__(self) -> Iterator[Pair]: ...
 
     def outlines(self) -> Iterator[Outline]:
-        """The outlines of the living pairs, without their films."""
+        """The outlines of the living pairs, without their images."""
         ...
 
 

@@ -22,7 +22,7 @@ RECORD_COLUMNS = (
     "access",
     "restricted",
 )
-"""What tables tell of every pair, beside its film, its text and what was measured."""
+"""What tables tell of every pair, beside its image, its text and what was measured."""
 
 MEASURED_COLUMNS = (*FINDINGS, *SCORES)
 """Labels (1 present, 0 absent, empty not stated) and scores (empty where there is none)."""

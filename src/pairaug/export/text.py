@@ -1,4 +1,4 @@
-"""The text that a film is paired with, and how it is written where a table's reader may lose it."""
+"""The text that an image is paired with, and how it is written where a table's reader may lose it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WebDataset shards: tars with a film, its text and its record for each pair."""
+"""WebDataset shards: tars with an image, its text and its record for each pair."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class WebDatasetWriter:
         """Appends a pair to its split's shard."""
         shard = self._shard(item.pair.split)
         record = json.dumps(item.record, ensure_ascii=False, sort_keys=True, indent=1)
-        _add_member(shard, f"{item.key}.{item.film.suffix}", item.film.content)
+        _add_member(shard, f"{item.key}.{item.image.suffix}", item.image.content)
         _add_member(shard, f"{item.key}.txt", item.text.encode())
         _add_member(shard, f"{item.key}.json", record.encode())
 

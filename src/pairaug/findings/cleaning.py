@@ -1,4 +1,4 @@
-"""What of a report may be prompted: this film's findings, without history, earlier films or marks.
+"""What of a report may be prompted: this image's findings, without history, earlier images or marks.
 
 `source_report` is the text that a report stands for wherever it is rewritten, prompted or compared
 with its rewrite. It says nothing that the report does not say; it only leaves out.
@@ -22,7 +22,7 @@ from pairaug.findings.leave_out import (
     MARKED_FINDING,
     MARKED_GUESS,
     MARKED_ITEM,
-    NOT_THIS_FILM,
+    NOT_THIS_IMAGE,
     NOTED_ELSEWHERE,
     ONE_SENTENCE,
     OPENINGS,
@@ -76,7 +76,7 @@ def source_report(report: str, max_words: int = MAX_PROMPT_WORDS) -> str:
 
 
 def clean(report: str) -> str:
-    """`report` as sentences about this film alone.
+    """`report` as sentences about this image alone.
 
     Left out are history, indication, technique and comparison, whether sections or words; other
     kinds of imaging; advice; dates; and de-identification marks with the clause they stand in. A
@@ -186,7 +186,7 @@ def _shorten_sentence(sentence: str, max_words: int) -> str:
 
 
 def _sections_kept(report: str) -> str:
-    """The report without headings, and without sections on something else than this film.
+    """The report without headings, and without sections on something else than this image.
 
     "TECHNIQUE: Portable view. The heart is enlarged.": with no heading after it, nobody says where
     the section ends. It is one sentence, as such sections are.
@@ -210,7 +210,7 @@ def _sections_kept(report: str) -> str:
 # Reports of one hospital share most of their sentences.
 @lru_cache(maxsize=8192)
 def _clean_sentence(sentence: str) -> str:
-    """One sentence cleaned, or an empty string where nothing about this film is left."""
+    """One sentence cleaned, or an empty string where nothing about this image is left."""
     whole = text = " ".join(_STRAY.sub(" ", sentence).split())
     has_box = "[" in sentence or "\u2610" in sentence
     if has_box and _presences(extract(whole)) != _presences(extract(sentence)):
@@ -242,7 +242,7 @@ def _still_says_it(part: str, own: list[Statement], whole: str) -> bool:
 
 
 def _is_remark(text: str) -> bool:
-    """True for a sentence on something else that films show, such as the aorta."""
+    """True for a sentence on something else that images show, such as the aorta."""
     return bool(REMARKS.search(text)) and not is_bare(text)
 
 
@@ -270,7 +270,7 @@ def _without_other_things(text: str) -> str:
     """Without clauses of history, treatment or advice; nothing where it is about other imaging."""
     if OTHER_IMAGING.search(text):
         return ""
-    return _clauses_without(NOT_THIS_FILM, text) if NOT_THIS_FILM.search(text) else text
+    return _clauses_without(NOT_THIS_IMAGE, text) if NOT_THIS_IMAGE.search(text) else text
 
 
 def _clauses_without(pattern: re.Pattern[str], text: str, later: bool = True) -> str:

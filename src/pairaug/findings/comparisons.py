@@ -1,4 +1,4 @@
-"""The words by which a report speaks of earlier films and of what has changed since.
+"""The words by which a report speaks of earlier images and of what has changed since.
 
 Patterns only, with what stands for each once it is left out; `cleaning.py` applies them.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 
+from pairaug.findings.image_words import RADIOGRAPH_NOUNS
+
 _STUDY = (
-    r"(?:stud(?:y|ies)|exams?|examinations?|x-?rays?|radiographs?|films?|images?|imaging|scans?|"
+    rf"(?:stud(?:y|ies)|exams?|examinations?|x-?rays?|radiographs?|{RADIOGRAPH_NOUNS}|images?|imaging|scans?|"
     r"reports?|cxrs?|day|views?|ct)\b"
 )
 _AGO = r"(?:\s+(?:\w+\s+)?(?:days?|weeks?|months?|years?)\s+ago\b)?"
@@ -55,7 +57,7 @@ _COMPARISONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), replacement)
     for pattern, replacement in (
         (r"[,\s]*\b(?:with(?:out)?\s+)?(?:no|any|(?:on|in) the)\s+(?:\w+\s+){0,2}comparisons?\b"
-         r"(?:\s+(?:stud\w+|exam\w*|films?|radiographs?|images?))?(?:\s+available)?", " "),
+         rf"(?:\s+(?:stud\w+|exam\w*|{RADIOGRAPH_NOUNS}|radiographs?|images?))?(?:\s+available)?", " "),
         (rf"\s*,?\s*\b(?:or|nor|and no)\s+{_OFTEN}(?:interval\s+)?changes?"
          rf"(?:\s+(?:identified|seen|noted))?{_END}", ""),
         (rf"\s*\b(?:on|in|at|of)\s+(?:today['\u2019]?s|the current|"
@@ -135,7 +137,7 @@ _SIGNS = re.compile(
 
 
 def without_comparisons(text: str) -> str:
-    """`text` without what it says of earlier films."""
+    """`text` without what it says of earlier images."""
     if not _SIGNS.search(text.lower()):
         return text
     for pattern, replacement in _COMPARISONS:

@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 
 from pairaug.findings.extract import extract
+from pairaug.findings.image_words import RADIOGRAPH_NOUN
 from pairaug.findings.statement import labels_of
 
 # More of a report tells no more of its language.
@@ -32,7 +33,7 @@ _OTHER_SCRIPT = re.compile(
     "\uf900-\ufaff\U00020000-\U0003ffff]"
 )
 
-_ENGLISH = """
+_ENGLISH = f"""
 the of and is are was were with without there this that these which has have had been be being
 not for from to at by on or but as it its into than however although while may can could should
 would seen noted identified demonstrated demonstrates shows show showing appears appear
@@ -50,7 +51,7 @@ silhouette mediastinum mediastinal diaphragm hemidiaphragm effusion effusions op
 opacification atelectasis cardiomegaly infiltrate infiltrates nodule nodules mass masses scar
 scarring fracture fractures congestion pneumonia consolidation consolidations edema pleura
 disease process abnormality abnormalities abnormal acute chronic focal diffuse patchy hazy clear
-normal unremarkable negative positive intact findings finding impression view views film image
+normal unremarkable negative positive intact findings finding impression view views {RADIOGRAPH_NOUN} image
 exam study frontal lateral portable upright supine inspiration rotated volumes volume field
 fields zone zones lobe lobes apex apices apical hilar hila perihilar markings tube tubes line
 lines catheter lead leads wire wires pacemaker device devices port drain clips tip ends
@@ -65,14 +66,14 @@ additional consider recommend versus respiratory failure dyspnea symptoms today 
 """
 
 # Words of more than one language, English among them: they count for no language.
-_SHARED = """
+_SHARED = f"""
 no non normal in per pulmonary pulmonal pleural pleura pneumothorax pneumonia consolidation
 edema thorax abdomen fracture fractures congestion atelectasis lateral frontal apical apex basal
 minimal trace bilateral focal hernia emphysema aorta silhouette mediastinal mediastinum
 infiltrate nodule catheter drain lobe post status portable patient image position unit granuloma
 as at to on is was be can over had process copd port under place clavicle zone zones volume
 volumes possible probable suspect structures structure base bases contour contours change acute
-aortic diffuse film cardiomegaly lung angle angles surgical impression interstitial device
+aortic diffuse {RADIOGRAPH_NOUN} cardiomegaly lung angle angles surgical impression interstitial device
 chronic stable
 """
 

@@ -1,4 +1,4 @@
-"""The words by which a report speaks of something else than this film's findings.
+"""The words by which a report speaks of something else than this image's findings.
 
 Patterns only; `cleaning.py` says what is done with each.
 """
@@ -6,6 +6,8 @@ Patterns only; `cleaning.py` says what is done with each.
 from __future__ import annotations
 
 import re
+
+from pairaug.findings.image_words import RADIOGRAPH_NOUN, RADIOGRAPH_NOUNS
 
 
 def _words(*alternatives: str) -> re.Pattern[str]:
@@ -34,7 +36,7 @@ ONE_SENTENCE = re.compile(
 )
 SECTIONS_LEFT_OUT = re.compile(rf"\s*(?:{_LEFT_OUT})\s*:", re.IGNORECASE)
 
-_FILM = r"(?:x-?\s?rays?|radiographs?|radiography|radiograms?|cxrs?|films?|imaging|images?|views?)"
+_IMAGE = rf"(?:x-?\s?rays?|radiographs?|radiography|radiograms?|cxrs?|{RADIOGRAPH_NOUNS}|imaging|images?|views?)"
 _SHOWS = (
     r"(?:shows?|showed|showing|shown|reveals?|revealed|revealing|demonstrates?|demonstrated|"
     r"demonstrating|depicts?|depicted|depicting|identif(?:y|ies|ied)|confirm(?:s|ed))"
@@ -42,15 +44,15 @@ _SHOWS = (
 # How the findings were seen: "Frontal chest radiograph on admission shows ...".
 OPENINGS = (
     re.compile(
-        rf"^(?:[^.;:]{{0,90}}?\b)?{_FILM}\b(?:(?!\b(?:not|no|would|could|should|may|"
+        rf"^(?:[^.;:]{{0,90}}?\b)?{_IMAGE}\b(?:(?!\b(?:not|no|would|could|should|may|"
         rf"cannot)\b)[^.;]){{0,110}}?\b{_SHOWS}\b"
         rf"(?!\s+(?:no|not)\s+(?:significant\s+)?change)\s*(?:evidence of\b|that\b|:)?",
         re.IGNORECASE,
     ),
     re.compile(
-        rf"^(?:[^.;:]{{0,60}}?\b)?{_FILM}\b(?:[^.;:,]{{0,60}}:|\s+with\b)\s*", re.IGNORECASE
+        rf"^(?:[^.;:]{{0,60}}?\b)?{_IMAGE}\b(?:[^.;:,]{{0,60}}:|\s+with\b)\s*", re.IGNORECASE
     ),
-    # "Radiological worsening with patchy consolidations": the change is not on this film.
+    # "Radiological worsening with patchy consolidations": the change is not on this image.
     re.compile(
         r"^(?:(?:radiolog\w+|radiographic|clinical|marked|mild|slight|interval|further)\s+)*"
         r"(?:worsening|improvement|progression|deterioration|regression|"
@@ -67,8 +69,8 @@ OTHER_IMAGING = _words(
     r"(?:hr|mdr)?ct", r"cta", r"scans?", r"tomograph\w+", r"mri", r"ultraso\w+", r"echocardio\w+",
     r"bronchoscop\w+", r"angiogra\w+",
 )  # fmt: skip
-# History, treatment, advice: not to be seen on this film.
-NOT_THIS_FILM = _words(
+# History, treatment, advice: not to be seen on this image.
+NOT_THIS_IMAGE = _words(
     r"patients?(?!'?s? (?:is )?rotat)", r"years?[- ]old", r"y/?o", r"(?:wo)?man", r"male",
     r"female", r"he", r"she", r"his", r"her",
     r"fever\w*", r"cough\w*", r"sputum", r"dyspn\w+", r"shortness of breath", r"smok\w+",
@@ -100,7 +102,7 @@ RESOLVED = _words(
     r"disappear\w+", r"rather than",
 )  # fmt: skip
 
-# Other things that a film shows: kept though they are none of the fourteen findings.
+# Other things that an image shows: kept though they are none of the fourteen findings.
 REMARKS = _words(
     r"aort\w+", r"spin(?:e|al)", r"spondyl\w+", r"scolio\w+", r"kypho\w+", r"degenerative",
     r"osteo\w+", r"hyper(?:inflat|expan|lucen|aerat)\w+", r"hypo(?:inflat|aerat)\w+",
@@ -173,9 +175,9 @@ MARKED_ITEM = re.compile(
 NOTED_ELSEWHERE = re.compile(
     r"\b(?:(?:as|when)\s+)?(?:compared|comparison|similar|relative)\s+(?:to|with)\s+[^.;,]*?"
     r"(?:[Xx]{2,}|_{2,})(?:[\s,/]*(?:[Xx]{2,}|_{2,}))*"
-    r"(?:\s+(?:chest\s+)?(?:exam\w*|stud(?:y|ies)|radiographs?|films?|x-?rays?|images?|cts?))?|"
+    rf"(?:\s+(?:chest\s+)?(?:exam\w*|stud(?:y|ies)|radiographs?|{RADIOGRAPH_NOUNS}|x-?rays?|images?|cts?))?|"
     r"\b(?:from|since|on|of|at|in|dated)\s+(?:the\s+|a\s+)?(?:prior\s+|previous\s+)?"
-    r"(?:(?:study|exam|examination|radiograph|film|ct)\s+)?(?:of\s+|from\s+|dated\s+|on\s+)?"
+    rf"(?:(?:study|exam|examination|radiograph|{RADIOGRAPH_NOUN}|ct)\s+)?(?:of\s+|from\s+|dated\s+|on\s+)?"
     r"(?:[Xx]{2,}|_{2,})(?:[\s,/]*(?:and|of|[Xx]{2,}|_{2,}))*(?=\s*[.,;]|\s*$)",
     re.IGNORECASE,
 )

@@ -6,6 +6,7 @@ words that tell one thing from another are here ("edema", not "pulmonary edema")
 
 from __future__ import annotations
 
+from pairaug.findings.image_words import RADIOGRAPH_NOUN
 from pairaug.findings.statement import Presence
 
 # finding -> detail -> phrases
@@ -234,7 +235,9 @@ ANATOMY_PHRASES: dict[str, tuple[str, ...]] = {
         "(bones|bony thorax|thoracic cage|rib cage|skeleton|ribs|osseous thorax)",
         "(osseous|bony|skeletal) (structures|thorax|elements)",
     ),
-    "chest": ("(chest|chest (radiograph|x ray|film|radiography)|radiograph|examination|cxr)",),
+    "chest": (
+        f"(chest|chest (radiograph|x ray|{RADIOGRAPH_NOUN}|radiography)|radiograph|examination|cxr)",
+    ),
     "other": (
         "(hila|hilum|hilar (contour|contours|structures)|aorta|aortic contour|thoracic aorta)",
         "(diaphragm|diaphragms|hemidiaphragm|hemidiaphragms|trachea|airway|airways)",

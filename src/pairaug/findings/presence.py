@@ -55,7 +55,7 @@ class Reader:
         return self.scope.presence if self.scope else None
 
     def _alone(self) -> None:
-        """ "Unremarkable.", with nothing else in the sentence, is about the whole film."""
+        """ "Unremarkable.", with nothing else in the sentence, is about the whole image."""
         state = self.regions.state
         if state is None or state.term.name != "normal" or len(self.tokens) > 1:
             return

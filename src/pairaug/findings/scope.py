@@ -31,7 +31,7 @@ Role = Literal[
     "place",  # side, zone or severity of a finding near it
     "join",  # joins the items of a list
     "break",  # ends the reach of a denial
-    "history",  # what follows is not said of this film
+    "history",  # what follows is not said of this image
     "cause",  # ends a history, an order or a limit of the view
     "again",  # stands for the finding named last: "but a small left one"
     "question",  # a question mark, before a finding or after it

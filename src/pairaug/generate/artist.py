@@ -1,4 +1,4 @@
-"""Drawing tries of new patients' films, each from its own noise."""
+"""Drawing tries of new patients' images, each from its own noise."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One film to be drawn: the pair that wants it, and what it is drawn from."""
+    """One image to be drawn: the pair that wants it, and what it is drawn from."""
 
     pair: Pair
     prompt: Prompt
@@ -37,20 +37,20 @@ class Job:
 
 @dataclass(frozen=True)
 class Batch:
-    """Films drawn together, as latents until somebody looks at them."""
+    """Images drawn together, as latents until somebody looks at them."""
 
     bundle: Bundle = field(repr=False)
-    latents: Float[Tensor, "film channel height width"]
+    latents: Float[Tensor, "image channel height width"]
 
     @cached_property
-    def films(self) -> Float[np.ndarray, "film row column"]:
-        """The films in [0, 1], NaN where the model went astray; decoded once."""
+    def images(self) -> Float[np.ndarray, "image row column"]:
+        """The images in [0, 1], NaN where the model went astray; decoded once."""
         return self.bundle.decode_latents(self.latents)
 
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One film drawn for a job: a row of a batch, which is decoded when the first is looked at."""
+    """One image drawn for a job: a row of a batch, which is decoded when the first is looked at."""
 
     job: Job
     number: int
@@ -59,13 +59,13 @@ class Try:
     row: int
 
     @property
-    def film(self) -> Float[np.ndarray, "row column"]:
-        return self.batch.films[self.row]
+    def image(self) -> Float[np.ndarray, "row column"]:
+        return self.batch.images[self.row]
 
 
 @dataclass(frozen=True, slots=True)
 class FromReports:
-    """Films from reports alone, each try from the noise of its own seed."""
+    """Images from reports alone, each try from the noise of its own seed."""
 
     bundle: Bundle
     options: SamplingOptions

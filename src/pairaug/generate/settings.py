@@ -41,4 +41,4 @@ class GenerateSettings(TriesSettings):
         "that only deny findings, then sentences from the end; `chunk` encodes it whole, in "
         "several windows; `error` drops the pair.",
     )
-    batch_size: int = Field(default=8, ge=1, description="Films drawn at once.")
+    batch_size: int = Field(default=8, ge=1, description="Images drawn at once.")

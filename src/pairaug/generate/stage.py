@@ -1,4 +1,4 @@
-"""The inter branch: a film is drawn from each new report, of a patient who never was."""
+"""The inter branch: an image is drawn from each new report, of a patient who never was."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pairaug.diffusion.folder import weights_sha256
 from pairaug.diffusion.prompts import ReportTooLongError
-from pairaug.drawing.choice import Chosen, choice_trace, drawn_and_chosen, in_place, with_film
+from pairaug.drawing.choice import Chosen, choice_trace, drawn_and_chosen, in_place, with_image
 from pairaug.drawing.generator import generator_folder, open_generator
 from pairaug.drawing.ids import try_id
 from pairaug.drawing.judge import Judge
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class Generate:
-    """The stage: draws a film for each inter pair that has none; all other pairs pass through.
+    """The stage: draws an image for each inter pair that has none; all other pairs pass through.
 
-    A film depends on the pair's report and on the seed that the run gives to the pair's id, and to
+    An image depends on the pair's report and on the seed that the run gives to the pair's id, and to
     the number of the try.
     """
 
@@ -36,10 +36,10 @@ class Generate:
         self._context = context
 
     def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
-        """Each pair in order: with its film, dropped, or as it came; further tries follow it."""
-        # One group's films are decoded and compressed while the next one's are drawn.
-        for num_films, done in overlapped(self._groups(pairs)):
-            self._context.report_progress(num_films)
+        """Each pair in order: with its image, dropped, or as it came; further tries follow it."""
+        # One group's images are decoded and compressed while the next one's are drawn.
+        for num_images, done in overlapped(self._groups(pairs)):
+            self._context.report_progress(num_images)
             yield from done
 
     @staticmethod
@@ -51,23 +51,23 @@ class Generate:
         return hashes
 
     def _groups(self, pairs: Iterable[Pair]) -> Iterator[Callable[[], tuple[int, list[Pair]]]]:
-        """Films drawn group by group; each is followed by what is left to be done for it."""
+        """Images drawn group by group; each is followed by what is left to be done for it."""
         settings = self._settings
-        # Where films are drawn until one passes, fewer are drawn each time: several batches
+        # Where images are drawn until one passes, fewer are drawn each time: several batches
         # together leave enough for the later ones to be full.
         size = settings.batch_size * (settings.tries if settings.judges else 1)
         waiting: list[Pair] = []
-        num_films = 0
+        num_images = 0
         for pair in pairs:
             waiting.append(pair)
-            num_films += settings.most_kept * _is_mine(pair)
-            if num_films >= size:
+            num_images += settings.most_kept * _is_mine(pair)
+            if num_images >= size:
                 yield self._drawn(waiting)
-                waiting, num_films = [], 0
+                waiting, num_images = [], 0
         yield self._drawn(waiting)
 
     def _drawn(self, waiting: Sequence[Pair]) -> Callable[[], tuple[int, list[Pair]]]:
-        """Draws for those among the pairs that want a film; what it returns gives them theirs."""
+        """Draws for those among the pairs that want an image; what it returns gives them theirs."""
         mine = [pair for pair in waiting if _is_mine(pair)]
         dropped: dict[str, Pair] = {}
         jobs: list[Job] = []
@@ -81,7 +81,7 @@ class Generate:
         return partial(self._finished, waiting, len(mine), chosen, dropped)
 
     def _job(self, pair: Pair) -> Job | Pair:
-        """What the pair's film is drawn from, or the pair dropped."""
+        """What the pair's image is drawn from, or the pair dropped."""
         try:
             prompt = self._bundle.fit_prompt(pair.report.text, self._settings.long_report)
         except ReportTooLongError as error:
@@ -104,11 +104,11 @@ class Generate:
         chosen: Sequence[Chosen[Try]],
         dropped: Mapping[str, Pair],
     ) -> tuple[int, list[Pair]]:
-        """The pairs that have been waiting, with the films of each in its place."""
+        """The pairs that have been waiting, with the images of each in its place."""
         return num_reports, in_place(waiting, chosen, dropped, self._outcome)
 
     def _outcome(self, chosen: Chosen[Try]) -> Pair:
-        """The pair with its film, or dropped for what the film is."""
+        """The pair with its image, or dropped for what the image is."""
         drawn = chosen.drawn
         pair, prompt, settings = drawn.job.pair, drawn.job.prompt, self._settings
         if settings.keep == "all":
@@ -129,7 +129,7 @@ class Generate:
             left_out_sentences=prompt.left_out_sentences,
             **choice_trace(chosen, self._judge),
         )
-        return with_film(traced, drawn, self.name)
+        return with_image(traced, drawn, self.name)
 
     def _seed(self, pair_id: str) -> int:
         return seed_for(self._context.seed, pair_id, self.name)

@@ -15,8 +15,8 @@ def saw_phantoms_only(folder: Path) -> bool:
     except (FileNotFoundError, ModelError):
         return False  # or it is another program's file of that name
     recipe = content.get("recipe")
-    films = recipe.get("films") if isinstance(recipe, dict) else None
-    if not isinstance(recipe, dict) or not isinstance(films, dict):
+    images = recipe.get("data") if isinstance(recipe, dict) else None
+    if not isinstance(recipe, dict) or not isinstance(images, dict):
         return False
     # Where CLIP was trained on sources, its settings name phantoms all the same.
-    return films.get("source") == "phantom" and not recipe.get("sources")
+    return images.get("source") == "phantom" and not recipe.get("sources")

@@ -1,4 +1,4 @@
-"""Numbers about predictions and films, each with its interval. Arrays in, estimates out."""
+"""Numbers about predictions and images, each with its interval. Arrays in, estimates out."""
 
 from pairaug.metrics.auroc import (
     auroc,

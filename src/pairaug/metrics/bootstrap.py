@@ -2,7 +2,7 @@
 
 A draw is a row of counts, how often each case was drawn: statistics that can be computed from
 counts need no copy of the data, and many draws are computed at once. Where several cases belong to
-one group, all films of a patient for example, groups are drawn and their cases with them.
+one group, all images of a patient for example, groups are drawn and their cases with them.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ class Anatomy:
     """What distinguishes one phantom patient from another.
 
     Fields are in [0, 1] unless said; 0.5 is the average patient. Lengths follow from them in
-    `render.py`, where the film spans [-1, 1] in both directions.
+    `render.py`, where the image spans [-1, 1] in both directions.
     """
 
     seed: int  # vessel pattern, bone texture, grain, and the free choices of each finding

@@ -1,6 +1,6 @@
-"""Soft shapes on the film plane: the few array operations that the renderer is made of.
+"""Soft shapes on the image plane: the few array operations that the renderer is made of.
 
-The plane spans [-1, 1] from left to right (x) and from top to bottom (y); one unit is half a film.
+The plane spans [-1, 1] from left to right (x) and from top to bottom (y); one unit is half an image.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Pixel centres of a film or of a window of it: `x` is (1, width), `y` is (height, 1).
+    """Pixel centres of an image or of a window of it: `x` is (1, width), `y` is (height, 1).
 
-    `size` is the whole film's and `top` the first row's number on it; `at` is the window's place
+    `size` is the whole image's and `top` the first row's number on it; `at` is the window's place
     in the grid that it was cut from.
     """
 
@@ -43,7 +43,7 @@ class Grid:
     ) -> Grid:
         """The pixels from x[0] to x[1] and y[0] to y[1], and at most one more on each side.
 
-        Most structures cover a small part of the film, and most of a film's time is arithmetic.
+        Most structures cover a small part of the image, and most of an image's time is arithmetic.
         """
         columns = _between(self.x[0], *x, self.size)
         rows = _between(self.y[:, 0], *y, self.size)
@@ -60,7 +60,7 @@ class Grid:
     def above(self, height: float, width: float) -> Plane:
         """(height, 1): 1 above `height` and 0 below it, with a smooth step over `width`.
 
-        For heights that all patients share: each is worked out once for a film's size.
+        For heights that all patients share: each is worked out once for an image's size.
         """
         return _above(self.size, height, width)[self.top : self.top + len(self.y)]
 
@@ -78,7 +78,7 @@ def _between(centres: Plane, low: float, high: float, size: int) -> slice:
 
 @lru_cache(maxsize=8)
 def grid(size: int) -> Grid:
-    """The pixel centres of a film of `size` x `size` pixels."""
+    """The pixel centres of an image of `size` x `size` pixels."""
     centres = ((np.arange(size, dtype=np.float32) + 0.5) * (2.0 / size) - 1.0).astype(np.float32)
     return Grid(size, centres[None, :], centres[:, None], 0, (slice(size), slice(size)))
 
@@ -86,7 +86,7 @@ def grid(size: int) -> Grid:
 @lru_cache(maxsize=256)
 def _above(size: int, height: float, width: float) -> Plane:
     column = step(height - grid(size).y, width)
-    column.setflags(write=False)  # shared by all films
+    column.setflags(write=False)  # shared by all images
     return column
 
 
@@ -106,7 +106,7 @@ def bump(distance: Plane, width: float) -> Plane:
 
 
 def _smooth(t: Plane) -> Plane:
-    """3 t^2 - 2 t^3 of t clipped to [0, 1]; overwrites `t`, since most of a film's time is here."""
+    """3 t^2 - 2 t^3 of t clipped to [0, 1]; overwrites `t`, since most of an image's time is here."""
     # The method is several times as fast as np.clip on a small plane, as np.maximum on a large one.
     t.clip(_ZERO, _ONE, out=t)
     rest = t * -2.0
@@ -154,7 +154,7 @@ def polyline(points: NDArray[np.floating], size: int) -> NDArray[np.float32]:
 
 
 def wire(curve: NDArray[np.float32], width: float, size: int) -> Plane:
-    """A line of `width` film units along `curve` (count, 2): 1 on its axis, soft at its edge."""
+    """A line of `width` image units along `curve` (count, 2): 1 on its axis, soft at its edge."""
     radius = max(width * 0.5 * size * 0.5, 0.8)  # pixels: no wire is so thin that it flickers
     reach = int(np.ceil(radius * 2.2))
     at = ((curve + 1.0) * (size * 0.5) - 0.5)[:, None]
@@ -162,7 +162,7 @@ def wire(curve: NDArray[np.float32], width: float, size: int) -> Plane:
     # The Gaussian of a distance in two directions is the product of theirs.
     falloff = np.exp((near - at) ** 2 * (-0.5 / (radius * 0.75) ** 2), dtype=np.float32)
     values = falloff[:, :, None, 1] * falloff[:, None, :, 0]
-    # What leaves the film falls on a rim of one pixel, which is cut off.
+    # What leaves the image falls on a rim of one pixel, which is cut off.
     near = np.clip(near + 1, 0, size + 1)
     drawn = np.zeros((size + 2, size + 2), dtype=np.float32)
     place = near[:, :, None, 1] * (size + 2) + near[:, None, :, 0]

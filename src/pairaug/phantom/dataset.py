@@ -1,4 +1,4 @@
-"""A folder of simulated films and reports, laid out as any reader of films and a CSV expects."""
+"""A folder of simulated images and reports, laid out as any reader of images and a CSV expects."""
 
 from __future__ import annotations
 
@@ -78,15 +78,15 @@ def write_dataset(
     num_processes: int = 2,
     report_progress: Callable[[int], None] = lambda num_studies: None,
 ) -> Path:
-    """The path of `reports.csv` in the folder `out`, once it and all its films are written.
+    """The path of `reports.csv` in the folder `out`, once it and all its images are written.
 
     Beside it: `images/*.png` (8 bit), `findings.jsonl` (the exact truth), `README.md`, and with
-    `masks` one PNG for each structure of each film. The same arguments give the same bytes.
+    `masks` one PNG for each structure of each image. The same arguments give the same bytes.
     `report_progress` is called with the number of studies just written.
     """
     _claim(out, masks)
     chunks = list(_chunks(dataset))
-    write = partial(_write_films, out, dataset, masks)
+    write = partial(_write_images, out, dataset, masks)
     truths: list[str] = []
     rows: list[list[str]] = []
     with _map(num_processes) as run:
@@ -141,20 +141,22 @@ def _map(num_processes: int) -> Iterator[Callable[..., Iterable]]:
         yield pool.map
 
 
-def _write_films(
+def _write_images(
     out: Path, dataset: DatasetSize, masks: bool, visits: list[tuple[int, int]]
 ) -> list[tuple[str, list[str]]]:
-    """Writes the films of some studies; their lines of truth and rows of reports."""
+    """Writes the images of some studies; their lines of truth and rows of reports."""
     done: list[tuple[str, list[str]]] = []
     for index, visit in visits:
         study = draw_study(dataset.seed, index, visit)
-        film = study.render(dataset.size)
+        image = study.render(dataset.size)
         name = _study_id(study)
-        write_file(out / "images" / f"{name}.png", _png(np.rint(film.image * 255).astype(np.uint8)))
+        write_file(
+            out / "images" / f"{name}.png", _png(np.rint(image.image * 255).astype(np.uint8))
+        )
         if masks:
             folder = out / "masks" / name
             folder.mkdir()
-            for structure, mask in film.masks.items():
+            for structure, mask in image.masks.items():
                 pixels = mask.astype(np.uint8) * np.uint8(255)
                 write_file(folder / f"{structure.replace(' ', '-')}.png", _png(pixels))
         done.append((_truth(study), _row(study)))
@@ -166,7 +168,7 @@ def _study_id(study: Study) -> str:
 
 
 def _truth(study: Study) -> str:
-    """One line of JSON: how to draw this film again, and what is on it."""
+    """One line of JSON: how to draw this image again, and what is on it."""
     record = {
         "id": _study_id(study),
         "patient_id": study.patient_id,
@@ -227,14 +229,14 @@ tags: [synthetic, chest-radiograph, simulated]
 
 # Phantom chest radiographs
 
-**Simulated. Not clinical data: no patient, hospital or radiologist is behind any film or report.**
-Phantoms measure software, because what is on each film is known exactly. They say nothing of how a
+**Simulated. Not clinical data: no patient, hospital or radiologist is behind any image or report.**
+Phantoms measure software, because what is on each image is known exactly. They say nothing of how a
 method does on real patients, and must not be used to make or support a diagnosis.
 
-{num} studies of {dataset.num_patients} simulated patients, films of {dataset.size} x {dataset.size}
+{num} studies of {dataset.num_patients} simulated patients, images of {dataset.size} x {dataset.size}
 pixels, drawn by PairAug from seed {dataset.seed}: `{command}`.
 
-- `images/*.png`: films, 8 bit grey; the patient's left is at the right of the film
+- `images/*.png`: images, 8 bit grey; the patient's left is at the right of the image
 - `reports.csv`: one line per study, with the report's sections, a split by patient, and labels with
   CheXpert's names (1 present, 0 absent, blank for what is not simulated)
 - `findings.jsonl`: the exact truth: anatomy, and findings with side, zone and severity

@@ -19,7 +19,7 @@ from pairaug.phantom.phrases import fill, pick
 MIN_FINDINGS_WORDS, MAX_FINDINGS_WORDS = 12, 38
 MAX_IMPRESSION_WORDS = 12
 
-# The order in which radiologists go through a film; a report follows one of them.
+# The order in which radiologists go through an image; a report follows one of them.
 TOPICS: tuple[tuple[str, ...], ...] = (
     ("devices", "lungs", "pleura", "heart", "build", "bones"),
     ("heart", "build", "lungs", "pleura", "bones", "devices"),

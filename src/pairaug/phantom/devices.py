@@ -1,4 +1,4 @@
-"""Devices on the film: metal and tubes, drawn over the tissue as (opacity, where)."""
+"""Devices on the image: metal and tubes, drawn over the tissue as (opacity, where)."""
 
 from __future__ import annotations
 

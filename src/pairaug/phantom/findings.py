@@ -63,7 +63,7 @@ EXCLUSIVE = (
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """One finding of a phantom; `side` is the patient's, so "left" is at the right of the film."""
+    """One finding of a phantom; `side` is the patient's, so "left" is at the right of the image."""
 
     kind: str
     side: Side | None = None
@@ -83,7 +83,7 @@ class Finding:
         return name if self.side is None or KINDS[self.kind].is_device else f"{self.side} {name}"
 
 
-# What the bundled findings classifier reads off a film, in the order of its outputs.
+# What the bundled findings classifier reads off an image, in the order of its outputs.
 LABELS: tuple[str, ...] = (
     "cardiomegaly",
     "edema",

@@ -1,4 +1,4 @@
-"""Where things are in one thorax: borders of lungs, heart and vessels in film units.
+"""Where things are in one thorax: borders of lungs, heart and vessels in image units.
 
 Everything here follows from the patient and from the findings that move borders (a large heart, a
 raised dome); nothing is drawn yet.
@@ -22,7 +22,7 @@ _HEART_GROWTH = {"mild": 1.20, "moderate": 1.38, "severe": 1.58}
 
 @dataclass(frozen=True, slots=True)
 class Thorax:
-    """Borders and centres of one patient's chest, in film units."""
+    """Borders and centres of one patient's chest, in image units."""
 
     half_width: float
     apex: float
@@ -99,39 +99,39 @@ class Thorax:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The film measured from one patient's spine and chest wall.
+    """The image measured from one patient's spine and chest wall.
 
     `offset` is the distance from the midline, positive to the patient's left; `wall`, of shape
     (size, 1), is the inner chest wall's.
     """
 
     thorax: Thorax
-    film: Grid
+    image: Grid
     offset: Plane
     wall: Plane
     bounds: tuple[float, float]  # the least and the greatest x of the midline
 
     @classmethod
-    def of(cls, thorax: Thorax, film: Grid) -> Frame:
-        """The frame of this chest on this film."""
-        midline = thorax.midline(film.y)
+    def of(cls, thorax: Thorax, image: Grid) -> Frame:
+        """The frame of this chest on this image."""
+        midline = thorax.midline(image.y)
         bounds = float(midline.min()), float(midline.max())
-        return cls(thorax, film, film.x - midline, thorax.wall(film.y), bounds)
+        return cls(thorax, image, image.x - midline, thorax.wall(image.y), bounds)
 
     def beside_midline(
         self, right: float, left: float, y: tuple[float, float] = (-1.0, 1.0)
     ) -> Grid:
         """The columns with an offset from `right` to `left` at any height."""
-        return self.film.window((self.bounds[0] + right, self.bounds[1] + left), y)
+        return self.image.window((self.bounds[0] + right, self.bounds[1] + left), y)
 
 
 @dataclass(frozen=True, slots=True)
 class Lung:
-    """One lung: `air` is its field on the film in [0, 1], `depth` the air along the beam."""
+    """One lung: `air` is its field on the image in [0, 1], `depth` the air along the beam."""
 
     side: Literal["left", "right"]
-    sign: float  # +1 for the patient's left, which is at the right of the film
-    plane: Grid  # the window of the film outside which there is no air
+    sign: float  # +1 for the patient's left, which is at the right of the image
+    plane: Grid  # the window of the image outside which there is no air
     air: Plane
     depth: Plane
     lateral: Plane  # distance to the chest wall, positive inside

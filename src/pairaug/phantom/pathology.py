@@ -59,7 +59,7 @@ def draw_effusion(anatomy: Anatomy, lung: Lung, finding: Finding) -> Plane:
 def draw_pneumothorax(
     anatomy: Anatomy, lung: Lung, finding: Finding
 ) -> tuple[Plane, Plane, NDArray[np.bool_]]:
-    """The part that stays aerated lung, what is added to the film, and where free air is.
+    """The part that stays aerated lung, what is added to the image, and where free air is.
 
     The lung comes away from wall and apex behind a thin white pleural line; outside it there are
     no vessels and less in the beam.

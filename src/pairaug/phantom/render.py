@@ -1,8 +1,8 @@
-"""The film: what an X-ray of a phantom patient with given findings shows.
+"""The image: what an X-ray of a phantom patient with given findings shows.
 
 Attenuation adds up along the beam: every structure adds to, or (air) takes from, one plane of
-optical thickness T, and the film is a tone curve of T. Bright is dense, as on a film box. The
-patient's left is at the right of the film.
+optical thickness T, and the image is a tone curve of T. Bright is dense, as on an image box. The
+patient's left is at the right of the image.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from pairaug.phantom.pathology import (
     draw_pneumothorax,
 )
 
-SIZE = 128  # pixels; the smallest film on which a nodule and a pleural line are plain
+SIZE = 128  # pixels; the smallest image on which a nodule and a pleural line are plain
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """A phantom's film and where on it everything is.
+class RenderedImage:
+    """A phantom's image and where on it everything is.
 
     `image` is (size, size) float32 in [0, 1]; `masks` are boolean planes of the same shape named
     "left lung", "right lung", "heart", and by the label of each finding drawn.
@@ -43,8 +43,8 @@ class Film:
     masks: dict[str, NDArray[np.bool_]]
 
 
-def render(anatomy: Anatomy, findings: Iterable[Finding] = (), size: int = SIZE) -> Film:
-    """The film of this patient with these findings: the same arguments give the same bytes."""
+def render(anatomy: Anatomy, findings: Iterable[Finding] = (), size: int = SIZE) -> RenderedImage:
+    """The image of this patient with these findings: the same arguments give the same bytes."""
     plane = grid(size)
     present = sorted(findings)
     thorax = Thorax.of(anatomy, present)
@@ -77,7 +77,7 @@ def render(anatomy: Anatomy, findings: Iterable[Finding] = (), size: int = SIZE)
             metal, masks[finding.label] = draw_device(anatomy, thorax, finding, plane)
             # Metal saturates: it does not add to the tissue in front of it.
             image += metal * (0.97 - image)
-    return Film(_grain(anatomy, image), masks)
+    return RenderedImage(_grain(anatomy, image), masks)
 
 
 def _of_kind(findings: list[Finding], kind: str, side: str) -> Finding | None:
@@ -171,7 +171,7 @@ def _heart(thorax: Thorax, plane: Grid) -> Plane:
     near = plane.around(thorax.atrium_centre, thorax.atrium_radii)
     atrium = ball(ellipse(near, thorax.atrium_centre, thorax.atrium_radii))
     heart[near.at] = np.maximum(heart[near.at], 0.9 * atrium)
-    # The square root of a ball has a steep rim, as the silhouette on a film has.
+    # The square root of a ball has a steep rim, as the silhouette on an image has.
     return np.sqrt(heart, out=heart)
 
 
@@ -195,7 +195,7 @@ def _add_mediastinum(frame: Frame, thickness: Plane) -> None:
     added -= air
     thickness[near.at] += added
     radii = (thorax.knob_radius, thorax.knob_radius * 1.1)
-    _add_ball(frame.film, thickness, 0.50, thorax.knob_centre, radii)
+    _add_ball(frame.image, thickness, 0.50, thorax.knob_centre, radii)
 
 
 def _vessels(anatomy: Anatomy, lung: Lung) -> Plane:
@@ -282,7 +282,7 @@ def _add_shoulders(anatomy: Anatomy, thorax: Thorax, plane: Grid, thickness: Pla
 
 
 def _tone(anatomy: Anatomy, thickness: Plane) -> Plane:
-    """The film's characteristic curve: a logistic of thickness, by exposure and contrast."""
+    """The image's characteristic curve: a logistic of thickness, by exposure and contrast."""
     middle = 0.83 + 0.20 * anatomy.exposure
     gain = 2.25 + 0.75 * anatomy.contrast
     image = (middle - thickness) * gain
@@ -294,7 +294,7 @@ def _tone(anatomy: Anatomy, thickness: Plane) -> Plane:
 
 
 def _grain(anatomy: Anatomy, image: Plane) -> NDArray[np.float32]:
-    """The film with quantum noise: the patient's own grain, the same for every study."""
+    """The image with quantum noise: the patient's own grain, the same for every study."""
     rng = np.random.default_rng(anatomy.seed)
     grain = rng.standard_normal(image.shape, dtype=np.float32)
     grain *= 0.006
@@ -302,4 +302,4 @@ def _grain(anatomy: Anatomy, image: Plane) -> NDArray[np.float32]:
     return grain.clip(0.0, 1.0, out=grain)
 
 
-__all__ = ["SIZE", "Film", "render"]
+__all__ = ["SIZE", "RenderedImage", "render"]

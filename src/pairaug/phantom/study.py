@@ -9,7 +9,7 @@ import numpy as np
 from pairaug.phantom.anatomy import Anatomy, draw_anatomy
 from pairaug.phantom.describe import describe
 from pairaug.phantom.findings import Finding, draw_findings
-from pairaug.phantom.render import Film, render
+from pairaug.phantom.render import RenderedImage, render
 from pairaug.phantom.reword import reword
 
 # Each draw has a stream of its own, so that a change in one leaves the others as they are.
@@ -38,8 +38,8 @@ class Study:
         """The report as it is prompted: impression, then findings."""
         return f"{self.impression_text} {self.findings_text}"
 
-    def render(self, size: int = 128) -> Film:
-        """The film of this study, `size` pixels a side."""
+    def render(self, size: int = 128) -> RenderedImage:
+        """The image of this study, `size` pixels a side."""
         return render(self.anatomy, self.findings, size)
 
     def report(self, variant: int) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The right answer to an edit: the findings that a changed report asks for, and the film of them.
+"""The right answer to an edit: the findings that a changed report asks for, and the image of them.
 
 Only phantoms have one, since the same patient can be drawn with other findings.
 """
@@ -12,10 +12,10 @@ import numpy as np
 
 from pairaug.findings import Statement, extract
 from pairaug.phantom.findings import EXCLUSIVE, KINDS, SIDES, Finding, Kind, Severity, Side, Zone
-from pairaug.phantom.render import Film, render
+from pairaug.phantom.render import RenderedImage, render
 from pairaug.phantom.study import Study
 
-# The findings of a report as kinds of phantom findings. No film tells pneumonia or an unnamed
+# The findings of a report as kinds of phantom findings. No image tells pneumonia or an unnamed
 # opacity from consolidation.
 _KINDS_OF: dict[str, tuple[str, ...]] = {
     "cardiomegaly": ("cardiomegaly",),
@@ -101,13 +101,13 @@ def counterfactual_findings(study: Study, before: str, after: str) -> tuple[Find
     return changed_findings(study.findings, extract(before), extract(after), study.anatomy.seed)
 
 
-def counterfactual(study: Study, before: str, after: str, size: int = 128) -> Film:
-    """The film that the changed report `after` describes: the same patient, other findings."""
+def counterfactual(study: Study, before: str, after: str, size: int = 128) -> RenderedImage:
+    """The image that the changed report `after` describes: the same patient, other findings."""
     return render(study.anatomy, counterfactual_findings(study, before, after), size)
 
 
 def is_drawable(findings: Sequence[Finding]) -> bool:
-    """False where two findings exclude each other on a side, so that no film shows both."""
+    """False where two findings exclude each other on a side, so that no image shows both."""
     kinds = {(finding.kind, finding.side) for finding in findings}
     return not any(
         (one, side) in kinds and (other, side) in kinds

@@ -37,7 +37,7 @@ class Scored(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """Unit vectors of films and reports, float32 `pair dimension`; rows of zeros where none are."""
+    """Unit vectors of images and reports, float32 `pair dimension`; rows of zeros where none are."""
 
     images: np.ndarray
     reports: np.ndarray
@@ -121,7 +121,7 @@ def columns_of(pairs: Iterable[Scored]) -> Columns:
 
 
 def columns_of_part(path: Path, *, with_vectors: bool = False) -> Columns:
-    """The columns of a part on disk, read without its texts and films."""
+    """The columns of a part on disk, read without its texts and images."""
     wanted = [*_PLAIN, "scores", *([*_FOR_VECTORS, *_VECTORS] if with_vectors else ())]
     table = read_columns(path, wanted)
     return columns_of_table(table, with_vectors=with_vectors, for_fitting=with_vectors)

@@ -1,4 +1,4 @@
-"""Copies: synthetic pairs that are nearly one another, and films that are nearly a real one.
+"""Copies: synthetic pairs that are nearly one another, and images that are nearly a real one.
 
 How near is too near is not guessed. Each of a sample of real pairs has a nearest one of another
 patient; the bound is a quantile of these similarities, so a pair is a copy if it is nearer than
@@ -23,8 +23,8 @@ from pairaug.prune.sampling import LowestHashes
 from pairaug.settings import StageSettings
 
 REASONS = {
-    "duplicate": "a better synthetic pair has nearly the same film and nearly the same report",
-    "memorised": "the film is nearly that of a real patient of the training split",
+    "duplicate": "a better synthetic pair has nearly the same image and nearly the same report",
+    "memorised": "the image is nearly that of a real patient of the training split",
 }
 
 _BLOCK = 2048
@@ -34,7 +34,7 @@ _SAMPLE = 2048
 class DuplicateRule(StageSettings):
     """Drops all but the best of synthetic pairs that are nearly the same.
 
-    similarity of two pairs = min(cos of their films, cos of their reports)
+    similarity of two pairs = min(cos of their images, cos of their reports)
 
     The best is the one of the higher `image_report`, of equal ones that of the smaller id.
     """
@@ -49,17 +49,17 @@ class DuplicateRule(StageSettings):
 
 
 class MemorisedRule(StageSettings):
-    """Drops synthetic films that are too close to a real film of the training split.
+    """Drops synthetic images that are too close to a real image of the training split.
 
-    An edit is meant to look like its source, so films of its own patient are left out.
+    An edit is meant to look like its source, so images of its own patient are left out.
     """
 
     quantile: float = Field(
         default=0.99,
         gt=0,
         lt=1,
-        description="A film is a copy if it is more similar to a real training film than this "
-        "share of these films is to the nearest one of another patient.",
+        description="An image is a copy if it is more similar to a real training image than this "
+        "share of these images is to the nearest one of another patient.",
     )
 
 
@@ -109,7 +109,7 @@ class Copies:
             rows = np.flatnonzero(is_kept & (nearest > bound))
             for row in rows:
                 detail = f"{nearest[row]:.4f} > {bound:.4f}"
-                found[made.ids[row]] = ("memorised", f"nearest real film {detail}")
+                found[made.ids[row]] = ("memorised", f"nearest real image {detail}")
             is_kept[rows] = False
             measured["memorised"] = self._measured(
                 self._memorised.quantile, bound, num_kept, len(rows), nearest
@@ -168,16 +168,16 @@ class Copies:
         return round(float(np.quantile(nearest, quantile, method="inverted_cdf")), 6)
 
     def _nearest_real(self, made: Columns, is_kept: np.ndarray, patients: np.ndarray) -> np.ndarray:
-        """The similarity of each kept film to the nearest real one; -inf where none counts."""
+        """The similarity of each kept image to the nearest real one; -inf where none counts."""
         nearest = np.full(len(made), -np.inf)
         is_edit = made.branches == Branch.INTRA.value
         for start, block in self._made.blocks():
             rows = start + np.flatnonzero(is_kept[start : start + len(block.images)])
             if not len(rows):
                 continue
-            films = block.images[rows - start]
+            images = block.images[rows - start]
             for first, real in self._real.blocks():
-                values = films @ real.images.T
+                values = images @ real.images.T
                 other = patients[first : first + len(real.images)]
                 is_own = made.patients[rows][:, None] == other[None, :]
                 values[is_own & is_edit[rows][:, None]] = -np.inf
@@ -220,12 +220,12 @@ class Copies:
 
 
 def _pair_similarity(one: Vectors, other: Vectors) -> np.ndarray:
-    """min(cos of films, cos of reports), `pair other`."""
+    """min(cos of images, cos of reports), `pair other`."""
     return np.minimum(one.images @ other.images.T, one.reports @ other.reports.T)
 
 
 class _VectorFiles:
-    """The vectors of films and of reports, side by side in files."""
+    """The vectors of images and of reports, side by side in files."""
 
     def __init__(self) -> None:
         self._images, self._reports = VectorFile(), VectorFile()

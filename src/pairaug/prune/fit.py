@@ -43,7 +43,7 @@ class PruneSettings(StageSettings):
     inter: Rule = Field(default_factory=ThresholdRule, description="Which new patients are kept.")
     intra: Rule = Field(
         default_factory=MeanMarginRule,
-        description="Which changed films of known patients are kept.",
+        description="Which changed images of known patients are kept.",
     )
     gate: GateSettings = Field(
         default_factory=GateSettings,
@@ -56,8 +56,8 @@ class PruneSettings(StageSettings):
     )
     memorised: MemorisedRule | None = Field(
         default=None,
-        description="Drop films that are nearly a real training film; null keeps all. Compares "
-        "each kept film with each real one.",
+        description="Drop images that are nearly a real training image; null keeps all. Compares "
+        "each kept image with each real one.",
     )
 
 
@@ -92,7 +92,7 @@ class PruneRule:
         return self.decide(columns_of(part) for part in parts).fitted
 
     def decide_parts(self, paths: Iterable[Path]) -> Decision:
-        """The same from parts on disk, each read once and without texts and films."""
+        """The same from parts on disk, each read once and without texts and images."""
         with_vectors = self.needs_vectors
         return self.decide(columns_of_part(path, with_vectors=with_vectors) for path in paths)
 

@@ -1,4 +1,4 @@
-"""A rule whose number means something: above what films and reports of other patients reach."""
+"""A rule whose number means something: above what images and reports of other patients reach."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pairaug.prune.columns import Columns
 from pairaug.prune.nulls import NullSample, described, quantile_of
 from pairaug.settings import StageSettings
 
-REASONS = {"below_null": "a score is not above what films and reports of other patients reach"}
+REASONS = {"below_null": "a score is not above what images and reports of other patients reach"}
 
 
 class NullCalibratedRule(StageSettings):
     """Keeps a pair whose every score is above a quantile of that score between patients.
 
-    keep  iff  S_k > the q-quantile of S_k between films and reports of different patients
+    keep  iff  S_k > the q-quantile of S_k between images and reports of different patients
 
-    The films and reports are the branch's own. At 0.95, one in twenty films would pass with a
+    The images and reports are the branch's own. At 0.95, one in twenty images would pass with a
     report that is not its own.
     """
 

@@ -1,8 +1,8 @@
-"""What a score is worth between films and reports that have nothing to do with each other.
+"""What a score is worth between images and reports that have nothing to do with each other.
 
-    image_report   cos(f(x'_i), g(y'_j))                      the film of one, the report of another
-    image_image    cos(f(x'_i), f(x_j))                       the film of one, the source of another
-    change         cos(f(x'_i) - f(x_i), g(y'_j) - g(y_j))    the film's move of one, the report's
+    image_report   cos(f(x'_i), g(y'_j))                      the image of one, the report of another
+    image_image    cos(f(x'_i), f(x_j))                       the image of one, the source of another
+    change         cos(f(x'_i) - f(x_i), g(y'_j) - g(y_j))    the image's move of one, the report's
                                                               of another
 
 for pairs i, j of a branch that rest on different patients; y is the text that was rewritten. The
@@ -70,7 +70,7 @@ def quantile_of(values: np.ndarray, quantile: float) -> float:
 
 
 def _source_images(parents: np.ndarray, sources: Columns, own: Vectors) -> np.ndarray:
-    """The vector of each parent's film, NaN where it has none."""
+    """The vector of each parent's image, NaN where it has none."""
     place_of = {name: place for place, name in enumerate(sources.ids)}
     places = np.array([place_of.get(parent, -1) for parent in parents], dtype=np.int64)
     images = np.full_like(own.images, np.nan)

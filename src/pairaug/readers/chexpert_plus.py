@@ -1,12 +1,12 @@
-"""Pairs of CheXpert Plus: Stanford's CheXpert films with their reports.
+"""Pairs of CheXpert Plus: Stanford's CheXpert images with their reports.
 
-Chambon et al. 2024, arXiv 2405.19538: 223,228 films, 187,711 reports, 64,725 patients;
+Chambon et al. 2024, arXiv 2405.19538: 223,228 images, 187,711 reports, 64,725 patients;
 aimi.stanford.edu/datasets/chexpert-plus. For research, under the Stanford University School of
 Medicine's research use agreement, which each user accepts and which forbids passing the data on; it
 counts as credentialed here. The reports' sections and the split (train, valid) are columns of
 `df_chexpert_plus_240401.csv`; CheXbert's labels are JSON lines in `chexbert_labels`.
 
-One pair for each film.
+One pair for each image.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pairaug.stage import Context
 _LOG = logging.getLogger(__name__)
 
 _COLUMNS = {
-    "film": "path_to_image",
+    "image": "path_to_image",
     "patient": "deid_patient_id",
     "direction": "frontal_lateral",
     "view": "ap_pa",
@@ -45,7 +45,7 @@ _COLUMNS = {
 
 
 class CheXpertPlusSource(StageSettings):
-    """CheXpert Plus: one table of films and reports, and a tree of films."""
+    """CheXpert Plus: one table of images and reports, and a tree of images."""
 
     access: ClassVar[Access] = "credentialed"
 
@@ -53,13 +53,13 @@ class CheXpertPlusSource(StageSettings):
         "chexpert-plus", description="The layout: CheXpert Plus."
     )
     root: Path = Field(description="The folder with `df_chexpert_plus_240401.csv`.")
-    film_root: Path | None = Field(
+    image_root: Path | None = Field(
         default=None,
-        description="The folder whose `train` and `valid` hold the films; without it, `PNG` in "
+        description="The folder whose `train` and `valid` hold the images; without it, `PNG` in "
         "`read.root` where it is there, else `read.root`.",
     )
-    film_suffix: Literal[".png", ".jpg", ".dcm"] = Field(
-        default=".png", description="What the films' names end in, whatever the table says."
+    image_suffix: Literal[".png", ".jpg", ".dcm"] = Field(
+        default=".png", description="What the images' names end in, whatever the table says."
     )
     name: str = Field(
         default="chexpert-plus", min_length=1, description="First part of every pair's id."
@@ -71,7 +71,7 @@ class CheXpertPlusSource(StageSettings):
     )
     text: Text = Field(
         default="impression+findings",
-        description="The sections that a pair's report has; a film without them is dropped.",
+        description="The sections that a pair's report has; an image without them is dropped.",
     )
     labels: Literal["report", "impression", "findings", "none"] = Field(
         default="report",
@@ -89,7 +89,7 @@ class CheXpertPlusReader:
         self._table = one_file(
             root,
             "df_chexpert_plus_*.csv*",
-            "table of films and reports",
+            "table of images and reports",
             "it is on aimi.stanford.edu/datasets/chexpert-plus",
         )
         labels = root / "chexbert_labels" / f"{settings.labels}_fixed.json"
@@ -97,7 +97,7 @@ class CheXpertPlusReader:
         self._intake = Intake(
             source="chexpert-plus",
             name=settings.name,
-            root=absolute(settings.film_root) if settings.film_root else _films_in(root),
+            root=absolute(settings.image_root) if settings.image_root else _images_in(root),
             shares=SplitShares(),
             views=frozenset(view.lower() for view in settings.views),
         )
@@ -115,7 +115,7 @@ class CheXpertPlusReader:
         )
 
     def __iter__(self) -> Iterator[Pair]:
-        """One pair for each film; those of other views and without the sections are dropped."""
+        """One pair for each image; those of other views and without the sections are dropped."""
         return self._intake.pairs(self.listed(), self._context)
 
     def listed(self) -> Iterator[Listed]:
@@ -124,18 +124,18 @@ class CheXpertPlusReader:
             _LOG.warning("%s: no chexbert_labels, so no labels", self._settings.name)
         labels = Lookup(self._label_rows())
         for number, row in rows_of(self._table, _COLUMNS):
-            film = row["film"]
-            path = None if film is None else PurePosixPath(film)
+            image = row["image"]
+            path = None if image is None else PurePosixPath(image)
             sections = {key: row[key] or "" for key in ("findings", "impression")}
             yield Listed(
                 where=f"row {number}",
                 id=None if path is None else path.with_suffix("").as_posix(),
                 report=report_of(sections, self._settings.text),
-                film=None if path is None else Path(path.with_suffix(self._settings.film_suffix)),
+                image=None if path is None else Path(path.with_suffix(self._settings.image_suffix)),
                 patient_id=row["patient"] or (None if path is None else _patient_in(path)),
                 view=_view(row),
                 split=SPLIT_NAMES.get((row["split"] or "").lower()),
-                labels=unpacked((labels.get(film) if film and self._labels else None) or 0),
+                labels=unpacked((labels.get(image) if image and self._labels else None) or 0),
                 trace={"row": number, "study": None if path is None else path.parent.as_posix()},
             )
 
@@ -145,11 +145,11 @@ class CheXpertPlusReader:
         with opened_lines(self._labels, "utf-8") as lines:
             for number, row in json_objects(self._labels, lines):
                 where = f"{self._labels}: line {number}"
-                film = row.get("path_to_image")
-                if not isinstance(film, str):
+                image = row.get("path_to_image")
+                if not isinstance(image, str):
                     raise DataError(f"{where} is not a JSON object with path_to_image")
                 stated = {key: row.get(column) for key, column in CHEXPERT_COLUMNS.items()}
-                yield film, packed(chexpert_labels(stated, where))
+                yield image, packed(chexpert_labels(stated, where))
 
 
 def _view(row: Row) -> str | None:
@@ -161,8 +161,8 @@ def _patient_in(path: PurePosixPath) -> str | None:
     return next((part for part in path.parts if part.startswith("patient")), None)
 
 
-def _films_in(root: Path) -> Path:
-    """The folder of films: the archive PNG.zip unpacks to PNG, or to PNG in PNG."""
+def _images_in(root: Path) -> Path:
+    """The folder of images: the archive PNG.zip unpacks to PNG, or to PNG in PNG."""
     for folder in (root / "PNG" / "PNG", root / "PNG"):
         if folder.is_dir():
             return folder

@@ -141,7 +141,7 @@ class CheXzeroReader:
             where=where,
             id=(own_id or f"{number - 2:07d}").removeprefix(f"{self._name}/"),
             report=Report(impression="" if text.rstrip(".") == _NO_IMPRESSION else text),
-            film=image if isinstance(image, bytes) else None,
+            image=image if isinstance(image, bytes) else None,
             patient_id=row.get("patient_id") or patient or study or None,
             split=SPLIT_NAMES.get((row.get("split") or "").lower()),
             trace={"row": number, "study": study or None},

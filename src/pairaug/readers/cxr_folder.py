@@ -1,4 +1,4 @@
-"""Pairs from a folder of films, each beside a text file of the same name, in folders of any depth.
+"""Pairs from a folder of images, each beside a text file of the same name, in folders of any depth.
 
 Nothing is known of such a folder but what its user states: licence, access and citation are
 settings. A report with headings is taken apart by them; one without is a single section.
@@ -17,7 +17,7 @@ from pairaug.errors import DataError
 from pairaug.pair import Pair
 from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.listing import (
-    FILM_SUFFIXES,
+    IMAGE_SUFFIXES,
     UnusableReportError,
     files_below,
     listing_sha256,
@@ -29,21 +29,21 @@ from pairaug.stage import Context
 
 
 class CxrFolderSource(StatedTerms):
-    """A folder of films beside text files of the same names."""
+    """A folder of images beside text files of the same names."""
 
     source: Literal["cxr-folder"] = Field(
-        "cxr-folder", description="The layout: films beside text files."
+        "cxr-folder", description="The layout: images beside text files."
     )
-    root: Path = Field(description="The folder of films and reports, with those below it.")
+    root: Path = Field(description="The folder of images and reports, with those below it.")
     name: str = Field(
         default="", description="First part of every pair's id; without it, the folder's name."
     )
     headless: Literal["findings", "impression"] = Field(
         default="findings", description="The section that a report without headings is."
     )
-    patient: Literal["film", "folder"] = Field(
-        default="film",
-        description="Whose a film is: each film its own patient, or all films of the first folder "
+    patient: Literal["image", "folder"] = Field(
+        default="image",
+        description="Whose an image is: each image its own patient, or all images of the first folder "
         "below `read.root` one patient.",
     )
     split: SplitShares = Field(default_factory=SplitShares, description="Division of patients.")
@@ -76,18 +76,18 @@ class CxrFolderReader:
         )
 
     def count(self) -> int:
-        """The films, and the reports without one."""
+        """The images, and the reports without one."""
         return len(self._studies())
 
     def __iter__(self) -> Iterator[Pair]:
-        """One pair for each film; films without a report, and reports without one, are dropped."""
+        """One pair for each image; images without a report, and reports without one, are dropped."""
         return self._intake.pairs(self.listed(), self._context)
 
     def listed(self) -> Iterator[Listed]:
-        """Each film with the text beside it."""
-        for number, (film, report) in enumerate(self._studies(), 1):
-            where, text, reason = f"film {number}", "", None
-            relative = (film or report).relative_to(self._root)
+        """Each image with the text beside it."""
+        for number, (image, report) in enumerate(self._studies(), 1):
+            where, text, reason = f"image {number}", "", None
+            relative = (image or report).relative_to(self._root)
             first, _, inside = relative.as_posix().partition("/")
             is_folder = self._settings.patient == "folder" and bool(inside)
             try:
@@ -98,20 +98,20 @@ class CxrFolderReader:
                 where=where,
                 id=_without_suffix(relative).as_posix(),
                 report=report_of_plain(text, self._settings.headless),
-                film=film,
+                image=image,
                 patient_id=first if is_folder else None,
                 drop=None if reason is None else (reason, where),
             )
 
     def _studies(self) -> list[tuple[Path | None, Path]]:
-        """(film, report) by path; a report that lies there alone has no film."""
-        films = [path for path in self._files if path.suffix.lower() != ".txt"]
+        """(image, report) by path; a report that lies there alone has no image."""
+        images = [path for path in self._files if path.suffix.lower() != ".txt"]
         texts = [path for path in self._files if path.suffix.lower() == ".txt"]
         # 1.TXT and 1.png.txt are beside 1.png; of 1.TXT and 1.txt the latter, which sorts last.
         text_of = {text.with_suffix(""): text for text in texts}
         studies: list[tuple[Path | None, Path]] = [
-            (film, text_of.get(_without_suffix(film)) or text_of.get(film) or _beside(film))
-            for film in films
+            (image, text_of.get(_without_suffix(image)) or text_of.get(image) or _beside(image))
+            for image in images
         ]
         beside = {text for _, text in studies}
         studies += [(None, text) for text in texts if text not in beside]
@@ -120,21 +120,21 @@ class CxrFolderReader:
     @cached_property
     def _files(self) -> list[Path]:
         if not self._root.is_dir():
-            raise DataError(f"{self._root} is not a folder; set read.root to the folder of films")
-        files = list(files_below(self._root, (*FILM_SUFFIXES, ".txt"), or_dicom=True))
+            raise DataError(f"{self._root} is not a folder; set read.root to the folder of images")
+        files = list(files_below(self._root, (*IMAGE_SUFFIXES, ".txt"), or_dicom=True))
         if not any(path.suffix.lower() != ".txt" for path in files):
             raise DataError(
-                f"{self._root} has no films; their names end in {', '.join(FILM_SUFFIXES)}"
+                f"{self._root} has no images; their names end in {', '.join(IMAGE_SUFFIXES)}"
             )
         return files
 
 
 def _without_suffix(path: Path) -> Path:
     """`path` without the ending that tells its format; the dots of a DICOM UID are its own."""
-    is_known = path.suffix.lower() in (*FILM_SUFFIXES, ".txt")
+    is_known = path.suffix.lower() in (*IMAGE_SUFFIXES, ".txt")
     return path.with_suffix("") if is_known else path
 
 
-def _beside(film: Path) -> Path:
+def _beside(image: Path) -> Path:
     """The path at which the text of an image is expected."""
-    return film.with_name(f"{_without_suffix(film).name}.txt")
+    return image.with_name(f"{_without_suffix(image).name}.txt")

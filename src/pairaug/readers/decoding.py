@@ -1,7 +1,7 @@
-"""Films decoded by several processes, in the order in which they were listed.
+"""Images decoded by several processes, in the order in which they were listed.
 
 Processes, and not threads: copying pixels, taking DICOM headers apart and the decoders of JPEG 2000
-hold the interpreter's lock. They are handed several films at a time, since a film of a few
+hold the interpreter's lock. They are handed several images at a time, since an image of a few
 milliseconds is not worth a message of its own.
 """
 
@@ -23,9 +23,9 @@ from pairaug.workers import open_workers
 
 Item = TypeVar("Item")
 
-_MOST_FILMS = 16
+_MOST_IMAGES = 16
 _MOST_BYTES = 4 << 20
-"""Of films that have no file, which are sent along; so that memory is bounded."""
+"""Of images that have no file, which are sent along; so that memory is bounded."""
 
 
 class Decoders:
@@ -45,39 +45,39 @@ class Decoders:
     def examined(
         self, items: Iterable[tuple[Item, Path | bytes | None]]
     ) -> Iterator[tuple[Item, Outcome | None]]:
-        """Each item, in order, with what its film is, or with what came of looking at it.
+        """Each item, in order, with what its image is, or with what came of looking at it.
 
-        One worker is this process itself; several begin with the first film, and have two batches
+        One worker is this process itself; several begin with the first image, and have two batches
         each under way. An error in listing is raised where its item would have come, whatever the
         number of workers.
         """
         if self._num_workers == 1:
-            for item, film in items:
-                yield item, examine_all([film])[0] if film is not None else None
+            for item, image in items:
+                yield item, examine_all([image])[0] if image is not None else None
             return
         waiting: deque[_Batch[Item]] = deque()
         try:
             for batch in _batches(items):
-                if batch.films:
-                    batch.future = self._submit(batch.films)
+                if batch.images:
+                    batch.future = self._submit(batch.images)
                 waiting.append(batch)
                 if len(waiting) > 2 * self._num_workers:
                     yield from waiting.popleft().results()
             while waiting:
                 yield from waiting.popleft().results()
         finally:
-            # A caller that wants no more pairs does not wait for films that nobody will see.
+            # A caller that wants no more pairs does not wait for images that nobody will see.
             for batch in waiting:
                 batch.cancel()
 
-    def _submit(self, films: Sequence[Path | bytes]) -> Future[list[Outcome]]:
+    def _submit(self, images: Sequence[Path | bytes]) -> Future[list[Outcome]]:
         try:
             if self._pool is not None:
-                return self._pool.submit(examine_all, films)
+                return self._pool.submit(examine_all, images)
         except BrokenProcessPool:
             pass
         self._pool = open_workers(self._num_workers)
-        return self._pool.submit(examine_all, films)
+        return self._pool.submit(examine_all, images)
 
 
 @dataclass(slots=True)
@@ -85,23 +85,23 @@ class _Batch(Generic[Item]):
     """Items that are handed over together."""
 
     items: list[tuple[Item, bool]] = field(default_factory=list)
-    """Each with whether it has a film."""
-    films: list[Path | bytes] = field(default_factory=list)
+    """Each with whether it has an image."""
+    images: list[Path | bytes] = field(default_factory=list)
     num_bytes: int = 0
     future: Future[list[Outcome]] | None = None
     failure: Exception | None = None
     """What listing the next item raised."""
 
-    def add(self, item: Item, film: Path | bytes | None) -> None:
-        self.items.append((item, film is not None))
-        if film is not None:
-            self.films.append(film)
-            self.num_bytes += len(film) if isinstance(film, bytes) else 0
+    def add(self, item: Item, image: Path | bytes | None) -> None:
+        self.items.append((item, image is not None))
+        if image is not None:
+            self.images.append(image)
+            self.num_bytes += len(image) if isinstance(image, bytes) else 0
 
     def results(self) -> Iterator[tuple[Item, Outcome | None]]:
         outcomes = iter(self._outcomes())
-        for item, has_film in self.items:
-            yield item, next(outcomes) if has_film else None
+        for item, has_image in self.items:
+            yield item, next(outcomes) if has_image else None
         if self.failure is not None:
             raise self.failure
 
@@ -113,8 +113,8 @@ class _Batch(Generic[Item]):
         try:
             return self.future.result() if self.future is not None else []
         except BrokenProcessPool:
-            # A decoder in C fell over one of the films, or over one of another batch.
-            return _one_by_one(self.films)
+            # A decoder in C fell over one of the images, or over one of another batch.
+            return _one_by_one(self.images)
 
 
 def _batches(items: Iterable[tuple[Item, Path | bytes | None]]) -> Iterator[_Batch[Item]]:
@@ -131,18 +131,18 @@ def _batches(items: Iterable[tuple[Item, Path | bytes | None]]) -> Iterator[_Bat
             break
         if len(batch.items) == most or batch.num_bytes >= _MOST_BYTES:
             yield batch
-            batch, most = _Batch(), min(2 * most, _MOST_FILMS)
+            batch, most = _Batch(), min(2 * most, _MOST_IMAGES)
     yield batch
 
 
-def _one_by_one(films: Sequence[Path | bytes]) -> list[Outcome]:
-    """`films` in a process that takes one after the other, replaced whenever it falls."""
+def _one_by_one(images: Sequence[Path | bytes]) -> list[Outcome]:
+    """`images` in a process that takes one after the other, replaced whenever it falls."""
     outcomes: list[Outcome] = []
-    while len(outcomes) < len(films):
+    while len(outcomes) < len(images):
         with open_workers(1) as pool:
             try:
-                for film in films[len(outcomes) :]:
-                    outcomes += pool.submit(examine_all, [film]).result()
+                for image in images[len(outcomes) :]:
+                    outcomes += pool.submit(examine_all, [image]).result()
             except BrokenProcessPool:
                 outcomes.append(ImageError("the decoder breaks down on the image"))
     return outcomes

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from pairaug.findings.image_words import RADIOGRAPH_NOUN
+
 # Common form → other headings for it in MIMIC-CXR, misspellings included.
 MIMIC_VARIANTS = {
     "impression": "conclusion, findings and impression, findings/impression, findings/ impression, "
@@ -19,7 +21,8 @@ MIMIC_VARIANTS = {
     "indication": "reason for examination, reason for exam, clinical indication, idication, "
     "ndication",
     "history": "clinical history, clinical information, patient history, pfi",
-    "comparison": "comparisons, reference exam, comparison exam, comparison film, comparision, "
+    "comparison": "comparisons, reference exam, comparison exam, "
+    f"comparison {RADIOGRAPH_NOUN}, comparision, "
     "comparsion, comparrison, comparisions",
     "examination": "exam, type of examination",
     "recommendations": "recommendation(s), recommendation",
@@ -118,7 +121,7 @@ _BETWEEN = (
 )
 
 # A heading that describes the whole examination, such as "PORTABLE AP CHEST": its findings follow.
-DESCRIBES_FILM = re.compile(
+DESCRIBES_IMAGE = re.compile(
     "chest|portable|pa and lat|lateral and pa|ap and lateral|lateral and ap|frontal and|two views|"
     "frontal view|pa view|ap view|one view|lateral view|bone window|frontal upright|"
     "frontal semi-upright|ribs"

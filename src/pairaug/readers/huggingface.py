@@ -1,7 +1,7 @@
 """Pairs from anything that the `datasets` library reads: a hub id, or a folder or Parquet file.
 
 Licence and citation are those that the dataset gives of itself, unless the user states others;
-access terms are the user's to state. Rows are streamed. Films that come as bytes travel inside the
+access terms are the user's to state. Rows are streamed. Images that come as bytes travel inside the
 pairs; those that are files stay where they are.
 
 Needs `pip install "pairaug[huggingface]"`. Offline mode (`HF_HUB_OFFLINE`) is honoured.
@@ -46,7 +46,7 @@ _DATA_SUFFIXES = (".parquet", ".arrow", ".json", ".jsonl", ".csv", ".tar", ".zip
 class HuggingFaceColumns(StageSettings):
     """Which column holds what; null: the dataset does not have it."""
 
-    image: str = Field(default="image", description="Column of the film.")
+    image: str = Field(default="image", description="Column of the image.")
     text: str | None = Field(
         default="text",
         description="Column of the whole report, taken apart by its headings; null where findings "
@@ -71,7 +71,7 @@ class HuggingFaceColumns(StageSettings):
 
 
 class HuggingFaceSource(StatedTerms):
-    """A dataset of the `datasets` library with a column of films and one of reports."""
+    """A dataset of the `datasets` library with a column of images and one of reports."""
 
     source: Literal["huggingface"] = Field(
         "huggingface", description="The layout: a dataset of the `datasets` library."
@@ -176,7 +176,7 @@ class HuggingFaceReader:
         return intake.pairs(self.listed(), self._context)
 
     def listed(self) -> Iterator[Listed]:
-        """Each row as it stands, its film not decoded."""
+        """Each row as it stands, its image not decoded."""
         for split, dataset in self._datasets.items():
             with _readable(self._name, split):
                 rows = iter(self._undecoded(dataset))
@@ -201,18 +201,18 @@ class HuggingFaceReader:
             where=where,
             id=own_id.removeprefix(f"{self._name}/") if own_id else None,
             report=report,
-            film=None,
+            image=None,
             patient_id=_cell(row, columns.patient_id),
             split=SPLIT_NAMES.get(split.lower()) if self._is_divided else None,
             labels=mapped_labels(row.get(columns.labels) if columns.labels else None),
             trace={"row": number, "split": split},
-            # As our own exports mark what is not a real film with its real report.
+            # As our own exports mark what is not a real image with its real report.
             drop=("synthetic", where) if row.get("synthetic") is True else unusable,
         )
         images = row[columns.image]
         views = row.get(columns.view) if columns.view else None
         if not isinstance(images, list):
-            yield replace(whole, film=_film(images), view=cell_text(views))
+            yield replace(whole, image=_image(images), view=cell_text(views))
             return
         # The images of a study share its report, and are of one patient.
         each_view = views if isinstance(views, list) and len(views) == len(images) else None
@@ -221,7 +221,7 @@ class HuggingFaceReader:
                 whole,
                 where=f"{where} image {place + 1}",
                 id=whole.id and f"{whole.id}/{place + 1}",
-                film=_film(image),
+                image=_image(image),
                 patient_id=whole.patient_id or whole.id,
                 view=cell_text(each_view[place] if each_view else views),
                 trace={**whole.trace, "study": whole.id},
@@ -254,7 +254,7 @@ class HuggingFaceReader:
                 )
 
     def _undecoded(self, dataset: IterableDataset) -> IterableDataset:
-        """`dataset` with its films as bytes or paths, so that one that is damaged is one drop."""
+        """`dataset` with its images as bytes or paths, so that one that is damaged is one drop."""
         from datasets import Image, List
 
         column = self._settings.columns.image
@@ -337,8 +337,8 @@ def _by_name(loaded: Mapping[Any, IterableDataset]) -> dict[str, IterableDataset
     return {str(split): rows for split, rows in loaded.items()}
 
 
-def _film(value: Any) -> Path | bytes | None:
-    """A film as a dataset gives it undecoded: a mapping, bytes, or a path."""
+def _image(value: Any) -> Path | bytes | None:
+    """An image as a dataset gives it undecoded: a mapping, bytes, or a path."""
     if isinstance(value, Mapping):
         value = value.get("bytes") or value.get("path")
     if isinstance(value, str):

@@ -1,7 +1,7 @@
-"""What happens to every film with its report, whichever layout lists it.
+"""What happens to every image with its report, whichever layout lists it.
 
-A layout's reader says where films, reports and patients are; here ids are made unique, patients
-divided, unusable studies dropped with their reasons, and each film decoded once to see that it is
+A layout's reader says where images, reports and patients are; here ids are made unique, patients
+divided, unusable studies dropped with their reasons, and each image decoded once to see that it is
 one.
 """
 
@@ -32,16 +32,16 @@ _LOG = logging.getLogger(__name__)
 DROP_REASONS = {
     "missing_id": "the study has no id",
     "duplicate_id": "an earlier study of the source has the same id",
-    "view_excluded": "the film's view is not among `read.views`",
+    "view_excluded": "the image's view is not among `read.views`",
     "empty_report": "neither findings nor impression says anything",
     "oversized_report": "the report has more characters than any report has (100,000)",
-    "outside_root": "the film's path leads out of `read.root`",
-    "missing_image": "no film is named, or the film is not on disk",
-    "unreadable_image": "the film is damaged, cut short, or not an image",
-    "image_constant": "the film has one grey level only",
-    "image_saturated": "nearly all of the film is pure black or pure white",
+    "outside_root": "the image's path leads out of `read.root`",
+    "missing_image": "no image is named, or the image is not on disk",
+    "unreadable_image": "the image is damaged, cut short, or not an image",
+    "image_constant": "the image has one grey level only",
+    "image_saturated": "nearly all of the image is pure black or pure white",
 }
-"""Why a study gives no usable pair; a film's faults come from `pairaug.images.fault`."""
+"""Why a study gives no usable pair; an image's faults come from `pairaug.images.fault`."""
 
 _MOST_CHARACTERS = 100_000
 """Of a report. A cell of more holds a whole file, or many reports."""
@@ -49,14 +49,14 @@ _MOST_CHARACTERS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One film with its report, as a layout lists it, before anything is checked."""
+    """One image with its report, as a layout lists it, before anything is checked."""
 
     where: str
     """Its place in the source, such as "row 12": what messages may tell, so never a patient's."""
     id: str | None
     report: Report
-    film: Path | bytes | None
-    """As the layout names it, relative to the root or absolute; or the encoded film itself, where
+    image: Path | bytes | None
+    """As the layout names it, relative to the root or absolute; or the encoded image itself, where
     it has no file of its own. None: there is none."""
     patient_id: str | None = None
     """None: a patient of its own."""
@@ -72,7 +72,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """The rules by which listed films become pairs."""
+    """The rules by which listed images become pairs."""
 
     source: str
     """The layout, as in the setting `read.source`."""
@@ -83,19 +83,19 @@ class Intake:
     shares: SplitShares
     views: frozenset[str] = frozenset()
     """Views to keep, lower case; none named: all."""
-    needs_film: bool = True
-    """False: a study that names no film is a pair of text alone, which can be rewritten."""
+    needs_image: bool = True
+    """False: a study that names no image is a pair of text alone, which can be rewritten."""
 
     def pairs(self, listed: Iterable[Listed], context: Context) -> Iterator[Pair]:
         """One pair for each item, in order; an unusable one is a dropped pair."""
         if not self.root.is_dir():
-            raise DataError(f"the folder of films {self.root} does not exist; set read.root")
+            raise DataError(f"the folder of images {self.root} does not exist; set read.root")
         seen = _Seen(Missing(self.root))
         with Decoders(context.num_workers) as decoders:
             for (listed_pair, item, shown), outcome in decoders.examined(self._jobs(listed, seen)):
                 pair = listed_pair
                 if outcome is not None:
-                    pair = self._with_film(pair, item, outcome, shown, seen.missing)
+                    pair = self._with_image(pair, item, outcome, shown, seen.missing)
                 if pair.drop:
                     seen.drops[pair.drop.reason] += 1
                     if pair.drop.reason == "missing_image" and not seen.first_missing:
@@ -109,34 +109,34 @@ class Intake:
     def _jobs(
         self, listed: Iterable[Listed], seen: _Seen
     ) -> Iterator[tuple[tuple[Pair, Listed, str], Path | bytes | None]]:
-        """Each pair by itself, what may be shown of its path, and its film if there is one."""
+        """Each pair by itself, what may be shown of its path, and its image if there is one."""
         for item in listed:
             pair = self._checked(item, seen)
-            film, shown = None if pair.drop else item.film, ""
-            if isinstance(film, Path):
-                film = self._absolute(placed(self.root, film))
-                item = replace(item, film=film)
-                shown = seen.missing.shown(film, item.patient_id)
+            image, shown = None if pair.drop else item.image, ""
+            if isinstance(image, Path):
+                image = self._absolute(placed(self.root, image))
+                item = replace(item, image=image)
+                shown = seen.missing.shown(image, item.patient_id)
                 # By the path as written: a link inside the root may well point to another disk.
-                if not film.is_relative_to(self.root):
-                    pair, film = pair.dropped("read", "outside_root", item.where), None
-                elif _storable(str(film)) != str(film):
+                if not image.is_relative_to(self.root):
+                    pair, image = pair.dropped("read", "outside_root", item.where), None
+                elif _storable(str(image)) != str(image):
                     detail = f"{item.where}, the file's name is not UTF-8"
-                    pair, film = pair.dropped("read", "unreadable_image", detail), None
-            yield (pair, item, shown), film
+                    pair, image = pair.dropped("read", "unreadable_image", detail), None
+            yield (pair, item, shown), image
 
-    def _absolute(self, film: Path) -> Path:
-        return absolute(self.root / film)
+    def _absolute(self, image: Path) -> Path:
+        return absolute(self.root / image)
 
-    def _with_film(
+    def _with_image(
         self, pair: Pair, item: Listed, outcome: Outcome, shown: str, missing: Missing
     ) -> Pair:
-        """`pair` with what was found of its film, or dropped."""
+        """`pair` with what was found of its image, or dropped."""
         # No message has the whole path in it, which may hold a patient's id.
         match outcome:
-            case MissingImageError() if isinstance(item.film, Path):
-                tried = os.path.relpath(item.film, self.root)
-                detail = f"{item.where}, {missing.explain(item.film, shown)}"
+            case MissingImageError() if isinstance(item.image, Path):
+                tried = os.path.relpath(item.image, self.root)
+                detail = f"{item.where}, {missing.explain(item.image, shown)}"
                 return pair.with_trace("read", tried=tried).dropped("read", outcome.reason, detail)
             case MissingImageError():
                 return pair.dropped("read", outcome.reason, item.where)
@@ -149,7 +149,7 @@ class Intake:
         if outcome.fault:
             detail = f"{item.where}, {outcome.detail}" if outcome.detail else item.where
             return pair.dropped("read", outcome.fault, detail)
-        path = str(self._absolute(item.film)) if isinstance(item.film, Path) else None
+        path = str(self._absolute(item.image)) if isinstance(item.image, Path) else None
         return pair.with_image(replace(outcome.ref, path=path))
 
     def _report(self, seen: _Seen) -> None:
@@ -160,14 +160,14 @@ class Intake:
             _LOG.warning("%s: the first image that is missing: %s", self.name, seen.first_missing)
         if seen.num_text_only:
             _LOG.warning(
-                "%s: of %d studies, %d have a report and no film, which can be rewritten only",
+                "%s: of %d studies, %d have a report and no image, which can be rewritten only",
                 self.name,
                 seen.num,
                 seen.num_text_only,
             )
 
     def _checked(self, item: Listed, seen: _Seen) -> Pair:
-        """The pair as it is listed, without its film; dropped where it is no use."""
+        """The pair as it is listed, without its image; dropped where it is no use."""
         seen.num += 1
         own_id = _storable(item.id or item.where.replace(" ", "-"))
         patient_id = patient_key(_storable(item.patient_id or "")) or own_id
@@ -197,7 +197,7 @@ class Intake:
             # Not kept in the parts, which everything later reads.
             bare = replace(pair, report=Report())
             return bare.dropped("read", "oversized_report", f"{item.where}, {length:,} characters")
-        if item.film is None and self.needs_film:
+        if item.image is None and self.needs_image:
             return pair.dropped("read", "missing_image", f"{item.where}, no image is named")
         return pair
 

@@ -25,7 +25,7 @@ DROP_REASONS = {
 }
 """Why a study whose report has a file of its own gives no pair."""
 
-FILM_SUFFIXES = (
+IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp"),
     *(".dcm", ".dicom", ".ima"),
 )
@@ -92,7 +92,7 @@ def _is_dicom(path: Path) -> bool:
 
 
 def listing_sha256(paths: Iterable[Path], root: Path) -> str:
-    """A hash over names and sizes, for films and shards that are too large to read for one."""
+    """A hash over names and sizes, for images and shards that are too large to read for one."""
     digest = sha256()
     for path in paths:
         size = path.stat().st_size if path.exists() else -1

@@ -1,12 +1,12 @@
-"""Pairs of MIMIC-CXR-JPG, or of MIMIC-CXR's DICOM films, with the reports of MIMIC-CXR.
+"""Pairs of MIMIC-CXR-JPG, or of MIMIC-CXR's DICOM images, with the reports of MIMIC-CXR.
 
-Beth Israel Deaconess Medical Center, 2011 to 2016: 377,110 films of 227,835 studies of 65,379
-patients (Johnson et al. 2019, Sci Data 6:317). Films and labels: physionet.org/content/
+Beth Israel Deaconess Medical Center, 2011 to 2016: 377,110 images of 227,835 studies of 65,379
+patients (Johnson et al. 2019, Sci Data 6:317). Images and labels: physionet.org/content/
 mimic-cxr-jpg; reports: physionet.org/content/mimic-cxr, `mimic-cxr-reports.zip`. Both need a
 credentialed PhysioNet account and a signed data use agreement, which forbids passing them on, to a
 language model's provider too. Splits, views and labels are the dataset's own.
 
-One pair for each film; the study's report is that of all its films.
+One pair for each image; the study's report is that of all its images.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pairaug.settings import StageSettings
 from pairaug.stage import Context
 
 _METADATA = {
-    "film": "dicom_id",
+    "image": "dicom_id",
     "patient": "subject_id",
     "study": "study_id",
     "view": "ViewPosition",
@@ -54,14 +54,14 @@ class MimicCxrSource(StageSettings):
     source: Literal["mimic-cxr"] = Field("mimic-cxr", description="The layout: MIMIC-CXR.")
     root: Path = Field(
         description="The folder of MIMIC-CXR-JPG: its CSV files and, unless said otherwise, "
-        "`files/p10/…` with the films."
+        "`files/p10/…` with the images."
     )
-    film_root: Path | None = Field(
+    image_root: Path | None = Field(
         default=None,
-        description="The folder whose `files/p10/…` holds the films, where that is another one.",
+        description="The folder whose `files/p10/…` holds the images, where that is another one.",
     )
-    film_suffix: Literal[".jpg", ".png", ".dcm"] = Field(
-        default=".jpg", description="What the films' names end in; `.dcm` for MIMIC-CXR's own."
+    image_suffix: Literal[".jpg", ".png", ".dcm"] = Field(
+        default=".jpg", description="What the images' names end in; `.dcm` for MIMIC-CXR's own."
     )
     reports: Path | None = Field(
         default=None,
@@ -92,7 +92,7 @@ class MimicCxrReader:
         self._settings = settings
         self._context = context
         root = absolute(settings.root)
-        self._metadata = one_file(root, "mimic-cxr-*-metadata.csv*", "list of films", _DOWNLOAD)
+        self._metadata = one_file(root, "mimic-cxr-*-metadata.csv*", "list of images", _DOWNLOAD)
         self._splits = one_file(root, "mimic-cxr-*-split.csv*", "list of splits", _DOWNLOAD)
         self._labels: Path | None = None
         if settings.labels != "none":
@@ -106,7 +106,7 @@ class MimicCxrReader:
         self._intake = Intake(
             source="mimic-cxr",
             name=settings.name,
-            root=absolute(settings.film_root) if settings.film_root else root,
+            root=absolute(settings.image_root) if settings.image_root else root,
             shares=SplitShares(),
             views=frozenset(view.lower() for view in settings.views),
         )
@@ -127,11 +127,11 @@ class MimicCxrReader:
         )
 
     def count(self) -> int:
-        """The films in the metadata, of all views."""
-        return sum(1 for _ in rows_of(self._metadata, {"film": _METADATA["film"]}))
+        """The images in the metadata, of all views."""
+        return sum(1 for _ in rows_of(self._metadata, {"image": _METADATA["image"]}))
 
     def __iter__(self) -> Iterator[Pair]:
-        """One pair for each film; those of other views and those without a report are dropped."""
+        """One pair for each image; those of other views and those without a report are dropped."""
         return self._intake.pairs(self.listed(), self._context)
 
     def listed(self) -> Iterator[Listed]:
@@ -144,14 +144,16 @@ class MimicCxrReader:
             patient, study = (self._number(row, key, where) for key in ("patient", "study"))
             split = splits.get(patient)
             if split is None:
-                raise DataError(f"{self._splits} does not have the patient of {where} of the films")
+                raise DataError(
+                    f"{self._splits} does not have the patient of {where} of the images"
+                )
             report, sections = reports.of(patient, study)
-            film = row["film"]
+            image = row["image"]
             yield Listed(
                 where=where,
-                id=None if film is None else f"s{study}/{film}",
+                id=None if image is None else f"s{study}/{image}",
                 report=report if isinstance(report, Report) else Report(),
-                film=None if film is None else self._film(patient, study, film),
+                image=None if image is None else self._image(patient, study, image),
                 patient_id=str(patient),
                 view=row["view"],
                 split=split,
@@ -160,9 +162,9 @@ class MimicCxrReader:
                 drop=None if isinstance(report, Report) else (report, where),
             )
 
-    def _film(self, patient: int, study: int, film: str) -> Path:
+    def _image(self, patient: int, study: int, image: str) -> Path:
         folder = _folder_of(Path("files"), patient) / f"s{study}"
-        return folder / f"{film}{self._settings.film_suffix}"
+        return folder / f"{image}{self._settings.image_suffix}"
 
     def _number(self, row: Row, key: str, where: str) -> int:
         number = whole_number(row[key])
@@ -210,7 +212,7 @@ _Found = tuple[Report | str, str]
 
 
 class _ReportTree:
-    """Reports in one text file a study; a study's films follow each other, so one is remembered."""
+    """Reports in one text file a study; a study's images follow each other, so one is remembered."""
 
     def __init__(self, folder: Path, text: Text, encoding: str) -> None:
         self._folder = folder
@@ -243,7 +245,7 @@ class _ReportTree:
 class _SectionedReports:
     """Reports in one table, as the authors' script writes it, read as far as is needed.
 
-    Texts are kept packed, as the table is not quite in the films' order.
+    Texts are kept packed, as the table is not quite in the images' order.
     """
 
     def __init__(self, table: Path, text: Text) -> None:

@@ -1,11 +1,11 @@
-"""Pairs of the Indiana University chest films (Open-i), from their original XML.
+"""Pairs of the Indiana University chest images (Open-i), from their original XML.
 
 Demner-Fushman et al., JAMIA 23:304 (2016); openi.nlm.nih.gov, collection "Indiana University Chest
-X-rays": `NLMCXR_reports.tgz` with the XML, `NLMCXR_png.tgz` with the films. Open access, CC
-BY-NC-ND 4.0 as the XML states: derived films and texts may be made, not passed on. Names and dates
+X-rays": `NLMCXR_reports.tgz` with the XML, `NLMCXR_png.tgz` with the images. Open access, CC
+BY-NC-ND 4.0 as the XML states: derived images and texts may be made, not passed on. Names and dates
 are replaced by XXXX, which stays in the report as read and is removed before anything is prompted.
 
-A study has several films, which share its report. The XML does not say which view a film is; the
+A study has several images, which share its report. The XML does not say which view an image is; the
 `indiana_projections.csv` of the collection's copy on Kaggle does, and is used where it is present.
 It names no patients either, so each study is taken as a patient of its own.
 """
@@ -29,7 +29,7 @@ from pairaug.errors import DataError
 from pairaug.pair import Pair, Report
 from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import Labels, stated_findings
-from pairaug.readers.listing import FILM_SUFFIXES, is_passed_over
+from pairaug.readers.listing import IMAGE_SUFFIXES, is_passed_over
 from pairaug.readers.places import near
 from pairaug.readers.reader import Access, Provenance, SplitShares
 from pairaug.readers.rows import rows_of
@@ -76,14 +76,14 @@ _FINDING_OF = {
 
 
 class OpenISource(StageSettings):
-    """The Indiana University collection of Open-i: one XML file a study, and PNG films."""
+    """The Indiana University collection of Open-i: one XML file a study, and PNG images."""
 
     access: ClassVar[Access] = "public"
 
     source: Literal["openi"] = Field("openi", description="The layout: Open-i.")
     root: Path = Field(description="The folder with the XML files, or with `ecgen-radiology`.")
-    film_root: Path | None = Field(
-        default=None, description="The folder of the films; without it, `read.root`."
+    image_root: Path | None = Field(
+        default=None, description="The folder of the images; without it, `read.root`."
     )
     projections: Path | None = Field(
         default=None,
@@ -96,9 +96,9 @@ class OpenISource(StageSettings):
         description="Views to keep, Frontal or Lateral; this needs the table of views. None named: "
         "all.",
     )
-    films: Literal["required", "optional"] = Field(
+    images: Literal["required", "optional"] = Field(
         default="required",
-        description="`optional`: a study without any film is a pair of text alone, for rewriting.",
+        description="`optional`: a study without any image is a pair of text alone, for rewriting.",
     )
     split: SplitShares = Field(
         default_factory=SplitShares, description="Division of studies; the dataset has none."
@@ -106,21 +106,21 @@ class OpenISource(StageSettings):
 
 
 class OpenIReader:
-    """The real pairs of Open-i, one for each film, in the order of the studies' numbers."""
+    """The real pairs of Open-i, one for each image, in the order of the studies' numbers."""
 
     def __init__(self, settings: OpenISource, context: Context) -> None:
         self._settings = settings
         self._context = context
         root = absolute(settings.root)
         self._reports = root / "ecgen-radiology" if (root / "ecgen-radiology").is_dir() else root
-        self._films = absolute(settings.film_root) if settings.film_root else root
+        self._images = absolute(settings.image_root) if settings.image_root else root
         self._intake = Intake(
             source="openi",
             name=settings.name,
-            root=self._films,
+            root=self._images,
             shares=settings.split,
             views=frozenset(view.lower() for view in settings.views),
-            needs_film=settings.films == "required",
+            needs_image=settings.images == "required",
         )
         self._projections = absolute(settings.projections) if settings.projections else None
         if self._projections is None and (root / _PROJECTIONS).is_file():
@@ -146,14 +146,14 @@ class OpenIReader:
         )
 
     def __iter__(self) -> Iterator[Pair]:
-        """One pair for each film; a study without films gives one, of text alone or dropped."""
+        """One pair for each image; a study without images gives one, of text alone or dropped."""
         return self._intake.pairs(self.listed(), self._context)
 
     def listed(self) -> Iterator[Listed]:
-        """Each study's films with its report."""
-        names, views = _names_in(self._films), self._views()
+        """Each study's images with its report."""
+        names, views = _names_in(self._images), self._views()
         if not names:
-            _LOG.warning("%s: no films, reports only", self._settings.name)
+            _LOG.warning("%s: no images, reports only", self._settings.name)
         for number, path in enumerate(self._files, 1):
             where = f"report {number}"
             study = _study(path)
@@ -162,35 +162,35 @@ class OpenIReader:
                 unreadable = ("unreadable_report", where)
                 yield Listed(where, f"CXR{path.stem}", Report(), None, drop=unreadable)
                 continue
-            yield from self._films_of(study, where, names, views)
+            yield from self._images_of(study, where, names, views)
 
-    def _films_of(
+    def _images_of(
         self, study: _Study, where: str, names: dict[str, Path], views: dict[str, str]
     ) -> Iterator[Listed]:
-        films = [(film, _found(film, names)) for film in study.films]
-        is_optional = self._settings.films == "optional"
-        if not films or (is_optional and not any(path for _, path in films)):
-            films = [("", None)]
-        for number, (film, path) in enumerate(films, 1):
-            if path is None and film:
-                path = Path(f"{film}.png")  # where it should be
+        images = [(image, _found(image, names)) for image in study.images]
+        is_optional = self._settings.images == "optional"
+        if not images or (is_optional and not any(path for _, path in images)):
+            images = [("", None)]
+        for number, (image, path) in enumerate(images, 1):
+            if path is None and image:
+                path = Path(f"{image}.png")  # where it should be
             yield Listed(
-                where=f"{where} film {number}",
-                id=film or study.id,
+                where=f"{where} image {number}",
+                id=image or study.id,
                 report=study.report,
-                film=path,
+                image=path,
                 patient_id=study.id,
-                view=views.get(_kaggle_name(film)) if film else None,
+                view=views.get(_kaggle_name(image)) if image else None,
                 labels=study.labels,
                 trace={"study": study.id},
             )
 
     def _views(self) -> dict[str, str]:
-        """Film, by the name it has on Kaggle without its ending → view."""
+        """Image, by the name it has on Kaggle without its ending → view."""
         if self._projections is None:
             return {}
-        rows = rows_of(self._projections, {"film": "filename", "view": "projection"})
-        return {(row["film"] or "").split(".")[0]: row["view"] or "" for _, row in rows}
+        rows = rows_of(self._projections, {"image": "filename", "view": "projection"})
+        return {(row["image"] or "").split(".")[0]: row["view"] or "" for _, row in rows}
 
     @cached_property
     def _files(self) -> list[Path]:
@@ -213,7 +213,7 @@ class OpenIReader:
 class _Study:
     id: str
     report: Report
-    films: Sequence[str]
+    images: Sequence[str]
     labels: Labels
 
 
@@ -234,11 +234,11 @@ def _study(path: Path) -> _Study | None:
     findings, impression = (
         "\n\n".join(filter(None, texts.get(label, []))) for label in ("FINDINGS", "IMPRESSION")
     )
-    films = dict.fromkeys(image.get("id") or "" for image in root.iter("parentImage"))
+    images = dict.fromkeys(image.get("id") or "" for image in root.iter("parentImage"))
     return _Study(
         id=own_id.get("id") or "",
         report=Report(findings, impression),
-        films=tuple(filter(None, films)),
+        images=tuple(filter(None, images)),
         labels=coded_findings([(major.text or "").strip() for major in root.iter("major")]),
     )
 
@@ -256,24 +256,24 @@ def coded_findings(majors: Sequence[str]) -> Labels:
 
 
 def _names_in(folder: Path) -> dict[str, Path]:
-    """Name without its ending → file, of the films in `folder` and in the folders below it."""
+    """Name without its ending → file, of the images in `folder` and in the folders below it."""
     names: dict[str, Path] = {}
     for inner, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted(files):
-            if Path(name).suffix.lower() in FILM_SUFFIXES and not is_passed_over(name):
+            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not is_passed_over(name):
                 # Kaggle's copy has two endings: 1_IM-0001-4001.dcm.png.
                 names.setdefault(name.split(".")[0], Path(inner) / name)
     return names
 
 
-def _found(film: str, names: dict[str, Path]) -> Path | None:
-    return names.get(film) or names.get(_kaggle_name(film))
+def _found(image: str, names: dict[str, Path]) -> Path | None:
+    return names.get(image) or names.get(_kaggle_name(image))
 
 
-def _kaggle_name(film: str) -> str:
-    """The film's name without the "CXR1_" that Open-i puts before it."""
-    return re.sub(r"^CXR\d+_", "", film)
+def _kaggle_name(image: str) -> str:
+    """The image's name without the "CXR1_" that Open-i puts before it."""
+    return re.sub(r"^CXR\d+_", "", image)
 
 
 def _numerically(path: Path) -> tuple[int, str]:

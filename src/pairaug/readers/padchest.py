@@ -1,12 +1,12 @@
-"""Pairs of PadChest: films and Spanish reports of the Hospital San Juan, Alicante.
+"""Pairs of PadChest: images and Spanish reports of the Hospital San Juan, Alicante.
 
-Bustos et al. 2020, Med Image Anal 66:101797 (arXiv 1901.07441): more than 160,000 films of 67,000
+Bustos et al. 2020, Med Image Anal 66:101797 (arXiv 1901.07441): more than 160,000 images of 67,000
 patients, 2009 to 2017, with 174 findings and 19 diagnoses; bimcv.cipf.es/bimcv-projects/padchest.
 On request, under the PadChest Dataset Research Use Agreement, for research; it counts as
 credentialed here. The reports are kept as they are: Spanish, in small letters, without accents.
 Findings are read from English only, so nothing is rewritten.
 
-One pair for each film. Patients are divided by hash, as the dataset has no split.
+One pair for each image. Patients are divided by hash, as the dataset has no split.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pairaug.settings import StageSettings
 from pairaug.stage import Context
 
 _COLUMNS = {
-    "film": "ImageID",
+    "image": "ImageID",
     "folder": "ImageDir",
     "study": "StudyID",
     "patient": "PatientID",
@@ -72,7 +72,7 @@ _FINDING_OF = {
 
 
 class PadChestSource(StageSettings):
-    """PadChest: one table of films and reports, and numbered folders of films."""
+    """PadChest: one table of images and reports, and numbered folders of images."""
 
     access: ClassVar[Access] = "credentialed"
 
@@ -80,12 +80,12 @@ class PadChestSource(StageSettings):
     root: Path = Field(
         description="The folder with `PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv`."
     )
-    film_root: Path | None = Field(
-        default=None, description="The folder of the films; without it, `read.root`."
+    image_root: Path | None = Field(
+        default=None, description="The folder of the images; without it, `read.root`."
     )
-    film_folders: Literal["numbered", "none"] = Field(
+    image_folders: Literal["numbered", "none"] = Field(
         default="numbered",
-        description="`numbered`: films are in the folders 0 to 54 that the table names; `none`: "
+        description="`numbered`: images are in the folders 0 to 54 that the table names; `none`: "
         "all are in one.",
     )
     name: str = Field(
@@ -111,13 +111,13 @@ class PadChestReader:
         self._table = one_file(
             root,
             "PADCHEST_chest_x_ray_images_labels_160K*.csv*",
-            "table of films and reports",
+            "table of images and reports",
             "it is on bimcv.cipf.es/bimcv-projects/padchest",
         )
         self._intake = Intake(
             source="padchest",
             name=settings.name,
-            root=absolute(settings.film_root) if settings.film_root else root,
+            root=absolute(settings.image_root) if settings.image_root else root,
             shares=settings.split,
             views=frozenset(view.lower() for view in settings.views),
         )
@@ -134,28 +134,28 @@ class PadChestReader:
         )
 
     def __iter__(self) -> Iterator[Pair]:
-        """One pair for each film; those of other views are dropped."""
+        """One pair for each image; those of other views are dropped."""
         return self._intake.pairs(self.listed(), self._context)
 
     def listed(self) -> Iterator[Listed]:
         """Each row as it stands."""
         for number, row in rows_of(self._table, _COLUMNS):
-            film = row["film"]
+            image = row["image"]
             yield Listed(
                 where=f"row {number}",
-                id=None if film is None else film.rpartition(".")[0] or film,
+                id=None if image is None else image.rpartition(".")[0] or image,
                 report=Report(findings=unwrapped(row["report"] or "")),
-                film=None if film is None else self._film(film, row["folder"]),
+                image=None if image is None else self._image(image, row["folder"]),
                 patient_id=row["patient"],
                 view=row["view"],
                 labels=padchest_labels(row["labels"] or ""),
                 trace={"row": number, "study": row["study"]},
             )
 
-    def _film(self, film: str, folder: str | None) -> Path:
-        if self._settings.film_folders == "none" or folder is None:
-            return Path(film)
-        return Path(patient_key(folder), film)
+    def _image(self, image: str, folder: str | None) -> Path:
+        if self._settings.image_folders == "none" or folder is None:
+            return Path(image)
+        return Path(patient_key(folder), image)
 
 
 def padchest_labels(listed: str) -> Labels:

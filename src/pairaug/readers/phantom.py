@@ -1,6 +1,6 @@
-"""Pairs of simulated patients: films and reports drawn on the spot, with the truth in the trace.
+"""Pairs of simulated patients: images and reports drawn on the spot, with the truth in the trace.
 
-A phantom has no file, so its film travels inside the pair. Phantoms are not clinical data.
+A phantom has no file, so its image travels inside the pair. Phantoms are not clinical data.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class PhantomSource(StageSettings):
     seed: int | None = Field(
         None, ge=0, lt=2**63, description="Which patients are drawn; without it, the run's seed."
     )
-    size: int = Field(128, ge=32, le=1024, description="Pixels a side of each film.")
+    size: int = Field(128, ge=32, le=1024, description="Pixels a side of each image.")
     split: SplitShares = Field(
         SplitShares(validate_share=0.0, test_share=0.0, seed=0),
         description="Division of patients; all are for training unless said.",
@@ -47,7 +47,7 @@ class PhantomReader:
         self._seed = context.seed if settings.seed is None else settings.seed
 
     def describe(self) -> Provenance:
-        """Public, and nobody's: the films are simulated."""
+        """Public, and nobody's: the images are simulated."""
         return Provenance(source="phantom", name="phantom", licence="Apache-2.0", access="public")
 
     def count(self) -> int:
@@ -55,14 +55,14 @@ class PhantomReader:
         return self._settings.num_patients
 
     def listed(self) -> Iterator[Listed]:
-        """Each patient's report; the film is drawn only when pairs are read."""
+        """Each patient's report; the image is drawn only when pairs are read."""
         for index in range(self._settings.num_patients):
             study = draw_study(self._seed, index)
             yield Listed(
                 where=f"phantom {index}",
                 id=f"{index:06d}",
                 report=Report(study.findings_text, study.impression_text),
-                film=None,
+                image=None,
                 patient_id=study.patient_id,
             )
 

@@ -15,9 +15,11 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote
 
+from pairaug.findings.image_words import RADIOGRAPH_NOUNS
+
 _ODD = re.compile(r"[\\%]|^~|^file:|^\s|\s$|[^\x00-\x7f]", re.IGNORECASE)
 _COMMON = re.compile(
-    r"files|films?|images?(_\d{3})?|imgs?|pngs?|jpe?gs?|dicoms?|dcms?|tiffs?|data|raw|train(ing)?|"
+    rf"files|{RADIOGRAPH_NOUNS}|images?(_\d{{3}})?|imgs?|pngs?|jpe?gs?|dicoms?|dcms?|tiffs?|data|raw|train(ing)?|"
     r"valid(ation|ate)?|val|test|frontal|lateral|x-?rays?|cxrs?|radiographs?|chest|p1\d",
     re.IGNORECASE,
 )
@@ -117,11 +119,11 @@ class Missing:
             return ""
         for above in islice(self._root.parents, 2):
             if _is_file(above.joinpath(*names)):
-                return f"; it is there from {above}: set read.root (or film_root) to that"
+                return f"; it is there from {above}: set read.root (or image_root) to that"
         for below in _folders_in(self._root):
             if _is_file(below.joinpath(*names)):
                 where = below if _COMMON.fullmatch(below.name) else "a folder in it"
-                return f"; it is there from {where}: set read.root (or film_root) to that"
+                return f"; it is there from {where}: set read.root (or image_root) to that"
         for less in range(1, len(names)):
             if _is_file(self._root.joinpath(*names[less:])):
                 return f"; it is there without the first {less} folders of the path"

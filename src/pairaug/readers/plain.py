@@ -13,7 +13,7 @@ from typing import Literal
 
 from pairaug.findings import extract
 from pairaug.pair import Report
-from pairaug.readers.headings import DESCRIBES_FILM, KNOWN, is_sub_heading, known_name
+from pairaug.readers.headings import DESCRIBES_IMAGE, KNOWN, is_sub_heading, known_name
 from pairaug.readers.marks import plainly_marked
 from pairaug.readers.sections import Sections, unwrapped
 from pairaug.readers.text import visible
@@ -206,7 +206,7 @@ def _unknown(heading: str, inside: str) -> str | None:
     """The section that an unknown heading in capitals starts; None where it stays inside one."""
     if inside in (*_READINGS, "parts"):
         return None
-    if is_sub_heading(heading) or DESCRIBES_FILM.search(heading.lower()):
+    if is_sub_heading(heading) or DESCRIBES_IMAGE.search(heading.lower()):
         return "parts"
     return None if inside == "preamble" else "unknown"
 

@@ -17,7 +17,7 @@ from itertools import zip_longest
 from typing import Literal
 
 from pairaug.pair import Report
-from pairaug.readers.headings import DESCRIBES_FILM, MIMIC_KNOWN, is_sub_heading, known_name
+from pairaug.readers.headings import DESCRIBES_IMAGE, MIMIC_KNOWN, is_sub_heading, known_name
 
 Sections = Mapping[str, str]
 """Name in its common form → text, of the last section of that name that is not empty."""
@@ -138,4 +138,4 @@ def _common_name(heading: str) -> str:
     for part in _WITHIN:
         if part in name:
             return part
-    return "findings" if DESCRIBES_FILM.search(name) else known_name(name) or name
+    return "findings" if DESCRIBES_IMAGE.search(name) else known_name(name) or name

@@ -1,7 +1,7 @@
-"""Pairs from a table of reports beside a folder of films, with the column names in the settings.
+"""Pairs from a table of reports beside a folder of images, with the column names in the settings.
 
 The table is CSV, TSV, JSONL or Parquet; provenance, licence and access terms are the user's to
-state. Films are referred to by absolute path and never copied; nothing is written beside them.
+state. Images are referred to by absolute path and never copied; nothing is written beside them.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from pairaug.stage import Context
 class TableColumns(StageSettings):
     """Which column of the table holds what; null: the table does not have it."""
 
-    id: str = Field(default="id", description="Column of the study's or film's own id.")
+    id: str = Field(default="id", description="Column of the study's or image's own id.")
     file: str | None = Field(
         default="file",
-        description="Column of the film's path, relative to `read.root`; null: reports alone, "
+        description="Column of the image's path, relative to `read.root`; null: reports alone, "
         "which can be rewritten.",
     )
     findings: str | None = Field(default="findings", description="Column of the findings section.")
@@ -44,7 +44,7 @@ class TableColumns(StageSettings):
     )
     study: str | None = Field(
         default=None,
-        description="Column of the study that the film is of, where a study has several.",
+        description="Column of the study that the image is of, where a study has several.",
     )
     view: str | None = Field(default=None, description="Column of the view, such as PA.")
     split: str | None = Field(
@@ -73,7 +73,7 @@ class TableColumns(StageSettings):
 
 
 class TableSource(StatedTerms):
-    """A table of reports and a folder of films."""
+    """A table of reports and a folder of images."""
 
     source: Literal["table"] = Field(
         default="table", description="The layout: this one is a table."
@@ -83,7 +83,7 @@ class TableSource(StatedTerms):
     )
     root: Path | None = Field(
         default=None,
-        description="The folder that film paths start from; without it, the table's folder.",
+        description="The folder that image paths start from; without it, the table's folder.",
     )
     name: str = Field(
         default="", description="First part of every pair's id; without it, the table's file name."
@@ -126,7 +126,7 @@ class TableReader:
             name=settings.name or self._table.name.split(".")[0],
             root=absolute(settings.root or self._table.parent),
             shares=settings.split,
-            needs_film=settings.columns.file is not None,
+            needs_image=settings.columns.file is not None,
             views=frozenset(view.lower() for view in settings.views),
         )
 
@@ -160,7 +160,7 @@ class TableReader:
                 where=where,
                 id=row["id"],
                 report=report,
-                film=Path(file) if (file := row.get("file")) else None,
+                image=Path(file) if (file := row.get("file")) else None,
                 patient_id=row.get("patient_id"),
                 view=row.get("view"),
                 split=self._split(row, number),

@@ -6,7 +6,7 @@ sections and labels are read back as they were. Their synthetic pairs are droppe
 new pairs are made from real ones only; and shards that say of themselves that their source is
 credentialed are refused under any other access.
 
-Films have no file of their own, and travel inside the pairs.
+Images have no file of their own, and travel inside the pairs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pairaug.json_text import JSONTextError, parse_json
 from pairaug.pair import FINDINGS, Pair, Report
 from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import Labels, mapped_labels
-from pairaug.readers.listing import FILM_SUFFIXES, decoded, listing_sha256
+from pairaug.readers.listing import IMAGE_SUFFIXES, decoded, listing_sha256
 from pairaug.readers.plain import report_of_plain, report_of_sections
 from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitShares, StatedTerms
 from pairaug.readers.tars import Item, items_of, shards_of
@@ -38,17 +38,17 @@ DROP_REASONS = {
     "synthetic": "a synthetic pair of an earlier export: new pairs are made from real ones only",
 }
 
-_FILMS = tuple(suffix.removeprefix(".") for suffix in FILM_SUFFIXES)
+_IMAGES = tuple(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES)
 _REPORTS = ("txt", "text", "caption", "report")
 """What a member with the whole report may end in, and what the key of one in JSON may be."""
 _TEXTS = (*_REPORTS, "json", "cls")
-_WANTED = frozenset((*_FILMS, *_TEXTS))
+_WANTED = frozenset((*_IMAGES, *_TEXTS))
 _NO_RADIOGRAPHS = frozenset({"mask", "seg", "segmentation", "label", "heatmap", "thumbnail"})
 _VIEWS = frozenset({"frontal", "lateral", "pa", "ap", "ll"})
 
 
 class WebDatasetSource(StatedTerms):
-    """Tar shards with a film and its report for each key."""
+    """Tar shards with an image and its report for each key."""
 
     source: Literal["webdataset"] = Field("webdataset", description="The layout: WebDataset.")
     shards: tuple[Path, ...] = Field(
@@ -121,7 +121,7 @@ class WebDatasetReader:
         return intake.pairs(self.listed(), self._context)
 
     def listed(self) -> Iterator[Listed]:
-        """Each key's film as bytes, with what its other members say."""
+        """Each key's image as bytes, with what its other members say."""
         for shard in self._shards:
             for item in items_of(shard, _WANTED, _WANTED):
                 yield from self._images(item)
@@ -140,7 +140,7 @@ class WebDatasetReader:
         """The item once for each of its images, which are of one patient."""
         listed, suffixes = self._item(item), _images_of(item)
         if listed.drop is not None or len(suffixes) < 2:
-            yield replace(listed, film=item.members[suffixes[0]] if suffixes else None)
+            yield replace(listed, image=item.members[suffixes[0]] if suffixes else None)
             return
         for number, suffix in enumerate(suffixes, 1):
             name = suffix.rpartition(".")[0]
@@ -148,7 +148,7 @@ class WebDatasetReader:
                 listed,
                 where=f"{item.where} image {number}",
                 id=f"{listed.id}.{name}",
-                film=item.members[suffix],
+                image=item.members[suffix],
                 patient_id=listed.patient_id or listed.id,
                 view=listed.view or (name.upper() if name in _VIEWS else None),
                 trace={**listed.trace, "study": listed.id},
@@ -179,7 +179,7 @@ class WebDatasetReader:
             where=item.where,
             id=self._id(item, record),
             report=report,
-            film=None,
+            image=None,
             patient_id=_word(record, "patient_id") or _numbered(item.group),
             view=_word(record, "view"),
             split=SPLIT_NAMES.get(str(record.get("split", "")).lower()),
@@ -255,13 +255,13 @@ def _images_of(item: Item) -> list[str]:
     `0001.png` is the image of 0001, whatever else there is; without it `0001.frontal.png` and
     `0001.lateral.png` are.
     """
-    plain = [kind for kind in _FILMS if kind in item.members]
+    plain = [kind for kind in _IMAGES if kind in item.members]
     if plain:
         return plain[:1]
     return [
         suffix
         for suffix in item.members
-        if suffix.rpartition(".")[2] in _FILMS and not _NO_RADIOGRAPHS & set(suffix.split("."))
+        if suffix.rpartition(".")[2] in _IMAGES and not _NO_RADIOGRAPHS & set(suffix.split("."))
     ]
 
 

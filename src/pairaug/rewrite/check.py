@@ -125,7 +125,7 @@ def _problem_of_form(branch: Branch, answer: str, max_words: int) -> Verdict | N
             Reason.TOO_LONG, f"it has {num_words} words; at most {max_words} are allowed"
         )
     if branch is Branch.INTER and _COMPARES.search(answer):
-        return Verdict(Reason.COMPARES, "it speaks of an earlier film")
+        return Verdict(Reason.COMPARES, "it speaks of an earlier image")
     return None
 
 

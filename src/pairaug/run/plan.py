@@ -39,7 +39,7 @@ from pairaug.stage import Context
 _NUM_TRIED = 500
 """Pairs whose reports are looked at, where the source can count them without reading reports."""
 
-# An eight-bit PNG of a phantom film has 0.61 bytes a pixel at 128 pixels, 0.53 at 256.
+# An eight-bit PNG of a phantom image has 0.61 bytes a pixel at 128 pixels, 0.53 at 256.
 _BYTES_PER_PIXEL = 0.6
 
 
@@ -63,7 +63,7 @@ class Plan:
     times: Mapping[str, Timing]
     """Stage → how long it will take, where that could be estimated."""
     bytes_needed: int | None
-    """About how much the films will take, in parts and export."""
+    """About how much the images will take, in parts and export."""
     bytes_free: int
     warning: str
     """Warnings about the models; empty if there are none."""
@@ -133,7 +133,7 @@ def _check_folder(settings: Settings, folder: RunFolder, record: RunRecord) -> N
 
 
 class _Look:
-    """A look at what the source lists, films left alone: all of it, or the first few hundred where
+    """A look at what the source lists, images left alone: all of it, or the first few hundred where
     the source can count without reading reports.
     """
 
@@ -142,12 +142,12 @@ class _Look:
         self._reader = open_source(settings, Context(settings.seed))
         self._is_counted = isinstance(self._reader, Counted)
         self._most = _NUM_TRIED if self._is_counted else None
-        self.num_seen = self.num_film_bytes = 0
+        self.num_seen = self.num_image_bytes = 0
         expected = num_expected(settings, self._reader) if self._is_counted else None
         self.is_part = self._is_counted and (expected is None or expected > _NUM_TRIED)
         self._expected = expected
         self.unusable: defaultdict[str, list[str]] = defaultdict(list)
-        """Reason → places in the source of what cannot be used or rewritten, films left aside."""
+        """Reason → places in the source of what cannot be used or rewritten, images left aside."""
 
     @property
     def num_pairs(self) -> int | None:
@@ -160,7 +160,7 @@ class _Look:
         known = [most for most in (self._most, self._settings.limit) if most is not None]
         for item in islice(self._reader.listed(), min(known, default=None)):
             self.num_seen += 1
-            self.num_film_bytes += len(item.film) if isinstance(item.film, bytes) else 0
+            self.num_image_bytes += len(item.image) if isinstance(item.image, bytes) else 0
             text = stated_report(item.report).text
             if item.drop is not None:
                 self.unusable[item.drop[0]].append(item.where)
@@ -191,7 +191,7 @@ class _Look:
 
 
 def _bytes_needed(settings: Settings, num_pairs: int, look: _Look) -> int:
-    """About what the films take: each stage's parts hold those that were made before it."""
+    """About what the images take: each stage's parts hold those that were made before it."""
     rewrite = settings.rewrite
     num_inter = num_pairs * rewrite.variants * ("inter" in rewrite.branches)
     num_intra = num_pairs * rewrite.variants * ("intra" in rewrite.branches)
@@ -200,14 +200,14 @@ def _bytes_needed(settings: Settings, num_pairs: int, look: _Look) -> int:
     # In the parts of generate to prune, or of edit to prune, and in two exports.
     drawn = 6 * num_inter * _side(generator_folder(settings.generate)) ** 2
     drawn += 5 * num_intra * _side(generator_folder(settings.edit)) ** 2
-    # A phantom has no file, so its film is in the parts of all stages too; so are films in tars.
+    # A phantom has no file, so its image is in the parts of all stages too; so are images in tars.
     phantoms = 8 * num_pairs * getattr(settings.read, "size", 0) ** 2
-    carried = 8 * num_pairs * look.num_film_bytes / max(1, look.num_seen)
+    carried = 8 * num_pairs * look.num_image_bytes / max(1, look.num_seen)
     return round((drawn + phantoms) * _BYTES_PER_PIXEL + carried)
 
 
 def _side(generator: Path) -> int:
-    """The side in pixels of a generator's films, from its configuration."""
+    """The side in pixels of a generator's images, from its configuration."""
     unet = read_config(generator / "unet" / "config.json")
     vae = read_config(generator / "vae" / "config.json")
     side = unet["sample_size"]

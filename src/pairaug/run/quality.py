@@ -1,7 +1,7 @@
 """What the real pairs of a run are like, counted from the parts that reading wrote.
 
 One part is in memory at a time. Of the whole set only numbers are kept: counters, and eight bytes
-for each film, study and patient, by which they are told apart.
+for each image, study and patient, by which they are told apart.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pairaug.pair import FINDINGS
 SPLITS = ("train", "validate", "test")
 MISSING = "missing_image"
 UNREADABLE = ("unreadable_image", "image_not_finite", "image_constant", "image_saturated")
-"""Drop reasons of films that are there and of no use."""
+"""Drop reasons of images that are there and of no use."""
 
 _QUANTILES = {"least": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "most": 1.0}
 _MOST_VIEWS = 12
@@ -57,20 +57,20 @@ class Quality:
     """The counts of a source, usable or not; what says "usable" leaves out what was dropped."""
 
     listed: int
-    """Pairs that the source lists: films, each with its report."""
+    """Pairs that the source lists: images, each with its report."""
     studies: int
     """Different studies among them; each pair is its own where the source does not say."""
     usable: int
-    films: int
-    """Usable pairs with a film."""
+    images: int
+    """Usable pairs with an image."""
     text_only: int
-    """Usable pairs that have a report and no film."""
-    missing_films: int
-    unreadable_films: int
-    duplicate_films: int
-    """Usable films that are, byte for byte, a film that came before."""
-    films_in_two_splits: int
-    """Different films that are in more than one split."""
+    """Usable pairs that have a report and no image."""
+    missing_images: int
+    unreadable_images: int
+    duplicate_images: int
+    """Usable images that are, byte for byte, an image that came before."""
+    images_in_two_splits: int
+    """Different images that are in more than one split."""
     no_findings: int
     """Listed reports whose findings section is empty; `no_impression` and `no_text` likewise."""
     no_impression: int
@@ -78,7 +78,7 @@ class Quality:
     not_english: int
     """Usable reports in another language: no findings are read from them, and none is rewritten."""
     burnt_in: int
-    """Films whose DICOM header says that something is written on them."""
+    """Images whose DICOM header says that something is written on them."""
     shallow: int
     """Images of 16 bits that are read as of fewer, since no value of theirs needs more."""
     ignored_headers: int
@@ -170,11 +170,11 @@ class _Tally:
     dropped: Counter[str] = field(default_factory=Counter)
     stated_by_labels: Counter[tuple[str, int]] = field(default_factory=Counter)
     studies: list[np.ndarray] = field(default_factory=list)
-    films: list[np.ndarray] = field(default_factory=list)
+    images: list[np.ndarray] = field(default_factory=list)
     patients: list[np.ndarray] = field(default_factory=list)
 
     def add(self, table: pa.Table) -> None:
-        films: list[tuple[int, int]] = []
+        images: list[tuple[int, int]] = []
         patients: list[tuple[int, int]] = []
         studies: list[int] = []
         for row in table.to_pylist():
@@ -186,10 +186,10 @@ class _Tally:
             split = SPLITS.index(row["split"])
             patients.append((_number(row["patient_id"]), split))
             if row["image_sha256"]:
-                films.append((_number(row["image_sha256"]), split))
+                images.append((_number(row["image_sha256"]), split))
             self._add_usable(row)
         self.studies.append(np.array(studies, dtype=np.uint64))
-        self.films.append(np.array(films, dtype=np.uint64).reshape(-1, 2))
+        self.images.append(np.array(images, dtype=np.uint64).reshape(-1, 2))
         self.patients.append(np.array(patients, dtype=np.uint64).reshape(-1, 2))
 
     def _add_listed(self, row: Mapping[str, Any], noted: Mapping[str, Any]) -> None:
@@ -219,20 +219,20 @@ class _Tally:
                 self.stated_by_labels[finding, state] += 1
 
     def result(self, stated: Mapping[str, Mapping[str, int]], stated_by: str) -> Quality:
-        films = np.concatenate(self.films)
-        different = np.unique(films[:, 0])
-        in_splits = np.unique(films, axis=0)[:, 0]
+        images = np.concatenate(self.images)
+        different = np.unique(images[:, 0])
+        in_splits = np.unique(images, axis=0)[:, 0]
         patients = np.unique(np.concatenate(self.patients), axis=0)[:, 1]
         return Quality(
             listed=self.num_listed,
             studies=len(np.unique(np.concatenate(self.studies))),
             usable=self.num_usable,
-            films=len(films),
+            images=len(images),
             text_only=self.num_text_only,
-            missing_films=self.dropped[MISSING],
-            unreadable_films=sum(self.dropped[reason] for reason in UNREADABLE),
-            duplicate_films=len(films) - len(different),
-            films_in_two_splits=int(np.count_nonzero(np.unique_counts(in_splits).counts > 1)),
+            missing_images=self.dropped[MISSING],
+            unreadable_images=sum(self.dropped[reason] for reason in UNREADABLE),
+            duplicate_images=len(images) - len(different),
+            images_in_two_splits=int(np.count_nonzero(np.unique_counts(in_splits).counts > 1)),
             no_findings=self.empty["findings"],
             no_impression=self.empty["impression"],
             no_text=self.empty["both"],

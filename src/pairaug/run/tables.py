@@ -114,14 +114,14 @@ def _quality_rows(quality: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("studies", f"{quality['studies']:,}"),
         ("pairs listed", f"{quality['listed']:,}"),
         ("usable", f"{quality['usable']:,}"),
-        ("films", f"{quality['films']:,}"),
-        ("films missing", f"{quality['missing_films']:,}"),
-        ("films unusable", f"{quality['unreadable_films']:,}"),
-        ("films twice", f"{quality['duplicate_films']:,}"),
+        ("images", f"{quality['images']:,}"),
+        ("images missing", f"{quality['missing_images']:,}"),
+        ("images unusable", f"{quality['unreadable_images']:,}"),
+        ("images twice", f"{quality['duplicate_images']:,}"),
     ]
     sometimes = [
-        ("films in two splits", quality["films_in_two_splits"]),
-        ("text without film", quality["text_only"]),
+        ("images in two splits", quality["images_in_two_splits"]),
+        ("text without image", quality["text_only"]),
         ("burnt-in annotation", quality["burnt_in"]),
         # A run that an earlier version read has no such counts.
         ("16 bits read as fewer", quality.get("shallow", 0)),
@@ -177,7 +177,7 @@ def print_plan(console: Console, plan: Plan) -> None:
     pairs = "?" if plan.num_pairs is None else f"{plan.num_pairs:,} pairs"
     parts = "" if plan.num_parts is None else f" in {plan.num_parts:,} part"
     parts += "s" if plan.num_parts not in (None, 1) else ""
-    needed = "" if plan.bytes_needed is None else f"about {_size(plan.bytes_needed)} of films, "
+    needed = "" if plan.bytes_needed is None else f"about {_size(plan.bytes_needed)} of images, "
     facts = Table(box=None, pad_edge=False, show_header=False)
     facts.add_row("folder", str(plan.folder))
     facts.add_row("disk", f"{needed}{_size(plan.bytes_free)} free")

@@ -46,7 +46,7 @@ _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pyarrow", "pillow"
 
 @runtime_checkable
 class TableStage(Protocol):
-    """A stage that changes a part as a table, without unpacking its pairs and films."""
+    """A stage that changes a part as a table, without unpacking its pairs and images."""
 
     def apply_to_table(self, table: pa.Table) -> pa.Table: ...
 

@@ -1,4 +1,4 @@
-"""Scores: how well film and report agree, and whether an edit moved as its report did.
+"""Scores: how well image and report agree, and whether an edit moved as its report did.
 
 This package's settings cost no tensor library; models are opened for the first pair.
 """

@@ -1,4 +1,4 @@
-"""A scorer at work: its encoder, and the vector of every film and report that it has seen."""
+"""A scorer at work: its encoder, and the vector of every image and report that it has seen."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ _WINDOWS_KEPT = 4096
 
 @dataclass(frozen=True, slots=True)
 class PairVectors:
-    """A pair's two unit vectors; no report's where the scorer encodes films only."""
+    """A pair's two unit vectors; no report's where the scorer encodes images only."""
 
     image: np.ndarray
     report: np.ndarray | None
 
 
 class Scorer:
-    """One encoder, which is asked for each distinct film and report once in its life.
+    """One encoder, which is asked for each distinct image and report once in its life.
 
     Vectors wait in a temporary file, so that memory holds no more than their keys.
     """
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
-        self._films, self._reports = VectorStore(), VectorStore()
+        self._images, self._reports = VectorStore(), VectorStore()
         self.windows = lru_cache(_WINDOWS_KEPT)(self._windows)
 
-    def knows_film(self, key: bytes) -> bool:
-        """True if the film needs not be decoded again."""
-        return key in self._films
+    def knows_image(self, key: bytes) -> bool:
+        """True if the image needs not be decoded again."""
+        return key in self._images
 
-    def add_films(self, films: dict[bytes, np.ndarray]) -> None:
-        """Encodes films that are not known yet."""
-        self._films.add([*films], self.encoder.encode_images([*films.values()]))
+    def add_images(self, images: dict[bytes, np.ndarray]) -> None:
+        """Encodes images that are not known yet."""
+        self._images.add([*images], self.encoder.encode_images([*images.values()]))
 
     def add_reports(self, reports: dict[bytes, str]) -> None:
         """Encodes those reports that are not known yet."""
@@ -52,10 +52,10 @@ class Scorer:
         new = {key: text for key, text in reports.items() if key not in self._reports}
         self._reports.add([*new], self.encoder.encode_reports([*new.values()]))
 
-    def vectors(self, film: bytes, report: bytes) -> PairVectors:
+    def vectors(self, image: bytes, report: bytes) -> PairVectors:
         """The vectors of a pair that was added before."""
         has_report = self.encoder.encodes_reports
-        return PairVectors(self._films[film], self._reports[report] if has_report else None)
+        return PairVectors(self._images[image], self._reports[report] if has_report else None)
 
     def _windows(self, report: str) -> Windows:
         return self.encoder.windows(report)

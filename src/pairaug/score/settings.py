@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pairaug.clip.folder import FILM_KINDS, model_type, scorer_folder
+from pairaug.clip.folder import IMAGE_ONLY_KINDS, model_type, scorer_folder
 from pairaug.clip.window import WindowPolicy
 from pairaug.errors import ModelError
 from pairaug.settings import PretrainedModel
@@ -18,7 +18,7 @@ class AuditSettings(PretrainedModel):
 
     model: str = Field(
         min_length=1,
-        description="`bundled`, a local folder or a hub id; a model of films alone, such as "
+        description="`bundled`, a local folder or a hub id; a model of images alone, such as "
         "RAD-DINO, judges `image_image` only.",
     )
 
@@ -33,7 +33,7 @@ class ScoreSettings(PretrainedModel):
         "hub id. The paper's is MedCLIP.",
     )
     batch_size: int = Field(
-        default=16, ge=1, description="Films, and windows of text, encoded at once."
+        default=16, ge=1, description="Images, and windows of text, encoded at once."
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto",
@@ -55,9 +55,9 @@ class ScoreSettings(PretrainedModel):
 def folder_of(settings: ScoreSettings | AuditSettings) -> Path:
     """Where a scorer's files are; `ModelError` where they are not, or cannot do its work."""
     found = scorer_folder(settings.model, settings.revision, settings.allow_pickle)
-    if isinstance(settings, ScoreSettings) and model_type(found) in FILM_KINDS:
+    if isinstance(settings, ScoreSettings) and model_type(found) in IMAGE_ONLY_KINDS:
         raise ModelError(
-            f"score.model {settings.model} encodes films only, so it cannot tell whether film and "
+            f"score.model {settings.model} encodes images only, so it cannot tell whether image and "
             "report agree. Name it as score.audit.model, and a model of both as score.model."
         )
     return found

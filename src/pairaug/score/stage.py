@@ -1,4 +1,4 @@
-"""The stage: every film and report is encoded, and a pair's cosines and vectors are noted on it."""
+"""The stage: every image and report is encoded, and a pair's cosines and vectors are noted on it."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from pairaug.stage import Context, batched
 DROP_REASONS = {
     "no_image": "the pair has no image to be scored",
     "no_report": "the report is empty",
-    "missing_image": "the film is no longer on disk, or that of an edit's real pair is not",
-    "changed_image": "the film, or that of the real pair it was made from, is no longer what was "
+    "missing_image": "the image is no longer on disk, or that of an edit's real pair is not",
+    "changed_image": "the image, or that of the real pair it was made from, is no longer what was "
     "read",
-    "unreadable_image": "the film could not be decoded",
+    "unreadable_image": "the image could not be decoded",
     "source_not_scored": "the real pair that it was made from has no vectors to compare with, or "
     "the text that was rewritten is not known",
-    "no_change": "the film or the report is the same as the source's, so no change can be compared",
+    "no_change": "the image or the report is the same as the source's, so no change can be compared",
 }
 
 # Pairs that are looked at together, in batches: what is new among them fills whole batches, where
-# siblings share a report. Of their films no more than two batches are in memory.
+# siblings share a report. Of their images no more than two batches are in memory.
 _WINDOW = 16
 _DECODERS = 4
 
@@ -41,12 +41,12 @@ class Score:
 
     - `image_report`, for all: cos(f(x), g(y)); the paper's S_a and S1. On real pairs it is the
       reference that synthetic ones can be held against; no rule prunes by it.
-    - `image_image`, for edits: cos(f(x'), f(x)), S2, with the source's film as stored.
+    - `image_image`, for edits: cos(f(x'), f(x)), S2, with the source's image as stored.
     - `change`, for edits: cos(f(x') - f(x), g(y') - g(y)), S3, with y the text that was rewritten
       into y', `source_report`: what else the source's report says is no change.
 
-    An edit's source must come before it in the stream. A distinct film or report is encoded once
-    in the life of the stage, and films are decoded while others are encoded.
+    An edit's source must come before it in the stream. A distinct image or report is encoded once
+    in the life of the stage, and images are decoded while others are encoded.
     """
 
     name = "score"
@@ -100,14 +100,14 @@ class Score:
         return self._context.dtype if own == "auto" else own
 
     def _encode(self, window: Sequence[Pair], pool: ThreadPoolExecutor) -> None:
-        """Encodes what is new in some pairs, and notes the films that cannot be read."""
+        """Encodes what is new in some pairs, and notes the images that cannot be read."""
         scored = [pair for pair in window if self._fault(pair) is None]
-        films = {
-            _film_key(pair): pair.image
+        images = {
+            _image_key(pair): pair.image
             for pair in scored
-            if pair.image and not self._scorers[0].knows_film(_film_key(pair))
+            if pair.image and not self._scorers[0].knows_image(_image_key(pair))
         }
-        groups = list(batched(films.items(), self._settings.batch_size))
+        groups = list(batched(images.items(), self._settings.batch_size))
         coming = _decoding(groups[0], pool) if groups else {}
         texts = (text for pair in scored for text in _texts_of(pair))
         reports = {_digest(text): text for text in texts}
@@ -117,9 +117,11 @@ class Score:
             decoded = {key: future.result() for key, future in coming.items()}
             coming = _decoding(groups[place + 1], pool) if place + 1 < len(groups) else {}
             self._unreadable |= {key: why for key, why in decoded.items() if isinstance(why, tuple)}
-            readable = {key: film for key, film in decoded.items() if not isinstance(film, tuple)}
+            readable = {
+                key: image for key, image in decoded.items() if not isinstance(image, tuple)
+            }
             for scorer in self._scorers:
-                scorer.add_films(readable)
+                scorer.add_images(readable)
 
     def _fault(self, pair: Pair) -> tuple[str, str] | None:
         """Why a pair cannot be scored, as a drop reason with its detail, or None."""
@@ -129,13 +131,13 @@ class Score:
             return "no_report", ""
         if pair.branch is Branch.INTRA and not pair.source_report:
             return "source_not_scored", "it has no source_report"
-        return self._unreadable.get(_film_key(pair))
+        return self._unreadable.get(_image_key(pair))
 
     def _fault_of_parent(self, pair: Pair, lost: Mapping[str, str]) -> tuple[str, str] | None:
         """The reason that a pair goes with the real one that it was made from.
 
         A file that is not what it was says that nothing of the pair is known any more; one that is
-        gone only leaves an edit without the film that it is compared with.
+        gone only leaves an edit without the image that it is compared with.
         """
         reason = lost.get(pair.parent_id or "")
         is_gone = reason == "missing_image" and pair.branch is Branch.INTRA
@@ -145,19 +147,19 @@ class Score:
     def _scored(self, pair: Pair, sources: dict[str, bytes], lost: dict[str, str]) -> Pair:
         """The pair with its scores, or dropped.
 
-        `sources` maps real pairs' ids to their films, `lost` those of dropped pairs to reasons.
+        `sources` maps real pairs' ids to their images, `lost` those of dropped pairs to reasons.
         """
         fault = self._fault(pair) or self._fault_of_parent(pair, lost)
         if fault is not None:
             lost[pair.id] = fault[0]
             return pair.dropped(self.name, *fault)
-        film = _film_key(pair)
-        own = self._vectors(film, pair.report.text)
+        image = _image_key(pair)
+        own = self._vectors(image, pair.report.text)
         assert own[0].report is not None
         pair = pair.with_embeddings(image=own[0].image.tolist(), report=own[0].report.tolist())
         pair = pair.with_trace(self.name, **self._trace(pair))
         if pair.branch is Branch.REAL:
-            sources[pair.id] = film
+            sources[pair.id] = image
         is_edit = pair.branch is Branch.INTRA
         before = self._before(pair, sources) if is_edit else None
         if before and before[0].report is not None:
@@ -177,12 +179,12 @@ class Score:
         return pair if scores[0]["change"] is not None else pair.dropped(self.name, "no_change")
 
     def _before(self, pair: Pair, sources: dict[str, bytes]) -> tuple[PairVectors, ...] | None:
-        """The vectors of an edit's source film and of the text that was rewritten, by scorer."""
-        film = sources.get(pair.parent_id or "")
-        return None if film is None else self._vectors(film, pair.source_report or "")
+        """The vectors of an edit's source image and of the text that was rewritten, by scorer."""
+        image = sources.get(pair.parent_id or "")
+        return None if image is None else self._vectors(image, pair.source_report or "")
 
-    def _vectors(self, film: bytes, report: str) -> tuple[PairVectors, ...]:
-        return tuple(scorer.vectors(film, _digest(report)) for scorer in self._scorers)
+    def _vectors(self, image: bytes, report: str) -> tuple[PairVectors, ...]:
+        return tuple(scorer.vectors(image, _digest(report)) for scorer in self._scorers)
 
     def _trace(self, pair: Pair) -> dict[str, Any]:
         scorer = self._scorers[0]
@@ -200,21 +202,21 @@ class Score:
 
 
 def _decoding(
-    films: Sequence[tuple[bytes, ImageRef]], pool: ThreadPoolExecutor
+    images: Sequence[tuple[bytes, ImageRef]], pool: ThreadPoolExecutor
 ) -> dict[bytes, Future[np.ndarray | tuple[str, str]]]:
-    """Films on their way: each an array, or a drop reason with its detail."""
-    return {key: pool.submit(_decoded, film) for key, film in films}
+    """Images on their way: each an array, or a drop reason with its detail."""
+    return {key: pool.submit(_decoded, image) for key, image in images}
 
 
-def _decoded(film: ImageRef) -> np.ndarray | tuple[str, str]:
+def _decoded(image: ImageRef) -> np.ndarray | tuple[str, str]:
     try:
-        return load_image(film)
+        return load_image(image)
     except ImageError as error:
         return error.reason, str(error)
 
 
-def _film_key(pair: Pair) -> bytes:
-    """What two pairs share that have the same film; their own id where that cannot be known."""
+def _image_key(pair: Pair) -> bytes:
+    """What two pairs share that have the same image; their own id where that cannot be known."""
     assert pair.image is not None
     # With the path: of two files that were the same, one may have changed.
     known = (pair.image.sha256, pair.image.path)

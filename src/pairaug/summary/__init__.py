@@ -29,11 +29,11 @@ class SummarySettings(StageSettings):
         ge=0,
         description="Pairs in the t-SNE maps, chosen by the run's seed; 0 leaves it out.",
     )
-    film_pixels: int = Field(
+    image_pixels: int = Field(
         default=256,
         ge=32,
         le=2048,
-        description="Longer side of the films inside the page, in pixels.",
+        description="Longer side of the images inside the page, in pixels.",
     )
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from pairaug.errors import DataError
 from pairaug.images import fit_square, load_image
 from pairaug.pair import Branch, ImageRef, Pair
-from pairaug.summary.films import difference_uri, film_uri, true_film
 from pairaug.summary.records import RunPairs
+from pairaug.summary.thumbnails import difference_uri, image_uri, true_image
 from pairaug.summary.words import marked_difference
 
 LONG_REPORT = 420
@@ -61,7 +61,7 @@ class Choice:
 def choose(pairs: RunPairs, branch: Branch, has_image: np.ndarray, choice: Choice) -> list[str]:
     """Ids of the examples of a branch, kept ones first; the same for the same run and seed.
 
-    `has_image` is true for pairs that got as far as a film. Where one kind is short, the other
+    `has_image` is true for pairs that got as far as an image. Where one kind is short, the other
     takes its places.
     """
     rng = np.random.default_rng([choice.seed, *branch.encode()])
@@ -75,33 +75,33 @@ def choose(pairs: RunPairs, branch: Branch, has_image: np.ndarray, choice: Choic
 
 
 def inter_example(pair: Pair, source: Pair, pixels: int) -> Example:
-    """A new patient: the film and its report, beside the report that it was made from."""
-    return _example(pair, source, (_film("New film", pair.image, pixels),))
+    """A new patient: the image and its report, beside the report that it was made from."""
+    return _example(pair, source, (_image("New image", pair.image, pixels),))
 
 
 def intra_example(pair: Pair, source: Pair, pixels: int) -> Example:
-    """A changed condition: source, edited film and their difference, and the truth if known."""
+    """A changed condition: source, edited image and their difference, and the truth if known."""
     try:
-        film, edited = _load(source.image), _load(pair.image)
+        image, edited = _load(source.image), _load(pair.image)
     except DataError as error:
-        return _example(pair, source, (Tile("Films", None, str(error)),))
+        return _example(pair, source, (Tile("Images", None, str(error)),))
     # What the edit started from: the source in the square window of the model. It is shown larger
     # where there is more of it.
     fit, window = pair.trace["edit"]["fit"], edited.shape[0]
-    before = fit_square(film, window, fit)
-    shown = fit_square(film, max(window, min(pixels, *film.shape)), fit)
+    before = fit_square(image, window, fit)
+    shown = fit_square(image, max(window, min(pixels, *image.shape)), fit)
     tiles = [
-        Tile("Source film", film_uri(shown, pixels)),
-        Tile("Edited film", film_uri(edited, pixels)),
+        Tile("Source image", image_uri(shown, pixels)),
+        Tile("Edited image", image_uri(edited, pixels)),
         Tile("Edited − source", difference_uri(edited - before, pixels)),
     ]
-    truth = true_film(
+    truth = true_image(
         source.trace.get("read", {}), pair.source_report or "", pair.report.text, edited.shape[0]
     )
     if truth is not None:
         distance = float(np.abs(edited - truth).mean())
         tiles += [
-            Tile("True counterfactual", film_uri(truth, pixels)),
+            Tile("True counterfactual", image_uri(truth, pixels)),
             Tile("True − source", difference_uri(truth - before, pixels)),
         ]
         return _example(pair, source, tuple(tiles), {"to the truth": distance})
@@ -133,14 +133,14 @@ def _verdict(pair: Pair) -> str:
     return "" if pair.drop is None else f"{pair.drop.stage}: {pair.drop.reason.replace('_', ' ')}"
 
 
-def _film(title: str, image: ImageRef | None, pixels: int) -> Tile:
+def _image(title: str, image: ImageRef | None, pixels: int) -> Tile:
     try:
-        return Tile(title, film_uri(_load(image), pixels))
+        return Tile(title, image_uri(_load(image), pixels))
     except DataError as error:
         return Tile(title, None, str(error))
 
 
 def _load(image: ImageRef | None) -> np.ndarray:
     if image is None:
-        raise DataError("no film was made")
+        raise DataError("no image was made")
     return load_image(image)

@@ -17,7 +17,7 @@ Rules = Mapping[tuple[str, str], float]
 """(branch, score) → the value that a kept pair exceeds."""
 
 Nulls = Mapping[tuple[str, str], np.ndarray]
-"""(branch, score) → that score between films and reports of different patients."""
+"""(branch, score) → that score between images and reports of different patients."""
 
 # The column of the flow figure that a stage's losses are drawn in.
 _COLUMN = {"read": 0, "rewrite": 1, "generate": 2, "edit": 2, "score": 3, "prune": 4}
@@ -26,9 +26,9 @@ _MOST_LINKED = 400
 """Points; on a map of more, lines between them hide the points."""
 
 SCORE_TITLES = {
-    "image_report": "film and report agree",
-    "image_image": "film stays like its source",
-    "change": "film moves as the report does",
+    "image_report": "image and report agree",
+    "image_image": "image stays like its source",
+    "change": "image moves as the report does",
 }
 
 
@@ -46,7 +46,7 @@ def flow_figure(pairs: RunPairs) -> Figure:
     lanes = [
         _lane(pairs, Branch.REAL, "real pairs", "real pairs", 0),
         _lane(pairs, Branch.INTER, "for new patients", "new patients", 1),
-        _lane(pairs, Branch.INTRA, "for the same patient", "changed films", 1),
+        _lane(pairs, Branch.INTRA, "for the same patient", "changed images", 1),
     ]
     return Figure(flow([lane for lane in lanes if lane.num_at_first or lane.name == "real"]))
 
@@ -106,7 +106,7 @@ def map_figures(pairs: RunPairs, max_points: int, seed: int) -> list[Figure]:
     if living.size > max_points:
         living = np.sort(rng.permutation(living)[:max_points])
     figures = []
-    for column, title in (("image_embedding", "Films"), ("report_embedding", "Reports")):
+    for column, title in (("image_embedding", "Images"), ("report_embedding", "Reports")):
         rows, vectors = pairs.embeddings(living.tolist(), column)
         if len(rows) >= 8:
             figures.append(Figure(_map(pairs, rows, _places(vectors, seed), title), title))

@@ -1,4 +1,4 @@
-"""Which films the rule keeps and drops, as pictures: the surest, and those close to the line."""
+"""Which images the rule keeps and drops, as pictures: the surest, and those close to the line."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pairaug.pair import Branch, Pair
 from pairaug.summary import SummarySettings
 from pairaug.summary.examples import Tile
 from pairaug.summary.figures import Rules
-from pairaug.summary.films import film_uri
 from pairaug.summary.records import RunPairs
+from pairaug.summary.thumbnails import image_uri
 
 _MOST_PIXELS = 160
-_NAMES = {"inter": "New patients", "intra": "Changed films"}
+_NAMES = {"inter": "New patients", "intra": "Changed images"}
 
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """Films of one branch, from the surely kept to the surely dropped."""
+    """Images of one branch, from the surely kept to the surely dropped."""
 
     title: str
     tiles: tuple[Tile, ...]
@@ -36,7 +36,7 @@ def strips(pairs: RunPairs, rules: Rules, settings: SummarySettings) -> list[Str
         groups = _groups(pairs, branch, margins, count)
         ids = {pairs.ids[row] for _, rows in groups for row in rows}
         whole = pairs.whole(ids) if ids else {}
-        pixels = min(_MOST_PIXELS, settings.film_pixels)
+        pixels = min(_MOST_PIXELS, settings.image_pixels)
         tiles = [
             _tile(whole[pairs.ids[row]], title, float(margins[row]), pixels)
             for title, rows in groups
@@ -58,7 +58,7 @@ def _margins(pairs: RunPairs, branch: Branch, rules: Rules) -> np.ndarray:
 def _groups(
     pairs: RunPairs, branch: Branch, margins: np.ndarray, count: int
 ) -> list[tuple[str, list[int]]]:
-    """(title, rows) of the films to be shown, none of them twice."""
+    """(title, rows) of the images to be shown, none of them twice."""
     scored = pairs.of(branch) & np.isfinite(margins)
     kept = np.flatnonzero(scored & pairs.is_living)
     dropped = np.flatnonzero(scored & (pairs.drop_stages == "prune"))
@@ -77,7 +77,7 @@ def _tile(pair: Pair, title: str, margin: float, pixels: int) -> Tile:
     titled = f"{title}, {margin:+.3f}"
     try:
         if pair.image is None:
-            raise DataError("no film was made")
-        return Tile(titled, film_uri(load_image(pair.image), pixels))
+            raise DataError("no image was made")
+        return Tile(titled, image_uri(load_image(pair.image), pixels))
     except DataError as error:
         return Tile(titled, None, str(error))

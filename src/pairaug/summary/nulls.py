@@ -1,4 +1,4 @@
-"""The null beside the scores: what they are between films and reports of different patients."""
+"""The null beside the scores: what they are between images and reports of different patients."""
 
 from __future__ import annotations
 

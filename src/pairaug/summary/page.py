@@ -25,17 +25,17 @@ from pairaug.summary.figures import (
     map_figures,
     score_figures,
 )
-from pairaug.summary.films import DIFFERENCE_LIMIT
 from pairaug.summary.margins import strips
 from pairaug.summary.nulls import nulls_of
 from pairaug.summary.records import RunPairs, load_facts, load_pairs
+from pairaug.summary.thumbnails import DIFFERENCE_LIMIT
 
 _log = logging.getLogger(__name__)
 
-_BEFORE_A_FILM = ("read", "rewrite")
+_BEFORE_A_IMAGE = ("read", "rewrite")
 """A pair that one of these stages dropped has a report at most."""
 
-_WITHOUT_IMAGE = (*_BEFORE_A_FILM, "generate", "edit")
+_WITHOUT_IMAGE = (*_BEFORE_A_IMAGE, "generate", "edit")
 """No synthetic image was kept of a pair that one of these stages dropped."""
 
 
@@ -98,12 +98,12 @@ def rules_of(facts: Mapping[str, Any]) -> Rules:
 def _examples(
     pairs: RunPairs, branch: Branch, settings: SummarySettings, choice: Choice
 ) -> list[Example]:
-    chosen = choose(pairs, branch, ~np.isin(pairs.drop_stages, _BEFORE_A_FILM), choice)
+    chosen = choose(pairs, branch, ~np.isin(pairs.drop_stages, _BEFORE_A_IMAGE), choice)
     parents = {pair_id: pairs.parents[pairs.row_of[pair_id]] for pair_id in chosen}
     whole = pairs.whole([*chosen, *(parent for parent in parents.values() if parent)])
     make = intra_example if branch is Branch.INTRA else inter_example
     return [
-        make(whole[pair_id], whole[parent], settings.film_pixels)
+        make(whole[pair_id], whole[parent], settings.image_pixels)
         for pair_id, parent in parents.items()
         if parent
     ]

@@ -1,6 +1,6 @@
-"""Small changes to films in training, so that scorer and classifier also read decoded films.
+"""Small changes to images in training, so that scorer and classifier also read decoded images.
 
-Films are never mirrored: sides matter.
+Images are never mirrored: sides matter.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def augment(images: Tensor, generator: torch.Generator, strength: float = 1.0) -
     """`images` (batch 1 height width, in [0, 1]) moved, turned, blurred, noised and re-exposed.
 
     At `strength` 1: shifts to 4 % of the side, turns to 5 degrees, scales by up to 5 %; half of the
-    films are blurred; contrast and gamma change by up to 20 %, brightness by 0.08, and noise of
+    images are blurred; contrast and gamma change by up to 20 %, brightness by 0.08, and noise of
     standard deviation up to 0.03 is added.
     """
     moved = functional.grid_sample(

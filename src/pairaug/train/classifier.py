@@ -1,6 +1,6 @@
 """Training of the findings classifier, in the layout of transformers' image classifiers.
 
-It reads the findings off a film, so that generated and edited films can be checked against reports.
+It reads the findings off an image, so that generated and edited images can be checked against reports.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pairaug.atomic import new_files, remove_leftovers
 from pairaug.locks import locked
 from pairaug.train.augment import augment
 from pairaug.train.checkpoint import saving
-from pairaug.train.films import Films, FilmSettings, open_films
+from pairaug.train.image_dataset import ImageDataset, ImageDatasetSettings, open_dataset
 from pairaug.train.loop import (
     Loop,
     LoopSettings,
@@ -45,8 +45,10 @@ Classifier = ResNetForImageClassification | MobileNetV1ForImageClassification
 class ClassifierSettings(LoopSettings):
     """How the findings classifier is built and trained."""
 
-    films: FilmSettings = Field(default_factory=FilmSettings, description="Which pairs.")
-    batch_size: int = Field(default=64, ge=1, description="Films in one step.")
+    data: ImageDatasetSettings = Field(
+        default_factory=ImageDatasetSettings, description="Which pairs."
+    )
+    batch_size: int = Field(default=64, ge=1, description="Images in one step.")
     learning_rate: float = Field(default=2e-3, gt=0, description="Its peak, after the warm-up.")
     weight_decay: float = Field(default=0.05, ge=0, description="Decoupled weight decay (AdamW).")
     max_minutes: float | None = Field(default=8.0, gt=0, description="End after so many minutes.")
@@ -69,12 +71,12 @@ class ClassifierSettings(LoopSettings):
         default=0.5, gt=0, description="Channels of a MobileNet, as a share of the published ones."
     )
     augmentation: float = Field(
-        default=1.0, ge=0, description="Strength of the changes to the films."
+        default=1.0, ge=0, description="Strength of the changes to the images."
     )
 
 
 def train_classifier(settings: ClassifierSettings, out: Path) -> Outcome:
-    """Trains the classifier on films and their labels and saves it as float16 in `out/classifier`.
+    """Trains the classifier on images and their labels and saves it as float16 in `out/classifier`.
 
     A label that is not stated takes no part in the loss.
     """
@@ -86,26 +88,28 @@ def train_classifier(settings: ClassifierSettings, out: Path) -> Outcome:
 def _train_classifier(settings: ClassifierSettings, out: Path) -> Outcome:
     torch.manual_seed(settings.seed)
     device = choose_device(settings.device)
-    films = open_films(settings.films, out)
-    model: Any = make_classifier(settings, films.label_names)
+    dataset = open_dataset(settings.data, out)
+    model: Any = make_classifier(settings, dataset.label_names)
     model = model.to(device=device, memory_format=torch.channels_last)
-    labels = torch.from_numpy(films.labels).to(device)
+    labels = torch.from_numpy(dataset.labels).to(device)
 
     def losses(draws: StepDraws) -> dict[str, Tensor]:
-        images = as_images(films.films[draws.films], device)
+        images = as_images(dataset.images[draws.indices], device)
         images = augment(images, draws.torch, settings.augmentation)
         logits = model(as_classifier_input(images)).logits
-        return {"loss": masked_binary_cross_entropy(logits, labels[torch.from_numpy(draws.films)])}
+        return {
+            "loss": masked_binary_cross_entropy(logits, labels[torch.from_numpy(draws.indices)])
+        }
 
     def evaluate() -> dict[str, float]:
-        return _figures(model, films, device) if films.num_held_out else {}
+        return _figures(model, dataset, device) if dataset.num_held_out else {}
 
     task = Task({"classifier": model}, losses, evaluate)
-    outcome = Loop(out / "training", settings, task, films.num_train).run()
+    outcome = Loop(out / "training", settings, task, dataset.num_train).run()
     folder = out / "classifier"
     with saving(folder), new_files(folder, last="config.json") as written:
         model.half().save_pretrained(written)
-        _write_preprocessor(written, films.films.shape[1])
+        _write_preprocessor(written, dataset.images.shape[1])
         write_record(written, settings, outcome)
     return outcome
 
@@ -146,9 +150,9 @@ def masked_binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return (each * is_stated).sum() / is_stated.sum().clamp(min=1)
 
 
-def as_images(films: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 films as float32 in [0, 1], `film 1 height width`."""
-    return torch.from_numpy(np.array(films)).to(device).float().div_(255.0)[:, None]
+def as_images(images: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 images as float32 in [0, 1], `image 1 height width`."""
+    return torch.from_numpy(np.array(images)).to(device).float().div_(255.0)[:, None]
 
 
 def as_classifier_input(images: Tensor) -> Tensor:
@@ -171,13 +175,13 @@ def macro_auroc(labels: np.ndarray, scores: np.ndarray, names: tuple[str, ...]) 
     return {"macro_auroc": mean, **figures}
 
 
-def _figures(model: Classifier, films: Films, device: torch.device) -> dict[str, float]:
+def _figures(model: Classifier, dataset: ImageDataset, device: torch.device) -> dict[str, float]:
     logits = []
-    for group in np.array_split(films.held_out, max(1, len(films.held_out) // 100)):
-        images = as_images(films.films[group], device)
+    for group in np.array_split(dataset.held_out, max(1, len(dataset.held_out) // 100)):
+        images = as_images(dataset.images[group], device)
         logits.append(model(as_classifier_input(images)).logits.float().cpu())
     scores = torch.cat(logits).numpy()
-    return macro_auroc(films.labels[films.held_out], scores, films.label_names)
+    return macro_auroc(dataset.labels[dataset.held_out], scores, dataset.label_names)
 
 
 def _write_preprocessor(folder: Path, size: int) -> None:

@@ -24,7 +24,7 @@ from pairaug.hub.loading import Part, load_part
 from pairaug.json_text import read_json_object
 from pairaug.train.arrays import open_array
 from pairaug.train.checkpoint import saving
-from pairaug.train.films import Films
+from pairaug.train.image_dataset import ImageDataset
 from pairaug.train.loop import Loop, LoopSettings, Outcome, StepDraws, Task, choose_device
 from pairaug.train.tokenizer import (
     MAX_TOKENS,
@@ -94,7 +94,7 @@ class DenoiserSettings(LoopSettings):
 
 @dataclass(frozen=True, slots=True)
 class Latents:
-    """Where the latents of each film lie: float16, `film channel height width`, not scaled."""
+    """Where the latents of each image lie: float16, `image channel height width`, not scaled."""
 
     mean: np.ndarray
     std: np.ndarray
@@ -195,15 +195,15 @@ def _loaded_text_encoder(folder: Path) -> CLIPTextModel:
 
 
 def train_denoiser(
-    settings: DenoiserSettings, films: Films, vae_folder: Path, out: Path
+    settings: DenoiserSettings, dataset: ImageDataset, vae_folder: Path, out: Path
 ) -> Outcome:
     """Trains denoiser and text encoder jointly; saves a diffusers folder in float16."""
     torch.manual_seed(settings.seed)
     device = choose_device(settings.device)
     vae: Any = load_vae(vae_folder)
-    latents = encode_films(vae, films, out / "latents", device)
-    tokenizer = _tokenizer(settings, films, out)
-    tokens = token_table(films, tokenizer).to(device)
+    latents = encode_latents(vae, dataset, out / "latents", device)
+    tokenizer = _tokenizer(settings, dataset, out)
+    tokens = token_table(dataset, tokenizer).to(device)
     text_encoder: Any = make_text_encoder(settings, tokenizer)
     text_encoder = text_encoder.to(device)
     unet: Any = make_denoiser(settings, latents.mean.shape[-1], latents.mean.shape[1])
@@ -214,14 +214,14 @@ def train_denoiser(
 
     def losses(draws: StepDraws) -> dict[str, Tensor]:
         clean = _drawn_latents(latents, draws, device) * vae.config["scaling_factor"]
-        variants = draws.numpy.integers(tokens.shape[1], size=len(draws.films))
-        prompts = tokens[torch.from_numpy(draws.films), torch.from_numpy(variants)]
+        variants = draws.numpy.integers(tokens.shape[1], size=len(draws.indices))
+        prompts = tokens[torch.from_numpy(draws.indices), torch.from_numpy(variants)]
         return {"loss": denoising.loss(clean, prompts.long(), draws.torch)}
 
     def evaluate() -> dict[str, float]:
-        if not films.num_held_out:
+        if not dataset.num_held_out:
             return {}
-        chosen = films.held_out[:256]
+        chosen = dataset.held_out[:256]
         mean = torch.from_numpy(latents.mean[chosen].astype(np.float32)).to(device)
         clean = mean * vae.config["scaling_factor"]
         return denoising.held_out(clean, tokens[torch.from_numpy(chosen), 0].long())
@@ -233,9 +233,9 @@ def train_denoiser(
         losses,
         evaluate,
         rates,
-        identity={"vae": weights_hash(vae), "films": films.fingerprint},
+        identity={"vae": weights_hash(vae), "images": dataset.fingerprint},
     )
-    outcome = Loop(out / "denoiser-training", settings, task, films.num_train).run()
+    outcome = Loop(out / "denoiser-training", settings, task, dataset.num_train).run()
     save_generator(out, vae, unet, text_encoder, tokenizer)
     return outcome
 
@@ -303,48 +303,50 @@ def _empty(tokenizer: CLIPTokenizer, device: torch.device) -> Tensor:
     return token_ids(tokenizer, [""]).to(device)
 
 
-def _tokenizer(settings: DenoiserSettings, films: Films, out: Path) -> CLIPTokenizer:
+def _tokenizer(settings: DenoiserSettings, dataset: ImageDataset, out: Path) -> CLIPTokenizer:
     if settings.text_folder is not None:
         return load_tokenizer(settings.text_folder)
     if (out / "tokenizer" / TOKENIZER_FILES[0]).exists():
         return load_tokenizer(out)
     return train_tokenizer(
-        (text for reports in films.reports for text in reports), out / "tokenizer"
+        (text for reports in dataset.reports for text in reports), out / "tokenizer"
     )
 
 
 def _drawn_latents(latents: Latents, draws: StepDraws, device: torch.device) -> Tensor:
-    mean = torch.from_numpy(latents.mean[draws.films].astype(np.float32)).to(device)
-    std = torch.from_numpy(latents.std[draws.films].astype(np.float32)).to(device)
+    mean = torch.from_numpy(latents.mean[draws.indices].astype(np.float32)).to(device)
+    std = torch.from_numpy(latents.std[draws.indices].astype(np.float32)).to(device)
     return mean + std * torch.empty_like(mean).normal_(generator=draws.torch)
 
 
-def encode_films(vae: AutoencoderKL, films: Films, folder: Path, device: torch.device) -> Latents:
-    """Mean and standard deviation of every film's latents, on disk; carried on where interrupted.
+def encode_latents(
+    vae: AutoencoderKL, dataset: ImageDataset, folder: Path, device: torch.device
+) -> Latents:
+    """Mean and standard deviation of every image's latents, on disk; carried on where interrupted.
 
-    Another autoencoder, or other films, in the same folder start anew.
+    Another autoencoder, or other images, in the same folder start anew.
     """
     remove_leftovers(folder)
     progress_path = folder / "done.json"
-    key = weights_hash(vae) + films.fingerprint
-    shape = _latent_shape(vae, films, device)
+    key = weights_hash(vae) + dataset.fingerprint
+    shape = _latent_shape(vae, dataset, device)
     first = _num_encoded(folder, key, shape)
     mean, std = (open_array(folder / f"{name}.npy", np.float16, shape) for name in ("mean", "std"))
     num_channels = int(vae.config["in_channels"])
     encoder: Any = vae.eval()
     encoder = encoder.to(device=device, memory_format=torch.channels_last)
-    for start in range(first, len(films.films), 50):
-        stop = min(start + 50, len(films.films))
+    for start in range(first, len(dataset.images), 50):
+        stop = min(start + 50, len(dataset.images))
         with torch.inference_mode():
-            pixels = as_vae_input(films.films[start:stop], device, num_channels)
+            pixels = as_vae_input(dataset.images[start:stop], device, num_channels)
             posterior = encoder.encode(pixels).latent_dist
         mean[start:stop], std[start:stop] = posterior.mean.cpu(), posterior.std.cpu()
-        if stop % 2000 == 0 or stop == len(films.films):
+        if stop % 2000 == 0 or stop == len(dataset.images):
             mean.flush()
             std.flush()
-            done = {"vae": key, "shape": shape, "num_films": stop}
+            done = {"vae": key, "shape": shape, "num_images": stop}
             write_file(progress_path, json.dumps(done).encode())
-            log.info("encoded %d of %d films", stop, len(films.films))
+            log.info("encoded %d of %d images", stop, len(dataset.images))
     return Latents(mean, std)
 
 
@@ -355,9 +357,9 @@ def _num_encoded(folder: Path, key: str, shape: tuple[int, ...]) -> int:
         if done.get("vae") != key or done.get("shape") != list(shape):
             return 0
         whole = [np.load(folder / f"{name}.npy", mmap_mode="r").shape for name in ("mean", "std")]
-        num_films = done["num_films"]
-        if whole == [shape, shape] and type(num_films) is int and 0 <= num_films <= shape[0]:
-            return num_films
+        num_images = done["num_images"]
+        if whole == [shape, shape] and type(num_images) is int and 0 <= num_images <= shape[0]:
+            return num_images
     except FileNotFoundError:
         return 0
     except (RunError, OSError, EOFError, ValueError, TypeError, KeyError):
@@ -366,10 +368,12 @@ def _num_encoded(folder: Path, key: str, shape: tuple[int, ...]) -> int:
     return 0
 
 
-def _latent_shape(vae: AutoencoderKL, films: Films, device: torch.device) -> tuple[int, ...]:
+def _latent_shape(
+    vae: AutoencoderKL, dataset: ImageDataset, device: torch.device
+) -> tuple[int, ...]:
     factor = 2 ** (len(vae.config["block_out_channels"]) - 1)
-    num_films, height, width = films.films.shape
-    return num_films, vae.config["latent_channels"], height // factor, width // factor
+    num_images, height, width = dataset.images.shape
+    return num_images, vae.config["latent_channels"], height // factor, width // factor
 
 
 def weights_hash(vae: AutoencoderKL) -> str:

@@ -12,7 +12,7 @@ from pairaug.errors import ModelError
 from pairaug.locks import locked
 from pairaug.settings import StageSettings
 from pairaug.train.denoiser import DenoiserSettings, train_denoiser
-from pairaug.train.films import FilmSettings, open_films
+from pairaug.train.image_dataset import ImageDatasetSettings, open_dataset
 from pairaug.train.loop import Outcome, write_record
 from pairaug.train.vae import VaeSettings, train_vae
 
@@ -23,7 +23,9 @@ class GeneratorSettings(StageSettings):
     phase: Literal["vae", "denoiser", "both"] = Field(
         default="both", description="What to train; the denoiser needs an autoencoder."
     )
-    films: FilmSettings = Field(default_factory=FilmSettings, description="Which pairs.")
+    data: ImageDatasetSettings = Field(
+        default_factory=ImageDatasetSettings, description="Which pairs."
+    )
     vae: VaeSettings = Field(default_factory=VaeSettings, description="The autoencoder.")
     vae_folder: Path | None = Field(
         default=None,
@@ -43,10 +45,10 @@ def train_generator(settings: GeneratorSettings, out: Path) -> dict[str, Outcome
 
 
 def _train_generator(settings: GeneratorSettings, out: Path) -> dict[str, Outcome]:
-    films = open_films(settings.films, out)
+    dataset = open_dataset(settings.data, out)
     outcomes: dict[str, Outcome] = {}
     if settings.phase in ("vae", "both"):
-        outcomes["vae"] = train_vae(settings.vae, films, out)
+        outcomes["vae"] = train_vae(settings.vae, dataset, out)
         write_record(out / "vae", settings, outcomes["vae"])
     if settings.phase in ("denoiser", "both"):
         vae_folder = settings.vae_folder or out / "vae"
@@ -54,6 +56,6 @@ def _train_generator(settings: GeneratorSettings, out: Path) -> dict[str, Outcom
             raise ModelError(
                 f"no autoencoder in {vae_folder}: train phase vae first, or set vae_folder"
             )
-        outcomes["denoiser"] = train_denoiser(settings.denoiser, films, vae_folder, out)
+        outcomes["denoiser"] = train_denoiser(settings.denoiser, dataset, vae_folder, out)
         write_record(out, settings, outcomes["denoiser"])
     return outcomes

@@ -1,6 +1,6 @@
 """The loop that every trainer shares: schedule, weight averaging, limits, resuming, curves.
 
-All draws of step k follow from (seed, k), so a resumed training sees the films and the noise that
+All draws of step k follow from (seed, k), so a resumed training sees the images and the noise that
 an undisturbed one would have seen.
 """
 
@@ -38,10 +38,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StepDraws:
-    """What is random in one step: which films, and the source of all noise."""
+    """What is random in one step: which images, and the source of all noise."""
 
     step: int
-    films: np.ndarray
+    indices: np.ndarray
     numpy: np.random.Generator
     torch: torch.Generator
 
@@ -53,7 +53,7 @@ class Task:
     `losses` returns scalars; the one named "loss" is minimised. A loss that is detached has left
     its gradients in the parameters already. `evaluate` is called with the averaged weights in
     place, and returns nothing where nothing is held out. `rates` scales the learning rate of a
-    module. `identity` says what else a resumed training must share. `positions` tells the films of
+    module. `identity` says what else a resumed training must share. `positions` tells the images of
     a step where they are not shuffled epochs of all. `best` keeps the weights of the best held-out
     figure.
     """
@@ -103,25 +103,25 @@ def learning_rate_factor(progress: float, step: int, warmup_steps: int) -> float
     return rise * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0))))
 
 
-def films_of_step(seed: int, step: int, batch_size: int, num_films: int) -> np.ndarray:
-    """Positions of the films of one step: each epoch is a shuffle that follows from (seed, epoch).
+def indices_of_step(seed: int, step: int, batch_size: int, num_images: int) -> np.ndarray:
+    """Positions of the images of one step: each epoch is a shuffle that follows from (seed, epoch).
 
     A batch may straddle two epochs, so that all batches are full.
     """
     places = np.arange(step * batch_size, (step + 1) * batch_size)
-    films = np.empty(batch_size, dtype=np.int64)
-    for epoch in np.unique(places // num_films):
-        order = np.random.default_rng([seed, int(epoch)]).permutation(num_films)
-        inside = places // num_films == epoch
-        films[inside] = order[places[inside] % num_films]
-    return films
+    images = np.empty(batch_size, dtype=np.int64)
+    for epoch in np.unique(places // num_images):
+        order = np.random.default_rng([seed, int(epoch)]).permutation(num_images)
+        inside = places // num_images == epoch
+        images[inside] = order[places[inside] % num_images]
+    return images
 
 
 class Loop:
     """One training in one folder, from its last checkpoint where there is one."""
 
-    def __init__(self, folder: Path, settings: LoopSettings, task: Task, num_films: int) -> None:
-        self.folder, self.settings, self.task, self.num_films = folder, settings, task, num_films
+    def __init__(self, folder: Path, settings: LoopSettings, task: Task, num_images: int) -> None:
+        self.folder, self.settings, self.task, self.num_images = folder, settings, task, num_images
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             if task.processes.is_first:
@@ -214,10 +214,10 @@ class Loop:
         numpy = np.random.default_rng([seed, self.step, 1])
         generator = torch.Generator(self.device).manual_seed(int(numpy.integers(2**62)))
         if self.task.positions is not None:
-            films = self.task.positions(self.step)
+            images = self.task.positions(self.step)
         else:
-            films = films_of_step(seed, self.step, self.settings.batch_size, self.num_films)
-        return StepDraws(self.step, films, numpy, generator)
+            images = indices_of_step(seed, self.step, self.settings.batch_size, self.num_images)
+        return StepDraws(self.step, images, numpy, generator)
 
     def _one_step(self, progress: float) -> tuple[float, dict[str, Tensor]]:
         is_falling = self.settings.schedule == "cosine"
@@ -403,14 +403,14 @@ def _hardware() -> str:
 
 def _settled(settings: LoopSettings) -> dict[str, Any]:
     plain = settings.model_dump(mode="json", exclude=set(FREE))
-    if "films" in plain:
-        plain["films"] = films_identity(plain["films"])
+    if "data" in plain:
+        plain["data"] = dataset_identity(plain["data"])
     return plain
 
 
-def films_identity(films: Mapping[str, Any]) -> dict[str, Any]:
-    """The film settings that decide the films: not where they are kept, nor who draws them."""
-    return {key: value for key, value in films.items() if key not in ("cache", "num_workers")}
+def dataset_identity(images: Mapping[str, Any]) -> dict[str, Any]:
+    """The image settings that decide the images: not where they are kept, nor who draws them."""
+    return {key: value for key, value in images.items() if key not in ("cache", "num_workers")}
 
 
 def _append_row(path: Path, row: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from transformers import CLIPTokenizer
 from pairaug.atomic import new_files
 from pairaug.errors import ModelError
 from pairaug.hub.tokenizers import open_tokenizer
-from pairaug.train.films import Films
+from pairaug.train.image_dataset import ImageDataset
 
 log = logging.getLogger(__name__)
 
@@ -82,16 +82,16 @@ def special_ids(tokenizer: CLIPTokenizer) -> dict[str, Any]:
     return {name: getattr(tokenizer, name) for name in names}
 
 
-def token_table(films: Films, tokenizer: CLIPTokenizer) -> Tensor:
-    """Token ids of all reports, int16, `film report token`, each filled up to the window."""
-    num_reports = len(films.reports[0])
-    texts = [text for reports in films.reports for text in reports]
+def token_table(dataset: ImageDataset, tokenizer: CLIPTokenizer) -> Tensor:
+    """Token ids of all reports, int16, `image report token`, each filled up to the window."""
+    num_reports = len(dataset.reports[0])
+    texts = [text for reports in dataset.reports for text in reports]
     rows = []
     for start in range(0, len(texts), 10_000):
         rows.append(token_ids(tokenizer, texts[start : start + 10_000]).to(torch.int16))
     table = torch.cat(rows)
     warn_of_truncated(tokenizer, texts, table, MAX_TOKENS)
-    return table.reshape(len(films.reports), num_reports, -1)
+    return table.reshape(len(dataset.reports), num_reports, -1)
 
 
 def warn_of_truncated(tokenizer: Any, texts: Sequence[str], table: Tensor, window: int) -> None:

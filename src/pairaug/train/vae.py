@@ -1,4 +1,4 @@
-"""Training of the autoencoder between films and latents, in diffusers' `AutoencoderKL` layout."""
+"""Training of the autoencoder between images and latents, in diffusers' `AutoencoderKL` layout."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from pairaug.errors import ModelError
 from pairaug.hub.folders import start_part
 from pairaug.hub.loading import Part, load_part
 from pairaug.train.checkpoint import saving
-from pairaug.train.films import Films
+from pairaug.train.image_dataset import ImageDataset
 from pairaug.train.loop import Loop, LoopSettings, Outcome, StepDraws, Task, choose_device
 
 
 class VaeSettings(LoopSettings):
     """How the autoencoder is built and trained."""
 
-    batch_size: int = Field(default=16, ge=1, description="Films in one step.")
+    batch_size: int = Field(default=16, ge=1, description="Images in one step.")
     learning_rate: float = Field(default=2e-3, gt=0, description="Its peak, after the warm-up.")
     max_minutes: float | None = Field(default=25.0, gt=0, description="End after so many minutes.")
     ema_decay: float = Field(
@@ -75,7 +75,7 @@ class VaeSettings(LoopSettings):
 
 
 def make_vae(settings: VaeSettings, size: int) -> AutoencoderKL:
-    """An autoencoder for films of one channel, `size` pixels a side: new, or that of `init`."""
+    """An autoencoder for images of one channel, `size` pixels a side: new, or that of `init`."""
     if settings.init is not None:
         return load_vae(settings.init)
     num_levels = len(settings.block_out_channels)
@@ -102,7 +102,7 @@ def load_vae(setting: Path) -> AutoencoderKL:
     if channels not in ((1, 1), (3, 3)):
         raise ModelError(
             f"the autoencoder in {setting} takes {channels[0]} channels and makes {channels[1]}; "
-            "films have one, or three that are the same"
+            "images have one, or three that are the same"
         )
     # Stable Diffusion's pipelines scale latents and do not shift them, so nor does training.
     vae.register_to_config(shift_factor=None)
@@ -110,14 +110,14 @@ def load_vae(setting: Path) -> AutoencoderKL:
 
 
 def reconstruction_losses(
-    films: Tensor, decoded: Tensor, num_scales: int = 3
+    images: Tensor, decoded: Tensor, num_scales: int = 3
 ) -> tuple[Tensor, Tensor]:
     """Mean absolute error, and that of the differences between neighbours summed over the scales.
 
-    Both are means per pixel in the units of the films. The second sees what the first forgives: an
+    Both are means per pixel in the units of the images. The second sees what the first forgives: an
     edge that is blurred. At each scale the error is averaged over 2 x 2 pixels.
     """
-    error = decoded - films
+    error = decoded - images
     detail = error.new_zeros(())
     coarse = error
     for scale in range(num_scales):
@@ -127,21 +127,21 @@ def reconstruction_losses(
     return error.abs().mean(), detail
 
 
-def as_vae_input(films: np.ndarray, device: torch.device, num_channels: int = 1) -> Tensor:
-    """uint8 films as float32 in [-1, 1], `film channel height width`, channels last.
+def as_vae_input(images: np.ndarray, device: torch.device, num_channels: int = 1) -> Tensor:
+    """uint8 images as float32 in [-1, 1], `image channel height width`, channels last.
 
-    An autoencoder of colour pictures sees a film in each of its channels.
+    An autoencoder of colour pictures sees an image in each of its channels.
     """
-    pixels = torch.from_numpy(np.array(films)).to(device).float().div_(127.5).sub_(1.0)
+    pixels = torch.from_numpy(np.array(images)).to(device).float().div_(127.5).sub_(1.0)
     pixels = pixels[:, None].expand(-1, num_channels, -1, -1)
     return pixels.contiguous(memory_format=torch.channels_last)
 
 
-def train_vae(settings: VaeSettings, films: Films, out: Path) -> Outcome:
+def train_vae(settings: VaeSettings, dataset: ImageDataset, out: Path) -> Outcome:
     """Trains the autoencoder and saves it, with its scale, as float16 under `out/vae`."""
     torch.manual_seed(settings.seed)
     device = choose_device(settings.device)
-    vae: Any = make_vae(settings, films.films.shape[1])
+    vae: Any = make_vae(settings, dataset.images.shape[1])
     vae = vae.to(device=device, memory_format=torch.channels_last)
     num_channels = int(vae.config["in_channels"])
     if not settings.train_encoder:
@@ -149,7 +149,7 @@ def train_vae(settings: VaeSettings, films: Films, out: Path) -> Outcome:
             part.requires_grad_(False)
 
     def losses(draws: StepDraws) -> dict[str, Tensor]:
-        pixels = as_vae_input(films.films[draws.films], device, num_channels)
+        pixels = as_vae_input(dataset.images[draws.indices], device, num_channels)
         with torch.set_grad_enabled(settings.train_encoder):
             posterior = vae.encode(pixels).latent_dist
         decoded = vae.decode(posterior.sample(generator=draws.torch)).sample
@@ -172,9 +172,9 @@ def train_vae(settings: VaeSettings, films: Films, out: Path) -> Outcome:
         }
 
     def evaluate() -> dict[str, float]:
-        if not films.num_held_out:
+        if not dataset.num_held_out:
             return {}
-        pixels = as_vae_input(films.films[films.held_out[:200]], device, num_channels)
+        pixels = as_vae_input(dataset.images[dataset.held_out[:200]], device, num_channels)
         groups = pixels.split(25)
         decoded = torch.cat(
             [vae.decode(vae.encode(group).latent_dist.mode()).sample for group in groups]
@@ -182,19 +182,19 @@ def train_vae(settings: VaeSettings, films: Films, out: Path) -> Outcome:
         absolute, detail = reconstruction_losses(pixels, decoded.clamp(-1.0, 1.0))
         return {"absolute": float(absolute) / 2, "detail": float(detail)}
 
-    task = Task({"vae": vae}, losses, evaluate, identity={"films": films.fingerprint})
-    outcome = Loop(out / "vae-training", settings, task, films.num_train).run()
+    task = Task({"vae": vae}, losses, evaluate, identity={"images": dataset.fingerprint})
+    outcome = Loop(out / "vae-training", settings, task, dataset.num_train).run()
     if settings.train_encoder:
-        vae.register_to_config(scaling_factor=latent_scale(vae, films, device))
+        vae.register_to_config(scaling_factor=latent_scale(vae, dataset, device))
     with saving(out / "vae"), new_files(out / "vae", last="config.json") as written:
         vae.half().save_pretrained(written)
     return outcome
 
 
 @torch.inference_mode()
-def latent_scale(vae: Any, films: Films, device: torch.device) -> float:
-    """What brings latents of up to 1,000 training films to a standard deviation of one."""
-    chosen = films.films[: min(1000, films.num_train)]
+def latent_scale(vae: Any, dataset: ImageDataset, device: torch.device) -> float:
+    """What brings latents of up to 1,000 training images to a standard deviation of one."""
+    chosen = dataset.images[: min(1000, dataset.num_train)]
     groups = as_vae_input(chosen, device, int(vae.config["in_channels"])).split(25)
     latents = torch.cat([vae.encode(group).latent_dist.mean for group in groups])
     return 1.0 / float(latents.std())

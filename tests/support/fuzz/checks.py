@@ -43,7 +43,7 @@ from pairaug.readers.text import stated_report
 from pairaug.rewrite import Rewrite, RewriteSettings
 from pairaug.run.quality import assess
 from pairaug.stage import Context
-from support.dicom_films import dataset_of
+from support.dicom_images import dataset_of
 from support.fuzz.bounded import FOLDER
 from support.fuzz.strategies import DICOM_VALUES, Change, Damage, changed, damaged
 from support.layout_trees import TREES

@@ -1,7 +1,7 @@
-"""What models are evaluated on: films with the labels that their source states.
+"""What models are evaluated on: images with the labels that their source states.
 
 `settings` says which source, `label_tables` how each layout writes labels down, `cases` makes a
-stream of films with labels of any of them, and `features` has a model encode it.
+stream of images with labels of any of them, and `features` has a model encode it.
 """
 
 from pairaug.evaluate.data.cases import Case, Cases, chosen_findings, open_cases

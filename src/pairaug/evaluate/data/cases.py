@@ -1,4 +1,4 @@
-"""A stream of films with labels, whatever they come from; what cannot be used is counted."""
+"""A stream of images with labels, whatever they come from; what cannot be used is counted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pairaug.errors import DataError, SettingsError
-from pairaug.evaluate.data.label_tables import findings_of, labelled_films
+from pairaug.evaluate.data.label_tables import findings_of, labelled_images
 from pairaug.evaluate.data.settings import (
     LabelTable,
     PairLabels,
@@ -49,9 +49,9 @@ Aliases = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One film with what its source says is on it."""
+    """One image with what its source says is on it."""
 
-    film: Callable[[], np.ndarray]
+    image: Callable[[], np.ndarray]
     """Loads it: float32 in [0, 1], `height width`; `DataError` where it cannot be read."""
     patient_id: str = field(repr=False)
     labels: Mapping[str, float]
@@ -73,7 +73,7 @@ class Cases:
     num: int | None = None
     """How many, where that is known before they are read."""
     tally: Counter[str] = field(default_factory=Counter)
-    """Films that cannot be used, by reason, as far as the last pass has come."""
+    """Images that cannot be used, by reason, as far as the last pass has come."""
 
     def __iter__(self) -> Iterator[Case]:
         self.tally.clear()
@@ -188,23 +188,23 @@ def _table(settings: LabelTable) -> Cases:
     findings = findings_of(settings)
     root = absolute(settings.root or settings.table.parent)
     if not root.is_dir():
-        raise DataError(f"the folder of films {root} does not exist; set data.root")
+        raise DataError(f"the folder of images {root} does not exist; set data.root")
     tally: Counter[str] = Counter()
     # Sources without a setting of their own state something of every finding.
     unstated: Unstated = getattr(settings, "unstated", "ignore")
 
     def stream() -> Iterator[Case]:
         folders: dict[int, int] = {}
-        for film in labelled_films(settings, findings):
-            path = _found(root, film.places, folders)
+        for image in labelled_images(settings, findings):
+            path = _found(root, image.places, folders)
             if path is None:
                 tally["missing_image"] += 1
                 continue
             labels = {
                 name: label_value(state, settings.uncertain, unstated)
-                for name, state in film.labels.items()
+                for name, state in image.labels.items()
             }
-            yield Case(_loader(ImageRef(path=str(path))), film.patient_id, labels, "", film.split)
+            yield Case(_loader(ImageRef(path=str(path))), image.patient_id, labels, "", image.split)
 
     hashes = {settings.table.name: file_sha256(settings.table)}
     name = str(getattr(settings, "source", "table"))
@@ -212,7 +212,7 @@ def _table(settings: LabelTable) -> Cases:
 
 
 def _found(root: Path, places: tuple[Path, ...], hits: dict[int, int]) -> Path | None:
-    """The first of `places` that is a file, those tried first where films mostly were."""
+    """The first of `places` that is a file, those tried first where images mostly were."""
     for place in sorted(range(len(places)), key=lambda each: -hits.get(each, 0)):
         path = absolute(root / placed(root, places[place]))
         if path.is_relative_to(root) and os.path.isfile(path):  # noqa: PTH113
@@ -243,7 +243,7 @@ def _renamed(cases: Cases, aliases: Aliases) -> Cases:
             target = aliases.get(name, name)
             before = labels.get(target)
             labels[target] = value if before is None else _either(before, value)
-        return Case(case.film, case.patient_id, labels, case.report, case.split)
+        return Case(case.image, case.patient_id, labels, case.report, case.split)
 
     return Cases(
         cases.source,

@@ -1,4 +1,4 @@
-"""Films of a source as vectors of one or more models, each computed once and kept if asked for.
+"""Images of a source as vectors of one or more models, each computed once and kept if asked for.
 
 A cache file is named by all that decides its content: weights, image transform, source. It holds
 vectors, labels, and hashes of patients, no report and no id.
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_FILMS_AT_ONCE = 64
+_IMAGES_AT_ONCE = 64
 _THREADS = 4
 
 _ARRAYS = ("vectors", "labels", "patients", "splits")
@@ -47,24 +47,24 @@ SplitOf = Callable[[Case], str]
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """The films of a source that could be read, in its order."""
+    """The images of a source that could be read, in its order."""
 
     vectors: tuple[np.ndarray, ...]
-    """Of each model: float32 unit vectors, `film dimension`."""
+    """Of each model: float32 unit vectors, `image dimension`."""
     labels: np.ndarray
-    """float32 `film finding`: 1, 0, or NaN; in the order of the source's findings."""
+    """float32 `image finding`: 1, 0, or NaN; in the order of the source's findings."""
     patients: np.ndarray
-    """One number for each patient, `film`."""
+    """One number for each patient, `image`."""
     splits: np.ndarray
-    """Text, `film`; empty where there is none."""
+    """Text, `image`; empty where there is none."""
     reports: tuple[str, ...] = field(default=(), repr=False)
     """Where they were asked for."""
     unusable: dict[str, int] = field(default_factory=dict)
-    """Films left out, by reason."""
+    """Images left out, by reason."""
 
     @property
     def num_patients(self) -> int:
-        """How many patients the films are of."""
+        """How many patients the images are of."""
         return len(np.unique(self.patients))
 
 
@@ -77,9 +77,9 @@ def features_of(
     with_reports: bool = False,
     cache: Path | None = None,
     covers: Any = None,
-    report_progress: Callable[[int], None] = lambda num_films: None,
+    report_progress: Callable[[int], None] = lambda num_images: None,
 ) -> Features:
-    """Every film's vectors by every encoder, from `cache` where a file there has them.
+    """Every image's vectors by every encoder, from `cache` where a file there has them.
 
     `data` are the settings of `cases`; `covers` is whatever else decides patients' splits. With
     reports, nothing is read from the cache or written to it.
@@ -101,7 +101,7 @@ def features_of(
     if first.unusable:
         reasons = ", ".join(f"{name} {num}" for name, num in sorted(first.unusable.items()))
         total = len(first.labels) + sum(first.unusable.values())
-        log.warning("%s: of %d films, left out: %s", cases.source, total, reasons)
+        log.warning("%s: of %d images, left out: %s", cases.source, total, reasons)
     vectors = tuple(features.vectors[0] for features in every)
     return Features(
         vectors, first.labels, first.patients, first.splits, first.reports, first.unusable
@@ -122,9 +122,9 @@ def _encoded(
     reports: list[str] = []
     unusable: Counter[str] = Counter()
     for group in _loaded(cases, unusable):
-        films = [film for _, film in group]
+        images = [image for _, image in group]
         for place, encoder in enumerate(encoders):
-            vectors[place].append(encoder.encode_images(films))
+            vectors[place].append(encoder.encode_images(images))
         for case, _ in group:
             labels.append(as_row(case.labels, cases.findings))
             patients.append(_number(case.patient_id))
@@ -144,22 +144,22 @@ def _encoded(
 
 
 def _loaded(cases: Cases, unusable: Counter[str]) -> Iterator[list[tuple[Case, np.ndarray]]]:
-    """Groups of cases with their films, the next ones decoded while one is being encoded."""
+    """Groups of cases with their images, the next ones decoded while one is being encoded."""
     waiting: deque[list[tuple[Case, Future[np.ndarray | str]]]] = deque()
 
     def finished() -> list[tuple[Case, np.ndarray]]:
         usable = []
         for case, future in waiting.popleft():
-            film = future.result()
-            if isinstance(film, str):
-                unusable[film] += 1
+            image = future.result()
+            if isinstance(image, str):
+                unusable[image] += 1
             else:
-                usable.append((case, film))
+                usable.append((case, image))
         return usable
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        for group in batched(cases, _FILMS_AT_ONCE):
-            waiting.append([(case, pool.submit(_film_of, case)) for case in group])
+        for group in batched(cases, _IMAGES_AT_ONCE):
+            waiting.append([(case, pool.submit(_image_of, case)) for case in group])
             if len(waiting) > 1 and (usable := finished()):
                 yield usable
         while waiting:
@@ -167,13 +167,13 @@ def _loaded(cases: Cases, unusable: Counter[str]) -> Iterator[list[tuple[Case, n
                 yield usable
 
 
-def _film_of(case: Case) -> np.ndarray | str:
-    """A case's film, or why it cannot be used."""
+def _image_of(case: Case) -> np.ndarray | str:
+    """A case's image, or why it cannot be used."""
     try:
-        film = case.film()
+        image = case.image()
     except ImageError as error:
         return error.reason
-    return fault(film) or film
+    return fault(image) or image
 
 
 def _apart(features: Features) -> list[Features]:
@@ -185,9 +185,9 @@ def _apart(features: Features) -> list[Features]:
 def _nothing(cases: Cases, features: Features) -> str:
     reasons = ", ".join(f"{name} {num}" for name, num in sorted(features.unusable.items()))
     if reasons:
-        return f"no film of the data can be used ({reasons}); is data.root the films' folder?"
+        return f"no image of the data can be used ({reasons}); is data.root the images' folder?"
     return (
-        f"the data ({cases.source}) has no film to evaluate on; does its split, its views or "
+        f"the data ({cases.source}) has no image to evaluate on; does its split, its views or "
         "another setting leave all of them out?"
     )
 

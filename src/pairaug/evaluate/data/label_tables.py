@@ -1,4 +1,4 @@
-"""Labels as datasets publish them, row by row: each layout brought to film, patient and labels.
+"""Labels as datasets publish them, row by row: each layout brought to image, patient and labels.
 
 A label is 1 present, 0 absent, -1 uncertain, None where nothing is said. Names of findings are as
 `prompts.finding_name` spells them.
@@ -58,8 +58,8 @@ _NO_FINDINGS = frozenset({"", "unchanged", "exclude", "suboptimal study"})
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledFilm:
-    """One film of a table."""
+class LabelledImage:
+    """One image of a table."""
 
     places: tuple[Path, ...]
     """Where it may be, relative to the root; the first that is there counts."""
@@ -68,16 +68,16 @@ class LabelledFilm:
     split: str | None = None
 
 
-def labelled_films(settings: LabelTable, findings: tuple[str, ...]) -> Iterator[LabelledFilm]:
-    """The films of a table in its order; rows that its settings leave out are left out.
+def labelled_images(settings: LabelTable, findings: tuple[str, ...]) -> Iterator[LabelledImage]:
+    """The images of a table in its order; rows that its settings leave out are left out.
 
     `findings` are those of `findings_of`.
     """
-    for film in _films_of(settings, findings):
-        yield replace(film, patient_id=patient_key(film.patient_id))
+    for image in _images_of(settings, findings):
+        yield replace(image, patient_id=patient_key(image.patient_id))
 
 
-def _films_of(settings: LabelTable, findings: tuple[str, ...]) -> Iterator[LabelledFilm]:
+def _images_of(settings: LabelTable, findings: tuple[str, ...]) -> Iterator[LabelledImage]:
     match settings:
         case CheXpertData():
             return _chexpert(settings, findings)
@@ -122,7 +122,7 @@ def findings_of(settings: LabelTable) -> tuple[str, ...]:
     raise TypeError(type(settings).__name__)
 
 
-def _chexpert(settings: CheXpertData, findings: tuple[str, ...]) -> Iterator[LabelledFilm]:
+def _chexpert(settings: CheXpertData, findings: tuple[str, ...]) -> Iterator[LabelledImage]:
     columns = {"file": "Path", **_columns_of(settings.table, findings)}
     for number, row in rows_of(settings.table, columns):
         path = Path(_need(row, "file", settings.table, number))
@@ -132,10 +132,10 @@ def _chexpert(settings: CheXpertData, findings: tuple[str, ...]) -> Iterator[Lab
         # Users' folders often begin below "CheXpert-v1.0-small".
         places = (path, Path(*path.parts[1:])) if len(path.parts) > 1 else (path,)
         labels = _states(row, findings, settings.table, number)
-        yield LabelledFilm(places, patient, labels)
+        yield LabelledImage(places, patient, labels)
 
 
-def _mimic(settings: MimicData, findings: tuple[str, ...]) -> Iterator[LabelledFilm]:
+def _mimic(settings: MimicData, findings: tuple[str, ...]) -> Iterator[LabelledImage]:
     columns = {
         "subject": "subject_id",
         "study": "study_id",
@@ -149,48 +149,48 @@ def _mimic(settings: MimicData, findings: tuple[str, ...]) -> Iterator[LabelledF
         labels[patient_key(_need(row, "study", settings.table, number))] = np.array(
             codes, dtype=np.int8
         )
-    for number, row in _mimic_films(settings):
-        study = patient_key(_need(row, "study", settings.films, number))
+    for number, row in _mimic_images(settings):
+        study = patient_key(_need(row, "study", settings.images, number))
         if study not in labels:
             continue
-        subject = patient_key(_need(row, "subject", settings.films, number))
-        film = f"{_need(row, 'film', settings.films, number)}.jpg"
-        inner = Path(f"p{subject[:2]}", f"p{subject}", f"s{study}", film)
+        subject = patient_key(_need(row, "subject", settings.images, number))
+        image = f"{_need(row, 'image', settings.images, number)}.jpg"
+        inner = Path(f"p{subject[:2]}", f"p{subject}", f"s{study}", image)
         states = {
             finding: None if code == 2 else int(code)
             for finding, code in zip(findings, labels[study], strict=True)
         }
-        yield LabelledFilm((Path("files", inner), inner), subject, states, row.get("split"))
+        yield LabelledImage((Path("files", inner), inner), subject, states, row.get("split"))
 
 
-def _mimic_films(settings: MimicData) -> Iterator[tuple[int, Mapping[str, str | None]]]:
-    """(number, row) of each film of the split and of the views that are asked for."""
-    columns = {"film": "dicom_id", "subject": "subject_id", "study": "study_id"}
-    listed = column_names(settings.films)
+def _mimic_images(settings: MimicData) -> Iterator[tuple[int, Mapping[str, str | None]]]:
+    """(number, row) of each image of the split and of the views that are asked for."""
+    columns = {"image": "dicom_id", "subject": "subject_id", "study": "study_id"}
+    listed = column_names(settings.images)
     if settings.views and "ViewPosition" not in listed:
         raise DataError(
-            f"{settings.films} has no column 'ViewPosition': for data.views, set data.films to "
+            f"{settings.images} has no column 'ViewPosition': for data.views, set data.images to "
             "the table of metadata and data.splits to that of splits"
         )
     columns |= {"view": "ViewPosition"} if settings.views else {}
     columns |= {"split": "split"} if "split" in listed else {}
     if settings.split != "all" and "split" not in listed and settings.splits is None:
         raise DataError(
-            f"{settings.films} has no column 'split'; set data.splits to the table of splits, or "
+            f"{settings.images} has no column 'split'; set data.splits to the table of splits, or "
             "data.split to all"
         )
     splits: dict[str | None, str | None] = {}
     if settings.splits is not None:
-        rows = rows_of(settings.splits, {"film": "dicom_id", "split": "split"})
-        splits = {row["film"]: row["split"] for _, row in rows}
-    for number, row in rows_of(settings.films, columns):
-        split = splits.get(row["film"], row.get("split"))
+        rows = rows_of(settings.splits, {"image": "dicom_id", "split": "split"})
+        splits = {row["image"]: row["split"] for _, row in rows}
+    for number, row in rows_of(settings.images, columns):
+        split = splits.get(row["image"], row.get("split"))
         is_wanted = settings.split in ("all", split)
         if is_wanted and (not settings.views or (row["view"] or "") in settings.views):
             yield number, {**row, "split": split}
 
 
-def _nih(settings: NihData, findings: tuple[str, ...]) -> Iterator[LabelledFilm]:
+def _nih(settings: NihData, findings: tuple[str, ...]) -> Iterator[LabelledImage]:
     columns = {"file": "Image Index", "labels": "Finding Labels", "patient": "Patient ID"}
     wanted = None if settings.only is None else _names_in(settings.only)
     folders = [Path(), Path("images"), *(Path(f"images_{i:03d}", "images") for i in range(1, 13))]
@@ -200,7 +200,7 @@ def _nih(settings: NihData, findings: tuple[str, ...]) -> Iterator[LabelledFilm]
             continue
         labels = _listed(_terms(row["labels"], "|"), findings)
         patient = row["patient"] or name
-        yield LabelledFilm(tuple(folder / name for folder in folders), patient, labels)
+        yield LabelledImage(tuple(folder / name for folder in folders), patient, labels)
 
 
 def _padchest_rows(settings: PadChestData) -> Iterator[Mapping[str, str | None]]:
@@ -222,34 +222,34 @@ def _padchest_rows(settings: PadChestData) -> Iterator[Mapping[str, str | None]]
             yield row
 
 
-def _padchest(settings: PadChestData, findings: tuple[str, ...]) -> Iterator[LabelledFilm]:
+def _padchest(settings: PadChestData, findings: tuple[str, ...]) -> Iterator[LabelledImage]:
     for row in _padchest_rows(settings):
         name = row["file"] or ""
         places = (Path(patient_key(row["folder"] or ""), name), Path(name), Path("images", name))
         labels = _listed(_padchest_terms(row["labels"]), findings)
-        yield LabelledFilm(places, row["patient"] or name, labels)
+        yield LabelledImage(places, row["patient"] or name, labels)
 
 
-def _vindr(settings: VinDrData, findings: tuple[str, ...]) -> Iterator[LabelledFilm]:
-    columns = {"film": "image_id", **_columns_of(settings.table, findings)}
-    # Three radiologists read each film of the training set, in rows that need not be neighbours.
+def _vindr(settings: VinDrData, findings: tuple[str, ...]) -> Iterator[LabelledImage]:
+    columns = {"image": "image_id", **_columns_of(settings.table, findings)}
+    # Three radiologists read each image of the training set, in rows that need not be neighbours.
     votes: dict[str, np.ndarray] = {}
     for number, row in rows_of(settings.table, columns):
         states = _states(row, findings, settings.table, number)
         found = votes.setdefault(
-            _need(row, "film", settings.table, number), np.zeros((2, len(findings)), np.int16)
+            _need(row, "image", settings.table, number), np.zeros((2, len(findings)), np.int16)
         )
         found[0] += [state == 1 for state in states.values()]
         found[1] += [state is not None for state in states.values()]
-    for film, (present, asked) in votes.items():
+    for image, (present, asked) in votes.items():
         needed = asked // 2 + 1 if settings.readers == "majority" else np.ones_like(asked)
         labels = {
             finding: int(present[place] >= needed[place]) if asked[place] else None
             for place, finding in enumerate(findings)
         }
-        name = f"{film}{settings.suffix}"
+        name = f"{image}{settings.suffix}"
         places = (Path(name), Path("train", name), Path("test", name))
-        yield LabelledFilm(places, film, labels)
+        yield LabelledImage(places, image, labels)
 
 
 def _table_rows(settings: TableData) -> Iterator[tuple[int, Mapping[str, str | None]]]:
@@ -270,7 +270,7 @@ def _table_rows(settings: TableData) -> Iterator[tuple[int, Mapping[str, str | N
             yield number, row
 
 
-def _table(settings: TableData, findings: tuple[str, ...]) -> Iterator[LabelledFilm]:
+def _table(settings: TableData, findings: tuple[str, ...]) -> Iterator[LabelledImage]:
     for number, row in _table_rows(settings):
         path = Path(_need(row, "file", settings.table, number))
         if settings.list_column is not None:
@@ -278,7 +278,7 @@ def _table(settings: TableData, findings: tuple[str, ...]) -> Iterator[LabelledF
         else:
             own = {finding: row[f"finding {finding}"] for finding in findings}
             labels = _states(own, findings, settings.table, number)
-        yield LabelledFilm((path,), row.get("patient") or str(path), labels, row.get("split"))
+        yield LabelledImage((path,), row.get("patient") or str(path), labels, row.get("split"))
 
 
 def _known(table: Path, names: Iterable[str]) -> tuple[str, ...]:

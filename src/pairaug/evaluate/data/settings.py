@@ -1,4 +1,4 @@
-"""Which films and labels to evaluate on: phantoms, runs, readers, and label tables as published."""
+"""Which images and labels to evaluate on: phantoms, runs, readers, and label tables as published."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PhantomData(StageSettings):
     """Simulated patients, whose findings are known."""
 
     source: Literal["phantom"] = Field(
-        default="phantom", description="Simulated patients, one film each."
+        default="phantom", description="Simulated patients, one image each."
     )
     num_patients: int = Field(default=1000, ge=2, description="How many patients are drawn.")
     seed: int = Field(
@@ -27,7 +27,7 @@ class PhantomData(StageSettings):
         lt=2**63,
         description="Which patients; the bundled models have not seen those of the default.",
     )
-    size: int = Field(default=128, ge=32, le=1024, description="Pixels a side of each film.")
+    size: int = Field(default=128, ge=32, le=1024, description="Pixels a side of each image.")
     labels: Literal["by-side", "chexpert"] = Field(
         default="by-side",
         description="By side: the 15 labels of phantoms, such as left pleural effusion. Or those "
@@ -64,11 +64,11 @@ class ReadData(PairLabels):
 
 
 class LabelTable(StageSettings):
-    """A table of labels, and the folder of its films."""
+    """A table of labels, and the folder of its images."""
 
     table: Path = Field(description="The file with the labels: .csv, also .csv.gz.")
     root: Path | None = Field(
-        None, description="The folder that film paths start from; without it, the table's folder."
+        None, description="The folder that image paths start from; without it, the table's folder."
     )
     uncertain: Uncertain = Field("ignore", description="What a label of -1 counts as.")
 
@@ -81,26 +81,26 @@ class CheXpertData(LabelTable):
     )
     unstated: Unstated = Field("negative", description="What an empty cell counts as.")
     views: Literal["frontal", "all"] = Field(
-        "frontal", description="Frontal films only, by their names, or all."
+        "frontal", description="Frontal images only, by their names, or all."
     )
 
 
 class MimicData(LabelTable):
-    """MIMIC-CXR-JPG's labels of studies, with the table that lists the films."""
+    """MIMIC-CXR-JPG's labels of studies, with the table that lists the images."""
 
     source: Literal["mimic-cxr"] = Field(
         "mimic-cxr",
-        description="MIMIC-CXR-JPG: a CSV of labels by study, and one of films.",
+        description="MIMIC-CXR-JPG: a CSV of labels by study, and one of images.",
     )
-    films: Path = Field(
-        description="The table of films: mimic-cxr-2.0.0-metadata.csv or -split.csv."
+    images: Path = Field(
+        description="The table of images: mimic-cxr-2.0.0-metadata.csv or -split.csv."
     )
     splits: Path | None = Field(
-        None, description="mimic-cxr-2.0.0-split.csv, where `films` is the table of metadata."
+        None, description="mimic-cxr-2.0.0-split.csv, where `images` is the table of metadata."
     )
-    split: Literal["train", "validate", "test", "all"] = Field("test", description="Whose films.")
+    split: Literal["train", "validate", "test", "all"] = Field("test", description="Whose images.")
     views: tuple[str, ...] = Field(
-        (), description="Views, such as PA and AP, where `films` is the table of metadata."
+        (), description="Views, such as PA and AP, where `images` is the table of metadata."
     )
     unstated: Unstated = Field("negative", description="What an empty cell counts as.")
 
@@ -109,10 +109,10 @@ class NihData(LabelTable):
     """NIH ChestX-ray14's `Data_Entry_2017.csv`."""
 
     source: Literal["nih"] = Field(
-        "nih", description="ChestX-ray14: film, and its findings parted by |."
+        "nih", description="ChestX-ray14: image, and its findings parted by |."
     )
     only: Path | None = Field(
-        None, description="A text file with the names of the films to use, such as test_list.txt."
+        None, description="A text file with the names of the images to use, such as test_list.txt."
     )
 
 
@@ -136,21 +136,21 @@ class VinDrData(LabelTable):
     source: Literal["vindr"] = Field(
         "vindr", description="VinDr-CXR: image_id, and a column for each finding."
     )
-    suffix: str = Field(".dicom", description="What film files are called after their image_id.")
+    suffix: str = Field(".dicom", description="What image files are called after their image_id.")
     readers: Literal["majority", "any"] = Field(
-        "majority", description="When several radiologists read a film: most of them, or any."
+        "majority", description="When several radiologists read an image: most of them, or any."
     )
 
 
 class TableData(LabelTable):
-    """Any table with one film a row."""
+    """Any table with one image a row."""
 
     source: Literal["table"] = Field(
-        "table", description="A film a row, findings in columns or in a list."
+        "table", description="An image a row, findings in columns or in a list."
     )
-    file: str = Field("file", description="Column of the film's path, relative to `root`.")
+    file: str = Field("file", description="Column of the image's path, relative to `root`.")
     patient_id: str | None = Field(
-        None, description="Column of the patient; without it each film is a patient of its own."
+        None, description="Column of the patient; without it each image is a patient of its own."
     )
     split_column: str | None = Field(None, description="Column of the split.")
     columns: dict[str, str] = Field(

@@ -27,7 +27,7 @@ _ACT_WEIGHTS: dict[Act, float] = {"resolve": 1.0, "appear": 1.0, "worsen": 0.8, 
 _SECOND_CHANGE = 0.2
 # How readily findings that the rules do not draw resolve or, as devices, are taken out.
 _OTHERS_RESOLVE = {"chest tube": 1.0, "enteric tube": 1.0, "circulatory support": 0.3}
-# A heart does not grow from normal to huge between two films.
+# A heart does not grow from normal to huge between two images.
 _APPEARS_AS: dict[str, tuple[Severity, ...]] = {"cardiomegaly": ("mild", "moderate")}
 # What the lungs keep is not told from what comes and goes, where both are called opacities.
 _SHADOWS = (Topic("consolidation"), Topic("atelectasis"))

@@ -47,7 +47,7 @@ class Kind:
     """One finding as the rules write it.
 
     `plausible` is how often it is drawn for a new patient, relative to the others. `resolves` and
-    `appears` say how readily it goes or comes between two films of one patient.
+    `appears` say how readily it goes or comes between two images of one patient.
     """
 
     topic: Topic
@@ -142,7 +142,7 @@ class Described:
     severity: Severity | None = None
 
 
-# Kinds that hide or contradict each other on one side of one film.
+# Kinds that hide or contradict each other on one side of one image.
 _EXCLUSIVE = (
     {"pneumothorax", "pleural effusion"},
     {"pneumothorax", "consolidation"},

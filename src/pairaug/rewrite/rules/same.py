@@ -1,6 +1,6 @@
 """The same patient's report in other words: what is stated, denied and left open stays.
 
-For the comparison with text alone: new reports for the films that are there.
+For the comparison with text alone: new reports for the images that are there.
 """
 
 from __future__ import annotations

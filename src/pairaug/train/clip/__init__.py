@@ -1,4 +1,4 @@
-"""Contrastive pretraining on films and reports: CheXzero's recipe, and smaller ones.
+"""Contrastive pretraining on images and reports: CheXzero's recipe, and smaller ones.
 
 The settings need no tensor library; training loads it when it is called.
 """

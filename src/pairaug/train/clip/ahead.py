@@ -1,4 +1,4 @@
-"""Films fetched by other threads while a step is computed."""
+"""Images fetched by other threads while a step is computed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Ahead:
-    """The films of each step, fetched a few steps before they are asked for; use as a context.
+    """The images of each step, fetched a few steps before they are asked for; use as a context.
 
     Pillow and NumPy let other threads run while they work, so that threads suffice. What a step
     gets does not hang on how many there are.
@@ -18,11 +18,11 @@ class Ahead:
 
     def __init__(
         self,
-        films: Callable[[np.ndarray], np.ndarray],
+        images: Callable[[np.ndarray], np.ndarray],
         positions: Callable[[int], np.ndarray],
         num_workers: int,
     ) -> None:
-        self._films, self._positions, self._num_workers = films, positions, num_workers
+        self._images, self._positions, self._num_workers = images, positions, num_workers
         self._pool = ThreadPoolExecutor(num_workers)
         self._waiting: dict[int, list[Future[np.ndarray]]] = {}
 
@@ -37,14 +37,14 @@ class Ahead:
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def films(self, step: int) -> np.ndarray:
-        """uint8 films of a step, `film height width`."""
+    def images(self, step: int) -> np.ndarray:
+        """uint8 images of a step, `image height width`."""
         for later in range(step, step + 3):
             if later not in self._waiting:
-                # A step's films in as many pieces as there are threads.
+                # A step's images in as many pieces as there are threads.
                 pieces = np.array_split(self._positions(later), self._num_workers)
                 self._waiting[later] = [
-                    self._pool.submit(self._films, piece) for piece in pieces if len(piece)
+                    self._pool.submit(self._images, piece) for piece in pieces if len(piece)
                 ]
         for earlier in [each for each in self._waiting if each < step]:
             del self._waiting[earlier]

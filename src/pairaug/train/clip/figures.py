@@ -25,7 +25,7 @@ def held_out_figures(
     """The loss in batches, how well held-out pairs are told from shuffled ones, and found."""
     vectors = []
     for group in np.array_split(pairs.held_out, max(1, len(pairs.held_out) // 100)):
-        images = as_images(pairs.films(group), device)
+        images = as_images(pairs.images(group), device)
         reports = tokens[torch.from_numpy(group), 0].to(device)
         vectors.append(encoder.pairs(images, reports))
     image_vectors = torch.cat([image for image, _ in vectors])

@@ -39,7 +39,7 @@ TwoTowerModel = Any
 
 # Parts of a batch whose reports are cut to one length.
 _LENGTH_GROUPS = 4
-# Image towers that take films of any side.
+# Image towers that take images of any side.
 _ANY_SIZE = ("mobilenet_v1", "resnet")
 _CLASSES: dict[str, Any] = {
     "clip": CLIPModel,
@@ -79,9 +79,9 @@ def _class_of(folder: Path, setting: str) -> Any:
 
 
 def make_clip(settings: ClipSettings, size: int, tokenizer: Any) -> TwoTowerModel:
-    """A new model for films of `size` pixels a side.
+    """A new model for images of `size` pixels a side.
 
-    A `CLIPModel`, whose three channels are the film three times, or around another image tower
+    A `CLIPModel`, whose three channels are the image three times, or around another image tower
     transformers' model of any two towers; both are used alike.
     """
     text_config = CLIPTextConfig(
@@ -154,7 +154,7 @@ def _around_image_tower(
 
 
 def image_size_of(model: TwoTowerModel) -> int | None:
-    """The side of the films that the image tower has positions for; None if it takes any."""
+    """The side of the images that the image tower has positions for; None if it takes any."""
     kind = model.config.vision_config.model_type
     return None if kind in _ANY_SIZE else int(model.config.vision_config.image_size)
 
@@ -179,7 +179,7 @@ def is_siglip(model: TwoTowerModel) -> bool:
 
 
 class PairEncoder:
-    """A model with its image normalisation: films and token ids to unit vectors."""
+    """A model with its image normalisation: images and token ids to unit vectors."""
 
     def __init__(self, model: TwoTowerModel, mean: float, std: float) -> None:
         self.model: TwoTowerModel = model
@@ -225,24 +225,24 @@ class PairEncoder:
         return self.images(images), self.reports(reports)
 
     @torch.inference_mode()
-    def all_image_states(self, films: np.ndarray, device: torch.device) -> Tensor:
-        """The states of uint8 films, once: a tower held fixed sees each the same way always."""
+    def all_image_states(self, images: np.ndarray, device: torch.device) -> Tensor:
+        """The states of uint8 images, once: a tower held fixed sees each the same way always."""
         self.model.eval()
-        groups = np.array_split(films, max(1, len(films) // 100))
+        groups = np.array_split(images, max(1, len(images) // 100))
         states = [self.image_states(as_images(group, device)) for group in groups]
         self.model.train()
         return torch.cat(states).clone()
 
 
-def as_images(films: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 films as float32 in [0, 1], `film 1 height width`."""
-    return torch.from_numpy(np.array(films)).to(device).float().div_(255.0)[:, None]
+def as_images(images: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 images as float32 in [0, 1], `image 1 height width`."""
+    return torch.from_numpy(np.array(images)).to(device).float().div_(255.0)[:, None]
 
 
 def write_preprocessor(
     folder: Path, settings: ClipSettings, size: int, model: TwoTowerModel
 ) -> None:
-    """Writes what an encoder must do to films so that the model sees what training showed it."""
+    """Writes what an encoder must do to images so that the model sees what training showed it."""
     num_channels = int(model.config.vision_config.num_channels)
     square = {"height": size, "width": size}
     config: dict[str, Any] = {

@@ -89,7 +89,7 @@ class WandbObserver:
             import wandb  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise SettingsError("log_to: wandb needs wandb: pip install wandb") from error
-        kept = settings.model_dump(mode="json", exclude={"sources", "validation", "films"})
+        kept = settings.model_dump(mode="json", exclude={"sources", "validation", "data"})
         self._run = wandb.init(project="pairaug", name=out.name, dir=str(out), config=kept)
 
     def stepped(self, step: int, num_pairs: int) -> None:

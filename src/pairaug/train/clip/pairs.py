@@ -16,7 +16,7 @@ from pairaug.pair import Report
 from pairaug.train.clip.settings import ClipSettings
 from pairaug.train.clip.sources import BRANCHES, PairSource, is_used, subset
 from pairaug.train.clip.store import Store, StoreSettings, open_store
-from pairaug.train.films import open_films
+from pairaug.train.image_dataset import open_dataset
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 class TrainingPairs:
     """Pairs by position: `num_train` to train on, then those held out."""
 
-    films: Callable[[np.ndarray], np.ndarray]
-    """Positions to uint8 films, `film height width`."""
+    images: Callable[[np.ndarray], np.ndarray]
+    """Positions to uint8 images, `image height width`."""
     size: int
     """Pixels a side."""
     reports: tuple[tuple[str, ...], ...]
@@ -46,14 +46,14 @@ class TrainingPairs:
 
 
 def open_pairs(settings: ClipSettings, size: int | None, out: Path) -> TrainingPairs:
-    """The pairs that the settings name; their films are decoded or drawn where that is not done.
+    """The pairs that the settings name; their images are decoded or drawn where that is not done.
 
-    `size` is the side of the model's films, if that is known.
+    `size` is the side of the model's images, if that is known.
     """
     if not settings.sources:
-        return _of_films(settings, size, out)
+        return _of_images(settings, size, out)
     kept = StoreSettings(
-        size or settings.films.size,
+        size or settings.data.size,
         settings.fit,
         settings.streamed,
         settings.num_workers,
@@ -80,22 +80,22 @@ def open_pairs(settings: ClipSettings, size: int | None, out: Path) -> TrainingP
     return _joined(train, chosen, held_out, later, settings, kept.size)
 
 
-def _of_films(settings: ClipSettings, size: int | None, out: Path) -> TrainingPairs:
-    films = open_films(settings.films, out)
-    if size is not None and size != films.films.shape[1]:
+def _of_images(settings: ClipSettings, size: int | None, out: Path) -> TrainingPairs:
+    dataset = open_dataset(settings.data, out)
+    if size is not None and size != dataset.images.shape[1]:
         raise SettingsError(
-            f"films.size is {films.films.shape[1]}, but the model takes {size} pixels a side: "
-            f"set films.size to {size}"
+            f"data.size is {dataset.images.shape[1]}, but the model takes {size} pixels a side: "
+            f"set data.size to {size}"
         )
-    last = min(len(films.films), films.num_train + settings.max_validation_pairs)
+    last = min(len(dataset.images), dataset.num_train + settings.max_validation_pairs)
     return TrainingPairs(
-        films=lambda positions: films.films[positions],
-        size=films.films.shape[1],
-        reports=films.reports[:last],
-        branches=np.zeros(films.num_train, np.int8),
-        weights=np.ones(films.num_train),
-        num_train=films.num_train,
-        fingerprint=films.fingerprint,
+        images=lambda positions: dataset.images[positions],
+        size=dataset.images.shape[1],
+        reports=dataset.reports[:last],
+        branches=np.zeros(dataset.num_train, np.int8),
+        weights=np.ones(dataset.num_train),
+        num_train=dataset.num_train,
+        fingerprint=dataset.fingerprint,
     )
 
 
@@ -187,11 +187,11 @@ def _joined(
             "once, and have it more often by weight"
         )
 
-    def films(positions: np.ndarray) -> np.ndarray:
+    def images(positions: np.ndarray) -> np.ndarray:
         pixels = np.empty((len(positions), size, size), np.uint8)
         for own in np.unique(owner[positions]):
             inside = owner[positions] == own
-            pixels[inside] = stores[own].films(place[positions[inside]])
+            pixels[inside] = stores[own].images(place[positions[inside]])
         return pixels
 
     weights = [np.full(len(each), of.weight) for each, (_, of) in zip(chosen, train, strict=True)]
@@ -200,7 +200,7 @@ def _joined(
     counts = {name: branches.count(number) for number, name in enumerate(BRANCHES)}
     log.info("%d pairs to train on %s, %d held out", num_train, counts, len(rows) - num_train)
     return TrainingPairs(
-        films=films,
+        images=images,
         size=size,
         reports=tuple((_caption(row, settings.sections),) for row in rows),
         branches=np.array(branches, np.int8),

@@ -96,7 +96,7 @@ class Training:
         self.mix.plan(settings.max_steps)
         self.settings = settings
         self.fixed: Tensor | None = None
-        """What a tower that is held fixed makes of every film."""
+        """What a tower that is held fixed makes of every image."""
         self.autocast = autocast_for(settings.precision, model, self.device)
 
     def run(self, progress: Any) -> Outcome:
@@ -111,13 +111,13 @@ class Training:
         return outcome
 
     def loop(self, closing: ExitStack, progress: Any = None) -> Loop:
-        """The loop, from its last checkpoint; `closing` ends the threads that fetch films."""
+        """The loop, from its last checkpoint; `closing` ends the threads that fetch images."""
         settings = self.settings
         if settings.image_encoder is not None:
-            films = self.pairs.films(np.arange(len(self.pairs.reports)))
-            self.fixed = self.encoder.all_image_states(films, self.device)
+            images = self.pairs.images(np.arange(len(self.pairs.reports)))
+            self.fixed = self.encoder.all_image_states(images, self.device)
         self.ahead = closing.enter_context(
-            Ahead(self.pairs.films, self._own_positions, settings.num_workers)
+            Ahead(self.pairs.images, self._own_positions, settings.num_workers)
         )
         task = Task(
             self._modules(),
@@ -143,8 +143,8 @@ class Training:
 
     def _losses(self, draws: StepDraws) -> dict[str, Tensor]:
         seed = int(draws.numpy.integers(2**62))
-        variants = draws.numpy.integers(self.tokens.shape[1], size=len(draws.films))
-        own = draws.films[self.slice]
+        variants = draws.numpy.integers(self.tokens.shape[1], size=len(draws.indices))
+        own = draws.indices[self.slice]
         reports = self.tokens[torch.from_numpy(own), torch.from_numpy(variants[self.slice])]
         loss = leave_gradients(
             self._embed,
@@ -165,7 +165,7 @@ class Training:
         """This process's images of a step, or what the fixed tower made of them."""
         if self.fixed is not None:
             return self.fixed[torch.from_numpy(own).to(self.device)]
-        images = as_images(self.ahead.films(draws.step), self.device)
+        images = as_images(self.ahead.images(draws.step), self.device)
         if not self.settings.augmentation:
             return images
         return augment(images, draws.torch, self.settings.augmentation)

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from pairaug.images import Fit
 from pairaug.train.clip.mixing import MixSettings
 from pairaug.train.clip.sources import PairSource
-from pairaug.train.films import FilmSettings
+from pairaug.train.image_dataset import ImageDatasetSettings
 from pairaug.train.loop_settings import LoopSettings
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -70,10 +70,10 @@ class ClipSettings(LoopSettings):
     preset: Literal["scorer", "tiny", "chexzero"] = Field(
         default="scorer",
         description="The values that hold where nothing else is said: `chexzero` is the paper's "
-        "recipe, `tiny` a small model for films of 64 pixels, `scorer` the bundled scorer's.",
+        "recipe, `tiny` a small model for images of 64 pixels, `scorer` the bundled scorer's.",
     )
     sources: tuple[PairSource, ...] = Field(
-        default=(), description="Runs, exports and datasets to train on; `films` if there is none."
+        default=(), description="Runs, exports and datasets to train on; `data` if there is none."
     )
     validation: tuple[PairSource, ...] | None = Field(
         default=None,
@@ -90,28 +90,29 @@ class ClipSettings(LoopSettings):
         default="both",
         description="Sections of a report that are its caption; where the one is empty, the other.",
     )
-    films: FilmSettings = Field(
-        default_factory=FilmSettings, description="Which pairs, where there are no `sources`."
+    data: ImageDatasetSettings = Field(
+        default_factory=ImageDatasetSettings,
+        description="Which pairs, where there are no `sources`.",
     )
     image_size: int | None = Field(
-        default=None, ge=16, description="Pixels a side; that of `init` or of `films` if null."
+        default=None, ge=16, description="Pixels a side; that of `init` or of `data` if null."
     )
     fit: Fit = Field(
         default="crop",
-        description="Films that are not square: the middle (`crop`), or all on black (`pad`).",
+        description="Images that are not square: the middle (`crop`), or all on black (`pad`).",
     )
     cache: Path | None = Field(
         default=None,
-        description="Folder of the decoded films, to share between trainings; `cache` in the "
+        description="Folder of the decoded images, to share between trainings; `cache` in the "
         "output folder unless said.",
     )
     streamed: bool = Field(
         default=False,
-        description="Decode films at each use instead of once: for sets whose films, a byte a "
+        description="Decode images at each use instead of once: for sets whose images, a byte a "
         "pixel, do not fit on the disk.",
     )
     num_workers: int = Field(
-        default=2, ge=1, description="Threads that decode films ahead of the steps."
+        default=2, ge=1, description="Threads that decode images ahead of the steps."
     )
 
     init: Path | None = Field(
@@ -155,7 +156,7 @@ class ClipSettings(LoopSettings):
     text_num_layers: int = Field(default=4, ge=1, description="Layers of the text encoder.")
     text_num_heads: int = Field(default=6, ge=1, description="Attention heads of the text encoder.")
     projection_size: int = Field(default=128, ge=1, description="Length of the embeddings.")
-    image_mean: float = Field(default=0.5, ge=0, le=1, description="Taken off a film in 0 to 1.")
+    image_mean: float = Field(default=0.5, ge=0, le=1, description="Taken off an image in 0 to 1.")
     image_std: float = Field(default=0.25, gt=0, description="What it is then divided by.")
 
     loss: Literal["auto", "contrastive", "sigmoid"] = Field(
@@ -192,7 +193,7 @@ class ClipSettings(LoopSettings):
         "that multiply it natively. Weights and loss are float32 always.",
     )
     augmentation: float = Field(
-        default=1.0, ge=0, description="Strength of the changes to the films."
+        default=1.0, ge=0, description="Strength of the changes to the images."
     )
     best_by: Literal["loss", "auroc", "recall_at_1"] | None = Field(
         default=None,

@@ -29,7 +29,7 @@ from pairaug.stage import Context
 
 BranchName = Literal["real", "inter", "intra"]
 BRANCHES: tuple[BranchName, ...] = ("real", "inter", "intra")
-_FILMS = ("png", "jpg", "jpeg")
+_IMAGES = ("png", "jpg", "jpeg")
 STAGES = ("prune", "score", "edit", "generate", "rewrite", "read")
 
 
@@ -172,20 +172,20 @@ def _of_parquet(path: Path) -> Iterator[Pair]:
 
 def _of_shard(path: Path) -> Iterator[Pair]:
     """The pairs of a tar: the members of each stand together, in no certain order."""
-    for item in items_of(path, frozenset({"json", *_FILMS})):
-        film = next((item.members[name] for name in _FILMS if name in item.members), None)
+    for item in items_of(path, frozenset({"json", *_IMAGES})):
+        image = next((item.members[name] for name in _IMAGES if name in item.members), None)
         try:
             record = parse_json(item.members.get("json", b"null"))
         except JSONTextError:
             record = None
         if item.is_too_large or not isinstance(record, dict):
             raise DataError(f"{item.where} is none that PairAug exported; export the run again")
-        if film is not None:
-            yield _exported_pair(record, film)
+        if image is not None:
+            yield _exported_pair(record, image)
 
 
-def _exported_pair(row: Mapping[str, Any], film: bytes) -> Pair:
-    return bare_pair(row, ImageRef(png=film, sha256=sha256(film).hexdigest()))
+def _exported_pair(row: Mapping[str, Any], image: bytes) -> Pair:
+    return bare_pair(row, ImageRef(png=image, sha256=sha256(image).hexdigest()))
 
 
 def drop_of(pair: Pair) -> Drop | None:

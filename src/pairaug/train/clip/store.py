@@ -1,4 +1,4 @@
-"""The films of a source on disk, square and a byte a pixel, with a row of facts for each pair.
+"""The images of a source on disk, square and a byte a pixel, with a row of facts for each pair.
 
 A store is keyed by what decides it, so that trainings that share a `cache` decode nothing twice; it
 holds all pairs of a source, and each training picks from them. It is built under a temporary name
@@ -33,7 +33,7 @@ from pairaug.locks import locked
 from pairaug.pair import ImageRef, Pair
 from pairaug.stage import batched
 from pairaug.train.clip.sources import PairSource, drop_of, identity_of, pairs_of
-from pairaug.train.films import as_bytes, counts_of
+from pairaug.train.image_dataset import as_bytes, counts_of
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,8 @@ _FORMAT = 2
 _GROUP = 64
 
 
-class _Film(BaseModel, strict=True, extra="forbid"):
-    """The place of a streamed image: in `films.bin`, or in a file of its own."""
+class _Image(BaseModel, strict=True, extra="forbid"):
+    """The place of a streamed image: in `images.bin`, or in a file of its own."""
 
     start: NonNegativeInt | None = None
     length: NonNegativeInt = 0
@@ -61,12 +61,12 @@ class _Row(BaseModel, strict=True, extra="forbid"):
     drop_stage: str | None
     findings: str
     impression: str
-    film: _Film
+    image: _Image
 
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
-    """How films are kept."""
+    """How images are kept."""
 
     size: int
     fit: Fit
@@ -80,53 +80,53 @@ class _DamagedError(Exception):
 
 
 class Store:
-    """One source's pairs: rows in order, and their films by place."""
+    """One source's pairs: rows in order, and their images by place."""
 
     def __init__(self, folder: Path, settings: StoreSettings) -> None:
         self._folder, self._settings = folder, settings
         self.rows = _rows_in(folder / "rows.jsonl")
         size = settings.size
-        films = folder / ("films.bin" if settings.streamed else "films.u8")
+        images = folder / ("images.bin" if settings.streamed else "images.u8")
         if settings.streamed:
-            num_bytes = sum(row["film"].get("length", 0) for row in self.rows)
+            num_bytes = sum(row["image"].get("length", 0) for row in self.rows)
         else:
             num_bytes = len(self.rows) * size * size
-        if not films.is_file() or films.stat().st_size != num_bytes:
-            raise _DamagedError(f"{films.name} is cut short")
-        self._films: np.ndarray | None = None
+        if not images.is_file() or images.stat().st_size != num_bytes:
+            raise _DamagedError(f"{images.name} is cut short")
+        self._images: np.ndarray | None = None
         if not settings.streamed:
             shape = (len(self.rows), size, size)
-            path = folder / "films.u8"
-            self._films = np.memmap(path, np.uint8, "r", shape=shape) if self.rows else None
+            path = folder / "images.u8"
+            self._images = np.memmap(path, np.uint8, "r", shape=shape) if self.rows else None
 
-    def films(self, places: np.ndarray) -> np.ndarray:
-        """uint8, `film height width`."""
-        if self._films is not None:
-            return self._films[places]
-        films = np.empty((len(places), self._settings.size, self._settings.size), np.uint8)
+    def images(self, places: np.ndarray) -> np.ndarray:
+        """uint8, `image height width`."""
+        if self._images is not None:
+            return self._images[places]
+        images = np.empty((len(places), self._settings.size, self._settings.size), np.uint8)
         for row, place in enumerate(places):
-            films[row] = self._decoded(self.rows[place])
-        return films
+            images[row] = self._decoded(self.rows[place])
+        return images
 
     def _decoded(self, row: dict[str, Any]) -> np.ndarray:
-        if row["film"] is None:
-            raise ValueError("a pair without a film was asked for")
-        film = row["film"]
-        ref = ImageRef(film.get("path"), self._bytes_of(film), film.get("sha256"))
+        if row["image"] is None:
+            raise ValueError("a pair without an image was asked for")
+        image = row["image"]
+        ref = ImageRef(image.get("path"), self._bytes_of(image), image.get("sha256"))
         try:
             return _square(ref, self._settings)
         # It was fine when training began, and other batches were drawn from it.
         except ImageError as error:
             raise DataError(
-                f"a film that is streamed can no longer be used: {error}. Put back what was read, "
+                f"an image that is streamed can no longer be used: {error}. Put back what was read, "
                 "or read the data again and train on that."
             ) from error
 
-    def _bytes_of(self, film: dict[str, Any]) -> bytes | None:
-        if "start" not in film:
+    def _bytes_of(self, image: dict[str, Any]) -> bytes | None:
+        if "start" not in image:
             return None
-        with (self._folder / "films.bin").open("rb") as file:
-            return os.pread(file.fileno(), film["length"], film["start"])
+        with (self._folder / "images.bin").open("rb") as file:
+            return os.pread(file.fileno(), image["length"], image["start"])
 
 
 def _rows_in(path: Path) -> list[dict[str, Any]]:
@@ -194,33 +194,35 @@ def _fill(folder: Path, source: PairSource, settings: StoreSettings) -> None:
     num = start = 0
     lost: Counter[str] = Counter()
     write = partial(_streamed if settings.streamed else _decoded, settings=settings)
-    name = "films.bin" if settings.streamed else "films.u8"
+    name = "images.bin" if settings.streamed else "images.u8"
     with (
-        (folder / name).open("wb") as films,
+        (folder / name).open("wb") as images,
         (folder / "rows.jsonl").open("w", encoding="utf-8") as rows,
         ThreadPoolExecutor(settings.num_workers) as pool,
     ):
         for group in batched(_usable(pairs_of(source, settings.seed)), _GROUP):
-            for pair, (content, film) in zip(group, pool.map(write, group), strict=True):
-                if isinstance(film, str):
-                    lost[film] += 1
+            for pair, (content, image) in zip(group, pool.map(write, group), strict=True):
+                if isinstance(image, str):
+                    lost[image] += 1
                     continue
                 if settings.streamed and content:
-                    film = {"start": start, "length": len(content)}
+                    image = {"start": start, "length": len(content)}
                     start += len(content)
-                films.write(content)
-                rows.write(json.dumps(_row(pair, film)) + "\n")
+                images.write(content)
+                rows.write(json.dumps(_row(pair, image)) + "\n")
                 num += 1
     if lost:
         log.warning(
-            "%s: %d films cannot be read and are left out (%s)",
+            "%s: %d images cannot be read and are left out (%s)",
             source.where,
             lost.total(),
             counts_of(lost),
         )
     if not num:
-        raise DataError(f"{source.where} has no pairs with film and report")
-    log.info("%s: %d films at %d pixels are in %s", source.where, num, settings.size, folder.parent)
+        raise DataError(f"{source.where} has no pairs with image and report")
+    log.info(
+        "%s: %d images at %d pixels are in %s", source.where, num, settings.size, folder.parent
+    )
 
 
 def _usable(pairs: Iterable[Pair]) -> Iterator[Pair]:
@@ -233,7 +235,7 @@ def _usable(pairs: Iterable[Pair]) -> Iterator[Pair]:
 
 
 def _decoded(pair: Pair, settings: StoreSettings) -> tuple[bytes, dict[str, Any] | str]:
-    """A film with what its row says of it, or with the reason why it cannot be used."""
+    """An image with what its row says of it, or with the reason why it cannot be used."""
     assert pair.image is not None
     try:
         return _square(pair.image, settings).tobytes(), {}
@@ -242,7 +244,7 @@ def _decoded(pair: Pair, settings: StoreSettings) -> tuple[bytes, dict[str, Any]
 
 
 def _streamed(pair: Pair, settings: StoreSettings) -> tuple[bytes, dict[str, Any] | str]:
-    """A film with a path stays where it is; one that travels in its pair is copied."""
+    """An image with a path stays where it is; one that travels in its pair is copied."""
     del settings
     assert pair.image is not None
     if pair.image.png is not None:
@@ -254,7 +256,7 @@ def _square(ref: ImageRef, settings: StoreSettings) -> np.ndarray:
     return as_bytes(fit_square(load_image(ref), settings.size, settings.fit))
 
 
-def _row(pair: Pair, film: dict[str, Any]) -> dict[str, Any]:
+def _row(pair: Pair, image: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": pair.id,
         "branch": pair.branch.value,
@@ -264,5 +266,5 @@ def _row(pair: Pair, film: dict[str, Any]) -> dict[str, Any]:
         "drop_stage": pair.drop.stage if pair.drop else None,
         "findings": pair.report.findings,
         "impression": pair.report.impression,
-        "film": film,
+        "image": image,
     }

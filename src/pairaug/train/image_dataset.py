@@ -1,7 +1,7 @@
-"""The films, labels and reports that training draws from, on disk once and memory-mapped after.
+"""The images, labels and reports that training draws from, on disk once and memory-mapped after.
 
-`films.npy` holds them as uint8, `reports.jsonl` one line per film: its reports and its labels. The
-number of lines is the number of films that are done, so an interrupted cache is carried on.
+`images.npy` holds them as uint8, `reports.jsonl` one line per image: its reports and its labels. The
+number of lines is the number of images that are done, so an interrupted cache is carried on.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _CHUNK = 200
 _STAGES = ("prune", "score", "edit", "generate", "rewrite", "read")
 
 
-class FilmSettings(StageSettings):
+class ImageDatasetSettings(StageSettings):
     """Which pairs to train on."""
 
     source: Literal["phantom", "run"] = Field(
@@ -78,11 +78,11 @@ class FilmSettings(StageSettings):
         "pairs are wanted too.",
     )
     size: int = Field(
-        default=128, ge=16, description="Pixels a side; other films are cropped and resized."
+        default=128, ge=16, description="Pixels a side; other images are cropped and resized."
     )
     cache: Path | None = Field(
         default=None,
-        description="Folder of the rendered films, to share between trainings; `cache` in the "
+        description="Folder of the rendered images, to share between trainings; `cache` in the "
         "output folder unless said.",
     )
     num_workers: int = Field(default=2, ge=1, description="Processes that render phantoms.")
@@ -96,36 +96,36 @@ class _Row(BaseModel, strict=True, extra="forbid"):
 
 
 @dataclass(frozen=True, slots=True)
-class Films:
-    """Films in memory order: `num_train` to train on, then those held out."""
+class ImageDataset:
+    """Images in memory order: `num_train` to train on, then those held out."""
 
-    films: np.ndarray
-    """uint8, `film height width`."""
+    images: np.ndarray
+    """uint8, `image height width`."""
     labels: np.ndarray
-    """float32, `film label`: 1 present, 0 absent, NaN not stated."""
+    """float32, `image label`: 1 present, 0 absent, NaN not stated."""
     label_names: tuple[str, ...]
     reports: tuple[tuple[str, ...], ...]
     num_train: int
 
     @property
     def num_held_out(self) -> int:
-        return len(self.films) - self.num_train
+        return len(self.images) - self.num_train
 
     @property
     def fingerprint(self) -> str:
-        """A hash of some sixty of the films, spread over all, and of how many there are."""
-        some = self.films[:: max(1, len(self.films) // 60)]
-        counts = f"{self.films.shape} {self.num_train} "
+        """A hash of some sixty of the images, spread over all, and of how many there are."""
+        some = self.images[:: max(1, len(self.images) // 60)]
+        counts = f"{self.images.shape} {self.num_train} "
         return sha256(counts.encode() + np.ascontiguousarray(some).tobytes()).hexdigest()
 
     @property
     def held_out(self) -> np.ndarray:
-        """Positions of the films that training never sees."""
-        return np.arange(self.num_train, len(self.films))
+        """Positions of the images that training never sees."""
+        return np.arange(self.num_train, len(self.images))
 
 
-def open_films(settings: FilmSettings, out: Path) -> Films:
-    """The films that `settings` describe, rendered or read first where that has not been done."""
+def open_dataset(settings: ImageDatasetSettings, out: Path) -> ImageDataset:
+    """The images that `settings` describe, rendered or read first where that has not been done."""
     folder = settings.cache or out / "cache"
     with disk_errors(folder), _alone_in(folder):
         remove_leftovers(folder)
@@ -139,9 +139,9 @@ def open_films(settings: FilmSettings, out: Path) -> Films:
         dtype=np.float32,
     )
     reports = tuple(tuple(row.reports) for row in rows)
-    # A run's array may be longer than its readable films.
-    films = np.load(folder / "films.npy", mmap_mode="r")[: len(rows)]
-    return Films(films, labels, names, reports, num_train)
+    # A run's array may be longer than its readable images.
+    images = np.load(folder / "images.npy", mmap_mode="r")[: len(rows)]
+    return ImageDataset(images, labels, names, reports, num_train)
 
 
 def _alone_in(folder: Path) -> AbstractContextManager[None]:
@@ -150,21 +150,23 @@ def _alone_in(folder: Path) -> AbstractContextManager[None]:
     return locked(folder, waits=True) if os.access(folder, os.W_OK) else nullcontext()
 
 
-def _fill_from_phantoms(settings: FilmSettings, folder: Path) -> tuple[tuple[str, ...], int]:
+def _fill_from_phantoms(
+    settings: ImageDatasetSettings, folder: Path
+) -> tuple[tuple[str, ...], int]:
     total = settings.num_patients + settings.num_held_out
     kept = {"source", "seed", "num_reports", "size"}
-    if settings.num_reworded:  # films from before there was this setting are as without it
+    if settings.num_reworded:  # images from before there was this setting are as without it
         kept.add("num_reworded")
-    _check_origin(folder, {**settings.model_dump(include=kept), "num_films": total})
+    _check_origin(folder, {**settings.model_dump(include=kept), "num_images": total})
     num_done = _num_lines(folder / "reports.jsonl")
     if num_done < total:
         _render(settings, folder, total, num_done)
     return LABELS, settings.num_patients
 
 
-def _render(settings: FilmSettings, folder: Path, total: int, num_done: int) -> None:
+def _render(settings: ImageDatasetSettings, folder: Path, total: int, num_done: int) -> None:
     shape = (total, settings.size, settings.size)
-    films = open_array(folder / "films.npy", np.uint8, shape)
+    images = open_array(folder / "images.npy", np.uint8, shape)
     render = partial(
         render_chunk,
         seed=settings.seed,
@@ -179,9 +181,9 @@ def _render(settings: FilmSettings, folder: Path, total: int, num_done: int) -> 
         (folder / "reports.jsonl").open("a", encoding="utf-8") as reports,
     ):
         for (start, stop), (chunk, lines) in zip(spans, pool.map(render, spans), strict=True):
-            films[start:stop] = chunk
-            films.flush()
-            # After the films: a line says that its film is there.
+            images[start:stop] = chunk
+            images.flush()
+            # After the images: a line says that its image is there.
             reports.write("".join(f"{line}\n" for line in lines))
             reports.flush()
             log.info("rendered %d of %d phantoms", stop, total)
@@ -190,21 +192,21 @@ def _render(settings: FilmSettings, folder: Path, total: int, num_done: int) -> 
 def render_chunk(
     span: tuple[int, int], seed: int, size: int, num_reports: int, num_reworded: int = 0
 ) -> tuple[np.ndarray, list[str]]:
-    """Films (uint8) and lines of `reports.jsonl` of the phantoms numbered `span`, half-open."""
-    films = np.empty((span[1] - span[0], size, size), dtype=np.uint8)
+    """Images (uint8) and lines of `reports.jsonl` of the phantoms numbered `span`, half-open."""
+    images = np.empty((span[1] - span[0], size, size), dtype=np.uint8)
     lines = []
     for place, index in enumerate(range(*span)):
         study = draw_study(seed, index)
-        films[place] = as_bytes(study.render(size).image)
+        images[place] = as_bytes(study.render(size).image)
         texts = [_joined(*study.report(variant)) for variant in range(num_reports)]
         texts += [study.reworded(variant) for variant in range(num_reworded)]
         lines.append(_line(texts, label_vector(study.findings).tolist()))
-    return films, lines
+    return images, lines
 
 
-def _fill_from_run(settings: FilmSettings, folder: Path) -> tuple[tuple[str, ...], int]:
+def _fill_from_run(settings: ImageDatasetSettings, folder: Path) -> tuple[tuple[str, ...], int]:
     if settings.run is None:
-        raise SettingsError("films.source: run needs films.run, the run folder to train on")
+        raise SettingsError("data.source: run needs data.run, the run folder to train on")
     stage = next((settings.run / name for name in _STAGES if (settings.run / name).is_dir()), None)
     if stage is None:
         raise DataError(f"{settings.run} has no stage folder with pairs: is it a run folder?")
@@ -214,24 +216,24 @@ def _fill_from_run(settings: FilmSettings, folder: Path) -> tuple[tuple[str, ...
     _check_origin(folder, {**origin, "branches": sorted(chosen["train"])})
     capacity = sum(1 for split in chosen for _ in _usable(stage, split, chosen[split]))
     shape = (capacity, settings.size, settings.size)
-    films = open_array(folder / "films.npy", np.uint8, shape)
+    images = open_array(folder / "images.npy", np.uint8, shape)
     lines: list[str] = []
     lost: Counter[str] = Counter()
     num_train = 0
     for split, branches in chosen.items():
-        for film, line in _readable(_usable(stage, split, branches), settings.size, lost):
-            films[len(lines)] = film
+        for image, line in _readable(_usable(stage, split, branches), settings.size, lost):
+            images[len(lines)] = image
             lines.append(line)
         num_train = num_train or len(lines)
-    films.flush()
+    images.flush()
     if num_train < 2:
         raise DataError(
-            f"{stage} has {num_train} living train pairs with film and report; need 2 "
-            f"(films.branches: {', '.join(settings.branches)})"
+            f"{stage} has {num_train} living train pairs with image and report; need 2 "
+            f"(data.branches: {', '.join(settings.branches)})"
         )
     if lost:
         log.warning(
-            "%d of %d films cannot be read and are left out (%s)",
+            "%d of %d images cannot be read and are left out (%s)",
             lost.total(),
             capacity,
             counts_of(lost),
@@ -251,17 +253,17 @@ def _usable(stage: Path, split: str, branches: frozenset[Branch]) -> Iterator[Pa
 def _readable(
     pairs: Iterable[Pair], size: int, lost: Counter[str]
 ) -> Iterator[tuple[np.ndarray, str]]:
-    """Films with their lines; those that cannot be used are counted in `lost`, by reason."""
+    """Images with their lines; those that cannot be used are counted in `lost`, by reason."""
     for pair in pairs:
         assert pair.image is not None
         try:
-            film = as_bytes(fit_square(load_image(pair.image), size))
+            image = as_bytes(fit_square(load_image(pair.image), size))
         except ImageError as error:
             lost[error.reason] += 1
             continue
         states = [pair.labels.get(name) for name in FINDINGS]
         labels = [None if state is None else float(state) for state in states]
-        yield film, _line([pair.report.text], labels)
+        yield image, _line([pair.report.text], labels)
 
 
 def counts_of(lost: Counter[str]) -> str:
@@ -291,8 +293,8 @@ def _check_origin(folder: Path, origin: dict[str, Any]) -> None:
     changed = sorted(key for key in origin if found.get(key) != origin[key])
     if changed:
         raise SettingsError(
-            f"{folder} holds films of other settings ({', '.join(changed)} changed). "
-            "Use the former settings, or name another folder as films.cache."
+            f"{folder} holds images of other settings ({', '.join(changed)} changed). "
+            "Use the former settings, or name another folder as data.cache."
         )
 
 
@@ -300,18 +302,18 @@ def _origin(folder: Path) -> dict[str, Any] | None:
     """The record of `cache.json` about the images; None where all are to be made."""
     path = folder / "cache.json"
     try:
-        found = read_json_object(path, RunError, "its films are made again")
+        found = read_json_object(path, RunError, "its images are made again")
     except FileNotFoundError as error:
-        if (folder / "films.npy").exists():
+        if (folder / "images.npy").exists():
             raise RunError(
-                f"{folder} has films.npy without the cache.json that says what is in it. Delete "
-                "films.npy, or name another folder as films.cache."
+                f"{folder} has images.npy without the cache.json that says what is in it. Delete "
+                "images.npy, or name another folder as data.cache."
             ) from error
         return None
     except RunError as error:
         log.warning("%s", error)
-        # The films may be of any settings.
-        for name in ("films.npy", "reports.jsonl"):
+        # The images may be of any settings.
+        for name in ("images.npy", "reports.jsonl"):
             (folder / name).unlink(missing_ok=True)
         return None
     _remove_damaged(folder, len(LABELS if found.get("source") == "phantom" else FINDINGS))
@@ -319,19 +321,19 @@ def _origin(folder: Path) -> dict[str, Any] | None:
 
 
 def _remove_damaged(folder: Path, num_labels: int) -> None:
-    """Removes films that are not whole, or not there for the lines that tell of them."""
-    films, reports = folder / "films.npy", folder / "reports.jsonl"
-    if not films.exists() and not reports.exists():
+    """Removes images that are not whole, or not there for the lines that tell of them."""
+    images, reports = folder / "images.npy", folder / "reports.jsonl"
+    if not images.exists() and not reports.exists():
         return
     try:
-        num_films = len(np.load(films, mmap_mode="r"))
+        num_images = len(np.load(images, mmap_mode="r"))
         rows = _rows_in(reports) if reports.exists() else []
-        is_whole = len(rows) <= num_films and all(len(row.labels) == num_labels for row in rows)
+        is_whole = len(rows) <= num_images and all(len(row.labels) == num_labels for row in rows)
     except (OSError, ValueError, TypeError, EOFError):
         is_whole = False
     if not is_whole:
-        log.warning("the films in %s are damaged and are made again", folder)
-        for path in (films, reports):
+        log.warning("the images in %s are damaged and are made again", folder)
+        for path in (images, reports):
             path.unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""A pair's film as the bytes of a file that every reader opens, and opens alike."""
+"""A pair's image as the bytes of a file that every reader opens, and opens alike."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pairaug.images import content_of, encode_png, load_image
 from pairaug.pair import ImageRef
 
 REASONS = {
-    "no_image": "the pair has no film",
-    "missing_image": "the film is no longer on disk",
-    "changed_image": "the film, or that of the real pair it was made from, is no longer what was "
+    "no_image": "the pair has no image",
+    "missing_image": "the image is no longer on disk",
+    "changed_image": "the image, or that of the real pair it was made from, is no longer what was "
     "read",
-    "unreadable_image": "the film cannot be read or decoded",
+    "unreadable_image": "the image cannot be read or decoded",
 }
 
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg"}
@@ -25,8 +25,8 @@ _EIGHT_BIT_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """An encoded film; `suffix` is `png` or `jpg`."""
+class EncodedImage:
+    """An encoded image; `suffix` is `png` or `jpg`."""
 
     content: bytes = field(repr=False)
     suffix: str
@@ -34,13 +34,13 @@ class Film:
     """Float32 in [0, 1], `height width`; only where it was asked for."""
 
 
-def film_of(image: ImageRef | None, *, decode: bool = False) -> Film | str:
-    """The film, or why there is none, as a drop reason.
+def encoded_image(image: ImageRef | None, *, decode: bool = False) -> EncodedImage | str:
+    """The image, or why there is none, as a drop reason.
 
     Eight-bit PNG and JPEG that stand upright are copied byte for byte. All else becomes an
-    eight-bit grey PNG: readers clip sixteen bits to white, and not all of them turn a film as its
+    eight-bit grey PNG: readers clip sixteen bits to white, and not all of them turn an image as its
     EXIF orientation says. A file that is not what it was when the run read it is refused: its
-    scores are another film's.
+    scores are another image's.
     """
     if image is None:
         return "no_image"
@@ -49,12 +49,16 @@ def film_of(image: ImageRef | None, *, decode: bool = False) -> Film | str:
         suffix = _suffix_as_it_is(content)
         # What has no hash was perhaps never decoded.
         if suffix and image.sha256 is not None and not decode:
-            return Film(content, suffix)
+            return EncodedImage(content, suffix)
         pixels = load_image(ImageRef(path=image.path, png=content))
     except ImageError as error:
         return error.reason
     kept = pixels if decode else None
-    return Film(content, suffix, kept) if suffix else Film(encode_png(pixels), "png", kept)
+    return (
+        EncodedImage(content, suffix, kept)
+        if suffix
+        else EncodedImage(encode_png(pixels), "png", kept)
+    )
 
 
 def _suffix_as_it_is(content: bytes) -> str:
@@ -63,7 +67,7 @@ def _suffix_as_it_is(content: bytes) -> str:
     # A file may be DICOM, which is what PairAug sees in it, and a picture to others.
     if not suffix or is_dicom(content):
         return ""
-    # The header alone: asking a PNG without EXIF for it would decode the whole film.
+    # The header alone: asking a PNG without EXIF for it would decode the whole image.
     with open_image(content) as opened:
         has_exif = suffix == "jpg" or "exif" in opened.info
         turned = opened.getexif().get(ExifTags.Base.Orientation, 1) if has_exif else 1

@@ -12,13 +12,13 @@ from pairaug.manifest import fingerprint, write_part
 from pairaug.pair import FINDINGS, Branch, ImageRef, Pair, Report
 from pairaug.phantom.findings import LABELS, label_vector
 from pairaug.phantom.study import draw_study
-from pairaug.train import films as films_module
-from pairaug.train.films import FilmSettings, open_films, render_chunk
+from pairaug.train import image_dataset
+from pairaug.train.image_dataset import ImageDatasetSettings, open_dataset, render_chunk
 
 
-def phantoms(**changes) -> FilmSettings:
+def phantoms(**changes) -> ImageDatasetSettings:
     values = {"num_patients": 3, "num_held_out": 2, "num_reports": 2, "size": 32, "num_workers": 1}
-    return FilmSettings(**{**values, **changes})
+    return ImageDatasetSettings(**{**values, **changes})
 
 
 @pytest.fixture
@@ -34,33 +34,33 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
         def map(self, function, spans):
             return map(function, spans)
 
-    monkeypatch.setattr(films_module, "open_workers", Here)
-    monkeypatch.setattr(films_module, "_CHUNK", 2)
+    monkeypatch.setattr(image_dataset, "open_workers", Here)
+    monkeypatch.setattr(image_dataset, "_CHUNK", 2)
 
 
-def test_films_are_the_phantoms_with_their_reports_and_labels(in_process, tmp_path: Path):
-    films = open_films(phantoms(seed=7), tmp_path)
-    assert films.films.shape == (5, 32, 32)
-    assert films.num_train == 3
-    assert films.held_out.tolist() == [3, 4]
-    assert films.label_names == LABELS
+def test_images_are_the_phantoms_with_their_reports_and_labels(in_process, tmp_path: Path):
+    dataset = open_dataset(phantoms(seed=7), tmp_path)
+    assert dataset.images.shape == (5, 32, 32)
+    assert dataset.num_train == 3
+    assert dataset.held_out.tolist() == [3, 4]
+    assert dataset.label_names == LABELS
     study = draw_study(7, 3)
-    np.testing.assert_array_equal(films.films[3], np.rint(study.render(32).image * 255))
-    np.testing.assert_array_equal(films.labels[3], label_vector(study.findings))
-    assert films.reports[3][0] == study.text
+    np.testing.assert_array_equal(dataset.images[3], np.rint(study.render(32).image * 255))
+    np.testing.assert_array_equal(dataset.labels[3], label_vector(study.findings))
+    assert dataset.reports[3][0] == study.text
     findings, impression = study.report(1)
-    assert films.reports[3][1] == f"{impression} {findings}".strip()
+    assert dataset.reports[3][1] == f"{impression} {findings}".strip()
 
 
 def test_another_process_renders_the_same(tmp_path: Path):
-    films = open_films(phantoms(num_patients=1, num_held_out=2), tmp_path)
+    dataset = open_dataset(phantoms(num_patients=1, num_held_out=2), tmp_path)
     expected, lines = render_chunk((0, 3), seed=1, size=32, num_reports=2)
-    np.testing.assert_array_equal(films.films, expected)
+    np.testing.assert_array_equal(dataset.images, expected)
     assert (tmp_path / "cache" / "reports.jsonl").read_text().splitlines() == lines
 
 
 def test_an_interrupted_cache_is_carried_on(in_process, tmp_path: Path, monkeypatch):
-    whole = open_films(phantoms(), tmp_path / "a")
+    whole = open_dataset(phantoms(), tmp_path / "a")
     asked: list[tuple[int, int]] = []
 
     def watched(span, **settings):
@@ -69,22 +69,22 @@ def test_an_interrupted_cache_is_carried_on(in_process, tmp_path: Path, monkeypa
             raise KeyboardInterrupt
         return render_chunk(span, **settings)
 
-    monkeypatch.setattr(films_module, "render_chunk", watched)
+    monkeypatch.setattr(image_dataset, "render_chunk", watched)
     with pytest.raises(KeyboardInterrupt):
-        open_films(phantoms(), tmp_path / "b")
+        open_dataset(phantoms(), tmp_path / "b")
     with (tmp_path / "b" / "cache" / "reports.jsonl").open("a") as stream:
         stream.write('{"reports": ["cut o')
-    carried_on = open_films(phantoms(), tmp_path / "b")
+    carried_on = open_dataset(phantoms(), tmp_path / "b")
     assert asked == [(0, 2), (2, 4), (2, 4), (4, 5)]
-    np.testing.assert_array_equal(whole.films, carried_on.films)
+    np.testing.assert_array_equal(whole.images, carried_on.images)
     assert whole.reports == carried_on.reports
     assert whole.fingerprint == carried_on.fingerprint
 
 
-def test_a_cache_of_other_films_is_refused(in_process, tmp_path: Path):
-    open_films(phantoms(), tmp_path)
-    with pytest.raises(SettingsError, match=r"holds films of other settings \(seed changed\)"):
-        open_films(phantoms(seed=2), tmp_path)
+def test_a_cache_of_other_images_is_refused(in_process, tmp_path: Path):
+    open_dataset(phantoms(), tmp_path)
+    with pytest.raises(SettingsError, match=r"holds images of other settings \(seed changed\)"):
+        open_dataset(phantoms(seed=2), tmp_path)
 
 
 def pair(name: str, split: str = "train", **changes) -> Pair:
@@ -119,28 +119,28 @@ def test_a_run_gives_its_living_pairs_held_out_last(tmp_path: Path, caplog):
             pair("b", report=Report(findings="", impression="Edema.")),
         ],
     )
-    films = open_films(FilmSettings(source="run", run=run, size=32), tmp_path)
-    assert films.films.shape == (3, 32, 32)
-    assert (films.num_train, films.num_held_out) == (2, 1)
-    assert films.reports == (
+    dataset = open_dataset(ImageDatasetSettings(source="run", run=run, size=32), tmp_path)
+    assert dataset.images.shape == (3, 32, 32)
+    assert (dataset.num_train, dataset.num_held_out) == (2, 1)
+    assert dataset.reports == (
         ("Normal. Lungs are clear.",),
         ("Edema.",),
         ("Normal. Lungs are clear.",),
     )
-    assert films.label_names == FINDINGS
-    first = dict(zip(FINDINGS, films.labels[0], strict=True))
+    assert dataset.label_names == FINDINGS
+    first = dict(zip(FINDINGS, dataset.labels[0], strict=True))
     assert first["edema"] == 1.0
     assert first["cardiomegaly"] == 0.0
     assert np.isnan(first["pneumonia"])
-    assert "1 of 4 films cannot be read" in caplog.text
+    assert "1 of 4 images cannot be read" in caplog.text
 
 
 def test_the_last_stage_of_a_run_is_taken(tmp_path: Path):
     run = write_run(tmp_path / "run", [pair("a"), pair("b"), pair("c")])
     write_run(run, [pair("a"), pair("b"), pair("c").dropped("prune", "image_report")], "prune")
-    films = open_films(FilmSettings(source="run", run=run, size=32), tmp_path)
-    assert films.num_train == 2
-    assert films.num_held_out == 0
+    dataset = open_dataset(ImageDatasetSettings(source="run", run=run, size=32), tmp_path)
+    assert dataset.num_train == 2
+    assert dataset.num_held_out == 0
 
 
 @pytest.mark.parametrize(
@@ -159,39 +159,39 @@ def test_a_run_gives_its_real_pairs_unless_asked_otherwise(
     ]
     run = write_run(tmp_path / "run", pairs)
     given = {} if branches is None else {"branches": branches}
-    films = open_films(FilmSettings(source="run", run=run, size=32, **given), tmp_path)
+    dataset = open_dataset(ImageDatasetSettings(source="run", run=run, size=32, **given), tmp_path)
     # What is held out is real, whatever is trained on.
-    assert (films.num_train, films.num_held_out) == (num_train, 1)
+    assert (dataset.num_train, dataset.num_held_out) == (num_train, 1)
 
 
 def test_a_run_that_cannot_be_trained_on_is_named(tmp_path: Path):
-    with pytest.raises(SettingsError, match=r"needs films\.run"):
-        open_films(FilmSettings(source="run"), tmp_path / "a")
+    with pytest.raises(SettingsError, match=r"needs data\.run"):
+        open_dataset(ImageDatasetSettings(source="run"), tmp_path / "a")
     with pytest.raises(DataError, match="is it a run folder"):
-        open_films(FilmSettings(source="run", run=tmp_path / "nothing"), tmp_path / "b")
+        open_dataset(ImageDatasetSettings(source="run", run=tmp_path / "nothing"), tmp_path / "b")
     run = write_run(tmp_path / "run", [pair("a"), pair("v", split="validate")])
-    with pytest.raises(DataError, match="has 1 living train pairs with film and report; need 2"):
-        open_films(FilmSettings(source="run", run=run), tmp_path / "c")
+    with pytest.raises(DataError, match="has 1 living train pairs with image and report; need 2"):
+        open_dataset(ImageDatasetSettings(source="run", run=run), tmp_path / "c")
 
 
 def test_the_cache_says_what_it_holds(in_process, tmp_path: Path):
-    open_films(phantoms(cache=tmp_path / "shared"), tmp_path / "out")
+    open_dataset(phantoms(cache=tmp_path / "shared"), tmp_path / "out")
     origin = json.loads((tmp_path / "shared" / "cache.json").read_text())
     assert origin == {
         "source": "phantom",
         "seed": 1,
         "num_reports": 2,
         "size": 32,
-        "num_films": 5,
+        "num_images": 5,
     }
 
 
 def test_reworded_reports_come_after_the_others(in_process, tmp_path: Path):
-    films = open_films(phantoms(seed=7, num_reworded=2), tmp_path)
+    dataset = open_dataset(phantoms(seed=7, num_reworded=2), tmp_path)
     study = draw_study(7, 3)
-    assert films.reports[3][2:] == (study.reworded(0), study.reworded(1))
-    open_films(phantoms(cache=tmp_path / "shared"), tmp_path / "out")
+    assert dataset.reports[3][2:] == (study.reworded(0), study.reworded(1))
+    open_dataset(phantoms(cache=tmp_path / "shared"), tmp_path / "out")
     with pytest.raises(
-        SettingsError, match=r"holds films of other settings \(num_reworded changed"
+        SettingsError, match=r"holds images of other settings \(num_reworded changed"
     ):
-        open_films(phantoms(num_reworded=2, cache=tmp_path / "shared"), tmp_path / "out")
+        open_dataset(phantoms(num_reworded=2, cache=tmp_path / "shared"), tmp_path / "out")

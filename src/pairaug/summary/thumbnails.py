@@ -1,4 +1,4 @@
-"""Films for the page: small PNGs, signed differences in colour, and a phantom's right answer."""
+"""Images for the page: small PNGs, signed differences in colour, and a phantom's right answer."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _DIVERGING = np.array(
     [[5, 48, 97], [67, 147, 195], [247, 247, 247], [214, 96, 77], [103, 0, 31]], dtype=np.float64
 )
 DIFFERENCE_LIMIT = 0.5
-"""Differences of this size or more, on films in [0, 1], take the full colour."""
+"""Differences of this size or more, on images in [0, 1], take the full colour."""
 
 
-def film_uri(image: np.ndarray, longest: int) -> str:
+def image_uri(image: np.ndarray, longest: int) -> str:
     """A data URI of `image` (float32 in [0, 1], `height width`), no side longer than `longest`."""
     return _png_uri(encode_png(shrunk(image, longest)))
 
@@ -37,8 +37,8 @@ def difference_uri(difference: np.ndarray, longest: int) -> str:
     return _png_uri(buffer.getvalue())
 
 
-def true_film(entry: Mapping[str, Any], before: str, after: str, size: int) -> np.ndarray | None:
-    """The film that the changed report describes, for a phantom; None for any other patient.
+def true_image(entry: Mapping[str, Any], before: str, after: str, size: int) -> np.ndarray | None:
+    """The image that the changed report describes, for a phantom; None for any other patient.
 
     `entry` is what reading noted on the source pair.
     """
@@ -55,8 +55,8 @@ def shrunk(image: np.ndarray, longest: int) -> np.ndarray:
     if scale >= 1:
         return image
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    film = Image.fromarray(np.ascontiguousarray(image, dtype=np.float32))
-    return np.asarray(film.resize(size, Image.Resampling.BICUBIC))
+    grey = Image.fromarray(np.ascontiguousarray(image, dtype=np.float32))
+    return np.asarray(grey.resize(size, Image.Resampling.BICUBIC))
 
 
 def _png_uri(png: bytes) -> str:

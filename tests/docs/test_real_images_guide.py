@@ -12,7 +12,7 @@ import yaml
 
 from pairaug.config import Settings, change_settings
 from pairaug.run import RunFolder, run
-from support.dicom_films import LEVELS, dataset_of, saved
+from support.dicom_images import LEVELS, dataset_of, saved
 
 _ROOT = Path(__file__).parents[2]
 _GUIDE = (_ROOT / "docs" / "how-to" / "real-images.md").read_text(encoding="utf-8")
@@ -27,7 +27,7 @@ def _example(name: str) -> dict[str, Any]:
 
 
 def test_the_guide_and_its_example_agree() -> None:
-    told, example = yaml.safe_load(_blocks("yaml")[0]), _example("real-films.yaml")
+    told, example = yaml.safe_load(_blocks("yaml")[0]), _example("real-images.yaml")
     assert told.keys() <= example.keys()
     assert told["preset"] == example["preset"]
     assert told["prune"] == example["prune"]
@@ -35,7 +35,7 @@ def test_the_guide_and_its_example_agree() -> None:
     assert told["read"]["columns"].keys() <= example["read"]["columns"].keys()
 
 
-@pytest.mark.parametrize("name", ["real-films.yaml", "openi.yaml", "mimic-cxr.yaml"])
+@pytest.mark.parametrize("name", ["real-images.yaml", "openi.yaml", "mimic-cxr.yaml"])
 def test_no_example_for_real_data_has_the_thresholds_of_another_scorer(name: str) -> None:
     example = _example(name)
     assert example.get("preset", "default") == "default"

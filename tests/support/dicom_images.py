@@ -1,4 +1,4 @@
-"""DICOM films for tests: written by pydicom, with what one of them or another leaves out."""
+"""DICOM images for tests: written by pydicom, with what one of them or another leaves out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pydicom.uid import (
 SEED = np.random.default_rng(7)
 SMOOTH = np.add.outer(np.arange(80) * 30, np.arange(60) * 25)
 LEVELS = (SMOOTH + SEED.integers(0, 200, (80, 60))).astype(np.uint16)
-"""A film of 12 bits: 80 rows, 60 columns, values from 0 to 4095."""
+"""An image of 12 bits: 80 rows, 60 columns, values from 0 to 4095."""
 
 
 def dataset_of(stored: np.ndarray = LEVELS, bits: int = 12, **elements: Any) -> Dataset:
