@@ -1,8 +1,8 @@
-"""Writes the tables of pages from the JSON that was measured: `python docs/tables.py`.
+"""Writes the tables of results and benchmarks from their JSON files: `python docs/tables.py`.
 
-In a page a table stands between `<!-- table: FILE NAME -->`, FILE relative to the page, and
-`<!-- end -->`. Each FILE says under `measured` with which command, at which commit and on which
-hardware. NAME is one of its `tables`, or one of `RENDERERS` for what a program of PairAug wrote.
+A table stands between `<!-- table: FILE NAME -->` and `<!-- end -->`; FILE is relative to the page.
+The entry `measured` of each FILE has the command, the commit and the hardware. NAME is one of the
+file's `tables`, or one of `RENDERERS` for a file written by a command of PairAug.
 """
 
 from __future__ import annotations
@@ -21,17 +21,16 @@ DOCS = Path(__file__).parent
 PAGES = (DOCS / "results.md", DOCS / "benchmarks.md")
 TABLE = re.compile(r"(<!-- table: (\S+) (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
-BASE, UPPER = "real, equal compute", "ceiling"
+BASE, BOTH, UPPER = "real_matched_steps", "inter_and_intra", "upper_bound"
 # Order in which the comparisons are tested; Holm's correction is over these.
 COMPARISONS = (
-    BASE, "image-only", "text-only", "+inter", "+intra", "no pruning, as many", "no pruning",
-    "ceiling, reworded",
+    BASE, "image_only", "text_only", "inter", "intra", "unpruned_matched_size", "unpruned",
+    "upper_bound_reworded",
 )  # fmt: skip
-_SHOWN = {"ceiling": "as many real", "ceiling, reworded": "as many real, reworded"}
 
 
 def rendered(page: Path) -> str:
-    """The text of `page` with each of its tables as its data says."""
+    """The text of `page` with each table rendered from its data."""
 
     named: set[str] = set()
 
@@ -39,7 +38,7 @@ def rendered(page: Path) -> str:
         opening, file, name, _, end = match.groups()
         content = json.loads((page.parent / file).read_text(encoding="utf-8"))
         lines = RENDERERS[name](content) if name in RENDERERS else _stored(content["tables"][name])
-        # Once for each file: its further tables are of the same measurement.
+        # Once per file: all its tables come from the same measurement.
         source = "" if file in named else f"{_source(file, content['measured'])}\n\n"
         named.add(file)
         return f"{opening}\n{lines}\n\n{source}{end}"
@@ -62,7 +61,7 @@ def paired_t(differences: Sequence[float]) -> tuple[float, float, float, float]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values as Holm (1979) corrects them for their number."""
+    """P-values corrected for multiple comparisons (Holm 1979)."""
     order = np.argsort(p_values)
     corrected, highest = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(order):
@@ -71,57 +70,57 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _rows(content: Mapping[str, Any]) -> str:
-    base = content["rows"][BASE]["by_seed"]
+def _arms(content: Mapping[str, Any]) -> str:
+    base = content["arms"][BASE]["by_seed"]
     cells = []
-    for name, row in content["rows"].items():
-        seeds = np.array(row["by_seed"])
+    for name, arm in content["arms"].items():
+        seeds = np.array(arm["by_seed"])
         gain = "" if name == BASE else _signed(*paired_t(seeds - base)[:3])
         cells.append(
             [
-                f"`{name}`" + (f" ({_SHOWN[name]})" if name in _SHOWN else ""),
-                row["num_pairs"],
-                row["num_steps"],
+                f"`{name}`",
+                arm["num_pairs"],
+                arm["num_steps"],
                 f"{seeds.mean():.3f}",
                 f"{seeds.std(ddof=1):.3f}",
                 gain,
             ]
         )
-    header = ("trained on", "pairs", "steps", "macro AUROC", "SD over seeds", "gain")
+    header = ("arm", "pairs", "steps", "macro AUROC", "SD over seeds", "gain")
     return _markdown(header, cells)
 
 
 def _differences(content: Mapping[str, Any]) -> str:
-    rows = {name: np.array(row["by_seed"]) for name, row in content["rows"].items()}
-    found = [paired_t(rows["+both"] - rows[name]) for name in COMPARISONS]
-    corrected = holm([p for *_, p in found])
+    arms = {name: np.array(arm["by_seed"]) for name, arm in content["arms"].items()}
+    results = [paired_t(arms[BOTH] - arms[name]) for name in COMPARISONS]
+    corrected = holm([p for *_, p in results])
     cells = [
-        [f"`+both` less `{name}`", _signed(*one[:3]), _p(one[3]), _p(holms)]
-        for name, one, holms in zip(COMPARISONS, found, corrected, strict=True)
+        [f"`{BOTH}` minus `{name}`", _signed(*one[:3]), _p(one[3]), _p(holms)]
+        for name, one, holms in zip(COMPARISONS, results, corrected, strict=True)
     ]
-    half = rows["+both"] - rows[BASE] - 0.5 * (rows[UPPER] - rows[BASE])
+    half = arms[BOTH] - arms[BASE] - 0.5 * (arms[UPPER] - arms[BASE])
     *interval, p = paired_t(half)
-    cells.append(["`+both` less half of the way to `ceiling`", _signed(*interval), _p(p), ""])
+    cells.append(
+        [f"`{BOTH}` minus the midpoint of `{BASE}` and `{UPPER}`", _signed(*interval), _p(p), ""]
+    )
     return _markdown(("difference", "mean and 95 % interval", "p", "p by Holm"), cells)
 
 
 def _levels(content: Mapping[str, Any]) -> str:
+    unpruned = ("unpruned", "unpruned_matched_size")
     cells = []
     for level in content["levels"]:
-        rows = {name: np.array(row["by_seed"]) for name, row in level["rows"].items()}
+        arms = {name: np.array(arm["by_seed"]) for name, arm in level["arms"].items()}
         cells.append(
             [
-                f"{_exchanged(level):.1%}",
-                *(f"{rows[name].mean():.3f}" for name in ("no pruning", "as many", "pruned")),
-                *(
-                    _signed(*paired_t(rows["pruned"] - rows[name])[:3])
-                    for name in ("no pruning", "as many")
-                ),
+                f"{_noise_rate(level):.1%}",
+                *(f"{arms[name].mean():.3f}" for name in (*unpruned, "pruned")),
+                *(_signed(*paired_t(arms["pruned"] - arms[name])[:3]) for name in unpruned),
             ]
         )
     header = (
-        "images exchanged", "no pruning", "as many", "pruned", "pruned less no pruning",
-        "pruned less as many",
+        "noise rate", *(f"`{name}`" for name in (*unpruned, "pruned")),
+        *(f"`pruned` minus `{name}`" for name in unpruned),
     )  # fmt: skip
     return _markdown(header, cells)
 
@@ -133,26 +132,26 @@ def _decisions(content: Mapping[str, Any]) -> str:
         right = level["num_right_kept"] + level["num_right_dropped"]
         found = f"{level['num_wrong_dropped']} of {wrong}" if wrong else "none to find"
         cells.append(
-            [f"{wrong / (wrong + right):.1%}", found, f"{level['num_right_dropped']} of {right}"]
+            [f"{_noise_rate(level):.1%}", found, f"{level['num_right_dropped']} of {right}"]
         )
-    return _markdown(("images exchanged", "wrong pairs dropped", "right pairs dropped"), cells)
+    return _markdown(("noise rate", "mismatched pairs dropped", "matching pairs dropped"), cells)
 
 
 def _slope(content: Mapping[str, Any]) -> str:
-    exchanged = [_exchanged(level) for level in content["levels"]]
+    rates = [_noise_rate(level) for level in content["levels"]]
     gains = np.array(
         [
-            np.subtract(level["rows"]["pruned"]["by_seed"], level["rows"]["no pruning"]["by_seed"])
+            np.subtract(level["arms"]["pruned"]["by_seed"], level["arms"]["unpruned"]["by_seed"])
             for level in content["levels"]
         ]
     )
-    slopes = [float(np.polyfit(exchanged, column, 1)[0]) for column in gains.T]
+    slopes = [float(np.polyfit(rates, column, 1)[0]) for column in gains.T]
     *interval, p = paired_t(slopes)
-    cells = [["gain of pruning per fraction exchanged", _signed(*interval), _p(p)]]
+    cells = [["gain of pruning per unit of noise rate", _signed(*interval), _p(p)]]
     return _markdown(("slope", "mean and 95 % interval", "p"), cells)
 
 
-def _exchanged(level: Mapping[str, Any]) -> float:
+def _noise_rate(level: Mapping[str, Any]) -> float:
     wrong = level["num_wrong_kept"] + level["num_wrong_dropped"]
     return wrong / (wrong + level["num_right_kept"] + level["num_right_dropped"])
 
@@ -163,8 +162,8 @@ def _fidelity(content: Mapping[str, Any]) -> str:
         [name, _estimate(generated[key]), _estimate(true[key])]
         for name, key in (
             ("macro AUROC of stated findings", "macro_auroc"),
-            ("right side, one-sided findings", "side_right"),
-            ("scorer AUROC, own report or another's", "scorer_auroc"),
+            ("correct side, one-sided findings", "side_right"),
+            ("scorer AUROC, own report against another's", "scorer_auroc"),
         )
     ]
     cells.append(
@@ -178,24 +177,26 @@ def _fidelity(content: Mapping[str, Any]) -> str:
         ]
         for name, label in content["labels"].items()
     ]
-    return _markdown(("", "generated", "true images"), cells)
+    return _markdown(("metric", "generated images", "rendered images"), cells)
 
 
 _METHODS = {
     "inverted": "inverted source (default)",
     "inverted_no_swap": "no attention swap",
-    "inverted_no_drift": "no drift correction",
-    "inverted_from_report": "guidance from the source's report",
-    "inverted_from_report_no_drift": "the same, no drift correction",
+    "inverted_no_correction": "no drift correction",
+    "inverted_source_prompt": "source report as negative prompt",
+    "inverted_source_prompt_no_correction": "source report as negative prompt, no drift correction",
     "free": "generated from the changed report",
-    "untouched": "the source as it is",
+    "untouched": "unedited source",
     "source": "autoencoder round trip of the source",
-    "truth": "autoencoder round trip of the right answer",
+    "truth": "autoencoder round trip of the true counterfactual",
 }
 
 
 def _counterfactual(content: Mapping[str, Any]) -> str:
-    keys = ("ratio_to_free", "skill", "hits", "altered", "kept", "invented")
+    keys = (
+        "ratio_to_free", "skill", "success_rate", "partial_success", "preserved", "hallucinated",
+    )  # fmt: skip
     cells = [
         [
             _METHODS[name],
@@ -204,7 +205,10 @@ def _counterfactual(content: Mapping[str, Any]) -> str:
         ]
         for name, method in content["methods"].items()
     ]
-    header = ("", "distance", "of free", "skill", "change read", "altered", "kept", "invented")
+    header = (
+        "method", "distance", "relative distance", "skill", "success rate", "partial success",
+        "preserved", "hallucinated",
+    )  # fmt: skip
     return _markdown(header, cells)
 
 
@@ -220,12 +224,15 @@ def _edit_differences(content: Mapping[str, Any]) -> str:
         nearer = int((own < other).sum())
         cells.append(
             [
-                f"inverted source less {_METHODS[name]}",
+                f"inverted source minus {_METHODS[name].removesuffix(' (default)')}",
                 f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]",
                 f"{nearer} of {len(own)}",
             ]
         )
-    return _markdown(("distance", "mean and 95 % interval", "edits in which it is nearer"), cells)
+    return _markdown(
+        ("difference in distance", "mean and 95 % interval", "edits in which inverted is nearer"),
+        cells,
+    )
 
 
 def _findings(content: Mapping[str, Any]) -> str:
@@ -285,7 +292,7 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 RENDERERS = {
-    "rows": _rows,
+    "arms": _arms,
     "differences": _differences,
     "levels": _levels,
     "decisions": _decisions,
