@@ -35,7 +35,7 @@ from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.control import EditOptions
 from pairaug.diffusion.editing import edit_inverted, edit_regenerated
 from pairaug.diffusion.inversion import invert_images
-from pairaug.diffusion.sampling import SamplingOptions, draw_latents
+from pairaug.diffusion.sampling import SamplingOptions, sample_latents
 from pairaug.diffusion.text import TextEncoders, TextTower
 from pairaug.memory import keep_freed_memory
 from pairaug.models import dtype_named, for_inference
@@ -140,7 +140,9 @@ def methods(bundle: Bundle, steps: int, batch: int) -> dict[str, tuple[int, Call
 
     def plain(num_images: int) -> object:
         sampling = SamplingOptions(steps, 4.0, "ddim")
-        return draw_latents(bundle, [EDITED] * num_images, range(num_images), sampling, num_images)
+        return sample_latents(
+            bundle, [EDITED] * num_images, range(num_images), sampling, num_images
+        )
 
     def regenerated() -> object:
         return edit_regenerated(bundle, [SOURCE], [EDITED], [0], options)

@@ -20,7 +20,7 @@ from pairaug.bundled import folder
 from pairaug.clip.encoders import open_encoder
 from pairaug.phantom.findings import KINDS, Finding
 from pairaug.phantom.render import render
-from pairaug.phantom.study import Study, draw_study
+from pairaug.phantom.study import Study, sample_study
 from pairaug.phantom.truth import is_drawable
 
 QUANTILE = 0.95
@@ -59,7 +59,7 @@ def altered(
 def measure(num_patients: int, seed: int) -> dict[str, object]:
     """Passing fractions of each kind of image, with their counts."""
     encoder = open_encoder(folder("scorer"), device="cpu")
-    studies = [draw_study(seed, index) for index in range(num_patients)]
+    studies = [sample_study(seed, index) for index in range(num_patients)]
     size = 128
     reports = encoder.encode_reports([study.text for study in studies])
     images = encoder.encode_images([study.render(size).image for study in studies])

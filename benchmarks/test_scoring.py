@@ -83,18 +83,18 @@ def families(num_patients: int, tries: int, seed: int) -> list[list[Pair]]:
     """Patients with so many tries of one edit each, and images of the generators' usual size."""
     rng = np.random.default_rng(seed)
 
-    def drawn() -> tuple[Report, np.ndarray]:
+    def generated() -> tuple[Report, np.ndarray]:
         text = " ".join(rng.choice(WORDS, 45))
         return Report(text), rng.random((SIDE, SIDE)).astype(np.float32)
 
     made = []
     for patient in range(num_patients):
-        report, image = drawn()
+        report, image = generated()
         real = Pair(f"{seed}/{patient}", Branch.REAL, f"p{patient}", report, image=png_ref(image))
-        changed, _ = drawn()
+        changed, _ = generated()
         edits = [
             real.child(f"intra-{n}", branch=Branch.INTRA, report=changed).with_image(
-                png_ref(drawn()[1])
+                png_ref(generated()[1])
             )
             for n in range(tries)
         ]

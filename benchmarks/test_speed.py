@@ -13,14 +13,14 @@ from pairaug.diffusion.attention import Swap, cross_attention
 from pairaug.findings import extract
 from pairaug.manifest import read_part, write_part
 from pairaug.pair import Pair
-from pairaug.phantom.study import Study, draw_study
+from pairaug.phantom.study import Study, sample_study
 from pairaug.readers.phantom import PhantomReader, PhantomSource
 from pairaug.stage import Context
 
 
 @pytest.fixture(scope="module")
 def studies() -> list[Study]:
-    return [draw_study(0, index) for index in range(16)]
+    return [sample_study(0, index) for index in range(16)]
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,7 @@ def assert_same(made: Sequence[Pair], expected: Sequence[Pair]) -> None:
         assert (other.report, other.labels, other.split) == (pair.report, pair.labels, pair.split)
         assert (other.drop and other.drop.reason) == (pair.drop and pair.drop.reason)
         assert other.scores == pytest.approx(dict(pair.scores), abs=1e-5)
-        # ImageDataset that a stage passed on are the same bytes, readable or not; drawn ones are compared.
+        # ImageDataset that a stage passed on are the same bytes, readable or not; generated ones are compared.
         if pair.drop is None and other.image != pair.image:
             assert other.image is not None and pair.image is not None  # noqa: PT018
             assert np.abs(_levels(other.image) - _levels(pair.image)).max() <= 1
@@ -166,12 +166,12 @@ def test_another_seed_makes_other_pairs(
     if name == "rewrite":
         assert [pair.report for pair in made] != [pair.report for pair in other]
     else:
-        drawn = [pair.image for pair in made if "generate" in pair.trace]
-        assert drawn
+        generated = [pair.image for pair in made if "generate" in pair.trace]
+        assert generated
         assert all(
             image != pair.image
             for image, pair in zip(
-                drawn, [pair for pair in other if "generate" in pair.trace], strict=True
+                generated, [pair for pair in other if "generate" in pair.trace], strict=True
             )
         )
 

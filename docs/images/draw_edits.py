@@ -1,4 +1,4 @@
-"""Draws the figure of `how-to/edit.md`: one simulated patient, edited in each way.
+"""Generates the figure of `how-to/edit.md`: one simulated patient, edited in each way.
 
     python docs/images/draw_edits.py docs/images/edits.jpg
 
@@ -29,7 +29,7 @@ WAYS = {
         NUM_STEPS, alignment="blend", blend_by="attention"
     ),
     "inverted, blend\nby difference": EditOptions(NUM_STEPS, alignment="blend"),
-    "drawn from the report\nrefine (paper)": EditOptions(NUM_STEPS),
+    "generated from the report\nrefine (paper)": EditOptions(NUM_STEPS),
 }
 
 
@@ -60,8 +60,10 @@ def main() -> None:
     columns.append(("the right answer", np.stack([edit.truth for edit in chosen]), None))
     captions = [changed_words(edit.before, edit.after) for edit in chosen]
     # No larger than it is shown: well below the limit on files in the project.
-    drawn = figure(columns, captions, source, attention)
-    shown = drawn.resize((drawn.width * 2 // 3, drawn.height * 2 // 3), Image.Resampling.LANCZOS)
+    generated = figure(columns, captions, source, attention)
+    shown = generated.resize(
+        (generated.width * 2 // 3, generated.height * 2 // 3), Image.Resampling.LANCZOS
+    )
     shown.save(sys.argv[1], quality=90, subsampling=0, optimize=True)
 
 

@@ -16,7 +16,7 @@ from pairaug.clip.encoders import open_encoder
 from pairaug.errors import ModelError
 from support.original_layouts import (
     bert_tokenizer,
-    drawn,
+    generated,
     medclip_weights,
     openai_clip_shapes,
     openai_tokenizer,
@@ -82,7 +82,7 @@ def test_without_a_tokenizer_it_says_which(medclip: Path, tmp_path: Path) -> Non
 def test_a_checkpoint_of_chexzero_by_the_command(tmp_path: Path) -> None:
     tokenizer = openai_tokenizer()
     path = tmp_path / "best_64_0.0001_original_35000_0.864.pt"
-    torch.save(drawn(openai_clip_shapes(1, 1, vocabulary=len(tokenizer))), path)
+    torch.save(generated(openai_clip_shapes(1, 1, vocabulary=len(tokenizer))), path)
     tokenizer.save_pretrained(tmp_path / "words")
     given = ["doctor", "--convert", str(path), "--tokenizer", str(tmp_path / "words")]
     refused = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "out")])

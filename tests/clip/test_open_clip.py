@@ -17,14 +17,14 @@ from pairaug.clip.encoders import open_encoder
 from pairaug.clip.folder import model_folder
 from pairaug.errors import ModelError
 from support.original_forward_passes import open_clip_image, open_clip_text
-from support.original_layouts import drawn, openai_clip_shapes, openai_tokenizer
+from support.original_layouts import generated, openai_clip_shapes, openai_tokenizer
 
 REPORTS = ["no pleural effusion.", "the heart is enlarged. small left pleural effusion"]
 
 
 @pytest.fixture(scope="module")
 def weights() -> dict[str, Tensor]:
-    return drawn(openai_clip_shapes(1, 1, vocabulary=len(openai_tokenizer())))
+    return generated(openai_clip_shapes(1, 1, vocabulary=len(openai_tokenizer())))
 
 
 @pytest.fixture

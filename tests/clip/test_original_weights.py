@@ -28,7 +28,7 @@ from support.original_forward_passes import (
 )
 from support.original_layouts import (
     bert_tokenizer,
-    drawn,
+    generated,
     medclip_shapes,
     medclip_weights,
     openai_clip_shapes,
@@ -67,7 +67,7 @@ def medclip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def chexzero(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = openai_tokenizer()
-    weights = drawn(openai_clip_shapes(2, 2, vocabulary=len(tokenizer)))
+    weights = generated(openai_clip_shapes(2, 2, vocabulary=len(tokenizer)))
     weights["input_resolution"] = torch.tensor(224)
     folder = tmp_path_factory.mktemp("models") / "chexzero"
     return write_folder(folder, "chexzero", weights, tokenizer)
@@ -149,7 +149,7 @@ def test_chexzero_equals_its_forward_pass(chexzero: Path) -> None:
 def test_chexzero_at_its_published_shapes(tmp_path: Path) -> None:
     shapes = dict(openai_clip_shapes())
     assert len(shapes) == 302  # weights of OpenAI's ViT-B/32
-    weights = drawn(iter(shapes.items()))
+    weights = generated(iter(shapes.items()))
     folder = write_folder(tmp_path / "full", "chexzero", weights, openai_tokenizer())
     image = _images()[0]
     vector = open_encoder(folder).encode_images([image])[0]

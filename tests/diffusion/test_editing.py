@@ -21,8 +21,8 @@ from pairaug.diffusion.inversion import invert_images
 from pairaug.diffusion.sampling import (
     SamplingOptions,
     denoise,
-    draw_latents,
     initial_latents,
+    sample_latents,
 )
 from pairaug.diffusion.schedule import ddim_solver
 from pairaug.diffusion.source import RegeneratedSource
@@ -117,11 +117,13 @@ def test_fused_edit_equals_explicit_maps_with_two_text_encoders(
     source, edited = [SOURCE[row] for row in rows], [EDITED[row] for row in rows]
     noise, _ = initial_latents(sdxl_bundle, SEEDS[:3])
     inversion = invert_images(sdxl_bundle, images[:3], source, options.num_steps)
-    drawn = edit_regenerated(sdxl_bundle, source, edited, SEEDS[:3], options).latents
+    generated = edit_regenerated(sdxl_bundle, source, edited, SEEDS[:3], options).latents
     held = edit_inverted(sdxl_bundle, inversion, edited, options, range(3)).latents
     for place, row in enumerate(rows):
         path = inversion.trajectory[:, place]
-        assert_close(drawn[place], expected_latents(sdxl_bundle, row, options, noise=noise[place]))
+        assert_close(
+            generated[place], expected_latents(sdxl_bundle, row, options, noise=noise[place])
+        )
         assert_close(held[place], expected_latents(sdxl_bundle, row, options, trajectory=path))
 
 
@@ -180,7 +182,7 @@ def test_edit_to_the_same_report_returns_the_drawn_source(
     options = replace(OPTIONS, scheduler=scheduler)
     edited = edit_regenerated(velocity_bundle, SOURCE, SOURCE, SEEDS, options)
     sampling = SamplingOptions(options.num_steps, options.guidance_scale, scheduler)
-    assert_close(edited.latents, draw_latents(velocity_bundle, SOURCE, SEEDS, sampling), 2e-5)
+    assert_close(edited.latents, sample_latents(velocity_bundle, SOURCE, SEEDS, sampling), 2e-5)
 
 
 @pytest.mark.parametrize("guidance_from", ["empty", "source-report"])
@@ -208,7 +210,7 @@ def test_no_swap_is_free_sampling_from_the_same_noise(velocity_bundle: Bundle) -
     options = replace(OPTIONS, cross_replace=0.0, self_replace=0.0)
     edited = edit_regenerated(velocity_bundle, SOURCE, EDITED, SEEDS, options)
     sampling = SamplingOptions(options.num_steps, options.guidance_scale, "ddim")
-    assert_close(edited.latents, draw_latents(velocity_bundle, EDITED, SEEDS, sampling))
+    assert_close(edited.latents, sample_latents(velocity_bundle, EDITED, SEEDS, sampling))
     assert edited.self_swapped == 0.0
     assert not edited.cross_swapped.any()
 

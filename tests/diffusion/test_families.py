@@ -17,7 +17,7 @@ from diffusers import DDIMScheduler, DiffusionPipeline
 from pairaug.diffusion.bundle import Bundle, load_bundle
 from pairaug.diffusion.folder import model_folder, weights_sha256
 from pairaug.diffusion.parts import check_parts
-from pairaug.diffusion.sampling import SamplingOptions, denoise, draw_images
+from pairaug.diffusion.sampling import SamplingOptions, denoise, generate_images
 from pairaug.diffusion.schedule import ddim_solver, make_solver
 from pairaug.errors import ModelError
 from pairaug.train.denoiser import save_generator
@@ -124,7 +124,7 @@ def test_the_models_own_scheduler_is_the_pipelines(family: Family) -> None:
 
 
 def test_images_are_drawn_at_the_models_size(family: Family) -> None:
-    images = draw_images(family.bundle, PROMPTS, [1, 2, 3], SamplingOptions(2, 3.0))
+    images = generate_images(family.bundle, PROMPTS, [1, 2, 3], SamplingOptions(2, 3.0))
     assert images.shape == (3, 16, 16)
     assert np.isfinite(images).all()
     assert np.abs(images[0] - images[1]).mean() > 1e-3

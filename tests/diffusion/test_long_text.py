@@ -1,4 +1,4 @@
-"""Text beyond the window, end to end on models: encoded whole, drawn from, inverted and edited."""
+"""Text beyond the window, end to end on models: encoded whole, generated from, inverted and edited."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.editing import edit_images, edit_inverted, edit_regenerated
 from pairaug.diffusion.inversion import invert_images
 from pairaug.diffusion.prompts import ReportTooLongError
-from pairaug.diffusion.sampling import SamplingOptions, draw_images, initial_latents
+from pairaug.diffusion.sampling import SamplingOptions, generate_images, initial_latents
 from pairaug.diffusion.windows import align_layouts
 from support.edit_texts import OPTIONS, assert_close
 from support.explicit_maps import Controller, explicit_edit, mapper_over_windows
@@ -102,20 +102,20 @@ def test_policies(any_bundle: Bundle) -> None:
 def test_every_word_counts(any_bundle: Bundle) -> None:
     """Each word in turn is another one: the image is another one, to the very last."""
     options, words = SamplingOptions(2, 3.0), LONG.split()
-    image = draw_images(any_bundle, [LONG], [5], options)[0]
+    image = generate_images(any_bundle, [LONG], [5], options)[0]
     for place in (0, len(words) // 2, len(words) - 3, len(words) - 1):
         changed = [*words[:place], "mild", *words[place + 1 :]]
-        other = draw_images(any_bundle, [" ".join(changed)], [5], options)[0]
+        other = generate_images(any_bundle, [" ".join(changed)], [5], options)[0]
         assert np.abs(image - other).mean() > 1e-5, words[place]
 
 
 def test_long_neighbours_do_not_change_a_image(any_bundle: Bundle) -> None:
-    """Padding with windows would: texts of other lengths are not drawn in one batch."""
+    """Padding with windows would: texts of other lengths are not generated in one batch."""
     options = SamplingOptions(2, 3.0)
     prompts, seeds = [SHORT, LONG, "no edema", EDITED, SHORT], [1, 2, 3, 4, 5]
-    together = draw_images(any_bundle, prompts, seeds, options, batch_size=5)
+    together = generate_images(any_bundle, prompts, seeds, options, batch_size=5)
     for row, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
-        alone = draw_images(any_bundle, [prompt], [seed], options)[0]
+        alone = generate_images(any_bundle, [prompt], [seed], options)[0]
         assert np.abs(alone - together[row]).max() <= 1e-5
 
 
@@ -216,8 +216,8 @@ def test_fused_edit_of_two_windows_equals_explicit_maps(
     actual = edit_inverted(any_bundle, inversion, [edited], options, [0]).latents[0]
     assert_close(actual, expected(trajectory=inversion.trajectory[:, 0]))
     noise, _ = initial_latents(any_bundle, SEEDS[:1])
-    drawn = edit_regenerated(any_bundle, [source], [edited], SEEDS[:1], options).latents[0]
-    assert_close(drawn, expected(noise=noise[0]))
+    generated = edit_regenerated(any_bundle, [source], [edited], SEEDS[:1], options).latents[0]
+    assert_close(generated, expected(noise=noise[0]))
 
 
 def test_images_of_texts_of_other_lengths_keep_their_order(

@@ -1,4 +1,4 @@
-"""Drawing images: seeds, guidance and batches."""
+"""Generating images: seeds, guidance and batches."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.sampling import (
     SamplingOptions,
     denoise,
-    draw_images,
-    draw_latents,
+    generate_images,
     initial_latents,
+    sample_latents,
 )
 from pairaug.diffusion.schedule import make_solver
 
@@ -34,9 +34,9 @@ def test_batch_mates_and_order_change_a_image_by_no_more_than_float_noise(
     velocity_bundle: Bundle, scheduler: str
 ) -> None:
     options = SamplingOptions(4, 3.0, scheduler)
-    together = draw_images(velocity_bundle, PROMPTS, SEEDS, options, batch_size=4)
+    together = generate_images(velocity_bundle, PROMPTS, SEEDS, options, batch_size=4)
     order = [2, 0, 3, 1]
-    shuffled = draw_images(
+    shuffled = generate_images(
         velocity_bundle,
         [PROMPTS[row] for row in order],
         [SEEDS[row] for row in order],
@@ -50,9 +50,9 @@ def test_batch_mates_and_order_change_a_image_by_no_more_than_float_noise(
 
 def test_the_same_seed_gives_the_same_image(velocity_bundle: Bundle) -> None:
     options = SamplingOptions(4, 3.0)
-    once = draw_images(velocity_bundle, PROMPTS, SEEDS, options)
-    assert np.array_equal(once, draw_images(velocity_bundle, PROMPTS, SEEDS, options))
-    other = draw_images(velocity_bundle, PROMPTS, [seed + 1 for seed in SEEDS], options)
+    once = generate_images(velocity_bundle, PROMPTS, SEEDS, options)
+    assert np.array_equal(once, generate_images(velocity_bundle, PROMPTS, SEEDS, options))
+    other = generate_images(velocity_bundle, PROMPTS, [seed + 1 for seed in SEEDS], options)
     assert np.abs(once - other).mean() > 1e-2
 
 
@@ -60,7 +60,7 @@ def test_guidance_is_applied_to_the_prediction(bundle: Bundle) -> None:
     """One guided DDIM step, worked out from the denoiser's two predictions."""
     latents, _ = initial_latents(bundle, SEEDS[:2])
     text = bundle.encode_prompts([*PROMPTS[:2], "", ""])
-    actual = draw_latents(bundle, PROMPTS[:2], SEEDS[:2], SamplingOptions(1, 3.0, "ddim"))
+    actual = sample_latents(bundle, PROMPTS[:2], SEEDS[:2], SamplingOptions(1, 3.0, "ddim"))
     from pairaug.diffusion.schedule import ddim_solver
 
     solver = ddim_solver(bundle.scheduler_config, 1)
@@ -82,18 +82,18 @@ def test_guidance_one_draws_without_the_empty_text(
         return predict(self, latents, *rest)
 
     monkeypatch.setattr(Bundle, "predict", counted)
-    draw_latents(velocity_bundle, PROMPTS, SEEDS, SamplingOptions(2, 1.0))
-    draw_latents(velocity_bundle, PROMPTS, SEEDS, SamplingOptions(2, 2.0))
+    sample_latents(velocity_bundle, PROMPTS, SEEDS, SamplingOptions(2, 1.0))
+    sample_latents(velocity_bundle, PROMPTS, SEEDS, SamplingOptions(2, 2.0))
     assert rows == [4, 4, 8, 8]
 
 
 def test_prompts_and_seeds_belong_together(velocity_bundle: Bundle) -> None:
     with pytest.raises(ValueError, match="4 prompts, but 1 seeds"):
-        draw_images(velocity_bundle, PROMPTS, [1], SamplingOptions(2))
+        generate_images(velocity_bundle, PROMPTS, [1], SamplingOptions(2))
 
 
 def test_nothing_to_draw_is_no_image(velocity_bundle: Bundle) -> None:
-    assert draw_images(velocity_bundle, [], [], SamplingOptions(2)).shape == (0, 16, 16)
+    assert generate_images(velocity_bundle, [], [], SamplingOptions(2)).shape == (0, 16, 16)
 
 
 def test_latents_begin_at_the_solvers_scale(velocity_bundle: Bundle) -> None:

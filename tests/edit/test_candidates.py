@@ -110,25 +110,25 @@ def test_first_passing_draws_no_more_than_it_needs(
     # Above it: the first tries of one or two jobs, and later ones of others.
     bound = float(np.median(s1[:, 0])) - 1e-4
     name = "edit_inverted" if settings["source"] == "invert" else "edit_regenerated"
-    draw, counts = getattr(editing, name), []
+    generate, counts = getattr(editing, name), []
 
     def counted(*arguments: Any) -> Any:
         counts.append(len(arguments[2]))
-        return draw(*arguments)
+        return generate(*arguments)
 
     monkeypatch.setattr(editing, name, counted)
     accept = {**settings["accept"], "image_report": bound}
     after = edited({**settings, "keep": "first-passing", "accept": accept}, PAIRS)
     chosen = [pair.trace["edit"] for pair in after if pair.branch is Branch.INTRA]
-    expected, num_drawn = [], []
+    expected, num_generated = [], []
     for row in s1:
         passing = np.flatnonzero(row > bound)
         expected.append(int(passing[0]) if len(passing) else None)
-        num_drawn.append(int(passing[0]) + 1 if len(passing) else 3)
+        num_generated.append(int(passing[0]) + 1 if len(passing) else 3)
     assert 0 in expected
     assert expected.count(0) == 2
-    assert [trace["num_tries"] for trace in chosen] == num_drawn
-    assert sum(counts) == sum(num_drawn)
+    assert [trace["num_tries"] for trace in chosen] == num_generated
+    assert sum(counts) == sum(num_generated)
     for trace, number in zip(chosen, expected, strict=True):
         assert trace["passed"] == (number is not None)
         assert number is None or trace["try_number"] == number

@@ -17,7 +17,7 @@ from pairaug.edit.jobs import Job
 from pairaug.findings.cleaning import source_report
 from pairaug.images import png_ref
 from pairaug.pair import Branch, Pair, Report
-from pairaug.phantom.study import draw_study
+from pairaug.phantom.study import sample_study
 from pairaug.rewrite import Rewrite, RewriteSettings
 from pairaug.stage import Context, apply
 from support.edit_prompts import asked, found, is_cut_apart, jobs, num_different, unasked
@@ -101,7 +101,7 @@ def test_technique_comparison_and_advice_change_no_byte_of_an_edit(
     stage = Edit(settings, Context(seed=1))
     num_equal = 0
     for index in range(6):
-        study = draw_study(7, index)
+        study = sample_study(7, index)
         before, after = AROUND[index % len(AROUND)]
         plain = Pair(
             f"phantom/{index}",

@@ -21,7 +21,7 @@ from pairaug.evaluate.counterfactual import (
     run_counterfactual,
 )
 from pairaug.evaluate.edits import Rewritten
-from pairaug.phantom.study import draw_study
+from pairaug.phantom.study import sample_study
 from support.tiny_generator import write_generator
 
 
@@ -57,7 +57,7 @@ def test_edits_are_of_new_patients_and_what_is_left_out_is_counted():
     assert len({edit.study.patient_id for edit in edits}) == 12
     assert not_used["no_rewrite"] >= 2
     has_tube = sum(
-        "endotracheal tube" in {f.kind for f in draw_study(3, i).findings}
+        "endotracheal tube" in {f.kind for f in sample_study(3, i).findings}
         for i in range(edits[-1].study.index)
         if i % 5 != 4
     )

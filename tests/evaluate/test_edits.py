@@ -17,7 +17,7 @@ from pairaug.evaluate.edits import (
     score_edits,
 )
 from pairaug.phantom.findings import LABELS, Finding, label_vector
-from pairaug.phantom.study import draw_study
+from pairaug.phantom.study import sample_study
 
 SIZE = 64
 
@@ -25,7 +25,7 @@ SIZE = 64
 def _study(*kinds):
     """A phantom with findings of exactly these kinds."""
     wanted = sorted(kinds)
-    studies = (draw_study(1, index) for index in range(20_000))
+    studies = (sample_study(1, index) for index in range(20_000))
     return next(s for s in studies if sorted(f.kind for f in s.findings) == wanted)
 
 
@@ -53,7 +53,7 @@ def edits():
 def altered():
     study = next(
         s
-        for s in (draw_study(1, index) for index in range(20_000))
+        for s in (sample_study(1, index) for index in range(20_000))
         if [(f.kind, f.severity) for f in s.findings] == [("pleural effusion", "mild")]
     )
     side = study.findings[0].side
@@ -175,7 +175,7 @@ def test_nothing_altered_is_undefined(edits):
     ],
 )
 def test_what_is_no_edit(after, reason):
-    studies = (draw_study(1, index) for index in range(20_000))
+    studies = (sample_study(1, index) for index in range(20_000))
     study = next(
         s
         for s in studies

@@ -17,7 +17,7 @@ from pairaug.evaluate.fidelity import (
     side_hits,
 )
 from pairaug.phantom.findings import LABELS, Finding, label_vector
-from pairaug.phantom.study import draw_study
+from pairaug.phantom.study import sample_study
 from support.tiny_clip import write_clip
 from support.tiny_generator import write_generator
 
@@ -26,7 +26,7 @@ LEFT, RIGHT = LABELS.index("left pleural effusion"), LABELS.index("right pleural
 
 @pytest.fixture(scope="module")
 def findings():
-    return np.stack([label_vector(draw_study(1, index).findings) for index in range(120)])
+    return np.stack([label_vector(sample_study(1, index).findings) for index in range(120)])
 
 
 def test_sides():

@@ -94,7 +94,7 @@ def test_metrics_over_seeds_are_means_with_deviations() -> None:
 
 
 def _run(out: Path, **settings: Any) -> dict[str, Any]:
-    given = {"device": "cpu", "num_draws": 100, "shares": (0.1, 1.0), **settings}
+    given = {"device": "cpu", "num_resamples": 100, "shares": (0.1, 1.0), **settings}
     path = run_linear_probe(LinearProbeSettings.model_validate(given), out)
     return {**json.loads(path.read_text()), "table": path.with_suffix(".txt").read_text()}
 

@@ -15,7 +15,7 @@ from support.tiny_clip import write_image_model
 
 def test_the_bundled_scorer_finds_phantoms_by_their_reports(tmp_path: Path) -> None:
     settings = RetrievalSettings(
-        data=PhantomData(num_patients=40, seed=5), device="cpu", num_draws=200, ranks=(1, 5, 40)
+        data=PhantomData(num_patients=40, seed=5), device="cpu", num_resamples=200, ranks=(1, 5, 40)
     )
     path = run_retrieval(settings, tmp_path)
     told = json.loads(path.read_text())

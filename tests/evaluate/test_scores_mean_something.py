@@ -15,7 +15,7 @@ from pairaug.evaluate.edits import Edit
 from pairaug.findings import extract
 from pairaug.metrics import auroc, paired_auroc
 from pairaug.phantom.render import render
-from pairaug.phantom.study import draw_study
+from pairaug.phantom.study import sample_study
 from pairaug.phantom.truth import changed_findings
 
 SIZE = 128
@@ -34,7 +34,7 @@ def edits() -> list[Edit]:
 
 
 def test_own_reports_score_above_shuffled_ones(encoder: Encoder) -> None:
-    studies = [draw_study(SEED, index) for index in range(NUM_PAIRS)]
+    studies = [sample_study(SEED, index) for index in range(NUM_PAIRS)]
     images = encoder.encode_images([study.render(SIZE).image for study in studies])
     reports = encoder.encode_reports([study.text for study in studies])
     own = (images * reports).sum(axis=1)

@@ -20,15 +20,15 @@ from pairaug.evaluate.data.settings import PhantomData, TableData
 from pairaug.evaluate.zero_shot import ZeroShotSettings, findings_probabilities, run_zero_shot
 from pairaug.metrics import macro_auroc
 from pairaug.phantom.findings import LABELS, label_vector
-from pairaug.phantom.study import draw_study
-from support.original_layouts import drawn, openai_clip_shapes, openai_tokenizer, write_folder
+from pairaug.phantom.study import sample_study
+from support.original_layouts import generated, openai_clip_shapes, openai_tokenizer, write_folder
 from support.tiny_clip import write_clip
 
 DATA = Path(os.environ.get("PAIRAUG_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def _run(out: Path, **settings: Any) -> dict[str, Any]:
-    given = {"device": "cpu", "num_draws": 100, **settings}
+    given = {"device": "cpu", "num_resamples": 100, **settings}
     path = run_zero_shot(ZeroShotSettings.model_validate(given), out)
     return {**json.loads(path.read_text()), "table": path.with_suffix(".txt").read_text()}
 
@@ -42,7 +42,7 @@ def test_phantoms_give_what_the_parts_give(
     tiny_scorer_folder: Path, phantoms: PhantomData, tmp_path: Path
 ) -> None:
     told = _run(tmp_path, models=[str(tiny_scorer_folder)], data=phantoms)
-    studies = [draw_study(5, index) for index in range(60)]
+    studies = [sample_study(5, index) for index in range(60)]
     encoder = open_encoder(tiny_scorer_folder, batch_size=32)
     images = [study.render(32).image for study in studies]
     labels = np.stack([label_vector(study.findings) for study in studies])
@@ -74,7 +74,7 @@ def test_what_a_number_needs_to_be_reproduced_is_there(
     assert told["captions"] == {
         "edema": {"positive": ["edema", "large edema"], "negative": ["no edema", "small edema"]}
     }
-    assert told["intervals"] == {"draws": 100, "level": 0.95, "drawn": "patients"}
+    assert told["intervals"] == {"generates": 100, "level": 0.95, "generated": "patients"}
     assert ZeroShotSettings.model_validate(told["settings"]).data == phantoms
     assert "edema" in told["table"]
 
@@ -85,7 +85,7 @@ def test_checkpoints_are_averaged_by_probability(
     other = write_clip(tmp_path / "other", seed=1)
     folders = [str(tiny_scorer_folder), str(other)]
     told = _run(tmp_path / "out", models=folders, data=phantoms)
-    studies = [draw_study(5, index) for index in range(60)]
+    studies = [sample_study(5, index) for index in range(60)]
     images = [study.render(32).image for study in studies]
     labels = np.stack([label_vector(study.findings) for study in studies])
     each = [
@@ -153,7 +153,7 @@ def _table(folder: Path, images: list[np.ndarray], labels: list[str]) -> TableDa
 
 def test_inverted_and_one_class_findings_are_told(tmp_path: Path) -> None:
     """The bundled scorer on phantoms whose edema is written down the wrong way round."""
-    studies = [draw_study(5, index) for index in range(60)]
+    studies = [sample_study(5, index) for index in range(60)]
     images = [np.rint(study.render(128).image * 255).astype(np.uint8) for study in studies]
     column = LABELS.index("edema")
     swapped = [f"{int(1 - label_vector(study.findings)[column])},0" for study in studies]
@@ -206,7 +206,7 @@ def test_settings_that_do_not_go_together_are_told(tmp_path: Path) -> None:
 
 def test_chexzero_weights_evaluate(tmp_path: Path, phantoms: PhantomData) -> None:
     tokenizer = openai_tokenizer()
-    weights = drawn(openai_clip_shapes(1, 1, vocabulary=len(tokenizer)))
+    weights = generated(openai_clip_shapes(1, 1, vocabulary=len(tokenizer)))
     folder = write_folder(tmp_path / "chexzero", "chexzero", weights, tokenizer)
     few = phantoms.model_copy(update={"num_patients": 12})
     told = _run(tmp_path / "out", models=[str(folder)], data=few, findings=["edema"])

@@ -34,7 +34,7 @@ def _settings(**changes: Any) -> UtilitySettings:
         "controls_per_report": 1,
         "train": {"preset": "tiny", "batch_size": 4, "num_threads": 1},
         "data": {"source": "phantom", "num_patients": 40, "seed": 12, "size": 64},
-        "num_draws": 50,
+        "num_resamples": 50,
     }
     return UtilitySettings.model_validate({**plain, **changes})
 

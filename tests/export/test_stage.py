@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from pairaug.errors import MissingExtraError, RunError
 from pairaug.export import DROP_REASONS, Export, ExportSettings, formats_in
-from pairaug.export.draw import Choice
+from pairaug.export.sample import Choice
 from pairaug.images import png_ref
 from pairaug.pair import Branch, ImageRef, Pair, Report
 from pairaug.stage import Context
@@ -162,7 +162,7 @@ def test_the_draw_is_the_seeds_alone() -> None:
     assert set(_chosen(pairs, seed=1, synthetic_per_real=1)) != set(chosen)
     # More of them is more of the same.
     assert set(chosen) < set(_chosen(pairs, synthetic_per_real=2))
-    # A fair draw takes of both branches.
+    # A fair sample takes of both branches.
     branches = Counter(id_[-1] for id_ in chosen if "~" in id_)
     assert all(branches[variant] > 15 for variant in "012")
 

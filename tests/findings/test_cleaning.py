@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pairaug.findings import extract, sentences
 from pairaug.findings.cleaning import clean, shorten, shorten_both, source_report
 from pairaug.findings.leave_out import DE_IDENTIFIED
-from pairaug.phantom.study import draw_study
+from pairaug.phantom.study import sample_study
 
 CASES = [
     # De-identification marks go with what cannot be understood without them.
@@ -71,7 +71,7 @@ def test_clean(report: str, expected: str):
 
 def test_a_phantoms_report_is_clean_as_it_is():
     for index in range(200):
-        text = draw_study(seed=9, index=index).text
+        text = sample_study(seed=9, index=index).text
         once: dict[str, str] = {}
         for start, end in sentences(text):
             once.setdefault(text[start:end].lower(), text[start:end])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairaug.findings import FINDINGS, Statement, extract, labels_of
-from pairaug.phantom.study import draw_study
+from pairaug.phantom.study import sample_study
 
 
 def said(text: str) -> set[tuple[str, ...]]:
@@ -249,7 +249,7 @@ def test_any_text_is_read(text: str):
 def test_what_phantom_reports_say_is_what_the_phantoms_have():
     """Side, zone and kind of all findings; severity where it is stated."""
     for index in range(300):
-        study = draw_study(seed=4, index=index)
+        study = sample_study(seed=4, index=index)
         wanted = {
             (*_name(finding.kind), finding.side, finding.zone): finding.severity
             for finding in study.findings

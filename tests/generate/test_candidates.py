@@ -33,7 +33,7 @@ def settings(tiny_generator_folder: Path, tiny_scorer_folder: Path) -> dict[str,
     }
 
 
-def drawn(settings: dict[str, Any]) -> list[Pair]:
+def generated(settings: dict[str, Any]) -> list[Pair]:
     """The inter pairs, tries of one report together."""
     made = Generate(GenerateSettings(**settings), Context(seed=3))(PAIRS)
     return [pair for pair in made if pair.branch is Branch.INTER]
@@ -41,7 +41,7 @@ def drawn(settings: dict[str, Any]) -> list[Pair]:
 
 @pytest.fixture(scope="module")
 def everything(settings: dict[str, Any]) -> list[Pair]:
-    return drawn(settings)
+    return generated(settings)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_all_tries_are_pairs_of_their_own_with_images_of_their_own(
     assert [pair.trace["generate"]["try_number"] for pair in tries] == [0, 1, 2]
     for one, other in ((0, 1), (0, 2), (1, 2)):
         assert np.abs(image(tries[one]) - image(tries[other])).mean() > 0.005
-    once = drawn({**settings, "tries": 1})
+    once = generated({**settings, "tries": 1})
     assert np.abs(image(once[0]) - image(tries[0])).max() <= 1.01 / 255
 
 
@@ -80,7 +80,7 @@ def test_a_run_counts_every_try(everything: list[Pair], settings: dict[str, Any]
 def test_the_best_try_is_the_one_nearest_its_report(
     everything: list[Pair], cosines: np.ndarray, settings: dict[str, Any]
 ) -> None:
-    best = drawn({**settings, "keep": "best"})
+    best = generated({**settings, "keep": "best"})
     assert [pair.id for pair in best] == [p.id for p in PAIRS if p.branch is Branch.INTER]
     numbers = cosines.argmax(axis=1)
     assert len(set(numbers.tolist())) > 1
@@ -98,23 +98,23 @@ def test_first_passing_draws_no_more_than_it_needs_in_full_batches(
     cosines: np.ndarray, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bound = float(np.median(cosines[:, 0])) + 1e-4
-    draw, counts = sampling.draw_latents, []
+    generate, counts = sampling.sample_latents, []
 
     def counted(*arguments: Any) -> Any:
         counts.append(len(arguments[1]))
-        return draw(*arguments)
+        return generate(*arguments)
 
-    monkeypatch.setattr(sampling, "draw_latents", counted)
+    monkeypatch.setattr(sampling, "sample_latents", counted)
     accept = {**settings["accept"], "image_report": bound}
-    after = drawn({**settings, "keep": "first-passing", "accept": accept})
+    after = generated({**settings, "keep": "first-passing", "accept": accept})
     expected = [np.flatnonzero(row > bound).tolist() for row in cosines]
-    num_drawn = [passing[0] + 1 if passing else TRIES for passing in expected]
-    assert 1 in num_drawn
-    assert max(num_drawn) > 1
+    num_generated = [passing[0] + 1 if passing else TRIES for passing in expected]
+    assert 1 in num_generated
+    assert max(num_generated) > 1
     traces = [pair.trace["generate"] for pair in after]
-    assert [trace["num_tries"] for trace in traces] == num_drawn
+    assert [trace["num_tries"] for trace in traces] == num_generated
     assert [trace["passed"] for trace in traces] == [bool(passing) for passing in expected]
-    assert sum(counts) == sum(num_drawn)
+    assert sum(counts) == sum(num_generated)
     # Five reports, two at once: all five are begun before any is tried again.
     assert counts[:3] == [2, 2, 1]
     for trace, row, passing in zip(traces, cosines, expected, strict=True):
@@ -140,7 +140,7 @@ def test_bounds_come_from_the_rule_that_another_run_fitted(
     RunRecord(rule=rule, weights=weights).write(tmp_path / "run.json")
     accept = {**settings["accept"], "fitted_by": tmp_path}
     whole = {**settings, "keep": "first-passing", "accept": accept}
-    assert drawn(whole)[0].trace["generate"]["bounds"] == {"image_report": 0.25}
+    assert generated(whole)[0].trace["generate"]["bounds"] == {"image_report": 0.25}
     assert len(Generate.weights(GenerateSettings(**whole))) == 3
     RunRecord().write(tmp_path / "run.json")
     with pytest.raises(SettingsError, match=r"generate\.accept\.fitted_by.*rule for new patients"):

@@ -86,9 +86,9 @@ def test_seeds_follow_from_run_and_pair(made: list[Pair], settings: GenerateSett
 
 def test_pairs_with_an_image_or_a_drop_are_left_alone(settings: GenerateSettings) -> None:
     dropped = PAIRS[1].dropped("rewrite", "unchanged")
-    drawn = PAIRS[1].with_image(ImageRef(path="/images/x.png"))
+    generated = PAIRS[1].with_image(ImageRef(path="/images/x.png"))
     stage = Generate(settings, Context(seed=3))
-    assert list(stage([dropped, drawn, PAIRS[0]])) == [dropped, drawn, PAIRS[0]]
+    assert list(stage([dropped, generated, PAIRS[0]])) == [dropped, generated, PAIRS[0]]
 
 
 def test_no_model_is_loaded_when_there_is_nothing_to_draw() -> None:
@@ -130,7 +130,7 @@ def test_long_reports_are_drawn_from_whole_in_several_windows(settings: Generate
     # Drawn one by one on a CPU, so that a grey level is no noise.
     assert not np.array_equal(image(whole), image(other))
     assert not np.array_equal(image(whole), image(shortened))
-    # A short report is drawn as ever, also beside a long one.
+    # A short report is generated as ever, also beside a long one.
     beside = list(Generate(chunked, Context(seed=3))([long, PAIRS[4]]))
     (alone,) = Generate(settings, Context(seed=3))([PAIRS[4]])
     assert np.abs(image(beside[0]) - image(whole)).max() <= 1.01 / 255
@@ -140,14 +140,14 @@ def test_long_reports_are_drawn_from_whole_in_several_windows(settings: Generate
 def test_long_reports_are_dropped_where_that_is_asked_for(settings: GenerateSettings) -> None:
     long = replace(PAIRS[1], report=Report(findings=LONG))
     strict = settings.model_copy(update={"long_report": "error"})
-    dropped, drawn = Generate(strict, Context(seed=3))([long, PAIRS[4]])
+    dropped, generated = Generate(strict, Context(seed=3))([long, PAIRS[4]])
     assert dropped.drop is not None
     assert dropped.drop.reason == "report_too_long"
     assert re.fullmatch(
         r"the report has \d\d tokens, the text encoder's window 32", dropped.drop.detail
     )
-    assert drawn.drop is None
-    assert drawn.image is not None
+    assert generated.drop is None
+    assert generated.image is not None
 
 
 @pytest.mark.parametrize(

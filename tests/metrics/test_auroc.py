@@ -31,10 +31,12 @@ def test_intervals_are_those_of_drawing_the_cases_themselves():
     rng = np.random.default_rng(0)
     labels = rng.random(40) < 0.4
     scores = np.round(rng.normal(size=40) + labels, 1)
-    draws = np.random.default_rng(5).integers(40, size=(1000, 40))
-    drawn = [_by_definition(labels[rows], scores[rows]) for rows in draws]
+    resamples = np.random.default_rng(5).integers(40, size=(1000, 40))
+    resampled = [_by_definition(labels[rows], scores[rows]) for rows in resamples]
     estimate = auroc(labels, scores, seed=5)
-    assert (estimate.low, estimate.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
+    assert (estimate.low, estimate.high) == pytest.approx(
+        tuple(np.quantile(resampled, [0.025, 0.975]))
+    )
 
 
 def test_perfect_reversed_and_blind():

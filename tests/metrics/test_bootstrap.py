@@ -34,7 +34,7 @@ def test_cases_are_drawn_with_replacement():
         seen.append(counts)
         return counts[:, :1]
 
-    bootstrap(statistic, 7, num_draws=200)
+    bootstrap(statistic, 7, num_resamples=200)
     counts = np.concatenate(seen[1:])
     assert np.array_equal(seen[0], np.ones((1, 7)))
     assert counts.shape == (200, 7)
@@ -54,7 +54,7 @@ def test_many_cases_are_drawn_in_portions(monkeypatch):
 
 def test_columns_stay_aligned():
     values = np.random.default_rng(0).random(40) + 1.0
-    # Were the two drawn apart, their ratio would vary.
+    # Were the two resampled apart, their ratio would vary.
     estimate = ratio(0.25 * values, values)
     assert (estimate.value, estimate.low, estimate.high) == pytest.approx((0.25, 0.25, 0.25))
 

@@ -1,4 +1,4 @@
-"""Patients are drawn whole; intervals contain the truth as often as they say."""
+"""Patients are resampled whole; intervals contain the truth as often as they say."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def test_a_groups_cases_are_drawn_together():
         seen.append(counts)
         return counts[:, :1]
 
-    bootstrap(statistic, 6, num_draws=300, groups=groups)
+    bootstrap(statistic, 6, num_resamples=300, groups=groups)
     counts = np.concatenate(seen[1:])
     assert np.array_equal(counts[:, 0], counts[:, 2])
     assert np.array_equal(counts[:, 0], counts[:, 5])
     assert np.array_equal(counts[:, 1], counts[:, 4])
-    # Three patients are drawn, whatever number of cases that is.
+    # Three patients are resampled, whatever number of cases that is.
     assert (counts[:, [0, 1, 3]].sum(axis=1) == 3).all()
 
 
@@ -47,9 +47,9 @@ def test_repeated_images_of_a_patient_narrow_nothing():
     assert by_image.high - by_image.low < 0.5 * (once.high - once.low)
 
 
-def _share_that_holds(truth: float, num_draws: int, estimate_of) -> float:
+def _share_that_holds(truth: float, num_resamples: int, estimate_of) -> float:
     rng = np.random.default_rng(11)
-    estimates = [estimate_of(rng) for _ in range(num_draws)]
+    estimates = [estimate_of(rng) for _ in range(num_resamples)]
     return float(np.mean([each.low <= truth <= each.high for each in estimates]))
 
 
@@ -71,7 +71,7 @@ def _clustered(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def test_intervals_contain_the_truth():
-    """200 simulated draws: 95 % of them within four standard errors."""
+    """200 simulated resamples: 95 % of them within four standard errors."""
     share = _share_that_holds(TRUTH, 200, lambda rng: auroc(*_normal_cases(rng, 120)))
     assert share == pytest.approx(0.95, abs=0.062)
 
@@ -105,7 +105,7 @@ def test_intervals_of_macro_auroc_contain_the_truth_in_many_draws():
 
 @pytest.mark.slow
 def test_only_draws_of_patients_hold_the_truth_where_images_are_alike():
-    """ImageDataset drawn one by one pretend to four times as many patients."""
+    """ImageDataset resampled one by one pretend to four times as many patients."""
 
     def by_patient(rng: np.random.Generator):
         labels, scores, patients = _clustered(rng)

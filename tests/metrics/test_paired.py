@@ -1,4 +1,4 @@
-"""Ways to train compared on the same cases: paired draws of cases, and of seeds."""
+"""Ways to train compared on the same cases: paired resamples of cases, and of seeds."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _holds(rng: np.random.Generator, num_seeds: int) -> bool:
         [common + lift * labels + 0.5 * rng.normal(size=labels.shape) for lift in row]
         for row in lifts
     ]
-    found = paired_macro_difference(labels, ways[1], ways[0], num_draws=400)
+    found = paired_macro_difference(labels, ways[1], ways[0], num_resamples=400)
     return found.low <= 0.0 <= found.high
 
 

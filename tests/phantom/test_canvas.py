@@ -1,11 +1,11 @@
-"""What must hold of the shapes that images are drawn with, and of the windows they are drawn in."""
+"""What must hold of the shapes that images are sampled with, and of the windows they are sampled in."""
 
 import numpy as np
 import pytest
 
 from pairaug.phantom.canvas import Grid, grid, polyline, step, wire
 from pairaug.phantom.render import render
-from pairaug.phantom.study import draw_study
+from pairaug.phantom.study import sample_study
 
 
 def _whole(self: Grid, x: tuple[float, float] = (0, 0), y: tuple[float, float] = (0, 0)) -> Grid:
@@ -15,7 +15,7 @@ def _whole(self: Grid, x: tuple[float, float] = (0, 0), y: tuple[float, float] =
 
 @pytest.mark.parametrize("size", [32, 64, 129])
 def test_windows_cut_nothing_off(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    studies = [draw_study(17, index) for index in range(40)]
+    studies = [sample_study(17, index) for index in range(40)]
     images = [study.render(size) for study in studies]
     monkeypatch.setattr(Grid, "window", _whole)
     for study, image in zip(studies, images, strict=True):
@@ -49,10 +49,10 @@ def test_shared_heights_are_smooth_steps() -> None:
 
 def test_wire_is_opaque_on_its_curve_and_may_leave_the_image() -> None:
     curve = polyline(np.array([(0.2, -1.3), (0.2, -0.5), (0.2, 0.3)]), 64)
-    drawn = wire(curve, 0.05, 64)
+    sampled = wire(curve, 0.05, 64)
     column = int((0.2 + 1.0) * 32)
-    assert drawn.shape == (64, 64)
-    assert (drawn[:40, column] > 0.7).all()
-    assert drawn[48:].max() == 0.0
-    assert drawn[:, : column - 6].max() == 0.0
-    assert drawn[:, column + 7 :].max() == 0.0
+    assert sampled.shape == (64, 64)
+    assert (sampled[:40, column] > 0.7).all()
+    assert sampled[48:].max() == 0.0
+    assert sampled[:, : column - 6].max() == 0.0
+    assert sampled[:, column + 7 :].max() == 0.0

@@ -16,7 +16,7 @@ from pairaug.phantom.anatomy import Anatomy
 from pairaug.phantom.dataset import COLUMNS, DatasetSize, write_dataset
 from pairaug.phantom.findings import Finding
 from pairaug.phantom.render import render
-from pairaug.phantom.study import draw_study
+from pairaug.phantom.study import sample_study
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -71,7 +71,7 @@ def test_the_truth_draws_the_image_again(dataset):
     image = render(Anatomy(**truth["anatomy"]), findings, 48).image
     with Image.open(dataset / "images" / f"{truth['id']}.png") as opened:
         assert np.array_equal(np.asarray(opened), np.rint(image * 255).astype(np.uint8))
-    study = draw_study(truth["seed"], truth["index"], truth["visit"])
+    study = sample_study(truth["seed"], truth["index"], truth["visit"])
     assert study.findings == tuple(findings)
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from pairaug.findings import extract
 from pairaug.phantom import phrases
-from pairaug.phantom.anatomy import draw_anatomy
+from pairaug.phantom.anatomy import sample_anatomy
 from pairaug.phantom.describe import describe
 from pairaug.phantom.findings import KINDS, SEVERITIES, SIDES, Finding
-from pairaug.phantom.study import draw_study
+from pairaug.phantom.study import sample_study
 
 # Our own table of what each kind is called, apart from the code that writes and reads reports.
 NAMES = {
@@ -37,7 +37,7 @@ NUM_STUDIES = 2000
 
 @pytest.fixture(scope="module")
 def studies():
-    return [draw_study(5, index) for index in range(NUM_STUDIES)]
+    return [sample_study(5, index) for index in range(NUM_STUDIES)]
 
 
 def _sentences(text: str) -> list[str]:
@@ -85,7 +85,7 @@ def test_everything_at_once_is_still_said_in_38_words():
         Finding("central line", "right"),
         Finding("endotracheal tube"),
     ]
-    anatomy = draw_anatomy(np.random.default_rng(0))
+    anatomy = sample_anatomy(np.random.default_rng(0))
     for seed in range(50):
         text, _ = describe(anatomy, findings, np.random.default_rng(seed))
         assert len(text.split()) <= 38
@@ -97,7 +97,7 @@ def test_few_patients_share_a_text(studies):
 
 
 def test_one_patient_is_reported_in_many_words():
-    study = draw_study(5, 3)
+    study = sample_study(5, 3)
     assert len({study.report(variant) for variant in range(50)}) >= 45
 
 
@@ -124,7 +124,7 @@ def test_positives_and_denials_by_name(studies):
 
 @pytest.mark.parametrize("finding", _every_finding(), ids=str)
 def test_extract_reads_each_finding_back(finding):
-    anatomy = draw_anatomy(np.random.default_rng(1))
+    anatomy = sample_anatomy(np.random.default_rng(1))
     for seed in range(12):
         text, _ = describe(anatomy, [finding], np.random.default_rng(seed))
         found = [s for s in extract(text) if s.presence == "present" and _is_kind(s, finding.kind)]
@@ -173,7 +173,7 @@ def _is_kind(statement, kind):
 )
 def test_build_is_remarked_on_when_it_is_remarkable(changes, word):
     plain = replace(
-        draw_anatomy(np.random.default_rng(0)), aorta=0.5, lung_volume=0.5, scoliosis=0.0
+        sample_anatomy(np.random.default_rng(0)), aorta=0.5, lung_volume=0.5, scoliosis=0.0
     )
     remarked = [
         re.search(word, describe(anatomy, [], np.random.default_rng(seed))[0], re.I) is not None
@@ -185,7 +185,7 @@ def test_build_is_remarked_on_when_it_is_remarkable(changes, word):
 
 
 def test_both_sides_are_merged():
-    anatomy = draw_anatomy(np.random.default_rng(0))
+    anatomy = sample_anatomy(np.random.default_rng(0))
     both = [Finding("pleural effusion", "left", None, "mild")]
     both.append(replace(both[0], side="right"))
     texts = [describe(anatomy, both, np.random.default_rng(seed))[0] for seed in range(10)]

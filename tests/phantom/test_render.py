@@ -5,22 +5,22 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pairaug.phantom.anatomy import Anatomy, draw_anatomy
+from pairaug.phantom.anatomy import Anatomy, sample_anatomy
 from pairaug.phantom.findings import (
     KINDS,
     LABELS,
     SEVERITIES,
     SIDES,
     Finding,
-    draw_findings,
     label_vector,
+    sample_findings,
 )
 from pairaug.phantom.render import render
 
 
 def anatomies(count: int) -> list[Anatomy]:
     rng = np.random.default_rng(11)
-    return [draw_anatomy(rng) for _ in range(count)]
+    return [sample_anatomy(rng) for _ in range(count)]
 
 
 def every_finding() -> list[Finding]:
@@ -117,7 +117,7 @@ def test_drawn_findings_exclude_what_cannot_be_together() -> None:
     rng = np.random.default_rng(0)
     counts = np.zeros(len(LABELS))
     for _ in range(2000):
-        findings = draw_findings(rng)
+        findings = sample_findings(rng)
         counts += label_vector(findings)
         for side in SIDES:
             kinds = {finding.kind for finding in findings if finding.side == side}

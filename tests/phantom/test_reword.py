@@ -7,12 +7,12 @@ import pytest
 
 from pairaug.findings import extract
 from pairaug.phantom.reword import reword
-from pairaug.phantom.study import Study, draw_study
+from pairaug.phantom.study import Study, sample_study
 
 
 @pytest.fixture(scope="module")
 def studies() -> list[Study]:
-    return [draw_study(5, index) for index in range(400)]
+    return [sample_study(5, index) for index in range(400)]
 
 
 def positives(text: str) -> set[tuple]:
@@ -46,5 +46,5 @@ def test_what_matters_is_not_always_first(studies: list[Study]):
 
 def test_texts_differ_by_variant_and_repeat_by_number(studies: list[Study]):
     study = studies[3]
-    assert study.reworded(0) == draw_study(5, 3).reworded(0)
+    assert study.reworded(0) == sample_study(5, 3).reworded(0)
     assert len({study.reworded(variant) for variant in range(6)}) > 3

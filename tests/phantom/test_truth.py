@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pairaug.findings import extract, labels_of
 from pairaug.phantom.findings import Finding
-from pairaug.phantom.study import draw_study
+from pairaug.phantom.study import sample_study
 from pairaug.phantom.truth import (
     changed_findings,
     counterfactual,
@@ -121,12 +121,12 @@ def test_changes(findings, before, after, expected):
 
 def test_unstated_attributes_are_the_patients():
     before, after = "The lungs are clear.", "There is a pulmonary nodule and consolidation."
-    drawn = [_changed([], before, after, seed) for seed in range(40)]
-    assert drawn[7] == _changed([], before, after, 7)
+    sampled = [_changed([], before, after, seed) for seed in range(40)]
+    assert sampled[7] == _changed([], before, after, 7)
     assert all(
-        {finding.kind for finding in found} == {"nodule", "consolidation"} for found in drawn
+        {finding.kind for finding in found} == {"nodule", "consolidation"} for found in sampled
     )
-    consolidations = [f for found in drawn for f in found if f.kind == "consolidation"]
+    consolidations = [f for found in sampled for f in found if f.kind == "consolidation"]
     assert {f.severity for f in consolidations} == {"moderate"}
     assert {f.side for f in consolidations} == {"left", "right"}
     assert {f.zone for f in consolidations} == {"upper", "middle", "lower"}
@@ -141,15 +141,15 @@ def test_atelectasis_is_at_most_moderate():
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
 def test_the_same_report_changes_nothing(index, other):
     """Whatever was read from the text, rightly or wrongly: equal statements, equal findings."""
-    study = draw_study(8, index)
+    study = sample_study(8, index)
     assert counterfactual_findings(study, study.text, study.text) == study.findings
-    strange = draw_study(9, other).text
+    strange = sample_study(9, other).text
     assert counterfactual_findings(study, strange, strange) == study.findings
 
 
 def test_another_wording_of_the_same_findings_changes_nothing():
     for index in range(150):
-        study = draw_study(8, index)
+        study = sample_study(8, index)
         findings_text, impression_text = study.report(1)
         after = f"{impression_text} {findings_text}"
         assert counterfactual_findings(study, study.text, after) == study.findings, (
@@ -161,7 +161,7 @@ def test_another_wording_of_the_same_findings_changes_nothing():
 def test_the_report_of_another_study_asks_for_its_findings():
     """From any report to any other: the outcome has the other's kinds and sides."""
     for index in range(150):
-        study, other = draw_study(8, index), draw_study(8, index, visit=1)
+        study, other = sample_study(8, index), sample_study(8, index, visit=1)
         found = counterfactual_findings(study, study.text, other.text)
         assert {(f.kind, f.side) for f in found} == {(f.kind, f.side) for f in other.findings}, (
             study.text,
@@ -170,7 +170,7 @@ def test_the_report_of_another_study_asks_for_its_findings():
 
 
 def test_counterfactual_changes_only_where_it_should():
-    study = next(s for s in (draw_study(2, i) for i in range(200)) if s.findings == ())
+    study = next(s for s in (sample_study(2, i) for i in range(200)) if s.findings == ())
     after = f"{study.text} Moderate right pleural effusion."
     image, changed = study.render(128), counterfactual(study, study.text, after)
     where = np.abs(image.image - changed.image) > 0.02
@@ -209,7 +209,7 @@ def test_true_labels():
 
 def test_true_labels_agree_with_what_the_report_says():
     for index in range(300):
-        study = draw_study(4, index)
+        study = sample_study(4, index)
         stated = labels_of(extract(study.text))
         for name, is_so in true_labels(study.findings).items():
             # What is present is always stated; what is absent may be passed over in silence.

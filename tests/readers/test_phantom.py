@@ -1,4 +1,4 @@
-"""The phantom reader: pairs that can be drawn again from their own trace."""
+"""The phantom reader: pairs that can be generated again from their own trace."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pairaug.images import load_image
 from pairaug.pair import FINDINGS, Branch
 from pairaug.phantom.findings import Finding
-from pairaug.phantom.study import draw_study
+from pairaug.phantom.study import sample_study
 from pairaug.readers.phantom import PhantomReader, PhantomSource
 from pairaug.readers.reader import SplitShares
 from pairaug.stage import Context
@@ -37,7 +37,7 @@ def test_pairs():
 def test_the_trace_draws_the_same_patient():
     for pair in _read(num_patients=4, size=64):
         trace = pair.trace["read"]
-        study = draw_study(trace["seed"], trace["index"], trace["visit"])
+        study = sample_study(trace["seed"], trace["index"], trace["visit"])
         assert study.text == pair.report.text
         assert study.findings == tuple(Finding(**finding) for finding in trace["findings"])
         image = study.render(trace["size"]).image

@@ -13,7 +13,7 @@ import torch
 from pairaug.errors import ModelError, RunError
 from pairaug.pair import Pair
 from pairaug.rewrite import Rewrite, RewriteSettings
-from pairaug.rewrite.causal_model import CausalModel, SeededDraw, language_model_folder
+from pairaug.rewrite.causal_model import CausalModel, SeededSampling, language_model_folder
 from pairaug.stage import Context
 from support.tiny_llama import TEMPLATE_WITHOUT_SYSTEM, write_llama
 
@@ -59,12 +59,12 @@ def test_answers_follow_from_their_seeds(model: CausalModel):
 
 def test_draws_have_the_shares_of_the_distribution():
     scores = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05])).repeat(4000, 1)
-    drawn = SeededDraw(range(4000), 1.0)(None, scores).argmax(-1)
-    shares = torch.bincount(drawn, minlength=4) / 4000
+    sampled = SeededSampling(range(4000), 1.0)(None, scores).argmax(-1)
+    shares = torch.bincount(sampled, minlength=4) / 4000
     assert torch.allclose(shares, torch.tensor([0.5, 0.3, 0.15, 0.05]), atol=0.03)
-    within = SeededDraw(range(4000), 1.0, top_p=0.7)(None, scores).argmax(-1)
+    within = SeededSampling(range(4000), 1.0, top_p=0.7)(None, scores).argmax(-1)
     assert set(within.tolist()) == {0, 1}
-    cold = SeededDraw(range(4000), 0.05)(None, scores).argmax(-1)
+    cold = SeededSampling(range(4000), 0.05)(None, scores).argmax(-1)
     assert set(cold.tolist()) == {0}
 
 

@@ -14,7 +14,7 @@ from pairaug.findings import extract
 from pairaug.findings.cleaning import source_report
 from pairaug.pair import Branch, Report
 from pairaug.phantom import phrases
-from pairaug.phantom.study import draw_study
+from pairaug.phantom.study import sample_study
 from pairaug.phantom.truth import counterfactual_findings, is_drawable
 from pairaug.rewrite import Reason
 from pairaug.rewrite.backends import Failure, Request
@@ -22,7 +22,7 @@ from pairaug.rewrite.check import Verdict, check
 from pairaug.rewrite.rules import Rules
 from pairaug.rewrite.rules.edits import appear, resolve
 from pairaug.rewrite.rules.grading import grade
-from pairaug.rewrite.rules.kinds import KINDS, Described, draw
+from pairaug.rewrite.rules.kinds import KINDS, Described, sample
 from pairaug.rewrite.rules.structure import parse
 from pairaug.rewrite.rules.wording import sentence
 from pairaug.rewrite.topics import Topic
@@ -94,9 +94,11 @@ def test_the_same_seed_gives_the_same_words_and_others_give_others():
 def test_what_is_written_for_phantoms_is_in_the_words_of_phantoms(branch: str):
     """The bundled generator was trained on those words and on no others."""
     known = set(re.findall(r"[a-z]+", " ".join(_strings(vars(phrases)))))
-    known |= set(re.findall(r"[a-z]+", " ".join(draw_study(0, i).text.lower() for i in range(200))))
+    known |= set(
+        re.findall(r"[a-z]+", " ".join(sample_study(0, i).text.lower() for i in range(200)))
+    )
     for index in range(150):
-        text = draw_study(seed=6, index=index).text
+        text = sample_study(seed=6, index=index).text
         answer, _ = answer_to(branch, text, index)
         assert not set(re.findall(r"[a-z]+", answer.text.lower())) - known
 
@@ -110,9 +112,9 @@ def _strings(value: object) -> list[str]:
 
 
 def test_what_an_intra_report_changes_is_what_the_phantom_would_change():
-    """The change that `check` reads and the one drawn as the counterfactual are of one kind."""
+    """The change that `check` reads and the one sampled as the counterfactual are of one kind."""
     for index in range(150):
-        study = draw_study(seed=8, index=index)
+        study = sample_study(seed=8, index=index)
         answer, verdict = answer_to("intra", study.text, index)
         after = counterfactual_findings(study, source_report(study.text), answer.text)
         changed = {_name(finding.kind) for finding in set(after) ^ set(study.findings)}
@@ -127,7 +129,7 @@ def _name(kind: str) -> str:
 def test_intra_keeps_the_words_and_order_of_all_else():
     shares = []
     for index in range(100):
-        text = source_report(draw_study(seed=12, index=index).text)
+        text = source_report(sample_study(seed=12, index=index).text)
         answer, _ = answer_to("intra", text, index)
         matcher = difflib.SequenceMatcher(None, text.split(), answer.text.split(), autojunk=False)
         shares.append(matcher.ratio())
@@ -138,7 +140,7 @@ def test_new_patients_are_not_only_normal_and_cover_every_kind():
     found: Counter[str] = Counter()
     normal = 0
     for index in range(300):
-        answer, _ = answer_to("inter", draw_study(seed=2, index=index).text, index)
+        answer, _ = answer_to("inter", sample_study(seed=2, index=index).text, index)
         present = [s for s in extract(answer.text) if s.presence == "present"]
         kinds = {s.detail or s.finding for s in present if s.finding != "no finding"}
         found.update(kinds)
@@ -232,7 +234,7 @@ def test_every_drawn_finding_reads_back_as_it_was_drawn():
     rng = Random(5)
     for _ in range(400):
         kind = rng.choice(list(KINDS.values()))
-        finding = draw(kind, rng)
+        finding = sample(kind, rng)
         text = sentence(finding, rng)
         (statement,) = {
             (s.finding, s.detail, s.side, s.zone, s.severity)

@@ -1,4 +1,4 @@
-"""Balanced targets: drawn by inverse frequency over the run, named, checked, always the same."""
+"""Balanced targets: sampled by inverse frequency over the run, named, checked, always the same."""
 
 from __future__ import annotations
 
@@ -48,19 +48,19 @@ def test_counts_are_of_reports_that_state_a_finding():
 def test_rare_findings_are_drawn_more_often():
     targets = Targets(["edema", "fracture", "pneumothorax"], 1000, {"edema": 400, "fracture": 20})
     everything = frozenset(targets.weights)
-    drawn = Counter(targets.draw(Branch.INTRA, (), seed, everything) for seed in range(4000))
-    assert drawn["fracture"] / drawn["edema"] == pytest.approx(20, rel=0.4)
+    sampled = Counter(targets.sample(Branch.INTRA, (), seed, everything) for seed in range(4000))
+    assert sampled["fracture"] / sampled["edema"] == pytest.approx(20, rel=0.4)
     # What no report states counts as if one in a hundred did.
-    assert drawn["pneumothorax"] / drawn["fracture"] == pytest.approx(2, rel=0.2)
+    assert sampled["pneumothorax"] / sampled["fracture"] == pytest.approx(2, rel=0.2)
 
 
 def test_a_new_patient_is_asked_for_what_the_report_does_not_state():
     targets = Targets(["edema", "fracture"], 10, {})
     both = frozenset(targets.weights)
     stated = extract("Mild edema. No fracture.")
-    assert {targets.draw(Branch.INTER, stated, seed, both) for seed in range(50)} == {"fracture"}
-    assert len({targets.draw(Branch.INTRA, stated, seed, both) for seed in range(50)}) == 2
-    assert targets.draw(Branch.INTER, stated, 0, frozenset({"edema"})) is None
+    assert {targets.sample(Branch.INTER, stated, seed, both) for seed in range(50)} == {"fracture"}
+    assert len({targets.sample(Branch.INTRA, stated, seed, both) for seed in range(50)}) == 2
+    assert targets.sample(Branch.INTER, stated, 0, frozenset({"edema"})) is None
 
 
 def test_parts_order_and_resuming_change_no_target(make_pair: MakePair):

@@ -146,9 +146,9 @@ def test_another_seed_gives_other_images(
         {pair.id: pair.image.png for pair in read_pairs(folder.stage("generate")) if pair.image}
         for folder in (finished, other)
     ]
-    drawn = [pair_id for pair_id in images[1] if "~" in pair_id]
-    assert drawn
-    assert all(images[0].get(pair_id) != images[1][pair_id] for pair_id in drawn)
+    generated = [pair_id for pair_id in images[1] if "~" in pair_id]
+    assert generated
+    assert all(images[0].get(pair_id) != images[1][pair_id] for pair_id in generated)
     # `read.seed` holds the patients themselves fast.
     assert images[0]["phantom/000000"] == images[1]["phantom/000000"]
 
@@ -426,7 +426,7 @@ def test_running_out_of_memory_says_what_to_lower(
     def full(*_: object, **__: object) -> None:
         raise raised
 
-    monkeypatch.setattr("pairaug.generate.Generate._drawn", full)
+    monkeypatch.setattr("pairaug.generate.Generate._generated", full)
     with pytest.raises(RunError, match=r"generate ran out of memory on cpu\. Set generate\.batch_"):
         run(small_settings, RunFolder(tmp_path / "run"))
 

@@ -30,13 +30,13 @@ PAIRS = DATA / "covid_cxr_pairs"
 
 @pytest.fixture(scope="module")
 def random_scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundled scorer with its weights drawn anew."""
+    """The bundled scorer with its weights generated again."""
     source, folder = Path(bundled_folder("scorer")), tmp_path_factory.mktemp("models") / "random"
     shutil.copytree(source, folder)
     torch.manual_seed(0)
     config = VisionTextDualEncoderConfig.from_pretrained(folder)
     model = VisionTextDualEncoderModel(config)
-    # As drawn, the image tower's normalisations know nothing of their inputs, and all fades to 0.
+    # As generated, the image tower's normalisations know nothing of their inputs, and all fades to 0.
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None

@@ -14,7 +14,7 @@ import pytest
 from pairaug.images import png_ref
 from pairaug.manifest import write_part
 from pairaug.pair import Branch, Pair, Report
-from pairaug.phantom.study import draw_study
+from pairaug.phantom.study import sample_study
 from pairaug.phantom.truth import counterfactual
 from pairaug.readers.phantom import PhantomReader, PhantomSource
 from pairaug.record import RunRecord
@@ -36,7 +36,7 @@ def _vector(rng: np.random.Generator, centre: float) -> list[float]:
 
 
 def _inter(pair: Pair, number: int, rng: np.random.Generator) -> Pair:
-    other = draw_study(99, number)
+    other = sample_study(99, number)
     report = Report(other.findings_text, other.impression_text)
     child = pair.child(
         "inter-0",
@@ -54,7 +54,7 @@ def _inter(pair: Pair, number: int, rng: np.random.Generator) -> Pair:
 
 
 def _intra(pair: Pair, number: int, rng: np.random.Generator) -> Pair:
-    study = draw_study(pair.trace["read"]["seed"], pair.trace["read"]["index"])
+    study = sample_study(pair.trace["read"]["seed"], pair.trace["read"]["index"])
     sentence, labels = CHANGES[number % len(CHANGES)]
     report = Report(f"{sentence} {pair.report.findings}", pair.report.impression)
     child = pair.child(

@@ -124,7 +124,7 @@ def test_a_run_without_children_has_a_page(write_run: WriteRun, make_pairs: Make
     pairs = [pair for pair in make_pairs(3) if pair.branch is Branch.REAL]
     text = _text(write_summary(write_run(pairs, rule={}), FEW).read_text(encoding="utf-8"))
     assert "No image was edited in this run." in text
-    assert "No new patient was drawn in this run." in text
+    assert "No new patient was generated in this run." in text
     assert "No synthetic pair was scored in this run." in text
     assert "Too few pairs have embeddings for a map." in text
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from pairaug.export import Export, ExportReport, ExportSettings
-from pairaug.export.draw import Outline
+from pairaug.export.generate import Outline
 from pairaug.images import png_ref, sha256
 from pairaug.pair import Branch, ImageRef, Pair, Report
 from pairaug.stage import Context

@@ -26,7 +26,7 @@ Shapes = Iterator[tuple[str, tuple[int, ...]]]
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,:;-_"
 
 
-def drawn(shapes: Shapes, seed: int = 0) -> dict[str, Tensor]:
+def generated(shapes: Shapes, seed: int = 0) -> dict[str, Tensor]:
     """Weights of a scale at which inputs are told apart in every layer."""
     generator = torch.Generator().manual_seed(seed)
     weights = {}
@@ -92,7 +92,7 @@ def medclip_shapes(
 
 def medclip_weights(**sizes: object) -> dict[str, Tensor]:
     """With the buffers that version stored too."""
-    weights = drawn(medclip_shapes(**sizes))  # type: ignore[arg-type]
+    weights = generated(medclip_shapes(**sizes))  # type: ignore[arg-type]
     weights["logit_scale"] = torch.tensor(2.0)
     weights["text_model.model.embeddings.position_ids"] = torch.arange(512)[None]
     for name in [name for name in weights if name.endswith("relative_position_bias_table")]:
@@ -173,7 +173,7 @@ def write_rad_dino(folder: Path, num_layers: int = 1) -> Path:
     }
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "preprocessor_config.json").write_text(json.dumps(transform))
-    weights = drawn(rad_dino_shapes(num_layers))
+    weights = generated(rad_dino_shapes(num_layers))
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
 

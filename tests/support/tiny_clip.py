@@ -98,7 +98,7 @@ def _save(
     deviation: list[float],
 ) -> Path:
     with torch.no_grad():
-        # As drawn, all inputs give nearly one vector; a test could not tell them apart.
+        # As generated, all inputs give nearly one vector; a test could not tell them apart.
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
     model.save_pretrained(folder)

@@ -61,17 +61,17 @@ def test_weights_say_how_often_a_pair_is_in_an_epoch():
 def test_caps_bound_a_branch_in_an_epoch_and_draw_anew():
     capped = mix(batch_size=13, max_per_epoch={"inter": 2, "intra": 1})
     first, second = epoch(capped, 0, 1), epoch(capped, 1, 1)
-    for drawn in (first, second):
-        assert Counter(int(BRANCHES[place]) for place in drawn) == {0: 10, 1: 2, 2: 1}
+    for sampled in (first, second):
+        assert Counter(int(BRANCHES[place]) for place in sampled) == {0: 10, 1: 2, 2: 1}
     seen = {place for step in range(20) for place in epoch(capped, step, 1)}
     assert seen == set(range(20))
 
 
 def test_a_ratio_holds_over_the_steps_where_a_batch_cannot():
     ratio = mix(order="ratio", synthetic_share=0.3)
-    drawn = [BRANCHES[ratio.positions(step)] for step in range(40)]
-    assert {int((each > 0).sum()) for each in drawn} == {1, 2}
-    assert sum(int((each > 0).sum()) for each in drawn) == 60
+    sampled = [BRANCHES[ratio.positions(step)] for step in range(40)]
+    assert {int((each > 0).sum()) for each in sampled} == {1, 2}
+    assert sum(int((each > 0).sum()) for each in sampled) == 60
     real = [int(p) for s in range(40) for p in ratio.positions(s) if BRANCHES[p] == 0]
     assert Counter(real).most_common() == [(place, 14) for place, _ in Counter(real).most_common()]
 

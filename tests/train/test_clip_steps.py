@@ -21,8 +21,8 @@ from support import TESTS, program
 
 def vectors(seed: int, count: int = 6) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randn(2, count, 5, generator=generator)
-    images, reports = normalize(drawn, dim=-1)
+    sampled = torch.randn(2, count, 5, generator=generator)
+    images, reports = normalize(sampled, dim=-1)
     return images, reports
 
 

@@ -61,11 +61,11 @@ def test_diffusers_loads_the_folder_and_draws(generator: Path):
     )
     pipeline.set_progress_bar_config(disable=True)
     torch.manual_seed(0)
-    drawn = pipeline(
+    sampled = pipeline(
         "Bright left half.", num_inference_steps=2, height=32, width=32, output_type="latent"
     )
-    assert drawn.images.shape == (1, 2, 16, 16)
-    assert torch.isfinite(drawn.images).all()
+    assert sampled.images.shape == (1, 2, 16, 16)
+    assert torch.isfinite(sampled.images).all()
     assert isinstance(pipeline.scheduler, DDIMScheduler)
     assert pipeline.tokenizer.model_max_length == 77
 

@@ -11,7 +11,7 @@ from pairaug.images import png_ref
 from pairaug.manifest import fingerprint, write_part
 from pairaug.pair import FINDINGS, Branch, ImageRef, Pair, Report
 from pairaug.phantom.findings import LABELS, label_vector
-from pairaug.phantom.study import draw_study
+from pairaug.phantom.study import sample_study
 from pairaug.train import image_dataset
 from pairaug.train.image_dataset import ImageDatasetSettings, open_dataset, render_chunk
 
@@ -44,7 +44,7 @@ def test_images_are_the_phantoms_with_their_reports_and_labels(in_process, tmp_p
     assert dataset.num_train == 3
     assert dataset.held_out.tolist() == [3, 4]
     assert dataset.label_names == LABELS
-    study = draw_study(7, 3)
+    study = sample_study(7, 3)
     np.testing.assert_array_equal(dataset.images[3], np.rint(study.render(32).image * 255))
     np.testing.assert_array_equal(dataset.labels[3], label_vector(study.findings))
     assert dataset.reports[3][0] == study.text
@@ -188,7 +188,7 @@ def test_the_cache_says_what_it_holds(in_process, tmp_path: Path):
 
 def test_reworded_reports_come_after_the_others(in_process, tmp_path: Path):
     dataset = open_dataset(phantoms(seed=7, num_reworded=2), tmp_path)
-    study = draw_study(7, 3)
+    study = sample_study(7, 3)
     assert dataset.reports[3][2:] == (study.reworded(0), study.reworded(1))
     open_dataset(phantoms(cache=tmp_path / "shared"), tmp_path / "out")
     with pytest.raises(

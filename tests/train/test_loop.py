@@ -14,7 +14,7 @@ from pairaug.errors import SettingsError
 from pairaug.train.loop import (
     Loop,
     LoopSettings,
-    StepDraws,
+    StepRandomness,
     Task,
     indices_of_step,
     learning_rate_factor,
@@ -30,12 +30,12 @@ def make_task(stop_at: int | None = None, loss_scale: float = 1.0) -> Task:
     model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 1))
     steps = itertools.count()
 
-    def losses(draws: StepDraws) -> dict[str, Tensor]:
+    def losses(randomness: StepRandomness) -> dict[str, Tensor]:
         if next(steps) == stop_at:
             raise Stopped
-        noise = torch.randn((len(draws.indices), 4), generator=draws.torch)
-        inputs = noise + torch.from_numpy(draws.indices)[:, None]
-        target = float(draws.numpy.random())
+        noise = torch.randn((len(randomness.indices), 4), generator=randomness.torch)
+        inputs = noise + torch.from_numpy(randomness.indices)[:, None]
+        target = float(randomness.numpy.random())
         return {"loss": loss_scale * (model(inputs) - target).square().mean()}
 
     def evaluate() -> dict[str, float]:

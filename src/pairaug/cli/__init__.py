@@ -249,7 +249,7 @@ def read(run: Run, sets: Sets = None, show_ids: ShowIds = False) -> None:
 
 for _stage, _description in (
     ("rewrite", "Rewrite reports: new patients, and changes of the same one."),
-    ("generate", "Draw the images of new patients from their reports."),
+    ("generate", "Generate the images of new patients from their reports."),
     ("edit", "Change images as their rewritten reports say."),
     ("score", "Encode images and reports and note how well they agree."),
 ):

@@ -55,7 +55,7 @@ class Settings(StageSettings):
     preset: Literal["paper", "default", "fast", "demo"] = Field(
         "default", description="The values that hold where nothing else is said."
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="Every pair's draws follow from it.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Every pair's samples follow from it.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto",
         description="Where the models run; auto takes CUDA where there is one, else the CPU.",
@@ -85,7 +85,7 @@ class Settings(StageSettings):
         default_factory=RewriteSettings, description="How reports are rewritten."
     )
     generate: GenerateSettings = Field(
-        default_factory=GenerateSettings, description="How new patients' images are drawn."
+        default_factory=GenerateSettings, description="How new patients' images are sampled."
     )
     edit: EditSettings = Field(
         default_factory=EditSettings, description="How a patient's image is changed."

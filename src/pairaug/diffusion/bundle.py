@@ -116,7 +116,7 @@ class Bundle:
 
     @torch.inference_mode()
     def encode_latents(self, images: Images) -> Latents:
-        """Scaled latents of images: the posterior's mean, so nothing is drawn."""
+        """Scaled latents of images: the posterior's mean, so nothing is generated."""
         pixels = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None]
         pixels = (2.0 * pixels - 1.0).to(self.device, self.vae.dtype)
         pixels = pixels.expand(-1, int(self.vae.config["in_channels"]), -1, -1)

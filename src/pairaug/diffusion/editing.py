@@ -85,12 +85,12 @@ def edit_regenerated(
     options: EditOptions,
     batch_size: int = 8,
 ) -> EditedImages:
-    """The paper's edits: source and edit drawn together, from one noise per seed.
+    """The paper's edits: source and edit generated together, from one noise per seed.
 
     No image comes in, so nothing but the two reports and the swapped maps ties the two together.
     """
     if options.guidance_from != "empty":
-        raise ValueError("a source that is drawn along is guided from the empty text")
+        raise ValueError("a source that is generated along is guided from the empty text")
     parts: list[EditedImages] = []
     batches = list(batches_by(_num_windows(bundle, source_prompts, edited_prompts), batch_size))
     for rows in batches:

@@ -50,7 +50,7 @@ def model_folder(model: str, revision: str | None = None, allow_pickle: bool = F
 def weights_sha256(folder: Path) -> str:
     """The SHA-256 over the names and contents of the model's weights and configurations.
 
-    The configurations count: another prediction type or tokenizer draws other images.
+    The configurations count: another prediction type or tokenizer generates other images.
     """
     paths = [
         path

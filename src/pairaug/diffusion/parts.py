@@ -1,6 +1,6 @@
 """The parts of a model, and whether they belong together and ask for nothing that is not given.
 
-Parts of different models load without a word, and then draw noise or fail in the loop.
+Parts of different models load without a word, and then generate noise or fail in the loop.
 """
 
 from __future__ import annotations

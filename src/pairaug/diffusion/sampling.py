@@ -1,4 +1,4 @@
-"""Drawing images from prompts: initial latents by seed, guidance, and the loop over noise levels."""
+"""Generating images from prompts: initial latents by seed, guidance, and the loop over noise levels."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Latents = Float[Tensor, "batch channel height width"]
 
 @dataclass(frozen=True, slots=True)
 class SamplingOptions:
-    """How images are drawn; a `guidance_scale` of 1 is conditional only, and half the work."""
+    """How images are generated; a `guidance_scale` of 1 is conditional only, and half the work."""
 
     num_steps: int = 50
     guidance_scale: float = 4.0
     scheduler: SchedulerName = "folder"
 
 
-def draw_images(
+def generate_images(
     bundle: Bundle,
     prompts: Sequence[str],
     seeds: Sequence[int],
@@ -37,34 +37,34 @@ def draw_images(
 ) -> Float[np.ndarray, "image row column"]:
     """One image per prompt, in [0, 1] at the model's size, NaN where the model went astray.
 
-    An image depends on its prompt and its seed; the images drawn beside it change it by no more than
-    float noise: prompts of different numbers of windows are not drawn in one batch.
+    An image depends on its prompt and its seed; the images generated beside it change it by no more than
+    float noise: prompts of different numbers of windows are not generated in one batch.
     """
     if not prompts:
         return np.zeros((0, bundle.image_size, bundle.image_size), dtype=np.float32)
-    return bundle.decode_latents(draw_latents(bundle, prompts, seeds, options, batch_size))
+    return bundle.decode_latents(sample_latents(bundle, prompts, seeds, options, batch_size))
 
 
 @torch.inference_mode()
-def draw_latents(
+def sample_latents(
     bundle: Bundle,
     prompts: Sequence[str],
     seeds: Sequence[int],
     options: SamplingOptions,
     batch_size: int = 8,
 ) -> Latents:
-    """The latents of `draw_images`, one row per prompt, at the clean end."""
+    """The latents of `generate_images`, one row per prompt, at the clean end."""
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts, but {len(seeds)} seeds")
     latents = torch.zeros((len(prompts), *bundle.latent_shape()), device=bundle.device)
     counts = [bundle.layout(prompt).num_windows for prompt in prompts]
     for rows in batches_by(counts, batch_size):
         own = [prompts[row] for row in rows]
-        latents[rows] = _drawn(bundle, own, [seeds[row] for row in rows], options)
+        latents[rows] = _generated(bundle, own, [seeds[row] for row in rows], options)
     return latents
 
 
-def _drawn(
+def _generated(
     bundle: Bundle, prompts: Sequence[str], seeds: Sequence[int], options: SamplingOptions
 ) -> Latents:
     latents, generators = initial_latents(bundle, seeds)
@@ -77,7 +77,7 @@ def _drawn(
 def initial_latents(bundle: Bundle, seeds: Sequence[int]) -> tuple[Latents, list[torch.Generator]]:
     """Standard normal latents, one row per seed, and the generators that go on from there.
 
-    Drawn on the CPU in float32, so that the device and the dtype change no draw.
+    Sampled on the CPU in float32, so that the device and the dtype change no sample.
     """
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     shape = bundle.latent_shape()

@@ -135,7 +135,7 @@ class SchedulerSolver:
         self.initial_scale = float(scheduler.init_noise_sigma)
         self._scheduler = scheduler
         taken = inspect.signature(scheduler.step).parameters
-        # Ancestral schedulers draw noise at each step; the others take no generator.
+        # Ancestral schedulers generate noise at each step; the others take no generator.
         self._arguments: dict[str, Any] = (
             {"generator": list(generators)} if "generator" in taken else {}
         )

@@ -1,4 +1,4 @@
-"""The source's side of an edit: a recorded trajectory, or an image that is drawn along."""
+"""The source's side of an edit: a recorded trajectory, or an image that is generated along."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class RecordedSource:
 
 @dataclass(slots=True)
 class RegeneratedSource:
-    """A source drawn along with its edit, from the same noise, by a solver of its own."""
+    """A source generated along with its edit, from the same noise, by a solver of its own."""
 
     latents: Latents
     solver: Solver

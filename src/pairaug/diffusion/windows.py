@@ -118,7 +118,7 @@ def unmatched_in_layouts(
 def batches_by(counts: Sequence[int], size: int) -> Iterator[list[int]]:
     """Places of equal counts together, in order, at most `size` at a time; small counts first.
 
-    Padding with windows changes what an image is drawn from, so texts of other lengths must not
+    Padding with windows changes what an image is generated from, so texts of other lengths must not
     share a batch: an image would depend on its neighbours.
     """
     for count in sorted(set(counts)):

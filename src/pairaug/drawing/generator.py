@@ -20,7 +20,7 @@ def generator_folder(settings: GeneratorModel) -> Path:
 
 def open_generator(settings: GeneratorModel, context: Context) -> Bundle:
     """The model, loaded for the context's device."""
-    # Only now: tensor libraries take long to import, and not every part has an image to draw.
+    # Only now: tensor libraries take long to import, and not every part has an image to generate.
     from pairaug.diffusion.bundle import load_bundle
 
     return load_bundle(

@@ -148,7 +148,7 @@ def _image_of(source: Pair) -> np.ndarray | None:
     try:
         return load_image(source.image)
     except DataError:
-        # Only edits of a drawn source come here without a readable image: `score` drops the source.
+        # Only edits of a generated source come here without a readable image: `score` drops the source.
         return None
 
 

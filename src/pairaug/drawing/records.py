@@ -1,4 +1,4 @@
-"""An image to be drawn, a try of it, and what is thought of it."""
+"""An image to be generated, a try of it, and what is thought of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pairaug.pair import Pair
 
 
 class Job(Protocol):
-    """One image to be drawn."""
+    """One image to be generated."""
 
     @property
     def pair(self) -> Pair:
@@ -27,7 +27,7 @@ class Job(Protocol):
 
 
 class Try(Protocol):
-    """One image drawn for a job."""
+    """One image generated for a job."""
 
     @property
     def job(self) -> Job: ...

@@ -1,4 +1,4 @@
-"""How often an image is drawn again, and what it has to pass."""
+"""How often an image is generated again, and what it has to pass."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ class AcceptSettings(PretrainedModel):
 
 
 class TriesSettings(GeneratorModel):
-    """A generator that may draw the image of a report more than once."""
+    """A generator that may generate the image of a report more than once."""
 
     tries: int = Field(
         default=1,
         ge=1,
-        description="Images drawn for each report, or the most that are. The authors draw 10 of "
+        description="Images generated for each report, or the most that are. The authors generate 10 of "
         "each edit, and one of each new patient.",
     )
     keep: Keep = Field(
         default="all",
         description="Which tries go on: `all`, each as a pair of its own; `first-passing`, tries "
-        "being drawn until one is above the bounds of `accept`, and the best if none is; `best`, "
+        "being generated until one is above the bounds of `accept`, and the best if none is; `best`, "
         "the best of all, those that pass first.",
     )
     accept: AcceptSettings = Field(

@@ -1,4 +1,4 @@
-"""Drawing tries of edits: from real images by way of their inversions, or from noise."""
+"""Generating tries of edits: from real images by way of their inversions, or from noise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pairaug.diffusion.inversion import Inversion
 
 SeedOf = Callable[[str], int]
-"""The seed of a pair's draws, by its id."""
+"""The seed of a pair's generates, by its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class FromImages:
     batch_size: int
     seed_of: SeedOf
 
-    def draw(self, wanted: Sequence[tuple[Job, int]]) -> Iterator[Try]:
+    def generate(self, wanted: Sequence[tuple[Job, int]]) -> Iterator[Try]:
         from pairaug.diffusion.editing import edit_inverted
 
         for batch in batched(wanted, self.batch_size):
@@ -55,14 +55,14 @@ class FromImages:
 
 @dataclass(frozen=True, slots=True)
 class FromNoise:
-    """Edits of sources that are drawn along from their reports, each try from its own noise."""
+    """Edits of sources that are generated along from their reports, each try from its own noise."""
 
     bundle: Bundle
     options: EditOptions
     batch_size: int
     seed_of: SeedOf
 
-    def draw(self, wanted: Sequence[tuple[Job, int]]) -> Iterator[Try]:
+    def generate(self, wanted: Sequence[tuple[Job, int]]) -> Iterator[Try]:
         from pairaug.diffusion.editing import edit_regenerated
 
         for batch in batched(wanted, self.batch_size):

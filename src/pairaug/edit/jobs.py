@@ -1,4 +1,4 @@
-"""Edits to be made, and the images that are drawn for them."""
+"""Edits to be made, and the images that are generated for them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One image drawn for a job: a row of a batch, which is decoded when the first is looked at."""
+    """One image generated for a job: a row of a batch, which is decoded when the first is looked at."""
 
     job: Job
     number: int

@@ -42,7 +42,7 @@ class EditSettings(TriesSettings):
     source: Literal["invert", "regenerate"] = Field(
         default="invert",
         description="`invert` edits the real image, by way of its DDIM trajectory; `regenerate` "
-        "draws the source anew from its report, as the paper does, and keeps nothing of the image.",
+        "generates the source anew from its report, as the paper does, and keeps nothing of the image.",
     )
     num_steps: int = Field(
         default=75, ge=1, description="Denoising steps. 75 in the authors' IntraAug_Step2_T2I.py."
@@ -111,7 +111,7 @@ class EditSettings(TriesSettings):
     tries: int = Field(
         default=1,
         ge=1,
-        description="Images drawn per changed report, or the most that are. The authors draw 10.",
+        description="Images generated per changed report, or the most that are. The authors generate 10.",
     )
     accept: AcceptEditSettings = Field(
         default_factory=AcceptEditSettings,

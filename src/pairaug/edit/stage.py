@@ -11,7 +11,7 @@ import numpy as np
 
 from pairaug.diffusion.folder import weights_sha256
 from pairaug.diffusion.prompts import ReportTooLongError
-from pairaug.drawing.choice import Chosen, choice_trace, drawn_and_chosen, in_place, with_image
+from pairaug.drawing.choice import Chosen, choice_trace, generate_and_choose, in_place, with_image
 from pairaug.drawing.generator import generator_folder, open_generator
 from pairaug.drawing.ids import try_id
 from pairaug.drawing.judge import Judge
@@ -46,7 +46,7 @@ class Edit:
 
     def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
         """Each pair in order: with its image, dropped, or as it came; further tries follow it."""
-        # One group's images are decoded and compressed while the next one's are drawn.
+        # One group's images are decoded and compressed while the next one's are generated.
         for num_edits, done in overlapped(self._groups(pairs)):
             self._context.report_progress(num_edits)
             yield from done
@@ -62,7 +62,7 @@ class Edit:
         )
 
     def _groups(self, pairs: Iterable[Pair]) -> Iterator[Callable[[], tuple[int, list[Pair]]]]:
-        """Edits drawn group by group; each is followed by what is left to be done for it."""
+        """Edits generated group by group; each is followed by what is left to be done for it."""
         sources: dict[str, Pair] = {}
         waiting: list[Pair] = []
         mine: list[Pair] = []
@@ -74,16 +74,16 @@ class Edit:
                 is_new_image = bool(mine) and mine[-1].parent_id != pair.parent_id
                 num_images = len(mine) * self._settings.most_kept
                 if is_new_image and num_images >= self._settings.batch_size:
-                    yield self._drawn(waiting, mine, sources)
+                    yield self._generated(waiting, mine, sources)
                     waiting, mine = [], []
                 mine.append(pair)
             waiting.append(pair)
-        yield self._drawn(waiting, mine, sources)
+        yield self._generated(waiting, mine, sources)
 
-    def _drawn(
+    def _generated(
         self, waiting: Sequence[Pair], mine: Sequence[Pair], sources: Mapping[str, Pair]
     ) -> Callable[[], tuple[int, list[Pair]]]:
-        """Draws the edits of a group; what it returns puts their images into the pairs."""
+        """Generates the edits of a group; what it returns puts their images into the pairs."""
         jobs: list[Job] = []
         dropped: dict[str, Pair] = {}
         for pair in mine:
@@ -167,7 +167,7 @@ class Edit:
     def _chosen(self, artist: FromImages | FromNoise, jobs: Sequence[Job]) -> list[Chosen[Try]]:
         settings = self._settings
         judge = self._judge if settings.judges else None
-        return drawn_and_chosen(artist, jobs, settings.keep, settings.tries, judge)
+        return generate_and_choose(artist, jobs, settings.keep, settings.tries, judge)
 
     def _finished(
         self,
@@ -181,14 +181,14 @@ class Edit:
 
     def _outcome(self, chosen: Chosen[Try]) -> Pair:
         """The pair with its image, or dropped for what the image is."""
-        drawn, job, settings = chosen.drawn, chosen.drawn.job, self._settings
-        edited, row = drawn.edited, drawn.row
+        generated, job, settings = chosen.generated, chosen.generated.job, self._settings
+        edited, row = generated.edited, generated.row
         pair = job.pair
         if settings.keep == "all":
-            pair = replace(pair, id=try_id(pair.id, drawn.number))
+            pair = replace(pair, id=try_id(pair.id, generated.number))
         traced = pair.with_trace(
             self.name,
-            **drawn.measured,
+            **generated.measured,
             **settings.model_dump(mode="json", exclude=_NOT_TRACED),
             weights=self._bundle.sha256,
             cross_swapped=round(float(edited.cross_swapped[row]), 6),
@@ -205,7 +205,7 @@ class Edit:
             left_out_of_both=job.prompt.left_out_of_both,
             **choice_trace(chosen, self._judge),
         )
-        return with_image(traced, drawn, self.name)
+        return with_image(traced, generated, self.name)
 
     def _image(self, source: Pair) -> np.ndarray:
         if source.image is None:

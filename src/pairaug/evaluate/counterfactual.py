@@ -1,6 +1,6 @@
 """Intra edits of phantoms against the true counterfactual: same patient, changed findings.
 
-Only phantoms can be drawn again with other findings, so only here is the right answer known.
+Only phantoms can be generated again with other findings, so only here is the right answer known.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pairaug.evaluate.edits import (
 from pairaug.evaluate.models import PhantomBenchmark, open_classifier, open_generator
 from pairaug.evaluate.results import text_table, write_result
 from pairaug.pair import Branch, Pair, Report
-from pairaug.phantom.study import Study, draw_study
+from pairaug.phantom.study import Study, sample_study
 from pairaug.stage import Context, batched, seed_for
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ METHODS: Mapping[str, str] = {
     "inverted_from_report": "inverted source, guided from its report",
     "inverted_from_report_no_drift": "the same, no drift",
     "regenerated": "regenerated source (paper)",
-    "free": "drawn from the changed report",
+    "free": "generated from the changed report",
     "untouched": "the source as it is",
     "source": "VAE round trip of the source",
     "truth": "VAE round trip of the right answer",
@@ -75,7 +75,8 @@ class CounterfactualSettings(PhantomBenchmark):
 
     num_edits: int = Field(64, ge=1, description="Edits, each of another phantom patient.")
     methods: tuple[Method, ...] = Field(
-        get_args(Method), description="What is compared; `free` is always drawn, as the yardstick."
+        get_args(Method),
+        description="What is compared; `free` is always generated, as the yardstick.",
     )
     cross_replace: float = Field(
         0.3, ge=0, le=1, description="Share of the steps with the source's cross-attention."
@@ -167,7 +168,7 @@ def draw_edits(
     not_used: Counter[str] = Counter()
     index = 0
     while len(edits) < num_edits:
-        study = draw_study(seed, index)
+        study = sample_study(seed, index)
         edit = make_edit(study, rewrite(study), size)
         if isinstance(edit, Edit):
             edits.append(edit)
@@ -237,7 +238,7 @@ def format_counterfactual(result: Counterfactual) -> str:
         text_table(header, rows),
         "",
         "distance: mean absolute difference to the true counterfactual, images from 0 to 1;",
-        "of free: that distance over the one of images drawn freely from the changed report;",
+        "of free: that distance over the one of images generated freely from the changed report;",
         "skill: 1 less the squared error over that of the untouched source; 1 is the right answer;",
         "change read: edits in which every finding to appear or go has, by the classifier;",
         "altered: edits of severity, zone or kind whose image is nearer the right answer;",
@@ -291,7 +292,7 @@ class _Batch:
         prompts = [bundle.fit_prompts(edit.before, edit.after) for edit in edits]
         self._before = [before.text for before, _ in prompts]
         self._after = [after.text for _, after in prompts]
-        # The same noise for what is drawn freely and what is edited from a regenerated source.
+        # The same noise for what is generated freely and what is edited from a regenerated source.
         self._seeds = [
             seed_for(settings.seed, edit.study.patient_id, "counterfactual") for edit in edits
         ]
@@ -318,10 +319,10 @@ class _Batch:
         return invert_images(self._bundle, self._source, self._before, self._settings.num_steps)
 
     def _free(self) -> np.ndarray:
-        from pairaug.diffusion.sampling import SamplingOptions, draw_images
+        from pairaug.diffusion.sampling import SamplingOptions, generate_images
 
         options = SamplingOptions(self._settings.num_steps, self._settings.guidance_scale)
-        return draw_images(self._bundle, self._after, self._seeds, options, len(self._seeds))
+        return generate_images(self._bundle, self._after, self._seeds, options, len(self._seeds))
 
     def _regenerated(self) -> np.ndarray:
         from pairaug.diffusion.editing import edit_regenerated

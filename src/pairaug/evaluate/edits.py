@@ -72,7 +72,7 @@ class EditScores:
     distance: Estimate
     """Mean absolute difference to the true counterfactual, on a 0-1 scale."""
     ratio: Estimate
-    """The distance over that of images drawn freely from the changed report."""
+    """The distance over that of images generated freely from the changed report."""
     skill: Estimate
     """1 - |x' - x*|^2 / |x - x*|^2 over all edits: 0 for the source left alone, 1 for the truth."""
     hits: Estimate

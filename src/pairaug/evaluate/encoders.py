@@ -27,8 +27,10 @@ class EncoderEvaluation(StageSettings):
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="The models' number type."
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="All draws follow from it.")
-    num_draws: int = Field(1000, ge=100, description="Resamples of patients behind each interval.")
+    seed: int = Field(0, ge=0, lt=2**63, description="All randomness follows from it.")
+    num_resamples: int = Field(
+        1000, ge=100, description="Resamples of patients behind each interval."
+    )
 
 
 MODEL = Field(

@@ -8,10 +8,10 @@ import numpy as np
 
 
 def patients_for(share: float, labels: np.ndarray, patients: np.ndarray, seed: int) -> np.ndarray:
-    """True for each image of the patients drawn, `image`: a share of all patients, at least one.
+    """True for each image of the patients resampled, `image`: a share of all patients, at least one.
 
     `labels` is `image finding` (1, 0, NaN), `patients` a number for each image. Where the patients
-    drawn have no image with a finding, or none without it, one is added who has: a layer cannot
+    resampled have no image with a finding, or none without it, one is added who has: a layer cannot
     learn from one class. For one seed a greater share holds all patients of a smaller one.
     """
     names, places = np.unique(patients, return_inverse=True)

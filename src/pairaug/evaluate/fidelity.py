@@ -24,7 +24,7 @@ from pairaug.evaluate.models import (
 from pairaug.evaluate.results import text_table, write_result
 from pairaug.metrics import Estimate, label_aurocs, macro_auroc, mean, paired_auroc, share
 from pairaug.phantom.findings import LABELS, label_vector
-from pairaug.phantom.study import Study, draw_study
+from pairaug.phantom.study import Study, sample_study
 from pairaug.stage import seed_for
 
 if TYPE_CHECKING:
@@ -83,13 +83,13 @@ def run_fidelity(
 ) -> Path:
     """The path of `fidelity.json` in the folder `out`; the table is in `fidelity.txt`.
 
-    `report_progress` is told of images just drawn, `settings.num_patients` of them in all.
+    `report_progress` is told of images just generated, `settings.num_patients` of them in all.
     """
     from pairaug.clip.encoders import open_encoder
     from pairaug.clip.folder import scorer_folder
 
     bundle, classifier = open_generator(settings), open_classifier(settings)
-    studies = [draw_study(settings.seed, index) for index in range(settings.num_patients)]
+    studies = [sample_study(settings.seed, index) for index in range(settings.num_patients)]
     true = np.stack([study.render(bundle.image_size).image for study in studies])
     generated, num_failed = _generated(bundle, studies, settings, report_progress)
     round_trips = round_trip_errors(bundle, true)
@@ -174,7 +174,7 @@ def matching_auroc(cosines: np.ndarray, seed: int = 0) -> Estimate:
     """The chance that an image's own report scores above another patient's, over all images.
 
     `cosines` is `image report`, own reports on the diagonal. Each image gets one other report, by a
-    random cycle through all of them; both of an image's scores are drawn together in the bootstrap.
+    random cycle through all of them; both of an image's scores are generated together in the bootstrap.
     """
     order = np.random.default_rng(seed).permutation(len(cosines))
     other = np.empty_like(order)
@@ -250,18 +250,18 @@ def _generated(
     settings: FidelitySettings,
     report_progress: Callable[[int], None],
 ) -> tuple[np.ndarray, int]:
-    """An image drawn from each study's report, and how many failed."""
-    from pairaug.diffusion.sampling import SamplingOptions, draw_images
+    """An image generated from each study's report, and how many failed."""
+    from pairaug.diffusion.sampling import SamplingOptions, generate_images
 
     options = SamplingOptions(settings.num_steps, settings.guidance_scale)
-    drawn: list[np.ndarray] = []
+    generated: list[np.ndarray] = []
     for start in range(0, len(studies), settings.batch_size):
         group = studies[start : start + settings.batch_size]
         prompts = [bundle.fit_prompt(study.text).text for study in group]
         seeds = [seed_for(settings.seed, study.patient_id, "fidelity") for study in group]
-        drawn.append(draw_images(bundle, prompts, seeds, options, settings.batch_size))
+        generated.append(generate_images(bundle, prompts, seeds, options, settings.batch_size))
         report_progress(len(group))
-    images = np.concatenate(drawn)
+    images = np.concatenate(generated)
     failed = ~np.isfinite(images).all(axis=(1, 2))
     images[failed] = 0.0
     return images, int(failed.sum())

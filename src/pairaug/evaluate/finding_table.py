@@ -24,7 +24,7 @@ class FindingTable:
     """`all`, and `chexpert five` where the data has some of the five."""
     num_images: int
     num_patients: int
-    num_draws: int
+    num_resamples: int
     unusable: Mapping[str, int]
 
     @property
@@ -53,7 +53,7 @@ class FindingTable:
             "num_images": self.num_images,
             "num_patients": self.num_patients,
             "images_left_out": dict(self.unusable),
-            "intervals": {"draws": self.num_draws, "level": LEVEL, "drawn": "patients"},
+            "intervals": {"resamples": self.num_resamples, "level": LEVEL, "resampled": "patients"},
             "macro": {
                 name: {
                     "num_findings": macro.num_findings,
@@ -90,7 +90,9 @@ class FindingTable:
             for name, macro in self.macros.items()
         ]
         table = text_table(("", "present", "absent", "AUROC", "average precision"), rows)
-        notes = [f"Brackets: {LEVEL:.0%} bootstrap intervals, {self.num_draws} draws of patients."]
+        notes = [
+            f"Brackets: {LEVEL:.0%} bootstrap intervals, {self.num_resamples} resamples of patients."
+        ]
         if self.not_evaluable:
             notes.append(
                 "Not evaluable, in no mean: of one class only, or in no label: "
@@ -114,17 +116,17 @@ def finding_table(
     patients: np.ndarray,
     unusable: Mapping[str, int],
     seed: int,
-    num_draws: int,
+    num_resamples: int,
 ) -> FindingTable:
     """The table of scores against labels, both `image finding` in the order of `names`."""
     averages = averages_of(names)
-    findings, macros = finding_metrics(labels, scores, averages, seed, patients, num_draws)
+    findings, macros = finding_metrics(labels, scores, averages, seed, patients, num_resamples)
     return FindingTable(
         dict(zip(names, findings, strict=True)),
         macros,
         len(labels),
         len(np.unique(patients)),
-        num_draws,
+        num_resamples,
         unusable,
     )
 

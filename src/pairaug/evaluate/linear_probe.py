@@ -229,7 +229,7 @@ def _probe(
         averages_of(findings),
         settings.seed,
         test.patients,
-        settings.num_draws,
+        settings.num_resamples,
     )
     return ShareResult(share, tuple(images), tuple(patients), tuple(strengths), *metrics)
 
@@ -282,7 +282,7 @@ def _format(
         f"Linear probe on {len(test.labels)} images of {len(np.unique(test.patients))} patients "
         f"({source}), {settings.num_seeds} seeds\n\n{table}\n\n"
         "AUROC: mean ± standard deviation over seeds; brackets: 95% bootstrap intervals, "
-        f"{settings.num_draws} draws of patients and seeds.\n{sizes}"
+        f"{settings.num_resamples} resamples of patients and seeds.\n{sizes}"
         + _unevaluable(parts, findings)
     )
 

@@ -98,7 +98,7 @@ def measure_retrieval(
     for name, side in _DIRECTIONS.items():
         own: np.ndarray = getattr(ranks, side)
         at = {
-            rank: share(own <= rank, settings.seed, patients, settings.num_draws)
+            rank: share(own <= rank, settings.seed, patients, settings.num_resamples)
             for rank in settings.ranks
         }
         recalls[name] = Recall(at, float(np.median(own)))

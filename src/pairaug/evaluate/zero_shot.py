@@ -185,7 +185,7 @@ def _table_of(
         features.patients,
         features.unusable,
         settings.seed,
-        settings.num_draws,
+        settings.num_resamples,
     )
 
 

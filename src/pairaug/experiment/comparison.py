@@ -49,7 +49,9 @@ class ComparisonSettings(StageSettings):
     templates: tuple[TemplatePair, ...] = Field(
         default=TEMPLATES, min_length=1, description="Captions for a finding, and for its absence."
     )
-    num_draws: int = Field(default=1000, ge=1, description="Bootstrap draws behind each interval.")
+    num_resamples: int = Field(
+        default=1000, ge=1, description="Bootstrap resamples behind each interval."
+    )
     cells_at_once: int = Field(
         default=1,
         ge=1,
@@ -173,4 +175,6 @@ def compared(
     progress.finish()
     rows = list(dict.fromkeys(cell.row for cell in cells))
     said = {row: [told[row, seed] for seed in range(settings.num_seeds)] for row in rows}
-    return paired_macros(judge.labels, said, groups=judge.patients, num_draws=settings.num_draws)
+    return paired_macros(
+        judge.labels, said, groups=judge.patients, num_resamples=settings.num_resamples
+    )

@@ -57,7 +57,7 @@ class Judge:
 
     @property
     def patients(self) -> np.ndarray:
-        """Whose each image is, as a number: intervals draw patients."""
+        """Whose each image is, as a number: intervals resample patients."""
         return self._loaded[2]
 
     @cached_property

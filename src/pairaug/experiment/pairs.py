@@ -35,7 +35,7 @@ from pairaug.stage import Context, apply, seed_for
 def make_image_only(
     run: RunFolder, folder: Path, settings: Settings, per_report: int, progress: ProgressReport
 ) -> None:
-    """New images for the real reports, drawn, scored and pruned as the run's new patients are.
+    """New images for the real reports, resampled, scored and pruned as the run's new patients are.
 
     The folder then holds `score` and `prune`, each with as many parts as the run.
     """

@@ -70,7 +70,7 @@ class Pruning:
     levels: Sequence[Level]
     num_real: int
     macros: PairedMacros
-    """Macro zero-shot AUROC of each row's models, on common draws of patients and seeds."""
+    """Macro zero-shot AUROC of each row's models, on common resamples of patients and seeds."""
     findings: Sequence[str]
     num_images: int
 
@@ -120,8 +120,8 @@ def _notes(settings: PruningSettings) -> list[str]:
         "dropped;",
         f"no pruning, as many, pruned: macro AUROC after {settings.num_steps} steps on all pairs, "
         "on as many of them as are kept, on the kept ones;",
-        f"brackets: 95 % intervals over {settings.num_draws} draws of patients and seeds, the same "
-        "draws for all rows.",
+        f"brackets: 95 % intervals over {settings.num_resamples} resamples of patients and seeds, the same "
+        "resamples for all rows.",
     ]
 
 

@@ -44,7 +44,7 @@ class Utility:
     """Pairs that each row trains on."""
     num_steps: Mapping[str, int]
     macros: PairedMacros
-    """Macro zero-shot AUROC of each row's models, on common draws of patients and seeds."""
+    """Macro zero-shot AUROC of each row's models, on common resamples of patients and seeds."""
     findings: Sequence[str]
     num_images: int
 
@@ -102,8 +102,8 @@ def _notes(settings: UtilitySettings, found: Utility) -> list[str]:
     notes = [
         f"gain: macro AUROC less that of `{BASE}`, the real pairs alone for as many steps;",
         "over seeds: standard deviation of the models' macro AUROCs;",
-        f"brackets: 95 % intervals over {settings.num_draws} draws of patients and seeds, the same "
-        "draws for all rows.",
+        f"brackets: 95 % intervals over {settings.num_resamples} resamples of patients and seeds, the same "
+        "resamples for all rows.",
     ]
     if "ceiling" in settings.rows:
         notes.insert(
@@ -155,7 +155,7 @@ def _html(
     also: Sequence[str],
     notes: Sequence[str],
 ) -> str:
-    """A page of its own: the intervals drawn, and the table."""
+    """A page of its own: the intervals resampled, and the table."""
     figure = _figure([(row, found.macros.estimate(row)) for row in settings.rows])
     return html_page("utility", _heading(settings, found), figure, _HEADER, rows, also, notes)
 

@@ -1,7 +1,7 @@
 """Kept pairs out of a run, in the layouts that training code reads, with a card that says how they
 were made.
 
-One file for each layout; `exporter` gives each pair to all of them, `draw` chooses pairs, `place`
+One file for each layout; `exporter` gives each pair to all of them, `subset` chooses pairs, `place`
 puts a finished export in place. Layouts that need an optional library import it when they write.
 """
 
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pairaug.export import draw, encoded_image, text
+from pairaug.export import encoded_image, subset, text
 from pairaug.export.exporter import Export
 from pairaug.export.place import read_report
 from pairaug.export.settings import ExportSettings, check_installed
 from pairaug.export.source import PartPairs
 from pairaug.export.tally import ExportReport
 
-DROP_REASONS = {**encoded_image.REASONS, **text.REASONS, **draw.REASONS}
+DROP_REASONS = {**encoded_image.REASONS, **text.REASONS, **subset.REASONS}
 """Why a kept pair is not in an export; counted in its card and in `export.json`."""
 
 __all__ = [

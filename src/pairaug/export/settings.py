@@ -44,7 +44,7 @@ class ExportSettings(StageSettings):
         default=None,
         ge=0,
         description="At most so many synthetic pairs for each real one of the same split, counted "
-        "before images are looked at; which ones is drawn by the run's seed. Null: all of them.",
+        "before images are looked at; which ones is sampled by the run's seed. Null: all of them.",
     )
     text: TextChoice | None = Field(
         default=None,

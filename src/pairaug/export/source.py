@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from pairaug.export.draw import Outline
+from pairaug.export.subset import Outline
 from pairaug.manifest import part_paths, read_columns, read_pairs
 from pairaug.pair import Pair
 

@@ -1,4 +1,4 @@
-"""Images of new patients, drawn from their reports."""
+"""Images of new patients, generated from their reports."""
 
 from pairaug.generate.settings import DROP_REASONS, GenerateSettings
 from pairaug.generate.stage import Generate

@@ -1,4 +1,4 @@
-"""Drawing tries of new patients' images, each from its own noise."""
+"""Generating tries of new patients' images, each from its own noise."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One image to be drawn: the pair that wants it, and what it is drawn from."""
+    """One image to be generated: the pair that wants it, and what it is generated from."""
 
     pair: Pair
     prompt: Prompt
@@ -37,7 +37,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images drawn together, as latents until somebody looks at them."""
+    """Images generated together, as latents until somebody looks at them."""
 
     bundle: Bundle = field(repr=False)
     latents: Float[Tensor, "image channel height width"]
@@ -50,7 +50,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One image drawn for a job: a row of a batch, which is decoded when the first is looked at."""
+    """One image generated for a job: a row of a batch, which is decoded when the first is looked at."""
 
     job: Job
     number: int
@@ -73,16 +73,16 @@ class FromReports:
     seed_of: Callable[[str], int]
     """The seed of a try, by its id."""
 
-    def draw(self, wanted: Sequence[tuple[Job, int]]) -> Iterator[Try]:
+    def generate(self, wanted: Sequence[tuple[Job, int]]) -> Iterator[Try]:
         """One try for each job and number, in their order."""
-        from pairaug.diffusion.sampling import draw_latents
+        from pairaug.diffusion.sampling import sample_latents
 
         for group in batched(wanted, self.batch_size):
             seeds = [self.seed_of(try_id(job.pair.id, number)) for job, number in group]
             prompts = [job.prompt.text for job, _ in group]
             batch = Batch(
                 self.bundle,
-                draw_latents(self.bundle, prompts, seeds, self.options, self.batch_size),
+                sample_latents(self.bundle, prompts, seeds, self.options, self.batch_size),
             )
             for row, (job, number) in enumerate(group):
                 yield Try(job, number, seeds[row], batch, row)

@@ -10,7 +10,7 @@ from pairaug.diffusion.prompts import LongReport
 from pairaug.drawing.settings import TriesSettings
 
 DROP_REASONS = {
-    "empty_report": "nothing of the report is left to draw from",
+    "empty_report": "nothing of the report is left to generate from",
     "report_too_long": "the report exceeds the text encoder's window, and `long_report` is `error`",
     "image_not_finite": "the model drew NaN or infinity",
     "image_constant": "the model drew one grey level",
@@ -19,7 +19,7 @@ DROP_REASONS = {
 
 
 class GenerateSettings(TriesSettings):
-    """Which model draws, and how."""
+    """Which model generates, and how."""
 
     num_steps: int = Field(
         default=50, ge=1, description="Denoising steps. 50 in the authors' InterAug_Step2_T2I.py."
@@ -41,4 +41,4 @@ class GenerateSettings(TriesSettings):
         "that only deny findings, then sentences from the end; `chunk` encodes it whole, in "
         "several windows; `error` drops the pair.",
     )
-    batch_size: int = Field(default=8, ge=1, description="Images drawn at once.")
+    batch_size: int = Field(default=8, ge=1, description="Images generated at once.")

@@ -1,4 +1,4 @@
-"""The inter branch: an image is drawn from each new report, of a patient who never was."""
+"""The inter branch: an image is generated from each new report, of a patient who never was."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pairaug.diffusion.folder import weights_sha256
 from pairaug.diffusion.prompts import ReportTooLongError
-from pairaug.drawing.choice import Chosen, choice_trace, drawn_and_chosen, in_place, with_image
+from pairaug.drawing.choice import Chosen, choice_trace, generate_and_choose, in_place, with_image
 from pairaug.drawing.generator import generator_folder, open_generator
 from pairaug.drawing.ids import try_id
 from pairaug.drawing.judge import Judge
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Generate:
-    """The stage: draws an image for each inter pair that has none; all other pairs pass through.
+    """The stage: generates an image for each inter pair that has none; all other pairs pass through.
 
     An image depends on the pair's report and on the seed that the run gives to the pair's id, and to
     the number of the try.
@@ -37,7 +37,7 @@ class Generate:
 
     def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
         """Each pair in order: with its image, dropped, or as it came; further tries follow it."""
-        # One group's images are decoded and compressed while the next one's are drawn.
+        # One group's images are decoded and compressed while the next one's are generated.
         for num_images, done in overlapped(self._groups(pairs)):
             self._context.report_progress(num_images)
             yield from done
@@ -51,9 +51,9 @@ class Generate:
         return hashes
 
     def _groups(self, pairs: Iterable[Pair]) -> Iterator[Callable[[], tuple[int, list[Pair]]]]:
-        """Images drawn group by group; each is followed by what is left to be done for it."""
+        """Images generated group by group; each is followed by what is left to be done for it."""
         settings = self._settings
-        # Where images are drawn until one passes, fewer are drawn each time: several batches
+        # Where images are generated until one passes, fewer are generated each time: several batches
         # together leave enough for the later ones to be full.
         size = settings.batch_size * (settings.tries if settings.judges else 1)
         waiting: list[Pair] = []
@@ -62,12 +62,12 @@ class Generate:
             waiting.append(pair)
             num_images += settings.most_kept * _is_mine(pair)
             if num_images >= size:
-                yield self._drawn(waiting)
+                yield self._generated(waiting)
                 waiting, num_images = [], 0
-        yield self._drawn(waiting)
+        yield self._generated(waiting)
 
-    def _drawn(self, waiting: Sequence[Pair]) -> Callable[[], tuple[int, list[Pair]]]:
-        """Draws for those among the pairs that want an image; what it returns gives them theirs."""
+    def _generated(self, waiting: Sequence[Pair]) -> Callable[[], tuple[int, list[Pair]]]:
+        """Generates for those among the pairs that want an image; what it returns gives them theirs."""
         mine = [pair for pair in waiting if _is_mine(pair)]
         dropped: dict[str, Pair] = {}
         jobs: list[Job] = []
@@ -81,7 +81,7 @@ class Generate:
         return partial(self._finished, waiting, len(mine), chosen, dropped)
 
     def _job(self, pair: Pair) -> Job | Pair:
-        """What the pair's image is drawn from, or the pair dropped."""
+        """What the pair's image is generated from, or the pair dropped."""
         try:
             prompt = self._bundle.fit_prompt(pair.report.text, self._settings.long_report)
         except ReportTooLongError as error:
@@ -95,7 +95,7 @@ class Generate:
         options = SamplingOptions(settings.num_steps, settings.guidance_scale, settings.scheduler)
         artist = FromReports(self._bundle, options, settings.batch_size, self._seed)
         judge = self._judge if settings.judges else None
-        return drawn_and_chosen(artist, jobs, settings.keep, settings.tries, judge)
+        return generate_and_choose(artist, jobs, settings.keep, settings.tries, judge)
 
     def _finished(
         self,
@@ -109,13 +109,13 @@ class Generate:
 
     def _outcome(self, chosen: Chosen[Try]) -> Pair:
         """The pair with its image, or dropped for what the image is."""
-        drawn = chosen.drawn
-        pair, prompt, settings = drawn.job.pair, drawn.job.prompt, self._settings
+        generated = chosen.generated
+        pair, prompt, settings = generated.job.pair, generated.job.prompt, self._settings
         if settings.keep == "all":
-            pair = replace(pair, id=try_id(pair.id, drawn.number))
+            pair = replace(pair, id=try_id(pair.id, generated.number))
         traced = pair.with_trace(
             self.name,
-            seed=drawn.seed,
+            seed=generated.seed,
             model=settings.model,
             revision=settings.revision,
             weights=self._bundle.sha256,
@@ -129,7 +129,7 @@ class Generate:
             left_out_sentences=prompt.left_out_sentences,
             **choice_trace(chosen, self._judge),
         )
-        return with_image(traced, drawn, self.name)
+        return with_image(traced, generated, self.name)
 
     def _seed(self, pair_id: str) -> int:
         return seed_for(self._context.seed, pair_id, self.name)

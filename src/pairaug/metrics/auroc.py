@@ -2,7 +2,7 @@
 
     AUROC = P(s+ > s-) + P(s+ = s-) / 2
 
-for a positive and a negative case drawn at random (Mann-Whitney).
+for a positive and a negative case resampled at random (Mann-Whitney).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from pairaug.metrics.bootstrap import Counts, Estimate, Groups, bootstrap
-from pairaug.metrics.ranking import DrawValues, Ranking, mean_of_defined, rankings
+from pairaug.metrics.ranking import Ranking, ResampleValues, mean_of_defined, rankings
 
 
 def auroc(
@@ -33,7 +33,7 @@ def label_aurocs(
     seed: int = 0,
     groups: Groups | None = None,
 ) -> list[Estimate]:
-    """The AUROC of each column, NaN where it has one class only; all on the same draws.
+    """The AUROC of each column, NaN where it has one class only; all on the same resamples.
 
     A label that is NaN is not stated: the case does not count in that column.
     """
@@ -61,7 +61,7 @@ def macro_auroc(
 def paired_auroc(
     positives: Shaped[np.ndarray, " case"], negatives: Shaped[np.ndarray, " case"], seed: int = 0
 ) -> Estimate:
-    """The AUROC between two scores of the same cases, a case's two scores drawn together."""
+    """The AUROC between two scores of the same cases, a case's two scores resampled together."""
     labels = np.repeat([True, False], [len(positives), len(negatives)])
     scores = np.concatenate([positives, negatives])
     columns = rankings(labels[:, None], scores[:, None])
@@ -94,14 +94,16 @@ def own_report_auroc(
     return bootstrap(statistic, len(cosines), seed, groups=groups)[0]
 
 
-def column_aurocs(columns: Sequence[Ranking], counts: Counts) -> Float[np.ndarray, "draw label"]:
+def column_aurocs(
+    columns: Sequence[Ranking], counts: Counts
+) -> Float[np.ndarray, "resample label"]:
     """One AUROC for each row of counts and each ranking."""
     return np.stack([auroc_of(*column.masses(counts)) for column in columns], axis=1)
 
 
 def auroc_of(
-    positive: Float[np.ndarray, "draw score"], negative: Float[np.ndarray, "draw score"]
-) -> DrawValues:
+    positive: Float[np.ndarray, "resample score"], negative: Float[np.ndarray, "resample score"]
+) -> ResampleValues:
     """The AUROC from what is at each score, ascending; NaN without positives or negatives."""
     below = np.cumsum(negative, axis=1) - negative / 2
     num_pairs = positive.sum(axis=1) * negative.sum(axis=1)

@@ -1,8 +1,8 @@
-"""Percentile bootstrap intervals: whole cases are drawn anew with replacement.
+"""Percentile bootstrap intervals: whole cases are resampled with replacement.
 
-A draw is a row of counts, how often each case was drawn: statistics that can be computed from
-counts need no copy of the data, and many draws are computed at once. Where several cases belong to
-one group, all images of a patient for example, groups are drawn and their cases with them.
+A resample is a row of counts, how often each case was resampled: statistics that can be computed from
+counts need no copy of the data, and many resamples are computed at once. Where several cases belong to
+one group, all images of a patient for example, groups are resampled and their cases with them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-NUM_DRAWS = 1000
+NUM_RESAMPLES = 1000
 LEVEL = 0.95
 
-Counts = Float[np.ndarray, "draw case"]
+Counts = Float[np.ndarray, "resample case"]
 Groups = Shaped[np.ndarray, " case"]
 
 # Counts held in memory at once.
@@ -37,7 +37,7 @@ class Estimate:
     def __str__(self) -> str:
         if math.isnan(self.value):
             return "undefined"
-        # All draws gave the same: a percentile bootstrap has no interval to offer then.
+        # All resamples gave the same: a percentile bootstrap has no interval to offer then.
         if self.low == self.high:
             return f"{self.value:.3f}"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
@@ -54,51 +54,51 @@ class Estimate:
 
 
 def bootstrap(
-    statistic: Callable[[Counts], Float[np.ndarray, "draw value"]],
+    statistic: Callable[[Counts], Float[np.ndarray, "resample value"]],
     num: int,
     seed: int = 0,
-    num_draws: int = NUM_DRAWS,
+    num_resamples: int = NUM_RESAMPLES,
     level: float = LEVEL,
     groups: Groups | None = None,
 ) -> list[Estimate]:
     """One estimate for each value of `statistic`, which is computed from counts of `num` cases.
 
-    The estimate itself has every case once. Draws in which a value is undefined (NaN), such as an
+    The estimate itself has every case once. Resamples in which a value is undefined (NaN), such as an
     AUROC without a positive case, are left out of its interval. `groups` names each case's group,
-    such as its patient: then as many groups as there are, are drawn.
+    such as its patient: then as many groups as there are, are resampled.
     """
-    values, drawn = drawn_values(statistic, num, seed, num_draws, groups)
+    values, resampled = resampled_values(statistic, num, seed, num_resamples, groups)
     return [
         interval(float(value), column, num, level)
-        for value, column in zip(values, drawn.T, strict=True)
+        for value, column in zip(values, resampled.T, strict=True)
     ]
 
 
-def drawn_values(
-    statistic: Callable[[Counts], Float[np.ndarray, "draw value"]],
+def resampled_values(
+    statistic: Callable[[Counts], Float[np.ndarray, "resample value"]],
     num: int,
     seed: int = 0,
-    num_draws: int = NUM_DRAWS,
+    num_resamples: int = NUM_RESAMPLES,
     groups: Groups | None = None,
-) -> tuple[Float[np.ndarray, " value"], Float[np.ndarray, "draw value"]]:
-    """(the values with every case once, the values of each draw), before they are summed up."""
+) -> tuple[Float[np.ndarray, " value"], Float[np.ndarray, "resample value"]]:
+    """(the values with every case once, the values of each resample), before they are summed up."""
     codes = None if groups is None else np.unique(groups, return_inverse=True)[1]
     num_units = num if codes is None else int(codes.max(initial=-1)) + 1
     values = statistic(np.ones((1, num)))[0]
     rng = np.random.default_rng(seed)
-    drawn: list[np.ndarray] = []
-    at_once = max(1, min(num_draws, _MAX_COUNTS // max(1, num)))
-    for start in range(0, num_draws, at_once):
-        counts = _counts(rng, min(at_once, num_draws - start), num_units)
-        drawn.append(statistic(counts if codes is None else counts[:, codes]))
-    return values, np.concatenate(drawn)
+    resampled: list[np.ndarray] = []
+    at_once = max(1, min(num_resamples, _MAX_COUNTS // max(1, num)))
+    for start in range(0, num_resamples, at_once):
+        counts = _counts(rng, min(at_once, num_resamples - start), num_units)
+        resampled.append(statistic(counts if codes is None else counts[:, codes]))
+    return values, np.concatenate(resampled)
 
 
 def interval(
-    value: float, drawn: Float[np.ndarray, " draw"], num: int, level: float = LEVEL
+    value: float, resampled: Float[np.ndarray, " resample"], num: int, level: float = LEVEL
 ) -> Estimate:
-    """`value` with the percentiles of its draws; undefined draws (NaN) do not count."""
-    defined = drawn[~np.isnan(drawn)]
+    """`value` with the percentiles of its resamples; undefined resamples (NaN) do not count."""
+    defined = resampled[~np.isnan(resampled)]
     if len(defined) == 0:
         return Estimate(value, math.nan, math.nan, num, level)
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
@@ -109,26 +109,26 @@ def mean(
     values: Shaped[np.ndarray, " case"],
     seed: int = 0,
     groups: Groups | None = None,
-    num_draws: int = NUM_DRAWS,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> Estimate:
     """Their mean."""
     column = np.asarray(values, dtype=float)
-    return ratio(column, np.ones_like(column), seed, groups, num_draws)
+    return ratio(column, np.ones_like(column), seed, groups, num_resamples)
 
 
 def share(
     hits: Bool[np.ndarray, " case"],
     seed: int = 0,
     groups: Groups | None = None,
-    num_draws: int = NUM_DRAWS,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> Estimate:
     """The fraction that is true, in [0, 1].
 
-    Where all are true or none is, every draw is the same. The interval is then the exact one of
+    Where all are true or none is, every resample is the same. The interval is then the exact one of
     Clopper and Pearson (1934), over groups where there are any: 0 of n has the upper end
     1 - (alpha / 2)^(1 / n), and n of n the lower end (alpha / 2)^(1 / n).
     """
-    estimate = mean(hits, seed, groups, num_draws)
+    estimate = mean(hits, seed, groups, num_resamples)
     if estimate.value not in (0.0, 1.0):
         return estimate
     num_units = len(hits) if groups is None else len(np.unique(groups))
@@ -143,9 +143,9 @@ def ratio(
     denominators: Shaped[np.ndarray, " case"],
     seed: int = 0,
     groups: Groups | None = None,
-    num_draws: int = NUM_DRAWS,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> Estimate:
-    """The sum of one column over the sum of the other, cases drawn in pairs."""
+    """The sum of one column over the sum of the other, cases resampled in pairs."""
     above, below = (np.asarray(column, dtype=float) for column in (numerators, denominators))
 
     def quotient(counts: np.ndarray) -> np.ndarray:
@@ -155,14 +155,16 @@ def ratio(
             counts @ above, totals, out=np.full(len(counts), math.nan), where=totals != 0
         )[:, None]
 
-    return bootstrap(quotient, len(above), seed, num_draws, groups=groups)[0]
+    return bootstrap(quotient, len(above), seed, num_resamples, groups=groups)[0]
 
 
-def _counts(rng: np.random.Generator, num_draws: int, num: int) -> np.ndarray:
+def _counts(rng: np.random.Generator, num_resamples: int, num: int) -> np.ndarray:
     if num == 0:
-        return np.zeros((num_draws, 0))
-    cases = rng.integers(num, size=(num_draws, num)) + num * np.arange(num_draws)[:, None]
-    return np.bincount(cases.ravel(), minlength=num_draws * num).reshape(num_draws, num) * 1.0
+        return np.zeros((num_resamples, 0))
+    cases = rng.integers(num, size=(num_resamples, num)) + num * np.arange(num_resamples)[:, None]
+    return (
+        np.bincount(cases.ravel(), minlength=num_resamples * num).reshape(num_resamples, num) * 1.0
+    )
 
 
 def _finite(value: float) -> float | None:

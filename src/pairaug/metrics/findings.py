@@ -1,4 +1,4 @@
-"""AUROC and average precision of findings, each and on average, all on the same draws."""
+"""AUROC and average precision of findings, each and on average, all on the same resamples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from pairaug.metrics.auroc import auroc_of
-from pairaug.metrics.bootstrap import NUM_DRAWS, Counts, Estimate, Groups, bootstrap
+from pairaug.metrics.bootstrap import NUM_RESAMPLES, Counts, Estimate, Groups, bootstrap
 from pairaug.metrics.precision import precision_of
 from pairaug.metrics.ranking import Ranking, mean_of_defined, rankings
 
@@ -36,7 +36,7 @@ class FindingMetrics:
 
     @property
     def is_scarce(self) -> bool:
-        """True where one class has so few cases that draws of them say little: the interval of a
+        """True where one class has so few cases that resamples of them say little: the interval of a
         single one has no width of its own."""
         return self.is_evaluable and min(self.num_positive, self.num_negative) < FEW
 
@@ -62,11 +62,11 @@ def finding_metrics(
     averages: Averages,
     seed: int = 0,
     groups: Groups | None = None,
-    num_draws: int = NUM_DRAWS,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> tuple[list[FindingMetrics], dict[str, MacroMetrics]]:
     """(each finding's metrics, the means over the columns that `averages` name).
 
-    A label is 1, 0, or NaN where it is not stated. `groups` are drawn whole, as patients should.
+    A label is 1, 0, or NaN where it is not stated. `groups` are resampled whole, as patients should.
     """
     columns = rankings(labels, scores)
     num = len(columns)
@@ -74,7 +74,7 @@ def finding_metrics(
         lambda counts: metric_values(columns, averages, counts),
         len(labels),
         seed,
-        num_draws,
+        num_resamples,
         groups=groups,
     )
     areas, precisions = estimates[: len(estimates) // 2], estimates[len(estimates) // 2 :]
@@ -93,7 +93,7 @@ def finding_metrics(
 
 def metric_values(
     columns: Sequence[Ranking], averages: Averages, counts: Counts
-) -> Float[np.ndarray, "draw value"]:
+) -> Float[np.ndarray, "resample value"]:
     """AUROCs of all columns, their means, then average precisions and theirs."""
     # One column at a time: what it weighs is as large as the counts.
     each = np.stack([_both(column, counts) for column in columns], axis=2)
@@ -105,6 +105,6 @@ def metric_values(
 
 
 def _both(column: Ranking, counts: Counts) -> np.ndarray:
-    """(AUROC, average precision) of each draw, `metric draw`."""
+    """(AUROC, average precision) of each resample, `metric resample`."""
     masses = column.masses(counts)
     return np.stack([auroc_of(*masses), precision_of(*masses)])

@@ -1,7 +1,7 @@
 """Macro AUROCs of several ways to train, compared on the same cases and over several seeds.
 
-Each way has one model for each seed. A draw has cases drawn anew, the same for all models, and
-seeds drawn anew, the same for all ways: so a difference has the noise of neither twice.
+Each way has one model for each seed. A resample has cases resampled, the same for all models, and
+seeds resampled, the same for all ways: so a difference has the noise of neither twice.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from pairaug.metrics.auroc import column_aurocs
-from pairaug.metrics.bootstrap import NUM_DRAWS, Counts, Estimate, Groups, drawn_values, interval
+from pairaug.metrics.bootstrap import (
+    NUM_RESAMPLES,
+    Counts,
+    Estimate,
+    Groups,
+    interval,
+    resampled_values,
+)
 from pairaug.metrics.ranking import mean_of_defined, rankings
 
 Scores = Sequence[Shaped[np.ndarray, "case label"]]
@@ -23,19 +30,19 @@ Scores = Sequence[Shaped[np.ndarray, "case label"]]
 
 @dataclass(frozen=True, slots=True)
 class PairedMacros:
-    """Macro AUROCs by name, with the draws that they share."""
+    """Macro AUROCs by name, with the resamples that they share."""
 
     values: Mapping[str, Float[np.ndarray, " seed"]]
     """With every case once, a value for each seed."""
-    drawn: Mapping[str, Float[np.ndarray, " draw"]]
-    """Of the drawn cases, the mean over the drawn seeds."""
+    resampled: Mapping[str, Float[np.ndarray, " resample"]]
+    """Of the resampled cases, the mean over the resampled seeds."""
     num: int
     """Cases."""
 
     def estimate(self, name: str) -> Estimate:
         """The mean over seeds of one way's macro AUROC."""
         # What seeds add is stretched, and could leave the range of an AUROC.
-        return interval(self._mean(name), self.drawn[name].clip(0.0, 1.0), self.num)
+        return interval(self._mean(name), self.resampled[name].clip(0.0, 1.0), self.num)
 
     def deviation(self, name: str) -> float:
         """The standard deviation over seeds; NaN for one seed."""
@@ -44,18 +51,18 @@ class PairedMacros:
 
     def difference(self, name: str, base: str) -> Estimate:
         """How much greater the one's mean is than the other's."""
-        drawn = self.drawn[name] - self.drawn[base]
-        return interval(self._mean(name) - self._mean(base), drawn, self.num)
+        resampled = self.resampled[name] - self.resampled[base]
+        return interval(self._mean(name) - self._mean(base), resampled, self.num)
 
     def share_of_gap(self, name: str, base: str, ceiling: str) -> Estimate:
         """Which share of the way from `base` to `ceiling` the mean of `name` goes: 1 is all of it.
 
-        A draw in which `base` reaches the ceiling has no gap, and is left out.
+        A resample in which `base` reaches the ceiling has no gap, and is left out.
         """
         gap = self._mean(ceiling) - self._mean(base)
         value = (self._mean(name) - self._mean(base)) / gap if gap > 0 else math.nan
-        gaps = self.drawn[ceiling] - self.drawn[base]
-        gains = self.drawn[name] - self.drawn[base]
+        gaps = self.resampled[ceiling] - self.resampled[base]
+        gains = self.resampled[name] - self.resampled[base]
         shares = np.divide(gains, gaps, out=np.full(len(gaps), math.nan), where=gaps > 0)
         return interval(value, shares, self.num)
 
@@ -68,15 +75,15 @@ def paired_macros(
     scores: Mapping[str, Scores],
     seed: int = 0,
     groups: Groups | None = None,
-    num_draws: int = NUM_DRAWS,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> PairedMacros:
-    """Macro AUROCs of every name's models, one for each seed, on common draws.
+    """Macro AUROCs of every name's models, one for each seed, on common resamples.
 
     All names have as many seeds, and seed 3 of one is compared with seed 3 of every other. Labels
-    may be NaN (not stated); `groups` are drawn whole.
+    may be NaN (not stated); `groups` are resampled whole.
 
-    Few seeds, drawn with replacement, vary less than seeds do: by (S - 1) / S in variance. What a
-    draw's seeds add is made up for that (Rao and Wu 1988). With three to five of them an interval
+    Few seeds, resampled with replacement, vary less than seeds do: by (S - 1) / S in variance. What a
+    resample's seeds add is made up for that (Rao and Wu 1988). With three to five of them an interval
     remains somewhat narrow where seeds, not cases, are what varies.
     """
     nums = {len(models) for models in scores.values()}
@@ -89,9 +96,9 @@ def paired_macros(
         each = [mean_of_defined(column_aurocs(ranked, counts)) for ranked in columns]
         return np.stack(each, axis=1)
 
-    values, drawn = drawn_values(macros, len(labels), seed, num_draws, groups)
-    by_seed = drawn.reshape(num_draws, len(scores), num_seeds).transpose(0, 2, 1)
-    means = over_drawn_seeds(by_seed, seed)
+    values, resampled = resampled_values(macros, len(labels), seed, num_resamples, groups)
+    by_seed = resampled.reshape(num_resamples, len(scores), num_seeds).transpose(0, 2, 1)
+    means = over_resampled_seeds(by_seed, seed)
     rows = values.reshape(len(scores), num_seeds)
     return PairedMacros(
         dict(zip(scores, rows, strict=True)), dict(zip(scores, means.T, strict=True)), len(labels)
@@ -104,27 +111,27 @@ def paired_macro_difference(
     base_scores: Scores,
     seed: int = 0,
     groups: Groups | None = None,
-    num_draws: int = NUM_DRAWS,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> Estimate:
     """How much greater the macro AUROC of `scores` is, over seeds on average.
 
-    Drawn as by `paired_macros`.
+    Resampled as by `paired_macros`.
     """
     both = {"scores": scores, "base": base_scores}
-    return paired_macros(labels, both, seed, groups, num_draws).difference("scores", "base")
+    return paired_macros(labels, both, seed, groups, num_resamples).difference("scores", "base")
 
 
-def over_drawn_seeds(
-    values: Float[np.ndarray, "draw seed value"], seed: int = 0
-) -> Float[np.ndarray, "draw value"]:
-    """Of each draw of cases the mean over seeds that are drawn anew, the same for all values.
+def over_resampled_seeds(
+    values: Float[np.ndarray, "resample seed value"], seed: int = 0
+) -> Float[np.ndarray, "resample value"]:
+    """Of each resample of cases the mean over seeds that are resampled, the same for all values.
 
     The deviations from the mean of all seeds are stretched by sqrt(S / (S - 1)).
     """
-    num_draws, num_seeds, _ = values.shape
+    num_resamples, num_seeds, _ = values.shape
     # Another stream than that of the cases, which is seeded the same for any model.
     rng = np.random.default_rng([seed, 1])
-    chosen = rng.integers(num_seeds, size=(num_draws, num_seeds))
+    chosen = rng.integers(num_seeds, size=(num_resamples, num_seeds))
     stretch = math.sqrt(num_seeds / (num_seeds - 1)) if num_seeds > 1 else 0.0
     of_all = values.mean(axis=1)
     of_chosen = np.take_along_axis(values, chosen[:, :, None], axis=1).mean(axis=1)

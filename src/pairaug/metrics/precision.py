@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from pairaug.metrics.bootstrap import Estimate, Groups, bootstrap
-from pairaug.metrics.ranking import DrawValues, rankings
+from pairaug.metrics.ranking import ResampleValues, rankings
 
 
 def average_precision(
@@ -36,7 +36,7 @@ def label_average_precisions(
     seed: int = 0,
     groups: Groups | None = None,
 ) -> list[Estimate]:
-    """The average precision of each column, all on the same draws."""
+    """The average precision of each column, all on the same resamples."""
     columns = rankings(labels, scores)
 
     def values(counts: np.ndarray) -> np.ndarray:
@@ -46,12 +46,12 @@ def label_average_precisions(
 
 
 def precision_of(
-    positive: Float[np.ndarray, "draw score"], negative: Float[np.ndarray, "draw score"]
-) -> DrawValues:
+    positive: Float[np.ndarray, "resample score"], negative: Float[np.ndarray, "resample score"]
+) -> ResampleValues:
     """The average precision from what is at each score, ascending; NaN with one class only."""
     hits = np.cumsum(positive[:, ::-1], axis=1)
     chosen = np.cumsum((positive + negative)[:, ::-1], axis=1)
-    # A threshold above which a draw has no case adds no recall either.
+    # A threshold above which a resample has no case adds no recall either.
     precision = np.divide(hits, chosen, out=np.zeros_like(hits), where=chosen > 0)
     num_positive = positive.sum(axis=1)
     won = (positive[:, ::-1] * precision).sum(axis=1)

@@ -1,6 +1,6 @@
-"""Labels' cases in the order of their scores, from which rank statistics of many draws follow.
+"""Labels' cases in the order of their scores, from which rank statistics of many resamples follow.
 
-The order is found once; a draw then only weighs it. A case whose label is not stated (NaN) is in no
+The order is found once; a resample then only weighs it. A case whose label is not stated (NaN) is in no
 statistic of that label.
 """
 
@@ -11,7 +11,7 @@ from jaxtyping import Float, Shaped
 
 from pairaug.metrics.bootstrap import Counts
 
-DrawValues = Float[np.ndarray, " draw"]
+ResampleValues = Float[np.ndarray, " resample"]
 
 
 class Ranking:
@@ -38,7 +38,7 @@ class Ranking:
         return len(self.order) - self.num_positive
 
     def masses(self, counts: Counts) -> tuple[np.ndarray, np.ndarray]:
-        """(positives, negatives) at each distinct score, ascending; `draw score` both."""
+        """(positives, negatives) at each distinct score, ascending; `resample score` both."""
         if not len(self.order):
             nothing = np.zeros((len(counts), 1))
             return nothing, nothing
@@ -54,7 +54,7 @@ def rankings(
     return [Ranking(*column) for column in zip(labels.T, scores.T, strict=True)]
 
 
-def mean_of_defined(values: Float[np.ndarray, "draw value"]) -> DrawValues:
+def mean_of_defined(values: Float[np.ndarray, "resample value"]) -> ResampleValues:
     """The mean of each row's values that are not NaN; NaN where all are."""
     num_defined = (~np.isnan(values)).sum(axis=1)
     empty = np.full(len(values), np.nan)

@@ -10,15 +10,15 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pairaug.metrics.bootstrap import (
-    NUM_DRAWS,
+    NUM_RESAMPLES,
     Counts,
     Estimate,
     Groups,
-    drawn_values,
     interval,
+    resampled_values,
 )
 from pairaug.metrics.findings import Averages, metric_values
-from pairaug.metrics.paired import over_drawn_seeds
+from pairaug.metrics.paired import over_resampled_seeds
 from pairaug.metrics.ranking import rankings
 
 
@@ -27,7 +27,7 @@ class SeedMetric:
     """One metric over seeds."""
 
     mean: Estimate
-    """Its interval is over cases and seeds, both drawn anew."""
+    """Its interval is over cases and seeds, both resampled."""
     deviation: float
     """Standard deviation over seeds, on the cases as they are; NaN for one seed."""
 
@@ -57,7 +57,7 @@ def seed_metrics(
     averages: Averages,
     seed: int = 0,
     groups: Groups | None = None,
-    num_draws: int = NUM_DRAWS,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> tuple[list[SeedMetrics], dict[str, SeedMetrics]]:
     """(each finding's metrics, those of the means that `averages` name), over one model a seed."""
     ranked = [rankings(labels, scores) for scores in models]
@@ -65,10 +65,12 @@ def seed_metrics(
     def values(counts: Counts) -> np.ndarray:
         return np.concatenate([metric_values(each, averages, counts) for each in ranked], axis=1)
 
-    once, drawn = drawn_values(values, len(labels), seed, num_draws, groups)
+    once, resampled = resampled_values(values, len(labels), seed, num_resamples, groups)
     by_seed = once.reshape(len(models), -1)
     # What seeds add is stretched, and could leave the range of these metrics.
-    means = over_drawn_seeds(drawn.reshape(num_draws, len(models), -1), seed).clip(0.0, 1.0)
+    means = over_resampled_seeds(resampled.reshape(num_resamples, len(models), -1), seed).clip(
+        0.0, 1.0
+    )
     metrics = [
         SeedMetric(
             interval(float(column.mean()), means[:, place], len(labels)),

@@ -36,7 +36,7 @@ class Anatomy:
     contrast: float
 
 
-def draw_anatomy(rng: np.random.Generator) -> Anatomy:
+def sample_anatomy(rng: np.random.Generator) -> Anatomy:
     """A patient at random: most measures cluster around the average, none leaves its range."""
     seed = int(rng.integers(2**31))
     shapes = rng.beta(2.2, 2.2, size=12)

@@ -164,10 +164,10 @@ def wire(curve: NDArray[np.float32], width: float, size: int) -> Plane:
     values = falloff[:, :, None, 1] * falloff[:, None, :, 0]
     # What leaves the image falls on a rim of one pixel, which is cut off.
     near = np.clip(near + 1, 0, size + 1)
-    drawn = np.zeros((size + 2, size + 2), dtype=np.float32)
+    layer = np.zeros((size + 2, size + 2), dtype=np.float32)
     place = near[:, :, None, 1] * (size + 2) + near[:, None, :, 0]
-    np.maximum.at(drawn.reshape(-1), place.reshape(-1), values.reshape(-1))
-    return drawn[1:-1, 1:-1]
+    np.maximum.at(layer.reshape(-1), place.reshape(-1), values.reshape(-1))
+    return layer[1:-1, 1:-1]
 
 
 @lru_cache(maxsize=1)

@@ -18,7 +18,7 @@ from PIL import Image
 from pairaug.atomic import write_file
 from pairaug.errors import DataError, SettingsError
 from pairaug.phantom.render import SIZE
-from pairaug.phantom.study import Study, draw_study
+from pairaug.phantom.study import Study, sample_study
 from pairaug.phantom.truth import true_labels
 from pairaug.workers import open_workers
 
@@ -63,7 +63,7 @@ class DatasetSize:
     seed: int = 0
     size: int = SIZE
     num_studies: int = 1
-    """Studies of each patient: same anatomy, findings drawn anew."""
+    """Studies of each patient: same anatomy, findings sampled again."""
 
     def __post_init__(self) -> None:
         for name, least in (("num_patients", 1), ("seed", 0), ("size", 32), ("num_studies", 1)):
@@ -147,7 +147,7 @@ def _write_images(
     """Writes the images of some studies; their lines of truth and rows of reports."""
     done: list[tuple[str, list[str]]] = []
     for index, visit in visits:
-        study = draw_study(dataset.seed, index, visit)
+        study = sample_study(dataset.seed, index, visit)
         image = study.render(dataset.size)
         name = _study_id(study)
         write_file(
@@ -168,7 +168,7 @@ def _study_id(study: Study) -> str:
 
 
 def _truth(study: Study) -> str:
-    """One line of JSON: how to draw this image again, and what is on it."""
+    """One line of JSON: how to render this image again, and what is on it."""
     record = {
         "id": _study_id(study),
         "patient_id": study.patient_id,
@@ -234,7 +234,7 @@ Phantoms measure software, because what is on each image is known exactly. They 
 method does on real patients, and must not be used to make or support a diagnosis.
 
 {num} studies of {dataset.num_patients} simulated patients, images of {dataset.size} x {dataset.size}
-pixels, drawn by PairAug from seed {dataset.seed}: `{command}`.
+pixels, sampled by PairAug from seed {dataset.seed}: `{command}`.
 
 - `images/*.png`: images, 8 bit grey; the patient's left is at the right of the image
 - `reports.csv`: one line per study, with the report's sections, a split by patient, and labels with

@@ -202,7 +202,7 @@ def _with_normals(
     build: Sequence[str],
     rng: np.random.Generator,
 ) -> list[tuple[str, str]]:
-    """`said` with normal statements on what is absent, up to a length that is drawn."""
+    """`said` with normal statements on what is absent, up to a length that is sampled."""
     target = int(rng.integers(MIN_FINDINGS_WORDS + 2, MAX_FINDINGS_WORDS - 5))
     present = {finding.kind for finding in findings} | set(build)
     candidates = _denials(findings, rng)

@@ -1,4 +1,4 @@
-"""Devices on the image: metal and tubes, drawn over the tissue as (opacity, where)."""
+"""Devices on the image: metal and tubes, rendered over the tissue as (opacity, where)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pairaug.phantom.geometry import Thorax
 from pairaug.phantom.pathology import choices
 
 
-def draw_device(
+def sample_device(
     anatomy: Anatomy, thorax: Thorax, finding: Finding, plane: Grid
 ) -> tuple[Plane, NDArray[np.bool_]]:
     """Opacity of the device in [0, 1], and where it is."""
     jitter = [choice - 0.5 for choice in choices(anatomy, finding, 4)]
     match finding.kind:
         case "pacemaker":
-            drawn = _pacemaker(thorax, finding, jitter, plane)
+            layer = _pacemaker(thorax, finding, jitter, plane)
         case "central line":
-            drawn = _central_line(thorax, finding, jitter, plane)
+            layer = _central_line(thorax, finding, jitter, plane)
         case _:
-            drawn = _endotracheal_tube(thorax, jitter, plane)
-    return drawn, drawn > 0.3
+            layer = _endotracheal_tube(thorax, jitter, plane)
+    return layer, layer > 0.3
 
 
 def _pacemaker(thorax: Thorax, finding: Finding, jitter: list[float], plane: Grid) -> Plane:
@@ -51,13 +51,13 @@ def _pacemaker(thorax: Thorax, finding: Finding, jitter: list[float], plane: Gri
         (through[0] + 0.12, apex[1] + 0.03),
         apex,
     ]
-    drawn = np.zeros(plane.shape, dtype=np.float32)
-    drawn[near.at] = np.maximum(0.95 * can, 0.75 * header * can)
+    layer = np.zeros(plane.shape, dtype=np.float32)
+    layer[near.at] = np.maximum(0.95 * can, 0.75 * header * can)
     leads = [polyline(np.array(lead), plane.size) for lead in (right_atrial, ventricular)]
     tips = [lead[-max(3, plane.size // 20) :] for lead in leads]
     for curves, width, opacity in ((leads, 0.028, 0.85), (tips, 0.045, 0.95)):
-        drawn = np.maximum(drawn, opacity * wire(np.concatenate(curves), width, plane.size))
-    return drawn
+        layer = np.maximum(layer, opacity * wire(np.concatenate(curves), width, plane.size))
+    return layer
 
 
 def _central_line(thorax: Thorax, finding: Finding, jitter: list[float], plane: Grid) -> Plane:

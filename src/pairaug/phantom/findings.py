@@ -1,4 +1,4 @@
-"""The findings that a phantom can have, how often they are drawn, and their label vector.
+"""The findings that a phantom can have, how often they are sampled, and their label vector.
 
 What a finding looks like is in `render.py`, how it is reported in `describe.py`.
 """
@@ -52,7 +52,7 @@ KINDS: dict[str, Kind] = {
     )
 }
 
-# Kinds that cannot be drawn on one side at once: the later one gives way.
+# Kinds that cannot be sampled on one side at once: the later one gives way.
 EXCLUSIVE = (
     ("pneumothorax", "pleural effusion"),
     ("pneumothorax", "consolidation"),
@@ -109,11 +109,11 @@ def label_vector(findings: Iterable[Finding]) -> np.ndarray:
     return np.array([label in present for label in LABELS], dtype=np.float32)
 
 
-def draw_findings(rng: np.random.Generator) -> tuple[Finding, ...]:
+def sample_findings(rng: np.random.Generator) -> tuple[Finding, ...]:
     """Findings of one study, each side of each kind on its own; about one in ten has none."""
-    drawn: list[Finding] = []
+    sampled: list[Finding] = []
     for kind in KINDS.values():
-        # One device of a kind at most: the side is drawn, not each side in turn.
+        # One device of a kind at most: the side is sampled, not each side in turn.
         sides: tuple[Side | None, ...] = (None,)
         if kind.is_device and kind.has_side:
             sides = (
@@ -122,7 +122,7 @@ def draw_findings(rng: np.random.Generator) -> tuple[Finding, ...]:
         elif kind.has_side:
             sides = SIDES
         for side in sides:
-            # Every draw is made, used or not: one kind's chance never shifts another's draws.
+            # Every sample is made, used or not: one kind's chance never shifts another's samples.
             chance, zone, severity = rng.random(3)
             if chance >= kind.chance:
                 continue
@@ -132,9 +132,9 @@ def draw_findings(rng: np.random.Generator) -> tuple[Finding, ...]:
                 kind.zones[int(zone * len(kind.zones))] if kind.zones else None,
                 kind.severities[int(severity * len(kind.severities))] if kind.severities else None,
             )
-            if not any(_excludes(finding, other) for other in drawn):
-                drawn.append(finding)
-    return tuple(drawn)
+            if not any(_excludes(finding, other) for other in sampled):
+                sampled.append(finding)
+    return tuple(sampled)
 
 
 def _excludes(one: Finding, other: Finding) -> bool:

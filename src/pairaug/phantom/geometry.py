@@ -1,7 +1,7 @@
 """Where things are in one thorax: borders of lungs, heart and vessels in image units.
 
 Everything here follows from the patient and from the findings that move borders (a large heart, a
-raised dome); nothing is drawn yet.
+raised dome); nothing is sampled yet.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Thorax:
         apex = -0.76 - 0.07 * anatomy.lung_volume
         dome_left = 0.30 + 0.30 * anatomy.lung_volume
         dome_right = dome_left - 0.02 - 0.09 * anatomy.diaphragm
-        # Lost lung volume raises the dome of its side and draws the mediastinum over.
+        # Lost lung volume raises the dome of its side and samples the mediastinum over.
         shift = 0.06 * anatomy.rotation
         for finding in findings:
             lift = 0.0

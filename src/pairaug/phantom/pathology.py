@@ -27,7 +27,7 @@ def _grade(finding: Finding, mild: float, moderate: float, severe: float) -> flo
     return {"mild": mild, "moderate": moderate, "severe": severe}[finding.severity or "moderate"]
 
 
-def draw_edema(anatomy: Anatomy, lung: Lung, finding: Finding) -> Plane:
+def sample_edema(anatomy: Anatomy, lung: Lung, finding: Finding) -> Plane:
     """Haze that spreads from the hilum as wings, with septal lines at the side."""
     plane = lung.plane
     spread = _grade(finding, 0.46, 0.56, 0.70)
@@ -37,15 +37,15 @@ def draw_edema(anatomy: Anatomy, lung: Lung, finding: Finding) -> Plane:
     offset = (anatomy.seed % 197, anatomy.seed // 197 % 223)
     cloud = noise(plane.x * 0.75, plane.y * 0.75, offset)
     haze = wing * (0.85 + 0.24 * cloud)
-    drawn = _grade(finding, 0.26, 0.46, 0.70) * np.maximum(haze, 0.0)
+    layer = _grade(finding, 0.26, 0.46, 0.70) * np.maximum(haze, 0.0)
     low = plane.window(y=(-0.15, 1.0))
     septa = bump(np.sin((low.y + 0.12 * low.x) * 52.0), 0.5)
     septa *= bump(lung.lateral[low.at] - 0.05, 0.09)
-    drawn[low.at] += septa * (0.18 * low.below(0.0, 0.3))
-    return drawn
+    layer[low.at] += septa * (0.18 * low.below(0.0, 0.3))
+    return layer
 
 
-def draw_effusion(anatomy: Anatomy, lung: Lung, finding: Finding) -> Plane:
+def sample_effusion(anatomy: Anatomy, lung: Lung, finding: Finding) -> Plane:
     """Fluid over the dome with a meniscus that climbs the chest wall, as dense as the abdomen."""
     (tilt,) = choices(anatomy, finding, 1)
     level = _grade(finding, 0.07, 0.26, 0.52) + 0.04 * tilt
@@ -56,7 +56,7 @@ def draw_effusion(anatomy: Anatomy, lung: Lung, finding: Finding) -> Plane:
     return np.maximum(lung.air, lung.depth) * step(surface, 0.07)
 
 
-def draw_pneumothorax(
+def sample_pneumothorax(
     anatomy: Anatomy, lung: Lung, finding: Finding
 ) -> tuple[Plane, Plane, NDArray[np.bool_]]:
     """The part that stays aerated lung, what is added to the image, and where free air is.
@@ -77,7 +77,7 @@ def draw_pneumothorax(
     return aerated, added, free > 0.5
 
 
-def draw_consolidation(anatomy: Anatomy, lung: Lung, finding: Finding) -> Plane:
+def sample_consolidation(anatomy: Anatomy, lung: Lung, finding: Finding) -> Plane:
     """An ill-defined cloud in its zone, mottled, with air bronchograms where it is dense."""
     across, along, wide, first, second = choices(anatomy, finding, 5)
     centre = lung.at(finding.zone or "lower", 0.15 + 0.5 * across, 0.3 + 0.4 * along)
@@ -90,23 +90,23 @@ def draw_consolidation(anatomy: Anatomy, lung: Lung, finding: Finding) -> Plane:
     return _grade(finding, 0.50, 0.66, 0.82) * body * (1.0 - 0.22 * bronchi)
 
 
-def draw_atelectasis(anatomy: Anatomy, lung: Lung, finding: Finding) -> Plane:
+def sample_atelectasis(anatomy: Anatomy, lung: Lung, finding: Finding) -> Plane:
     """Plate-like bands above a raised dome (the dome is raised in `geometry.py`)."""
     tilt, lift, length = choices(anatomy, finding, 3)
     plane = lung.plane
-    drawn: Plane = np.zeros((1, 1), dtype=np.float32)
+    layer: Plane = np.zeros((1, 1), dtype=np.float32)
     for number in range(2 if finding.severity == "mild" else 3):
         centre_x, _ = lung.at("lower", 0.15 + 0.25 * number + 0.2 * length, 0.5)
         height = lung.base - 0.05 - 0.09 * number - 0.05 * lift
         slope = lung.sign * (0.10 - 0.45 * tilt + 0.12 * number)
         line = plane.y - height - slope * (plane.x - centre_x)
         band = bump(line, 0.052) * step(0.20 + 0.06 * number - np.abs(plane.x - centre_x), 0.10)
-        drawn = np.maximum(drawn, band)
+        layer = np.maximum(layer, band)
     crowding = bump(lung.above_dome - 0.04, 0.13)
-    return _grade(finding, 0.66, 0.82, 0.82) * drawn + _grade(finding, 0.16, 0.26, 0.26) * crowding
+    return _grade(finding, 0.66, 0.82, 0.82) * layer + _grade(finding, 0.16, 0.26, 0.26) * crowding
 
 
-def draw_lesion(anatomy: Anatomy, lung: Lung, finding: Finding) -> Plane:
+def sample_lesion(anatomy: Anatomy, lung: Lung, finding: Finding) -> Plane:
     """A round nodule, or a larger lobulated mass, in its zone."""
     across, along, size, lobe, phase = choices(anatomy, finding, 5)
     centre = lung.at(finding.zone or "upper", 0.1 + 0.75 * across, 0.25 + 0.5 * along)
@@ -118,7 +118,7 @@ def draw_lesion(anatomy: Anatomy, lung: Lung, finding: Finding) -> Plane:
     if finding.kind == "mass":
         angle = np.arctan2(near.y - centre[1], near.x - centre[0])
         squared *= 1.0 + 0.16 * np.sin(angle * 3 + 6.3 * phase)
-    drawn = np.zeros(lung.plane.shape, dtype=np.float32)
+    layer = np.zeros(lung.plane.shape, dtype=np.float32)
     amount = 0.85 if finding.kind == "nodule" else 0.90
-    drawn[near.at] = amount * step(1.0 - squared, 0.8) * (0.55 + 0.45 * ball(squared))
-    return drawn
+    layer[near.at] = amount * step(1.0 - squared, 0.8) * (0.55 + 0.45 * ball(squared))
+    return layer

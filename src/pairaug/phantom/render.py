@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 
 from pairaug.phantom.anatomy import Anatomy
 from pairaug.phantom.canvas import Grid, Plane, ball, bump, ellipse, grid, noise, step
-from pairaug.phantom.devices import draw_device
+from pairaug.phantom.devices import sample_device
 from pairaug.phantom.findings import KINDS, SIDES, Finding
 from pairaug.phantom.geometry import Frame, Lung, Thorax
 from pairaug.phantom.pathology import (
-    draw_atelectasis,
-    draw_consolidation,
-    draw_edema,
-    draw_effusion,
-    draw_lesion,
-    draw_pneumothorax,
+    sample_atelectasis,
+    sample_consolidation,
+    sample_edema,
+    sample_effusion,
+    sample_lesion,
+    sample_pneumothorax,
 )
 
 SIZE = 128  # pixels; the smallest image on which a nodule and a pleural line are plain
@@ -36,7 +36,7 @@ class RenderedImage:
     """A phantom's image and where on it everything is.
 
     `image` is (size, size) float32 in [0, 1]; `masks` are boolean planes of the same shape named
-    "left lung", "right lung", "heart", and by the label of each finding drawn.
+    "left lung", "right lung", "heart", and by the label of each finding rendered.
     """
 
     image: NDArray[np.float32]
@@ -74,7 +74,7 @@ def render(anatomy: Anatomy, findings: Iterable[Finding] = (), size: int = SIZE)
     image = _tone(anatomy, thickness)
     for finding in present:
         if KINDS[finding.kind].is_device:
-            metal, masks[finding.label] = draw_device(anatomy, thorax, finding, plane)
+            metal, masks[finding.label] = sample_device(anatomy, thorax, finding, plane)
             # Metal saturates: it does not add to the tissue in front of it.
             image += metal * (0.97 - image)
     return RenderedImage(_grain(anatomy, image), masks)
@@ -92,17 +92,17 @@ def _lung(
     aerated, added = lung.air, (-0.98 - 0.12 * anatomy.lung_volume) * lung.depth
     pneumothorax = _of_kind(present, "pneumothorax", lung.side)
     if pneumothorax is not None:
-        aerated, extra, where[pneumothorax.label] = draw_pneumothorax(anatomy, lung, pneumothorax)
+        aerated, extra, where[pneumothorax.label] = sample_pneumothorax(anatomy, lung, pneumothorax)
         added += extra
     # What the lung itself weighs: vessels, hila, and whatever is wrong with it.
     added += _vessels(anatomy, lung) * aerated
     for finding in present:
-        drawn = None
+        layer = None
         if finding.side in (lung.side, None):
-            drawn = _in_lung(anatomy, lung, finding, aerated)
-        if drawn is not None:
-            added += drawn
-            where[finding.label] = drawn > 0.08
+            layer = _in_lung(anatomy, lung, finding, aerated)
+        if layer is not None:
+            added += layer
+            where[finding.label] = layer > 0.08
     return added, where
 
 
@@ -110,15 +110,15 @@ def _in_lung(anatomy: Anatomy, lung: Lung, finding: Finding, aerated: Plane) -> 
     """What one finding adds to one lung; None for a finding that is not in the lung."""
     match finding.kind:
         case "edema":
-            return draw_edema(anatomy, lung, finding) * aerated
+            return sample_edema(anatomy, lung, finding) * aerated
         case "pleural effusion":
-            return draw_effusion(anatomy, lung, finding)
+            return sample_effusion(anatomy, lung, finding)
         case "consolidation":
-            return draw_consolidation(anatomy, lung, finding) * aerated
+            return sample_consolidation(anatomy, lung, finding) * aerated
         case "atelectasis":
-            return draw_atelectasis(anatomy, lung, finding) * aerated
+            return sample_atelectasis(anatomy, lung, finding) * aerated
         case "nodule" | "mass":
-            return draw_lesion(anatomy, lung, finding) * lung.air
+            return sample_lesion(anatomy, lung, finding) * lung.air
         case _:
             return None
 
@@ -210,12 +210,12 @@ def _vessels(anatomy: Anatomy, lung: Lung) -> Plane:
     field = noise(angle * 0.24 + wander * 0.016, radius * 0.20, offset)
     lines = np.maximum(1.0 - np.abs(field) * 3.0, 0.0)
     fade = np.maximum(1.0 - radius * 1.20, 0.0) * step(radius - 0.09, 0.12)
-    drawn = (0.20 + 0.20 * anatomy.vessels) * lines * fade
+    layer = (0.20 + 0.20 * anatomy.vessels) * lines * fade
     radii = (0.10, 0.17)
     near = plane.around(lung.hilum, (max(radii), max(radii)))
     hilum = ball(ellipse(near, lung.hilum, radii, -0.35 * lung.sign))
-    drawn[near.at] += (0.26 + 0.20 * anatomy.hila) * hilum * (0.8 + 0.3 * lines[near.at])
-    return drawn
+    layer[near.at] += (0.26 + 0.20 * anatomy.hila) * hilum * (0.8 + 0.3 * lines[near.at])
+    return layer
 
 
 def _add_spine(frame: Frame, thickness: Plane) -> None:

@@ -43,7 +43,7 @@ def _sentences(text: str) -> list[str]:
 
 
 def _denial(findings: Sequence[Finding], rng: np.random.Generator) -> str | None:
-    """One finding denied that is not there, on that side at least; None if what was drawn is."""
+    """One finding denied that is not there, on that side at least; None if what was sampled is."""
     kind = KINDS[pick(tuple(phrases.DENIED), rng)]
     side = SIDES[int(rng.integers(2))] if kind.has_side else None
     alike = _LESIONS if kind.name in _LESIONS else {kind.name}

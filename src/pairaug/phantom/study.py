@@ -1,4 +1,4 @@
-"""Phantom patients and their studies by number: any study can be drawn without the others."""
+"""Phantom patients and their studies by number: any study can be sampled without the others."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pairaug.phantom.anatomy import Anatomy, draw_anatomy
+from pairaug.phantom.anatomy import Anatomy, sample_anatomy
 from pairaug.phantom.describe import describe
-from pairaug.phantom.findings import Finding, draw_findings
+from pairaug.phantom.findings import Finding, sample_findings
 from pairaug.phantom.render import RenderedImage, render
 from pairaug.phantom.reword import reword
 
-# Each draw has a stream of its own, so that a change in one leaves the others as they are.
+# Each sample has a stream of its own, so that a change in one leaves the others as they are.
 _ANATOMY, _FINDINGS, _REPORT, _REWORDED = 0, 1, 2, 3
 
 
@@ -53,13 +53,13 @@ class Study:
         return reword(self.findings, describe(self.anatomy, self.findings, rng), rng)
 
 
-def draw_study(seed: int, index: int, visit: int = 0) -> Study:
-    """The study of patient `index` at `visit`; the same whichever others are drawn.
+def sample_study(seed: int, index: int, visit: int = 0) -> Study:
+    """The study of patient `index` at `visit`; the same whichever others are sampled.
 
     Visits of one patient share the anatomy and differ in findings and words.
     """
-    anatomy = draw_anatomy(_stream(seed, index, _ANATOMY))
-    findings = draw_findings(_stream(seed, index, _FINDINGS, visit))
+    anatomy = sample_anatomy(_stream(seed, index, _ANATOMY))
+    findings = sample_findings(_stream(seed, index, _FINDINGS, visit))
     words = describe(anatomy, findings, _stream(seed, index, _REPORT, visit, 0))
     return Study(seed, index, visit, anatomy, findings, *words)
 

@@ -1,6 +1,6 @@
 """The right answer to an edit: the findings that a changed report asks for, and the image of them.
 
-Only phantoms have one, since the same patient can be drawn with other findings.
+Only phantoms have one, since the same patient can be sampled with other findings.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def changed_findings(
 
     What only `after` states is added. What `after` denies, or states no longer, is taken away. A
     severity or zone that only `after` gives replaces the old one. All else stays, so equal
-    statements change nothing. An addition's unstated side and zone are drawn from `seed`, the
+    statements change nothing. An addition's unstated side and zone are sampled from `seed`, the
     patient's; its unstated severity is moderate, as in the phantoms' own reports.
     """
     changed: list[Finding] = []
@@ -82,9 +82,9 @@ def changed_findings(
             finding.side: finding for finding in findings if finding.kind == kind.name
         }
         rng = np.random.default_rng([seed, place])
-        drawn_side = SIDES[int(rng.integers(2))] if kind.has_side else None
-        drawn_zone = kind.zones[int(rng.integers(len(kind.zones)))] if kind.zones else None
-        usual: tuple[Side | None, ...] = tuple(current) or (drawn_side,)
+        sampled_side = SIDES[int(rng.integers(2))] if kind.has_side else None
+        sampled_zone = kind.zones[int(rng.integers(len(kind.zones)))] if kind.zones else None
+        usual: tuple[Side | None, ...] = tuple(current) or (sampled_side,)
         kinds = {finding.kind for finding in findings}
         old, new = (_stated(kind, statements, usual, kinds) for statements in (before, after))
         for side in SIDES if kind.has_side else (None,):
@@ -92,7 +92,7 @@ def changed_findings(
                 if not _is_gone(side, old, new):
                     changed.append(_altered(current[side], old, new))
             elif side in new.present - old.present:
-                changed.append(_added(kind, side, new, drawn_zone))
+                changed.append(_added(kind, side, new, sampled_zone))
     return tuple(changed)
 
 
@@ -201,7 +201,7 @@ def _altered(finding: Finding, old: _Stated, new: _Stated) -> Finding:
     return Finding(finding.kind, finding.side, zone, severity)
 
 
-def _added(kind: Kind, side: Side | None, new: _Stated, drawn_zone: Zone | None) -> Finding:
+def _added(kind: Kind, side: Side | None, new: _Stated, sampled_zone: Zone | None) -> Finding:
     severity: Severity | None = None
     zone: Zone | None = None
     if kind.severities:
@@ -209,7 +209,7 @@ def _added(kind: Kind, side: Side | None, new: _Stated, drawn_zone: Zone | None)
         severity = _nearest(given[0] if given else "moderate", kind)
     if kind.zones:
         places: list[Zone] = [place for place in new.zones(side) if place in kind.zones]
-        zone = places[0] if places else drawn_zone
+        zone = places[0] if places else sampled_zone
     return Finding(kind.name, side, zone, severity)
 
 

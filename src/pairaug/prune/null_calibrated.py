@@ -43,12 +43,12 @@ class NullCalibratedRule(StageSettings):
     )
 
     def fitting(self) -> NullFitting:
-        """The sample, still to be drawn."""
+        """The sample, still to be sampled."""
         return NullFitting(self)
 
 
 class NullFitting:
-    """Draws the sample of a branch; memory is bounded by its size."""
+    """Samples the sample of a branch; memory is bounded by its size."""
 
     needs_vectors = True
 

@@ -1,4 +1,4 @@
-"""Pairs of simulated patients: images and reports drawn on the spot, with the truth in the trace.
+"""Pairs of simulated patients: images and reports rendered on the spot, with the truth in the trace.
 
 A phantom has no file, so its image travels inside the pair. Phantoms are not clinical data.
 """
@@ -13,7 +13,7 @@ from pydantic import Field
 
 from pairaug.images import png_ref
 from pairaug.pair import Branch, Pair, Report
-from pairaug.phantom.study import Study, draw_study
+from pairaug.phantom.study import Study, sample_study
 from pairaug.phantom.truth import true_labels
 from pairaug.readers.intake import Listed
 from pairaug.readers.reader import Access, Provenance, SplitShares
@@ -27,9 +27,9 @@ class PhantomSource(StageSettings):
     access: ClassVar[Access] = "public"
 
     source: Literal["phantom"] = Field("phantom", description="The layout: simulated patients.")
-    num_patients: int = Field(48, ge=1, description="How many patients are drawn.")
+    num_patients: int = Field(48, ge=1, description="How many patients are sampled.")
     seed: int | None = Field(
-        None, ge=0, lt=2**63, description="Which patients are drawn; without it, the run's seed."
+        None, ge=0, lt=2**63, description="Which patients are sampled; without it, the run's seed."
     )
     size: int = Field(128, ge=32, le=1024, description="Pixels a side of each image.")
     split: SplitShares = Field(
@@ -55,9 +55,9 @@ class PhantomReader:
         return self._settings.num_patients
 
     def listed(self) -> Iterator[Listed]:
-        """Each patient's report; the image is drawn only when pairs are read."""
+        """Each patient's report; the image is rendered only when pairs are read."""
         for index in range(self._settings.num_patients):
-            study = draw_study(self._seed, index)
+            study = sample_study(self._seed, index)
             yield Listed(
                 where=f"phantom {index}",
                 id=f"{index:06d}",
@@ -69,12 +69,12 @@ class PhantomReader:
     def __iter__(self) -> Iterator[Pair]:
         """One pair for each patient; the same ones whatever `num_patients` is."""
         for index in range(self._settings.num_patients):
-            pair = self._pair(draw_study(self._seed, index))
+            pair = self._pair(sample_study(self._seed, index))
             self._context.report_progress(1)
             yield pair
 
     def _pair(self, study: Study) -> Pair:
-        """The study as a pair; its trace says how to draw the same patient again."""
+        """The study as a pair; its trace says how to render the same patient again."""
         size = self._settings.size
         return Pair(
             id=f"phantom/{study.index:06d}",

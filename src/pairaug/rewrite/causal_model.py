@@ -1,6 +1,6 @@
 """A causal language model of transformers in this process: conversations in, texts out.
 
-Each conversation draws from a seed of its own, so that its company in a batch is no matter.
+Each conversation samples from a seed of its own, so that its company in a batch is no matter.
 """
 
 from __future__ import annotations
@@ -124,16 +124,16 @@ class CausalModel:
         fitting = [n for n, length in enumerate(lengths) if length + max_tokens <= self._window]
         answers = {n: Text(None, length, 0) for n, length in enumerate(lengths) if n not in fitting}
         if fitting:
-            draw = SeededDraw([seeds[n] for n in fitting], temperature, top_p)
+            sample = SeededSampling([seeds[n] for n in fitting], temperature, top_p)
             rows = self._rows(
-                [prompts[n] for n in fitting], [draw] if temperature else [], max_tokens
+                [prompts[n] for n in fitting], [sample] if temperature else [], max_tokens
             )
             for n, row in zip(fitting, rows, strict=True):
                 answers[n] = self._text(row, lengths[n])
         return [answers[n] for n in range(len(prompts))]
 
     def _rows(
-        self, prompts: Sequence[str], draws: list[LogitsProcessor], max_tokens: int
+        self, prompts: Sequence[str], randomness: list[LogitsProcessor], max_tokens: int
     ) -> list[list[int]]:
         """The tokens that follow each prompt."""
         inputs = self._tokenizer(list(prompts), **_AS_IT_IS, padding=True, return_tensors="pt").to(
@@ -143,7 +143,7 @@ class CausalModel:
             output = self._model.generate(
                 input_ids=inputs.input_ids,
                 attention_mask=inputs.attention_mask,
-                logits_processor=LogitsProcessorList(draws),
+                logits_processor=LogitsProcessorList(randomness),
                 max_new_tokens=max_tokens,
             )
         except torch.OutOfMemoryError as error:
@@ -172,15 +172,15 @@ class CausalModel:
 _AS_IT_IS: dict[str, Any] = {"add_special_tokens": False}
 
 
-class SeededDraw(LogitsProcessor):
-    """Leaves one token of each row possible, drawn by the row's own seed.
+class SeededSampling(LogitsProcessor):
+    """Leaves one token of each row possible, sampled by the row's own seed.
 
     With one uniform number for a row and step, a token follows from the distribution alone; the
-    library's own sampling draws for all rows of a batch from one generator.
+    library's own sampling samples for all rows of a batch from one generator.
     """
 
     def __init__(self, seeds: Sequence[int], temperature: float, top_p: float = 1.0) -> None:
-        self._draws = [Random(seed) for seed in seeds]
+        self._randomness = [Random(seed) for seed in seeds]
         self._temperature = temperature
         self._nucleus = TopPLogitsWarper(top_p) if top_p < 1 else None
 
@@ -190,7 +190,9 @@ class SeededDraw(LogitsProcessor):
             warmed = self._nucleus(input_ids, warmed)
         shares = torch.softmax(warmed, dim=-1).cumsum(-1)
         numbers = torch.tensor(
-            [draw.random() for draw in self._draws], dtype=torch.float64, device=scores.device
+            [sample.random() for sample in self._randomness],
+            dtype=torch.float64,
+            device=scores.device,
         )
         # Scaled, as rounding leaves the last share a little off 1.
         chosen = torch.searchsorted(shares, (numbers * shares[:, -1])[:, None], right=True)

@@ -53,7 +53,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.CONTRADICTION: "The answer states and denies a finding, or calls it slight and severe.",
     Reason.UNCHANGED: "No stated finding is reversed (inter), or nothing changes (intra).",
     Reason.CHANGED_TOO_MUCH: "An intra answer changes too many findings, or leaves one out.",
-    Reason.OFF_TARGET: "The answer leaves out the finding that was drawn for it.",
+    Reason.OFF_TARGET: "The answer leaves out the finding that was sampled for it.",
     Reason.CONTEXT_LENGTH: "The instruction and the report do not fit the model's window.",
     Reason.UNREADABLE_ANSWER: "No answer could be read: no JSON, too large, not UTF-8, or deep.",
     Reason.BACKEND_ERROR: "The language model gave no answer within the retries.",

@@ -188,7 +188,7 @@ class Rewrite:
         seed = self._seed(task, source, backend)
         target = None
         if self._targets is not None:
-            target = self._targets.draw(task.branch, stated, seed, backend.findings)
+            target = self._targets.sample(task.branch, stated, seed, backend.findings)
         max_words = self._settings.max_words
         return Request(task.branch, source, stated, max_words, seed, task.variant, target)
 

@@ -122,13 +122,13 @@ class RewriteSettings(ServerSettings):
     )
     targets: Literal["free", "balanced"] = Field(
         default="free",
-        description="free: what changes is up to who rewrites. balanced: a finding is drawn for "
+        description="free: what changes is up to who rewrites. balanced: a finding is sampled for "
         "each text, rare ones more often, and the text must state it (inter) or change it (intra).",
     )
     target_findings: tuple[str, ...] = Field(
         default=_TARGETS,
         min_length=1,
-        description="The findings that balanced targets are drawn from.",
+        description="The findings that balanced targets are sampled from.",
     )
     max_words: int = Field(
         default=50,

@@ -1,6 +1,6 @@
 """Which finding each rewrite is asked to show, so that rare ones are not left rare.
 
-A finding is drawn by the inverse of how often the run's real reports state it. The draw depends on
+A finding is sampled by the inverse of how often the run's real reports state it. The sample depends on
 the run's seed, the report and the variant; the counts on all real reports together. So parts, their
 order and resuming change nothing.
 """
@@ -16,7 +16,7 @@ from pairaug.pair import Branch
 from pairaug.rewrite.topics import AIRSPACE, Change
 
 _FLOOR_SHARE = 0.01
-"""A finding that fewer reports state is drawn as if so many did; else one would be all there is."""
+"""A finding that fewer reports state is sampled as if so many did; else one would be all there is."""
 
 
 def count_stated(reports: Iterable[Sequence[Statement]]) -> tuple[int, Counter[str]]:
@@ -29,7 +29,7 @@ def count_stated(reports: Iterable[Sequence[Statement]]) -> tuple[int, Counter[s
 
 
 class Targets:
-    """Draws a finding for each rewrite."""
+    """Samples a finding for each rewrite."""
 
     def __init__(
         self, findings: Sequence[str], num_reports: int, counts: Mapping[str, int]
@@ -39,7 +39,7 @@ class Targets:
             finding: 1.0 / max(counts.get(finding, 0), floor) for finding in sorted(set(findings))
         }
 
-    def draw(
+    def sample(
         self, branch: Branch, stated: Sequence[Statement], seed: int, among: frozenset[str]
     ) -> str | None:
         """A finding that this report can be given or, in `intra`, that can change in it.

@@ -24,7 +24,7 @@ MODEL_STAGES = ("generate", "edit", "score")
 """The stages whose results depend on the device and on model weights."""
 
 GENERATOR_STAGES = ("generate", "edit")
-"""Those among them that draw with a latent diffusion model."""
+"""Those among them that generate with a latent diffusion model."""
 
 _WORK = {
     "read": (Branch.REAL,),

@@ -198,12 +198,12 @@ def _bytes_needed(settings: Settings, num_pairs: int, look: _Look) -> int:
     num_inter *= settings.generate.most_kept
     num_intra *= settings.edit.most_kept
     # In the parts of generate to prune, or of edit to prune, and in two exports.
-    drawn = 6 * num_inter * _side(generator_folder(settings.generate)) ** 2
-    drawn += 5 * num_intra * _side(generator_folder(settings.edit)) ** 2
+    generated = 6 * num_inter * _side(generator_folder(settings.generate)) ** 2
+    generated += 5 * num_intra * _side(generator_folder(settings.edit)) ** 2
     # A phantom has no file, so its image is in the parts of all stages too; so are images in tars.
     phantoms = 8 * num_pairs * getattr(settings.read, "size", 0) ** 2
     carried = 8 * num_pairs * look.num_image_bytes / max(1, look.num_seen)
-    return round((drawn + phantoms) * _BYTES_PER_PIXEL + carried)
+    return round((generated + phantoms) * _BYTES_PER_PIXEL + carried)
 
 
 def _side(generator: Path) -> int:

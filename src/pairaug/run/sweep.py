@@ -160,8 +160,8 @@ def _page(name: str, sweeps: list[Sweep]) -> str:
         ]
         for heading, lines in (("kept", kept), ("mean scores", means), ("label balance", balance)):
             if lines:
-                drawing = curves(sweep.thresholds, lines, f"{title}: {heading}")
-                figures.append(f"<figure><h2>{escape(title)}: {heading}</h2>{drawing}</figure>")
+                picture = curves(sweep.thresholds, lines, f"{title}: {heading}")
+                figures.append(f"<figure><h2>{escape(title)}: {heading}</h2>{picture}</figure>")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="robots" content="noindex">'

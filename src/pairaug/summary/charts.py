@@ -51,7 +51,7 @@ def histogram(
 ) -> str:
     """Counts of kept pairs in `colour`, dropped ones stacked above them, and the rule as a line.
 
-    `reference` and `null` are drawn as smooth outlines, scaled to the same area. All arrays are
+    `reference` and `null` are generated as smooth outlines, scaled to the same area. All arrays are
     finite, shape `pair`, and `kept` and `dropped` are not both empty. No bar lies on both sides of
     the rule.
     """

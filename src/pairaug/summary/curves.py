@@ -26,7 +26,7 @@ def curves(places: np.ndarray, lines: Sequence[Curve], label: str) -> str:
     values = np.concatenate([line.values for line in lines])
     values = values[np.isfinite(values)]
     if not len(values) or len(places) < 2:
-        return svg(width, 30, [text(8, 18, "nothing to draw", "tick")], label)
+        return svg(width, 30, [text(8, 18, "nothing to plot", "tick")], label)
     low, high = float(values.min()), float(values.max())
     span = (high - low) or 1.0
 

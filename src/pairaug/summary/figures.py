@@ -19,7 +19,7 @@ Rules = Mapping[tuple[str, str], float]
 Nulls = Mapping[tuple[str, str], np.ndarray]
 """(branch, score) → that score between images and reports of different patients."""
 
-# The column of the flow figure that a stage's losses are drawn in.
+# The column of the flow figure that a stage's losses are shown in.
 _COLUMN = {"read": 0, "rewrite": 1, "generate": 2, "edit": 2, "score": 3, "prune": 4}
 
 _MOST_LINKED = 400
@@ -34,9 +34,9 @@ SCORE_TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawn figure, with a title of its own where it is one of several."""
+    """A generated figure, with a title of its own where it is one of several."""
 
-    drawing: str
+    picture: str
     title: str = ""
     subtitle: str = ""
 
@@ -62,7 +62,7 @@ def score_figures(pairs: RunPairs, rules: Rules, nulls: Nulls | None = None) -> 
             if not mine.any():
                 continue
             reference = values[real & np.isfinite(values)]
-            drawing = histogram(
+            picture = histogram(
                 values[mine & pairs.is_living],
                 values[mine & ~pairs.is_living],
                 colour=branch.value,
@@ -72,7 +72,7 @@ def score_figures(pairs: RunPairs, rules: Rules, nulls: Nulls | None = None) -> 
                 null=(nulls or {}).get((branch.value, score)),
             )
             title = f"{branch.value} · {score.replace('_', '–')}"
-            figures.append(Figure(drawing, title, SCORE_TITLES[score]))
+            figures.append(Figure(picture, title, SCORE_TITLES[score]))
     return figures
 
 

@@ -11,7 +11,7 @@ from pairaug.summary.figures import Nulls
 from pairaug.summary.records import RunPairs
 
 _SAMPLE = 512
-_MOST_DRAWN = 2000
+_MAX_CURVE_POINTS = 2000
 
 
 def nulls_of(pairs: RunPairs, seed: int) -> Nulls:
@@ -40,7 +40,7 @@ def nulls_of(pairs: RunPairs, seed: int) -> Nulls:
 
 
 def _thinned(values: np.ndarray) -> np.ndarray:
-    """Sorted values, so few of them that drawing them is quick, from end to end."""
-    if len(values) <= _MOST_DRAWN:
+    """Sorted values, so few of them that picture them is quick, from end to end."""
+    if len(values) <= _MAX_CURVE_POINTS:
         return values
-    return values[np.linspace(0, len(values) - 1, _MOST_DRAWN).astype(np.int64)]
+    return values[np.linspace(0, len(values) - 1, _MAX_CURVE_POINTS).astype(np.int64)]

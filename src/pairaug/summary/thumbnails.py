@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from pairaug.images import encode_png
-from pairaug.phantom.study import draw_study
+from pairaug.phantom.study import sample_study
 from pairaug.phantom.truth import counterfactual
 
 # Blue for darker, red for brighter than the source; told apart with any kind of colour vision.
@@ -44,7 +44,7 @@ def true_image(entry: Mapping[str, Any], before: str, after: str, size: int) -> 
     """
     if entry.get("source") != "phantom":
         return None
-    study = draw_study(entry["seed"], entry["index"], entry.get("visit", 0))
+    study = sample_study(entry["seed"], entry["index"], entry.get("visit", 0))
     return counterfactual(study, before, after, size).image
 
 

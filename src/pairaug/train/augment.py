@@ -50,5 +50,5 @@ def _motions(images: Tensor, generator: torch.Generator, strength: float) -> Ten
 
 
 def _uniform(images: Tensor, generator: torch.Generator, low: float, high: float) -> Tensor:
-    draws = torch.rand((len(images), 1, 1, 1), generator=generator, device=images.device)
-    return low + (high - low) * draws
+    randomness = torch.rand((len(images), 1, 1, 1), generator=generator, device=images.device)
+    return low + (high - low) * randomness

@@ -31,7 +31,7 @@ from pairaug.train.loop import (
     Loop,
     LoopSettings,
     Outcome,
-    StepDraws,
+    StepRandomness,
     Task,
     choose_device,
     write_record,
@@ -93,12 +93,14 @@ def _train_classifier(settings: ClassifierSettings, out: Path) -> Outcome:
     model = model.to(device=device, memory_format=torch.channels_last)
     labels = torch.from_numpy(dataset.labels).to(device)
 
-    def losses(draws: StepDraws) -> dict[str, Tensor]:
-        images = as_images(dataset.images[draws.indices], device)
-        images = augment(images, draws.torch, settings.augmentation)
+    def losses(randomness: StepRandomness) -> dict[str, Tensor]:
+        images = as_images(dataset.images[randomness.indices], device)
+        images = augment(images, randomness.torch, settings.augmentation)
         logits = model(as_classifier_input(images)).logits
         return {
-            "loss": masked_binary_cross_entropy(logits, labels[torch.from_numpy(draws.indices)])
+            "loss": masked_binary_cross_entropy(
+                logits, labels[torch.from_numpy(randomness.indices)]
+            )
         }
 
     def evaluate() -> dict[str, float]:

@@ -25,7 +25,7 @@ from pairaug.json_text import read_json_object
 from pairaug.train.arrays import open_array
 from pairaug.train.checkpoint import saving
 from pairaug.train.image_dataset import ImageDataset
-from pairaug.train.loop import Loop, LoopSettings, Outcome, StepDraws, Task, choose_device
+from pairaug.train.loop import Loop, LoopSettings, Outcome, StepRandomness, Task, choose_device
 from pairaug.train.tokenizer import (
     MAX_TOKENS,
     TOKENIZER_FILES,
@@ -104,7 +104,7 @@ def make_scheduler() -> DDIMScheduler:
     """The noise schedule: Stable Diffusion's, brought to zero signal at its end; v-prediction.
 
     Without zero signal at the end the mean brightness leaks through the noise in training, and
-    drawing from pure noise goes wrong (Lin et al. 2024); with it, steps must trail.
+    sampling from pure noise goes wrong (Lin et al. 2024); with it, steps must trail.
     """
     return DDIMScheduler(
         num_train_timesteps=1000,
@@ -177,7 +177,7 @@ def _loaded_denoiser(folder: Path, latent_size: int, channels: int) -> UNet2DCon
     found = (unet.config["sample_size"], unet.config["in_channels"])
     if found != (latent_size, channels):
         raise ModelError(
-            f"the UNet in {folder} draws latents of size {found[0]} and {found[1]} channels; the "
+            f"the UNet in {folder} samples latents of size {found[0]} and {found[1]} channels; the "
             f"autoencoder has size {latent_size} and {channels} channels"
         )
     return unet
@@ -212,11 +212,11 @@ def train_denoiser(
     unet = unet.to(device=device, memory_format=torch.channels_last)
     denoising = Denoising(settings, unet, text_encoder, make_scheduler(), _empty(tokenizer, device))
 
-    def losses(draws: StepDraws) -> dict[str, Tensor]:
-        clean = _drawn_latents(latents, draws, device) * vae.config["scaling_factor"]
-        variants = draws.numpy.integers(tokens.shape[1], size=len(draws.indices))
-        prompts = tokens[torch.from_numpy(draws.indices), torch.from_numpy(variants)]
-        return {"loss": denoising.loss(clean, prompts.long(), draws.torch)}
+    def losses(randomness: StepRandomness) -> dict[str, Tensor]:
+        clean = _sampled_latents(latents, randomness, device) * vae.config["scaling_factor"]
+        variants = randomness.numpy.integers(tokens.shape[1], size=len(randomness.indices))
+        prompts = tokens[torch.from_numpy(randomness.indices), torch.from_numpy(variants)]
+        return {"loss": denoising.loss(clean, prompts.long(), randomness.torch)}
 
     def evaluate() -> dict[str, float]:
         if not dataset.num_held_out:
@@ -252,11 +252,11 @@ class Denoising:
 
     def loss(self, clean: Tensor, prompts: Tensor, generator: torch.Generator) -> Tensor:
         """Mean weighted squared error of v over a batch, some of its prompts left out."""
-        draws = torch.rand((2, len(clean)), generator=generator, device=clean.device)
-        is_empty = draws[0] < self.settings.empty_prompt_rate
+        randomness = torch.rand((2, len(clean)), generator=generator, device=clean.device)
+        is_empty = randomness[0] < self.settings.empty_prompt_rate
         prompts = torch.where(is_empty[:, None], self.empty_prompt, prompts)
         # One timestep from each of `batch` equal spans: the loss varies less from step to step.
-        places = (torch.arange(len(clean), device=clean.device) + draws[1]) / len(clean)
+        places = (torch.arange(len(clean), device=clean.device) + randomness[1]) / len(clean)
         noise = torch.empty_like(clean).normal_(generator=generator)
         errors, alpha_bar = self._errors(clean, noise, places, prompts)
         return (errors * loss_weights(alpha_bar, self.settings.snr_gamma)).mean()
@@ -313,10 +313,10 @@ def _tokenizer(settings: DenoiserSettings, dataset: ImageDataset, out: Path) -> 
     )
 
 
-def _drawn_latents(latents: Latents, draws: StepDraws, device: torch.device) -> Tensor:
-    mean = torch.from_numpy(latents.mean[draws.indices].astype(np.float32)).to(device)
-    std = torch.from_numpy(latents.std[draws.indices].astype(np.float32)).to(device)
-    return mean + std * torch.empty_like(mean).normal_(generator=draws.torch)
+def _sampled_latents(latents: Latents, randomness: StepRandomness, device: torch.device) -> Tensor:
+    mean = torch.from_numpy(latents.mean[randomness.indices].astype(np.float32)).to(device)
+    std = torch.from_numpy(latents.std[randomness.indices].astype(np.float32)).to(device)
+    return mean + std * torch.empty_like(mean).normal_(generator=randomness.torch)
 
 
 def encode_latents(

@@ -1,4 +1,4 @@
-"""The images, labels and reports that training draws from, on disk once and memory-mapped after.
+"""The images, labels and reports that training samples from, on disk once and memory-mapped after.
 
 `images.npy` holds them as uint8, `reports.jsonl` one line per image: its reports and its labels. The
 number of lines is the number of images that are done, so an interrupted cache is carried on.
@@ -31,7 +31,7 @@ from pairaug.locks import locked
 from pairaug.manifest import read_pairs
 from pairaug.pair import FINDINGS, Branch, Pair
 from pairaug.phantom.findings import LABELS, label_vector
-from pairaug.phantom.study import draw_study
+from pairaug.phantom.study import sample_study
 from pairaug.settings import StageSettings
 from pairaug.train.arrays import open_array
 from pairaug.workers import open_workers
@@ -58,7 +58,7 @@ class ImageDatasetSettings(StageSettings):
     num_reports: int = Field(
         default=4,
         ge=1,
-        description="Differently worded reports of each phantom, one drawn at each step.",
+        description="Differently worded reports of each phantom, one sampled at each step.",
     )
     num_reworded: int = Field(
         default=0,
@@ -196,7 +196,7 @@ def render_chunk(
     images = np.empty((span[1] - span[0], size, size), dtype=np.uint8)
     lines = []
     for place, index in enumerate(range(*span)):
-        study = draw_study(seed, index)
+        study = sample_study(seed, index)
         images[place] = as_bytes(study.render(size).image)
         texts = [_joined(*study.report(variant)) for variant in range(num_reports)]
         texts += [study.reworded(variant) for variant in range(num_reworded)]

@@ -1,6 +1,6 @@
 """The loop that every trainer shares: schedule, weight averaging, limits, resuming, curves.
 
-All draws of step k follow from (seed, k), so a resumed training sees the images and the noise that
+All randomness of step k follows from (seed, k), so a resumed training sees the images and the noise that
 an undisturbed one would have seen.
 """
 
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class StepDraws:
+class StepRandomness:
     """What is random in one step: which images, and the source of all noise."""
 
     step: int
@@ -59,7 +59,7 @@ class Task:
     """
 
     modules: Mapping[str, nn.Module]
-    losses: Callable[[StepDraws], dict[str, Tensor]]
+    losses: Callable[[StepRandomness], dict[str, Tensor]]
     evaluate: Callable[[], dict[str, float]]
     rates: Mapping[str, float] = field(default_factory=dict)
     identity: Mapping[str, Any] = field(default_factory=dict)
@@ -209,7 +209,7 @@ class Loop:
         by_time = self.seconds / (60 * minutes) if minutes else 0.0
         return max(by_steps, by_time)
 
-    def _draws(self) -> StepDraws:
+    def _randomness(self) -> StepRandomness:
         seed = self.settings.seed
         numpy = np.random.default_rng([seed, self.step, 1])
         generator = torch.Generator(self.device).manual_seed(int(numpy.integers(2**62)))
@@ -217,7 +217,7 @@ class Loop:
             images = self.task.positions(self.step)
         else:
             images = indices_of_step(seed, self.step, self.settings.batch_size, self.num_images)
-        return StepDraws(self.step, images, numpy, generator)
+        return StepRandomness(self.step, images, numpy, generator)
 
     def _one_step(self, progress: float) -> tuple[float, dict[str, Tensor]]:
         is_falling = self.settings.schedule == "cosine"
@@ -227,7 +227,7 @@ class Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
         with self._autocast():
-            losses = self.task.losses(self._draws())
+            losses = self.task.losses(self._randomness())
         if losses["loss"].requires_grad:
             losses["loss"].backward()
         parameters = [value for group in self.optimizer.param_groups for value in group["params"]]
@@ -409,7 +409,7 @@ def _settled(settings: LoopSettings) -> dict[str, Any]:
 
 
 def dataset_identity(images: Mapping[str, Any]) -> dict[str, Any]:
-    """The image settings that decide the images: not where they are kept, nor who draws them."""
+    """The image settings that decide the images: not where they are kept, nor who samples them."""
     return {key: value for key, value in images.items() if key not in ("cache", "num_workers")}
 
 

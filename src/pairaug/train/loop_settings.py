@@ -19,7 +19,7 @@ FREE = frozenset({
 class LoopSettings(StageSettings):
     """When a training ends, and how it steps."""
 
-    seed: int = Field(default=0, ge=0, description="All draws follow from it and the step.")
+    seed: int = Field(default=0, ge=0, description="All samples follow from it and the step.")
     device: str = Field(
         default="auto", description="auto, cpu, cuda or mps; auto takes CUDA where it is."
     )

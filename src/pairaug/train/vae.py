@@ -18,7 +18,7 @@ from pairaug.hub.folders import start_part
 from pairaug.hub.loading import Part, load_part
 from pairaug.train.checkpoint import saving
 from pairaug.train.image_dataset import ImageDataset
-from pairaug.train.loop import Loop, LoopSettings, Outcome, StepDraws, Task, choose_device
+from pairaug.train.loop import Loop, LoopSettings, Outcome, StepRandomness, Task, choose_device
 
 
 class VaeSettings(LoopSettings):
@@ -148,11 +148,11 @@ def train_vae(settings: VaeSettings, dataset: ImageDataset, out: Path) -> Outcom
         for part in (vae.encoder, vae.quant_conv):
             part.requires_grad_(False)
 
-    def losses(draws: StepDraws) -> dict[str, Tensor]:
-        pixels = as_vae_input(dataset.images[draws.indices], device, num_channels)
+    def losses(randomness: StepRandomness) -> dict[str, Tensor]:
+        pixels = as_vae_input(dataset.images[randomness.indices], device, num_channels)
         with torch.set_grad_enabled(settings.train_encoder):
             posterior = vae.encode(pixels).latent_dist
-        decoded = vae.decode(posterior.sample(generator=draws.torch)).sample
+        decoded = vae.decode(posterior.sample(generator=randomness.torch)).sample
         absolute, detail = reconstruction_losses(pixels, decoded)
         divergence = posterior.kl().mean() / posterior.mean[0].numel()
         squared = (decoded - pixels).square().mean()

@@ -30,7 +30,7 @@ from pairaug.images import load_image
 from pairaug.manifest import part_fingerprint, part_paths, read_pairs
 from pairaug.pair import FINDINGS, ImageRef, Pair
 from pairaug.phantom.findings import LABELS, label_vector
-from pairaug.phantom.study import Study, draw_study
+from pairaug.phantom.study import Study, sample_study
 from pairaug.phantom.truth import true_labels
 from pairaug.readers import open_reader
 from pairaug.readers.intake import absolute
@@ -133,7 +133,7 @@ def _phantoms(settings: PhantomData) -> Cases:
         )
 
     def stream() -> Iterator[Case]:
-        return (case(draw_study(settings.seed, i)) for i in range(settings.num_patients))
+        return (case(sample_study(settings.seed, i)) for i in range(settings.num_patients))
 
     findings = LABELS if by_side else PHANTOM_FINDINGS
     return Cases("phantom", findings, stream, {}, settings.num_patients)

@@ -20,7 +20,7 @@ class PhantomData(StageSettings):
     source: Literal["phantom"] = Field(
         default="phantom", description="Simulated patients, one image each."
     )
-    num_patients: int = Field(default=1000, ge=2, description="How many patients are drawn.")
+    num_patients: int = Field(default=1000, ge=2, description="How many patients are sampled.")
     seed: int = Field(
         default=7_000_001,
         ge=0,

@@ -19,7 +19,7 @@ _NOTHING_TO_CHANGE = Failure("the rules know no change for it", Reason.NOTHING_T
 
 
 class Rules:
-    """The backend that needs no model: each attempt is another draw from the request's seed."""
+    """The backend that needs no model: each attempt is another sample from the request's seed."""
 
     name = "rules"
     model = f"rules-{EDITION}"

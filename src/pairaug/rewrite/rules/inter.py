@@ -14,9 +14,9 @@ from pairaug.rewrite.rules.kinds import (
     KINDS,
     OTHER_DENIALS,
     Described,
-    draw,
-    draw_kind,
     excludes,
+    sample,
+    sample_kind,
 )
 from pairaug.rewrite.rules.wording import denial, noun_phrase, sentence
 from pairaug.rewrite.topics import AIRSPACE, Topic, topic_of
@@ -55,9 +55,9 @@ def other_patient(
     findings: list[Described] = []
     if target:
         wanted = [kind for kind in KINDS.values() if kind.topic.finding == target]
-        _add(findings, draw(draw_kind(wanted, [kind.plausible for kind in wanted], rng), rng))
+        _add(findings, sample(sample_kind(wanted, [kind.plausible for kind in wanted], rng), rng))
     for topic in reversed_absent:
-        _add(findings, draw(KIND_OF[topic], rng))
+        _add(findings, sample(KIND_OF[topic], rng))
     for statement in stated:
         kind = KIND_OF.get(topic_of(statement))
         is_kept = topic_of(statement) not in reversed_present and rng.random() < _KEPT_SHARE
@@ -65,7 +65,7 @@ def other_patient(
             side: Side | None = None
             if kind.is_sided and rng.random() < 0.5:
                 side = statement.side
-            _add(findings, draw(kind, rng, side))
+            _add(findings, sample(kind, rng, side))
     min_findings = 0 if reversed_present or reversed_absent else 1
     _fill(findings, {*absent, *reversed_present}, min_findings, rng)
     held = {finding.kind.topic for finding in findings}
@@ -119,16 +119,16 @@ def _add(findings: list[Described], finding: Described) -> bool:
 
 
 def _fill(findings: list[Described], mentioned: set[Topic], min_findings: int, rng: Random) -> None:
-    """Add findings that the report does not mention, up to a number that is drawn; and a device."""
+    """Add findings that the report does not mention, up to a number that is sampled; and a device."""
     target = max(min_findings, rng.choices(_NUM_FINDINGS, _NUM_WEIGHTS)[0])
     kinds = [k for k in KINDS.values() if not k.is_device and k.topic not in mentioned]
     while kinds and sum(not finding.kind.is_device for finding in findings) < target:
-        kind = draw_kind(kinds, [k.plausible for k in kinds], rng)
+        kind = sample_kind(kinds, [k.plausible for k in kinds], rng)
         kinds.remove(kind)
-        _add(findings, draw(kind, rng))
+        _add(findings, sample(kind, rng))
     if rng.random() < _DEVICE_SHARE:
         devices = [k for k in KINDS.values() if k.is_device]
-        _add(findings, draw(draw_kind(devices, [k.plausible for k in devices], rng), rng))
+        _add(findings, sample(sample_kind(devices, [k.plausible for k in devices], rng), rng))
 
 
 def written(patient: Patient, rng: Random, max_words: int, *, adds_normals: bool = True) -> Report:
@@ -232,7 +232,7 @@ def _is_held(topic: Topic, patient: Patient) -> bool:
 
 
 def _normals(patient: Patient, rng: Random) -> list[tuple[str, str]]:
-    """(region, sentence) for regions in which the patient has nothing, in a drawn order."""
+    """(region, sentence) for regions in which the patient has nothing, in a sampled order."""
     held = {finding.kind.topic.finding for finding in patient.findings}
     denied = {topic.finding for topic in patient.denied}
     remarks: list[tuple[str, str]] = []

@@ -16,16 +16,16 @@ from pairaug.findings import Severity, Statement, extract, sentences
 from pairaug.findings.cleaning import shorten_both
 from pairaug.rewrite.rules.edits import appear, resolve
 from pairaug.rewrite.rules.grading import grade
-from pairaug.rewrite.rules.kinds import KIND_OF, KINDS, MILD_TO_SEVERE, Kind, draw, excludes
+from pairaug.rewrite.rules.kinds import KIND_OF, KINDS, MILD_TO_SEVERE, Kind, excludes, sample
 from pairaug.rewrite.rules.kinds import Described as Finding
 from pairaug.rewrite.rules.wording import noun_phrase, sentence
 from pairaug.rewrite.topics import Topic, topic_of
 
 Act = Literal["resolve", "appear", "worsen", "improve"]
-# How often each act is drawn, where a report allows it.
+# How often each act is sampled, where a report allows it.
 _ACT_WEIGHTS: dict[Act, float] = {"resolve": 1.0, "appear": 1.0, "worsen": 0.8, "improve": 0.8}
 _SECOND_CHANGE = 0.2
-# How readily findings that the rules do not draw resolve or, as devices, are taken out.
+# How readily findings that the rules do not sample resolve or, as devices, are taken out.
 _OTHERS_RESOLVE = {"chest tube": 1.0, "enteric tube": 1.0, "circulatory support": 0.3}
 # A heart does not grow from normal to huge between two images.
 _APPEARS_AS: dict[str, tuple[Severity, ...]] = {"cardiomegaly": ("mild", "moderate")}
@@ -164,7 +164,7 @@ def _apply(
         case "resolve":
             return resolve(parts, option.topic)
         case "appear":
-            finding = _drawn(option.topic, stated, rng)
+            finding = _sampled(option.topic, stated, rng)
             if finding is None:
                 return None
             phrase = noun_phrase(finding, rng, short=True)
@@ -174,7 +174,7 @@ def _apply(
             return grade(parts, option.topic, option.severity)
 
 
-def _drawn(topic: Topic, stated: Sequence[Statement], rng: Random) -> Finding | None:
+def _sampled(topic: Topic, stated: Sequence[Statement], rng: Random) -> Finding | None:
     """A new finding that goes with those that the report states; None after a few tries."""
     kind = KIND_OF[topic]
     present = [
@@ -184,7 +184,7 @@ def _drawn(topic: Topic, stated: Sequence[Statement], rng: Random) -> Finding | 
         for statement in statements
     ]
     for _ in range(8):
-        finding = draw(kind, rng)
+        finding = sample(kind, rng)
         if kind.noun in _APPEARS_AS:
             finding = replace(finding, severity=rng.choice(_APPEARS_AS[kind.noun]))
         if not any(excludes(finding, other) for other in present):

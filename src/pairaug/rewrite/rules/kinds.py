@@ -46,7 +46,7 @@ ZONE_PLACES: dict[Zone, tuple[str, ...]] = {
 class Kind:
     """One finding as the rules write it.
 
-    `plausible` is how often it is drawn for a new patient, relative to the others. `resolves` and
+    `plausible` is how often it is sampled for a new patient, relative to the others. `resolves` and
     `appears` say how readily it goes or comes between two images of one patient.
     """
 
@@ -122,7 +122,7 @@ KINDS: dict[str, Kind] = {
 }  # fmt: skip
 KIND_OF: dict[Topic, Kind] = {kind.topic: kind for kind in KINDS.values()}
 
-# Findings that the rules do not draw, but deny or repeat where a report has them.
+# Findings that the rules do not sample, but deny or repeat where a report has them.
 OTHER_DENIALS: dict[str, str] = {
     "pneumonia": "pneumonia",
     "lung opacity": "focal opacity",
@@ -159,7 +159,7 @@ def excludes(one: Described, other: Described) -> bool:
     return is_same_side and {one.kind.noun, other.kind.noun} in _EXCLUSIVE
 
 
-def draw(kind: Kind, rng: Random, side: Side | None = None) -> Described:
+def sample(kind: Kind, rng: Random, side: Side | None = None) -> Described:
     """A finding of `kind`, each zone and degree as likely as the others."""
     if side == "bilateral" and not kind.bilateral_share:
         side = None
@@ -178,6 +178,6 @@ def draw(kind: Kind, rng: Random, side: Side | None = None) -> Described:
     )
 
 
-def draw_kind(kinds: Sequence[Kind], weights: Sequence[float], rng: Random) -> Kind:
+def sample_kind(kinds: Sequence[Kind], weights: Sequence[float], rng: Random) -> Kind:
     """One of `kinds` by weight."""
     return rng.choices(kinds, weights)[0]

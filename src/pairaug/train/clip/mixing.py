@@ -34,7 +34,7 @@ class MixSettings(StageSettings):
     )
     max_per_epoch: dict[Literal["real", "inter", "intra"], int] = Field(
         default={},
-        description="Branch to how many of its pairs one epoch has at most, drawn anew for each.",
+        description="Branch to how many of its pairs one epoch has at most, sampled again for each.",
     )
 
 

@@ -46,7 +46,7 @@ class TrainingPairs:
 
 
 def open_pairs(settings: ClipSettings, size: int | None, out: Path) -> TrainingPairs:
-    """The pairs that the settings name; their images are decoded or drawn where that is not done.
+    """The pairs that the settings name; their images are decoded or sampled where that is not done.
 
     `size` is the side of the model's images, if that is known.
     """

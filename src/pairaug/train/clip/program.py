@@ -37,7 +37,7 @@ from pairaug.train.clip.precision import autocast_for
 from pairaug.train.clip.saving import save_model
 from pairaug.train.clip.settings import ClipSettings
 from pairaug.train.clip.steps import leave_gradients
-from pairaug.train.loop import Loop, Outcome, StepDraws, Task, choose_device
+from pairaug.train.loop import Loop, Outcome, StepRandomness, Task, choose_device
 from pairaug.train.processes import Processes, joined_processes
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Training:
                 settings, self.pairs.reports, out / "clip", given is None, processes.is_first
             )
         )
-        # Weights that are drawn hang on the seed alone.
+        # Weights that are sampled hang on the seed alone.
         torch.manual_seed(settings.seed)
         model = given or make_clip(settings, self.pairs.size, self.tokenizer)
         check_vocabulary(model, self.tokenizer)
@@ -141,15 +141,15 @@ class Training:
     def _own_positions(self, step: int) -> np.ndarray:
         return self.mix.positions(step)[self.slice]
 
-    def _losses(self, draws: StepDraws) -> dict[str, Tensor]:
-        seed = int(draws.numpy.integers(2**62))
-        variants = draws.numpy.integers(self.tokens.shape[1], size=len(draws.indices))
-        own = draws.indices[self.slice]
+    def _losses(self, randomness: StepRandomness) -> dict[str, Tensor]:
+        seed = int(randomness.numpy.integers(2**62))
+        variants = randomness.numpy.integers(self.tokens.shape[1], size=len(randomness.indices))
+        own = randomness.indices[self.slice]
         reports = self.tokens[torch.from_numpy(own), torch.from_numpy(variants[self.slice])]
         loss = leave_gradients(
             self._embed,
             self.head.loss,
-            self._images(draws, own),
+            self._images(randomness, own),
             reports.to(self.device),
             self.settings.micro_batch_size,
             seed,
@@ -161,14 +161,14 @@ class Training:
         )
         return {"loss": loss, "logit_scale": self.head.scale.detach()}
 
-    def _images(self, draws: StepDraws, own: np.ndarray) -> Tensor:
+    def _images(self, randomness: StepRandomness, own: np.ndarray) -> Tensor:
         """This process's images of a step, or what the fixed tower made of them."""
         if self.fixed is not None:
             return self.fixed[torch.from_numpy(own).to(self.device)]
-        images = as_images(self.ahead.images(draws.step), self.device)
+        images = as_images(self.ahead.images(randomness.step), self.device)
         if not self.settings.augmentation:
             return images
-        return augment(images, draws.torch, self.settings.augmentation)
+        return augment(images, randomness.torch, self.settings.augmentation)
 
     def _embed(self, images: Tensor, reports: Tensor) -> tuple[Tensor, Tensor]:
         with self.autocast():

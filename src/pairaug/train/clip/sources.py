@@ -97,9 +97,9 @@ def identity_of(source: PairSource, seed: int) -> dict[str, Any]:
     assert source.read is not None
     provenance = open_reader(source.read, Context(seed)).describe()
     identity = {"read": source.read.model_dump(mode="json"), "hashes": dict(provenance.hashes)}
-    # Phantoms without a seed of their own are drawn from the training's.
-    draws = getattr(source.read, "seed", 0) is None
-    return {**identity, "seed": seed} if draws else identity
+    # Phantoms without a seed of their own are sampled from the training's.
+    randomness = getattr(source.read, "seed", 0) is None
+    return {**identity, "seed": seed} if randomness else identity
 
 
 def pairs_of(source: PairSource, seed: int) -> Iterator[Pair]:

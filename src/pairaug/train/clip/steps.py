@@ -34,7 +34,7 @@ def leave_gradients(
     """The loss, detached, with its gradients in all parameters that `embed` and `loss_of` use.
 
     `images` and `reports` are this process's slice of the batch. `head` are the parameters of the
-    loss itself, which every process finds the same gradient for. Dropout draws from `seed`.
+    loss itself, which every process finds the same gradient for. Dropout samples from `seed`.
     """
     pieces = _pieces(len(images), micro_batch_size)
     if len(pieces) == 1:

@@ -115,7 +115,7 @@ class Store:
         ref = ImageRef(image.get("path"), self._bytes_of(image), image.get("sha256"))
         try:
             return _square(ref, self._settings)
-        # It was fine when training began, and other batches were drawn from it.
+        # It was fine when training began, and other batches were sampled from it.
         except ImageError as error:
             raise DataError(
                 f"an image that is streamed can no longer be used: {error}. Put back what was read, "

@@ -24,7 +24,7 @@ REASONS = {
 
 
 class Outline(NamedTuple):
-    """What the draw needs of a living pair."""
+    """What the sample needs of a living pair."""
 
     id: str
     branch: str
@@ -40,7 +40,7 @@ class Choice:
         self._seed = seed
         self._limits: Mapping[str, int] = {}
         if settings.synthetic_per_real is not None:
-            self._limits = self._drawn(outlines, settings.synthetic_per_real)
+            self._limits = self._sampled(outlines, settings.synthetic_per_real)
 
     def why_not(self, pair: Pair) -> str | None:
         """Why a living pair is not written, as a reason, or None."""
@@ -56,7 +56,7 @@ class Choice:
         limit = self._limits.get(pair.split)
         return None if limit is None or self._lot(pair.id) <= limit else "beyond_ratio"
 
-    def _drawn(self, outlines: Iterable[Outline], per_real: float) -> dict[str, int]:
+    def _sampled(self, outlines: Iterable[Outline], per_real: float) -> dict[str, int]:
         """Split → the highest lot that is still written, where there are more than enough.
 
         Eight bytes are held for each pair, so that millions stay small.
@@ -69,11 +69,11 @@ class Choice:
             elif outline.branch in self._settings.branches:
                 lots.setdefault(outline.split, array("Q")).append(self._lot(outline.id))
         limits: dict[str, int] = {}
-        for split, drawn in lots.items():
+        for split, sampled in lots.items():
             # A product such as 0.29 * 100 is a hair below the whole number that it stands for.
             most = math.floor(per_real * num_real[split] + 1e-9)
-            if most < len(drawn):
-                lowest = np.partition(np.asarray(drawn), max(most - 1, 0))
+            if most < len(sampled):
+                lowest = np.partition(np.asarray(sampled), max(most - 1, 0))
                 limits[split] = int(lowest[most - 1]) if most else -1
         return limits
 
