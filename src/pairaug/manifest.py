@@ -96,9 +96,9 @@ _NEEDED = {"id", "patient_id"}
 """Columns without an empty cell."""
 
 
-def fingerprint(covers: Mapping[str, Any], parent: str | None = None) -> str:
-    """The hash of all that decides a stage's output: `covers` and its input's fingerprint."""
-    content = {"format": FORMAT_VERSION, "parent": parent, "covers": covers}
+def fingerprint(inputs: Mapping[str, Any], parent: str | None = None) -> str:
+    """The hash of all that decides a stage's output: `inputs` and its input's fingerprint."""
+    content = {"format": FORMAT_VERSION, "parent": parent, "inputs": inputs}
     return sha256(_canonical_json(content).encode()).hexdigest()
 
 
@@ -397,5 +397,5 @@ def _cannot_read(path: Path, error: Exception) -> RunError:
         return RunError(f"{path} does not exist")
     return RunError(
         f"{path} is damaged or cut short. Delete it and run the same command again: "
-        "only this part is made anew."
+        "only this part is written again."
     )

@@ -42,7 +42,7 @@ class RunRecord:
     phantom_models: dict[str, str] = field(default_factory=dict)
     """Stage → its model, where that was trained on simulated patients alone."""
     fingerprints: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Stage → {fingerprint, covers}; `covers` is what the fingerprint was made from."""
+    """Stage → {fingerprint, inputs}; `inputs` is what the fingerprint was made from."""
     rule: dict[str, Any] = field(default_factory=dict)
     """The numbers that pruning fitted over the whole run."""
     gate: dict[str, Any] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class RunRecord:
     decisions: list[dict[str, Any]] = field(default_factory=list)
     """Pruning's decisions, oldest first: {fingerprint, rule, gate, kept, changed}."""
     counts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Stage → {in, made, living: {branch: pairs}, dropped: {reason: pairs}}."""
+    """Stage → {in, created, living: {branch: pairs}, dropped: {reason: pairs}}."""
     quality: dict[str, Any] = field(default_factory=dict)
     """The counts of `pairaug.run.quality.Quality` over the real pairs."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -129,12 +129,12 @@ class _Header(_Strict):
 
 class _Fingerprint(_Strict):
     fingerprint: str
-    covers: dict[str, Any]
+    inputs: dict[str, Any]
 
 
 class _Counts(_Strict):
     taken: int = Field(alias="in", ge=0)
-    made: int
+    created: int
     living: dict[str, int]
     dropped: dict[str, int]
 

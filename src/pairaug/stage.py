@@ -93,13 +93,13 @@ def apply(stage: Stage, pairs: Sequence[Pair]) -> list[Pair]:
     The stage sees living pairs only; those dropped earlier keep their place. Raises if a pair was
     lost or came out twice, or if a new pair's parent is not among `pairs`: a mistake in the stage.
     """
-    made = list(stage(pair for pair in pairs if pair.drop is None))
-    outcome = {pair.id: pair for pair in made}
-    if len(outcome) != len(made):
-        raise RuntimeError(f"stage {stage.name}: {len(made) - len(outcome)} pairs came out twice")
+    results = list(stage(pair for pair in pairs if pair.drop is None))
+    outcome = {pair.id: pair for pair in results}
+    if len(outcome) != len(results):
+        raise RuntimeError(f"stage {stage.name}: {len(results) - len(outcome)} pairs came out twice")
     known = {pair.id for pair in pairs}
     children: dict[str | None, list[Pair]] = {}
-    for pair in made:
+    for pair in results:
         if pair.id not in known:
             children.setdefault(pair.parent_id, []).append(pair)
     lost = sum(pair.drop is None and pair.id not in outcome for pair in pairs)

@@ -56,8 +56,8 @@ def test_every_row_is_trained_judged_and_compared(finished: Path) -> None:
     assert rows["ceiling, reworded"]["num_pairs"] == rows["+both"]["num_pairs"]
     assert rows["real"]["num_pairs"] == 6
     assert rows["no pruning, as many"]["num_pairs"] == rows["+both"]["num_pairs"]
-    made = rows["+inter"]["num_pairs"] + rows["+intra"]["num_pairs"] - 2 * 6
-    assert rows["+both"]["num_pairs"] == 6 + made
+    synthetic = rows["+inter"]["num_pairs"] + rows["+intra"]["num_pairs"] - 2 * 6
+    assert rows["+both"]["num_pairs"] == 6 + synthetic
     assert rows["no pruning"]["num_pairs"] > rows["+both"]["num_pairs"]
     for row in rows.values():
         assert len(row["by_seed"]) == 2
@@ -210,9 +210,9 @@ def test_real_makes_as_many_passes_as_both(tmp_path: Path) -> None:
     assert num_steps_of("real", settings, counts) == 100
     assert num_steps_of("real, equal compute", settings, counts) == 500
     assert sources_of("no pruning", tmp_path, 5)[0].keep == "all"
-    real, made = sources_of("no pruning, as many", tmp_path, 5)
+    real, synthetic = sources_of("no pruning, as many", tmp_path, 5)
     assert (real.branches, real.max_pairs) == (("real",), None)
-    assert (made.branches, made.max_pairs) == (("inter", "intra"), 5)
+    assert (synthetic.branches, synthetic.max_pairs) == (("inter", "intra"), 5)
 
 
 def test_patients_are_numbers_and_labels_are_whole() -> None:

@@ -512,7 +512,7 @@ def test_no_name_of_data_or_settings_is_markup_in_the_card(tmp_path: Path) -> No
         "source": {"name": name, "access": "public", "licence": name, "hashes": {name: "0"}},
         "weights": {"score": {name: "1"}},
         "counts": {"read": {"in": 4, "dropped": {name: 1}}},
-        "fingerprints": {"score": {"covers": {"score.model": "```\n# d"}}},
+        "fingerprints": {"score": {"inputs": {"score.model": "```\n# d"}}},
     }
     export(tmp_path / "export", families(tmp_path / "images"), recipe=recipe)
     card = (tmp_path / "export" / "README.md").read_text().split("---\n", 2)[2]

@@ -183,5 +183,5 @@ def test_real_images_by_rules_and_by_the_server(server: list[str], tmp_path: Pat
         run_stage("rewrite", folder)
         counts = folder.load_record().counts["rewrite"]
         assert counts["in"] == 40
-        assert counts["made"] == 80
+        assert counts["created"] == 80
         assert sum(counts["living"].values()) + sum(counts["dropped"].values()) == 120

@@ -8,9 +8,15 @@ import pytest
 
 from pairaug.config import Settings, change_settings, load_settings
 from pairaug.record import RunRecord
-from pairaug.run.fingerprints import StagePrint, differences, print_of, prune_print, stage_print
+from pairaug.run.fingerprints import (
+    StageFingerprint,
+    differences,
+    fingerprint_of,
+    prune_fingerprint,
+    stage_fingerprint,
+)
 
-PARENT = StagePrint("before", "00", {})
+PARENT = StageFingerprint("before", "00", {})
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +25,8 @@ def plain() -> Settings:
     return load_settings(None, [*words, "dtype=float32"], preset="demo")
 
 
-def _covers(stage: str, settings: Settings) -> dict[str, object]:
-    return dict(stage_print(stage, settings, PARENT, RunRecord()).covers)
+def _inputs(stage: str, settings: Settings) -> dict[str, object]:
+    return dict(stage_fingerprint(stage, settings, PARENT, RunRecord()).inputs)
 
 
 @pytest.mark.parametrize(
@@ -43,9 +49,11 @@ def test_what_changes_a_result_changes_the_fingerprint(
     plain: Settings, stage: str, change: str, name: str
 ) -> None:
     changed = change_settings(plain, [change])
-    before, after = _covers(stage, plain), _covers(stage, changed)
+    before, after = _inputs(stage, plain), _inputs(stage, changed)
     assert [key for key in after if before.get(key) != after[key]] == [name]
-    one, other = (stage_print(stage, each, PARENT, RunRecord()).value for each in (plain, changed))
+    one, other = (
+        stage_fingerprint(stage, each, PARENT, RunRecord()).value for each in (plain, changed)
+    )
     assert one != other
 
 
@@ -65,24 +73,26 @@ def test_what_changes_a_result_changes_the_fingerprint(
 def test_what_changes_no_result_changes_no_fingerprint(
     plain: Settings, stage: str, change: str
 ) -> None:
-    assert _covers(stage, change_settings(plain, [change])) == _covers(stage, plain)
+    assert _inputs(stage, change_settings(plain, [change])) == _inputs(stage, plain)
 
 
 def test_weights_and_what_came_before_count(plain: Settings) -> None:
     record = RunRecord()
-    found = stage_print("generate", plain, PARENT, record)
+    found = stage_fingerprint("generate", plain, PARENT, record)
     assert record.weights["generate"]
     for model, value in record.weights["generate"].items():
-        assert found.covers[f"weights of {model}"] == value
-    assert stage_print("generate", plain, StagePrint("before", "01", {}), record) != found
+        assert found.inputs[f"weights of {model}"] == value
+    assert (
+        stage_fingerprint("generate", plain, StageFingerprint("before", "01", {}), record) != found
+    )
 
 
 def test_fitted_numbers_are_the_fingerprint_of_pruning(plain: Settings) -> None:
-    one = prune_print(plain, PARENT, {"inter": {"bounds": {"image_report": 0.3}}})
-    other = prune_print(plain, PARENT, {"inter": {"bounds": {"image_report": 0.4}}})
+    one = prune_fingerprint(plain, PARENT, {"inter": {"bounds": {"image_report": 0.3}}})
+    other = prune_fingerprint(plain, PARENT, {"inter": {"bounds": {"image_report": 0.4}}})
     assert one.value != other.value
-    assert differences(one.covers, other.covers) == ["fitted.inter.bounds.image_report: 0.3 → 0.4"]
-    assert print_of("prune", plain, PARENT).value != one.value
+    assert differences(one.inputs, other.inputs) == ["fitted.inter.bounds.image_report: 0.3 → 0.4"]
+    assert fingerprint_of("prune", plain, PARENT).value != one.value
 
 
 def test_what_is_on_one_side_only_is_a_difference() -> None:
@@ -98,5 +108,5 @@ def test_another_content_of_the_same_table_counts(plain: Settings, tmp_path: Pat
     values = []
     for text in ("Clear.", "Clear?"):
         path.write_text(f"id,file,findings,impression\n1,a.png,{text},\n")
-        values.append(stage_print("read", settings, PARENT, RunRecord()).value)
+        values.append(stage_fingerprint("read", settings, PARENT, RunRecord()).value)
     assert values[0] != values[1]

@@ -156,7 +156,7 @@ def test_equal_images_are_found_whatever_their_paths(tmp_path: Path) -> None:
 
 def test_the_summary_of_a_run_shows_it(finished: RunFolder) -> None:
     facts = load_facts(finished.path)
-    assert facts["quality"]["listed"] == facts["counts"]["read"]["made"]
+    assert facts["quality"]["listed"] == facts["counts"]["read"]["created"]
     assert facts["quality"]["stated_by"] == "labels"
     page = (finished.path / "summary.html").read_text(encoding="utf-8")
     section = page.partition('<section id="data">')[2].partition("</section>")[0]

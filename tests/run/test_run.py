@@ -112,7 +112,7 @@ def test_the_record_is_what_the_parts_say(finished: RunFolder, small_settings: S
     assert {name: number for name, number in exported["living"].items() if number} == dict(living)
     assert exported["in"] == living.total()
     assert exported["dropped"] == {}
-    assert record.counts["rewrite"]["made"] == len(pairs) - NUM_PATIENTS
+    assert record.counts["rewrite"]["created"] == len(pairs) - NUM_PATIENTS
     assert set(record.seconds) == {*STAGES, "export", "summary"}
     assert record.seed == small_settings.seed
     assert record.versions["python"].count(".") == 2

@@ -221,8 +221,8 @@ def test_a_second_scorer_is_shown_beside_the_decision(
         pair.with_trace("score", audit={"model": "other", "image_report": value})
         for value, pair in zip(np.linspace(0, 1, 42), make_pairs(14), strict=False)
     ]
-    covers = {"score.audit.model": "other"}
-    run = write_run(pairs, fingerprints={"score": {"fingerprint": "0", "covers": covers}})
+    inputs = {"score.audit.model": "other"}
+    run = write_run(pairs, fingerprints={"score": {"fingerprint": "0", "inputs": inputs}})
     html = write_summary(run, SummarySettings(max_examples=0, max_points=0)).read_text()
     section = html[html.index("What another scorer says") : html.index('<section id="maps">')]
     assert "Mean cosines by other" in section

@@ -29,18 +29,18 @@ RECIPE: Mapping[str, Any] = {
     "weights": {"score": {"bundled": "abc123"}, "edit": {"/home/somebody/models/roentgen": "def"}},
     "rule": {"inter": {"rule": "threshold", "bounds": {"image_report": 0.3}}},
     "counts": {
-        "read": {"in": 9, "made": 9, "living": {"real": 8}, "dropped": {"empty_report": 1}},
-        "prune": {"in": 16, "made": 0, "living": {"real": 8}, "dropped": {"below_threshold": 5}},
+        "read": {"in": 9, "created": 9, "living": {"real": 8}, "dropped": {"empty_report": 1}},
+        "prune": {"in": 16, "created": 0, "living": {"real": 8}, "dropped": {"below_threshold": 5}},
     },
     "fingerprints": {
         "edit": {
-            "covers": {
+            "inputs": {
                 "edit.num_steps": 50,
                 "edit.model": "/home/somebody/models/roentgen",
                 "seed": 7,
             }
         },
-        "rewrite": {"covers": {"rewrite.base_url": "https://llm.hospital.example"}},
+        "rewrite": {"inputs": {"rewrite.base_url": "https://llm.hospital.example"}},
     },
     "seconds": {"edit": 12.5},
 }

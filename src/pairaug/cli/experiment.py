@@ -34,7 +34,7 @@ def _experiments() -> None:
 @app.command("utility")
 @one_line_errors
 def experiment_utility(config: Config, out: Out = None, sets: Sets = None) -> None:
-    """The paper's comparison at equal compute: do the made pairs help? Resumes by itself."""
+    """The paper's comparison at equal compute: do the synthetic pairs help? Resumes by itself."""
     from pairaug.experiment.settings import UtilitySettings
     from pairaug.experiment.utility import run_utility
 

@@ -143,26 +143,26 @@ def run_linear_probe(
     def split_of(case: Case) -> str:
         return case.split or "" if settings.own_splits else settings.split.split_of(case.patient_id)
 
-    def encoded(data: Any, source: Any, covers: Any) -> Features:
+    def encoded(data: Any, source: Any, inputs: Any) -> Features:
         return features_of(
             source,
             data,
             [encoder],
             split_of=split_of,
             cache=cache,
-            covers=covers,
+            inputs=inputs,
             report_progress=report_progress,
         )
 
-    covers = [settings.own_splits, settings.split.model_dump()]
-    features = encoded(settings.data, cases, covers)
+    inputs = [settings.own_splits, settings.split.model_dump()]
+    features = encoded(settings.data, cases, inputs)
     columns = [cases.findings.index(finding) for finding in findings]
     parts = {name: _part(features, features.splits == name, columns) for name in _SPLITS}
     hashes = dict(cases.hashes)
     if settings.test_data is not None:
         others = open_cases(settings.test_data, settings.aliases)
         chosen_findings(others, findings)
-        tested = encoded(settings.test_data, others, covers)
+        tested = encoded(settings.test_data, others, inputs)
         own = [others.findings.index(finding) for finding in findings]
         parts["test"] = _part(tested, np.ones(len(tested.labels), dtype=bool), own)
         hashes |= dict(others.hashes)

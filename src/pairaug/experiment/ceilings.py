@@ -1,4 +1,4 @@
-"""What made pairs would be worth if they were real: as many real pairs, in their own words or not.
+"""What synthetic pairs would be worth if they were real: as many real pairs, in their own words or not.
 
 Cheap to make, so another number of pairs is no reason to start the experiment over: parts of other
 settings are made again.
@@ -35,15 +35,15 @@ def make_ceiling(
     folder: Path, reader_settings: ReadSettings, num_pairs: int, context: Context
 ) -> None:
     """The first `num_pairs` usable training pairs of a reader, in the folder's `read`."""
-    covers = {
+    inputs = {
         "kind": "more real",
         "read": reader_settings.model_dump(mode="json"),
         "num_pairs": num_pairs,
         "seed": context.seed,
     }
-    print_value = fingerprint(covers)
+    own_fingerprint = fingerprint(inputs)
     stage = folder / "read"
-    _discard_others(stage, print_value)
+    _discard_others(stage, own_fingerprint)
     num_parts = -(-num_pairs // _PART_SIZE)
     if part_path(stage, num_parts - 1).exists():
         context.report_progress(num_pairs)
@@ -59,7 +59,7 @@ def make_ceiling(
         part = list(islice(pairs, _PART_SIZE))
         num_found += len(part)
         if part and not part_path(stage, index).exists():
-            write_part(stage, index, part, print_value, is_last=index + 1 == num_parts)
+            write_part(stage, index, part, own_fingerprint, is_last=index + 1 == num_parts)
         context.report_progress(len(part))
     if num_found < num_pairs:
         raise DataError(
@@ -71,7 +71,7 @@ def make_ceiling(
 def reword_ceiling(ceiling: Path, folder: Path, run: RunFolder, settings: Settings) -> None:
     """The ceiling's pairs in the folder's `read`, their reports in other words by rules.
 
-    The run's own real pairs keep theirs, as they do beside made pairs. So does a report that the
+    The run's own real pairs keep theirs, as they do beside synthetic pairs. So does a report that the
     rules cannot word otherwise.
     """
     own = {pair.id for pair in read_pairs(run.stage("read"))}
@@ -82,25 +82,25 @@ def reword_ceiling(ceiling: Path, folder: Path, run: RunFolder, settings: Settin
             yield pair if child is None or child.drop else child
 
     before = part_paths(ceiling / "read")
-    covers = {
+    inputs = {
         "kind": "reworded",
         "own": sorted(own),
         "seed": settings.seed,
         "max_words": settings.rewrite.max_words,
     }
-    print_value = fingerprint(covers, part_fingerprint(before[0]))
+    own_fingerprint = fingerprint(inputs, part_fingerprint(before[0]))
     stage = folder / "read"
-    _discard_others(stage, print_value)
+    _discard_others(stage, own_fingerprint)
     for path in before:
         index = part_index(path)
         if not part_path(stage, index).exists():
             part = list(worded(read_part(path)))
-            write_part(stage, index, part, print_value, is_last=path == before[-1])
+            write_part(stage, index, part, own_fingerprint, is_last=path == before[-1])
 
 
-def _discard_others(stage: Path, print_value: str) -> None:
+def _discard_others(stage: Path, own_fingerprint: str) -> None:
     """Removes a folder's parts if any was made with other settings."""
     parts = part_paths(stage)
-    if any(part_fingerprint(path) != print_value for path in parts):
+    if any(part_fingerprint(path) != own_fingerprint for path in parts):
         for path in parts:
             path.unlink()

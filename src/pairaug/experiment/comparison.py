@@ -71,7 +71,7 @@ def chain_of(settings: ComparisonSettings) -> Settings:
 
 
 @contextmanager
-def made_run(
+def prepared_run(
     settings: ComparisonSettings, out: Path, progress: ProgressReport
 ) -> Iterator[Settings]:
     """The settings of the run, which then stands in `out`'s `run`; the folder is held meanwhile."""
@@ -128,13 +128,13 @@ def cell_of(
             "cache": out / "cache",
         }
     )
-    prints: dict[str, str] = {}
+    fingerprints: dict[str, str] = {}
     for source in sources:
         assert source.run is not None
         stage = _deciding_stage(source)
         # Other pairs are another cell.
-        prints[f"{source.run.name}/{stage.name}"] = part_fingerprint(part_paths(stage)[0])
-    return Cell(row, seed, train, prints, judge.fingerprint)
+        fingerprints[f"{source.run.name}/{stage.name}"] = part_fingerprint(part_paths(stage)[0])
+    return Cell(row, seed, train, fingerprints, judge.fingerprint)
 
 
 def _deciding_stage(source: PairSource) -> Path:

@@ -1,7 +1,7 @@
-"""A generator that fails more often than it did: some made images change places among each other.
+"""A generator that fails more often than it did: some generated images change places among each other.
 
 The images are those of a run, and the reports too; only which belongs to which is wrong, for a known
-share of the made pairs. So it is known what pruning should find. The protocol is that of noisy
+share of the synthetic pairs. So it is known what pruning should find. The protocol is that of noisy
 correspondence (Huang et al. 2021), with images of the same branch exchanged.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from pairaug.clip.similarity import pair_scores
 from pairaug.config import Settings
-from pairaug.experiment.pairs import check_prints, prune_parts
+from pairaug.experiment.pairs import check_fingerprints, prune_parts
 from pairaug.manifest import (
     fingerprint,
     part_fingerprint,
@@ -44,21 +44,21 @@ def make_failing(
     The folder then holds `score` and `prune`, each with as many parts as the run.
     """
     before = part_paths(run.stage("score"))
-    covers = {"kind": "failing", "share": share, "seed": settings.seed}
-    print_value = fingerprint(covers, part_fingerprint(before[0]))
-    check_prints(folder / "score", print_value)
+    inputs = {"kind": "failing", "share": share, "seed": settings.seed}
+    own_fingerprint = fingerprint(inputs, part_fingerprint(before[0]))
+    check_fingerprints(folder / "score", own_fingerprint)
     for path in before:
         index = part_index(path)
         if not part_path(folder / "score", index).exists():
             pairs = exchanged(read_part(path), share, settings.seed)
-            write_part(folder / "score", index, pairs, print_value, is_last=path == before[-1])
+            write_part(folder / "score", index, pairs, own_fingerprint, is_last=path == before[-1])
     prune_parts(folder, settings, context)
 
 
 def exchanged(pairs: Sequence[Pair], share: float, seed: int) -> list[Pair]:
-    """The pairs of a part, in their order, with a share of the living made images exchanged.
+    """The pairs of a part, in their order, with a share of the living generated images exchanged.
 
-    Each made pair is chosen or not by the hash of its id, so that what fails at a share fails at
+    Each synthetic pair is chosen or not by the hash of its id, so that what fails at a share fails at
     every greater one. Of each branch, the chosen images move round: to a pair of another patient
     unless more than half of the chosen are of one. A chosen pair without any other keeps its image.
     """

@@ -45,12 +45,12 @@ def make_image_only(
         open_stage("score", settings, quiet),
     ]
 
-    def made(pairs: Sequence[Pair]) -> list[Pair]:
+    def synthetic(pairs: Sequence[Pair]) -> list[Pair]:
         for stage in stages:
             pairs = apply(stage, pairs)
         return list(pairs)
 
-    covers = {
+    inputs = {
         "kind": "image-only",
         "per_report": per_report,
         "seed": settings.seed,
@@ -75,7 +75,7 @@ def make_image_only(
         if part_path(folder / "score", part_index(path)).exists()
     )
     progress.start("image-only", sum(num_images.values()), num_done, unit="image")
-    _make_parts(run, folder / "score", children, made, covers)
+    _make_parts(run, folder / "score", children, synthetic, inputs)
     progress.finish()
     prune_parts(folder, settings, quiet)
 
@@ -90,13 +90,13 @@ def make_text_only(run: RunFolder, folder: Path, settings: Settings, per_report:
         for number in range(per_report):
             yield in_other_words(pair, f"text-{number}", settings)
 
-    covers = {
+    inputs = {
         "kind": "text-only",
         "per_report": per_report,
         "seed": settings.seed,
         "max_words": settings.rewrite.max_words,
     }
-    _make_parts(run, folder / "prune", children, list, covers)
+    _make_parts(run, folder / "prune", children, list, inputs)
 
 
 def in_other_words(pair: Pair, name: str, settings: Settings) -> Pair:
@@ -124,13 +124,13 @@ def _make_parts(
     run: RunFolder,
     folder: Path,
     children: Callable[[Pair], Iterable[Pair]],
-    made: Callable[[Sequence[Pair]], Sequence[Pair]],
-    covers: dict[str, Any],
+    synthetic: Callable[[Sequence[Pair]], Sequence[Pair]],
+    inputs: dict[str, Any],
 ) -> None:
     """For each part of the run, one with its training pairs and the children made from them."""
     before = part_paths(run.stage("read"))
-    print_value = fingerprint(covers, part_fingerprint(before[0]))
-    check_prints(folder, print_value)
+    own_fingerprint = fingerprint(inputs, part_fingerprint(before[0]))
+    check_fingerprints(folder, own_fingerprint)
     for path in before:
         index = part_index(path)
         if part_path(folder, index).exists():
@@ -142,7 +142,9 @@ def _make_parts(
             for member in (pair, *(children(pair) if pair.split == "train" else ()))
         ]
         if family:
-            write_part(folder, index, made(family), print_value, is_last=path == before[-1])
+            write_part(
+                folder, index, synthetic(family), own_fingerprint, is_last=path == before[-1]
+            )
 
 
 def _num_usable(path: Path) -> int:
@@ -158,20 +160,20 @@ def prune_parts(folder: Path, settings: Settings, context: Context) -> None:
     scored = part_paths(folder / "score")
     decision = PruneRule(settings.prune).decide_parts(scored)
     parent = part_fingerprint(scored[0])
-    print_value = fingerprint({"fitted": decision.fitted}, parent)
+    own_fingerprint = fingerprint({"fitted": decision.fitted}, parent)
     stage = Prune(settings.prune, decision.fitted, context, decision.copies)
     for path in scored:
         index = part_index(path)
         target = part_path(folder / "prune", index)
         # Another rule decides again in place: nothing that took long is lost.
-        if not target.exists() or part_fingerprint(target) != print_value:
+        if not target.exists() or part_fingerprint(target) != own_fingerprint:
             table = stage.apply_to_table(read_table(path))
-            write_table(folder / "prune", index, table, print_value, is_last=path == scored[-1])
+            write_table(folder / "prune", index, table, own_fingerprint, is_last=path == scored[-1])
 
 
-def check_prints(folder: Path, print_value: str) -> None:
+def check_fingerprints(folder: Path, own_fingerprint: str) -> None:
     """`RunError` if the folder has parts of another fingerprint than this."""
-    if any(part_fingerprint(path) != print_value for path in part_paths(folder)):
+    if any(part_fingerprint(path) != own_fingerprint for path in part_paths(folder)):
         raise RunError(
             f"{folder} was made with other settings. Delete it, or pass a new --out folder."
         )

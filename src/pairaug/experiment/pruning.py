@@ -15,9 +15,9 @@ from pairaug.experiment.comparison import (
     cell_of,
     compared,
     context_of,
-    made_run,
     num_pairs_of,
     open_judge,
+    prepared_run,
 )
 from pairaug.experiment.failing import TRACE, make_failing
 from pairaug.experiment.pruning_results import Level, Pruning, write_pruning
@@ -28,7 +28,7 @@ from pairaug.run.progress import NoProgress, ProgressReport
 from pairaug.train.clip import PairSource
 from pairaug.train.clip.sources import is_used, run_stage
 
-_MADE = ("inter", "intra")
+_SYNTHETIC = ("inter", "intra")
 
 
 def run_pruning(
@@ -39,7 +39,7 @@ def run_pruning(
     What the folder holds of the same settings is kept, pairs and trained cells alike.
     """
     progress = progress or NoProgress()
-    with made_run(settings, out, progress) as chain:
+    with prepared_run(settings, out, progress) as chain:
         run = RunFolder(out / "run")
         folders = {
             share: out / f"failing-{share:.0%}".replace("%", "") for share in settings.failing
@@ -67,8 +67,8 @@ def run_pruning(
 
 
 def _level(share: float, folder: Path) -> Level:
-    """What pruning did to the made pairs, by whether their image was exchanged."""
-    every = PairSource(run=folder, branches=_MADE, keep="all")
+    """What pruning did to the synthetic pairs, by whether their image was exchanged."""
+    every = PairSource(run=folder, branches=_SYNTHETIC, keep="all")
     counts: Counter[tuple[bool, bool]] = Counter()
     for part in part_paths(run_stage(folder)):
         for row in read_columns(part, ("split", "branch", "drop_stage", "trace")).to_pylist():
@@ -86,7 +86,7 @@ def _level(share: float, folder: Path) -> Level:
 def _sources(level: Level, folder: Path) -> dict[str, tuple[PairSource, ...]]:
     """The three sets of a share, by the names of their rows."""
     real = PairSource(run=folder, branches=("real",))
-    as_many = PairSource(run=folder, branches=_MADE, keep="all", max_pairs=level.num_kept)
+    as_many = PairSource(run=folder, branches=_SYNTHETIC, keep="all", max_pairs=level.num_kept)
     return {
         level.row("no pruning"): (PairSource(run=folder, keep="all"),),
         level.row("as many"): (real, as_many),

@@ -31,7 +31,7 @@ _HEADER = ("failing", "pairs", "kept", "wrong found", "right lost", *KINDS,
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A share of failing images, and what pruning did to the made pairs."""
+    """A share of failing images, and what pruning did to the synthetic pairs."""
 
     share: float
     num_right_kept: int
@@ -45,7 +45,7 @@ class Level:
         return self.num_right_kept + self.num_wrong_kept
 
     @property
-    def num_made(self) -> int:
+    def num_synthetic(self) -> int:
         return self.num_kept + self.num_right_dropped + self.num_wrong_dropped
 
     @property
@@ -102,7 +102,7 @@ def _row(level: Level, found: Pruning) -> tuple[str, ...]:
     pruned = level.row("pruned")
     return (
         f"{level.share:.0%}",
-        str(found.num_real + level.num_made),
+        str(found.num_real + level.num_synthetic),
         str(found.num_real + level.num_kept),
         "-" if level.found is None else f"{level.found:.0%}",
         "-" if level.lost is None else f"{level.lost:.0%}",
@@ -114,7 +114,7 @@ def _row(level: Level, found: Pruning) -> tuple[str, ...]:
 
 def _notes(settings: PruningSettings) -> list[str]:
     return [
-        "failing: share of the made images that changed places with another patient's;",
+        "failing: share of the generated images that changed places with another patient's;",
         "pairs, kept: what the models train on without and with pruning, the real pairs included;",
         "wrong found, right lost: shares of the exchanged pairs, and of all others, that pruning "
         "dropped;",
@@ -193,7 +193,7 @@ def _figure(found: Pruning) -> str:
             f"{level.share:.0%}</text>"
             for level in found.levels
         ),
-        f'<text x="{_LEFT}" y="{_HEIGHT - 8}">made images that are another patient\'s</text>',
+        f'<text x="{_LEFT}" y="{_HEIGHT - 8}">generated images that are another patient\'s</text>',
     ]
     for place, (kind, line) in enumerate(estimates.items()):
         across = [x(level.share) + 5 * (place - 1) for level in found.levels]

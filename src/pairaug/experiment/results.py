@@ -68,7 +68,7 @@ def write_results(out: Path, settings: UtilitySettings, found: Utility) -> Path:
 
 def _heading(settings: UtilitySettings, found: Utility) -> str:
     return (
-        f"Training on real and made pairs: zero-shot on {found.num_images} images, "
+        f"Training on real and synthetic pairs: zero-shot on {found.num_images} images, "
         f"{len(found.findings)} findings, {seeds_in_words(settings.num_seeds)}"
     )
 

@@ -31,10 +31,10 @@ def sources_of(row: Row, folder: Path, num_kept: int) -> tuple[PairSource, ...]:
         case "no pruning":
             return (PairSource(run=run, keep="all"),)
         case "no pruning, as many":
-            made = PairSource(
+            synthetic = PairSource(
                 run=run, branches=("inter", "intra"), keep="all", max_pairs=max(1, num_kept)
             )
-            return (real, made)
+            return (real, synthetic)
         case "image-only":
             return (real, _source(folder / "image-only", "inter"))
         case "text-only":

@@ -67,7 +67,7 @@ class PruningSettings(ComparisonSettings):
     failing: tuple[Share, ...] = Field(
         default=(0.0, 0.1, 0.25, 0.5),
         min_length=1,
-        description="Shares of the made images that change places with another patient's, as if "
+        description="Shares of the generated images that change places with another patient's, as if "
         "the generator had not listened; 0 leaves them as they were made.",
     )
 

@@ -16,9 +16,9 @@ from pairaug.experiment.comparison import (
     cell_of,
     compared,
     context_of,
-    made_run,
     num_pairs_of,
     open_judge,
+    prepared_run,
 )
 from pairaug.experiment.pairs import make_image_only, make_text_only
 from pairaug.experiment.results import Utility, write_results
@@ -36,7 +36,7 @@ def run_utility(
     What the folder holds of the same settings is kept, pairs and trained cells alike.
     """
     progress = progress or NoProgress()
-    with made_run(settings, out, progress) as chain:
+    with prepared_run(settings, out, progress) as chain:
         _make_other_pairs(settings, chain, out, progress)
         judge = open_judge(settings)
         num_pairs = _num_pairs(settings, out)

@@ -200,7 +200,7 @@ def _dropping(report: ExportReport, recipe: Mapping[str, Any]) -> str:
         [
             stage,
             counted.get("in", ""),
-            counted.get("made", ""),
+            counted.get("created", ""),
             _living(counted.get("living") or {}),
             _reasons(counted.get("dropped") or {}),
         ]
@@ -249,7 +249,7 @@ def _settings(recipe: Mapping[str, Any], own: Mapping[str, Any]) -> str:
         for stage in _STAGES[1:]
         for name, value in (recipe.get("fingerprints") or {})
         .get(stage, {})
-        .get("covers", {})
+        .get("inputs", {})
         .items()
         if name.startswith(f"{stage}.") and name not in _OF_THE_PLACE
     }

@@ -107,7 +107,7 @@ class Export:
     ) -> ExportReport:
         """Writes some layouts; what is in them, and their edition."""
         tally = Tally(texts_of(self._settings))
-        edition = sha256(self._covers(job.terms).encode())
+        edition = sha256(self._inputs(job.terms).encode())
         with ExitStack() as closing:
             writers: list[Writer] = []
             for name in formats:
@@ -157,7 +157,7 @@ class Export:
             return image
         return Exported(pair, image, text, record_of(pair, terms), key_of(pair.id))
 
-    def _covers(self, terms: Terms) -> str:
+    def _inputs(self, terms: Terms) -> str:
         """What decides the bytes of every layout, beside the pairs."""
         settings = self._settings.model_dump(mode="json", exclude={"formats"})
         return _as_json([_LAYOUT_VERSION, __version__, settings, terms.as_metadata()])

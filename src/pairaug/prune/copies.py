@@ -71,7 +71,7 @@ class Copies:
         self._real = _VectorFiles()
         self._real_patients: list[np.ndarray] = []
         self._sample = LowestHashes(_SAMPLE)
-        self._made = _VectorFiles()
+        self._synthetic = _VectorFiles()
         self._groups: list[Columns] = []
 
     def add(self, columns: Columns) -> None:
@@ -85,10 +85,10 @@ class Copies:
             self._real.append(real.vectors)
             self._real_patients.append(real.patients)
             self._sample.add(real.ids, real.patients, real.vectors.images, real.vectors.reports)
-        made = columns.take(np.flatnonzero(can_be & ~is_real))
-        if len(made) and made.vectors is not None:
-            self._made.append(made.vectors)
-            self._groups.append(made)
+        synthetic = columns.take(np.flatnonzero(can_be & ~is_real))
+        if len(synthetic) and synthetic.vectors is not None:
+            self._synthetic.append(synthetic.vectors)
+            self._groups.append(synthetic)
 
     def find(
         self, judge: Callable[[Columns], Failures]
@@ -98,18 +98,18 @@ class Copies:
         measured: dict[str, Any] = {}
         if not self._groups:
             return measured, found
-        made = joined(self._groups)
-        is_kept = np.ones(len(made), dtype=bool)
-        is_kept[list(judge(made))] = False
+        synthetic = joined(self._groups)
+        is_kept = np.ones(len(synthetic), dtype=bool)
+        is_kept[list(judge(synthetic))] = False
         patients = np.concatenate(self._real_patients) if self._real_patients else np.empty(0)
         if self._memorised:
             num_kept = int(is_kept.sum())
             bound = self._bound(patients, self._memorised.quantile, with_reports=False)
-            nearest = self._nearest_real(made, is_kept, patients)
+            nearest = self._nearest_real(synthetic, is_kept, patients)
             rows = np.flatnonzero(is_kept & (nearest > bound))
             for row in rows:
                 detail = f"{nearest[row]:.4f} > {bound:.4f}"
-                found[made.ids[row]] = ("memorised", f"nearest real image {detail}")
+                found[synthetic.ids[row]] = ("memorised", f"nearest real image {detail}")
             is_kept[rows] = False
             measured["memorised"] = self._measured(
                 self._memorised.quantile, bound, num_kept, len(rows), nearest
@@ -117,10 +117,10 @@ class Copies:
         if self._duplicate:
             num_kept = int(is_kept.sum())
             bound = self._bound(patients, self._duplicate.quantile, with_reports=True)
-            doubles, nearest = self._doubles(made, is_kept, bound)
+            doubles, nearest = self._doubles(synthetic, is_kept, bound)
             for row, value in doubles.items():
                 detail = f"nearest kept pair {value:.4f} > {bound:.4f}"
-                found[made.ids[row]] = ("duplicate", detail)
+                found[synthetic.ids[row]] = ("duplicate", detail)
             measured["duplicate"] = self._measured(
                 self._duplicate.quantile, bound, num_kept, len(doubles), nearest
             )
@@ -167,11 +167,13 @@ class Copies:
             )
         return round(float(np.quantile(nearest, quantile, method="inverted_cdf")), 6)
 
-    def _nearest_real(self, made: Columns, is_kept: np.ndarray, patients: np.ndarray) -> np.ndarray:
+    def _nearest_real(
+        self, synthetic: Columns, is_kept: np.ndarray, patients: np.ndarray
+    ) -> np.ndarray:
         """The similarity of each kept image to the nearest real one; -inf where none counts."""
-        nearest = np.full(len(made), -np.inf)
-        is_edit = made.branches == Branch.INTRA.value
-        for start, block in self._made.blocks():
+        nearest = np.full(len(synthetic), -np.inf)
+        is_edit = synthetic.branches == Branch.INTRA.value
+        for start, block in self._synthetic.blocks():
             rows = start + np.flatnonzero(is_kept[start : start + len(block.images)])
             if not len(rows):
                 continue
@@ -179,23 +181,23 @@ class Copies:
             for first, real in self._real.blocks():
                 values = images @ real.images.T
                 other = patients[first : first + len(real.images)]
-                is_own = made.patients[rows][:, None] == other[None, :]
+                is_own = synthetic.patients[rows][:, None] == other[None, :]
                 values[is_own & is_edit[rows][:, None]] = -np.inf
                 nearest[rows] = np.maximum(nearest[rows], values.max(axis=1))
         return nearest
 
     def _doubles(
-        self, made: Columns, is_kept: np.ndarray, bound: float
+        self, synthetic: Columns, is_kept: np.ndarray, bound: float
     ) -> tuple[dict[int, float], np.ndarray]:
         """(row → similarity to a kept pair of higher rank, of the pairs that are doubles; that
         similarity of all kept pairs, by rank).
         """
         rows = np.flatnonzero(is_kept)
-        scores = made.table_of(["image_report"])[rows, 0]
-        ranked = rows[np.lexsort((made.ids[rows], -np.nan_to_num(scores, nan=-2.0)))]
+        scores = synthetic.table_of(["image_report"])[rows, 0]
+        ranked = rows[np.lexsort((synthetic.ids[rows], -np.nan_to_num(scores, nan=-2.0)))]
         files = _VectorFiles()
         for start in range(0, len(ranked), _BLOCK):
-            files.append(self._made.rows(ranked[start : start + _BLOCK]))
+            files.append(self._synthetic.rows(ranked[start : start + _BLOCK]))
         similarity = np.full(len(ranked), -np.inf)
         for start, block in files.blocks():
             here = slice(start, start + len(block.images))

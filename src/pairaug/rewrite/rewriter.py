@@ -168,16 +168,16 @@ class Rewrite:
     ) -> Pair:
         """The child of one task, accepted or dropped; `stated` is None for another language."""
         if stated is None:
-            child = self._made(task, source, Report())
+            child = self._new_child(task, source, Report())
             return child.dropped(self.name, Reason.REPORT_NOT_ENGLISH.value)
         if not stated:
-            child = self._made(task, source, Report())
+            child = self._new_child(task, source, Report())
             return child.dropped(self.name, Reason.NOTHING_TO_CHANGE.value, "it states no finding")
         request = self._request(task, source, stated, backend)
         outcome = await self._attempted(request, backend)
         if outcome.reason is not None and self._fallback is not None and backend.name != "rules":
             outcome = await self._fallen_back(request, outcome, self._fallback)
-        child = self._made(task, outcome.source, outcome.report, **outcome.entries)
+        child = self._new_child(task, outcome.source, outcome.report, **outcome.entries)
         if outcome.reason is None:
             return child
         return child.dropped(self.name, outcome.reason.value, outcome.why)
@@ -240,7 +240,7 @@ class Rewrite:
         }
         return replace(outcome, entries={**outcome.entries, "fallback_for": before})
 
-    def _made(self, task: Task, source: str, report: Report, **entries: Any) -> Pair:
+    def _new_child(self, task: Task, source: str, report: Report, **entries: Any) -> Pair:
         child = task.parent.child(
             task.name,
             branch=task.branch,

@@ -17,17 +17,17 @@ class Status:
         self._tell = tell
         self._clock = clock
         self._last = clock()
-        self._num_made = self._num_accepted = 0
+        self._num_answers = self._num_accepted = 0
 
     def count(self, is_accepted: bool) -> None:
         """One more child, accepted or dropped."""
-        self._num_made += 1
+        self._num_answers += 1
         self._num_accepted += is_accepted
 
     def tell(self, spent: str, *, now: bool = False) -> None:
         """Say how it goes, unless that was said a moment ago."""
-        if not self._num_made or (self._clock() - self._last < _SECONDS_BETWEEN and not now):
+        if not self._num_answers or (self._clock() - self._last < _SECONDS_BETWEEN and not now):
             return
         self._last = self._clock()
-        share = f"{self._num_accepted / self._num_made:.0%} accepted"
+        share = f"{self._num_accepted / self._num_answers:.0%} accepted"
         self._tell(f"{share}, {spent}" if spent else share)

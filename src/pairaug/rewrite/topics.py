@@ -201,33 +201,33 @@ def _change(
     if before is None:
         if now is None or now.presence != "present":
             return None
-        return _made(now, "not stated", "present")
+        return _as_change(now, "not stated", "present")
     if now is None:
         if before.presence == "absent":
             return None
         if topic.finding != "support devices":
-            return _made(before, before.presence, "absent") if _is_all_normal(after) else None
+            return _as_change(before, before.presence, "absent") if _is_all_normal(after) else None
         if topic.detail in LASTING_DEVICES:
             return None
-        return _made(before, before.presence, "not stated")
+        return _as_change(before, before.presence, "not stated")
     if before.presence != now.presence:
         told = now if now.presence == "present" else before
-        return _made(told, before.presence, now.presence)
+        return _as_change(told, before.presence, now.presence)
     if now.presence != "present":
         return None
     if before.severities and now.severities and before.severities != now.severities:
-        return _made(now, _worst(before.severities), _worst(now.severities))
+        return _as_change(now, _worst(before.severities), _worst(now.severities))
     if before.sides and now.sides and before.sides != now.sides:
-        return _made(now, _side_words(before.sides), _side_words(now.sides))
+        return _as_change(now, _side_words(before.sides), _side_words(now.sides))
     if before.zones and now.zones and before.zones != now.zones:
-        return _made(now, _zone_words(before.zones), _zone_words(now.zones))
+        return _as_change(now, _zone_words(before.zones), _zone_words(now.zones))
     if not before.severities and len(now.severities) == 1 and "moderate" not in now.severities:
         # An unstated severity counts as moderate, as in the phantoms' reports.
-        return _made(now, "moderate", _worst(now.severities))
+        return _as_change(now, "moderate", _worst(now.severities))
     return None
 
 
-def _made(said: _Said, before: str, after: str) -> Change:
+def _as_change(said: _Said, before: str, after: str) -> Change:
     statement = said.statement
     sides = _side_words(said.sides) if said.sides else None
     side: Side | None = sides if sides in ("left", "right", "bilateral") else None

@@ -13,9 +13,9 @@ from pairaug.run.chain import is_work
 
 
 def count_stage(stage: str, parts: Sequence[Path], before: Sequence[Path]) -> dict[str, Any]:
-    """{in, made, living: {branch: pairs}, dropped: {reason: pairs}} of a complete stage.
+    """{in, created, living: {branch: pairs}, dropped: {reason: pairs}} of a complete stage.
 
-    `in` counts the pairs that the stage had work with, `made` the pairs that are new. `before` are
+    `in` counts the pairs that the stage had work with, `created` the pairs that are new. `before` are
     the parts that it read; there are none for the first stage.
     """
     num_all = num_before = num_in = 0
@@ -32,7 +32,7 @@ def count_stage(stage: str, parts: Sequence[Path], before: Sequence[Path]) -> di
         num_in += number * (drop_stage is None and is_work(stage, Branch(branch)))
     return {
         "in": num_in if before else num_all,
-        "made": num_all - num_before,
+        "created": num_all - num_before,
         "living": dict(sorted(living.items())),
         "dropped": dict(dropped.most_common()),
     }

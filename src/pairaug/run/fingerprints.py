@@ -54,21 +54,21 @@ _WITHOUT_EFFECT = (
 
 
 @dataclass(frozen=True, slots=True)
-class StagePrint:
+class StageFingerprint:
     """The fingerprint of one stage, and what it was made from, by name."""
 
     stage: str
     value: str
-    covers: Mapping[str, Any]
+    inputs: Mapping[str, Any]
 
     def as_record(self) -> dict[str, Any]:
         """How `run.json` keeps it."""
-        return {"fingerprint": self.value, "covers": dict(self.covers)}
+        return {"fingerprint": self.value, "inputs": dict(self.inputs)}
 
 
-def stage_print(
-    stage: str, settings: Settings, parent: StagePrint | None, record: RunRecord
-) -> StagePrint:
+def stage_fingerprint(
+    stage: str, settings: Settings, parent: StageFingerprint | None, record: RunRecord
+) -> StageFingerprint:
     """The fingerprint of a stage before pruning; its source and weights are noted in `record`.
 
     Raises where the source or a model is not there.
@@ -94,20 +94,25 @@ def stage_print(
     if (model := phantom_model(stage, settings)) is not None:
         record.phantom_models[stage] = model
     more |= {f"weights of {model}": value for model, value in weights.items()}
-    return print_of(stage, settings, parent, more)
+    return fingerprint_of(stage, settings, parent, more)
 
 
-def prune_print(settings: Settings, parent: StagePrint, rule: Mapping[str, Any]) -> StagePrint:
+def prune_fingerprint(
+    settings: Settings, parent: StageFingerprint, rule: Mapping[str, Any]
+) -> StageFingerprint:
     """The fingerprint of pruning by the fitted numbers in `rule`."""
-    return print_of("prune", settings, parent, flatten({"fitted": rule}))
+    return fingerprint_of("prune", settings, parent, flatten({"fitted": rule}))
 
 
-def print_of(
-    stage: str, settings: Settings, parent: StagePrint | None, more: Mapping[str, Any] | None = None
-) -> StagePrint:
+def fingerprint_of(
+    stage: str,
+    settings: Settings,
+    parent: StageFingerprint | None,
+    more: Mapping[str, Any] | None = None,
+) -> StageFingerprint:
     """The fingerprint of `stage` by its settings, and by `more` that it depends on."""
-    covers = {**(more or {}), **own_settings(stage, settings)}
-    return StagePrint(stage, fingerprint(covers, parent.value if parent else None), covers)
+    inputs = {**(more or {}), **own_settings(stage, settings)}
+    return StageFingerprint(stage, fingerprint(inputs, parent.value if parent else None), inputs)
 
 
 def own_settings(stage: str, settings: Settings) -> dict[str, Any]:
@@ -121,15 +126,17 @@ def _is_without_effect(name: str) -> bool:
     return name in _WITHOUT_EFFECT or name.startswith(sections)
 
 
-def check_unchanged(folder: RunFolder, record: RunRecord, prints: list[StagePrint]) -> None:
-    """Raises `RunError` if parts in the folder were made under other fingerprints than `prints`.
+def check_unchanged(
+    folder: RunFolder, record: RunRecord, fingerprints: list[StageFingerprint]
+) -> None:
+    """Raises `RunError` if parts in the folder were made under other fingerprints than `fingerprints`.
 
-    `prints` begins with the first stage; the error names what changed since.
+    `fingerprints` begins with the first stage; the error names what changed since.
     """
     changes: list[str] = []
-    for expected in prints:
+    for expected in fingerprints:
         recorded = record.fingerprints.get(expected.stage, {})
-        changes += differences(recorded.get("covers", {}), expected.covers) if recorded else []
+        changes += differences(recorded.get("inputs", {}), expected.inputs) if recorded else []
         parts = part_paths(folder.stage(expected.stage))
         if any(part_fingerprint(path) != expected.value for path in parts):
             raise RunError(_refusal(folder, expected.stage, changes))

@@ -25,11 +25,11 @@ from pairaug.rewrite.estimate import Estimate, estimate
 from pairaug.run.chain import STAGES, check_installed, check_models, open_source, weights_of
 from pairaug.run.device import with_device
 from pairaug.run.fingerprints import (
-    StagePrint,
+    StageFingerprint,
     check_started_with,
     check_unchanged,
-    prune_print,
-    stage_print,
+    prune_fingerprint,
+    stage_fingerprint,
 )
 from pairaug.run.folder import RunFolder
 from pairaug.run.timing import Timing, time_stages
@@ -81,7 +81,7 @@ def make_plan(settings: Settings, folder: RunFolder) -> Plan:
     with _noting(problems):
         check_installed(settings)
     with _noting(problems):
-        stage_print("read", settings, None, record)
+        stage_fingerprint("read", settings, None, record)
         source = record.source
     for stage in STAGES:
         with _noting(problems):
@@ -123,12 +123,14 @@ def make_plan(settings: Settings, folder: RunFolder) -> Plan:
 
 
 def _check_folder(settings: Settings, folder: RunFolder, record: RunRecord) -> None:
-    prints: list[StagePrint] = []
+    fingerprints: list[StageFingerprint] = []
     for stage in STAGES[:-1]:
-        prints.append(stage_print(stage, settings, prints[-1] if prints else None, record))
+        fingerprints.append(
+            stage_fingerprint(stage, settings, fingerprints[-1] if fingerprints else None, record)
+        )
     if record.rule:
-        prints.append(prune_print(settings, prints[-1], record.decided_by))
-    check_unchanged(folder, record, prints)
+        fingerprints.append(prune_fingerprint(settings, fingerprints[-1], record.decided_by))
+    check_unchanged(folder, record, fingerprints)
     check_started_with(folder, settings)
 
 

@@ -20,7 +20,7 @@ from pairaug.run.chain import (
 )
 from pairaug.run.device import with_device
 from pairaug.run.fingerprints import (
-    StagePrint,
+    StageFingerprint,
     check_started_with,
     check_unchanged,
     differences,
@@ -54,24 +54,26 @@ def run(
     with locked(folder.path):
         folder.remove_leftovers()
         work = Work(settings, folder, progress)
-        prints = work.prints()
-        check_unchanged(folder, work.record, [*prints, *work.expected_prune(prints[-1])])
+        fingerprints = work.fingerprints()
+        check_unchanged(
+            folder, work.record, [*fingerprints, *work.expected_prune(fingerprints[-1])]
+        )
         _check_after_parts(work)
         if not folder.is_complete("rewrite"):
             look_at_server(settings)  # before hours of reading
         check_started_with(folder, settings)
-        for made_with in prints:
-            if not folder.is_complete(made_with.stage):
-                check_models(made_with.stage, settings)
-        work.note(prints)
+        for current in fingerprints:
+            if not folder.is_complete(current.stage):
+                check_models(current.stage, settings)
+        work.note(fingerprints)
         has_read = folder.is_complete("read")
-        for made_with in prints:
-            work.make(made_with)
-            if made_with.stage == "read" and not has_read and on_read is not None:
+        for current in fingerprints:
+            work.make(current)
+            if current.stage == "read" and not has_read and on_read is not None:
                 on_read(work.record)
-            if made_with.stage == "read":
+            if current.stage == "read":
                 work.check_usable()
-        work.prune(prints[-1])
+        work.prune(fingerprints[-1])
         for step in AFTER_PARTS:
             work.write(step)
     return work.record
@@ -101,7 +103,7 @@ def run_stage(
         if stage in AFTER_PARTS:
             work.write(stage, again=True, layouts=layouts)
         elif stage == "prune":
-            parent = work.print_on_disk("score")
+            parent = work.fingerprint_on_disk("score")
             work.prune(parent, again=True)
         else:
             _make_stage(work, stage)
@@ -138,21 +140,21 @@ def export_to(
 
 def _make_stage(work: Work, stage: str) -> None:
     before = STAGES[STAGES.index(stage) - 1] if stage != STAGES[0] else None
-    made_with = work.print_of(stage, work.print_on_disk(before) if before else None)
-    _check_may_make(work, made_with)
-    work.note([made_with])
-    work.make(made_with)
+    current = work.fingerprint_of(stage, work.fingerprint_on_disk(before) if before else None)
+    _check_may_make(work, current)
+    work.note([current])
+    work.make(current)
 
 
-def _check_may_make(work: Work, made_with: StagePrint) -> None:
-    stage, folder = made_with.stage, work.folder
+def _check_may_make(work: Work, current: StageFingerprint) -> None:
+    stage, folder = current.stage, work.folder
     try:
-        check_unchanged(folder, work.record, [made_with])
+        check_unchanged(folder, work.record, [current])
     except RunError as error:
         later = [name for name in STAGES[STAGES.index(stage) :] if folder.stage(name).exists()]
         names = ", ".join(str(folder.stage(name)) for name in later)
-        recorded = work.record.fingerprints.get(stage, {}).get("covers", {})
-        changes = ", ".join(differences(recorded, made_with.covers)) or "an earlier stage"
+        recorded = work.record.fingerprints.get(stage, {}).get("inputs", {})
+        changes = ", ".join(differences(recorded, current.inputs)) or "an earlier stage"
         raise RunError(
             f"{folder.stage(stage)} was written with other settings ({changes}). "
             f"To make it again, delete {names} and run the same command."
@@ -162,7 +164,7 @@ def _check_may_make(work: Work, made_with: StagePrint) -> None:
 def _check_after_parts(work: Work) -> None:
     """Raises if `export` or `summary` are there by other settings of their own."""
     for step in AFTER_PARTS:
-        recorded = work.record.fingerprints.get(step, {}).get("covers")
+        recorded = work.record.fingerprints.get(step, {}).get("inputs")
         if recorded is None or not work.folder.result(step).exists():
             continue
         changes = differences(recorded, own_settings(step, work.settings))

@@ -35,7 +35,12 @@ from pairaug.run.chain import MODEL_STAGES, STAGES, open_source, open_stage
 from pairaug.run.counts import count_stage, num_work
 from pairaug.run.decisions import note_decision
 from pairaug.run.device import quieten_model_libraries
-from pairaug.run.fingerprints import StagePrint, print_of, prune_print, stage_print
+from pairaug.run.fingerprints import (
+    StageFingerprint,
+    fingerprint_of,
+    prune_fingerprint,
+    stage_fingerprint,
+)
 from pairaug.run.folder import RunFolder
 from pairaug.run.progress import NoProgress, ProgressReport
 from pairaug.run.quality import assess, is_current
@@ -72,23 +77,25 @@ class Work:
             folder=folder.path,
         )
 
-    def prints(self) -> list[StagePrint]:
+    def fingerprints(self) -> list[StageFingerprint]:
         """The fingerprints of all stages before pruning. Needs the source and the models."""
-        prints: list[StagePrint] = []
+        fingerprints: list[StageFingerprint] = []
         for stage in STAGES[:-1]:
-            prints.append(self.print_of(stage, prints[-1] if prints else None))
-        return prints
+            fingerprints.append(
+                self.fingerprint_of(stage, fingerprints[-1] if fingerprints else None)
+            )
+        return fingerprints
 
-    def print_of(self, stage: str, parent: StagePrint | None) -> StagePrint:
+    def fingerprint_of(self, stage: str, parent: StageFingerprint | None) -> StageFingerprint:
         """The fingerprint of a stage before pruning."""
-        return stage_print(stage, self.settings, parent, self.record)
+        return stage_fingerprint(stage, self.settings, parent, self.record)
 
-    def expected_prune(self, parent: StagePrint) -> list[StagePrint]:
+    def expected_prune(self, parent: StageFingerprint) -> list[StageFingerprint]:
         """The fingerprint of pruning by the numbers that were fitted before, if there are any."""
         rule = self.record.decided_by
-        return [prune_print(self.settings, parent, rule)] if rule else []
+        return [prune_fingerprint(self.settings, parent, rule)] if rule else []
 
-    def print_on_disk(self, stage: str) -> StagePrint:
+    def fingerprint_on_disk(self, stage: str) -> StageFingerprint:
         """The fingerprint under which a complete stage was written."""
         if not self.folder.is_complete(stage):
             raise RunError(
@@ -101,16 +108,16 @@ class Work:
                 f"{self.folder.stage(stage)} has parts by different settings. Delete it, and run: "
                 f"pairaug {stage} {self.folder.path}"
             )
-        return StagePrint(
-            stage, values.pop(), self.record.fingerprints.get(stage, {}).get("covers", {})
+        return StageFingerprint(
+            stage, values.pop(), self.record.fingerprints.get(stage, {}).get("inputs", {})
         )
 
-    def note(self, prints: Sequence[StagePrint]) -> None:
+    def note(self, fingerprints: Sequence[StageFingerprint]) -> None:
         """Writes down what parts are about to be made with, so that no part lacks its record."""
         settings, record = self.settings, self.record
         record.seed, record.device, record.dtype = settings.seed, settings.device, settings.dtype
         record.versions = _versions()
-        for each in prints:
+        for each in fingerprints:
             if record.fingerprints.get(each.stage, {}).get("fingerprint") != each.value:
                 # What was counted of other parts goes in the same write.
                 record.forget(each.stage)
@@ -118,11 +125,11 @@ class Work:
         record.write(self.folder.record_path)
         self.folder.write_settings(as_yaml(settings))
 
-    def make(self, made_with: StagePrint) -> None:
+    def make(self, current: StageFingerprint) -> None:
         """Makes the missing parts of a stage before pruning."""
-        name = made_with.stage
+        name = current.stage
         if name == "read":
-            self._read(made_with)
+            self._read(current)
         elif self.folder.missing_parts(name):
             if name in MODEL_STAGES:
                 quieten_model_libraries()
@@ -130,7 +137,7 @@ class Work:
             if isinstance(stage, Fitted):
                 before = STAGES[STAGES.index(name) - 1]
                 stage.fit(read_pairs(self.folder.stage(before)))
-            self._make_parts(stage, made_with)
+            self._make_parts(stage, current)
         self._count(name)
         if name == "read" and not is_current(self.record.quality):
             self._assess()
@@ -151,7 +158,7 @@ class Work:
             f"{reasons}. Mend the settings or the data, delete {self.folder.path}, and run again."
         )
 
-    def prune(self, parent: StagePrint, *, again: bool = False) -> None:
+    def prune(self, parent: StageFingerprint, *, again: bool = False) -> None:
         """Fits the rules over all score parts and marks the pairs that fail them.
 
         `again` replaces what was decided by other rules.
@@ -160,7 +167,7 @@ class Work:
 
         folder = self.folder
         expected = [each.value for each in self.expected_prune(parent)]
-        if folder.is_complete("prune") and self.print_on_disk("prune").value in expected:
+        if folder.is_complete("prune") and self.fingerprint_on_disk("prune").value in expected:
             self._count("prune")
             self._note_decision()
             return
@@ -172,11 +179,11 @@ class Work:
         gate = measure_gate(scored, self.settings.prune.gate, is_foreign=is_foreign)
         self.record.rule, self.record.gate = decision.fitted, gate
         fitted = self.record.decided_by
-        made_with = prune_print(self.settings, parent, fitted)
+        current = prune_fingerprint(self.settings, parent, fitted)
         others = [
             path
             for path in part_paths(folder.stage("prune"))
-            if part_fingerprint(path) != made_with.value
+            if part_fingerprint(path) != current.value
         ]
         if others and not again:
             raise RunError(
@@ -185,10 +192,10 @@ class Work:
             )
         for path in others:
             path.unlink()
-        self.note([made_with])
+        self.note([current])
         self.record.seconds.pop("prune", None)
         stage = Prune(self.settings.prune, fitted, self._context, decision.copies)
-        self._make_parts(stage, made_with)
+        self._make_parts(stage, current)
         self._count("prune")
         self._note_decision()
 
@@ -204,9 +211,9 @@ class Work:
 
         `layouts` are those that the export writes again; all of them, if None.
         """
-        made_with = print_of(step, self.settings, self.print_on_disk("prune"))
+        current = fingerprint_of(step, self.settings, self.fingerprint_on_disk("prune"))
         recorded = self.record.fingerprints.get(step, {}).get("fingerprint")
-        if recorded == made_with.value and self.folder.result(step).exists() and not again:
+        if recorded == current.value and self.folder.result(step).exists() and not again:
             return
         # Until it is noted again, the result is taken for unfinished, whatever is in its place.
         self.record.forget(step)
@@ -217,7 +224,7 @@ class Work:
                 self._export(layouts)
             else:
                 self._summarize()
-        self.record.fingerprints[step] = made_with.as_record()
+        self.record.fingerprints[step] = current.as_record()
         self.note([])
 
     def _complete_counts(self) -> None:
@@ -239,7 +246,7 @@ class Work:
         report = export.write(pairs, to, recipe, layouts)
         self.record.counts["export"] = {
             "in": num_living,
-            "made": 0,
+            "created": 0,
             "living": report.by_branch,
             "dropped": {**report.left_out, **report.lost},
         }
@@ -253,7 +260,7 @@ class Work:
         self._progress.advance(1)
         self._progress.finish()
 
-    def _read(self, made_with: StagePrint) -> None:
+    def _read(self, current: StageFingerprint) -> None:
         folder, stage = self.folder, self.folder.stage("read")
         if folder.num_parts() is not None and not folder.missing_parts("read"):
             return
@@ -263,7 +270,7 @@ class Work:
         with self._timed("read"):
             for index, (pairs, is_last) in enumerate(_with_end(groups)):
                 if not part_path(stage, index).exists():
-                    write_part(stage, index, pairs, made_with.value, is_last=is_last)
+                    write_part(stage, index, pairs, current.value, is_last=is_last)
         self._progress.finish()
         if not part_paths(stage):
             raise DataError(f"the source {self.record.source['name']} has no pairs")
@@ -272,8 +279,8 @@ class Work:
         self.record.quality = assess(part_paths(self.folder.stage("read"))).as_json()
         self.record.write(self.folder.record_path)
 
-    def _make_parts(self, stage: Stage, made_with: StagePrint) -> None:
-        name, folder = made_with.stage, self.folder
+    def _make_parts(self, stage: Stage, current: StageFingerprint) -> None:
+        name, folder = current.stage, self.folder
         before = part_paths(folder.stage(STAGES[STAGES.index(name) - 1]))
         missing = folder.missing_parts(name)
         sizes = [num_work(name, path) for path in before]
@@ -281,13 +288,13 @@ class Work:
         for index in missing:
             with self._timed(name), self._memory_errors(name):
                 is_last = index + 1 == len(before)
-                to, print_value = folder.stage(name), made_with.value
+                to, own_fingerprint = folder.stage(name), current.value
                 if isinstance(stage, TableStage):
                     table = stage.apply_to_table(read_table(before[index]))
-                    write_table(to, index, table, print_value, is_last=is_last)
+                    write_table(to, index, table, own_fingerprint, is_last=is_last)
                 else:
                     pairs = apply(stage, read_part(before[index]))
-                    write_part(to, index, pairs, print_value, is_last=is_last)
+                    write_part(to, index, pairs, own_fingerprint, is_last=is_last)
             self.record.write(folder.record_path)
         self._progress.finish()
 

@@ -34,8 +34,8 @@ class Audit:
 
 def audit_of(pairs: RunPairs, facts: Mapping[str, Any]) -> Audit | None:
     """The mean scores of kept and dropped pairs by the second scorer; None where there was none."""
-    covers = facts.get("fingerprints", {}).get("score", {}).get("covers", {})
-    model = covers.get("score.audit.model")
+    inputs = facts.get("fingerprints", {}).get("score", {}).get("inputs", {})
+    model = inputs.get("score.audit.model")
     if not model:
         return None
     values = {name: np.full(len(pairs.ids), np.nan) for name in SCORES}

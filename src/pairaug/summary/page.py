@@ -110,12 +110,12 @@ def _examples(
 
 
 def _counts(pairs: RunPairs) -> dict[str, dict[str, int]]:
-    """Branch → {all, made, kept}; `made` have an image."""
-    is_made = ~np.isin(pairs.drop_stages, _WITHOUT_IMAGE)
+    """Branch → {all, generated, kept}; `generated` have an image."""
+    is_generated = ~np.isin(pairs.drop_stages, _WITHOUT_IMAGE)
     return {
         branch.value: {
             "all": pairs.num(pairs.of(branch)),
-            "made": pairs.num(pairs.of(branch) & is_made),
+            "generated": pairs.num(pairs.of(branch) & is_generated),
             "kept": pairs.num(pairs.of(branch) & pairs.is_living),
         }
         for branch in Branch

@@ -76,15 +76,15 @@ def features_of(
     split_of: SplitOf = lambda case: case.split or "",
     with_reports: bool = False,
     cache: Path | None = None,
-    covers: Any = None,
+    inputs: Any = None,
     report_progress: Callable[[int], None] = lambda num_images: None,
 ) -> Features:
     """Every image's vectors by every encoder, from `cache` where a file there has them.
 
-    `data` are the settings of `cases`; `covers` is whatever else decides patients' splits. With
+    `data` are the settings of `cases`; `inputs` is whatever else decides patients' splits. With
     reports, nothing is read from the cache or written to it.
     """
-    paths = [_cache_path(cache, cases, data, encoder, covers) for encoder in encoders]
+    paths = [_cache_path(cache, cases, data, encoder, inputs) for encoder in encoders]
     kept = [None if with_reports or path is None else _kept(path) for path in paths]
     missing = [encoder for encoder, found in zip(encoders, kept, strict=True) if found is None]
     made = iter(())
@@ -193,7 +193,7 @@ def _nothing(cases: Cases, features: Features) -> str:
 
 
 def _cache_path(
-    cache: Path | None, cases: Cases, data: StageSettings, encoder: Encoder, covers: Any
+    cache: Path | None, cases: Cases, data: StageSettings, encoder: Encoder, inputs: Any
 ) -> Path | None:
     if cache is None:
         return None
@@ -204,7 +204,7 @@ def _cache_path(
         "data": data.model_dump(mode="json"),
         "hashes": dict(cases.hashes),
         "findings": cases.findings,
-        "covers": covers,
+        "inputs": inputs,
     }
     digest = sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return cache / f"features-{digest[:24]}.npz"

@@ -88,8 +88,12 @@ def identity_of(source: PairSource, seed: int) -> dict[str, Any]:
     """What decides which pairs a source has, before any of them is left out."""
     if source.run is not None:
         stage = run_stage(source.run)
-        prints = sorted({part_fingerprint(path) for path in part_paths(stage)})
-        return {"run": str(stage.resolve()), "parts": len(part_paths(stage)), "prints": prints}
+        fingerprints = sorted({part_fingerprint(path) for path in part_paths(stage)})
+        return {
+            "run": str(stage.resolve()),
+            "parts": len(part_paths(stage)),
+            "fingerprints": fingerprints,
+        }
     if source.export is not None:
         files = _export_files(source.export)
         listed = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
