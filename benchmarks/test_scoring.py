@@ -79,8 +79,8 @@ def write_scorer(folder: Path) -> Path:
     return folder
 
 
-def families(num_patients: int, tries: int, seed: int) -> list[list[Pair]]:
-    """Patients with so many tries of one edit each, and images of the generators' usual size."""
+def families(num_patients: int, num_images: int, seed: int) -> list[list[Pair]]:
+    """Patients with so many candidates of one edit each, and images of the generators' usual size."""
     rng = np.random.default_rng(seed)
 
     def generated() -> tuple[Report, np.ndarray]:
@@ -96,7 +96,7 @@ def families(num_patients: int, tries: int, seed: int) -> list[list[Pair]]:
             real.child(f"intra-{n}", branch=Branch.INTRA, report=changed).with_image(
                 png_ref(generated()[1])
             )
-            for n in range(tries)
+            for n in range(num_images)
         ]
         made.append([real, *edits])
     return made
@@ -126,30 +126,30 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("tries", [1, 10])
+@pytest.mark.parametrize("num_images", [1, 10])
 def test_score_as_a_stage(
     benchmark: BenchmarkFixture,
     scorer: Path,
-    tries: int,
+    num_images: int,
     dtype: Literal["float32", "bfloat16"],
 ):
     if dtype == "bfloat16" and not has_native_bfloat16():
         pytest.skip("this CPU has no bfloat16 instructions")
     stage = Score(ScoreSettings(model=str(scorer), dtype=dtype), Context(seed=0))
     seeds = count()
-    num_patients = 30 // tries
+    num_patients = 30 // num_images
     list(stage(families(1, 1, 10**6)[0]))  # opens the model
 
     def fresh() -> tuple[tuple[list[Pair]], dict]:
-        groups = families(num_patients, tries, next(seeds))
+        groups = families(num_patients, num_images, next(seeds))
         return ([pair for group in groups for pair in group],), {}
 
     benchmark.pedantic(lambda pairs: list(stage(pairs)), setup=fresh, rounds=3)
 
 
-@pytest.mark.parametrize("tries", [1, 10])
-def test_score_one_at_a_time(benchmark: BenchmarkFixture, scorer: Path, tries: int):
+@pytest.mark.parametrize("num_images", [1, 10])
+def test_score_one_at_a_time(benchmark: BenchmarkFixture, scorer: Path, num_images: int):
     encoder = open_encoder(scorer, batch_size=1)
-    groups = families(30 // tries, tries, 0)
+    groups = families(30 // num_images, num_images, 0)
     one_at_a_time(encoder, groups[:1])
     benchmark.pedantic(lambda: one_at_a_time(encoder, groups), rounds=1)

@@ -90,7 +90,9 @@ def test_embeddings_become_plain_floats_and_the_other_one_stays() -> None:
 
 
 def test_dropped_says_where_and_why() -> None:
-    assert PARENT.dropped("edit", "failed", "3 tries").drop == Drop("edit", "failed", "3 tries")
+    assert PARENT.dropped("edit", "failed", "3 candidates").drop == Drop(
+        "edit", "failed", "3 candidates"
+    )
     assert PARENT.drop is None
 
 

@@ -96,7 +96,9 @@ def apply(stage: Stage, pairs: Sequence[Pair]) -> list[Pair]:
     results = list(stage(pair for pair in pairs if pair.drop is None))
     outcome = {pair.id: pair for pair in results}
     if len(outcome) != len(results):
-        raise RuntimeError(f"stage {stage.name}: {len(results) - len(outcome)} pairs came out twice")
+        raise RuntimeError(
+            f"stage {stage.name}: {len(results) - len(outcome)} pairs came out twice"
+        )
     known = {pair.id for pair in pairs}
     children: dict[str | None, list[Pair]] = {}
     for pair in results:

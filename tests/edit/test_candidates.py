@@ -1,4 +1,4 @@
-"""Several tries of one edit: how they differ, which of them goes on, and what that costs."""
+"""Several candidates of one edit: how they differ, which of them goes on, and what that costs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def settings(
         "num_steps": 3,
         "batch_size": 4,
         "source": request.param,
-        "tries": 3,
+        "candidates": 3,
         "accept": {"model": str(tiny_scorer_folder)},
     }
 
@@ -52,18 +52,18 @@ def scores_of(pairs: list[Pair], folder: str) -> list[list[float]]:
 
 def test_all_tries_are_pairs_of_their_own_with_images_of_their_own(settings: dict) -> None:
     after = edited(settings, PAIRS[:3])
-    ids = ["made/0~intra-0", "made/0~intra-0~try-1", "made/0~intra-0~try-2"]
+    ids = ["made/0~intra-0", "made/0~intra-0~candidate-1", "made/0~intra-0~candidate-2"]
     assert [pair.id for pair in after] == ["made/0", "made/0~inter-0", *ids]
-    tries = after[2:]
-    assert {pair.parent_id for pair in tries} == {"made/0"}
+    num_images = after[2:]
+    assert {pair.parent_id for pair in num_images} == {"made/0"}
     first = None if settings["source"] == "invert" else seed_for(3, ids[0], "edit")
     seeds = [first, *(seed_for(3, pair_id, "edit") for pair_id in ids[1:])]
-    assert [pair.trace["edit"]["seed"] for pair in tries] == seeds
-    assert [pair.trace["edit"]["try_number"] for pair in tries] == [0, 1, 2]
+    assert [pair.trace["edit"]["seed"] for pair in num_images] == seeds
+    assert [pair.trace["edit"]["candidate"] for pair in num_images] == [0, 1, 2]
     for one, other in ((0, 1), (0, 2), (1, 2)):
-        assert np.abs(pixels(tries[one]) - pixels(tries[other])).mean() > 0.005
-    once = edited({**settings, "tries": 1}, PAIRS[:3])
-    assert np.abs(pixels(once[2]) - pixels(tries[0])).max() <= 1.01 / 255
+        assert np.abs(pixels(num_images[one]) - pixels(num_images[other])).mean() > 0.005
+    once = edited({**settings, "candidates": 1}, PAIRS[:3])
+    assert np.abs(pixels(once[2]) - pixels(num_images[0])).max() <= 1.01 / 255
 
 
 def test_another_run_draws_other_tries(settings: dict) -> None:
@@ -75,8 +75,8 @@ def test_another_run_draws_other_tries(settings: dict) -> None:
 def test_more_variation_moves_a_try_further(settings: dict) -> None:
     distances = []
     for variation in (1e-4, 0.9):
-        tries = edited({**settings, "tries": 2, "variation": variation}, PAIRS[:3])[2:]
-        distances.append(np.abs(pixels(tries[0]) - pixels(tries[1])).mean())
+        num_images = edited({**settings, "candidates": 2, "variation": variation}, PAIRS[:3])[2:]
+        distances.append(np.abs(pixels(num_images[0]) - pixels(num_images[1])).mean())
     assert distances[0] < 0.5 * distances[1]
 
 
@@ -85,19 +85,19 @@ def test_the_best_try_is_the_one_that_the_scores_prefer(settings: dict) -> None:
     scores = scores_of(everything, settings["accept"]["model"])
     best = edited({**settings, "keep": "best"}, PAIRS)
     assert [pair.id for pair in best] == [pair.id for pair in PAIRS]
-    tries = [pair for pair in everything if pair.branch is Branch.INTRA]
+    num_images = [pair for pair in everything if pair.branch is Branch.INTRA]
     chosen = [pair for pair in best if pair.branch is Branch.INTRA]
     for index, pair in enumerate(chosen):
         own = slice(3 * index, 3 * index + 3)
         means = [np.mean(row) for row in scores[own]]
         trace = pair.trace["edit"]
-        assert trace["try_number"] == int(np.argmax(means))
-        assert trace["num_tries"] == 3
-        assert trace["passed"]
-        assert list(trace["try_scores"].values()) == pytest.approx(
+        assert trace["candidate"] == int(np.argmax(means))
+        assert trace["num_candidates"] == 3
+        assert trace["accepted"]
+        assert list(trace["candidate_scores"].values()) == pytest.approx(
             scores[own][int(np.argmax(means))], abs=1e-4
         )
-        expected = tries[own][int(np.argmax(means))]
+        expected = num_images[own][int(np.argmax(means))]
         assert np.abs(pixels(pair) - pixels(expected)).max() <= 1.01 / 255
 
 
@@ -107,7 +107,7 @@ def test_first_passing_draws_no_more_than_it_needs(
     everything = edited(settings, PAIRS)
     scores = scores_of(everything, settings["accept"]["model"])
     s1 = np.array(scores)[:, 0].reshape(3, 3)
-    # Above it: the first tries of one or two jobs, and later ones of others.
+    # Above it: the first candidates of one or two requests, and later ones of others.
     bound = float(np.median(s1[:, 0])) - 1e-4
     name = "edit_inverted" if settings["source"] == "invert" else "edit_regenerated"
     generate, counts = getattr(editing, name), []
@@ -118,7 +118,7 @@ def test_first_passing_draws_no_more_than_it_needs(
 
     monkeypatch.setattr(editing, name, counted)
     accept = {**settings["accept"], "image_report": bound}
-    after = edited({**settings, "keep": "first-passing", "accept": accept}, PAIRS)
+    after = edited({**settings, "keep": "first-accepted", "accept": accept}, PAIRS)
     chosen = [pair.trace["edit"] for pair in after if pair.branch is Branch.INTRA]
     expected, num_generated = [], []
     for row in s1:
@@ -127,23 +127,23 @@ def test_first_passing_draws_no_more_than_it_needs(
         num_generated.append(int(passing[0]) + 1 if len(passing) else 3)
     assert 0 in expected
     assert expected.count(0) == 2
-    assert [trace["num_tries"] for trace in chosen] == num_generated
+    assert [trace["num_candidates"] for trace in chosen] == num_generated
     assert sum(counts) == sum(num_generated)
     for trace, number in zip(chosen, expected, strict=True):
-        assert trace["passed"] == (number is not None)
-        assert number is None or trace["try_number"] == number
+        assert trace["accepted"] == (number is not None)
+        assert number is None or trace["candidate"] == number
         assert trace["bounds"] == {"image_report": bound}
 
 
 def test_where_none_passes_the_best_goes_on_and_says_so(settings: dict) -> None:
     accept = {**settings["accept"], "image_report": 1.0}
-    never = edited({**settings, "keep": "first-passing", "accept": accept}, PAIRS)
+    never = edited({**settings, "keep": "first-accepted", "accept": accept}, PAIRS)
     best = edited({**settings, "keep": "best"}, PAIRS)
     for one, other in zip(never[2::3], best[2::3], strict=True):
         assert one.drop is None
-        assert not one.trace["edit"]["passed"]
-        assert one.trace["edit"]["num_tries"] == 3
-        assert one.trace["edit"]["try_number"] == other.trace["edit"]["try_number"]
+        assert not one.trace["edit"]["accepted"]
+        assert one.trace["edit"]["num_candidates"] == 3
+        assert one.trace["edit"]["candidate"] == other.trace["edit"]["candidate"]
 
 
 def write_run(folder: Path, bounds: dict[str, float], scorer: str) -> None:
@@ -155,8 +155,8 @@ def test_bounds_come_from_the_rule_that_another_run_fitted(settings: dict, tmp_p
     bounds = {"image_report": 0.25, "image_image": 0.5, "change": -0.125}
     scorer = weights_sha256(Path(settings["accept"]["model"]))
     write_run(tmp_path, bounds, scorer)
-    accept = {**settings["accept"], "fitted_by": tmp_path, "change": 0.75}
-    whole = {**settings, "keep": "first-passing", "accept": accept}
+    accept = {**settings["accept"], "bounds_from": tmp_path, "change": 0.75}
+    whole = {**settings, "keep": "first-accepted", "accept": accept}
     after = edited(whole, PAIRS[:3])
     assert after[2].trace["edit"]["bounds"] == {**bounds, "change": 0.75}
     before = Edit.weights(EditSettings(**whole))
@@ -178,8 +178,8 @@ def test_bounds_that_mean_nothing_here_are_refused(
     settings: dict, tmp_path: Path, bounds: dict, scorer: str | None, message: str
 ) -> None:
     write_run(tmp_path, bounds, scorer or weights_sha256(Path(settings["accept"]["model"])))
-    accept = {**settings["accept"], "fitted_by": tmp_path}
-    asked = EditSettings(**{**settings, "keep": "first-passing", "accept": accept})
+    accept = {**settings["accept"], "bounds_from": tmp_path}
+    asked = EditSettings(**{**settings, "keep": "first-accepted", "accept": accept})
     with pytest.raises(SettingsError, match=message):
         Edit.weights(asked)
 
@@ -190,8 +190,8 @@ def test_a_run_without_a_fitted_rule_is_one_line(
 ) -> None:
     if record is not None:
         record.write(tmp_path / "run.json")
-    accept = {**settings["accept"], "fitted_by": tmp_path}
-    asked = EditSettings(**{**settings, "keep": "first-passing", "accept": accept})
+    accept = {**settings["accept"], "bounds_from": tmp_path}
+    asked = EditSettings(**{**settings, "keep": "first-accepted", "accept": accept})
     with pytest.raises(SettingsError, match="has no fitted rule for edits"):
         Edit.weights(asked)
 
@@ -201,8 +201,8 @@ def test_bounds_fitted_by_an_earlier_pairaug_are_refused(settings: dict, tmp_pat
     write_run(tmp_path, {"change": 0.1}, weights_sha256(Path(settings["accept"]["model"])))
     record = json.loads((tmp_path / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps({**record, "pairaug": {"format": 1}}))
-    accept = {**settings["accept"], "fitted_by": tmp_path}
-    asked = EditSettings(**{**settings, "keep": "first-passing", "accept": accept})
+    accept = {**settings["accept"], "bounds_from": tmp_path}
+    asked = EditSettings(**{**settings, "keep": "first-accepted", "accept": accept})
     with pytest.raises(RunError, match=r"earlier PairAug.*source_report.*NEW_FOLDER"):
         Edit.weights(asked)
 
@@ -210,8 +210,8 @@ def test_bounds_fitted_by_an_earlier_pairaug_are_refused(settings: dict, tmp_pat
 def test_the_judge_is_no_part_of_a_run_that_keeps_all(settings: dict) -> None:
     names = list(Edit.weights(EditSettings(**settings)))
     assert names == [settings["model"]]
-    judged = Edit.weights(EditSettings(**{**settings, "keep": "best"}))
-    assert list(judged) == [settings["model"], f"judge {settings['accept']['model']}"]
+    decided = Edit.weights(EditSettings(**{**settings, "keep": "best"}))
+    assert list(decided) == [settings["model"], f"judge {settings['accept']['model']}"]
 
 
 def test_a_image_at_fault_never_passes(settings: dict) -> None:
@@ -220,8 +220,8 @@ def test_a_image_at_fault_never_passes(settings: dict) -> None:
     after = list(stage(PAIRS[:3]))
     assert after[2].drop is not None
     assert after[2].drop.reason == "image_not_finite"
-    assert after[2].trace["edit"]["try_scores"] == dict.fromkeys(NAMES)
-    assert not after[2].trace["edit"]["passed"]
+    assert after[2].trace["edit"]["candidate_scores"] == dict.fromkeys(NAMES)
+    assert not after[2].trace["edit"]["accepted"]
 
 
 @pytest.mark.parametrize("settings", ["regenerate"], indirect=True)
@@ -234,7 +234,7 @@ def test_a_drawn_source_needs_no_image_to_be_judged(settings: dict) -> None:
         image=ImageRef(path="/no/such/image.png"),
     )
     after = edited({**settings, "keep": "best"}, [lost, intra(lost, 2)])
-    scores = after[1].trace["edit"]["try_scores"]
+    scores = after[1].trace["edit"]["candidate_scores"]
     assert scores["image_report"] is not None
     assert scores["image_image"] is None
     assert scores["change"] is None
@@ -244,5 +244,5 @@ def test_company_changes_no_choice(settings: dict) -> None:
     best = {**settings, "keep": "best"}
     together = edited(best, PAIRS)[5]
     alone = edited(best, [SOURCES[1], PAIRS[5]])[1]
-    assert together.trace["edit"]["try_number"] == alone.trace["edit"]["try_number"]
+    assert together.trace["edit"]["candidate"] == alone.trace["edit"]["candidate"]
     assert np.abs(pixels(together) - pixels(alone)).max() <= 1.01 / 255

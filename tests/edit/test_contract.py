@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from pairaug.edit import Edit, EditSettings
-from pairaug.edit.jobs import Job
+from pairaug.edit.sampler import EditRequest
 from pairaug.findings.cleaning import source_report
 from pairaug.images import png_ref
 from pairaug.pair import Branch, Pair, Report
 from pairaug.phantom.study import sample_study
 from pairaug.rewrite import Rewrite, RewriteSettings
 from pairaug.stage import Context, apply
-from support.edit_prompts import asked, found, is_cut_apart, jobs, num_different, unasked
+from support.edit_prompts import asked, found, is_cut_apart, num_different, requests, unasked
 from support.messy_reports import messy_pairs
 
 DATA = Path(os.environ.get("PAIRAUG_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -52,34 +52,34 @@ def _read(name: str) -> list[Pair]:
     ]
 
 
-def _check(edit: Edit, job: Job) -> None:
+def _check(edit: Edit, request: EditRequest) -> None:
     """Prompts differ by what was rewritten: by its words, by its sentences, by what is read."""
-    child = job.pair
+    child = request.pair
     texts = child.source_report or "", child.report.text
-    assert not is_cut_apart(job)
-    tokens = [edit._bundle.token_ids(text) for text in (*texts, job.source_prompt.text)]
-    tokens.append(edit._bundle.token_ids(job.prompt.text))
+    assert not is_cut_apart(request)
+    tokens = [edit._bundle.token_ids(text) for text in (*texts, request.source_prompt.text)]
+    tokens.append(edit._bundle.token_ids(request.prompt.text))
     assert num_different(*tokens[2:]) <= num_different(*tokens[:2])
-    assert unasked(job) == []
-    assert found(job) == asked(job)
+    assert unasked(request) == []
+    assert found(request) == asked(request)
     assert len(child.report.text.split()) <= 50
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_messy_reports_give_prompts_that_differ_in_what_was_asked(edit: Edit, seed: int) -> None:
-    made = list(jobs(edit, messy_pairs(), seed))
+    made = list(requests(edit, messy_pairs(), seed))
     assert len(made) >= 18
-    for job in made:
-        _check(edit, job)
+    for request in made:
+        _check(edit, request)
 
 
 @pytest.mark.dataset
 @pytest.mark.parametrize("name", SETS)
 def test_real_reports_give_prompts_that_differ_in_what_was_asked(edit: Edit, name: str) -> None:
-    made = list(jobs(edit, _read(name)))
+    made = list(requests(edit, _read(name)))
     assert len(made) > 150
-    for job in made:
-        _check(edit, job)
+    for request in made:
+        _check(edit, request)
 
 
 AROUND = (

@@ -1,4 +1,4 @@
-"""The edit stage on a tiny model: sources, tries, gates, traces and drops."""
+"""The edit stage on a tiny model: sources, candidates, gates, traces and drops."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_trace_of_an_inverted_edit(made: list[Pair], model: dict) -> None:
         "revision": None,
         "source": "invert",
         "seed": None,
-        "try_number": 0,
+        "candidate": 0,
         "keep": "all",
         "variation": 0.3,
         "num_steps": 3,
@@ -279,7 +279,7 @@ def test_progress_is_reported_by_pairs_edited(model: dict) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"tries": 2, "keep": "first-passing"}, "needs something to pass"),
+        ({"candidates": 2, "keep": "first-accepted"}, "needs something to pass"),
         ({"accept": {"margin": 0.1}}, "margin"),
         ({"scheduler": "unipc"}, "scheduler unipc needs source: regenerate"),
         (

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pairaug.errors import RunError
 from pairaug.experiment.ceilings import make_ceiling, reword_ceiling
-from pairaug.experiment.comparison import chain_of, context_of, open_judge
+from pairaug.experiment.comparison import chain_of, context_of, open_test_set
 from pairaug.experiment.rows import num_steps_of, sources_of
 from pairaug.experiment.settings import ROWS, UtilitySettings
 from pairaug.experiment.utility import run_utility
@@ -216,10 +216,10 @@ def test_real_makes_as_many_passes_as_both(tmp_path: Path) -> None:
 
 
 def test_patients_are_numbers_and_labels_are_whole() -> None:
-    judge = open_judge(_settings())
-    assert judge.labels.shape == (40, len(judge.findings))
-    assert np.issubdtype(judge.patients.dtype, np.integer)
-    assert len(set(judge.patients.tolist())) == 40
+    test_set = open_test_set(_settings())
+    assert test_set.labels.shape == (40, len(test_set.findings))
+    assert np.issubdtype(test_set.patients.dtype, np.integer)
+    assert len(set(test_set.patients.tolist())) == 40
 
 
 @pytest.mark.parametrize(

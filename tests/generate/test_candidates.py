@@ -1,4 +1,4 @@
-"""Several tries of a new patient's image: which goes on, and what that costs."""
+"""Several candidates of a new patient's image: which goes on, and what that costs."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def settings(tiny_generator_folder: Path, tiny_scorer_folder: Path) -> dict[str,
         "model": str(tiny_generator_folder),
         "num_steps": 2,
         "batch_size": 2,
-        "tries": TRIES,
+        "candidates": TRIES,
         "accept": {"model": str(tiny_scorer_folder)},
     }
 
 
 def generated(settings: dict[str, Any]) -> list[Pair]:
-    """The inter pairs, tries of one report together."""
+    """The inter pairs, candidates of one report together."""
     made = Generate(GenerateSettings(**settings), Context(seed=3))(PAIRS)
     return [pair for pair in made if pair.branch is Branch.INTER]
 
@@ -55,21 +55,21 @@ def cosines(everything: list[Pair], settings: dict[str, Any]) -> np.ndarray:
 def test_all_tries_are_pairs_of_their_own_with_images_of_their_own(
     everything: list[Pair], settings: dict[str, Any]
 ) -> None:
-    ids = ["made/0~inter-0", "made/0~inter-0~try-1", "made/0~inter-0~try-2"]
-    tries = everything[:TRIES]
-    assert [pair.id for pair in tries] == ids
+    ids = ["made/0~inter-0", "made/0~inter-0~candidate-1", "made/0~inter-0~candidate-2"]
+    num_images = everything[:TRIES]
+    assert [pair.id for pair in num_images] == ids
     assert len(everything) == 5 * TRIES
-    assert {pair.parent_id for pair in tries} == {"made/0"}
-    assert {pair.patient_id for pair in tries} == {"made/0~inter-0"}
-    assert {pair.report for pair in tries} == {PAIRS[1].report}
-    assert [pair.trace["generate"]["seed"] for pair in tries] == [
+    assert {pair.parent_id for pair in num_images} == {"made/0"}
+    assert {pair.patient_id for pair in num_images} == {"made/0~inter-0"}
+    assert {pair.report for pair in num_images} == {PAIRS[1].report}
+    assert [pair.trace["generate"]["seed"] for pair in num_images] == [
         seed_for(3, pair_id, "generate") for pair_id in ids
     ]
-    assert [pair.trace["generate"]["try_number"] for pair in tries] == [0, 1, 2]
+    assert [pair.trace["generate"]["candidate"] for pair in num_images] == [0, 1, 2]
     for one, other in ((0, 1), (0, 2), (1, 2)):
-        assert np.abs(image(tries[one]) - image(tries[other])).mean() > 0.005
-    once = generated({**settings, "tries": 1})
-    assert np.abs(image(once[0]) - image(tries[0])).max() <= 1.01 / 255
+        assert np.abs(image(num_images[one]) - image(num_images[other])).mean() > 0.005
+    once = generated({**settings, "candidates": 1})
+    assert np.abs(image(once[0]) - image(num_images[0])).max() <= 1.01 / 255
 
 
 def test_a_run_counts_every_try(everything: list[Pair], settings: dict[str, Any]) -> None:
@@ -86,10 +86,12 @@ def test_the_best_try_is_the_one_nearest_its_report(
     assert len(set(numbers.tolist())) > 1
     for row, pair in enumerate(best):
         trace = pair.trace["generate"]
-        assert trace["try_number"] == numbers[row]
-        assert trace["num_tries"] == TRIES
-        assert trace["passed"]
-        assert trace["try_scores"] == {"image_report": pytest.approx(cosines[row].max(), abs=1e-4)}
+        assert trace["candidate"] == numbers[row]
+        assert trace["num_candidates"] == TRIES
+        assert trace["accepted"]
+        assert trace["candidate_scores"] == {
+            "image_report": pytest.approx(cosines[row].max(), abs=1e-4)
+        }
         expected = everything[TRIES * row + int(numbers[row])]
         assert np.abs(image(pair) - image(expected)).max() <= 1.01 / 255
 
@@ -106,19 +108,19 @@ def test_first_passing_draws_no_more_than_it_needs_in_full_batches(
 
     monkeypatch.setattr(sampling, "sample_latents", counted)
     accept = {**settings["accept"], "image_report": bound}
-    after = generated({**settings, "keep": "first-passing", "accept": accept})
+    after = generated({**settings, "keep": "first-accepted", "accept": accept})
     expected = [np.flatnonzero(row > bound).tolist() for row in cosines]
     num_generated = [passing[0] + 1 if passing else TRIES for passing in expected]
     assert 1 in num_generated
     assert max(num_generated) > 1
     traces = [pair.trace["generate"] for pair in after]
-    assert [trace["num_tries"] for trace in traces] == num_generated
-    assert [trace["passed"] for trace in traces] == [bool(passing) for passing in expected]
+    assert [trace["num_candidates"] for trace in traces] == num_generated
+    assert [trace["accepted"] for trace in traces] == [bool(passing) for passing in expected]
     assert sum(counts) == sum(num_generated)
     # Five reports, two at once: all five are begun before any is tried again.
     assert counts[:3] == [2, 2, 1]
     for trace, row, passing in zip(traces, cosines, expected, strict=True):
-        assert trace["try_number"] == (passing[0] if passing else row.argmax())
+        assert trace["candidate"] == (passing[0] if passing else row.argmax())
         assert trace["bounds"] == {"image_report": bound}
 
 
@@ -128,8 +130,8 @@ def test_a_image_at_fault_never_passes(settings: dict[str, Any]) -> None:
     after = list(stage(PAIRS[:3]))
     assert after[1].drop is not None
     assert after[1].drop.reason == "image_not_finite"
-    assert after[1].trace["generate"]["try_scores"] == {"image_report": None}
-    assert not after[1].trace["generate"]["passed"]
+    assert after[1].trace["generate"]["candidate_scores"] == {"image_report": None}
+    assert not after[1].trace["generate"]["accepted"]
 
 
 def test_bounds_come_from_the_rule_that_another_run_fitted(
@@ -138,12 +140,14 @@ def test_bounds_come_from_the_rule_that_another_run_fitted(
     weights = {"score": {"pilot's": weights_sha256(Path(settings["accept"]["model"]))}}
     rule = {"inter": {"bounds": {"image_report": 0.25}}, "intra": {"bounds": {"change": 0.5}}}
     RunRecord(rule=rule, weights=weights).write(tmp_path / "run.json")
-    accept = {**settings["accept"], "fitted_by": tmp_path}
-    whole = {**settings, "keep": "first-passing", "accept": accept}
+    accept = {**settings["accept"], "bounds_from": tmp_path}
+    whole = {**settings, "keep": "first-accepted", "accept": accept}
     assert generated(whole)[0].trace["generate"]["bounds"] == {"image_report": 0.25}
     assert len(Generate.weights(GenerateSettings(**whole))) == 3
     RunRecord().write(tmp_path / "run.json")
-    with pytest.raises(SettingsError, match=r"generate\.accept\.fitted_by.*rule for new patients"):
+    with pytest.raises(
+        SettingsError, match=r"generate\.accept\.bounds_from.*rule for new patients"
+    ):
         Generate.weights(GenerateSettings(**whole))
 
 
@@ -153,7 +157,7 @@ def test_the_judge_is_no_part_of_a_run_that_keeps_all(settings: dict[str, Any]) 
 
 def test_passing_needs_something_to_pass(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="needs something to pass"):
-        GenerateSettings(**{**settings, "keep": "first-passing"})
+        GenerateSettings(**{**settings, "keep": "first-accepted"})
 
 
 def test_a_new_patient_is_not_judged_as_an_edit_is(settings: dict[str, Any]) -> None:

@@ -58,7 +58,7 @@ def test_the_trace_says_how_and_never_what(
         "num_windows": 1,
         "truncated": False,
         "left_out_sentences": 0,
-        "try_number": 0,
+        "candidate": 0,
     }
 
 

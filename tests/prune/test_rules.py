@@ -31,7 +31,7 @@ def _cosine(one: np.ndarray, other: np.ndarray) -> float:
     return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
 
 
-def _families(count: int, tries: int = 4, seed: int = 0) -> list[list[Pair]]:
+def _families(count: int, num_images: int = 4, seed: int = 0) -> list[list[Pair]]:
     """Real pairs, each followed by edits and a new patient, all with vectors and their scores."""
     rng = np.random.default_rng(seed)
     families = []
@@ -41,7 +41,7 @@ def _families(count: int, tries: int = 4, seed: int = 0) -> list[list[Pair]]:
         family = [
             real.with_embeddings(image=x, report=whole).with_scores(image_report=_cosine(x, whole))
         ]
-        for number in range(tries):
+        for number in range(num_images):
             report = _unit(rng, y, 0.5)
             image = _unit(rng, report, 0.3 + 0.2 * rng.random())
             pair = real.child(
@@ -131,19 +131,23 @@ def test_best_of_each_parent(k: int) -> None:
 
 @pytest.mark.parametrize("k", [1, 2])
 def test_best_of_each_report(k: int) -> None:
-    """Tries compete with tries of the same report, and never with those of another."""
+    """Candidates compete with candidates of the same report, and never with those of another."""
     values = {"a": (0.9, 0.8, 0.7), "b": (0.1, 0.3, 0.2)}
     (family,) = _families(1)
     source, template = family[0], _of([family], Branch.INTER)[0]
-    tries = [
-        replace(template, id=f"{source.id}~{name}{f'~try-{number}' if number else ''}").with_scores(
-            image_report=value
-        )
+    num_images = [
+        replace(
+            template, id=f"{source.id}~{name}{f'~candidate-{number}' if number else ''}"
+        ).with_scores(image_report=value)
         for name, scores in values.items()
         for number, value in enumerate(scores)
     ]
-    result = _prune([[source, *tries]], {"inter": {"rule": "per-report-best", "k": k}})
-    best = {"r0~a", "r0~b~try-1"} if k == 1 else {"r0~a", "r0~a~try-1", "r0~b~try-1", "r0~b~try-2"}
+    result = _prune([[source, *num_images]], {"inter": {"rule": "per-report-best", "k": k}})
+    best = (
+        {"r0~a", "r0~b~candidate-1"}
+        if k == 1
+        else {"r0~a", "r0~a~candidate-1", "r0~b~candidate-1", "r0~b~candidate-2"}
+    )
     assert set(result["kept"]) == best
     assert result["reasons"]["r0~b"].detail == "image_report 0.1000 is number 3 of 3"
 

@@ -124,7 +124,7 @@ def test_one_report_that_the_server_chokes_on_is_dropped(
 
 
 def test_a_server_that_is_gone_ends_the_run(rewrite, make_pair: MakePair):
-    with pytest.raises(BackendError, match=r"gives no answer \(no connection\) after 2 tries"):
+    with pytest.raises(BackendError, match=r"gives no answer \(no connection\) after 2 attempts"):
         rewrite([make_pair(SOURCE)], base_url="http://127.0.0.1:9/v1", retries=1)
 
 

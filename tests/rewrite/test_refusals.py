@@ -118,7 +118,7 @@ def test_a_rate_limit_that_lasts_ends_the_run_and_drops_nothing(
 ):
     busy = Reply(status=429, body=b"{}", headers={"Retry-After": "0"})
     chat_server.answer = lambda request, number: busy
-    with pytest.raises(BackendError, match=r"still answers 429.* after 3 tries.*concurrency"):
+    with pytest.raises(BackendError, match=r"still answers 429.* after 3 attempts.*concurrency"):
         rewrite(pairs_of(make_pair, 3), retries=2, concurrency=1)
     assert len(chat_server.requests) == 3
 

@@ -18,7 +18,7 @@ from pairaug.phantom.study import sample_study
 from pairaug.phantom.truth import counterfactual_findings, is_drawable
 from pairaug.rewrite import Reason
 from pairaug.rewrite.backends import Failure, Request
-from pairaug.rewrite.check import Verdict, check
+from pairaug.rewrite.check import CheckResult, check
 from pairaug.rewrite.rules import Rules
 from pairaug.rewrite.rules.edits import appear, resolve
 from pairaug.rewrite.rules.grading import grade
@@ -48,7 +48,9 @@ REPORTS = [
 ]
 
 
-def answer_to(branch: str, text: str, seed: int = 0, attempt: int = 0) -> tuple[Report, Verdict]:
+def answer_to(
+    branch: str, text: str, seed: int = 0, attempt: int = 0
+) -> tuple[Report, CheckResult]:
     source = source_report(text)
     stated = tuple(extract(source))
     for _ in range(5):

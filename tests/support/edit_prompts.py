@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from pairaug.edit import Edit
-from pairaug.edit.jobs import Job
+from pairaug.edit.sampler import Job
 from pairaug.findings import extract
 from pairaug.findings.sentences import sentences
 from pairaug.pair import Branch, Pair
@@ -16,7 +16,7 @@ from pairaug.rewrite.topics import AIRSPACE, changes_between, topic_of
 from pairaug.stage import Context
 
 
-def jobs(edit: Edit, pairs: Iterable[Pair], seed: int = 0) -> Iterator[Job]:
+def requests(edit: Edit, pairs: Iterable[Pair], seed: int = 0) -> Iterator[Job]:
     """The edits that the rules make of real pairs, with the prompts that `edit` gives them."""
     settings = RewriteSettings(backend="rules", branches=("intra",))
     sources: dict[str, Pair] = {}
@@ -24,9 +24,9 @@ def jobs(edit: Edit, pairs: Iterable[Pair], seed: int = 0) -> Iterator[Job]:
         if pair.branch is Branch.REAL:
             sources[pair.id] = pair
         elif pair.drop is None:
-            job = edit._job(pair, sources)
-            assert isinstance(job, Job), job.drop
-            yield job
+            request = edit._request(pair, sources)
+            assert isinstance(request, Job), request.drop
+            yield request
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,38 +54,40 @@ def num_different(one: Sequence[int], other: Sequence[int]) -> int:
     return len(one) + len(other) - 2 * sum(block.size for block in blocks)
 
 
-def is_cut_apart(job: Job) -> bool:
+def is_cut_apart(request: Job) -> bool:
     """True where one prompt was shortened while a sentence of both could have left both.
 
     Of an edit that changes every sentence, none stands in both: a side that is too long is then
     shortened by itself.
     """
-    before, after = _sentences(job.source_prompt.text), _sentences(job.prompt.text)
-    left_out = [p.left_out_sentences - p.left_out_of_both for p in (job.source_prompt, job.prompt)]
+    before, after = _sentences(request.source_prompt.text), _sentences(request.prompt.text)
+    left_out = [
+        p.left_out_sentences - p.left_out_of_both for p in (request.source_prompt, request.prompt)
+    ]
     is_shared = any(text in after for text in before) and min(len(before), len(after)) > 1
     return any(left_out) and is_shared
 
 
-def asked(job: Job) -> list[dict[str, object]]:
+def asked(request: Job) -> list[dict[str, object]]:
     """What the trace says that rewriting changed."""
-    return list(job.pair.trace["rewrite"]["changes"])
+    return list(request.pair.trace["rewrite"]["changes"])
 
 
-def found(job: Job) -> list[dict[str, str | None]]:
+def found(request: Job) -> list[dict[str, str | None]]:
     """What the two prompts change, read from them."""
-    before, after = extract(job.source_prompt.text), extract(job.prompt.text)
+    before, after = extract(request.source_prompt.text), extract(request.prompt.text)
     return [change.as_json() for change in changes_between(before, after)]
 
 
-def unasked(job: Job) -> list[str]:
+def unasked(request: Job) -> list[str]:
     """Sentences that only one prompt has although nothing in them was to change.
 
     A sentence that states what changes may go or come, and so may "no acute disease". Of one that
     lists other things too, the rest must still be said: its statements must be on the other side.
     """
-    told = {str(change["finding"]) for change in asked(job)}
+    told = {str(change["finding"]) for change in asked(request)}
     told |= {"consolidation"} if told & set(AIRSPACE) else set()
-    before, after = job.source_prompt.text, job.prompt.text
+    before, after = request.source_prompt.text, request.prompt.text
     apart = difference(before, after)
     sides = [(text, after) for text in apart.gone] + [(text, before) for text in apart.new]
     return [text for text, other in sides if not _may_differ(text, other, told)]

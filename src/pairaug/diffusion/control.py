@@ -30,7 +30,7 @@ class EditOptions:
     from; `source-report`, and `drift`, are for inverted sources. The alignment `blend` is `refine`
     with the change kept inside a region: see `region.Region`, found by `blend_by` and cut at
     `blend_threshold`. Maps over more positions than `watch_max_positions` do not count for it.
-    `variation` is how much noise goes into a further try of an inverted edit.
+    `variation` is how much noise goes into a further candidate of an inverted edit.
     """
 
     num_steps: int = 75

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from pairaug.candidates.settings import AcceptSettings, CandidateSettings
 from pairaug.diffusion.prompts import LongReport
-from pairaug.drawing.settings import AcceptSettings, TriesSettings
 from pairaug.images import Fit
 
 DROP_REASONS = {
@@ -26,17 +26,23 @@ DROP_REASONS = {
 
 
 class AcceptEditSettings(AcceptSettings):
-    """What a try of an edit is judged by: the paper's three scores."""
+    """What a candidate of an edit is judged by: the paper's three scores."""
 
     image_image: float | None = Field(
-        default=None, ge=-1, le=1, description="A try passes above it: image against image, S2."
+        default=None,
+        ge=-1,
+        le=1,
+        description="A candidate passes above it: image against image, S2.",
     )
     change: float | None = Field(
-        default=None, ge=-1, le=1, description="A try passes above it: direction of change, S3."
+        default=None,
+        ge=-1,
+        le=1,
+        description="A candidate passes above it: direction of change, S3.",
     )
 
 
-class EditSettings(TriesSettings):
+class EditSettings(CandidateSettings):
     """Which model edits, from what source, and how much of the source's attention it keeps."""
 
     source: Literal["invert", "regenerate"] = Field(
@@ -108,21 +114,21 @@ class EditSettings(TriesSettings):
         description="Self-attention over more positions is never swapped. 16 x 16 in the "
         "authors' ptp_utils.",
     )
-    tries: int = Field(
+    num_images: int = Field(
         default=1,
         ge=1,
         description="Images generated per changed report, or the most that are. The authors generate 10.",
     )
     accept: AcceptEditSettings = Field(
         default_factory=AcceptEditSettings,
-        description="What tries are judged by, unless all are kept.",
+        description="What candidates are judged by, unless all are kept.",
     )
     variation: float = Field(
         default=0.3,
         gt=0.0,
         le=1.0,
-        description="Share of fresh noise, by variance, that a further try of an inverted edit "
-        "starts with. The first try has none: it starts where the image's own trajectory does.",
+        description="Share of fresh noise, by variance, that a further candidate of an inverted edit "
+        "starts with. The first candidate has none: it starts where the image's own trajectory does.",
     )
     max_inversion_error: float | None = Field(
         default=None,

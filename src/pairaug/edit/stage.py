@@ -9,14 +9,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pairaug.candidates.accept import CandidateScorer
+from pairaug.candidates.choose import (
+    Chosen,
+    choice_trace,
+    generate_and_choose,
+    in_place,
+    with_image,
+)
+from pairaug.candidates.generator import generator_folder, open_generator
+from pairaug.candidates.ids import candidate_id
 from pairaug.diffusion.folder import weights_sha256
 from pairaug.diffusion.prompts import ReportTooLongError
-from pairaug.drawing.choice import Chosen, choice_trace, generate_and_choose, in_place, with_image
-from pairaug.drawing.generator import generator_folder, open_generator
-from pairaug.drawing.ids import try_id
-from pairaug.drawing.judge import Judge
-from pairaug.edit.artists import FromImages, FromNoise
-from pairaug.edit.jobs import Job, SourceKey, Try
+from pairaug.edit.sampler import (
+    EditCandidate,
+    EditRequest,
+    InversionSampler,
+    RegenerationSampler,
+    SourceKey,
+)
 from pairaug.edit.settings import EditSettings
 from pairaug.image_files import ImageError
 from pairaug.images import fit_square, load_image
@@ -28,7 +39,7 @@ if TYPE_CHECKING:
     from pairaug.diffusion.control import EditOptions
 
 # Settings that the trace of an image leaves out: they say which images there are, not what one is.
-_NOT_TRACED = {"allow_pickle", "tries", "accept", "max_inversion_error", "batch_size"}
+_NOT_TRACED = {"allow_pickle", "candidates", "accept", "max_inversion_error", "batch_size"}
 
 
 class Edit:
@@ -45,7 +56,7 @@ class Edit:
         self._context = context
 
     def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
-        """Each pair in order: with its image, dropped, or as it came; further tries follow it."""
+        """Each pair in order: with its image, dropped, or as it came; further candidates follow it."""
         # One group's images are decoded and compressed while the next one's are generated.
         for num_edits, done in overlapped(self._groups(pairs)):
             self._context.report_progress(num_edits)
@@ -56,8 +67,8 @@ class Edit:
         """The models that decide what comes out, and their SHA-256, for the fingerprint."""
         hashes = {settings.model: weights_sha256(generator_folder(settings))}
         return (
-            {**hashes, **Judge.weights(settings.accept, Branch.INTRA)}
-            if settings.judges
+            {**hashes, **CandidateScorer.weights(settings.accept, Branch.INTRA)}
+            if settings.chooses
             else hashes
         )
 
@@ -72,7 +83,7 @@ class Edit:
             elif _is_mine(pair):
                 # The edits of one image stay together, so that it is inverted once.
                 is_new_image = bool(mine) and mine[-1].parent_id != pair.parent_id
-                num_images = len(mine) * self._settings.most_kept
+                num_images = len(mine) * self._settings.max_kept
                 if is_new_image and num_images >= self._settings.batch_size:
                     yield self._generated(waiting, mine, sources)
                     waiting, mine = [], []
@@ -84,25 +95,28 @@ class Edit:
         self, waiting: Sequence[Pair], mine: Sequence[Pair], sources: Mapping[str, Pair]
     ) -> Callable[[], tuple[int, list[Pair]]]:
         """Generates the edits of a group; what it returns puts their images into the pairs."""
-        jobs: list[Job] = []
+        requests: list[EditRequest] = []
         dropped: dict[str, Pair] = {}
         for pair in mine:
-            job = self._job(pair, sources)
-            if isinstance(job, Pair):
-                dropped[pair.id] = job
+            request = self._request(pair, sources)
+            if isinstance(request, Pair):
+                dropped[pair.id] = request
             else:
-                jobs.append(job)
-        if not jobs:
+                requests.append(request)
+        if not requests:
             chosen = []
         elif self._settings.source == "invert":
-            chosen = self._from_images(jobs, dropped)
+            chosen = self._from_images(requests, dropped)
         else:
             chosen = self._chosen(
-                FromNoise(self._bundle, self._options, self._settings.batch_size, self._seed), jobs
+                RegenerationSampler(
+                    self._bundle, self._options, self._settings.batch_size, self._seed
+                ),
+                requests,
             )
         return partial(self._finished, waiting, len(mine), chosen, dropped)
 
-    def _job(self, pair: Pair, sources: Mapping[str, Pair]) -> Job | Pair:
+    def _request(self, pair: Pair, sources: Mapping[str, Pair]) -> EditRequest | Pair:
         """What is to be done for a pair, or the pair dropped."""
         source = sources.get(pair.parent_id or "")
         if source is None:
@@ -114,24 +128,26 @@ class Edit:
             return pair.dropped(self.name, "report_too_long", str(error))
         if not all(prompt.text for prompt in prompts):
             return pair.dropped(self.name, "empty_report")
-        return Job(pair, source, *prompts)
+        return EditRequest(pair, source, *prompts)
 
-    def _from_images(self, jobs: Sequence[Job], dropped: dict[str, Pair]) -> list[Chosen[Try]]:
+    def _from_images(
+        self, requests: Sequence[EditRequest], dropped: dict[str, Pair]
+    ) -> list[Chosen[EditCandidate]]:
         """Edits of the real images; an image that cannot be used drops all its edits."""
         images: dict[str, np.ndarray] = {}
-        usable: list[Job] = []
-        for job in jobs:
+        usable: list[EditRequest] = []
+        for request in requests:
             try:
-                if job.source.id not in images:
-                    images[job.source.id] = self._image(job.source)
-                usable.append(job)
+                if request.source.id not in images:
+                    images[request.source.id] = self._image(request.source)
+                usable.append(request)
             except ImageError as error:
-                drop = job.pair.dropped(self.name, error.reason, str(error))
-                dropped[job.pair.id] = drop
-        chosen: list[Chosen[Try]] = []
-        keys = list(dict.fromkeys(job.source_key for job in usable))
+                drop = request.pair.dropped(self.name, error.reason, str(error))
+                dropped[request.pair.id] = drop
+        chosen: list[Chosen[EditCandidate]] = []
+        keys = list(dict.fromkeys(request.source_key for request in usable))
         for group in batched(keys, self._settings.batch_size):
-            of_group = [job for job in usable if job.source_key in group]
+            of_group = [request for request in usable if request.source_key in group]
             stacked = np.stack([images[key.source_id] for key in group])
             chosen += self._from_inversion(stacked, group, of_group, dropped)
         return chosen
@@ -140,52 +156,54 @@ class Edit:
         self,
         images: np.ndarray,
         keys: Sequence[SourceKey],
-        jobs: Sequence[Job],
+        requests: Sequence[EditRequest],
         dropped: dict[str, Pair],
-    ) -> list[Chosen[Try]]:
+    ) -> list[Chosen[EditCandidate]]:
         from pairaug.diffusion.inversion import invert_images
 
         settings = self._settings
         prompts = [key.prompt for key in keys]
         inversion = invert_images(self._bundle, images, prompts, settings.num_steps)
         errors = dict(zip(keys, inversion.errors.tolist(), strict=True))
-        held: list[Job] = []
-        for job in jobs:
-            error = errors[job.source_key]
+        held: list[EditRequest] = []
+        for request in requests:
+            error = errors[request.source_key]
             if self._is_held(error):
-                held.append(job)
+                held.append(request)
             else:
                 detail = f"{error:.4f} above {settings.max_inversion_error}"
-                drop = job.pair.dropped(self.name, "inversion_error", detail)
-                dropped[job.pair.id] = drop
+                drop = request.pair.dropped(self.name, "inversion_error", detail)
+                dropped[request.pair.id] = drop
         place_of = {key: place for place, key in enumerate(keys)}
-        artist = FromImages(
+        sampler = InversionSampler(
             self._bundle, inversion, place_of, self._options, settings.batch_size, self._seed
         )
-        return self._chosen(artist, held)
+        return self._chosen(sampler, held)
 
-    def _chosen(self, artist: FromImages | FromNoise, jobs: Sequence[Job]) -> list[Chosen[Try]]:
+    def _chosen(
+        self, sampler: InversionSampler | RegenerationSampler, requests: Sequence[EditRequest]
+    ) -> list[Chosen[EditCandidate]]:
         settings = self._settings
-        judge = self._judge if settings.judges else None
-        return generate_and_choose(artist, jobs, settings.keep, settings.tries, judge)
+        scorer = self._candidate_scorer if settings.chooses else None
+        return generate_and_choose(sampler, requests, settings.keep, settings.num_images, scorer)
 
     def _finished(
         self,
         waiting: Sequence[Pair],
         num_edits: int,
-        chosen: Sequence[Chosen[Try]],
+        chosen: Sequence[Chosen[EditCandidate]],
         dropped: Mapping[str, Pair],
     ) -> tuple[int, list[Pair]]:
         """The pairs that have been waiting, with the outcome of each edit in its pair's place."""
         return num_edits, in_place(waiting, chosen, dropped, self._outcome)
 
-    def _outcome(self, chosen: Chosen[Try]) -> Pair:
+    def _outcome(self, chosen: Chosen[EditCandidate]) -> Pair:
         """The pair with its image, or dropped for what the image is."""
-        generated, job, settings = chosen.generated, chosen.generated.job, self._settings
+        generated, request, settings = chosen.generated, chosen.generated.request, self._settings
         edited, row = generated.edited, generated.row
-        pair = job.pair
+        pair = request.pair
         if settings.keep == "all":
-            pair = replace(pair, id=try_id(pair.id, generated.number))
+            pair = replace(pair, id=candidate_id(pair.id, generated.number))
         traced = pair.with_trace(
             self.name,
             **generated.measured,
@@ -194,16 +212,16 @@ class Edit:
             cross_swapped=round(float(edited.cross_swapped[row]), 6),
             self_swapped=round(edited.self_swapped, 6),
             changed_area=round(float(edited.changed_area[row]), 6),
-            num_tokens=job.prompt.num_tokens,
-            num_windows=job.prompt.num_windows,
-            truncated=job.prompt.truncated,
-            left_out_sentences=job.prompt.left_out_sentences,
-            source_num_tokens=job.source_prompt.num_tokens,
-            source_num_windows=job.source_prompt.num_windows,
-            source_truncated=job.source_prompt.truncated,
-            source_left_out_sentences=job.source_prompt.left_out_sentences,
-            left_out_of_both=job.prompt.left_out_of_both,
-            **choice_trace(chosen, self._judge),
+            num_tokens=request.prompt.num_tokens,
+            num_windows=request.prompt.num_windows,
+            truncated=request.prompt.truncated,
+            left_out_sentences=request.prompt.left_out_sentences,
+            source_num_tokens=request.source_prompt.num_tokens,
+            source_num_windows=request.source_prompt.num_windows,
+            source_truncated=request.source_prompt.truncated,
+            source_left_out_sentences=request.source_prompt.left_out_sentences,
+            left_out_of_both=request.prompt.left_out_of_both,
+            **choice_trace(chosen, self._candidate_scorer),
         )
         return with_image(traced, generated, self.name)
 
@@ -220,8 +238,8 @@ class Edit:
         return seed_for(self._context.seed, pair_id, self.name)
 
     @cached_property
-    def _judge(self) -> Judge:
-        return Judge(self._settings.accept, Branch.INTRA, self._context)
+    def _candidate_scorer(self) -> CandidateScorer:
+        return CandidateScorer(self._settings.accept, Branch.INTRA, self._context)
 
     @cached_property
     def _bundle(self) -> Bundle:

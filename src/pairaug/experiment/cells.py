@@ -35,8 +35,8 @@ class Cell:
     """With the row's sources, the seed and the steps."""
     pairs: Mapping[str, str]
     """Fingerprint of each source's pairs."""
-    judged_on: str
-    """Fingerprint of the images and captions that the model is judged on."""
+    evaluated_on: str
+    """Fingerprint of the images and captions that the model is evaluated on."""
 
     @property
     def name(self) -> str:
@@ -52,7 +52,7 @@ class Cell:
         for source in settings["sources"]:
             source.pop("run", None)
         return fingerprint(
-            {"train": settings, "pairs": dict(self.pairs), "judged on": self.judged_on}
+            {"train": settings, "pairs": dict(self.pairs), "evaluated on": self.evaluated_on}
         )
 
 
@@ -84,18 +84,18 @@ def done(cell: Cell, folder: Path) -> np.ndarray | None:
 def finish_cells(
     cells: Sequence[Cell],
     folder: Path,
-    judge: Callable[[Path], np.ndarray],
+    test_set: Callable[[Path], np.ndarray],
     *,
     at_once: int,
     keep_models: bool,
 ) -> Iterator[tuple[Cell, np.ndarray]]:
     """Each cell, none of which is done, with its probabilities, as they come.
 
-    `at_once` are trained side by side, each in a process of its own unless it is 1. `judge` gives
+    `at_once` are trained side by side, each in a process of its own unless it is 1. `evaluate` gives
     the probabilities of a trained model's folder, in this process.
     """
     for cell, record in _trained(cells, folder, at_once):
-        yield cell, _judged(cell, folder, record, judge, keep_model=keep_models)
+        yield cell, _evaluated(cell, folder, record, test_set, keep_model=keep_models)
 
 
 def _trained(
@@ -131,16 +131,16 @@ def _train(cell: Cell, folder: Path) -> dict[str, Any]:
     }
 
 
-def _judged(
+def _evaluated(
     cell: Cell,
     folder: Path,
     record: Mapping[str, Any],
-    judge: Callable[[Path], np.ndarray],
+    test_set: Callable[[Path], np.ndarray],
     *,
     keep_model: bool,
 ) -> np.ndarray:
     own = folder / cell.name
-    probabilities = judge(own / "clip")
+    probabilities = test_set(own / "clip")
     with new_file(own / _PROBABILITIES) as file:
         np.save(file, probabilities)
     record = {

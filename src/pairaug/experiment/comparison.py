@@ -1,4 +1,4 @@
-"""What all experiments share: a run's pairs, models trained for as many steps, one judge."""
+"""What all experiments share: a run's pairs, models trained for as many steps, one test set."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pydantic import Field
 from pairaug.config import Settings, load_settings, settings_of
 from pairaug.evaluate.data.settings import LabelledData
 from pairaug.evaluate.prompts import TEMPLATES, TemplatePair
+from pairaug.evaluate.test_set import LabelledTestSet
 from pairaug.experiment.cells import Cell, done, finish_cells
-from pairaug.experiment.judge import Judge
 from pairaug.locks import locked
 from pairaug.manifest import part_fingerprint, part_paths, read_columns
 from pairaug.metrics.paired import PairedMacros, paired_macros
@@ -28,7 +28,7 @@ from pairaug.train.clip.sources import is_used, run_stage
 
 
 class ComparisonSettings(StageSettings):
-    """Models trained on different pairs for as many steps, judged on the same images."""
+    """Models trained on different pairs for as many steps, evaluated on the same images."""
 
     run: Path | dict[str, Any] = Field(
         description="The run whose pairs are trained on: its settings, or a YAML file of them. It "
@@ -41,7 +41,7 @@ class ComparisonSettings(StageSettings):
         description="How each model is trained; sources, seed and steps are the experiment's."
     )
     data: LabelledData = Field(
-        description="What the models are judged on: labelled images of other patients."
+        description="What the models are evaluated on: labelled images of other patients."
     )
     findings: tuple[str, ...] = Field(
         default=(), description="Which of its findings count; all that it labels if none is named."
@@ -93,9 +93,9 @@ def context_of(chain: Settings, progress: ProgressReport) -> Context:
     )
 
 
-def open_judge(settings: ComparisonSettings) -> Judge:
-    """The images that all models are judged on."""
-    return Judge(settings.data, settings.findings, settings.templates)
+def open_test_set(settings: ComparisonSettings) -> LabelledTestSet:
+    """The images that all models are evaluated on."""
+    return LabelledTestSet(settings.data, settings.findings, settings.templates)
 
 
 def num_pairs_of(sources: Sequence[PairSource]) -> int:
@@ -115,7 +115,7 @@ def cell_of(
     sources: tuple[PairSource, ...],
     num_steps: int,
     settings: ComparisonSettings,
-    judge: Judge,
+    test_set: LabelledTestSet,
     out: Path,
 ) -> Cell:
     """The training of a row with one seed; images are decoded once for all, in the folder `out`."""
@@ -134,7 +134,7 @@ def cell_of(
         stage = _deciding_stage(source)
         # Other pairs are another cell.
         fingerprints[f"{source.run.name}/{stage.name}"] = part_fingerprint(part_paths(stage)[0])
-    return Cell(row, seed, train, fingerprints, judge.fingerprint)
+    return Cell(row, seed, train, fingerprints, test_set.fingerprint)
 
 
 def _deciding_stage(source: PairSource) -> Path:
@@ -151,11 +151,11 @@ def _deciding_stage(source: PairSource) -> Path:
 def compared(
     cells: Sequence[Cell],
     settings: ComparisonSettings,
-    judge: Judge,
+    test_set: LabelledTestSet,
     out: Path,
     progress: ProgressReport,
 ) -> PairedMacros:
-    """Macro AUROCs of every row's models, once all cells are trained and judged.
+    """Macro AUROCs of every row's models, once all cells are trained and evaluated.
 
     What the folder `out` holds of them is kept.
     """
@@ -165,7 +165,7 @@ def compared(
     for cell, probabilities in finish_cells(
         [cell for cell in cells if earlier[cell] is None],
         out / "cells",
-        judge,
+        test_set,
         at_once=settings.cells_at_once,
         keep_models=settings.keep_models,
     ):
@@ -176,5 +176,5 @@ def compared(
     rows = list(dict.fromkeys(cell.row for cell in cells))
     said = {row: [told[row, seed] for seed in range(settings.num_seeds)] for row in rows}
     return paired_macros(
-        judge.labels, said, groups=judge.patients, num_resamples=settings.num_resamples
+        test_set.labels, said, groups=test_set.patients, num_resamples=settings.num_resamples
     )

@@ -16,7 +16,7 @@ from pairaug.experiment.comparison import (
     compared,
     context_of,
     num_pairs_of,
-    open_judge,
+    open_test_set,
     prepared_run,
 )
 from pairaug.experiment.failing import TRACE, make_failing
@@ -53,16 +53,16 @@ def run_pruning(
         sources = {BASE: (PairSource(run=out / "run", branches=("real",)),)}
         for level in levels:
             sources |= _sources(level, folders[level.share])
-        judge = open_judge(settings)
+        test_set = open_test_set(settings)
         cells = [
-            cell_of(row, seed, of_row, settings.num_steps, settings, judge, out)
+            cell_of(row, seed, of_row, settings.num_steps, settings, test_set, out)
             # Seed by seed, so that an experiment that is cut short has whole comparisons.
             for seed in range(settings.num_seeds)
             for row, of_row in sources.items()
         ]
-        macros = compared(cells, settings, judge, out, progress)
+        macros = compared(cells, settings, test_set, out, progress)
         num_real = num_pairs_of(sources[BASE])
-        found = Pruning(levels, num_real, macros, judge.findings, len(judge.labels))
+        found = Pruning(levels, num_real, macros, test_set.findings, len(test_set.labels))
         return write_pruning(out, settings, found)
 
 

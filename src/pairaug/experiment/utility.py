@@ -1,6 +1,6 @@
 """The paper's question: does training on real and kept pairs beat training on the real ones?
 
-Every row is trained for as many steps, with several seeds, on the same real pairs, and judged by
+Every row is trained for as many steps, with several seeds, on the same real pairs, and evaluated by
 zero-shot classification on the same images of other patients. What is done stays done: an
 interrupted experiment goes on with the next pair, or the next step.
 """
@@ -17,7 +17,7 @@ from pairaug.experiment.comparison import (
     compared,
     context_of,
     num_pairs_of,
-    open_judge,
+    open_test_set,
     prepared_run,
 )
 from pairaug.experiment.pairs import make_image_only, make_text_only
@@ -38,18 +38,20 @@ def run_utility(
     progress = progress or NoProgress()
     with prepared_run(settings, out, progress) as chain:
         _make_other_pairs(settings, chain, out, progress)
-        judge = open_judge(settings)
+        test_set = open_test_set(settings)
         num_pairs = _num_pairs(settings, out)
         num_kept = num_pairs["+both"] - num_pairs["real"]
         num_steps = {row: num_steps_of(row, settings, num_pairs) for row in settings.rows}
         cells = [
-            cell_of(row, seed, sources_of(row, out, num_kept), num_steps[row], settings, judge, out)
+            cell_of(
+                row, seed, sources_of(row, out, num_kept), num_steps[row], settings, test_set, out
+            )
             # Seed by seed, so that an experiment that is cut short has whole comparisons.
             for seed in range(settings.num_seeds)
             for row in settings.rows
         ]
-        macros = compared(cells, settings, judge, out, progress)
-        found = Utility(num_pairs, num_steps, macros, judge.findings, len(judge.labels))
+        macros = compared(cells, settings, test_set, out, progress)
+        found = Utility(num_pairs, num_steps, macros, test_set.findings, len(test_set.labels))
         return write_results(out, settings, found)
 
 

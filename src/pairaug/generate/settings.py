@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from pairaug.candidates.settings import CandidateSettings
 from pairaug.diffusion.prompts import LongReport
-from pairaug.drawing.settings import TriesSettings
 
 DROP_REASONS = {
     "empty_report": "nothing of the report is left to generate from",
@@ -18,7 +18,7 @@ DROP_REASONS = {
 }
 
 
-class GenerateSettings(TriesSettings):
+class GenerateSettings(CandidateSettings):
     """Which model generates, and how."""
 
     num_steps: int = Field(

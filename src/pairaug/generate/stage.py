@@ -7,13 +7,19 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
+from pairaug.candidates.accept import CandidateScorer
+from pairaug.candidates.choose import (
+    Chosen,
+    choice_trace,
+    generate_and_choose,
+    in_place,
+    with_image,
+)
+from pairaug.candidates.generator import generator_folder, open_generator
+from pairaug.candidates.ids import candidate_id
 from pairaug.diffusion.folder import weights_sha256
 from pairaug.diffusion.prompts import ReportTooLongError
-from pairaug.drawing.choice import Chosen, choice_trace, generate_and_choose, in_place, with_image
-from pairaug.drawing.generator import generator_folder, open_generator
-from pairaug.drawing.ids import try_id
-from pairaug.drawing.judge import Judge
-from pairaug.generate.artist import FromReports, Job, Try
+from pairaug.generate.sampler import GeneratedCandidate, GenerationRequest, ReportSampler
 from pairaug.generate.settings import GenerateSettings
 from pairaug.pair import Branch, Pair
 from pairaug.stage import Context, overlapped, seed_for
@@ -26,7 +32,7 @@ class Generate:
     """The stage: generates an image for each inter pair that has none; all other pairs pass through.
 
     An image depends on the pair's report and on the seed that the run gives to the pair's id, and to
-    the number of the try.
+    the number of the candidate.
     """
 
     name = "generate"
@@ -36,7 +42,7 @@ class Generate:
         self._context = context
 
     def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
-        """Each pair in order: with its image, dropped, or as it came; further tries follow it."""
+        """Each pair in order: with its image, dropped, or as it came; further candidates follow it."""
         # One group's images are decoded and compressed while the next one's are generated.
         for num_images, done in overlapped(self._groups(pairs)):
             self._context.report_progress(num_images)
@@ -46,8 +52,8 @@ class Generate:
     def weights(settings: GenerateSettings) -> dict[str, str]:
         """The models that decide what comes out, and their SHA-256, for the fingerprint."""
         hashes = {settings.model: weights_sha256(generator_folder(settings))}
-        if settings.judges:
-            hashes |= Judge.weights(settings.accept, Branch.INTER)
+        if settings.chooses:
+            hashes |= CandidateScorer.weights(settings.accept, Branch.INTER)
         return hashes
 
     def _groups(self, pairs: Iterable[Pair]) -> Iterator[Callable[[], tuple[int, list[Pair]]]]:
@@ -55,12 +61,12 @@ class Generate:
         settings = self._settings
         # Where images are generated until one passes, fewer are generated each time: several batches
         # together leave enough for the later ones to be full.
-        size = settings.batch_size * (settings.tries if settings.judges else 1)
+        size = settings.batch_size * (settings.num_images if settings.chooses else 1)
         waiting: list[Pair] = []
         num_images = 0
         for pair in pairs:
             waiting.append(pair)
-            num_images += settings.most_kept * _is_mine(pair)
+            num_images += settings.max_kept * _is_mine(pair)
             if num_images >= size:
                 yield self._generated(waiting)
                 waiting, num_images = [], 0
@@ -70,49 +76,53 @@ class Generate:
         """Generates for those among the pairs that want an image; what it returns gives them theirs."""
         mine = [pair for pair in waiting if _is_mine(pair)]
         dropped: dict[str, Pair] = {}
-        jobs: list[Job] = []
+        requests: list[GenerationRequest] = []
         for pair in mine:
-            job = self._job(pair)
-            if isinstance(job, Pair):
-                dropped[pair.id] = job
+            request = self._request(pair)
+            if isinstance(request, Pair):
+                dropped[pair.id] = request
             else:
-                jobs.append(job)
-        chosen = self._chosen(jobs) if jobs else []
+                requests.append(request)
+        chosen = self._chosen(requests) if requests else []
         return partial(self._finished, waiting, len(mine), chosen, dropped)
 
-    def _job(self, pair: Pair) -> Job | Pair:
+    def _request(self, pair: Pair) -> GenerationRequest | Pair:
         """What the pair's image is generated from, or the pair dropped."""
         try:
             prompt = self._bundle.fit_prompt(pair.report.text, self._settings.long_report)
         except ReportTooLongError as error:
             return pair.dropped(self.name, "report_too_long", str(error))
-        return Job(pair, prompt) if prompt.text else pair.dropped(self.name, "empty_report")
+        return (
+            GenerationRequest(pair, prompt)
+            if prompt.text
+            else pair.dropped(self.name, "empty_report")
+        )
 
-    def _chosen(self, jobs: Sequence[Job]) -> list[Chosen[Try]]:
+    def _chosen(self, requests: Sequence[GenerationRequest]) -> list[Chosen[GeneratedCandidate]]:
         from pairaug.diffusion.sampling import SamplingOptions
 
         settings = self._settings
         options = SamplingOptions(settings.num_steps, settings.guidance_scale, settings.scheduler)
-        artist = FromReports(self._bundle, options, settings.batch_size, self._seed)
-        judge = self._judge if settings.judges else None
-        return generate_and_choose(artist, jobs, settings.keep, settings.tries, judge)
+        sampler = ReportSampler(self._bundle, options, settings.batch_size, self._seed)
+        scorer = self._candidate_scorer if settings.chooses else None
+        return generate_and_choose(sampler, requests, settings.keep, settings.num_images, scorer)
 
     def _finished(
         self,
         waiting: Sequence[Pair],
         num_reports: int,
-        chosen: Sequence[Chosen[Try]],
+        chosen: Sequence[Chosen[GeneratedCandidate]],
         dropped: Mapping[str, Pair],
     ) -> tuple[int, list[Pair]]:
         """The pairs that have been waiting, with the images of each in its place."""
         return num_reports, in_place(waiting, chosen, dropped, self._outcome)
 
-    def _outcome(self, chosen: Chosen[Try]) -> Pair:
+    def _outcome(self, chosen: Chosen[GeneratedCandidate]) -> Pair:
         """The pair with its image, or dropped for what the image is."""
         generated = chosen.generated
-        pair, prompt, settings = generated.job.pair, generated.job.prompt, self._settings
+        pair, prompt, settings = generated.request.pair, generated.request.prompt, self._settings
         if settings.keep == "all":
-            pair = replace(pair, id=try_id(pair.id, generated.number))
+            pair = replace(pair, id=candidate_id(pair.id, generated.number))
         traced = pair.with_trace(
             self.name,
             seed=generated.seed,
@@ -127,7 +137,7 @@ class Generate:
             num_windows=prompt.num_windows,
             truncated=prompt.truncated,
             left_out_sentences=prompt.left_out_sentences,
-            **choice_trace(chosen, self._judge),
+            **choice_trace(chosen, self._candidate_scorer),
         )
         return with_image(traced, generated, self.name)
 
@@ -135,8 +145,8 @@ class Generate:
         return seed_for(self._context.seed, pair_id, self.name)
 
     @cached_property
-    def _judge(self) -> Judge:
-        return Judge(self._settings.accept, Branch.INTER, self._context)
+    def _candidate_scorer(self) -> CandidateScorer:
+        return CandidateScorer(self._settings.accept, Branch.INTER, self._context)
 
     @cached_property
     def _bundle(self) -> Bundle:

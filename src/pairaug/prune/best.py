@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from pairaug.drawing.ids import first_try_id
+from pairaug.candidates.ids import first_candidate_id
 from pairaug.prune.bounds import Failures, Means, ScoreName, lacking, record
 from pairaug.prune.columns import Columns
 from pairaug.settings import StageSettings
@@ -42,11 +42,11 @@ class BestOfParentRule(_SiblingRule):
 
 
 class BestOfReportRule(_SiblingRule):
-    """Keeps the best few tries of each report, so that no report is lost to easier ones."""
+    """Keeps the best few candidates of each report, so that no report is lost to easier ones."""
 
     rule: Literal["per-report-best"] = Field(
         default="per-report-best",
-        description="The kind of rule: a rank among the tries of one report.",
+        description="The kind of rule: a rank among the candidates of one report.",
     )
 
     def fitting(self) -> BestFitting:
@@ -55,7 +55,7 @@ class BestOfReportRule(_SiblingRule):
 
 
 class BestFitting:
-    """Counts; siblings compete when they are judged."""
+    """Counts; siblings compete when they are decided."""
 
     needs_vectors = False
 
@@ -74,13 +74,13 @@ class BestFitting:
         return record(rule.rule, self._means, {}, k=rule.k, score=rule.score)
 
 
-def judge(fitted: Mapping[str, Any], columns: Columns) -> Failures:
+def apply(fitted: Mapping[str, Any], columns: Columns) -> Failures:
     """The rows that are not kept; `columns` must hold all children of each parent in it."""
     score, k = str(fitted["score"]), int(fitted["k"])
     values = columns.table_of([score])[:, 0]
     of_whom = columns.parents
     if fitted["rule"] == "per-report-best":
-        of_whom = [first_try_id(pair_id) for pair_id in columns.ids]
+        of_whom = [first_candidate_id(pair_id) for pair_id in columns.ids]
     families: defaultdict[str, list[tuple[float, str, int]]] = defaultdict(list)
     for row in np.flatnonzero(~np.isnan(values)).tolist():
         families[of_whom[row]].append((-values[row], columns.ids[row], row))

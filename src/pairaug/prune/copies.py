@@ -91,16 +91,16 @@ class Copies:
             self._groups.append(synthetic)
 
     def find(
-        self, judge: Callable[[Columns], Failures]
+        self, apply: Callable[[Columns], Failures]
     ) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
-        """(what was measured, pair id → reason and detail) among the pairs that `judge` keeps."""
+        """(what was measured, pair id → reason and detail) among the pairs that `apply` keeps."""
         found: dict[str, tuple[str, str]] = {}
         measured: dict[str, Any] = {}
         if not self._groups:
             return measured, found
         synthetic = joined(self._groups)
         is_kept = np.ones(len(synthetic), dtype=bool)
-        is_kept[list(judge(synthetic))] = False
+        is_kept[list(apply(synthetic))] = False
         patients = np.concatenate(self._real_patients) if self._real_patients else np.empty(0)
         if self._memorised:
             num_kept = int(is_kept.sum())

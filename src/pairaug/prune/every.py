@@ -28,14 +28,14 @@ SingleRule = Annotated[
     Field(discriminator="rule"),
 ]
 
-_JUDGES = {
-    "threshold": threshold.judge,
-    "logit-threshold": threshold.judge,
-    "mean-margin": mean_margin.judge,
-    "quantile": quantile.judge,
-    "per-parent-best": best.judge,
-    "per-report-best": best.judge,
-    "null-calibrated": null_calibrated.judge,
+_APPLY = {
+    "threshold": threshold.apply,
+    "logit-threshold": threshold.apply,
+    "mean-margin": mean_margin.apply,
+    "quantile": quantile.apply,
+    "per-parent-best": best.apply,
+    "per-report-best": best.apply,
+    "null-calibrated": null_calibrated.apply,
 }
 
 
@@ -87,13 +87,13 @@ class EveryFitting:
         }
 
 
-def judge(fitted: Mapping[str, Any], columns: Columns) -> Failures:
+def apply(fitted: Mapping[str, Any], columns: Columns) -> Failures:
     """The rows that a fitted rule, of whatever kind, does not keep."""
     if fitted["rule"] != "and":
-        return _JUDGES[fitted["rule"]](fitted, columns)
+        return _APPLY[fitted["rule"]](fitted, columns)
     together: Failures = {}
     for each in fitted["rules"]:
-        for row, (reason, detail) in _JUDGES[each["rule"]](each, columns).items():
+        for row, (reason, detail) in _APPLY[each["rule"]](each, columns).items():
             first, details = together.get(row, (reason, ""))
             # A null is named before anything that was measured.
             first = reason if reason == "no_score" else first

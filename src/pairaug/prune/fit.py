@@ -125,11 +125,11 @@ class PruneRule:
         fitted: Fitted = {branch.value: fitting.fitted() for branch, fitting in fittings.items()}
         if copies is None:
             return Decision(fitted)
-        measured, found = copies.find(lambda columns: judge(fitted, columns))
+        measured, found = copies.find(lambda columns: apply(fitted, columns))
         return Decision({**fitted, **measured}, found)
 
 
-def judge(fitted: Fitted, columns: Columns) -> Failures:
+def apply(fitted: Fitted, columns: Columns) -> Failures:
     """The rows of living synthetic pairs that their branch's rule does not keep."""
     failures: Failures = {}
     for branch in (Branch.INTER, Branch.INTRA):
@@ -137,6 +137,6 @@ def judge(fitted: Fitted, columns: Columns) -> Failures:
         if drops_all(fitted):
             failures |= failures_of(fitted, rows)
         elif len(rows) and branch.value in fitted:
-            found = every.judge(fitted[branch.value], columns.take(rows))
+            found = every.apply(fitted[branch.value], columns.take(rows))
             failures |= {int(rows[place]): why for place, why in found.items()}
     return failures

@@ -67,6 +67,6 @@ class MeanFitting:
         return record(self._rule.rule, self._means, bounds)
 
 
-def judge(fitted: Mapping[str, Any], columns: Columns) -> Failures:
+def apply(fitted: Mapping[str, Any], columns: Columns) -> Failures:
     """The rows that are not kept."""
     return not_above(columns, fitted["bounds"], "below_mean")

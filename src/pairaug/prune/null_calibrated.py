@@ -82,6 +82,6 @@ class NullFitting:
         )
 
 
-def judge(fitted: Mapping[str, Any], columns: Columns) -> Failures:
+def apply(fitted: Mapping[str, Any], columns: Columns) -> Failures:
     """The rows that are not kept."""
     return not_above(columns, fitted["bounds"], "below_null")

@@ -66,6 +66,6 @@ class QuantileFitting:
         return record(self._rule.rule, self._means, bounds, quantile=self._rule.quantile)
 
 
-def judge(fitted: Mapping[str, Any], columns: Columns) -> Failures:
+def apply(fitted: Mapping[str, Any], columns: Columns) -> Failures:
     """The rows that are not kept."""
     return not_above(columns, fitted["bounds"], "below_quantile")

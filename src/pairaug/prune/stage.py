@@ -13,7 +13,7 @@ import pyarrow.compute
 from pairaug.pair import Branch, Pair
 from pairaug.prune.bounds import Failures
 from pairaug.prune.columns import Columns, columns_of, columns_of_table
-from pairaug.prune.fit import Fitted, PruneSettings, judge
+from pairaug.prune.fit import Fitted, PruneSettings, apply
 from pairaug.stage import Context
 
 # Its functions are made at import, so no type checker knows them.
@@ -45,8 +45,8 @@ class Prune:
             if pair.drop is not None or not self._decides_on(pair.branch.value):
                 yield pair
                 continue
-            judged = pair.with_trace(self.name, rule=self._fitted[pair.branch.value]["rule"])
-            yield judged.dropped(self.name, *failures[row]) if row in failures else judged
+            decided = pair.with_trace(self.name, rule=self._fitted[pair.branch.value]["rule"])
+            yield decided.dropped(self.name, *failures[row]) if row in failures else decided
             self._context.report_progress(1)
 
     def apply_to_table(self, table: pa.Table) -> pa.Table:
@@ -67,15 +67,15 @@ class Prune:
             column = pc.coalesce(table[name], pa.array(values, pa.string()))
             table = table.set_column(table.schema.get_field_index(name), name, column)
         decided = [branch.value for branch in Branch if self._decides_on(branch.value)]
-        is_judged = columns.is_living & np.isin(columns.branches.astype(str), decided)
+        is_decided = columns.is_living & np.isin(columns.branches.astype(str), decided)
         table = table.set_column(
-            table.schema.get_field_index("trace"), "trace", self._traces(table, columns, is_judged)
+            table.schema.get_field_index("trace"), "trace", self._traces(table, columns, is_decided)
         )
-        self._context.report_progress(int(is_judged.sum()))
+        self._context.report_progress(int(is_decided.sum()))
         return table
 
     def _failures(self, columns: Columns) -> Failures:
-        failures = judge(self._fitted, columns)
+        failures = apply(self._fitted, columns)
         if self._copies:
             failures |= {
                 row: self._copies[name]
@@ -87,12 +87,12 @@ class Prune:
     def _decides_on(self, branch: str) -> bool:
         return branch in (Branch.INTER, Branch.INTRA) and branch in self._fitted
 
-    def _traces(self, table: pa.Table, columns: Columns, is_judged: np.ndarray) -> Any:
+    def _traces(self, table: pa.Table, columns: Columns, is_decided: np.ndarray) -> Any:
         """The traces with an entry of this stage put first, without reading the others."""
         traces = table["trace"]
         is_empty = pc.equal(traces, "{}")
         for branch in (Branch.INTER.value, Branch.INTRA.value):
-            mask = is_judged & (columns.branches == branch)
+            mask = is_decided & (columns.branches == branch)
             if not mask.any():
                 continue
             entry = json.dumps({self.name: {"rule": self._fitted[branch]["rule"]}})

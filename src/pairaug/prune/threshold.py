@@ -81,6 +81,6 @@ class FixedBound:
         return record(self._kind, self._means, {self._score: self._bound}, **self._more)
 
 
-def judge(fitted: Mapping[str, Any], columns: Columns) -> Failures:
+def apply(fitted: Mapping[str, Any], columns: Columns) -> Failures:
     """The rows that are not kept."""
     return not_above(columns, fitted["bounds"], "below_threshold")

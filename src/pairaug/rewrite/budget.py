@@ -86,9 +86,9 @@ class Budget:
 
 
 class Tab:
-    """The cost of one request over all of its tries, each of which must fit the budget.
+    """The cost of one request over all of its attempts, each of which must fit the budget.
 
-    A try that came to no answer, or to one without text, is paid for like any other.
+    A candidate that came to no answer, or to one without text, is paid for like any other.
     """
 
     def __init__(self, budget: Budget, messages: Sequence[Message], max_tokens: int) -> None:
@@ -99,7 +99,7 @@ class Tab:
         self._reserved = Usage()
 
     def reserve(self) -> None:
-        """Set aside what the next try may come to. Raises `BudgetSpentError` where it is too much.
+        """Set aside what the next attempt may come to. Raises `BudgetSpentError` where it is too much.
 
         What the requests in flight use beyond that, such as thoughts that a server bills and does
         not bound, is spent too: by so much a budget can be exceeded.
@@ -107,7 +107,7 @@ class Tab:
         self._reserved = self._budget.reserve(self._messages, self._max_tokens)
 
     def settle(self, used: Usage | None = None) -> None:
-        """Note what the try used; nothing, where it was not answered."""
+        """Note what the candidate used; nothing, where it was not answered."""
         used = used or Usage()
         self._budget.settle(self._reserved, used)
         self._reserved = Usage()

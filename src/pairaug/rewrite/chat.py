@@ -52,7 +52,7 @@ class Model(Protocol):
     """Requests that have left for it, repeats included."""
 
     async def complete(self, body: Mapping[str, Any], key: str, tab: Tab) -> Completion | Failure:
-        """The answer to a request; each try at it is put on the tab.
+        """The answer to a request; each attempt at it is put on the tab.
 
         Raises `LackError` where it does not take something of the request.
         """

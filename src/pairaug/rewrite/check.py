@@ -56,7 +56,7 @@ _LABEL = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CheckResult:
     """`reason` is None where the rewrite is accepted; `detail` holds no report text."""
 
     reason: Reason | None
@@ -81,7 +81,7 @@ def check(
     answer: str,
     max_words: int,
     target: str | None = None,
-) -> Verdict:
+) -> CheckResult:
     """The verdict on `answer` as a rewrite of a report that says `stated`.
 
     With a `target`, that finding must be stated (inter) or be among those that change (intra).
@@ -91,59 +91,65 @@ def check(
         return problem
     after = extract(answer)
     if not after:
-        return Verdict(Reason.EMPTY_ANSWER, "it states no finding")
+        return CheckResult(Reason.EMPTY_ANSWER, "it states no finding")
     # What the report itself contradicts ("clear lungs; basal scarring") is not the rewrite's fault.
     contradicted = set(contradictions_in(after)) - set(contradictions_in(stated))
     if contradicted:
         named = ", ".join(sorted(contradicted))
-        return Verdict(Reason.CONTRADICTION, f"it contradicts itself on {named}")
+        return CheckResult(Reason.CONTRADICTION, f"it contradicts itself on {named}")
     changes = changes_between(stated, after)
     if branch is Branch.INTER:
-        verdict = _inter_verdict(changes, denies_normality(stated, after))
+        verdict = _check_inter(changes, denies_normality(stated, after))
     else:
-        verdict = _intra_verdict(changes, lost_topics(stated, after))
+        verdict = _check_intra(changes, lost_topics(stated, after))
     if verdict.reason is None and target and not is_met(target, branch, after, changes):
         what = "state" if branch is Branch.INTER else "change"
-        return Verdict(Reason.OFF_TARGET, f"it does not {what} {target}, which was asked for")
+        return CheckResult(Reason.OFF_TARGET, f"it does not {what} {target}, which was asked for")
     return verdict
 
 
-def _problem_of_form(branch: Branch, answer: str, max_words: int) -> Verdict | None:
+def _problem_of_form(branch: Branch, answer: str, max_words: int) -> CheckResult | None:
     num_words = len(answer.split())
     if not any(character.isalpha() for character in answer):
-        return Verdict(Reason.EMPTY_ANSWER, "it has no text")
+        return CheckResult(Reason.EMPTY_ANSWER, "it has no text")
     if _REFUSAL.search(answer):
-        return Verdict(Reason.REFUSAL, "it declines instead of reporting")
+        return CheckResult(Reason.REFUSAL, "it declines instead of reporting")
     if not is_english(answer):
-        return Verdict(Reason.ANSWER_NOT_ENGLISH, "it is not in English")
+        return CheckResult(Reason.ANSWER_NOT_ENGLISH, "it is not in English")
     if DE_IDENTIFIED.search(answer) or DATES.search(answer) or _NAME.search(answer):
-        return Verdict(Reason.IDENTIFYING, "it holds a name, a date or a de-identification mark")
+        return CheckResult(
+            Reason.IDENTIFYING, "it holds a name, a date or a de-identification mark"
+        )
     if _MARKUP.search(answer):
-        return Verdict(Reason.MARKUP, "it holds markup, a heading or a remark on itself")
+        return CheckResult(Reason.MARKUP, "it holds markup, a heading or a remark on itself")
     if num_words > max_words:
-        return Verdict(
+        return CheckResult(
             Reason.TOO_LONG, f"it has {num_words} words; at most {max_words} are allowed"
         )
     if branch is Branch.INTER and _COMPARES.search(answer):
-        return Verdict(Reason.COMPARES, "it speaks of an earlier image")
+        return CheckResult(Reason.COMPARES, "it speaks of an earlier image")
     return None
 
 
-def _inter_verdict(changes: Sequence[Change], is_no_longer_normal: bool) -> Verdict:
+def _check_inter(changes: Sequence[Change], is_no_longer_normal: bool) -> CheckResult:
     if not is_no_longer_normal and not any(change.is_reversal for change in changes):
-        return Verdict(Reason.UNCHANGED, "it reverses no finding that the report states or denies")
-    return Verdict(None, changes=tuple(changes))
+        return CheckResult(
+            Reason.UNCHANGED, "it reverses no finding that the report states or denies"
+        )
+    return CheckResult(None, changes=tuple(changes))
 
 
-def _intra_verdict(changes: Sequence[Change], lost: Sequence[str]) -> Verdict:
+def _check_intra(changes: Sequence[Change], lost: Sequence[str]) -> CheckResult:
     if lost:
         missing = ", ".join(lost)
-        return Verdict(Reason.CHANGED_TOO_MUCH, f"it no longer mentions: {missing}")
+        return CheckResult(Reason.CHANGED_TOO_MUCH, f"it no longer mentions: {missing}")
     if not changes:
-        return Verdict(Reason.UNCHANGED, "no finding appears, resolves, moves, worsens or improves")
+        return CheckResult(
+            Reason.UNCHANGED, "no finding appears, resolves, moves, worsens or improves"
+        )
     if len(changes) > MAX_INTRA_CHANGES:
-        return Verdict(
+        return CheckResult(
             Reason.CHANGED_TOO_MUCH,
             f"it changes {len(changes)} findings; at most {MAX_INTRA_CHANGES} change at once",
         )
-    return Verdict(None, changes=tuple(changes))
+    return CheckResult(None, changes=tuple(changes))

@@ -99,7 +99,7 @@ class Server:
         """Raise where the server is gone, or has no room for this key at all."""
         if failure == TOO_MANY_REQUESTS:
             self._is_gone = BackendError(
-                f"{self.host} still answers {failure.why} after {self._retries + 1} tries; set "
+                f"{self.host} still answers {failure.why} after {self._retries + 1} attempts; set "
                 "rewrite.concurrency lower, or run again later: answers that are paid for are kept"
             )
             raise self._is_gone
@@ -107,7 +107,7 @@ class Server:
         is_unreachable = failure.why in (_NO_CONNECTION, _TIMEOUT) and not self._has_answered
         if is_unreachable or self._failures_in_a_row >= _MAX_FAILURES_IN_A_ROW:
             self._is_gone = BackendError(
-                f"{self.host} gives no answer ({failure.why}) after {self._retries + 1} tries; "
+                f"{self.host} gives no answer ({failure.why}) after {self._retries + 1} attempts; "
                 "check that the server runs, then run again: answers that are paid for are kept"
             )
             raise self._is_gone

@@ -139,7 +139,9 @@ class RewriteSettings(ServerSettings):
         default=3, ge=1, description="Shorter reports are dropped, as in the paper's code."
     )
     attempts: int = Field(
-        default=3, ge=1, description="Tries per text, each told what was wrong with the one before."
+        default=3,
+        ge=1,
+        description="Candidates per text, each told what was wrong with the one before.",
     )
     tokenizer: str | None = Field(
         default=None,

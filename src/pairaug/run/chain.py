@@ -116,12 +116,12 @@ def check_models(stage: str, settings: Settings) -> None:
             own = settings.rewrite.transformers
             check_language_model(language_model_folder(str(own.model), own.revision))
         case "generate" | "edit":
+            from pairaug.candidates.generator import generator_folder
             from pairaug.diffusion.parts import check_generator
-            from pairaug.drawing.generator import generator_folder
 
             chosen = getattr(settings, stage)
             check_generator(generator_folder(chosen), chosen.allow_pickle)
-            if chosen.judges:
+            if chosen.chooses:
                 _check_scorer(chosen.accept)
         case "score":
             for scorer in (settings.score, settings.score.audit):
@@ -176,7 +176,7 @@ def phantom_model(stage: str, settings: Settings) -> str | None:
 
         model, folder = settings.score.model, folder_of(settings.score)
     else:
-        from pairaug.drawing.generator import generator_folder
+        from pairaug.candidates.generator import generator_folder
 
         own = settings.generate if stage == "generate" else settings.edit
         model, folder = own.model, generator_folder(own)

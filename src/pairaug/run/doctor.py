@@ -195,7 +195,7 @@ def _phantom_models(settings: Settings) -> Iterator[Check]:
 def _token_window(settings: Settings, pairs: Sequence[Pair]) -> str:
     from transformers import CLIPTokenizer
 
-    from pairaug.drawing.generator import generator_folder
+    from pairaug.candidates.generator import generator_folder
     from pairaug.hub.tokenizers import open_tokenizer
 
     folder = generator_folder(settings.generate)

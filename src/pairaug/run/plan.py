@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from pairaug.candidates.generator import generator_folder
 from pairaug.config import Settings
-from pairaug.drawing.generator import generator_folder
 from pairaug.errors import PairAugError
 from pairaug.findings import is_english
 from pairaug.hub.folders import read_config
@@ -197,8 +197,8 @@ def _bytes_needed(settings: Settings, num_pairs: int, look: _Look) -> int:
     rewrite = settings.rewrite
     num_inter = num_pairs * rewrite.variants * ("inter" in rewrite.branches)
     num_intra = num_pairs * rewrite.variants * ("intra" in rewrite.branches)
-    num_inter *= settings.generate.most_kept
-    num_intra *= settings.edit.most_kept
+    num_inter *= settings.generate.max_kept
+    num_intra *= settings.edit.max_kept
     # In the parts of generate to prune, or of edit to prune, and in two exports.
     generated = 6 * num_inter * _side(generator_folder(settings.generate)) ** 2
     generated += 5 * num_intra * _side(generator_folder(settings.edit)) ** 2

@@ -66,11 +66,11 @@ def time_stages(
     num_inter = per_branch * ("inter" in rewrite.branches)
     num_intra = per_branch * ("intra" in rewrite.branches)
     work = {
-        "generate": num_inter * settings.generate.tries,
-        "edit": num_intra * settings.edit.tries,
+        "generate": num_inter * settings.generate.num_images,
+        "edit": num_intra * settings.edit.num_images,
         "score": num_pairs
-        + num_inter * settings.generate.most_kept
-        + num_intra * settings.edit.most_kept,
+        + num_inter * settings.generate.max_kept
+        + num_intra * settings.edit.max_kept,
     }
     times = {}
     for stage, number in work.items():
@@ -94,7 +94,7 @@ def _timed(stage: str, settings: Settings) -> float:
         return _seconds_of(stage, settings, {})
     own = settings.generate if stage == "generate" else settings.edit
     fewer, more = (
-        _seconds_of(stage, settings, {f"{stage}.num_steps": steps, f"{stage}.tries": 1})
+        _seconds_of(stage, settings, {f"{stage}.num_steps": steps, f"{stage}.num_images": 1})
         for steps in _STEPS
     )
     # Noise in two short times must not make a step cost nothing.

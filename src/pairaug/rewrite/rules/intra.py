@@ -175,7 +175,7 @@ def _apply(
 
 
 def _sampled(topic: Topic, stated: Sequence[Statement], rng: Random) -> Finding | None:
-    """A new finding that goes with those that the report states; None after a few tries."""
+    """A new finding that goes with those that the report states; None after a few attempts."""
     kind = KIND_OF[topic]
     present = [
         Finding(KIND_OF[own], statement.side)

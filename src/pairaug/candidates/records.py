@@ -1,4 +1,4 @@
-"""An image to be generated, a try of it, and what is thought of it."""
+"""An image to be generated, a candidate of it, and what is thought of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from pairaug.pair import Pair
 
 
-class Job(Protocol):
+class ImageRequest(Protocol):
     """One image to be generated."""
 
     @property
@@ -26,11 +26,11 @@ class Job(Protocol):
         ...
 
 
-class Try(Protocol):
-    """One image generated for a job."""
+class Candidate(Protocol):
+    """One image generated for a request."""
 
     @property
-    def job(self) -> Job: ...
+    def request(self) -> ImageRequest: ...
 
     @property
     def number(self) -> int: ...
@@ -40,17 +40,17 @@ class Try(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """A try's scores, null where they cannot be had, and whether all are above their bounds."""
+class CandidateDecision:
+    """A candidate's scores, null where they cannot be had, and whether all are above their bounds."""
 
     scores: Mapping[str, float | None]
-    passed: bool
+    accepted: bool
 
     @property
     def rank(self) -> tuple[bool, float]:
-        """What the best try has most of: passing first, then the mean of its scores.
+        """What the best candidate has most of: passing first, then the mean of its scores.
 
         A null counts as the worst that a cosine can be.
         """
         values = [-1.0 if value is None else value for value in self.scores.values()]
-        return self.passed, sum(values) / len(values)
+        return self.accepted, sum(values) / len(values)

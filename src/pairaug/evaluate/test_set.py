@@ -1,4 +1,4 @@
-"""What the models of an experiment are judged on: labelled images of other patients."""
+"""What the models of an experiment are evaluated on: labelled images of other patients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pairaug.manifest import fingerprint
 _FINEST = 255.0
 
 
-class Judge:
+class LabelledTestSet:
     """Labelled images of other patients, held once for all models."""
 
     def __init__(
@@ -74,6 +74,6 @@ class Judge:
             labels.append([case.labels[name] for name in self.findings])
             patients.append(case.patient_id)
         if not images:
-            raise DataError(f"data has no image to judge on: {dict(lost + self._cases.tally)}")
+            raise DataError(f"data has no image to evaluate on: {dict(lost + self._cases.tally)}")
         codes = np.unique(np.array(patients), return_inverse=True)[1]
         return images, np.array(labels, np.float32), codes

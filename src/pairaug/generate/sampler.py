@@ -1,4 +1,4 @@
-"""Generating tries of new patients' images, each from its own noise."""
+"""Generating candidates of new patients' images, each from its own noise."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from pairaug.candidates.ids import candidate_id
 from pairaug.diffusion.prompts import Prompt
-from pairaug.drawing.ids import try_id
 from pairaug.pair import Pair
 from pairaug.stage import batched
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class GenerationRequest:
     """One image to be generated: the pair that wants it, and what it is generated from."""
 
     pair: Pair
@@ -49,10 +49,10 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
-    """One image generated for a job: a row of a batch, which is decoded when the first is looked at."""
+class GeneratedCandidate:
+    """One image generated for a request: a row of a batch, which is decoded when the first is looked at."""
 
-    job: Job
+    request: GenerationRequest
     number: int
     seed: int
     batch: Batch
@@ -64,25 +64,29 @@ class Try:
 
 
 @dataclass(frozen=True, slots=True)
-class FromReports:
-    """Images from reports alone, each try from the noise of its own seed."""
+class ReportSampler:
+    """Images from reports alone, each candidate from the noise of its own seed."""
 
     bundle: Bundle
     options: SamplingOptions
     batch_size: int
     seed_of: Callable[[str], int]
-    """The seed of a try, by its id."""
+    """The seed of a candidate, by its id."""
 
-    def generate(self, wanted: Sequence[tuple[Job, int]]) -> Iterator[Try]:
-        """One try for each job and number, in their order."""
+    def generate(
+        self, wanted: Sequence[tuple[GenerationRequest, int]]
+    ) -> Iterator[GeneratedCandidate]:
+        """One candidate for each request and number, in their order."""
         from pairaug.diffusion.sampling import sample_latents
 
         for group in batched(wanted, self.batch_size):
-            seeds = [self.seed_of(try_id(job.pair.id, number)) for job, number in group]
-            prompts = [job.prompt.text for job, _ in group]
+            seeds = [
+                self.seed_of(candidate_id(request.pair.id, number)) for request, number in group
+            ]
+            prompts = [request.prompt.text for request, _ in group]
             batch = Batch(
                 self.bundle,
                 sample_latents(self.bundle, prompts, seeds, self.options, self.batch_size),
             )
-            for row, (job, number) in enumerate(group):
-                yield Try(job, number, seeds[row], batch, row)
+            for row, (request, number) in enumerate(group):
+                yield GeneratedCandidate(request, number, seeds[row], batch, row)

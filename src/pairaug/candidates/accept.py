@@ -1,4 +1,4 @@
-"""Which try is good enough: an image-text model's scores against bounds."""
+"""Which candidate is good enough: an image-text model's scores against bounds."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32
 
+from pairaug.candidates.records import Candidate, CandidateDecision, ImageRequest
+from pairaug.candidates.settings import AcceptSettings
 from pairaug.clip.folder import scorer_folder, weights_sha256
 from pairaug.clip.similarity import pair_scores
-from pairaug.drawing.records import Job, Try, Verdict
-from pairaug.drawing.settings import AcceptSettings
 from pairaug.errors import DataError, SettingsError
 from pairaug.images import fault, load_image
 from pairaug.pair import SCORES, Branch, Pair
@@ -37,7 +37,7 @@ _KINDS = {Branch.INTER: "new patients", Branch.INTRA: "edits"}
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What every try of a job is compared with."""
+    """What every candidate of a request is compared with."""
 
     report: Vector
     source_report: Vector | None = None
@@ -46,8 +46,8 @@ class Reference:
     """None also where the source's image cannot be read."""
 
 
-class Judge:
-    """Scores tries as the stage `score` would, and says whether they are above the bounds."""
+class CandidateScorer:
+    """Scores candidates as the stage `score` would, and says whether they are above the bounds."""
 
     def __init__(self, settings: AcceptSettings, branch: Branch, context: Context) -> None:
         self._settings = settings
@@ -59,62 +59,66 @@ class Judge:
         """What decides besides the settings, by name: the scorer, and the rule of another run."""
         own = weights_sha256(_folder(settings))
         hashes = {f"judge {settings.model}": own}
-        if settings.fitted_by is not None:
-            rule = json.dumps(_fitted_bounds(settings, branch, own), sort_keys=True)
-            hashes[f"rule of {settings.fitted_by}"] = sha256(rule.encode()).hexdigest()
+        if settings.bounds_from is not None:
+            rule = json.dumps(_bounds_of_run(settings, branch, own), sort_keys=True)
+            hashes[f"rule of {settings.bounds_from}"] = sha256(rule.encode()).hexdigest()
         return hashes
 
     @cached_property
     def bounds(self) -> dict[str, float]:
-        """Score → what a try has to exceed; empty: every image that is none at fault passes."""
+        """Score → what a candidate has to exceed; empty: every image that is none at fault passes."""
         settings = self._settings
         fitted: dict[str, float] = {}
-        if settings.fitted_by is not None:
-            fitted = _fitted_bounds(settings, self._branch, self._encoder.weights_sha256)
+        if settings.bounds_from is not None:
+            fitted = _bounds_of_run(settings, self._branch, self._encoder.weights_sha256)
         return {**fitted, **settings.own_bounds()}
 
-    def references(self, jobs: Sequence[Job]) -> dict[str, Reference]:
-        """What the tries of each job are compared with, by the job's pair."""
-        sources = {job.source.id: job.source for job in jobs if job.source is not None}
+    def references(self, requests: Sequence[ImageRequest]) -> dict[str, Reference]:
+        """What the candidates of each request are compared with, by the request's pair."""
+        sources = {
+            request.source.id: request.source for request in requests if request.source is not None
+        }
         images = {key: _image_of(source) for key, source in sources.items()}
         readable = {key: image for key, image in images.items() if image is not None}
         embeddings = dict(
             zip(readable, self._encoder.encode_images([*readable.values()]), strict=True)
         )
-        texts = list(dict.fromkeys(text for job in jobs for text in _texts_of(job)))
+        texts = list(dict.fromkeys(text for request in requests for text in _texts_of(request)))
         reports = dict(zip(texts, self._encoder.encode_reports(texts), strict=True))
         return {
-            job.pair.id: Reference(reports[job.pair.report.text])
-            if job.source is None
+            request.pair.id: Reference(reports[request.pair.report.text])
+            if request.source is None
             else Reference(
-                reports[job.pair.report.text],
-                reports[job.pair.source_report or ""],
-                embeddings.get(job.source.id),
+                reports[request.pair.report.text],
+                reports[request.pair.source_report or ""],
+                embeddings.get(request.source.id),
             )
-            for job in jobs
+            for request in requests
         }
 
-    def verdicts(self, tries: Sequence[Try], references: Mapping[str, Reference]) -> list[Verdict]:
-        """One verdict for each try; an image that would be a drop has no scores and never passes."""
+    def decisions(
+        self, num_images: Sequence[Candidate], references: Mapping[str, Reference]
+    ) -> list[CandidateDecision]:
+        """One decision for each candidate; an image that would be a drop has no scores and never passes."""
         images = {
-            place: each.image for place, each in enumerate(tries) if fault(each.image) is None
+            place: each.image for place, each in enumerate(num_images) if fault(each.image) is None
         }
         embeddings = dict(zip(images, self._encoder.encode_images([*images.values()]), strict=True))
         return [
-            self._verdict(embeddings[place], references[each.job.pair.id])
+            self._decision(embeddings[place], references[each.request.pair.id])
             if place in embeddings
-            else Verdict(self._scores({}), passed=False)
-            for place, each in enumerate(tries)
+            else CandidateDecision(self._scores({}), accepted=False)
+            for place, each in enumerate(num_images)
         ]
 
-    def _verdict(self, image: Vector, reference: Reference) -> Verdict:
+    def _decision(self, image: Vector, reference: Reference) -> CandidateDecision:
         vectors = reference.report, reference.source_image, reference.source_report
         scores = self._scores(pair_scores(image, *vectors))
         reached = (
             (value := scores.get(name)) is not None and value > bound
             for name, bound in self.bounds.items()
         )
-        return Verdict(scores, passed=all(reached))
+        return CandidateDecision(scores, accepted=all(reached))
 
     def _scores(self, found: Mapping[str, float | None]) -> dict[str, float | None]:
         """The branch's scores, null where they were not found."""
@@ -132,10 +136,10 @@ class Judge:
         )
 
 
-def _texts_of(job: Job) -> tuple[str, ...]:
+def _texts_of(request: ImageRequest) -> tuple[str, ...]:
     """The pair's report, and for an edit the text that it was rewritten from."""
-    own = job.pair.report.text
-    return (own,) if job.source is None else (own, job.pair.source_report or "")
+    own = request.pair.report.text
+    return (own,) if request.source is None else (own, request.pair.source_report or "")
 
 
 def _folder(settings: AcceptSettings) -> Path:
@@ -152,20 +156,20 @@ def _image_of(source: Pair) -> np.ndarray | None:
         return None
 
 
-def _fitted_bounds(settings: AcceptSettings, branch: Branch, weights: str) -> dict[str, float]:
+def _bounds_of_run(settings: AcceptSettings, branch: Branch, weights: str) -> dict[str, float]:
     """The bounds for a branch that a run's pruning fitted, from its `run.json`.
 
     Raises `SettingsError` where it has none, or fitted them on the scores of another scorer than
     the one with these `weights`: a bound means nothing on another model's scale.
     """
-    assert settings.fitted_by is not None
+    assert settings.bounds_from is not None
     where, kind = f"{_STAGES[branch]}.accept", _KINDS[branch]
-    path = settings.fitted_by / RECORD_NAME
+    path = settings.bounds_from / RECORD_NAME
     record = read_record(path) or RunRecord()
     rule, scorers = record.rule.get(branch.value), record.weights.get("score")
     if not rule or not scorers:
         raise SettingsError(
-            f"{where}.fitted_by: {path} has no fitted rule for {kind}; name the folder of a run "
+            f"{where}.bounds_from: {path} has no fitted rule for {kind}; name the folder of a run "
             "that has been pruned"
         )
     bounds = {name: float(value) for name, value in rule.get("bounds", {}).items()}
@@ -173,12 +177,12 @@ def _fitted_bounds(settings: AcceptSettings, branch: Branch, weights: str) -> di
     scorer, scored_by = next(iter(scorers.items()))
     if not bounds:
         raise SettingsError(
-            f"{where}.fitted_by: the rule for {kind} of {settings.fitted_by} sets no bound on a "
+            f"{where}.bounds_from: the rule for {kind} of {settings.bounds_from} sets no bound on a "
             f"score, so that nothing could fail it; set bounds in {where}"
         )
     if scored_by != weights:
         raise SettingsError(
-            f"{where}.fitted_by: the bounds of {settings.fitted_by} are on the scale of its "
+            f"{where}.bounds_from: the bounds of {settings.bounds_from} are on the scale of its "
             f"scorer {scorer}; set {where}.model to that, or set bounds in {where}"
         )
     return bounds

@@ -10,11 +10,11 @@ from pydantic import Field, model_validator
 from pairaug.pair import SCORES
 from pairaug.settings import GeneratorModel, PretrainedModel
 
-Keep = Literal["all", "first-passing", "best"]
+Keep = Literal["all", "first-accepted", "best"]
 
 
 class AcceptSettings(PretrainedModel):
-    """What a try is judged by. Its scores are those of the stage `score`."""
+    """What a candidate is judged by. Its scores are those of the stage `score`."""
 
     model: str = Field(
         default="bundled",
@@ -23,9 +23,12 @@ class AcceptSettings(PretrainedModel):
         "chosen by a scorer looks better to that scorer than it is.",
     )
     image_report: float | None = Field(
-        default=None, ge=-1, le=1, description="A try passes above it: image against report, S1."
+        default=None,
+        ge=-1,
+        le=1,
+        description="A candidate passes above it: image against report, S1.",
     )
-    fitted_by: Path | None = Field(
+    bounds_from: Path | None = Field(
         default=None,
         description="A finished run, whose fitted rule for this branch gives the bounds that are "
         "not set here. A pilot with `--limit` is enough.",
@@ -34,7 +37,7 @@ class AcceptSettings(PretrainedModel):
     @property
     def is_bounded(self) -> bool:
         """True if there is something to pass."""
-        return self.fitted_by is not None or bool(self.own_bounds())
+        return self.bounds_from is not None or bool(self.own_bounds())
 
     def own_bounds(self) -> dict[str, float]:
         """Score → the bound that is set here."""
@@ -42,10 +45,10 @@ class AcceptSettings(PretrainedModel):
         return {name: value for name, value in values.items() if value is not None}
 
 
-class TriesSettings(GeneratorModel):
+class CandidateSettings(GeneratorModel):
     """A generator that may generate the image of a report more than once."""
 
-    tries: int = Field(
+    num_images: int = Field(
         default=1,
         ge=1,
         description="Images generated for each report, or the most that are. The authors generate 10 of "
@@ -53,30 +56,30 @@ class TriesSettings(GeneratorModel):
     )
     keep: Keep = Field(
         default="all",
-        description="Which tries go on: `all`, each as a pair of its own; `first-passing`, tries "
+        description="Which candidates go on: `all`, each as a pair of its own; `first-accepted`, candidates "
         "being generated until one is above the bounds of `accept`, and the best if none is; `best`, "
         "the best of all, those that pass first.",
     )
     accept: AcceptSettings = Field(
         default_factory=AcceptSettings,
-        description="What tries are judged by, unless all are kept.",
+        description="What candidates are judged by, unless all are kept.",
     )
 
     @model_validator(mode="after")
-    def _has_something_to_pass(self) -> TriesSettings:
-        if self.keep == "first-passing" and self.tries > 1 and not self.accept.is_bounded:
+    def _has_something_to_pass(self) -> CandidateSettings:
+        if self.keep == "first-accepted" and self.num_images > 1 and not self.accept.is_bounded:
             raise ValueError(
-                "keep: first-passing needs something to pass; set a bound in accept, or "
-                "accept.fitted_by to a finished run"
+                "keep: first-accepted needs something to pass; set a bound in accept, or "
+                "accept.bounds_from to a finished run"
             )
         return self
 
     @property
-    def judges(self) -> bool:
-        """True if tries are compared, and only one goes on."""
-        return self.keep != "all" and self.tries > 1
+    def chooses(self) -> bool:
+        """True if candidates are compared, and only one goes on."""
+        return self.keep != "all" and self.num_images > 1
 
     @property
-    def most_kept(self) -> int:
+    def max_kept(self) -> int:
         """The most images that one report can come to."""
-        return self.tries if self.keep == "all" else 1
+        return self.num_images if self.keep == "all" else 1

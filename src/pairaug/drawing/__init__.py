@@ -1,4 +1,0 @@
-"""What the stages that generate images share: the generator, several tries, and which of them goes on.
-
-New patients' images and edits differ in how they are generated, and in nothing that is here.
-"""
