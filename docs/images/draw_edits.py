@@ -1,8 +1,8 @@
-"""Generates the figure of `how-to/edit.md`: one simulated patient, edited in each way.
+"""Makes the figure of `how-to/edit.md`: three simulated patients, each edited by several methods.
 
     python docs/images/draw_edits.py docs/images/edits.jpg
 
-The patients are those of `pairaug evaluate counterfactual`, so the right answer is known.
+The patients are those of `pairaug evaluate counterfactual`, so the true counterfactual is known.
 """
 
 from __future__ import annotations
@@ -22,14 +22,11 @@ from pairaug.evaluate.counterfactual import CounterfactualSettings, draw_edits, 
 
 NUM_STEPS, SCALE, MARGIN, HEAD = 20, 2, 14, 46
 PATIENTS = (3, 8, 13)
-WAYS = {
+METHODS = {
     "inverted\nrefine": EditOptions(NUM_STEPS),
-    "inverted\nsubstitute": EditOptions(NUM_STEPS, alignment="substitute"),
-    "inverted, blend\nby attention": EditOptions(
-        NUM_STEPS, alignment="blend", blend_by="attention"
-    ),
-    "inverted, blend\nby difference": EditOptions(NUM_STEPS, alignment="blend"),
-    "generated from the report\nrefine (paper)": EditOptions(NUM_STEPS),
+    "inverted\nreplace": EditOptions(NUM_STEPS, alignment="substitute"),
+    "inverted, refine\nlocal blend": EditOptions(NUM_STEPS, alignment="blend"),
+    "regenerated\nrefine (paper)": EditOptions(NUM_STEPS),
 }
 
 
@@ -45,30 +42,24 @@ def main() -> None:
     prompts = [bundle.fit_prompts(edit.before, edit.after) for edit in chosen]
     before, after = [one.text for one, _ in prompts], [other.text for _, other in prompts]
     inversion = invert_images(bundle, source, before, NUM_STEPS)
-    columns = [("the patient's image", source, None)]
-    attention = None
-    for name, options in WAYS.items():
+    columns = [("source", source, None)]
+    for name, options in METHODS.items():
         if name.startswith("inverted"):
             made = edit_inverted(bundle, inversion, after, options, range(len(chosen)))
         else:
             made = edit_regenerated(bundle, before, after, PATIENTS, options)
         is_held = options.alignment == "blend"
         columns.append((name, made.images, made.region if is_held else None))
-        if options.blend_by == "attention":
-            attention = made.relevance
-    assert attention is not None
-    columns.append(("the right answer", np.stack([edit.truth for edit in chosen]), None))
+    columns.append(("true\ncounterfactual", np.stack([edit.truth for edit in chosen]), None))
     captions = [changed_words(edit.before, edit.after) for edit in chosen]
-    # No larger than it is shown: well below the limit on files in the project.
-    generated = figure(columns, captions, source, attention)
-    shown = generated.resize(
-        (generated.width * 2 // 3, generated.height * 2 // 3), Image.Resampling.LANCZOS
-    )
+    # At the size at which it is shown, well below the limit on files in the project.
+    sheet = figure(columns, captions, source)
+    shown = sheet.resize((sheet.width * 2 // 3, sheet.height * 2 // 3), Image.Resampling.LANCZOS)
     shown.save(sys.argv[1], quality=90, subsampling=0, optimize=True)
 
 
 def changed_words(before: str, after: str) -> str:
-    """The sentences that only one of the reports has."""
+    """Sentences removed and added by the change."""
     old, new = (
         [part.strip() for part in text.split(".") if part.strip()] for text in (before, after)
     )
@@ -77,13 +68,8 @@ def changed_words(before: str, after: str) -> str:
     return f"- {gone or '(nothing)'}   + {come or '(nothing)'}"
 
 
-def figure(
-    columns: list, captions: list[str], source: np.ndarray, attention: np.ndarray
-) -> Image.Image:
-    """Two rows a patient: the images, and below them what differs from the patient's image.
-
-    Below the patient's own image is where the model attends to the words that changed.
-    """
+def figure(columns: list, captions: list[str], source: np.ndarray) -> Image.Image:
+    """Two rows per patient: the images, and below each edit its difference from the source."""
     side = source.shape[-1] * SCALE
     cell, row = side + MARGIN, 2 * side + MARGIN + 30
     sheet = Image.new(
@@ -101,9 +87,7 @@ def figure(
             sheet.paste(grey(image, side), (left, top + 24))
             if place:
                 below = outlined(difference(image - source[patient], side), region, patient)
-            else:
-                below = heat(image, attention[patient], side)
-            sheet.paste(below, (left, top + 28 + side))
+                sheet.paste(below, (left, top + 28 + side))
     return sheet
 
 
@@ -112,22 +96,8 @@ def grey(image: np.ndarray, side: int) -> Image.Image:
     return Image.fromarray(levels).resize((side, side), Image.Resampling.LANCZOS).convert("RGB")
 
 
-def heat(image: np.ndarray, attention: np.ndarray, side: int) -> Image.Image:
-    """The image, dim, with the attention to the changed words laid over it in yellow.
-
-    From none at its least to full at its most; it is spread wide, so the least is not nothing.
-    """
-    stretched = (attention - attention.min()) / max(float(np.ptp(attention)), 1e-9)
-    strength = Image.fromarray(stretched.astype(np.float32)).resize(
-        (side, side), Image.Resampling.BICUBIC
-    )
-    share = np.clip(np.asarray(strength), 0, 1)[..., None]
-    dim = 0.6 * np.asarray(grey(image, side), dtype=np.float32)
-    return Image.fromarray((dim * (1 - share) + np.array((255, 214, 10)) * share).astype(np.uint8))
-
-
 def difference(change: np.ndarray, side: int) -> Image.Image:
-    """Brighter than the patient's image in red, darker in blue."""
+    """Brighter than the source in red, darker in blue."""
     strength = np.clip(np.abs(change) * 2.5, 0, 1)
     levels = np.full((*change.shape, 3), 255.0)
     levels -= 205.0 * strength[..., None] * np.where(change[..., None] > 0, (0, 1, 1), (1, 1, 0))
@@ -136,7 +106,7 @@ def difference(change: np.ndarray, side: int) -> Image.Image:
 
 
 def outlined(image: Image.Image, region: np.ndarray | None, patient: int) -> Image.Image:
-    """`image` with the edge of the region that could change."""
+    """`image` with the border of the blended region."""
     if region is None:
         return image
     mask = Image.fromarray((region[patient] * 255).astype(np.uint8))
