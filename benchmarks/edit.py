@@ -31,10 +31,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from live_tensors import LiveTensors
 
 from pairaug.bundled import folder
-from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.control import EditOptions
 from pairaug.diffusion.editing import edit_inverted, edit_regenerated
 from pairaug.diffusion.inversion import invert_images
+from pairaug.diffusion.pipeline import Pipeline
 from pairaug.diffusion.sampling import SamplingOptions, sample_latents
 from pairaug.diffusion.text import TextEncoders, TextTower
 from pairaug.memory import keep_freed_memory
@@ -58,7 +58,7 @@ NAMES = (
 Measurement = dict[str, float]
 
 
-def random_bundle(width: float, latents: int, device: str, dtype: str) -> Bundle:
+def random_bundle(width: float, latents: int, device: str, dtype: str) -> Pipeline:
     """Stable Diffusion 1.5's denoiser at `width` of its channels, `latents` x `latents` positions.
 
     The text encoder and the VAE are small: what they cost is no part of the comparison.
@@ -105,7 +105,7 @@ def random_bundle(width: float, latents: int, device: str, dtype: str) -> Bundle
         "steps_offset": 1,
     }
     tower = TextTower(for_inference(text.to(torch_dtype), device), tokenizer.pad_token_id)
-    return Bundle(
+    return Pipeline(
         for_inference(vae.to(torch_dtype), device),
         for_inference(denoiser.to(torch_dtype), device),
         TextEncoders(tokenizer, (tower,)),
@@ -116,43 +116,45 @@ def random_bundle(width: float, latents: int, device: str, dtype: str) -> Bundle
     )
 
 
-def methods(bundle: Bundle, steps: int, batch: int) -> dict[str, tuple[int, Callable[[], object]]]:
+def methods(
+    pipeline: Pipeline, steps: int, batch: int
+) -> dict[str, tuple[int, Callable[[], object]]]:
     """Name → how many edits or images one call makes, and the call."""
     options = EditOptions(num_steps=steps, scheduler="ddim")
-    size = bundle.image_size
+    size = pipeline.image_size
     image = np.random.default_rng(0).random((1, size, size), dtype=np.float32)
     few = max(1, steps // 3)
 
     def explicit() -> object:
-        ids = [bundle.token_ids(text) for text in (SOURCE, EDITED)]
-        mapper, alphas = refine_mapper(*ids, bundle.window)
+        ids = [pipeline.token_ids(text) for text in (SOURCE, EDITED)]
+        mapper, alphas = refine_mapper(*ids, pipeline.window)
         controller = Controller(
-            len(bundle.denoiser.attn_processors),
-            mapper.to(bundle.device),
-            alphas.to(bundle.device),
+            len(pipeline.denoiser.attn_processors),
+            mapper.to(pipeline.device),
+            alphas.to(pipeline.device),
             min(steps, int(options.cross_replace * (steps + 1))),
             int(options.self_replace * steps),
             options.self_max_positions,
         )
-        noise = torch.randn(bundle.latent_shape(), generator=torch.Generator().manual_seed(0))
-        noise = noise.to(bundle.device)
-        return explicit_edit(bundle, SOURCE, EDITED, controller, steps, 4.0, noise=noise)
+        noise = torch.randn(pipeline.latent_shape(), generator=torch.Generator().manual_seed(0))
+        noise = noise.to(pipeline.device)
+        return explicit_edit(pipeline, SOURCE, EDITED, controller, steps, 4.0, noise=noise)
 
     def plain(num_images: int) -> object:
         sampling = SamplingOptions(steps, 4.0, "ddim")
         return sample_latents(
-            bundle, [EDITED] * num_images, range(num_images), sampling, num_images
+            pipeline, [EDITED] * num_images, range(num_images), sampling, num_images
         )
 
     def regenerated() -> object:
-        return edit_regenerated(bundle, [SOURCE], [EDITED], [0], options)
+        return edit_regenerated(pipeline, [SOURCE], [EDITED], [0], options)
 
     def inversion() -> object:
-        return invert_images(bundle, image, [SOURCE], steps)
+        return invert_images(pipeline, image, [SOURCE], steps)
 
     def inverted(drift: bool) -> object:
         own = EditOptions(num_steps=steps, drift=drift)
-        return edit_inverted(bundle, recorded(), [EDITED], own, [0])
+        return edit_inverted(pipeline, recorded(), [EDITED], own, [0])
 
     kept: list[Any] = []
 
@@ -164,7 +166,7 @@ def methods(bundle: Bundle, steps: int, batch: int) -> dict[str, tuple[int, Call
     def default() -> object:
         own = EditOptions(num_steps=few, scheduler="dpm++2m")
         texts = [SOURCE] * batch, [EDITED] * batch
-        return edit_regenerated(bundle, *texts, range(batch), own, batch)
+        return edit_regenerated(pipeline, *texts, range(batch), own, batch)
 
     return {
         "explicit maps": (1, explicit),
@@ -183,16 +185,16 @@ def measure(name: str, options: argparse.Namespace) -> Measurement:
     keep_freed_memory()  # as the command does
     if options.threads:
         torch.set_num_threads(options.threads)
-    bundle = random_bundle(options.width, options.latents, options.device, options.dtype)
-    num_images, call = methods(bundle, options.steps, options.batch)[name]
-    few = methods(bundle, 2, options.batch)
+    pipeline = random_bundle(options.width, options.latents, options.device, options.dtype)
+    num_images, call = methods(pipeline, options.steps, options.batch)[name]
+    few = methods(pipeline, 2, options.batch)
     with torch.inference_mode():
         before = _memory(options.device)
         if name.startswith("inverted"):
             # Inverts the image, which serves all of its edits and has a row of its own.
             call()
         else:
-            methods(bundle, 1, options.batch)[name][1]()
+            methods(pipeline, 1, options.batch)[name][1]()
         if options.device == "cuda":
             torch.cuda.synchronize()
         started = time.perf_counter()

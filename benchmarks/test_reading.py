@@ -23,7 +23,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from pairaug.memory import keep_freed_memory
 from pairaug.pair import Report
-from pairaug.readers.intake import Intake, Listed
+from pairaug.readers.normalize import RawRecord, RecordNormalizer
 from pairaug.readers.reader import SplitShares
 from pairaug.stage import Context
 
@@ -59,13 +59,13 @@ def _dicom(stored: np.ndarray, *, compressed: bool) -> bytes:
 
 def read(folder: Path, kind: str, num_images: int, num_workers: int) -> float:
     """Seconds for `num_images` of a longer list, from when all workers are at work."""
-    intake = Intake("table", "images", folder, SplitShares())
+    normalizer = RecordNormalizer("table", "images", folder, SplitShares())
     first = 32 if kind == "dicom-jpeg-2000" else 200
     items = (
-        Listed(f"row {index}", str(index), Report("Clear."), Path(f"image.{kind}"))
+        RawRecord(f"row {index}", str(index), Report("Clear."), Path(f"image.{kind}"))
         for index in itertools.count()
     )
-    reading = intake.pairs(items, Context(seed=0, num_workers=num_workers))
+    reading = normalizer.pairs(items, Context(seed=0, num_workers=num_workers))
     assert isinstance(reading, Generator)
     with closing(reading) as pairs:
         assert all(pair.drop is None for pair in itertools.islice(pairs, first))

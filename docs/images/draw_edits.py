@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pairaug.bundled import folder
-from pairaug.diffusion.bundle import load_bundle
 from pairaug.diffusion.control import EditOptions
 from pairaug.diffusion.editing import edit_inverted, edit_regenerated
 from pairaug.diffusion.inversion import invert_images
+from pairaug.diffusion.pipeline import load_pipeline
 from pairaug.evaluate.counterfactual import CounterfactualSettings, draw_edits, rules_rewriter
 
 NUM_STEPS, SCALE, MARGIN, HEAD = 20, 2, 14, 46
@@ -32,22 +32,22 @@ METHODS = {
 
 def main() -> None:
     """Writes the figure to the path of the first argument."""
-    bundle = load_bundle(folder("generator"))
+    pipeline = load_pipeline(folder("generator"))
     settings = CounterfactualSettings()
     edits, _ = draw_edits(
-        settings.seed, max(PATIENTS) + 1, bundle.image_size, rules_rewriter(settings.seed)
+        settings.seed, max(PATIENTS) + 1, pipeline.image_size, rules_rewriter(settings.seed)
     )
     chosen = [edits[patient] for patient in PATIENTS]
     source = np.stack([edit.source for edit in chosen])
-    prompts = [bundle.fit_prompts(edit.before, edit.after) for edit in chosen]
+    prompts = [pipeline.fit_prompts(edit.before, edit.after) for edit in chosen]
     before, after = [one.text for one, _ in prompts], [other.text for _, other in prompts]
-    inversion = invert_images(bundle, source, before, NUM_STEPS)
+    inversion = invert_images(pipeline, source, before, NUM_STEPS)
     columns = [("source", source, None)]
     for name, options in METHODS.items():
         if name.startswith("inverted"):
-            made = edit_inverted(bundle, inversion, after, options, range(len(chosen)))
+            made = edit_inverted(pipeline, inversion, after, options, range(len(chosen)))
         else:
-            made = edit_regenerated(bundle, before, after, PATIENTS, options)
+            made = edit_regenerated(pipeline, before, after, PATIENTS, options)
         is_held = options.alignment == "blend"
         columns.append((name, made.images, made.region if is_held else None))
     columns.append(("true\ncounterfactual", np.stack([edit.truth for edit in chosen]), None))

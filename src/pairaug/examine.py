@@ -11,42 +11,42 @@ from pathlib import Path
 from typing import Any
 
 from pairaug.image_files import read_image_file, sha256
-from pairaug.images import copied_ref, fault, read_image
+from pairaug.images import copied_ref, image_defect, read_image
 from pairaug.pair import ImageRef
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class ImageCheck:
     """What there is to say of an image that could be decoded."""
 
     ref: ImageRef
     """Its hash and size; the image itself as PNG where it was to be kept."""
     notes: Mapping[str, Any] = field(default_factory=dict)
-    fault: str | None = None
+    image_defect: str | None = None
     """A drop reason of `pairaug.images.fault`."""
     detail: str = ""
     """What was measured where there is a fault."""
 
 
-def examine(content: bytes, suffix: str = "", *, keep: bool = False) -> Examined:
+def inspect_image(content: bytes, suffix: str = "", *, keep: bool = False) -> ImageCheck:
     """What the encoded image `content` is; `suffix` is that of its file's name.
 
     `keep` is for images that have no file, which go on as PNG. Raises as `read_image` does.
     """
     image = read_image(ImageRef(path=f"image{suffix}", png=content))
-    wrong = fault(image.image)
+    wrong = image_defect(image.image)
     if wrong is not None:
-        return Examined(ImageRef(), image.notes, wrong, _measured(image.notes))
+        return ImageCheck(ImageRef(), image.notes, wrong, _measured(image.notes))
     if keep:
-        return Examined(copied_ref(content, image.image), image.notes)
+        return ImageCheck(copied_ref(content, image.image), image.notes)
     height, width = image.image.shape
-    return Examined(ImageRef(sha256=sha256(content), height=height, width=width), image.notes)
+    return ImageCheck(ImageRef(sha256=sha256(content), height=height, width=width), image.notes)
 
 
-Outcome = Examined | Exception
+Outcome = ImageCheck | Exception
 
 
-def examine_all(images: Sequence[Path | bytes]) -> list[Outcome]:
+def inspect_all(images: Sequence[Path | bytes]) -> list[Outcome]:
     """For each image, in a file or encoded, what it is or what looking at it raised.
 
     Images that have no file are kept.
@@ -57,8 +57,8 @@ def examine_all(images: Sequence[Path | bytes]) -> list[Outcome]:
 def _outcome(image: Path | bytes) -> Outcome:
     try:
         if isinstance(image, bytes):
-            return examine(image, keep=True)
-        return examine(read_image_file(image), image.suffix)
+            return inspect_image(image, keep=True)
+        return inspect_image(read_image_file(image), image.suffix)
     # Whose it is, is for the caller to say.
     except Exception as error:  # noqa: BLE001
         return error

@@ -111,7 +111,7 @@ def fit_square(image: np.ndarray, size: int, fit: Fit = "crop") -> np.ndarray:
     return square.clip(0.0, 1.0)
 
 
-def fault(image: np.ndarray) -> str | None:
+def image_defect(image: np.ndarray) -> str | None:
     """Why `image` cannot be an image, as a drop reason, or None.
 
     `image_not_finite`: NaN or infinity. `image_constant`: less than 2 of 255 grey levels apart.

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pairaug.diffusion.bundle import Bundle, load_bundle
 from pairaug.diffusion.folder import model_folder
+from pairaug.diffusion.pipeline import Pipeline, load_pipeline
 from support.tiny_generator import write_generator
 
 
@@ -18,23 +18,23 @@ def generator_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundles(generator_folder: Path, tiny_generator_folder: Path) -> dict[str, Bundle]:
-    """A bundle per prediction type."""
+def pipelines(generator_folder: Path, tiny_generator_folder: Path) -> dict[str, Pipeline]:
+    """A pipeline per prediction type."""
     return {
-        "epsilon": load_bundle(model_folder(str(generator_folder))),
-        "v_prediction": load_bundle(model_folder(str(tiny_generator_folder))),
+        "epsilon": load_pipeline(model_folder(str(generator_folder))),
+        "v_prediction": load_pipeline(model_folder(str(tiny_generator_folder))),
     }
 
 
 @pytest.fixture(scope="session", params=["epsilon", "v_prediction"])
-def bundle(request: pytest.FixtureRequest, bundles: dict[str, Bundle]) -> Bundle:
-    return bundles[request.param]
+def pipeline(request: pytest.FixtureRequest, pipelines: dict[str, Pipeline]) -> Pipeline:
+    return pipelines[request.param]
 
 
 @pytest.fixture(scope="session")
-def velocity_bundle(bundles: dict[str, Bundle]) -> Bundle:
+def velocity_bundle(pipelines: dict[str, Pipeline]) -> Pipeline:
     """For facts that do not hang on the prediction type."""
-    return bundles["v_prediction"]
+    return pipelines["v_prediction"]
 
 
 @pytest.fixture(scope="session")
@@ -45,9 +45,9 @@ def sdxl_bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sdxl_bundle(sdxl_bundle_folder: Path) -> Bundle:
+def sdxl_bundle(sdxl_bundle_folder: Path) -> Pipeline:
     """Two text encoders, a vector for the whole text, and sizes."""
-    return load_bundle(model_folder(str(sdxl_bundle_folder)))
+    return load_pipeline(model_folder(str(sdxl_bundle_folder)))
 
 
 @pytest.fixture(scope="session")

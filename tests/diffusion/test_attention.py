@@ -17,7 +17,7 @@ from pairaug.diffusion.attention import (
     self_attention,
     swapping,
 )
-from pairaug.diffusion.bundle import Bundle
+from pairaug.diffusion.pipeline import Pipeline
 from pairaug.errors import ModelError
 
 ROWS, HEADS, POSITIONS, TOKENS, WIDTH = 6, 2, 9, 5, 4
@@ -61,30 +61,30 @@ def test_self_attention_takes_the_sources_maps_up_to_the_size_limit() -> None:
     assert torch.allclose(self_attention(query, key, value, too_small), own, atol=1e-6)
 
 
-def test_without_a_swap_the_processor_computes_what_diffusers_does(bundle: Bundle) -> None:
-    latents = torch.randn(3, *bundle.latent_shape(), generator=torch.Generator().manual_seed(0))
-    text = bundle.encode_prompts(["normal heart", "no edema", ""])
+def test_without_a_swap_the_processor_computes_what_diffusers_does(pipeline: Pipeline) -> None:
+    latents = torch.randn(3, *pipeline.latent_shape(), generator=torch.Generator().manual_seed(0))
+    text = pipeline.encode_prompts(["normal heart", "no edema", ""])
     timestep = torch.tensor(400)
     with torch.inference_mode():
-        expected = bundle.predict(latents, timestep, text)
-        with swapping(bundle.denoiser):
-            actual = bundle.predict(latents, timestep, text)
+        expected = pipeline.predict(latents, timestep, text)
+        with swapping(pipeline.denoiser):
+            actual = pipeline.predict(latents, timestep, text)
     assert float((actual - expected).abs().max()) <= 1e-6
 
 
-def test_every_layer_is_hooked_and_given_back_even_after_an_error(bundle: Bundle) -> None:
-    before = bundle.denoiser.attn_processors
-    with swapping(bundle.denoiser) as num_layers:
-        inside = bundle.denoiser.attn_processors.values()
+def test_every_layer_is_hooked_and_given_back_even_after_an_error(pipeline: Pipeline) -> None:
+    before = pipeline.denoiser.attn_processors
+    with swapping(pipeline.denoiser) as num_layers:
+        inside = pipeline.denoiser.attn_processors.values()
         assert {type(processor) for processor in inside} == {SwapProcessor}
         assert num_layers == len(before) == 14
-    assert bundle.denoiser.attn_processors == before
-    with pytest.raises(RuntimeError, match="in the middle"), swapping(bundle.denoiser):
+    assert pipeline.denoiser.attn_processors == before
+    with pytest.raises(RuntimeError, match="in the middle"), swapping(pipeline.denoiser):
         raise RuntimeError("in the middle")
-    assert bundle.denoiser.attn_processors == before
+    assert pipeline.denoiser.attn_processors == before
 
 
-def test_a_swap_outside_of_swapping_is_never_left_out_in_silence(velocity_bundle: Bundle) -> None:
+def test_a_swap_outside_of_swapping_is_never_left_out_in_silence(velocity_bundle: Pipeline) -> None:
     text = velocity_bundle.encode_prompts(["normal heart", "enlarged heart"])
     latents = torch.zeros(2, *velocity_bundle.latent_shape())
     swap = Swap(torch.tensor([1]), None, None, 64)
@@ -99,11 +99,11 @@ def test_a_denoiser_without_attention_layers_is_refused() -> None:
         pass
 
 
-def test_a_layer_that_cannot_be_hooked_is_refused(bundle: Bundle) -> None:
+def test_a_layer_that_cannot_be_hooked_is_refused(pipeline: Pipeline) -> None:
     class OtherProcessor(AttnProcessor2_0):
         """Computes who knows what."""
 
-    denoiser = copy.deepcopy(bundle.denoiser)
+    denoiser = copy.deepcopy(pipeline.denoiser)
     name = next(iter(denoiser.attn_processors)).removesuffix(".processor")
     denoiser.get_submodule(name).set_processor(OtherProcessor())
     with (
@@ -113,8 +113,8 @@ def test_a_layer_that_cannot_be_hooked_is_refused(bundle: Bundle) -> None:
         pass
 
 
-def test_an_attention_layer_of_another_class_is_refused(bundle: Bundle) -> None:
-    denoiser = copy.deepcopy(bundle.denoiser)
+def test_an_attention_layer_of_another_class_is_refused(pipeline: Pipeline) -> None:
+    denoiser = copy.deepcopy(pipeline.denoiser)
     block = denoiser.get_submodule("mid_block.attentions.0.transformer_blocks.0")
     block.attn1 = nn.Identity()
     with (
@@ -125,22 +125,22 @@ def test_an_attention_layer_of_another_class_is_refused(bundle: Bundle) -> None:
 
 
 def test_a_swap_compiles_without_a_graph_break(
-    velocity_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    velocity_bundle: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The denoiser with both swaps on, traced whole: control is tensors, nothing is counted."""
     # The checks of shapes, which only tests have, would break the graph themselves.
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    bundle = velocity_bundle
-    latents = torch.randn(3, *bundle.latent_shape(), generator=torch.Generator().manual_seed(0))
-    text = bundle.encode_prompts(["normal heart", "enlarged heart", ""])
+    pipeline = velocity_bundle
+    latents = torch.randn(3, *pipeline.latent_shape(), generator=torch.Generator().manual_seed(0))
+    text = pipeline.encode_prompts(["normal heart", "enlarged heart", ""])
     # A copy: a tensor made in inference mode cannot be traced.
     states = text.tokens.clone()
     num_tokens = states.shape[1]
     swap = Swap(torch.tensor([1]), torch.eye(num_tokens)[None], torch.ones(1, num_tokens), 64)
     arguments = {"cross_attention_kwargs": {"swap": swap}, "return_dict": False}
-    with torch.no_grad(), swapping(bundle.denoiser):
-        expected = bundle.denoiser(latents, torch.tensor(300), states, **arguments)[0]
-        compiled = torch.compile(bundle.denoiser, backend="eager", fullgraph=True)
+    with torch.no_grad(), swapping(pipeline.denoiser):
+        expected = pipeline.denoiser(latents, torch.tensor(300), states, **arguments)[0]
+        compiled = torch.compile(pipeline.denoiser, backend="eager", fullgraph=True)
         actual = compiled(latents, torch.tensor(300), states, **arguments)[0]
     torch._dynamo.reset()
     assert float((actual - expected).abs().max()) <= 1e-5

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from pairaug.diffusion.attention import Swap, Watch
-from pairaug.diffusion.bundle import load_bundle
 from pairaug.diffusion.compiling import (
     of_any_length,
     swap_of_any_length,
     watch_of_any_length,
 )
+from pairaug.diffusion.pipeline import load_pipeline
 from pairaug.errors import ModelError
 from support import TESTS, program
 
@@ -63,7 +63,7 @@ def test_without_a_compiler_it_is_one_line(
 ) -> None:
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
     with pytest.raises(ModelError, match="needs a C\\+\\+ compiler on the CPU"):
-        load_bundle(tiny_generator_folder, compile=True)
+        load_pipeline(tiny_generator_folder, compile=True)
 
 
 @pytest.mark.slow

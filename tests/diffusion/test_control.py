@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.control import EditOptions, make_control
+from pairaug.diffusion.pipeline import Pipeline
 
 BEFORE, AFTER = "mild edema. no pleural effusion", "large edema. no pleural effusion"
 
@@ -21,7 +21,7 @@ BEFORE, AFTER = "mild edema. no pleural effusion", "large edema. no pleural effu
     ],
 )
 def test_attention_is_swapped_in_the_first_steps_and_in_no_more(
-    velocity_bundle: Bundle,
+    velocity_bundle: Pipeline,
     num_steps: int,
     cross_replace: float,
     self_replace: float,
@@ -41,7 +41,7 @@ def test_attention_is_swapped_in_the_first_steps_and_in_no_more(
     ]
 
 
-def test_each_edit_takes_the_maps_of_its_own_source(velocity_bundle: Bundle) -> None:
+def test_each_edit_takes_the_maps_of_its_own_source(velocity_bundle: Pipeline) -> None:
     """Sources follow the edits in a batch: three edits of two sources."""
     control = make_control(
         velocity_bundle, [BEFORE, AFTER], [AFTER, BEFORE, AFTER], [1, 0, 1], EditOptions()

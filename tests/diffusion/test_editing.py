@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from pairaug.diffusion.alignment import align
-from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.control import EditOptions
 from pairaug.diffusion.editing import (
     EditedImages,
@@ -18,6 +17,7 @@ from pairaug.diffusion.editing import (
     edit_regenerated,
 )
 from pairaug.diffusion.inversion import invert_images
+from pairaug.diffusion.pipeline import Pipeline
 from pairaug.diffusion.sampling import (
     SamplingOptions,
     denoise,
@@ -31,15 +31,15 @@ from support.explicit_maps import Controller, explicit_edit, refine_mapper
 
 
 def expected_latents(
-    bundle: Bundle, row: int, options: EditOptions, noise=None, trajectory=None
+    pipeline: Pipeline, row: int, options: EditOptions, noise=None, trajectory=None
 ) -> torch.Tensor:
-    source, edited = bundle.token_ids(SOURCE[row]), bundle.token_ids(EDITED[row])
+    source, edited = pipeline.token_ids(SOURCE[row]), pipeline.token_ids(EDITED[row])
     if options.alignment == "refine":
-        mapper, alphas = refine_mapper(source, edited, bundle.window)
+        mapper, alphas = refine_mapper(source, edited, pipeline.window)
     else:
-        mapper, alphas = align("substitute", source, edited, bundle.window)
+        mapper, alphas = align("substitute", source, edited, pipeline.window)
     controller = Controller(
-        num_layers=len(bundle.denoiser.attn_processors),
+        num_layers=len(pipeline.denoiser.attn_processors),
         mapper=mapper,
         alphas=alphas,
         num_cross_steps=int(options.cross_replace * (options.num_steps + 1)),
@@ -47,7 +47,7 @@ def expected_latents(
         max_self_positions=options.self_max_positions,
     )
     latents = explicit_edit(
-        bundle,
+        pipeline,
         SOURCE[row],
         EDITED[row],
         controller,
@@ -62,25 +62,25 @@ def expected_latents(
     return latents
 
 
-def edited_from(bundle: Bundle, images: np.ndarray, options: EditOptions) -> EditedImages:
+def edited_from(pipeline: Pipeline, images: np.ndarray, options: EditOptions) -> EditedImages:
     rows = len(images)
-    inversion = invert_images(bundle, images, SOURCE[:rows], options.num_steps)
-    return edit_inverted(bundle, inversion, EDITED[:rows], options, range(rows))
+    inversion = invert_images(pipeline, images, SOURCE[:rows], options.num_steps)
+    return edit_inverted(pipeline, inversion, EDITED[:rows], options, range(rows))
 
 
 @pytest.mark.parametrize("self_replace", [0.0, 0.5])
 @pytest.mark.parametrize("alignment", ["refine", "substitute"])
 def test_fused_edit_equals_explicit_maps_for_a_drawn_source(
-    bundle: Bundle, alignment: str, self_replace: float
+    pipeline: Pipeline, alignment: str, self_replace: float
 ) -> None:
     """For seven different pairs in one batch, and for the first of them alone."""
     options = replace(OPTIONS, alignment=alignment, self_replace=self_replace)
-    noise, _ = initial_latents(bundle, SEEDS)
+    noise, _ = initial_latents(pipeline, SEEDS)
     expected = torch.stack(
-        [expected_latents(bundle, row, options, noise=noise[row]) for row in range(7)]
+        [expected_latents(pipeline, row, options, noise=noise[row]) for row in range(7)]
     )
-    assert_close(edit_regenerated(bundle, SOURCE, EDITED, SEEDS, options).latents, expected)
-    alone = edit_regenerated(bundle, SOURCE[:1], EDITED[:1], SEEDS[:1], options)
+    assert_close(edit_regenerated(pipeline, SOURCE, EDITED, SEEDS, options).latents, expected)
+    alone = edit_regenerated(pipeline, SOURCE[:1], EDITED[:1], SEEDS[:1], options)
     assert_close(alone.latents, expected[:1])
 
 
@@ -95,22 +95,22 @@ def test_fused_edit_equals_explicit_maps_for_a_drawn_source(
     ],
 )
 def test_fused_edit_equals_explicit_maps_for_an_inverted_source(
-    bundle: Bundle, images: np.ndarray, alignment: str, self_replace: float, drift: bool
+    pipeline: Pipeline, images: np.ndarray, alignment: str, self_replace: float, drift: bool
 ) -> None:
     options = replace(OPTIONS, alignment=alignment, self_replace=self_replace, drift=drift)
-    inversion = invert_images(bundle, images, SOURCE, options.num_steps)
+    inversion = invert_images(pipeline, images, SOURCE, options.num_steps)
     paths = inversion.trajectory.unbind(dim=1)
     expected = torch.stack(
-        [expected_latents(bundle, row, options, trajectory=paths[row]) for row in range(7)]
+        [expected_latents(pipeline, row, options, trajectory=paths[row]) for row in range(7)]
     )
-    assert_close(edit_inverted(bundle, inversion, EDITED, options, range(7)).latents, expected)
-    alone = edit_inverted(bundle, inversion, EDITED[3:4], options, [3])
+    assert_close(edit_inverted(pipeline, inversion, EDITED, options, range(7)).latents, expected)
+    alone = edit_inverted(pipeline, inversion, EDITED[3:4], options, [3])
     assert_close(alone.latents, expected[3:4])
 
 
 @pytest.mark.parametrize("alignment", ["refine", "substitute"])
 def test_fused_edit_equals_explicit_maps_with_two_text_encoders(
-    sdxl_bundle: Bundle, images: np.ndarray, alignment: str
+    sdxl_bundle: Pipeline, images: np.ndarray, alignment: str
 ) -> None:
     """SDXL: each row, guidance's too, is told its own text's vector."""
     options, rows = replace(OPTIONS, alignment=alignment), [0, 1, 4]
@@ -128,14 +128,14 @@ def test_fused_edit_equals_explicit_maps_with_two_text_encoders(
 
 
 def test_edit_to_the_same_report_returns_the_image_with_two_text_encoders(
-    sdxl_bundle: Bundle, images: np.ndarray
+    sdxl_bundle: Pipeline, images: np.ndarray
 ) -> None:
     edited, _ = edit_images(sdxl_bundle, images[:3], SOURCE[:3], SOURCE[:3], OPTIONS)
     round_trip = sdxl_bundle.decode_latents(sdxl_bundle.encode_latents(images[:3]))
     assert np.abs(edited.images - round_trip).max() <= 1e-4
 
 
-def test_swapping_changes_the_image(velocity_bundle: Bundle, images: np.ndarray) -> None:
+def test_swapping_changes_the_image(velocity_bundle: Pipeline, images: np.ndarray) -> None:
     """Each kind of swap, on its own and in its size limit, has an effect that can be seen."""
     plain, images = replace(OPTIONS, cross_replace=0.0, self_replace=0.0), images[:3]
     without = edited_from(velocity_bundle, images, plain).images
@@ -153,16 +153,16 @@ def test_swapping_changes_the_image(velocity_bundle: Bundle, images: np.ndarray)
 
 
 def test_source_rows_that_stay_to_the_end_change_nothing(
-    velocity_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    velocity_bundle: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = []
-    predict = Bundle.predict
+    predict = Pipeline.predict
 
-    def counted(self: Bundle, latents: torch.Tensor, *rest, **named) -> torch.Tensor:
+    def counted(self: Pipeline, latents: torch.Tensor, *rest, **named) -> torch.Tensor:
         counts.append(len(latents))
         return predict(self, latents, *rest, **named)
 
-    monkeypatch.setattr(Bundle, "predict", counted)
+    monkeypatch.setattr(Pipeline, "predict", counted)
     dropped = edit_regenerated(velocity_bundle, SOURCE[:2], EDITED[:2], SEEDS[:2], OPTIONS)
     assert counts == [8, 8, 4, 4]  # two of four steps swap; then the sources are gone
     counts.clear()
@@ -177,7 +177,7 @@ def test_source_rows_that_stay_to_the_end_change_nothing(
 
 @pytest.mark.parametrize("scheduler", ["ddim", "dpm++2m", "unipc", "pndm"])
 def test_edit_to_the_same_report_returns_the_drawn_source(
-    velocity_bundle: Bundle, scheduler: str
+    velocity_bundle: Pipeline, scheduler: str
 ) -> None:
     options = replace(OPTIONS, scheduler=scheduler)
     edited = edit_regenerated(velocity_bundle, SOURCE, SOURCE, SEEDS, options)
@@ -188,17 +188,17 @@ def test_edit_to_the_same_report_returns_the_drawn_source(
 @pytest.mark.parametrize("guidance_from", ["empty", "source-report"])
 @pytest.mark.parametrize("guidance_scale", [1.0, 7.5])
 def test_edit_to_the_same_report_returns_the_inverted_image(
-    bundle: Bundle, images: np.ndarray, guidance_scale: float, guidance_from: str
+    pipeline: Pipeline, images: np.ndarray, guidance_scale: float, guidance_from: str
 ) -> None:
     options = replace(OPTIONS, guidance_scale=guidance_scale, guidance_from=guidance_from)
-    edited, errors = edit_images(bundle, images[:3], SOURCE[:3], SOURCE[:3], options)
-    round_trip = bundle.decode_latents(bundle.encode_latents(images[:3]))
+    edited, errors = edit_images(pipeline, images[:3], SOURCE[:3], SOURCE[:3], options)
+    round_trip = pipeline.decode_latents(pipeline.encode_latents(images[:3]))
     assert np.abs(edited.images - round_trip).max() <= 1e-4
     assert errors.shape == (3,)
 
 
 def test_without_drift_guidance_leads_away_from_the_image(
-    velocity_bundle: Bundle, images: np.ndarray
+    velocity_bundle: Pipeline, images: np.ndarray
 ) -> None:
     options = replace(OPTIONS, drift=False)
     edited, _ = edit_images(velocity_bundle, images, SOURCE, SOURCE, options)
@@ -206,7 +206,7 @@ def test_without_drift_guidance_leads_away_from_the_image(
     assert np.abs(edited.images - round_trip).mean() > 1e-3
 
 
-def test_no_swap_is_free_sampling_from_the_same_noise(velocity_bundle: Bundle) -> None:
+def test_no_swap_is_free_sampling_from_the_same_noise(velocity_bundle: Pipeline) -> None:
     options = replace(OPTIONS, cross_replace=0.0, self_replace=0.0)
     edited = edit_regenerated(velocity_bundle, SOURCE, EDITED, SEEDS, options)
     sampling = SamplingOptions(options.num_steps, options.guidance_scale, "ddim")
@@ -216,7 +216,7 @@ def test_no_swap_is_free_sampling_from_the_same_noise(velocity_bundle: Bundle) -
 
 
 def test_guidance_one_is_the_conditional_prediction(
-    velocity_bundle: Bundle, images: np.ndarray
+    velocity_bundle: Pipeline, images: np.ndarray
 ) -> None:
     """Both ways of guiding end there, and no row is spent on what guidance starts from."""
     options = replace(OPTIONS, guidance_scale=1.0, drift=False, cross_replace=0.0, self_replace=0.0)
@@ -232,7 +232,7 @@ def test_guidance_one_is_the_conditional_prediction(
     assert_close(from_source, conditional)
 
 
-def test_guidance_from_the_source_report(velocity_bundle: Bundle, images: np.ndarray) -> None:
+def test_guidance_from_the_source_report(velocity_bundle: Pipeline, images: np.ndarray) -> None:
     """eps(z, y) + g * (eps(z, y') - eps(z, y)), checked against a loop of its own."""
     options = replace(
         OPTIONS, guidance_from="source-report", drift=False, cross_replace=0.0, self_replace=0.0
@@ -252,7 +252,7 @@ def test_guidance_from_the_source_report(velocity_bundle: Bundle, images: np.nda
 
 @pytest.mark.parametrize("source", ["invert", "regenerate"])
 def test_batch_mates_and_order_change_an_edit_by_no_more_than_float_noise(
-    velocity_bundle: Bundle, images: np.ndarray, source: str
+    velocity_bundle: Pipeline, images: np.ndarray, source: str
 ) -> None:
     def edited(rows: list[int], batch_size: int) -> np.ndarray:
         before, after = [SOURCE[row] for row in rows], [EDITED[row] for row in rows]
@@ -270,12 +270,12 @@ def test_batch_mates_and_order_change_an_edit_by_no_more_than_float_noise(
 
 
 def test_many_edits_of_one_image_share_its_inversion(
-    velocity_bundle: Bundle, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    velocity_bundle: Pipeline, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owners = [1, 0, 1, 1, 1]
     inverted = []
 
-    def counted(bundle: Bundle, images: np.ndarray, *rest: object):
+    def counted(pipeline: Pipeline, images: np.ndarray, *rest: object):
         inverted.append(len(images))
         return invert_images(velocity_bundle, images, *rest)
 
@@ -293,7 +293,7 @@ def test_many_edits_of_one_image_share_its_inversion(
         assert alone.cross_swapped[0] == edited.cross_swapped[row]
 
 
-def test_share_of_swapped_attention_counts_tokens_and_steps(velocity_bundle: Bundle) -> None:
+def test_share_of_swapped_attention_counts_tokens_and_steps(velocity_bundle: Pipeline) -> None:
     # One of the fourteen tokens is new, and two of the four steps are swapped.
     assert len(velocity_bundle.token_ids(EDITED[0])) == 14
     edited = edit_regenerated(velocity_bundle, SOURCE[:1], EDITED[:1], SEEDS[:1], OPTIONS)
@@ -301,12 +301,12 @@ def test_share_of_swapped_attention_counts_tokens_and_steps(velocity_bundle: Bun
     assert edited.self_swapped == pytest.approx(2 / 4)
 
 
-def test_inverted_edits_refuse_other_solvers(velocity_bundle: Bundle, images: np.ndarray) -> None:
+def test_inverted_edits_refuse_other_solvers(velocity_bundle: Pipeline, images: np.ndarray) -> None:
     with pytest.raises(ValueError, match="edited by ddim, not by unipc"):
         edited_from(velocity_bundle, images, replace(OPTIONS, scheduler="unipc"))
 
 
-def test_drawn_sources_refuse_guidance_from_their_report(velocity_bundle: Bundle) -> None:
+def test_drawn_sources_refuse_guidance_from_their_report(velocity_bundle: Pipeline) -> None:
     with pytest.raises(ValueError, match="guided from the empty text"):
         edit_regenerated(
             velocity_bundle, SOURCE, EDITED, SEEDS, replace(OPTIONS, guidance_from="source-report")

@@ -14,9 +14,9 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DiffusionPipeline
 
-from pairaug.diffusion.bundle import Bundle, load_bundle
 from pairaug.diffusion.folder import model_folder, weights_sha256
 from pairaug.diffusion.parts import check_parts
+from pairaug.diffusion.pipeline import Pipeline, load_pipeline
 from pairaug.diffusion.sampling import SamplingOptions, denoise, generate_images
 from pairaug.diffusion.schedule import ddim_solver, make_solver
 from pairaug.errors import ModelError
@@ -35,20 +35,20 @@ class Family:
     """A model on disk, as we load it and as diffusers does."""
 
     folder: Path
-    bundle: Bundle
-    pipeline: Any
+    pipeline: Pipeline
+    upstream: Any
 
     @property
     def num_steps(self) -> int:
         # Where timesteps are trailing, diffusers' DDIM goes on from 666 to 333, and then takes that
         # level's prediction at 332, unless the steps divide 1000.
-        return 4 if self.bundle.scheduler_config.get("timestep_spacing") == "trailing" else 3
+        return 4 if self.pipeline.scheduler_config.get("timestep_spacing") == "trailing" else 3
 
 
 def loaded(folder: Path) -> Family:
-    pipeline = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-    pipeline.set_progress_bar_config(disable=True)
-    return Family(folder, load_bundle(model_folder(str(folder))), pipeline)
+    upstream = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    upstream.set_progress_bar_config(disable=True)
+    return Family(folder, load_pipeline(model_folder(str(folder))), upstream)
 
 
 @pytest.fixture(
@@ -58,7 +58,7 @@ def loaded(folder: Path) -> Family:
 def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Family:
     name, folder = request.param, tmp_path_factory.mktemp("family") / request.param
     if name == "bundled":
-        parts = loaded(write_pipeline(folder.with_name("parts"), "sd1", is_upstream=False)).pipeline
+        parts = loaded(write_pipeline(folder.with_name("parts"), "sd1", is_upstream=False)).upstream
         for name in ("vocab.json", "merges.txt"):
             written = folder.with_name("parts-tokenizers") / "tokenizer" / name
             shutil.copyfile(written, folder.with_name("parts") / "tokenizer" / name)
@@ -81,9 +81,9 @@ def sdxl_folder(sdxl_bundle_folder: Path, tmp_path: Path) -> Path:
 
 
 def test_texts_are_encoded_as_the_pipeline_encodes_them(family: Family) -> None:
-    ours = family.bundle.encode_prompts([*PROMPTS, *([""] * 3)])
+    ours = family.pipeline.encode_prompts([*PROMPTS, *([""] * 3)])
     with torch.no_grad():
-        theirs = family.pipeline.encode_prompt(
+        theirs = family.upstream.encode_prompt(
             PROMPTS,
             device=torch.device("cpu"),
             num_images_per_prompt=1,
@@ -100,37 +100,37 @@ def test_texts_are_encoded_as_the_pipeline_encodes_them(family: Family) -> None:
 
 
 def test_guided_ddim_is_the_pipelines(family: Family) -> None:
-    latents = noise(family.bundle)
-    family.pipeline.scheduler = DDIMScheduler.from_config(
-        family.pipeline.scheduler.config, clip_sample=False
+    latents = noise(family.pipeline)
+    family.upstream.scheduler = DDIMScheduler.from_config(
+        family.upstream.scheduler.config, clip_sample=False
     )
     theirs = sampled(family, latents)
-    solver = ddim_solver(family.bundle.scheduler_config, family.num_steps)
-    text = family.bundle.encode_prompts([*PROMPTS, *([""] * 3)])
-    assert_close(denoise(family.bundle, latents, text, solver, 3.0), theirs, 1e-4)
+    solver = ddim_solver(family.pipeline.scheduler_config, family.num_steps)
+    text = family.pipeline.encode_prompts([*PROMPTS, *([""] * 3)])
+    assert_close(denoise(family.pipeline, latents, text, solver, 3.0), theirs, 1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_the_models_own_scheduler_is_the_pipelines(family: Family) -> None:
-    bundle, latents = family.bundle, noise(family.bundle)
-    kind = getattr(diffusers, bundle.scheduler_config["_class_name"])
-    family.pipeline.scheduler = kind.from_pretrained(family.folder / "scheduler")
+    pipeline, latents = family.pipeline, noise(family.pipeline)
+    kind = getattr(diffusers, pipeline.scheduler_config["_class_name"])
+    family.upstream.scheduler = kind.from_pretrained(family.folder / "scheduler")
     theirs = sampled(family, latents)
     solver = make_solver(
-        bundle.scheduler_config, "folder", family.num_steps, [torch.Generator()] * 3
+        pipeline.scheduler_config, "folder", family.num_steps, [torch.Generator()] * 3
     )
-    text = bundle.encode_prompts([*PROMPTS, *([""] * 3)])
-    assert_close(denoise(bundle, latents, text, solver, 3.0), theirs, 1e-4)
+    text = pipeline.encode_prompts([*PROMPTS, *([""] * 3)])
+    assert_close(denoise(pipeline, latents, text, solver, 3.0), theirs, 1e-4)
 
 
 def test_images_are_drawn_at_the_models_size(family: Family) -> None:
-    images = generate_images(family.bundle, PROMPTS, [1, 2, 3], SamplingOptions(2, 3.0))
+    images = generate_images(family.pipeline, PROMPTS, [1, 2, 3], SamplingOptions(2, 3.0))
     assert images.shape == (3, 16, 16)
     assert np.isfinite(images).all()
     assert np.abs(images[0] - images[1]).mean() > 1e-3
 
 
-def test_sdxl_hears_the_whole_text_and_the_images_size(sdxl_bundle: Bundle) -> None:
+def test_sdxl_hears_the_whole_text_and_the_images_size(sdxl_bundle: Pipeline) -> None:
     """What is not among the tokens' states: leaving it out, or another size, changes much."""
     text = sdxl_bundle.encode_prompts(PROMPTS)
     latents, timestep = noise(sdxl_bundle), torch.tensor(500)
@@ -150,35 +150,35 @@ def test_sdxl_hears_the_whole_text_and_the_images_size(sdxl_bundle: Bundle) -> N
 
 
 def test_the_empty_text_is_zeros_where_the_index_says_so(sdxl_folder: Path) -> None:
-    before = load_bundle(sdxl_folder).encode_prompts(["", "no edema"])
+    before = load_pipeline(sdxl_folder).encode_prompts(["", "no edema"])
     assert not before.tokens[0].any()
     assert before.tokens[1].any()
     hash_before = weights_sha256(sdxl_folder)
     rewrite_json(sdxl_folder / "model_index.json", force_zeros_for_empty_prompt=False)
-    after = load_bundle(sdxl_folder).encode_prompts(["", "no edema"])
+    after = load_pipeline(sdxl_folder).encode_prompts(["", "no edema"])
     assert after.tokens[0].any()
     assert torch.equal(after.tokens[1], before.tokens[1])
     assert weights_sha256(sdxl_folder) != hash_before
 
 
 def test_lower_precision_works_with_two_text_encoders(sdxl_folder: Path) -> None:
-    bundle = load_bundle(sdxl_folder, dtype="bfloat16")
-    text = bundle.encode_prompts(["no edema"])
+    pipeline = load_pipeline(sdxl_folder, dtype="bfloat16")
+    text = pipeline.encode_prompts(["no edema"])
     assert text.pooled is not None
     assert {text.tokens.dtype, text.pooled.dtype} == {torch.bfloat16}
     with torch.inference_mode():
-        prediction = bundle.predict(noise(bundle)[:1], torch.tensor(10), text)
+        prediction = pipeline.predict(noise(pipeline)[:1], torch.tensor(10), text)
     assert prediction.dtype == torch.float32
     assert torch.isfinite(prediction).all()
 
 
 def test_nothing_but_the_models_parts_is_read(sdxl_folder: Path) -> None:
-    before = load_bundle(sdxl_folder)
+    before = load_pipeline(sdxl_folder)
     for part in ("safety_checker", "feature_extractor", "image_encoder", "refiner"):
         (sdxl_folder / part).mkdir()
         (sdxl_folder / part / "config.json").write_text("no JSON")
         (sdxl_folder / part / "model.safetensors").write_bytes(b"no tensors")
-    after = load_bundle(model_folder(str(sdxl_folder)))
+    after = load_pipeline(model_folder(str(sdxl_folder)))
     assert after.sha256 == before.sha256
 
 
@@ -198,17 +198,17 @@ def test_tokenizers_that_cut_words_differently_are_refused(sdxl_folder: Path) ->
     # In another order: "no" is cut as before, longer words are not.
     merges.write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")
     with pytest.raises(ModelError, match="cut the same words into different tokens"):
-        load_bundle(sdxl_folder)
+        load_pipeline(sdxl_folder)
     vocabulary = sdxl_folder / "tokenizer_2" / "vocab.json"
     pieces = json.loads(vocabulary.read_text())
     pieces["a"], pieces["b"] = pieces["b"], pieces["a"]
     vocabulary.write_text(json.dumps(pieces))
     with pytest.raises(ModelError, match="have different vocabularies"):
-        load_bundle(sdxl_folder)
+        load_pipeline(sdxl_folder)
 
 
 def test_a_mark_that_one_tokenizer_pads_with_is_a_word_to_both_encoders(
-    sdxl_bundle: Bundle,
+    sdxl_bundle: Pipeline,
 ) -> None:
     """Both encoders see the first tokenizer's tokens, so that windows and alignment hold."""
     assert sdxl_bundle.text_encoders.towers[1].pad_id == 0
@@ -250,22 +250,22 @@ def test_five_time_ids_are_a_refiners(sdxl_folder: Path) -> None:
 def test_one_text_encoder_of_the_two_is_refused(sdxl_folder: Path) -> None:
     rewrite_json(sdxl_folder / "model_index.json", text_encoder_2=[None, None])
     with pytest.raises(ModelError, match="text encoder's width is 16, the denoiser wants 40"):
-        load_bundle(sdxl_folder)
+        load_pipeline(sdxl_folder)
 
 
 def test_a_text_too_long_for_the_tokenizer_is_no_warning(
-    sdxl_bundle: Bundle, caplog: pytest.LogCaptureFixture
+    sdxl_bundle: Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     sdxl_bundle.encode_prompts([" ".join(["heart"] * 40)])
     assert not caplog.records
 
 
-def noise(bundle: Bundle) -> torch.Tensor:
-    return torch.randn(3, *bundle.latent_shape(), generator=torch.Generator().manual_seed(1))
+def noise(pipeline: Pipeline) -> torch.Tensor:
+    return torch.randn(3, *pipeline.latent_shape(), generator=torch.Generator().manual_seed(1))
 
 
 def sampled(family: Family, latents: torch.Tensor) -> torch.Tensor:
-    return family.pipeline(
+    return family.upstream(
         PROMPTS,
         latents=latents.clone(),
         num_inference_steps=family.num_steps,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pairaug.diffusion.bundle import load_bundle
 from pairaug.diffusion.folder import encoders_of, model_folder, weights_sha256
+from pairaug.diffusion.pipeline import load_pipeline
 from pairaug.errors import ModelError
 from pairaug.hub.choice import weight_files
 
@@ -95,7 +95,7 @@ def test_a_second_text_encoder_must_be_there_whole(sdxl: Path) -> None:
     weights.rename(half)
     assert model_folder(str(sdxl)) == sdxl
     assert weight_files(half.parent, allow_pickle=False) == [half]
-    assert load_bundle(sdxl).text_encoders.pooled_width == 12
+    assert load_pipeline(sdxl).text_encoders.pooled_width == 12
     half.rename(weights.with_name("pytorch_model.bin"))
     with pytest.raises(ModelError, match="pickled weights only in text_encoder_2"):
         model_folder(str(sdxl))
@@ -190,7 +190,7 @@ def test_only_what_is_read_is_fetched(hub: Hub) -> None:
     folder = model_folder("someone/model", "v1")
     assert folder == hub.cache
     assert hub.fetched() == needed
-    assert load_bundle(folder).text_encoders.pooled_width == 12
+    assert load_pipeline(folder).text_encoders.pooled_width == 12
     model_folder("someone/model", "v1", allow_pickle=True)
     assert hub.fetched() == needed | {"text_encoder_2/pytorch_model.bin"}
 
@@ -201,7 +201,7 @@ def test_half_precision_is_fetched_for_the_parts_that_have_nothing_else(hub: Hub
         weights.rename(weights.with_suffix(".fp16.safetensors"))
     spare = hub.model / "vae" / "diffusion_pytorch_model.fp16.safetensors"
     spare.write_bytes(b"x")
-    load_bundle(model_folder("someone/model", "v1"))
+    load_pipeline(model_folder("someone/model", "v1"))
     assert "text_encoder_2/model.fp16.safetensors" in hub.fetched()
     assert "vae/diffusion_pytorch_model.fp16.safetensors" not in hub.fetched()
 

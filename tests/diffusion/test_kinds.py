@@ -11,9 +11,9 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 
-from pairaug.diffusion.bundle import load_bundle
 from pairaug.diffusion.folder import model_folder
 from pairaug.diffusion.parts import check_generator
+from pairaug.diffusion.pipeline import load_pipeline
 from pairaug.diffusion.sampling import denoise
 from pairaug.diffusion.schedule import make_solver
 from pairaug.errors import ModelError, SettingsError
@@ -52,31 +52,31 @@ def with_scheduler(folder: Path, name: str, **changes: object) -> Path:
 )
 def test_schedules_without_betas_are_refused(copied: Path, name: str) -> None:
     with_scheduler(copied, name)
-    for call in (load_bundle, check_generator):
+    for call in (load_pipeline, check_generator):
         with pytest.raises(ModelError, match=f"scheduler is a {name}, whose noise levels"):
             call(copied)
 
 
 @pytest.mark.parametrize("name", ["LCMScheduler", "TCDScheduler"])
 def test_distilled_schedules_say_how_many_steps_they_take(copied: Path, name: str) -> None:
-    bundle = load_bundle(with_scheduler(copied, name))
+    pipeline = load_pipeline(with_scheduler(copied, name))
     with pytest.raises(SettingsError, match="between 1 and 50 for this model, got 60"):
-        make_solver(bundle.scheduler_config, "folder", 60, [])
+        make_solver(pipeline.scheduler_config, "folder", 60, [])
 
 
 @pytest.mark.parametrize("name", ["TCDScheduler", "LCMScheduler", "DDIMScheduler", "PNDMScheduler"])
 def test_latents_are_the_pipelines(copied: Path, name: str) -> None:
-    """Also where the configuration has an offset of 0, which the pipeline sets to 1."""
+    """Also where the configuration has an offset of 0, which the upstream sets to 1."""
     with_scheduler(copied, name, steps_offset=0, clip_sample=False)
-    bundle = load_bundle(copied)
-    pipeline = DiffusionPipeline.from_pretrained(copied, local_files_only=True)
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = load_pipeline(copied)
+    upstream = DiffusionPipeline.from_pretrained(copied, local_files_only=True)
+    upstream.set_progress_bar_config(disable=True)
     noise = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 
     def generators() -> list[torch.Generator]:
         return [torch.Generator().manual_seed(seed) for seed in (1, 2)]
 
-    expected = pipeline(
+    expected = upstream(
         PROMPTS,
         latents=noise.clone(),
         num_inference_steps=4,
@@ -84,23 +84,23 @@ def test_latents_are_the_pipelines(copied: Path, name: str) -> None:
         generator=generators(),
         output_type="latent",
     ).images
-    solver = make_solver(bundle.scheduler_config, "folder", 4, generators())
-    text = bundle.encode_prompts([*PROMPTS, "", ""])
-    assert torch.allclose(denoise(bundle, noise, text, solver, 3.0), expected, atol=1e-4)
+    solver = make_solver(pipeline.scheduler_config, "folder", 4, generators())
+    text = pipeline.encode_prompts([*PROMPTS, "", ""])
+    assert torch.allclose(denoise(pipeline, noise, text, solver, 3.0), expected, atol=1e-4)
 
 
 def test_a_scheduler_that_the_index_calls_otherwise_is_refused(copied: Path) -> None:
     rewrite(copied / "model_index.json", scheduler=["diffusers", "LCMScheduler"])
     with pytest.raises(ModelError, match=r"is a LCMScheduler, scheduler_config\.json that it is"):
-        load_bundle(copied)
+        load_pipeline(copied)
 
 
 def test_old_configurations_have_the_pipelines_size(copied: Path) -> None:
-    assert load_bundle(copied).image_size == 16
+    assert load_pipeline(copied).image_size == 16
     rewrite(copied / "unet" / "config.json", _diffusers_version="0.8.1")
-    pipeline = DiffusionPipeline.from_pretrained(copied, local_files_only=True)
-    assert load_bundle(copied).latent_shape() == (4, 64, 64)
-    assert pipeline.unet.config.sample_size == 64
+    upstream = DiffusionPipeline.from_pretrained(copied, local_files_only=True)
+    assert load_pipeline(copied).latent_shape() == (4, 64, 64)
+    assert upstream.unet.config.sample_size == 64
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_half_precision_beside_a_pickle_and_other_variants_load(copied: Path) ->
             weights.with_name(f"diffusion_pytorch_model.{variant}.safetensors")
         )
         (copied / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"a pickle")
-        assert load_bundle(model_folder(str(copied), allow_pickle=True), allow_pickle=True)
+        assert load_pipeline(model_folder(str(copied), allow_pickle=True), allow_pickle=True)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_whole_denoisers_that_are_told_more_are_refused_before_a_run(
 ) -> None:
     config = json.loads((copied / "unet" / "config.json").read_text())
     diffusers.UNet2DConditionModel.from_config({**config, **told}).save_pretrained(copied / "unet")
-    for call in (load_bundle, check_generator):
+    for call in (load_pipeline, check_generator):
         with pytest.raises(ModelError, match=message):
             call(copied)
 
@@ -179,7 +179,7 @@ def test_parts_of_different_models_are_refused_before_a_run(copied: Path, tmp_pa
     other = write_pipeline(tmp_path / "sdxl", "sdxl")
     shutil.rmtree(copied / "unet")
     shutil.copytree(other / "unet", copied / "unet")
-    for call in (load_bundle, check_generator):
+    for call in (load_pipeline, check_generator):
         with pytest.raises(ModelError, match="text encoder's width is 16, the denoiser wants 40"):
             call(copied)
 
@@ -208,7 +208,7 @@ def test_numbers_that_cannot_be_used_are_one_line(
 ) -> None:
     path = copied / name / ("scheduler_config.json" if name == "scheduler" else "config.json")
     rewrite(path, **{key: value})
-    for call in (load_bundle, check_generator):
+    for call in (load_pipeline, check_generator):
         with pytest.raises(ModelError, match=message) as caught:
             call(copied)
         assert "\n" not in str(caught.value)
@@ -220,9 +220,9 @@ def test_unknown_keys_of_a_configuration_leave_the_terminal_alone(
     for path in ("unet/config.json", "vae/config.json", "scheduler/scheduler_config.json"):
         rewrite(copied / path, trained_by="us")
     check_generator(copied)
-    bundle = load_bundle(copied)
+    pipeline = load_pipeline(copied)
     for name in ("folder", "ddim", "dpm++2m"):
-        make_solver(bundle.scheduler_config, name, 4, [])
+        make_solver(pipeline.scheduler_config, name, 4, [])
     assert capfd.readouterr() == ("", "")
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.editing import edit_images, edit_inverted, edit_regenerated
 from pairaug.diffusion.inversion import invert_images
+from pairaug.diffusion.pipeline import Pipeline
 from pairaug.diffusion.prompts import ReportTooLongError
 from pairaug.diffusion.sampling import SamplingOptions, generate_images, initial_latents
 from pairaug.diffusion.windows import align_layouts
@@ -33,16 +33,16 @@ SEEDS = [21, 22]
 
 @pytest.fixture(params=["sd", "sdxl"])
 def any_bundle(
-    request: pytest.FixtureRequest, velocity_bundle: Bundle, sdxl_bundle: Bundle
-) -> Bundle:
+    request: pytest.FixtureRequest, velocity_bundle: Pipeline, sdxl_bundle: Pipeline
+) -> Pipeline:
     return sdxl_bundle if request.param == "sdxl" else velocity_bundle
 
 
-def test_the_texts_take_two_windows(any_bundle: Bundle) -> None:
+def test_the_texts_take_two_windows(any_bundle: Pipeline) -> None:
     assert [any_bundle.layout(text).num_windows for text in (SHORT, LONG, EDITED)] == [1, 2, 2]
 
 
-def test_windows_are_cut_at_sentences_and_words(velocity_bundle: Bundle) -> None:
+def test_windows_are_cut_at_sentences_and_words(velocity_bundle: Pipeline) -> None:
     tokenizer = velocity_bundle.text_encoders.tokenizer
 
     def texts(text: str) -> list[str]:
@@ -55,7 +55,7 @@ def test_windows_are_cut_at_sentences_and_words(velocity_bundle: Bundle) -> None
     assert windows == [" ".join(["heart"] * 28), "xyzxyz clear"]
 
 
-def test_each_window_is_encoded_as_a_text_of_its_own(any_bundle: Bundle) -> None:
+def test_each_window_is_encoded_as_a_text_of_its_own(any_bundle: Pipeline) -> None:
     layout = any_bundle.layout(LONG)
     tokenizer = any_bundle.text_encoders.tokenizer
     windows = [tokenizer.decode(list(words)) for words in layout.windows()]
@@ -67,7 +67,7 @@ def test_each_window_is_encoded_as_a_text_of_its_own(any_bundle: Bundle) -> None
         assert_close(whole.pooled[0], alone.pooled[0])
 
 
-def test_all_texts_of_a_batch_get_windows_of_the_empty_text(any_bundle: Bundle) -> None:
+def test_all_texts_of_a_batch_get_windows_of_the_empty_text(any_bundle: Pipeline) -> None:
     together = any_bundle.encode_prompts([SHORT, LONG, ""])
     short, empty = any_bundle.encode_prompts([SHORT]), any_bundle.encode_prompts([""])
     begin, end = any_bundle.token_ids("")
@@ -83,7 +83,7 @@ def test_all_texts_of_a_batch_get_windows_of_the_empty_text(any_bundle: Bundle) 
         assert not together.pooled[2].any()
 
 
-def test_policies(any_bundle: Bundle) -> None:
+def test_policies(any_bundle: Pipeline) -> None:
     chunked = any_bundle.fit_prompt(LONG, "chunk")
     num_tokens = len(any_bundle.token_ids(LONG))
     assert (chunked.text, chunked.num_tokens, chunked.num_windows) == (LONG, num_tokens, 2)
@@ -99,7 +99,7 @@ def test_policies(any_bundle: Bundle) -> None:
         assert any_bundle.fit_prompt(SHORT, policy) == any_bundle.fit_prompt(SHORT)
 
 
-def test_every_word_counts(any_bundle: Bundle) -> None:
+def test_every_word_counts(any_bundle: Pipeline) -> None:
     """Each word in turn is another one: the image is another one, to the very last."""
     options, words = SamplingOptions(2, 3.0), LONG.split()
     image = generate_images(any_bundle, [LONG], [5], options)[0]
@@ -109,7 +109,7 @@ def test_every_word_counts(any_bundle: Bundle) -> None:
         assert np.abs(image - other).mean() > 1e-5, words[place]
 
 
-def test_long_neighbours_do_not_change_a_image(any_bundle: Bundle) -> None:
+def test_long_neighbours_do_not_change_a_image(any_bundle: Pipeline) -> None:
     """Padding with windows would: texts of other lengths are not generated in one batch."""
     options = SamplingOptions(2, 3.0)
     prompts, seeds = [SHORT, LONG, "no edema", EDITED, SHORT], [1, 2, 3, 4, 5]
@@ -119,7 +119,9 @@ def test_long_neighbours_do_not_change_a_image(any_bundle: Bundle) -> None:
         assert np.abs(alone - together[row]).max() <= 1e-5
 
 
-def test_long_neighbours_do_not_change_an_inversion(any_bundle: Bundle, images: np.ndarray) -> None:
+def test_long_neighbours_do_not_change_an_inversion(
+    any_bundle: Pipeline, images: np.ndarray
+) -> None:
     prompts = [LONG, SHORT, EDITED]
     together = invert_images(any_bundle, images[:3], prompts, 3)
     assert together.prompts == tuple(prompts)
@@ -131,7 +133,7 @@ def test_long_neighbours_do_not_change_an_inversion(any_bundle: Bundle, images: 
 
 @pytest.mark.parametrize("source", ["invert", "regenerate"])
 def test_long_neighbours_do_not_change_an_edit(
-    velocity_bundle: Bundle, images: np.ndarray, source: str
+    velocity_bundle: Pipeline, images: np.ndarray, source: str
 ) -> None:
     before, after = [SHORT, LONG, SHORT], ["mild edema", EDITED, LONG]
 
@@ -148,7 +150,7 @@ def test_long_neighbours_do_not_change_an_edit(
 
 
 def test_short_and_long_edits_of_one_image_share_its_inversion(
-    velocity_bundle: Bundle, images: np.ndarray
+    velocity_bundle: Pipeline, images: np.ndarray
 ) -> None:
     owners, texts = [0, 0, 1], ["mild edema", LONG, "no edema"]
     edited, errors = edit_images(
@@ -163,7 +165,7 @@ def test_short_and_long_edits_of_one_image_share_its_inversion(
 
 @pytest.mark.parametrize("guidance_scale", [1.0, 7.5])
 def test_an_equal_long_text_returns_the_image(
-    any_bundle: Bundle, images: np.ndarray, guidance_scale: float
+    any_bundle: Pipeline, images: np.ndarray, guidance_scale: float
 ) -> None:
     options = replace(OPTIONS, guidance_scale=guidance_scale)
     edited, _ = edit_images(any_bundle, images[:2], [LONG, EDITED], [LONG, EDITED], options)
@@ -174,7 +176,7 @@ def test_an_equal_long_text_returns_the_image(
 
 @pytest.mark.parametrize("blend_by", ["difference", "attention"])
 def test_an_equal_long_text_has_no_region(
-    velocity_bundle: Bundle, images: np.ndarray, blend_by: str
+    velocity_bundle: Pipeline, images: np.ndarray, blend_by: str
 ) -> None:
     options = replace(OPTIONS, alignment="blend", blend_by=blend_by)
     inversion = invert_images(velocity_bundle, images[:1], [LONG], options.num_steps)
@@ -187,7 +189,7 @@ def test_an_equal_long_text_has_no_region(
 @pytest.mark.parametrize("alignment", ["refine", "substitute"])
 @pytest.mark.parametrize(("source", "edited"), [(LONG, EDITED), (LONG, SHORT), (SHORT, LONG)])
 def test_fused_edit_of_two_windows_equals_explicit_maps(
-    any_bundle: Bundle, images: np.ndarray, source: str, edited: str, alignment: str
+    any_bundle: Pipeline, images: np.ndarray, source: str, edited: str, alignment: str
 ) -> None:
     """From an image and from noise, where either side may be the longer."""
     options = replace(OPTIONS, alignment=alignment)
@@ -221,7 +223,7 @@ def test_fused_edit_of_two_windows_equals_explicit_maps(
 
 
 def test_images_of_texts_of_other_lengths_keep_their_order(
-    velocity_bundle: Bundle, images: np.ndarray
+    velocity_bundle: Pipeline, images: np.ndarray
 ) -> None:
     """Groups are inverted one after the other; three in a circle, so that the way back differs."""
     prompts = [LONG, SHORT, SHORT]

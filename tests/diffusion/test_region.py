@@ -11,10 +11,10 @@ import torch
 
 from pairaug.diffusion.alignment import unmatched
 from pairaug.diffusion.attention import Watch, watch_attention
-from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.control import EditOptions
 from pairaug.diffusion.editing import EditedImages, edit_inverted, edit_regenerated
 from pairaug.diffusion.inversion import invert_images
+from pairaug.diffusion.pipeline import Pipeline
 from pairaug.diffusion.region import Region, region_mask
 from support.edit_texts import EDITED, OPTIONS, SEEDS, SOURCE
 
@@ -73,10 +73,10 @@ def test_nothing_is_held_before_the_region_is_known():
     assert held[0, 0, 15, 15] == 0
 
 
-def blended(bundle: Bundle, images: np.ndarray, edited: list[str], options: EditOptions):
+def blended(pipeline: Pipeline, images: np.ndarray, edited: list[str], options: EditOptions):
     rows = len(images)
-    inversion = invert_images(bundle, images, SOURCE[:rows], options.num_steps)
-    return inversion, edit_inverted(bundle, inversion, edited, options, range(rows))
+    inversion = invert_images(pipeline, images, SOURCE[:rows], options.num_steps)
+    return inversion, edit_inverted(pipeline, inversion, edited, options, range(rows))
 
 
 @pytest.fixture
@@ -92,8 +92,8 @@ def left_half(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("left_half")
-def test_outside_of_the_region_the_image_is_the_sources(bundle: Bundle, images: np.ndarray):
-    inversion, edited = blended(bundle, images, EDITED[: len(images)], BLEND)
+def test_outside_of_the_region_the_image_is_the_sources(pipeline: Pipeline, images: np.ndarray):
+    inversion, edited = blended(pipeline, images, EDITED[: len(images)], BLEND)
     moved = edited.latents - inversion.trajectory[-1]
     half = moved.shape[-1] // 2
     assert moved[..., half:].eq(0).all()
@@ -102,25 +102,25 @@ def test_outside_of_the_region_the_image_is_the_sources(bundle: Bundle, images: 
 
 
 @pytest.mark.usefixtures("left_half")
-def test_a_drawn_source_can_be_held_on_too(bundle: Bundle):
-    edited = edit_regenerated(bundle, SOURCE, EDITED, SEEDS, BLEND)
-    same = edit_regenerated(bundle, SOURCE, SOURCE, SEEDS, BLEND)
+def test_a_drawn_source_can_be_held_on_too(pipeline: Pipeline):
+    edited = edit_regenerated(pipeline, SOURCE, EDITED, SEEDS, BLEND)
+    same = edit_regenerated(pipeline, SOURCE, SOURCE, SEEDS, BLEND)
     moved = (edited.latents - same.latents).abs()
     half = moved.shape[-1] // 2
     assert moved[..., half:].amax() < 1e-5
     assert moved[..., :half].amax(dim=(1, 2, 3)).gt(1e-3).all()
 
 
-def test_without_blend_all_of_the_image_may_change(bundle: Bundle, images: np.ndarray):
+def test_without_blend_all_of_the_image_may_change(pipeline: Pipeline, images: np.ndarray):
     whole = replace(BLEND, alignment="refine")
-    inversion, edited = blended(bundle, images, EDITED[: len(images)], whole)
+    inversion, edited = blended(pipeline, images, EDITED[: len(images)], whole)
     assert edited.changed_area.tolist() == [1.0] * len(images)
     assert (edited.latents != inversion.trajectory[-1]).float().mean() > 0.9
 
 
 @pytest.mark.parametrize("drift", [True, False])
 def test_an_equal_report_returns_the_source_at_any_guidance(
-    velocity_bundle: Bundle, images: np.ndarray, drift: bool
+    velocity_bundle: Pipeline, images: np.ndarray, drift: bool
 ):
     options = replace(BLEND, guidance_scale=9.0, drift=drift)
     inversion, edited = blended(velocity_bundle, images, SOURCE[: len(images)], options)
@@ -129,17 +129,17 @@ def test_an_equal_report_returns_the_source_at_any_guidance(
 
 
 def test_rounding_between_rows_of_a_batch_is_no_change(
-    velocity_bundle: Bundle, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    velocity_bundle: Pipeline, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ):
     """As on machines whose matrix products round otherwise from one row to the next."""
     inversion = invert_images(velocity_bundle, images, SOURCE[: len(images)], BLEND.num_steps)
-    exact = Bundle.predict
+    exact = Pipeline.predict
 
     def rounded(*arguments: Any, **named: Any) -> torch.Tensor:
         rows = exact(*arguments, **named)
         return rows * (1 + 1e-6 * torch.arange(len(rows)).reshape(-1, 1, 1, 1))
 
-    monkeypatch.setattr(Bundle, "predict", rounded)
+    monkeypatch.setattr(Pipeline, "predict", rounded)
     edited = edit_inverted(
         velocity_bundle, inversion, SOURCE[: len(images)], BLEND, range(len(images))
     )
@@ -147,18 +147,18 @@ def test_rounding_between_rows_of_a_batch_is_no_change(
     assert edited.changed_area.tolist() == [0.0] * len(images)
 
 
-def test_the_images_beside_it_do_not_change_an_edit(bundle: Bundle, images: np.ndarray):
-    _, together = blended(bundle, images, EDITED[: len(images)], BLEND)
-    _, alone = blended(bundle, images[:1], EDITED[:1], BLEND)
+def test_the_images_beside_it_do_not_change_an_edit(pipeline: Pipeline, images: np.ndarray):
+    _, together = blended(pipeline, images, EDITED[: len(images)], BLEND)
+    _, alone = blended(pipeline, images[:1], EDITED[:1], BLEND)
     assert isinstance(alone, EditedImages)
     torch.testing.assert_close(alone.latents, together.latents[:1], atol=1e-5, rtol=0)
 
 
-def test_by_attention_words_that_only_one_report_has_decide(bundle: Bundle, images: np.ndarray):
+def test_by_attention_words_that_only_one_report_has_decide(pipeline: Pipeline, images: np.ndarray):
     options = replace(BLEND, blend_by="attention", blend_threshold=0.2, drift=False)
-    inversion, edited = blended(bundle, images, EDITED[: len(images)], options)
+    inversion, edited = blended(pipeline, images, EDITED[: len(images)], options)
     assert ((edited.changed_area > 0) & (edited.changed_area <= 1)).all()
-    _, same = blended(bundle, images, SOURCE[: len(images)], options)
+    _, same = blended(pipeline, images, SOURCE[: len(images)], options)
     assert same.changed_area.tolist() == [0.0] * len(images)
     assert torch.equal(same.latents, inversion.trajectory[-1])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pairaug.diffusion.bundle import Bundle
+from pairaug.diffusion.pipeline import Pipeline
 from pairaug.diffusion.sampling import (
     SamplingOptions,
     denoise,
@@ -21,7 +21,7 @@ SEEDS = [5, 6, 7, 8]
 SCHEDULERS = ["folder", "dpm++2m", "unipc", "pndm"]
 
 
-def test_initial_latents_hang_on_their_seed_alone(velocity_bundle: Bundle) -> None:
+def test_initial_latents_hang_on_their_seed_alone(velocity_bundle: Pipeline) -> None:
     together, _ = initial_latents(velocity_bundle, SEEDS)
     alone, _ = initial_latents(velocity_bundle, [7])
     assert torch.equal(together[2], alone[0])
@@ -31,7 +31,7 @@ def test_initial_latents_hang_on_their_seed_alone(velocity_bundle: Bundle) -> No
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_batch_mates_and_order_change_a_image_by_no_more_than_float_noise(
-    velocity_bundle: Bundle, scheduler: str
+    velocity_bundle: Pipeline, scheduler: str
 ) -> None:
     options = SamplingOptions(4, 3.0, scheduler)
     together = generate_images(velocity_bundle, PROMPTS, SEEDS, options, batch_size=4)
@@ -48,7 +48,7 @@ def test_batch_mates_and_order_change_a_image_by_no_more_than_float_noise(
     assert np.abs(together[0] - together[1]).mean() > 1e-2
 
 
-def test_the_same_seed_gives_the_same_image(velocity_bundle: Bundle) -> None:
+def test_the_same_seed_gives_the_same_image(velocity_bundle: Pipeline) -> None:
     options = SamplingOptions(4, 3.0)
     once = generate_images(velocity_bundle, PROMPTS, SEEDS, options)
     assert np.array_equal(once, generate_images(velocity_bundle, PROMPTS, SEEDS, options))
@@ -56,47 +56,47 @@ def test_the_same_seed_gives_the_same_image(velocity_bundle: Bundle) -> None:
     assert np.abs(once - other).mean() > 1e-2
 
 
-def test_guidance_is_applied_to_the_prediction(bundle: Bundle) -> None:
+def test_guidance_is_applied_to_the_prediction(pipeline: Pipeline) -> None:
     """One guided DDIM step, worked out from the denoiser's two predictions."""
-    latents, _ = initial_latents(bundle, SEEDS[:2])
-    text = bundle.encode_prompts([*PROMPTS[:2], "", ""])
-    actual = sample_latents(bundle, PROMPTS[:2], SEEDS[:2], SamplingOptions(1, 3.0, "ddim"))
+    latents, _ = initial_latents(pipeline, SEEDS[:2])
+    text = pipeline.encode_prompts([*PROMPTS[:2], "", ""])
+    actual = sample_latents(pipeline, PROMPTS[:2], SEEDS[:2], SamplingOptions(1, 3.0, "ddim"))
     from pairaug.diffusion.schedule import ddim_solver
 
-    solver = ddim_solver(bundle.scheduler_config, 1)
+    solver = ddim_solver(pipeline.scheduler_config, 1)
     with torch.inference_mode():
-        conditional = bundle.predict(latents, solver.timesteps[0], text[:2])
-        empty = bundle.predict(latents, solver.timesteps[0], text[2:])
+        conditional = pipeline.predict(latents, solver.timesteps[0], text[:2])
+        empty = pipeline.predict(latents, solver.timesteps[0], text[2:])
     expected = solver.step(empty + 3.0 * (conditional - empty), 0, latents)
     assert float((actual - expected).abs().max()) <= 1e-5
 
 
 def test_guidance_one_draws_without_the_empty_text(
-    velocity_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    velocity_bundle: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = []
-    predict = Bundle.predict
+    predict = Pipeline.predict
 
-    def counted(self: Bundle, latents: torch.Tensor, *rest: object) -> torch.Tensor:
+    def counted(self: Pipeline, latents: torch.Tensor, *rest: object) -> torch.Tensor:
         rows.append(len(latents))
         return predict(self, latents, *rest)
 
-    monkeypatch.setattr(Bundle, "predict", counted)
+    monkeypatch.setattr(Pipeline, "predict", counted)
     sample_latents(velocity_bundle, PROMPTS, SEEDS, SamplingOptions(2, 1.0))
     sample_latents(velocity_bundle, PROMPTS, SEEDS, SamplingOptions(2, 2.0))
     assert rows == [4, 4, 8, 8]
 
 
-def test_prompts_and_seeds_belong_together(velocity_bundle: Bundle) -> None:
+def test_prompts_and_seeds_belong_together(velocity_bundle: Pipeline) -> None:
     with pytest.raises(ValueError, match="4 prompts, but 1 seeds"):
         generate_images(velocity_bundle, PROMPTS, [1], SamplingOptions(2))
 
 
-def test_nothing_to_draw_is_no_image(velocity_bundle: Bundle) -> None:
+def test_nothing_to_draw_is_no_image(velocity_bundle: Pipeline) -> None:
     assert generate_images(velocity_bundle, [], [], SamplingOptions(2)).shape == (0, 16, 16)
 
 
-def test_latents_begin_at_the_solvers_scale(velocity_bundle: Bundle) -> None:
+def test_latents_begin_at_the_solvers_scale(velocity_bundle: Pipeline) -> None:
     """Euler's noise is not of unit variance: the first step sees it scaled, as diffusers does."""
     seen = []
 

@@ -31,7 +31,7 @@ def settings(
         "num_steps": 3,
         "batch_size": 4,
         "source": request.param,
-        "candidates": 3,
+        "num_images": 3,
         "accept": {"model": str(tiny_scorer_folder)},
     }
 
@@ -54,16 +54,16 @@ def test_all_tries_are_pairs_of_their_own_with_images_of_their_own(settings: dic
     after = edited(settings, PAIRS[:3])
     ids = ["made/0~intra-0", "made/0~intra-0~candidate-1", "made/0~intra-0~candidate-2"]
     assert [pair.id for pair in after] == ["made/0", "made/0~inter-0", *ids]
-    num_images = after[2:]
-    assert {pair.parent_id for pair in num_images} == {"made/0"}
+    candidates = after[2:]
+    assert {pair.parent_id for pair in candidates} == {"made/0"}
     first = None if settings["source"] == "invert" else seed_for(3, ids[0], "edit")
     seeds = [first, *(seed_for(3, pair_id, "edit") for pair_id in ids[1:])]
-    assert [pair.trace["edit"]["seed"] for pair in num_images] == seeds
-    assert [pair.trace["edit"]["candidate"] for pair in num_images] == [0, 1, 2]
+    assert [pair.trace["edit"]["seed"] for pair in candidates] == seeds
+    assert [pair.trace["edit"]["candidate"] for pair in candidates] == [0, 1, 2]
     for one, other in ((0, 1), (0, 2), (1, 2)):
-        assert np.abs(pixels(num_images[one]) - pixels(num_images[other])).mean() > 0.005
-    once = edited({**settings, "candidates": 1}, PAIRS[:3])
-    assert np.abs(pixels(once[2]) - pixels(num_images[0])).max() <= 1.01 / 255
+        assert np.abs(pixels(candidates[one]) - pixels(candidates[other])).mean() > 0.005
+    once = edited({**settings, "num_images": 1}, PAIRS[:3])
+    assert np.abs(pixels(once[2]) - pixels(candidates[0])).max() <= 1.01 / 255
 
 
 def test_another_run_draws_other_tries(settings: dict) -> None:
@@ -75,8 +75,8 @@ def test_another_run_draws_other_tries(settings: dict) -> None:
 def test_more_variation_moves_a_try_further(settings: dict) -> None:
     distances = []
     for variation in (1e-4, 0.9):
-        num_images = edited({**settings, "candidates": 2, "variation": variation}, PAIRS[:3])[2:]
-        distances.append(np.abs(pixels(num_images[0]) - pixels(num_images[1])).mean())
+        candidates = edited({**settings, "num_images": 2, "variation": variation}, PAIRS[:3])[2:]
+        distances.append(np.abs(pixels(candidates[0]) - pixels(candidates[1])).mean())
     assert distances[0] < 0.5 * distances[1]
 
 
@@ -85,7 +85,7 @@ def test_the_best_try_is_the_one_that_the_scores_prefer(settings: dict) -> None:
     scores = scores_of(everything, settings["accept"]["model"])
     best = edited({**settings, "keep": "best"}, PAIRS)
     assert [pair.id for pair in best] == [pair.id for pair in PAIRS]
-    num_images = [pair for pair in everything if pair.branch is Branch.INTRA]
+    candidates = [pair for pair in everything if pair.branch is Branch.INTRA]
     chosen = [pair for pair in best if pair.branch is Branch.INTRA]
     for index, pair in enumerate(chosen):
         own = slice(3 * index, 3 * index + 3)
@@ -97,7 +97,7 @@ def test_the_best_try_is_the_one_that_the_scores_prefer(settings: dict) -> None:
         assert list(trace["candidate_scores"].values()) == pytest.approx(
             scores[own][int(np.argmax(means))], abs=1e-4
         )
-        expected = num_images[own][int(np.argmax(means))]
+        expected = candidates[own][int(np.argmax(means))]
         assert np.abs(pixels(pair) - pixels(expected)).max() <= 1.01 / 255
 
 
@@ -216,7 +216,7 @@ def test_the_judge_is_no_part_of_a_run_that_keeps_all(settings: dict) -> None:
 
 def test_a_image_at_fault_never_passes(settings: dict) -> None:
     stage = Edit(EditSettings(**{**settings, "keep": "best"}), Context(seed=3))
-    stage._bundle.vae.decoder.conv_out.bias.data.fill_(np.nan)
+    stage._pipeline.vae.decoder.conv_out.bias.data.fill_(np.nan)
     after = list(stage(PAIRS[:3]))
     assert after[2].drop is not None
     assert after[2].drop.reason == "image_not_finite"

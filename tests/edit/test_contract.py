@@ -57,8 +57,8 @@ def _check(edit: Edit, request: EditRequest) -> None:
     child = request.pair
     texts = child.source_report or "", child.report.text
     assert not is_cut_apart(request)
-    tokens = [edit._bundle.token_ids(text) for text in (*texts, request.source_prompt.text)]
-    tokens.append(edit._bundle.token_ids(request.prompt.text))
+    tokens = [edit._pipeline.token_ids(text) for text in (*texts, request.source_prompt.text)]
+    tokens.append(edit._pipeline.token_ids(request.prompt.text))
     assert num_different(*tokens[2:]) <= num_different(*tokens[:2])
     assert unasked(request) == []
     assert found(request) == asked(request)

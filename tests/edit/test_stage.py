@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from pairaug.diffusion.bundle import load_bundle
 from pairaug.diffusion.folder import weights_sha256
+from pairaug.diffusion.pipeline import load_pipeline
 from pairaug.edit import DROP_REASONS, Edit, EditSettings
 from pairaug.images import encode_png, fit_square
 from pairaug.pair import Branch, Drop, ImageRef, Pair, Report
@@ -85,7 +85,7 @@ def test_the_trace_of_an_inverted_edit(made: list[Pair], model: dict) -> None:
 
 def test_an_unchanged_report_returns_the_image_of_the_pair_it_was_made_from(model: dict) -> None:
     """Not a neighbour's: every image comes back to within the VAE's own loss."""
-    bundle = load_bundle(Path(model["model"]))
+    pipeline = load_pipeline(Path(model["model"]))
     pairs = [
         pair
         for parent in SOURCES
@@ -99,8 +99,8 @@ def test_an_unchanged_report_returns_the_image_of_the_pair_it_was_made_from(mode
             ),
         )
     ]
-    round_trip = bundle.decode_latents(
-        bundle.encode_latents(np.stack([pixels(parent) for parent in SOURCES]))
+    round_trip = pipeline.decode_latents(
+        pipeline.encode_latents(np.stack([pixels(parent) for parent in SOURCES]))
     )
     for parent, after in zip(round_trip, edited(model, pairs)[1::2], strict=True):
         assert np.abs(pixels(after) - parent).max() <= 1.01 / 255
@@ -122,9 +122,9 @@ def test_all_edits_of_one_image_share_one_inversion(
     counts: list[int] = []
     invert = inversion.invert_images
 
-    def counted(bundle: object, images: np.ndarray, *rest: object) -> object:
+    def counted(pipeline: object, images: np.ndarray, *rest: object) -> object:
         counts.append(len(images))
-        return invert(bundle, images, *rest)
+        return invert(pipeline, images, *rest)
 
     monkeypatch.setattr(inversion, "invert_images", counted)
     children = [intra(SOURCES[0], number, f"intra-{number}") for number in range(3)]
@@ -206,8 +206,8 @@ def test_long_reports_edit_whole_in_several_windows(model: dict) -> None:
     assert (trace["num_windows"], trace["source_num_windows"]) == (2, 2)
     assert not trace["truncated"]
     assert trace["num_tokens"] > 32
-    bundle = load_bundle(Path(model["model"]))
-    round_trip = bundle.decode_latents(bundle.encode_latents(pixels(parent)[None]))[0]
+    pipeline = load_pipeline(Path(model["model"]))
+    round_trip = pipeline.decode_latents(pipeline.encode_latents(pixels(parent)[None]))[0]
     assert np.abs(pixels(unchanged) - round_trip).max() <= 1.01 / 255
     assert np.abs(pixels(changed) - round_trip).max() > 1.01 / 255
     # Beside short ones, of the same image and of another, each is what it is alone.
@@ -237,11 +237,11 @@ def test_long_reports_are_dropped_where_that_is_asked_for(model: dict, which: st
 
 def test_nan_weights_end_as_drops(model: dict) -> None:
     stage = Edit(EditSettings(**model), Context(seed=3))
-    stage._bundle.denoiser.conv_out.bias.data.fill_(np.nan)
+    stage._pipeline.denoiser.conv_out.bias.data.fill_(np.nan)
     after = list(stage(PAIRS[:3]))
     assert after[2].drop == Drop("edit", "image_not_finite")
     gated = Edit(EditSettings(**model, max_inversion_error=0.5), Context(seed=3))
-    gated._bundle.denoiser.conv_out.bias.data.fill_(np.nan)
+    gated._pipeline.denoiser.conv_out.bias.data.fill_(np.nan)
     dropped = list(gated(PAIRS[:3]))[2].drop
     assert dropped is not None
     assert dropped.reason == "inversion_error"
@@ -259,9 +259,9 @@ def test_images_of_any_shape_are_fitted_to_the_models_window(
         "intra-0", branch=Branch.INTRA, source_report=parent.report.text, report=parent.report
     )
     after = edited({**model, "fit": fit}, [parent, child])[1]
-    bundle = load_bundle(Path(model["model"]))
+    pipeline = load_pipeline(Path(model["model"]))
     fitted = fit_square(pixels(parent), 16, fit)
-    round_trip = bundle.decode_latents(bundle.encode_latents(fitted[None]))[0]
+    round_trip = pipeline.decode_latents(pipeline.encode_latents(fitted[None]))[0]
     assert np.abs(pixels(after) - round_trip).max() <= 1.01 / 255
 
 
@@ -279,7 +279,7 @@ def test_progress_is_reported_by_pairs_edited(model: dict) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"candidates": 2, "keep": "first-accepted"}, "needs something to pass"),
+        ({"num_images": 2, "keep": "first-accepted"}, "needs something to pass"),
         ({"accept": {"margin": 0.1}}, "margin"),
         ({"scheduler": "unipc"}, "scheduler unipc needs source: regenerate"),
         (

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from pairaug.diffusion.bundle import load_bundle
+from pairaug.diffusion.pipeline import load_pipeline
 from pairaug.errors import DataError
 from pairaug.evaluate.classifier import FindingsClassifier
 from pairaug.evaluate.counterfactual import (
@@ -38,18 +38,18 @@ def generator_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def bundle(generator_folder):
-    return load_bundle(generator_folder)
+def pipeline(generator_folder):
+    return load_pipeline(generator_folder)
 
 
 @pytest.fixture(scope="module")
-def edits(bundle):
-    return draw_edits(3, 5, bundle.image_size, _with_a_tube)[0]
+def edits(pipeline):
+    return draw_edits(3, 5, pipeline.image_size, _with_a_tube)[0]
 
 
-def _compare(bundle, classifier_folder, edits, **settings):
+def _compare(pipeline, classifier_folder, edits, **settings):
     wanted = CounterfactualSettings(num_steps=3, **settings)
-    return compare(bundle, FindingsClassifier(classifier_folder), edits, wanted)
+    return compare(pipeline, FindingsClassifier(classifier_folder), edits, wanted)
 
 
 def test_edits_are_of_new_patients_and_what_is_left_out_is_counted():
@@ -70,8 +70,8 @@ def test_a_rewriter_that_changes_nothing_is_given_up_on():
         draw_edits(3, 2, 32, lambda study: Rewritten(study.text, study.text))
 
 
-def test_every_method_is_measured(bundle, classifier_folder, edits):
-    result = _compare(bundle, classifier_folder, edits)
+def test_every_method_is_measured(pipeline, classifier_folder, edits):
+    result = _compare(pipeline, classifier_folder, edits)
     assert tuple(result.methods) == tuple(METHODS)
     assert result.changes == {"added": 5}
     assert result.methods["free"].ratio.value == pytest.approx(1.0)
@@ -83,21 +83,21 @@ def test_every_method_is_measured(bundle, classifier_folder, edits):
     assert len(set(values)) == len(values), "two methods gave the same images"
 
 
-def test_the_edits_source_and_truth_are_where_they_belong(bundle, classifier_folder, edits):
+def test_the_edits_source_and_truth_are_where_they_belong(pipeline, classifier_folder, edits):
     """The round trips are of the source and of the right answer, measured against the latter."""
-    result = _compare(bundle, classifier_folder, edits, methods=("source", "truth"))
+    result = _compare(pipeline, classifier_folder, edits, methods=("source", "truth"))
     for name in ("source", "truth"):
         images = np.stack([getattr(edit, name) for edit in edits])
-        decoded = bundle.decode_latents(bundle.encode_latents(images))
+        decoded = pipeline.decode_latents(pipeline.encode_latents(images))
         expected = np.abs(decoded - np.stack([edit.truth for edit in edits])).mean()
         assert result.methods[name].distance.value == pytest.approx(expected, rel=1e-5)
     assert set(result.methods) == {"free", "source", "truth"}
 
 
-def test_batch_size_changes_nothing(bundle, classifier_folder, edits):
+def test_batch_size_changes_nothing(pipeline, classifier_folder, edits):
     methods = ("inverted", "regenerated")
     results = [
-        _compare(bundle, classifier_folder, edits, methods=methods, batch_size=size)
+        _compare(pipeline, classifier_folder, edits, methods=methods, batch_size=size)
         for size in (2, 5)
     ]
     for name in ("inverted", "regenerated", "free"):
@@ -105,20 +105,20 @@ def test_batch_size_changes_nothing(bundle, classifier_folder, edits):
         assert one == pytest.approx(other, abs=1e-5)
 
 
-def test_images_that_failed_are_counted(bundle, classifier_folder, edits, monkeypatch):
+def test_images_that_failed_are_counted(pipeline, classifier_folder, edits, monkeypatch):
     def fails(latents):
         return np.full((len(latents), 16, 16), np.nan, dtype=np.float32)
 
-    monkeypatch.setattr(type(bundle), "decode_latents", lambda self, latents: fails(latents))
-    result = _compare(bundle, classifier_folder, edits, methods=("truth",))
+    monkeypatch.setattr(type(pipeline), "decode_latents", lambda self, latents: fails(latents))
+    result = _compare(pipeline, classifier_folder, edits, methods=("truth",))
     black = np.mean([edit.truth.mean() for edit in edits])
     assert result.methods["truth"].num_failed == 5
     assert result.methods["truth"].distance.value == pytest.approx(black, rel=1e-5)
     assert "failed" in format_counterfactual(result)
 
 
-def test_table_and_json(bundle, classifier_folder, edits):
-    result = _compare(bundle, classifier_folder, edits, methods=("inverted",))
+def test_table_and_json(pipeline, classifier_folder, edits):
+    result = _compare(pipeline, classifier_folder, edits, methods=("inverted",))
     table = format_counterfactual(result)
     assert "simulated" in table
     assert METHODS["inverted"] in table

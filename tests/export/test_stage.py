@@ -357,7 +357,7 @@ def test_a_damaged_report_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "export"
     export(folder, [])
     good = json.loads((folder / "export.json").read_text())
-    for content, fault in (
+    for content, image_defect in (
         ("{", r"cannot be read: not JSON"),
         ("[1]", r"holds no JSON object"),
         (json.dumps({**good, "formats": "parquet"}), r"is damaged at formats"),
@@ -366,7 +366,9 @@ def test_a_damaged_report_is_named(tmp_path: Path) -> None:
         (json.dumps({"formats": ["parquet"]}), r"is damaged at edition"),
     ):
         (folder / "export.json").write_text(content)
-        with pytest.raises(RunError, match=rf"export\.json {fault}.*; delete .*export and export"):
+        with pytest.raises(
+            RunError, match=rf"export\.json {image_defect}.*; delete .*export and export"
+        ):
             export(folder, [])
 
 

@@ -19,7 +19,7 @@ from pairaug.score import Score, ScoreSettings
 from pairaug.stage import Context, apply, seed_for
 from support.generate_pairs import PAIRS, image
 
-TRIES = 3
+NUM_IMAGES = 3
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def settings(tiny_generator_folder: Path, tiny_scorer_folder: Path) -> dict[str,
         "model": str(tiny_generator_folder),
         "num_steps": 2,
         "batch_size": 2,
-        "candidates": TRIES,
+        "num_images": NUM_IMAGES,
         "accept": {"model": str(tiny_scorer_folder)},
     }
 
@@ -49,27 +49,27 @@ def cosines(everything: list[Pair], settings: dict[str, Any]) -> np.ndarray:
     """Image against report as the stage `score` has it, `report try`."""
     scorer = ScoreSettings(model=settings["accept"]["model"])
     scored = Score(scorer, Context(seed=3))(everything)
-    return np.array([pair.scores["image_report"] for pair in scored]).reshape(-1, TRIES)
+    return np.array([pair.scores["image_report"] for pair in scored]).reshape(-1, NUM_IMAGES)
 
 
 def test_all_tries_are_pairs_of_their_own_with_images_of_their_own(
     everything: list[Pair], settings: dict[str, Any]
 ) -> None:
     ids = ["made/0~inter-0", "made/0~inter-0~candidate-1", "made/0~inter-0~candidate-2"]
-    num_images = everything[:TRIES]
-    assert [pair.id for pair in num_images] == ids
-    assert len(everything) == 5 * TRIES
-    assert {pair.parent_id for pair in num_images} == {"made/0"}
-    assert {pair.patient_id for pair in num_images} == {"made/0~inter-0"}
-    assert {pair.report for pair in num_images} == {PAIRS[1].report}
-    assert [pair.trace["generate"]["seed"] for pair in num_images] == [
+    candidates = everything[:NUM_IMAGES]
+    assert [pair.id for pair in candidates] == ids
+    assert len(everything) == 5 * NUM_IMAGES
+    assert {pair.parent_id for pair in candidates} == {"made/0"}
+    assert {pair.patient_id for pair in candidates} == {"made/0~inter-0"}
+    assert {pair.report for pair in candidates} == {PAIRS[1].report}
+    assert [pair.trace["generate"]["seed"] for pair in candidates] == [
         seed_for(3, pair_id, "generate") for pair_id in ids
     ]
-    assert [pair.trace["generate"]["candidate"] for pair in num_images] == [0, 1, 2]
+    assert [pair.trace["generate"]["candidate"] for pair in candidates] == [0, 1, 2]
     for one, other in ((0, 1), (0, 2), (1, 2)):
-        assert np.abs(image(num_images[one]) - image(num_images[other])).mean() > 0.005
-    once = generated({**settings, "candidates": 1})
-    assert np.abs(image(once[0]) - image(num_images[0])).max() <= 1.01 / 255
+        assert np.abs(image(candidates[one]) - image(candidates[other])).mean() > 0.005
+    once = generated({**settings, "num_images": 1})
+    assert np.abs(image(once[0]) - image(candidates[0])).max() <= 1.01 / 255
 
 
 def test_a_run_counts_every_try(everything: list[Pair], settings: dict[str, Any]) -> None:
@@ -87,12 +87,12 @@ def test_the_best_try_is_the_one_nearest_its_report(
     for row, pair in enumerate(best):
         trace = pair.trace["generate"]
         assert trace["candidate"] == numbers[row]
-        assert trace["num_candidates"] == TRIES
+        assert trace["num_candidates"] == NUM_IMAGES
         assert trace["accepted"]
         assert trace["candidate_scores"] == {
             "image_report": pytest.approx(cosines[row].max(), abs=1e-4)
         }
-        expected = everything[TRIES * row + int(numbers[row])]
+        expected = everything[NUM_IMAGES * row + int(numbers[row])]
         assert np.abs(image(pair) - image(expected)).max() <= 1.01 / 255
 
 
@@ -110,7 +110,7 @@ def test_first_passing_draws_no_more_than_it_needs_in_full_batches(
     accept = {**settings["accept"], "image_report": bound}
     after = generated({**settings, "keep": "first-accepted", "accept": accept})
     expected = [np.flatnonzero(row > bound).tolist() for row in cosines]
-    num_generated = [passing[0] + 1 if passing else TRIES for passing in expected]
+    num_generated = [passing[0] + 1 if passing else NUM_IMAGES for passing in expected]
     assert 1 in num_generated
     assert max(num_generated) > 1
     traces = [pair.trace["generate"] for pair in after]
@@ -126,7 +126,7 @@ def test_first_passing_draws_no_more_than_it_needs_in_full_batches(
 
 def test_a_image_at_fault_never_passes(settings: dict[str, Any]) -> None:
     stage = Generate(GenerateSettings(**{**settings, "keep": "best"}), Context(seed=3))
-    stage._bundle.vae.decoder.conv_out.bias.data.fill_(np.nan)
+    stage._pipeline.vae.decoder.conv_out.bias.data.fill_(np.nan)
     after = list(stage(PAIRS[:3]))
     assert after[1].drop is not None
     assert after[1].drop.reason == "image_not_finite"

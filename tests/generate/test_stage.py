@@ -161,16 +161,16 @@ def test_images_that_are_none_are_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The second of the batch goes wrong; the first is none the worse for it."""
-    from pairaug.diffusion.bundle import Bundle
+    from pairaug.diffusion.pipeline import Pipeline
 
-    decode = Bundle.decode_latents
+    decode = Pipeline.decode_latents
 
-    def spoilt(self: Bundle, latents: object) -> np.ndarray:
+    def spoilt(self: Pipeline, latents: object) -> np.ndarray:
         images = decode(self, latents)
         images[1] = images[1].round() if value is None else value
         return images
 
-    monkeypatch.setattr(Bundle, "decode_latents", spoilt)
+    monkeypatch.setattr(Pipeline, "decode_latents", spoilt)
     first, second = Generate(settings, Context(seed=3))([PAIRS[1], PAIRS[4]])
     assert first.drop is None
     assert second.drop == Drop("generate", reason)
@@ -182,7 +182,7 @@ def test_images_that_are_none_are_dropped(
 def test_nan_weights_end_as_drops(tiny_generator_folder: Path, settings: GenerateSettings) -> None:
     """A model that went astray, end to end: no error, no image, a reason."""
     stage = Generate(settings, Context(seed=3))
-    stage._bundle.denoiser.conv_out.bias.data.fill_(np.nan)
+    stage._pipeline.denoiser.conv_out.bias.data.fill_(np.nan)
     assert [pair.drop for pair in stage([PAIRS[1]])] == [Drop("generate", "image_not_finite")]
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pairaug.clip.encoders import open_encoder
-from pairaug.diffusion.bundle import load_bundle
+from pairaug.diffusion.pipeline import load_pipeline
 from pairaug.errors import ModelError
 from pairaug.models import dtype_named, for_inference
 
@@ -38,8 +38,8 @@ def test_weights_are_aligned_and_unchanged():
 
 
 def test_every_loaded_model_is_aligned(tiny_generator_folder: Path, tiny_scorer_folder: Path):
-    bundle = load_bundle(tiny_generator_folder)
-    for model in (bundle.vae, bundle.denoiser, *bundle.text_encoders.models):
+    pipeline = load_pipeline(tiny_generator_folder)
+    for model in (pipeline.vae, pipeline.denoiser, *pipeline.text_encoders.models):
         assert addresses(model) == {0}
     assert addresses(open_encoder(tiny_scorer_folder)._model) == {0}  # pyright: ignore
 

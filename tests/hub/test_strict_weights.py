@@ -18,8 +18,8 @@ from pairaug import bundled
 from pairaug.clip.encoders import check_scorer, open_encoder
 from pairaug.clip.folder import model_type
 from pairaug.clip.towers import part_of
-from pairaug.diffusion.bundle import load_bundle
 from pairaug.diffusion.parts import check_generator, parts_of
+from pairaug.diffusion.pipeline import load_pipeline
 from pairaug.errors import ModelError
 from pairaug.evaluate.classifier import FindingsClassifier
 from pairaug.hub.choice import weight_files
@@ -263,7 +263,7 @@ def test_a_model_saved_with_adapters_on_it_says_so(generator: Path) -> None:
         }
 
     changed_weights(generator / "unet" / "diffusion_pytorch_model.safetensors", wrapped)
-    for call in (load_bundle, check_generator):
+    for call in (load_pipeline, check_generator):
         said = one_line(lambda call=call: call(generator), "lacks 14 weights; the first is")
         assert "it has 14 weights that its model has not" in said
         assert "saved with adapters (LoRA) on it: merge them" in said
@@ -293,7 +293,7 @@ def test_weights_that_are_not_finite_are_damage(
         return tensors
 
     changed_weights(generator / "vae" / "diffusion_pytorch_model.safetensors", spoilt)
-    one_line(lambda: load_bundle(generator), "values that are not finite; the model is damaged")
+    one_line(lambda: load_pipeline(generator), "values that are not finite; the model is damaged")
     changed_weights(scorer / "model.safetensors", spoilt)
     one_line(lambda: open_encoder(scorer), "values that are not finite; the model is damaged")
 
@@ -335,7 +335,7 @@ def test_each_damaged_file_of_a_generator_is_one_line_that_names_it(
     generator: Path, name: str, content: bytes
 ) -> None:
     (generator / name).write_bytes(content)
-    for call in (load_bundle, check_generator):
+    for call in (load_pipeline, check_generator):
         assert name.rpartition("/")[0] in one_line(lambda call=call: call(generator), ".")
 
 
@@ -346,7 +346,7 @@ def test_weights_cut_short_are_one_line_that_names_them(
 ) -> None:
     content = (generator / name).read_bytes()
     (generator / name).write_bytes(content[: int(len(content) * fraction)])
-    for call in (load_bundle, check_generator):
+    for call in (load_pipeline, check_generator):
         one_line(lambda call=call: call(generator), f"{name} is damaged")
 
 
@@ -365,14 +365,14 @@ def test_a_damaged_vocabulary_is_one_line(
 ) -> None:
     path = generator / "tokenizer" / name
     path.unlink() if content is None else path.write_bytes(content)
-    for call in (load_bundle, check_generator):
+    for call in (load_pipeline, check_generator):
         one_line(lambda call=call: call(generator), message)
 
 
 def test_a_vocabulary_of_another_model_is_refused(generator: Path) -> None:
     shutil.rmtree(generator / "tokenizer")
     shutil.copytree(bundled.folder("generator") / "tokenizer", generator / "tokenizer")
-    for call in (load_bundle, check_generator):
+    for call in (load_pipeline, check_generator):
         one_line(lambda call=call: call(generator), "ids up to 2231, the text encoder vectors for")
 
 
@@ -392,24 +392,26 @@ def split(folder: Path, path: Path) -> Path:
 
 
 def test_shards_are_read_and_checked_against_their_index(generator: Path) -> None:
-    before = load_bundle(generator).denoiser.state_dict()
+    before = load_pipeline(generator).denoiser.state_dict()
     folder = generator / "unet"
     index = split(folder, folder / "diffusion_pytorch_model.safetensors")
-    after = load_bundle(generator).denoiser.state_dict()
+    after = load_pipeline(generator).denoiser.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     # Named in the index, and in no shard: diffusers goes on with random numbers.
     shard = folder / "diffusion_pytorch_model-00001-of-00002.safetensors"
     changed_weights(shard, lambda tensors: dict(list(tensors.items())[1:]))
-    one_line(lambda: load_bundle(generator), "differ in 1 weights; the first is")
+    one_line(lambda: load_pipeline(generator), "differ in 1 weights; the first is")
     shard.unlink()
-    one_line(lambda: load_bundle(generator), "lacks 1 of the 2 files of its weights, the first is")
+    one_line(
+        lambda: load_pipeline(generator), "lacks 1 of the 2 files of its weights, the first is"
+    )
     index.write_text("[]")
-    one_line(lambda: load_bundle(generator), "lacks 1 of the 2 files")
+    one_line(lambda: load_pipeline(generator), "lacks 1 of the 2 files")
 
 
 def test_the_classes_that_files_name_are_checked(generator: Path, scorer: Path) -> None:
     rewrite(generator / "unet" / "config.json", _class_name="UNet2DModel")
-    one_line(lambda: load_bundle(generator), "a UNet2DModel, where PairAug needs a UNet2DCond")
+    one_line(lambda: load_pipeline(generator), "a UNet2DModel, where PairAug needs a UNet2DCond")
     rewrite(scorer / "config.json", architectures=["CLIPVisionModel"])
     one_line(lambda: open_encoder(scorer), "a CLIPVisionModel, where PairAug needs a CLIPModel")
 
@@ -433,9 +435,9 @@ def test_a_symlinked_folder_as_the_hubs_cache_has_it_is_read(
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, blobs / str(number))
         place.symlink_to(blobs / str(number))
-    assert load_bundle(cache).sha256 == load_bundle(generator).sha256
+    assert load_pipeline(cache).sha256 == load_pipeline(generator).sha256
     (cache / "vae" / "diffusion_pytorch_model.safetensors").resolve().unlink()
-    one_line(lambda: load_bundle(cache), "a link to a file that is missing|no weights")
+    one_line(lambda: load_pipeline(cache), "a link to a file that is missing|no weights")
 
 
 def rewrite(path: Path, **changes: object) -> None:

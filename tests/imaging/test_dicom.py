@@ -30,9 +30,9 @@ from pydicom.uid import (
 
 from pairaug import dicom
 from pairaug.errors import DataError, MissingExtraError
-from pairaug.examine import examine
 from pairaug.export.encoded_image import encoded_image
 from pairaug.images import load_image, read_image
+from pairaug.inspect_image import inspect_image
 from pairaug.pair import ImageRef
 from support.dicom_images import LEVELS, dataset_of, saved
 
@@ -173,7 +173,7 @@ def test_pixels_become_square(elements: dict[str, Any], shape: tuple[int, int]) 
     image = load_image(ImageRef(png=content))
     assert image.shape == shape
     assert np.abs(image[10] - np.linspace(0, 1, shape[1])).max() < 0.03
-    ref = examine(content).ref
+    ref = inspect_image(content).ref
     assert (ref.height, ref.width) == shape
 
 
@@ -216,7 +216,7 @@ def test_a_jpeg_inside_is_read_as_the_jpeg_itself() -> None:
 @pytest.mark.parametrize("flag", ["YES", "NO", None])
 def test_burnt_in_annotation_is_noted(flag: str | None) -> None:
     elements = {"BurnedInAnnotation": flag} if flag else {}
-    notes = examine(saved(dataset_of(**elements))).notes
+    notes = inspect_image(saved(dataset_of(**elements))).notes
     assert notes.get("burnt_in_annotation") == flag
 
 
@@ -302,13 +302,13 @@ def test_a_deflated_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_zero_is_a_fault_that_says_so() -> None:
-    found = examine(saved(dataset_of(np.zeros((80, 60), np.uint16))))
-    assert (found.fault, found.detail) == ("image_constant", "all stored values are 0")
+    found = inspect_image(saved(dataset_of(np.zeros((80, 60), np.uint16))))
+    assert (found.image_defect, found.detail) == ("image_constant", "all stored values are 0")
     nearly = np.full((80, 60), 7, np.uint16)
     nearly[0, 0] = 8
     window = {"WindowCenter": 2000, "WindowWidth": 4000}
-    found = examine(saved(dataset_of(nearly, **window)))
-    assert found.fault == "image_constant"
+    found = inspect_image(saved(dataset_of(nearly, **window)))
+    assert found.image_defect == "image_constant"
     assert found.detail == "stored values from 7 to 8, made grey by window"
 
 

@@ -24,8 +24,8 @@ from pydicom.uid import (
 )
 
 from pairaug.errors import DataError
-from pairaug.examine import examine
 from pairaug.images import Image, read_image
+from pairaug.inspect_image import inspect_image
 from pairaug.pair import ImageRef
 from support.dicom_images import LEVELS, dataset_of, jpeg_lossless, saved
 
@@ -322,11 +322,11 @@ def test_every_file_of_pydicom_is_an_image_or_says_why() -> None:
     num_images = 0
     for path in sorted(root.rglob("*.dcm")):
         try:
-            found = examine(path.read_bytes(), path.suffix)
+            found = inspect_image(path.read_bytes(), path.suffix)
         except DataError as error:
             cut += [path.name] if "image is cut short" in str(error) else []
             continue
-        num_images += found.fault is None
+        num_images += found.image_defect is None
     assert cut == ["MR_truncated.dcm"]
     assert num_images >= 50
 

@@ -14,17 +14,17 @@ import pytest
 from PIL import Image
 
 from pairaug.errors import DataError
-from pairaug.examine import examine
 from pairaug.images import (
     copied_ref,
     encode_png,
-    fault,
     fit_square,
+    image_defect,
     load_image,
     png_ref,
     read_image,
     sha256,
 )
+from pairaug.inspect_image import inspect_image
 from pairaug.pair import ImageRef
 
 RNG = np.random.default_rng(0)
@@ -251,15 +251,15 @@ def test_a_image_of_the_right_size_is_left_alone() -> None:
 
 def test_faults() -> None:
     good = RNG.random((16, 16), dtype=np.float32)
-    assert fault(good) is None
+    assert image_defect(good) is None
     broken = good.copy()
     broken[3, 3] = np.nan
-    assert fault(broken) == "image_not_finite"
-    assert fault(np.full((16, 16), 0.4) + 0.003 * good) == "image_constant"
-    assert fault(np.round(good)) == "image_saturated"
+    assert image_defect(broken) == "image_not_finite"
+    assert image_defect(np.full((16, 16), 0.4) + 0.003 * good) == "image_constant"
+    assert image_defect(np.round(good)) == "image_saturated"
     collimated = good.copy()
     collimated[:8] = 0.0
-    assert fault(collimated) is None
+    assert image_defect(collimated) is None
 
 
 def _png_with_sbit(levels: np.ndarray, bits: int) -> bytes:
@@ -281,7 +281,7 @@ def test_fewer_bits_in_a_file_of_sixteen_are_told_by_the_range(kind: str, bits: 
     noted = {} if bits == 16 else {"bit_depth": bits, "bit_depth_by": "range"}
     assert image.notes == noted
     assert ref.png is not None
-    assert examine(ref.png).notes == noted
+    assert inspect_image(ref.png).notes == noted
 
 
 def test_bits_that_the_file_states_go_before_the_range() -> None:

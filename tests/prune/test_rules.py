@@ -135,14 +135,14 @@ def test_best_of_each_report(k: int) -> None:
     values = {"a": (0.9, 0.8, 0.7), "b": (0.1, 0.3, 0.2)}
     (family,) = _families(1)
     source, template = family[0], _of([family], Branch.INTER)[0]
-    num_images = [
+    candidates = [
         replace(
             template, id=f"{source.id}~{name}{f'~candidate-{number}' if number else ''}"
         ).with_scores(image_report=value)
         for name, scores in values.items()
         for number, value in enumerate(scores)
     ]
-    result = _prune([[source, *num_images]], {"inter": {"rule": "per-report-best", "k": k}})
+    result = _prune([[source, *candidates]], {"inter": {"rule": "per-report-best", "k": k}})
     best = (
         {"r0~a", "r0~b~candidate-1"}
         if k == 1

@@ -166,7 +166,7 @@ def test_reading_again_is_the_same_and_writes_nothing(
     assert _pairs(settings) == pairs
     assert provenance == reader.describe()
     assert provenance.hashes
-    assert len(list(reader.listed())) == len(pairs)
+    assert len(list(reader.records())) == len(pairs)
     if isinstance(reader, Counted):
         assert reader.count() == len(pairs)
     assert _files(tmp_path) == before

@@ -205,7 +205,7 @@ from pairaug.readers import MimicCxrSource, open_reader
 from pairaug.stage import Context
 start = time.process_time()
 reader = open_reader(MimicCxrSource(root=Path(sys.argv[1])), Context(seed=0))
-listed = reader.listed()
+listed = reader.records()
 next(listed)
 first = time.process_time() - start
 num = 1 + sum(1 for _ in listed)

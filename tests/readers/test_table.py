@@ -27,7 +27,7 @@ from pairaug.errors import DataError
 from pairaug.images import load_image
 from pairaug.pair import Branch, Pair
 from pairaug.readers import ReadSettings, TableSource, open_reader
-from pairaug.readers.intake import DROP_REASONS
+from pairaug.readers.normalize import DROP_REASONS
 from pairaug.stage import Context
 from support.dicom_images import dataset_of, saved
 

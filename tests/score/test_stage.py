@@ -194,7 +194,7 @@ def test_each_distinct_image_and_report_is_encoded_once(
     tiny_scorer_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, _, intra = _family(0)
-    num_images = [
+    candidates = [
         replace(intra, id=f"{intra.id}-{number}", image=png_ref(_image(300 + number % 2)))
         for number in range(6)
     ]
@@ -211,7 +211,7 @@ def test_each_distinct_image_and_report_is_encoded_once(
 
     monkeypatch.setattr(ClipEncoder, "encode_images", count_images)
     monkeypatch.setattr(ClipEncoder, "encode_reports", count_reports)
-    scored = _score(tiny_scorer_folder, [real, *num_images], batch_size=16)
+    scored = _score(tiny_scorer_folder, [real, *candidates], batch_size=16)
     assert counted == {"images": 3, "reports": 3}
     assert not any(pair.drop for pair in scored)
 

@@ -28,7 +28,7 @@ class ChatServer:
     """What the server was asked, and how it answers: `answer` gets the request and its number."""
 
     answer: Callable[[dict[str, Any], int], Reply]
-    listed: Reply | None = None
+    records: Reply | None = None
     """What a request for the list of models is answered; 501 if None."""
     requests: list[dict[str, Any]] = field(default_factory=list)
     authorizations: list[str] = field(default_factory=list)

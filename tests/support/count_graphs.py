@@ -15,18 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from pairaug.diffusion.bundle import Bundle, load_bundle
 from pairaug.diffusion.compiling import compile_denoiser
 from pairaug.diffusion.control import EditOptions
 from pairaug.diffusion.editing import edit_images
+from pairaug.diffusion.pipeline import Pipeline, load_pipeline
 
 OPTIONS = EditOptions(num_steps=4, drift=False, self_replace=0.0)
 
 
-def part(bundle: Bundle, num_images: int, options: EditOptions = OPTIONS) -> np.ndarray:
+def part(pipeline: Pipeline, num_images: int, options: EditOptions = OPTIONS) -> np.ndarray:
     images = np.random.default_rng(num_images).random((num_images, 16, 16), dtype=np.float32)
     before, after = ["mild edema"] * num_images, ["large nodule"] * num_images
-    return edit_images(bundle, images, before, after, options, batch_size=3)[0].images
+    return edit_images(pipeline, images, before, after, options, batch_size=3)[0].images
 
 
 def counted(folder: Path) -> dict[str, Any]:
@@ -38,13 +38,13 @@ def counted(folder: Path) -> dict[str, Any]:
         num_graphs[0] += 1
         return graph.forward
 
-    plain, bundle = load_bundle(folder), load_bundle(folder)
-    compile_denoiser(bundle.denoiser, counting)
-    bundle = replace(bundle, is_compiled=True)
+    plain, pipeline = load_pipeline(folder), load_pipeline(folder)
+    compile_denoiser(pipeline.denoiser, counting)
+    pipeline = replace(pipeline, is_compiled=True)
     after: list[int] = []
     images: list[np.ndarray] = []
     for num_images in (2, 2, 3):
-        images.append(part(bundle, num_images))
+        images.append(part(pipeline, num_images))
         after.append(num_graphs[0])
     differences = [
         np.abs(images[1] - part(plain, 2)).max(),
@@ -59,7 +59,7 @@ def counted(folder: Path) -> dict[str, Any]:
 
 def to_machine_code(folder: Path) -> dict[str, Any]:
     """With the real compiler, and everything that an edit can ask of a graph."""
-    plain, compiled = load_bundle(folder), load_bundle(folder, compile=True)
+    plain, compiled = load_pipeline(folder), load_pipeline(folder, compile=True)
     largest = 0.0
     for alignment, blend_by in (
         ("refine", "difference"),

@@ -141,7 +141,7 @@ def mapper_over_windows(
 
 
 def explicit_edit(
-    bundle,
+    pipeline,
     source_prompt: str,
     edited_prompt: str,
     controller: Controller,
@@ -152,30 +152,30 @@ def explicit_edit(
     drift: bool = False,
 ) -> Tensor:
     """The edited latents: from shared `noise`, or from a recorded `trajectory` of the source."""
-    scheduler = DDIMScheduler.from_config(bundle.scheduler_config, clip_sample=False)
+    scheduler = DDIMScheduler.from_config(pipeline.scheduler_config, clip_sample=False)
     scheduler.set_timesteps(num_steps)
-    text = bundle.encode_prompts(["", "", source_prompt, edited_prompt])
+    text = pipeline.encode_prompts(["", "", source_prompt, edited_prompt])
     told = {"encoder_hidden_states": text.tokens}
     if text.pooled is not None:
-        sizes = [float(bundle.image_size)] * 2
+        sizes = [float(pipeline.image_size)] * 2
         ids = torch.tensor([[*sizes, 0.0, 0.0, *sizes]] * 4)
         told["added_cond_kwargs"] = {"text_embeds": text.pooled, "time_ids": ids}
     start = noise if trajectory is None else trajectory[0]
     latents = torch.stack([start, start])
-    before = bundle.denoiser.attn_processors
-    bundle.denoiser.set_attn_processor(MapProcessor(controller))
+    before = pipeline.denoiser.attn_processors
+    pipeline.denoiser.set_attn_processor(MapProcessor(controller))
     try:
         with torch.no_grad():
             for index, timestep in enumerate(scheduler.timesteps):
                 if trajectory is not None:
                     latents[0] = trajectory[index]
                 rows = torch.cat([latents, latents])
-                output = bundle.denoiser(rows, timestep, **told).sample
+                output = pipeline.denoiser(rows, timestep, **told).sample
                 empty, conditional = output.chunk(2)
                 output = empty + guidance_scale * (conditional - empty)
                 latents = scheduler.step(output, timestep, latents).prev_sample
                 if drift and trajectory is not None:
                     latents[1] += trajectory[index + 1] - latents[0]
     finally:
-        bundle.denoiser.set_attn_processor(before)
+        pipeline.denoiser.set_attn_processor(before)
     return latents[1]

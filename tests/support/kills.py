@@ -122,7 +122,7 @@ _PRELOADED = [
     "pairaug.run",
     "pairaug.export",
     "pairaug.summary",
-    "pairaug.diffusion.bundle",
+    "pairaug.diffusion.pipeline",
     "pairaug.train.clip",
     "pairaug.train.classifier",
     "pairaug.train.generator",

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pairaug import bundled
-from pairaug.diffusion.bundle import load_bundle
+from pairaug.diffusion.pipeline import load_pipeline
 from pairaug.errors import PairAugError
 from pairaug.train.clip.model import given_model, make_clip
 from pairaug.train.clip.settings import ClipSettings
@@ -124,10 +124,10 @@ def test_an_autoencoder_of_three_channels_takes_part(
         }
     )
     train_generator(settings, tmp_path / "out")
-    bundle = load_bundle(tmp_path / "out")
+    pipeline = load_pipeline(tmp_path / "out")
     image = opened_dataset.images[:1].astype(np.float32) / 255
     pixels = torch.from_numpy(2 * image - 1)[:, None].expand(-1, 3, -1, -1)
-    mean = bundle.vae.encode(pixels).latent_dist.mean
-    expected = mean * bundle.vae.config["scaling_factor"]
-    assert torch.allclose(bundle.encode_latents(image), expected, atol=1e-5)
-    assert bundle.decode_latents(bundle.encode_latents(image)).shape == (1, 32, 32)
+    mean = pipeline.vae.encode(pixels).latent_dist.mean
+    expected = mean * pipeline.vae.config["scaling_factor"]
+    assert torch.allclose(pipeline.encode_latents(image), expected, atol=1e-5)
+    assert pipeline.decode_latents(pipeline.encode_latents(image)).shape == (1, 32, 32)

@@ -18,7 +18,7 @@ from pairaug.candidates.settings import AcceptSettings
 from pairaug.clip.folder import scorer_folder, weights_sha256
 from pairaug.clip.similarity import pair_scores
 from pairaug.errors import DataError, SettingsError
-from pairaug.images import fault, load_image
+from pairaug.images import image_defect, load_image
 from pairaug.pair import SCORES, Branch, Pair
 from pairaug.record import RECORD_NAME, RunRecord, read_record
 from pairaug.stage import Context
@@ -97,18 +97,20 @@ class CandidateScorer:
         }
 
     def decisions(
-        self, num_images: Sequence[Candidate], references: Mapping[str, Reference]
+        self, candidates: Sequence[Candidate], references: Mapping[str, Reference]
     ) -> list[CandidateDecision]:
         """One decision for each candidate; an image that would be a drop has no scores and never passes."""
         images = {
-            place: each.image for place, each in enumerate(num_images) if fault(each.image) is None
+            place: each.image
+            for place, each in enumerate(candidates)
+            if image_defect(each.image) is None
         }
         embeddings = dict(zip(images, self._encoder.encode_images([*images.values()]), strict=True))
         return [
             self._decision(embeddings[place], references[each.request.pair.id])
             if place in embeddings
             else CandidateDecision(self._scores({}), accepted=False)
-            for place, each in enumerate(num_images)
+            for place, each in enumerate(candidates)
         ]
 
     def _decision(self, image: Vector, reference: Reference) -> CandidateDecision:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pairaug.candidates.records import Candidate, CandidateDecision, ImageRequest
-from pairaug.images import fault, png_ref
+from pairaug.images import image_defect, png_ref
 from pairaug.pair import Pair
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def generate_and_choose(
     place_of = {request.pair.id: place for place, request in enumerate(requests)}
     open_places = list(range(len(requests)))
     for number in range(num_candidates):
-        num_images = list(sampler.generate([(requests[place], number) for place in open_places]))
+        candidates = list(sampler.generate([(requests[place], number) for place in open_places]))
         for decision, generated in zip(
-            scorer.decisions(num_images, references), num_images, strict=True
+            scorer.decisions(candidates, references), candidates, strict=True
         ):
             decided[place_of[generated.request.pair.id]].append((decision, generated))
         if keep == "first-accepted":
@@ -88,7 +88,7 @@ def in_place(
 
 def with_image(pair: Pair, generated: Candidate, stage: str) -> Pair:
     """The pair with the image of a candidate, or dropped for what the image is."""
-    reason = fault(generated.image)
+    reason = image_defect(generated.image)
     return (
         pair.with_image(png_ref(generated.image)) if reason is None else pair.dropped(stage, reason)
     )
@@ -114,6 +114,6 @@ def choice_trace(chosen: Chosen[Any], scorer: CandidateScorer) -> dict[str, Any]
 
 def _best(decided: Iterable[tuple[CandidateDecision, CandidateT]]) -> Chosen[CandidateT]:
     """The candidate that ranks highest; of equals the one generated first."""
-    num_images = list(decided)
-    decision, generated = max(num_images, key=lambda each: each[0].rank)
-    return Chosen(generated, decision, len(num_images))
+    candidates = list(decided)
+    decision, generated = max(candidates, key=lambda each: each[0].rank)
+    return Chosen(generated, decision, len(candidates))

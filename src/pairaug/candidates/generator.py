@@ -10,7 +10,7 @@ from pairaug.settings import GeneratorModel
 from pairaug.stage import Context
 
 if TYPE_CHECKING:
-    from pairaug.diffusion.bundle import Bundle
+    from pairaug.diffusion.pipeline import Pipeline
 
 
 def generator_folder(settings: GeneratorModel) -> Path:
@@ -18,12 +18,12 @@ def generator_folder(settings: GeneratorModel) -> Path:
     return model_folder(settings.model, settings.revision, settings.allow_pickle)
 
 
-def open_generator(settings: GeneratorModel, context: Context) -> Bundle:
+def open_generator(settings: GeneratorModel, context: Context) -> Pipeline:
     """The model, loaded for the context's device."""
     # Only now: tensor libraries take long to import, and not every part has an image to generate.
-    from pairaug.diffusion.bundle import load_bundle
+    from pairaug.diffusion.pipeline import load_pipeline
 
-    return load_bundle(
+    return load_pipeline(
         generator_folder(settings),
         device=context.device,
         dtype=context.dtype,

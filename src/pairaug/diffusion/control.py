@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pairaug.diffusion.alignment import AlignmentKind
 from pairaug.diffusion.attention import Swap, Watch
-from pairaug.diffusion.bundle import Bundle
+from pairaug.diffusion.pipeline import Pipeline
 from pairaug.diffusion.region import RegionKind
 from pairaug.diffusion.schedule import SchedulerName
 from pairaug.diffusion.windows import align_layouts, unmatched_in_layouts
@@ -105,7 +105,7 @@ class Control:
 
 
 def make_control(
-    bundle: Bundle,
+    pipeline: Pipeline,
     source_prompts: Sequence[str],
     edited_prompts: Sequence[str],
     source_of: Sequence[int],
@@ -119,8 +119,8 @@ def make_control(
     num_steps = options.num_steps
     num_cross_steps = min(num_steps, int(options.cross_replace * (num_steps + 1)))
     num_self_steps = int(options.self_replace * num_steps)
-    sources = [bundle.layout(prompt) for prompt in source_prompts]
-    edits = [bundle.layout(prompt) for prompt in edited_prompts]
+    sources = [pipeline.layout(prompt) for prompt in source_prompts]
+    edits = [pipeline.layout(prompt) for prompt in edited_prompts]
     # As `encode_prompts` pads them when it is given all of them.
     num_windows = max(layout.num_windows for layout in (*sources, *edits))
     mappings, alphas, shares, removed, added = [], [], [], [], []
@@ -134,14 +134,14 @@ def make_control(
         removed.append(old)
         added.append(new)
     return Control(
-        source_of=torch.tensor(list(source_of), dtype=torch.int64, device=bundle.device),
-        moved=torch.stack(mappings).to(bundle.device),
-        kept=(1.0 - torch.stack(alphas)).to(bundle.device),
+        source_of=torch.tensor(list(source_of), dtype=torch.int64, device=pipeline.device),
+        moved=torch.stack(mappings).to(pipeline.device),
+        kept=(1.0 - torch.stack(alphas)).to(pipeline.device),
         cross_swapped=np.array(shares),
         num_cross_steps=num_cross_steps,
         num_self_steps=num_self_steps,
         max_self_positions=options.self_max_positions,
         max_watched_positions=options.watch_max_positions,
-        removed=torch.stack(removed).to(bundle.device),
-        added=torch.stack(added).to(bundle.device),
+        removed=torch.stack(removed).to(pipeline.device),
+        added=torch.stack(added).to(pipeline.device),
     )

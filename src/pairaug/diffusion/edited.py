@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pairaug.diffusion.bundle import Bundle
+from pairaug.diffusion.pipeline import Pipeline
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class EditedImages:
     without a region.
     """
 
-    bundle: Bundle = field(repr=False)
+    pipeline: Pipeline = field(repr=False)
     latents: Float[Tensor, "image channel height width"]
     cross_swapped: Float[np.ndarray, " image"]
     self_swapped: float
@@ -36,7 +36,7 @@ class EditedImages:
     @cached_property
     def images(self) -> Float[np.ndarray, "image row column"]:
         """The images in [0, 1], NaN where the model went astray; decoded once."""
-        return self.bundle.decode_latents(self.latents)
+        return self.pipeline.decode_latents(self.latents)
 
     @property
     def changed_area(self) -> Float[np.ndarray, " image"]:
@@ -50,7 +50,7 @@ class EditedImages:
             raise ValueError("there is nothing to edit")
         back = np.argsort(np.asarray(order))
         return EditedImages(
-            parts[0].bundle,
+            parts[0].pipeline,
             torch.cat([part.latents for part in parts])[torch.from_numpy(back)],
             np.concatenate([part.cross_swapped for part in parts])[back],
             parts[0].self_swapped,

@@ -16,11 +16,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pairaug.diffusion.attention import Swap, swapping
-from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.control import Control, EditOptions, make_control
 from pairaug.diffusion.ddim import guided
 from pairaug.diffusion.edited import EditedImages
 from pairaug.diffusion.inversion import Inversion, invert_images
+from pairaug.diffusion.pipeline import Pipeline
 from pairaug.diffusion.region import Region, RegionKind
 from pairaug.diffusion.sampling import initial_latents
 from pairaug.diffusion.schedule import Solver, ddim_solver, make_solver
@@ -46,7 +46,7 @@ class Texts:
 
 
 def edit_images(
-    bundle: Bundle,
+    pipeline: Pipeline,
     images: Images,
     source_prompts: Sequence[str],
     edited_prompts: Sequence[str],
@@ -65,20 +65,20 @@ def edit_images(
     errors = np.zeros(len(images))
     for rows in _groups_of_images(owners, len(images), batch_size):
         prompts = [source_prompts[row] for row in rows]
-        inversion = invert_images(bundle, images[rows], prompts, options.num_steps)
+        inversion = invert_images(pipeline, images[rows], prompts, options.num_steps)
         errors[rows] = inversion.errors
         edits = [edit for edit, owner in enumerate(owners) if owner in rows]
         for start in range(0, len(edits), batch_size):
             batch = edits[start : start + batch_size]
             texts = [edited_prompts[edit] for edit in batch]
             places = [rows.index(owners[edit]) for edit in batch]
-            parts.append(edit_inverted(bundle, inversion, texts, options, places))
+            parts.append(edit_inverted(pipeline, inversion, texts, options, places))
             order += batch
     return EditedImages.joined(parts, order), errors
 
 
 def edit_regenerated(
-    bundle: Bundle,
+    pipeline: Pipeline,
     source_prompts: Sequence[str],
     edited_prompts: Sequence[str],
     seeds: Sequence[int],
@@ -92,13 +92,13 @@ def edit_regenerated(
     if options.guidance_from != "empty":
         raise ValueError("a source that is generated along is guided from the empty text")
     parts: list[EditedImages] = []
-    batches = list(batches_by(_num_windows(bundle, source_prompts, edited_prompts), batch_size))
+    batches = list(batches_by(_num_windows(pipeline, source_prompts, edited_prompts), batch_size))
     for rows in batches:
         own_seeds = [seeds[row] for row in rows]
-        noise, generators = initial_latents(bundle, own_seeds)
+        noise, generators = initial_latents(pipeline, own_seeds)
         # Solvers and generators of their own: the source's rows leave the batch before the edit's.
-        twins = initial_latents(bundle, own_seeds)[1]
-        config, name, num_steps = bundle.scheduler_config, options.scheduler, options.num_steps
+        twins = initial_latents(pipeline, own_seeds)[1]
+        config, name, num_steps = pipeline.scheduler_config, options.scheduler, options.num_steps
         solver = make_solver(config, name, num_steps, generators)
         latents = noise * solver.initial_scale
         source = RegeneratedSource(
@@ -107,13 +107,13 @@ def edit_regenerated(
         sources = [source_prompts[row] for row in rows]
         texts = [edited_prompts[row] for row in rows]
         parts.append(
-            _edited(bundle, source, latents, solver, sources, texts, range(len(sources)), options)
+            _edited(pipeline, source, latents, solver, sources, texts, range(len(sources)), options)
         )
     return EditedImages.joined(parts, [row for rows in batches for row in rows])
 
 
 def edit_inverted(
-    bundle: Bundle,
+    pipeline: Pipeline,
     inversion: Inversion,
     edited_prompts: Sequence[str],
     options: EditOptions,
@@ -133,12 +133,12 @@ def edit_inverted(
     if options.scheduler not in ("folder", "ddim"):
         raise ValueError(f"an inverted image is edited by ddim, not by {options.scheduler}")
     prompts_of = [inversion.prompts[owner] for owner in source_of]
-    counts = _num_windows(bundle, prompts_of, edited_prompts)
+    counts = _num_windows(pipeline, prompts_of, edited_prompts)
     if len(set(counts)) > 1:
         groups = list(batches_by(counts, len(counts)))
         parts = [
             edit_inverted(
-                bundle,
+                pipeline,
                 inversion,
                 [edited_prompts[row] for row in rows],
                 options,
@@ -152,23 +152,23 @@ def edit_inverted(
     if len(used) < len(inversion.prompts):
         inversion = inversion.subset(used)
     owners = [used.index(row) for row in source_of]
-    solver = ddim_solver(bundle.scheduler_config, options.num_steps)
+    solver = ddim_solver(pipeline.scheduler_config, options.num_steps)
     is_guided = options.drift and options.guidance_from == "empty"
     source = RecordedSource(inversion.trajectory, solver, options.drift, is_guided)
-    start = _varied(bundle, inversion.trajectory[0][owners], own_seeds, options.variation)
+    start = _varied(pipeline, inversion.trajectory[0][owners], own_seeds, options.variation)
     return _edited(
-        bundle, source, start, solver, inversion.prompts, edited_prompts, owners, options
+        pipeline, source, start, solver, inversion.prompts, edited_prompts, owners, options
     )
 
 
 def _varied(
-    bundle: Bundle, latents: Latents, seeds: Sequence[int | None], variation: float
+    pipeline: Pipeline, latents: Latents, seeds: Sequence[int | None], variation: float
 ) -> Latents:
     """`latents` with fresh noise mixed into the rows that have a seed."""
     rows = [row for row, seed in enumerate(seeds) if seed is not None]
     if not rows:
         return latents
-    noise, _ = initial_latents(bundle, [seed for seed in seeds if seed is not None])
+    noise, _ = initial_latents(pipeline, [seed for seed in seeds if seed is not None])
     varied = latents.clone()
     varied[rows] = (1 - variation) ** 0.5 * latents[rows] + variation**0.5 * noise
     return varied
@@ -187,7 +187,7 @@ class _Predictions(NamedTuple):
 class _Guide:
     """The denoiser under the texts of one batch, with guidance applied."""
 
-    bundle: Bundle
+    pipeline: Pipeline
     texts: Texts
     control: Control
     guidance_scale: float
@@ -196,8 +196,8 @@ class _Guide:
         """The prediction for edits whose source has left the batch."""
         text, base = self.texts.edited, self.texts.base
         if base is None:
-            return self.bundle.predict(latents, timestep, text)
-        rows = self.bundle.predict(
+            return self.pipeline.predict(latents, timestep, text)
+        rows = self.pipeline.predict(
             latents.repeat(2, 1, 1, 1), timestep, Conditioning.cat([text, base])
         )
         conditional, unconditional = rows.chunk(2)
@@ -229,7 +229,7 @@ class _Guide:
             rows.append(of_source[source_of])
             text.append(texts.edited)
         watch = self.control.watch(of_edited) if asks == "attention" else None
-        outputs = self.bundle.predict(
+        outputs = self.pipeline.predict(
             torch.cat(rows), timestep, Conditioning.cat(text), swap, watch
         )
         edited, source, *others = outputs.split([len(part) for part in rows])
@@ -248,7 +248,7 @@ class _Guide:
 
 @torch.inference_mode()
 def edit_latents(
-    bundle: Bundle,
+    pipeline: Pipeline,
     source: Source,
     latents: Latents,
     solver: Solver,
@@ -262,8 +262,8 @@ def edit_latents(
     Only the edit's conditional rows take the source's maps. Once no step needs them, the source's
     rows leave the batch. With `region` the edit keeps the source outside of it.
     """
-    guide = _Guide(bundle, texts, control, guidance_scale)
-    with swapping(bundle.denoiser):
+    guide = _Guide(pipeline, texts, control, guidance_scale)
+    with swapping(pipeline.denoiser):
         for step_index, timestep in enumerate(solver.timesteps):
             swap = control.at(step_index)
             of_edited = solver.scaled(latents, step_index)
@@ -292,7 +292,7 @@ def edit_latents(
 
 
 def _edited(
-    bundle: Bundle,
+    pipeline: Pipeline,
     source: Source,
     latents: Latents,
     solver: Solver,
@@ -301,20 +301,20 @@ def _edited(
     source_of: Sequence[int],
     options: EditOptions,
 ) -> EditedImages:
-    texts = _texts(bundle, source_prompts, edited_prompts, source_of, options)
-    control = make_control(bundle, source_prompts, edited_prompts, source_of, options)
+    texts = _texts(pipeline, source_prompts, edited_prompts, source_of, options)
+    control = make_control(pipeline, source_prompts, edited_prompts, source_of, options)
     region = (
         Region(options.num_steps, options.blend_threshold, options.blend_by)
         if options.blends
         else None
     )
     scale = options.guidance_scale
-    latents = edit_latents(bundle, source, latents, solver, texts, control, scale, region)
+    latents = edit_latents(pipeline, source, latents, solver, texts, control, scale, region)
     everywhere = torch.ones_like(latents[:, 0])
     mask = everywhere if region is None else region.mask()[:, 0]
     relevance = 0 * everywhere if region is None else region.relevance()[:, 0]
     return EditedImages(
-        bundle,
+        pipeline,
         latents,
         control.cross_swapped,
         control.num_self_steps / options.num_steps,
@@ -324,14 +324,14 @@ def _edited(
 
 
 def _texts(
-    bundle: Bundle,
+    pipeline: Pipeline,
     source_prompts: Sequence[str],
     edited_prompts: Sequence[str],
     source_of: Sequence[int],
     options: EditOptions,
 ) -> Texts:
     num_sources, num_edits = len(source_prompts), len(edited_prompts)
-    states = bundle.encode_prompts([*source_prompts, *edited_prompts, ""])
+    states = pipeline.encode_prompts([*source_prompts, *edited_prompts, ""])
     source, edited, empty = states.split([num_sources, num_edits, 1])
     if options.guidance_scale == 1.0:
         return Texts(source, edited, None, None)
@@ -341,11 +341,11 @@ def _texts(
 
 
 def _num_windows(
-    bundle: Bundle, source_prompts: Sequence[str], edited_prompts: Sequence[str]
+    pipeline: Pipeline, source_prompts: Sequence[str], edited_prompts: Sequence[str]
 ) -> list[int]:
     """The windows of text that each edit takes: its two sides have the same number."""
     return [
-        max(bundle.layout(prompt).num_windows for prompt in sides)
+        max(pipeline.layout(prompt).num_windows for prompt in sides)
         for sides in zip(source_prompts, edited_prompts, strict=True)
     ]
 

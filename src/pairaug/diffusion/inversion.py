@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pairaug.diffusion.bundle import Bundle
+from pairaug.diffusion.pipeline import Pipeline
 from pairaug.diffusion.sampling import denoise
 from pairaug.diffusion.schedule import ddim_solver
 from pairaug.diffusion.windows import batches_by
@@ -42,7 +42,7 @@ class Inversion:
 
 @torch.inference_mode()
 def invert_images(
-    bundle: Bundle,
+    pipeline: Pipeline,
     images: Images,
     prompts: Sequence[str],
     num_steps: int,
@@ -56,10 +56,12 @@ def invert_images(
     cleaner latents stand in for it. Each of `num_corrections` repeats the step with its own
     result in their place, a fixed-point iteration that costs one more prediction.
     """
-    counts = [bundle.layout(prompt).num_windows for prompt in prompts]
+    counts = [pipeline.layout(prompt).num_windows for prompt in prompts]
     groups = list(batches_by(counts, max(1, len(prompts))))
     parts = [
-        _inverted(bundle, images[rows], [prompts[row] for row in rows], num_steps, num_corrections)
+        _inverted(
+            pipeline, images[rows], [prompts[row] for row in rows], num_steps, num_corrections
+        )
         for rows in groups
     ]
     if len(parts) == 1:
@@ -74,20 +76,20 @@ def invert_images(
 
 
 def _inverted(
-    bundle: Bundle, images: Images, prompts: Sequence[str], num_steps: int, num_corrections: int
+    pipeline: Pipeline, images: Images, prompts: Sequence[str], num_steps: int, num_corrections: int
 ) -> Inversion:
-    solver = ddim_solver(bundle.scheduler_config, num_steps)
-    text = bundle.encode_prompts(prompts)
-    latents = bundle.encode_latents(images)
+    solver = ddim_solver(pipeline.scheduler_config, num_steps)
+    text = pipeline.encode_prompts(prompts)
+    latents = pipeline.encode_latents(images)
     levels = [latents]
     for step_index in reversed(range(num_steps)):
         guess = latents
         for _ in range(1 + num_corrections):
-            prediction = bundle.predict(guess, solver.timesteps[step_index], text)
+            prediction = pipeline.predict(guess, solver.timesteps[step_index], text)
             guess = solver.step_back(prediction, step_index, guess, latents)
         latents = guess
         levels.append(latents)
     trajectory = torch.stack(levels[::-1])
-    regenerated = bundle.decode_latents(denoise(bundle, trajectory[0], text, solver, 1.0))
+    regenerated = pipeline.decode_latents(denoise(pipeline, trajectory[0], text, solver, 1.0))
     errors = np.abs(regenerated - images).mean(axis=(1, 2), dtype=np.float64)
     return Inversion(trajectory, tuple(prompts), errors)

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pairaug.diffusion.bundle import Bundle
 from pairaug.diffusion.ddim import guided
+from pairaug.diffusion.pipeline import Pipeline
 from pairaug.diffusion.schedule import SchedulerName, Solver, make_solver
 from pairaug.diffusion.text import Conditioning
 from pairaug.diffusion.windows import batches_by
@@ -29,7 +29,7 @@ class SamplingOptions:
 
 
 def generate_images(
-    bundle: Bundle,
+    pipeline: Pipeline,
     prompts: Sequence[str],
     seeds: Sequence[int],
     options: SamplingOptions,
@@ -41,13 +41,13 @@ def generate_images(
     float noise: prompts of different numbers of windows are not generated in one batch.
     """
     if not prompts:
-        return np.zeros((0, bundle.image_size, bundle.image_size), dtype=np.float32)
-    return bundle.decode_latents(sample_latents(bundle, prompts, seeds, options, batch_size))
+        return np.zeros((0, pipeline.image_size, pipeline.image_size), dtype=np.float32)
+    return pipeline.decode_latents(sample_latents(pipeline, prompts, seeds, options, batch_size))
 
 
 @torch.inference_mode()
 def sample_latents(
-    bundle: Bundle,
+    pipeline: Pipeline,
     prompts: Sequence[str],
     seeds: Sequence[int],
     options: SamplingOptions,
@@ -56,38 +56,44 @@ def sample_latents(
     """The latents of `generate_images`, one row per prompt, at the clean end."""
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts, but {len(seeds)} seeds")
-    latents = torch.zeros((len(prompts), *bundle.latent_shape()), device=bundle.device)
-    counts = [bundle.layout(prompt).num_windows for prompt in prompts]
+    latents = torch.zeros((len(prompts), *pipeline.latent_shape()), device=pipeline.device)
+    counts = [pipeline.layout(prompt).num_windows for prompt in prompts]
     for rows in batches_by(counts, batch_size):
         own = [prompts[row] for row in rows]
-        latents[rows] = _generated(bundle, own, [seeds[row] for row in rows], options)
+        latents[rows] = _generated(pipeline, own, [seeds[row] for row in rows], options)
     return latents
 
 
 def _generated(
-    bundle: Bundle, prompts: Sequence[str], seeds: Sequence[int], options: SamplingOptions
+    pipeline: Pipeline, prompts: Sequence[str], seeds: Sequence[int], options: SamplingOptions
 ) -> Latents:
-    latents, generators = initial_latents(bundle, seeds)
-    solver = make_solver(bundle.scheduler_config, options.scheduler, options.num_steps, generators)
+    latents, generators = initial_latents(pipeline, seeds)
+    solver = make_solver(
+        pipeline.scheduler_config, options.scheduler, options.num_steps, generators
+    )
     is_guided = options.guidance_scale != 1.0
     texts = [*prompts, *([""] * len(prompts) if is_guided else [])]
-    return denoise(bundle, latents, bundle.encode_prompts(texts), solver, options.guidance_scale)
+    return denoise(
+        pipeline, latents, pipeline.encode_prompts(texts), solver, options.guidance_scale
+    )
 
 
-def initial_latents(bundle: Bundle, seeds: Sequence[int]) -> tuple[Latents, list[torch.Generator]]:
+def initial_latents(
+    pipeline: Pipeline, seeds: Sequence[int]
+) -> tuple[Latents, list[torch.Generator]]:
     """Standard normal latents, one row per seed, and the generators that go on from there.
 
     Sampled on the CPU in float32, so that the device and the dtype change no sample.
     """
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    shape = bundle.latent_shape()
+    shape = pipeline.latent_shape()
     rows = [torch.randn(shape, generator=generator) for generator in generators]
-    return torch.stack(rows).to(bundle.device), generators
+    return torch.stack(rows).to(pipeline.device), generators
 
 
 @torch.inference_mode()
 def denoise(
-    bundle: Bundle, latents: Latents, text: Conditioning, solver: Solver, guidance_scale: float
+    pipeline: Pipeline, latents: Latents, text: Conditioning, solver: Solver, guidance_scale: float
 ) -> Latents:
     """Standard normal `latents` taken to the clean end.
 
@@ -98,7 +104,7 @@ def denoise(
     num_copies = len(text) // len(latents)
     for step_index, timestep in enumerate(solver.timesteps):
         rows = solver.scaled(latents, step_index).repeat(num_copies, 1, 1, 1)
-        predictions = bundle.predict(rows, timestep, text).chunk(num_copies)
+        predictions = pipeline.predict(rows, timestep, text).chunk(num_copies)
         prediction = (
             predictions[0]
             if num_copies == 1

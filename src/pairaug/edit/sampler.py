@@ -15,10 +15,10 @@ from pairaug.pair import Pair
 from pairaug.stage import batched
 
 if TYPE_CHECKING:
-    from pairaug.diffusion.bundle import Bundle
     from pairaug.diffusion.control import EditOptions
     from pairaug.diffusion.edited import EditedImages
     from pairaug.diffusion.inversion import Inversion
+    from pairaug.diffusion.pipeline import Pipeline
 
 SeedOf = Callable[[str], int]
 """The seed of a pair's generates, by its id."""
@@ -68,7 +68,7 @@ class EditCandidate:
 class InversionSampler:
     """Edits of inverted images. The first candidate of a request has nothing random in it."""
 
-    bundle: Bundle
+    pipeline: Pipeline
     inversion: Inversion
     place_of: Mapping[SourceKey, int]
     """The index of a request's source among the inverted images."""
@@ -85,7 +85,7 @@ class InversionSampler:
                 for request, number in batch
             ]
             edited = edit_inverted(
-                self.bundle,
+                self.pipeline,
                 self.inversion,
                 [request.prompt.text for request, _ in batch],
                 self.options,
@@ -102,7 +102,7 @@ class InversionSampler:
 class RegenerationSampler:
     """Edits of sources that are generated along from their reports, each candidate from its own noise."""
 
-    bundle: Bundle
+    pipeline: Pipeline
     options: EditOptions
     batch_size: int
     seed_of: SeedOf
@@ -115,7 +115,7 @@ class RegenerationSampler:
                 self.seed_of(candidate_id(request.pair.id, number)) for request, number in batch
             ]
             edited = edit_regenerated(
-                self.bundle,
+                self.pipeline,
                 [request.source_prompt.text for request, _ in batch],
                 [request.prompt.text for request, _ in batch],
                 seeds,

@@ -35,11 +35,11 @@ from pairaug.pair import Branch, Pair
 from pairaug.stage import Context, batched, overlapped, seed_for
 
 if TYPE_CHECKING:
-    from pairaug.diffusion.bundle import Bundle
     from pairaug.diffusion.control import EditOptions
+    from pairaug.diffusion.pipeline import Pipeline
 
 # Settings that the trace of an image leaves out: they say which images there are, not what one is.
-_NOT_TRACED = {"allow_pickle", "candidates", "accept", "max_inversion_error", "batch_size"}
+_NOT_TRACED = {"allow_pickle", "num_images", "accept", "max_inversion_error", "batch_size"}
 
 
 class Edit:
@@ -110,7 +110,7 @@ class Edit:
         else:
             chosen = self._chosen(
                 RegenerationSampler(
-                    self._bundle, self._options, self._settings.batch_size, self._seed
+                    self._pipeline, self._options, self._settings.batch_size, self._seed
                 ),
                 requests,
             )
@@ -123,7 +123,7 @@ class Edit:
             return pair.dropped(self.name, "source_missing")
         texts = pair.source_report or "", pair.report.text
         try:
-            prompts = self._bundle.fit_prompts(*texts, self._settings.long_report)
+            prompts = self._pipeline.fit_prompts(*texts, self._settings.long_report)
         except ReportTooLongError as error:
             return pair.dropped(self.name, "report_too_long", str(error))
         if not all(prompt.text for prompt in prompts):
@@ -163,7 +163,7 @@ class Edit:
 
         settings = self._settings
         prompts = [key.prompt for key in keys]
-        inversion = invert_images(self._bundle, images, prompts, settings.num_steps)
+        inversion = invert_images(self._pipeline, images, prompts, settings.num_steps)
         errors = dict(zip(keys, inversion.errors.tolist(), strict=True))
         held: list[EditRequest] = []
         for request in requests:
@@ -176,7 +176,7 @@ class Edit:
                 dropped[request.pair.id] = drop
         place_of = {key: place for place, key in enumerate(keys)}
         sampler = InversionSampler(
-            self._bundle, inversion, place_of, self._options, settings.batch_size, self._seed
+            self._pipeline, inversion, place_of, self._options, settings.batch_size, self._seed
         )
         return self._chosen(sampler, held)
 
@@ -208,7 +208,7 @@ class Edit:
             self.name,
             **generated.measured,
             **settings.model_dump(mode="json", exclude=_NOT_TRACED),
-            weights=self._bundle.sha256,
+            weights=self._pipeline.sha256,
             cross_swapped=round(float(edited.cross_swapped[row]), 6),
             self_swapped=round(edited.self_swapped, 6),
             changed_area=round(float(edited.changed_area[row]), 6),
@@ -228,7 +228,7 @@ class Edit:
     def _image(self, source: Pair) -> np.ndarray:
         if source.image is None:
             raise ImageError("the source has no image")
-        return fit_square(load_image(source.image), self._bundle.image_size, self._settings.fit)
+        return fit_square(load_image(source.image), self._pipeline.image_size, self._settings.fit)
 
     def _is_held(self, error: float) -> bool:
         limit = self._settings.max_inversion_error
@@ -242,7 +242,7 @@ class Edit:
         return CandidateScorer(self._settings.accept, Branch.INTRA, self._context)
 
     @cached_property
-    def _bundle(self) -> Bundle:
+    def _pipeline(self) -> Pipeline:
         return open_generator(self._settings, self._context)
 
     @cached_property

@@ -32,9 +32,9 @@ from pairaug.phantom.study import Study, sample_study
 from pairaug.stage import Context, batched, seed_for
 
 if TYPE_CHECKING:
-    from pairaug.diffusion.bundle import Bundle
     from pairaug.diffusion.control import EditOptions, GuidanceFrom
     from pairaug.diffusion.inversion import Inversion
+    from pairaug.diffusion.pipeline import Pipeline
     from pairaug.evaluate.classifier import FindingsClassifier
 
 Method = Literal[
@@ -117,15 +117,15 @@ def run_counterfactual(
 
     `report_progress` is told of images just made: `num_edits` of them for each method.
     """
-    bundle, classifier = open_generator(settings), open_classifier(settings)
+    pipeline, classifier = open_generator(settings), open_classifier(settings)
     edits, not_used = draw_edits(
-        settings.seed, settings.num_edits, bundle.image_size, rules_rewriter(settings.seed)
+        settings.seed, settings.num_edits, pipeline.image_size, rules_rewriter(settings.seed)
     )
-    result = compare(bundle, classifier, edits, settings, not_used, report_progress)
+    result = compare(pipeline, classifier, edits, settings, not_used, report_progress)
     content = {
         "benchmark": "counterfactual",
         "settings": settings.model_dump(mode="json"),
-        "models": {"generator": bundle.sha256, "classifier": classifier.sha256},
+        "models": {"generator": pipeline.sha256, "classifier": classifier.sha256},
         **as_json(result),
     }
     return write_result(out, "counterfactual", content, format_counterfactual(result))
@@ -183,7 +183,7 @@ def draw_edits(
 
 
 def compare(
-    bundle: Bundle,
+    pipeline: Pipeline,
     classifier: FindingsClassifier,
     edits: Sequence[Edit],
     settings: CounterfactualSettings,
@@ -194,7 +194,7 @@ def compare(
     names = [name for name in METHODS if name in settings.methods or name == "free"]
     parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for group in batched(edits, settings.batch_size):
-        batch = _Batch(bundle, group, settings)
+        batch = _Batch(pipeline, group, settings)
         for name in names:
             parts[name].append(batch.images(name))
             report_progress(len(group))
@@ -283,13 +283,13 @@ class _Batch:
     """Some of the edits, made by one method after the other; sources are inverted once for all."""
 
     def __init__(
-        self, bundle: Bundle, edits: Sequence[Edit], settings: CounterfactualSettings
+        self, pipeline: Pipeline, edits: Sequence[Edit], settings: CounterfactualSettings
     ) -> None:
-        self._bundle = bundle
+        self._pipeline = pipeline
         self._settings = settings
         self._source = np.stack([edit.source for edit in edits])
         self._truth = np.stack([edit.truth for edit in edits])
-        prompts = [bundle.fit_prompts(edit.before, edit.after) for edit in edits]
+        prompts = [pipeline.fit_prompts(edit.before, edit.after) for edit in edits]
         self._before = [before.text for before, _ in prompts]
         self._after = [after.text for _, after in prompts]
         # The same noise for what is generated freely and what is edited from a regenerated source.
@@ -304,7 +304,7 @@ class _Batch:
                 return self._source.copy()
             case "source" | "truth":
                 images = self._source if method == "source" else self._truth
-                return self._bundle.decode_latents(self._bundle.encode_latents(images))
+                return self._pipeline.decode_latents(self._pipeline.encode_latents(images))
             case "free":
                 return self._free()
             case "regenerated":
@@ -316,19 +316,19 @@ class _Batch:
     def _inversion(self) -> Inversion:
         from pairaug.diffusion.inversion import invert_images
 
-        return invert_images(self._bundle, self._source, self._before, self._settings.num_steps)
+        return invert_images(self._pipeline, self._source, self._before, self._settings.num_steps)
 
     def _free(self) -> np.ndarray:
         from pairaug.diffusion.sampling import SamplingOptions, generate_images
 
         options = SamplingOptions(self._settings.num_steps, self._settings.guidance_scale)
-        return generate_images(self._bundle, self._after, self._seeds, options, len(self._seeds))
+        return generate_images(self._pipeline, self._after, self._seeds, options, len(self._seeds))
 
     def _regenerated(self) -> np.ndarray:
         from pairaug.diffusion.editing import edit_regenerated
 
         options, seeds = self._options(blends=False), self._seeds
-        made = edit_regenerated(self._bundle, self._before, self._after, seeds, options)
+        made = edit_regenerated(self._pipeline, self._before, self._after, seeds, options)
         return made.images
 
     def _inverted(self, method: str) -> np.ndarray:
@@ -341,7 +341,7 @@ class _Batch:
             guidance_from="source-report" if "from_report" in method else "empty",
         )
         places = range(len(self._after))
-        return edit_inverted(self._bundle, self._inversion, self._after, options, places).images
+        return edit_inverted(self._pipeline, self._inversion, self._after, options, places).images
 
     def _options(
         self,

@@ -28,7 +28,7 @@ from pairaug.phantom.study import Study, sample_study
 from pairaug.stage import seed_for
 
 if TYPE_CHECKING:
-    from pairaug.diffusion.bundle import Bundle
+    from pairaug.diffusion.pipeline import Pipeline
 
 
 class FidelitySettings(PhantomBenchmark):
@@ -88,11 +88,11 @@ def run_fidelity(
     from pairaug.clip.encoders import open_encoder
     from pairaug.clip.folder import scorer_folder
 
-    bundle, classifier = open_generator(settings), open_classifier(settings)
+    pipeline, classifier = open_generator(settings), open_classifier(settings)
     studies = [sample_study(settings.seed, index) for index in range(settings.num_patients)]
-    true = np.stack([study.render(bundle.image_size).image for study in studies])
-    generated, num_failed = _generated(bundle, studies, settings, report_progress)
-    round_trips = round_trip_errors(bundle, true)
+    true = np.stack([study.render(pipeline.image_size).image for study in studies])
+    generated, num_failed = _generated(pipeline, studies, settings, report_progress)
+    round_trips = round_trip_errors(pipeline, true)
     folder = scorer_folder(settings.scorer)
     encoder = open_encoder(folder, device=resolved_device(settings.device))
     reports = encoder.encode_reports([study.text for study in studies])
@@ -107,7 +107,7 @@ def run_fidelity(
         num_failed,
     )
     models = {
-        "generator": bundle.sha256,
+        "generator": pipeline.sha256,
         "classifier": classifier.sha256,
         "scorer": encoder.weights_sha256,
     }
@@ -184,9 +184,9 @@ def matching_auroc(cosines: np.ndarray, seed: int = 0) -> Estimate:
     return paired_auroc(np.diagonal(cosines), shuffled, seed)
 
 
-def round_trip_errors(bundle: Bundle, images: np.ndarray) -> np.ndarray:
+def round_trip_errors(pipeline: Pipeline, images: np.ndarray) -> np.ndarray:
     """Mean absolute difference between each image and the VAE's version of it, on a 0-1 scale."""
-    decoded = bundle.decode_latents(bundle.encode_latents(images))
+    decoded = pipeline.decode_latents(pipeline.encode_latents(images))
     return np.abs(decoded - images).mean(axis=(1, 2), dtype=np.float64)
 
 
@@ -245,7 +245,7 @@ def _reading(findings: np.ndarray, probabilities: np.ndarray) -> Reading:
 
 
 def _generated(
-    bundle: Bundle,
+    pipeline: Pipeline,
     studies: Sequence[Study],
     settings: FidelitySettings,
     report_progress: Callable[[int], None],
@@ -257,9 +257,9 @@ def _generated(
     generated: list[np.ndarray] = []
     for start in range(0, len(studies), settings.batch_size):
         group = studies[start : start + settings.batch_size]
-        prompts = [bundle.fit_prompt(study.text).text for study in group]
+        prompts = [pipeline.fit_prompt(study.text).text for study in group]
         seeds = [seed_for(settings.seed, study.patient_id, "fidelity") for study in group]
-        generated.append(generate_images(bundle, prompts, seeds, options, settings.batch_size))
+        generated.append(generate_images(pipeline, prompts, seeds, options, settings.batch_size))
         report_progress(len(group))
     images = np.concatenate(generated)
     failed = ~np.isfinite(images).all(axis=(1, 2))

@@ -11,7 +11,7 @@ from pairaug.errors import SettingsError
 from pairaug.settings import StageSettings
 
 if TYPE_CHECKING:
-    from pairaug.diffusion.bundle import Bundle
+    from pairaug.diffusion.pipeline import Pipeline
     from pairaug.evaluate.classifier import FindingsClassifier
 
 
@@ -54,13 +54,13 @@ def resolved_device(name: str) -> str:
     return name
 
 
-def open_generator(settings: PhantomBenchmark) -> Bundle:
+def open_generator(settings: PhantomBenchmark) -> Pipeline:
     """The generator that `settings` name."""
-    from pairaug.diffusion.bundle import load_bundle
     from pairaug.diffusion.folder import model_folder
+    from pairaug.diffusion.pipeline import load_pipeline
 
     folder = model_folder(settings.generator)
-    return load_bundle(folder, device=resolved_device(settings.device), dtype=settings.dtype)
+    return load_pipeline(folder, device=resolved_device(settings.device), dtype=settings.dtype)
 
 
 def open_classifier(settings: PhantomBenchmark) -> FindingsClassifier:

@@ -38,8 +38,8 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def paragraphs(also: Sequence[str], notes: Sequence[str]) -> list[str]:
     """What stands below a table: a list, if there is something in it, and the notes."""
-    listed = ["\n".join(f"- {line}" for line in also)] if also else []
-    return [*listed, "\n".join(notes)]
+    records = ["\n".join(f"- {line}" for line in also)] if also else []
+    return [*records, "\n".join(notes)]
 
 
 def html_page(
@@ -52,7 +52,7 @@ def html_page(
     notes: Sequence[str],
 ) -> str:
     """A page that needs no other file; `figure` is SVG, all else text, with `code` and *stress*."""
-    listed = "".join(f"<li>{_marked(line)}</li>" for line in also)
+    records = "".join(f"<li>{_marked(line)}</li>" for line in also)
     return _PAGE.format(
         title=escape(title),
         heading=escape(heading),
@@ -61,7 +61,7 @@ def html_page(
         body="".join(
             f"<tr>{''.join(f'<td>{_two_lines(cell)}</td>' for cell in row)}</tr>" for row in rows
         ),
-        also=f"<ul>{listed}</ul>" if listed else "",
+        also=f"<ul>{records}</ul>" if records else "",
         notes="<br>".join(_marked(line) for line in notes),
     )
 

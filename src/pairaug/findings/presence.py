@@ -16,7 +16,7 @@ from pairaug.findings.regions import Regions
 from pairaug.findings.scope import Term, Token
 from pairaug.findings.statement import Presence
 
-# "54-year-old woman with pneumonia": who was examined, and why.
+# "54-year-old woman with pneumonia": who was inspected, and why.
 _PATIENT = re.compile(
     r"\W*(?:(?:this is )?(?:an?|the) )?"
     r"(?:\d{1,3}[\s-]*(?:(?:year|yr|y|month|mo|week|wk|day)s?\b|[mf]\b)|(?:year|yr)s?[\s-]old\b|"

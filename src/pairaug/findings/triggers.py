@@ -27,7 +27,7 @@ _SEEN = (
 )
 _JUDGED = (
     "(seen|identified|visualized|visualised|evaluated|assessed|appreciated|characterized|imaged|"
-    "demonstrated|delineated|defined|depicted|shown|examined|judged)"
+    "demonstrated|delineated|defined|depicted|shown|inspected|judged)"
 )
 _JUDGE = (
     "(identify|see|detect|exclude|rule out|assess|evaluate|visualize|visualise|appreciate|"

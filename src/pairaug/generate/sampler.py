@@ -18,7 +18,7 @@ from pairaug.stage import batched
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pairaug.diffusion.bundle import Bundle
+    from pairaug.diffusion.pipeline import Pipeline
     from pairaug.diffusion.sampling import SamplingOptions
 
 
@@ -39,13 +39,13 @@ class GenerationRequest:
 class Batch:
     """Images generated together, as latents until somebody looks at them."""
 
-    bundle: Bundle = field(repr=False)
+    pipeline: Pipeline = field(repr=False)
     latents: Float[Tensor, "image channel height width"]
 
     @cached_property
     def images(self) -> Float[np.ndarray, "image row column"]:
         """The images in [0, 1], NaN where the model went astray; decoded once."""
-        return self.bundle.decode_latents(self.latents)
+        return self.pipeline.decode_latents(self.latents)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class GeneratedCandidate:
 class ReportSampler:
     """Images from reports alone, each candidate from the noise of its own seed."""
 
-    bundle: Bundle
+    pipeline: Pipeline
     options: SamplingOptions
     batch_size: int
     seed_of: Callable[[str], int]
@@ -85,8 +85,8 @@ class ReportSampler:
             ]
             prompts = [request.prompt.text for request, _ in group]
             batch = Batch(
-                self.bundle,
-                sample_latents(self.bundle, prompts, seeds, self.options, self.batch_size),
+                self.pipeline,
+                sample_latents(self.pipeline, prompts, seeds, self.options, self.batch_size),
             )
             for row, (request, number) in enumerate(group):
                 yield GeneratedCandidate(request, number, seeds[row], batch, row)

@@ -25,7 +25,7 @@ from pairaug.pair import Branch, Pair
 from pairaug.stage import Context, overlapped, seed_for
 
 if TYPE_CHECKING:
-    from pairaug.diffusion.bundle import Bundle
+    from pairaug.diffusion.pipeline import Pipeline
 
 
 class Generate:
@@ -89,7 +89,7 @@ class Generate:
     def _request(self, pair: Pair) -> GenerationRequest | Pair:
         """What the pair's image is generated from, or the pair dropped."""
         try:
-            prompt = self._bundle.fit_prompt(pair.report.text, self._settings.long_report)
+            prompt = self._pipeline.fit_prompt(pair.report.text, self._settings.long_report)
         except ReportTooLongError as error:
             return pair.dropped(self.name, "report_too_long", str(error))
         return (
@@ -103,7 +103,7 @@ class Generate:
 
         settings = self._settings
         options = SamplingOptions(settings.num_steps, settings.guidance_scale, settings.scheduler)
-        sampler = ReportSampler(self._bundle, options, settings.batch_size, self._seed)
+        sampler = ReportSampler(self._pipeline, options, settings.batch_size, self._seed)
         scorer = self._candidate_scorer if settings.chooses else None
         return generate_and_choose(sampler, requests, settings.keep, settings.num_images, scorer)
 
@@ -128,7 +128,7 @@ class Generate:
             seed=generated.seed,
             model=settings.model,
             revision=settings.revision,
-            weights=self._bundle.sha256,
+            weights=self._pipeline.sha256,
             num_steps=settings.num_steps,
             guidance_scale=settings.guidance_scale,
             scheduler=settings.scheduler,
@@ -149,7 +149,7 @@ class Generate:
         return CandidateScorer(self._settings.accept, Branch.INTER, self._context)
 
     @cached_property
-    def _bundle(self) -> Bundle:
+    def _pipeline(self) -> Pipeline:
         return open_generator(self._settings, self._context)
 
 

@@ -10,8 +10,8 @@ from pairaug.readers.chexpert_plus import CheXpertPlusReader, CheXpertPlusSource
 from pairaug.readers.chexzero import CheXzeroReader, CheXzeroSource
 from pairaug.readers.cxr_folder import CxrFolderReader, CxrFolderSource
 from pairaug.readers.huggingface import HuggingFaceReader, HuggingFaceSource
-from pairaug.readers.intake import Listed
 from pairaug.readers.mimic_cxr import MimicCxrReader, MimicCxrSource
+from pairaug.readers.normalize import RawRecord
 from pairaug.readers.openi import OpenIReader, OpenISource
 from pairaug.readers.padchest import PadChestReader, PadChestSource
 from pairaug.readers.phantom import PhantomReader, PhantomSource
@@ -34,12 +34,12 @@ __all__ = [
     "Counted",
     "CxrFolderSource",
     "HuggingFaceSource",
-    "Listed",
     "MimicCxrSource",
     "OpenISource",
     "PadChestSource",
     "PhantomSource",
     "Provenance",
+    "RawRecord",
     "ReadSettings",
     "Reader",
     "Source",

@@ -20,10 +20,10 @@ from pydantic import Field
 
 from pairaug.errors import DataError
 from pairaug.pair import Pair
-from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import CHEXPERT_COLUMNS, chexpert_labels, packed, unpacked
 from pairaug.readers.listing import one_file
 from pairaug.readers.lookup import Lookup
+from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.opened import opened_lines
 from pairaug.readers.reader import SPLIT_NAMES, Access, Provenance, SplitShares
 from pairaug.readers.rows import Row, file_sha256, json_objects, rows_of
@@ -94,7 +94,7 @@ class CheXpertPlusReader:
         )
         labels = root / "chexbert_labels" / f"{settings.labels}_fixed.json"
         self._labels = labels if labels.is_file() else None
-        self._intake = Intake(
+        self._normalizer = RecordNormalizer(
             source="chexpert-plus",
             name=settings.name,
             root=absolute(settings.image_root) if settings.image_root else _images_in(root),
@@ -116,9 +116,9 @@ class CheXpertPlusReader:
 
     def __iter__(self) -> Iterator[Pair]:
         """One pair for each image; those of other views and without the sections are dropped."""
-        return self._intake.pairs(self.listed(), self._context)
+        return self._normalizer.pairs(self.records(), self._context)
 
-    def listed(self) -> Iterator[Listed]:
+    def records(self) -> Iterator[RawRecord]:
         """Each row with its labels."""
         if self._labels is None and self._settings.labels != "none":
             _LOG.warning("%s: no chexbert_labels, so no labels", self._settings.name)
@@ -127,7 +127,7 @@ class CheXpertPlusReader:
             image = row["image"]
             path = None if image is None else PurePosixPath(image)
             sections = {key: row[key] or "" for key in ("findings", "impression")}
-            yield Listed(
+            yield RawRecord(
                 where=f"row {number}",
                 id=None if path is None else path.with_suffix("").as_posix(),
                 report=report_of(sections, self._settings.text),

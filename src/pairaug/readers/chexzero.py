@@ -24,8 +24,8 @@ from pydantic import Field
 from pairaug.errors import DataError, MissingExtraError
 from pairaug.images import encode_png
 from pairaug.pair import Pair, Report
-from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.listing import listing_sha256
+from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitShares, StatedTerms
 from pairaug.readers.rows import Row, column_names, file_sha256, rows_of
 from pairaug.stage import Context
@@ -93,15 +93,15 @@ class CheXzeroReader:
 
     def __iter__(self) -> Iterator[Pair]:
         """One pair for each image."""
-        intake = Intake(
+        normalizer = RecordNormalizer(
             source="chexzero",
             name=self._name,
             root=self._images.parent,
             shares=self._settings.split,
         )
-        return intake.pairs(self.listed(), self._context)
+        return normalizer.pairs(self.records(), self._context)
 
-    def listed(self) -> Iterator[Listed]:
+    def records(self) -> Iterator[RawRecord]:
         """Each image with its impression."""
         names = column_names(self._table)
         columns = {"file": "filename", "impression": "impression"}
@@ -127,7 +127,7 @@ class CheXzeroReader:
     def _name(self) -> str:
         return self._settings.name or self._images.parent.name
 
-    def _item(self, number: int, row: Row, path: str | None, image: Any) -> Listed:
+    def _item(self, number: int, row: Row, path: str | None, image: Any) -> RawRecord:
         where = f"row {number}"
         if row.get("access") == "credentialed" and self._settings.access != "credentialed":
             raise DataError(
@@ -137,7 +137,7 @@ class CheXzeroReader:
         study = (row["file"] or "").removesuffix(".txt")
         own_id = row.get("id") or (Path(path).with_suffix("").as_posix() if path else None)
         patient = next((part for part in Path(path or "").parts if _PATIENT.fullmatch(part)), None)
-        return Listed(
+        return RawRecord(
             where=where,
             id=(own_id or f"{number - 2:07d}").removeprefix(f"{self._name}/"),
             report=Report(impression="" if text.rstrip(".") == _NO_IMPRESSION else text),

@@ -15,7 +15,6 @@ from pydantic import Field
 
 from pairaug.errors import DataError
 from pairaug.pair import Pair
-from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.listing import (
     IMAGE_SUFFIXES,
     UnusableReportError,
@@ -23,6 +22,7 @@ from pairaug.readers.listing import (
     listing_sha256,
     read_text,
 )
+from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.plain import report_of_plain
 from pairaug.readers.reader import Provenance, SplitShares, StatedTerms
 from pairaug.stage import Context
@@ -57,7 +57,7 @@ class CxrFolderReader:
         self._settings = settings
         self._context = context
         self._root = absolute(settings.root)
-        self._intake = Intake(
+        self._normalizer = RecordNormalizer(
             source="cxr-folder",
             name=settings.name or self._root.name,
             root=self._root,
@@ -68,7 +68,7 @@ class CxrFolderReader:
         """What the user states, with a hash over names and sizes of all files."""
         return Provenance(
             source="cxr-folder",
-            name=self._intake.name,
+            name=self._normalizer.name,
             licence=self._settings.licence,
             access=self._settings.access,
             citation=self._settings.citation,
@@ -81,9 +81,9 @@ class CxrFolderReader:
 
     def __iter__(self) -> Iterator[Pair]:
         """One pair for each image; images without a report, and reports without one, are dropped."""
-        return self._intake.pairs(self.listed(), self._context)
+        return self._normalizer.pairs(self.records(), self._context)
 
-    def listed(self) -> Iterator[Listed]:
+    def records(self) -> Iterator[RawRecord]:
         """Each image with the text beside it."""
         for number, (image, report) in enumerate(self._studies(), 1):
             where, text, reason = f"image {number}", "", None
@@ -94,7 +94,7 @@ class CxrFolderReader:
                 text = read_text(report, self._settings.encoding)
             except UnusableReportError as error:
                 reason = error.reason
-            yield Listed(
+            yield RawRecord(
                 where=where,
                 id=_without_suffix(relative).as_posix(),
                 report=report_of_plain(text, self._settings.headless),

@@ -17,8 +17,8 @@ from typing import Generic, TypeVar
 
 from loky import ProcessPoolExecutor
 
-from pairaug.examine import Outcome, examine_all
 from pairaug.image_files import ImageError
+from pairaug.inspect_image import Outcome, inspect_all
 from pairaug.workers import open_workers
 
 Item = TypeVar("Item")
@@ -42,7 +42,7 @@ class Decoders:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def examined(
+    def inspected(
         self, items: Iterable[tuple[Item, Path | bytes | None]]
     ) -> Iterator[tuple[Item, Outcome | None]]:
         """Each item, in order, with what its image is, or with what came of looking at it.
@@ -53,7 +53,7 @@ class Decoders:
         """
         if self._num_workers == 1:
             for item, image in items:
-                yield item, examine_all([image])[0] if image is not None else None
+                yield item, inspect_all([image])[0] if image is not None else None
             return
         waiting: deque[_Batch[Item]] = deque()
         try:
@@ -73,11 +73,11 @@ class Decoders:
     def _submit(self, images: Sequence[Path | bytes]) -> Future[list[Outcome]]:
         try:
             if self._pool is not None:
-                return self._pool.submit(examine_all, images)
+                return self._pool.submit(inspect_all, images)
         except BrokenProcessPool:
             pass
         self._pool = open_workers(self._num_workers)
-        return self._pool.submit(examine_all, images)
+        return self._pool.submit(inspect_all, images)
 
 
 @dataclass(slots=True)
@@ -142,7 +142,7 @@ def _one_by_one(images: Sequence[Path | bytes]) -> list[Outcome]:
         with open_workers(1) as pool:
             try:
                 for image in images[len(outcomes) :]:
-                    outcomes += pool.submit(examine_all, [image]).result()
+                    outcomes += pool.submit(inspect_all, [image]).result()
             except BrokenProcessPool:
                 outcomes.append(ImageError("the decoder breaks down on the image"))
     return outcomes

@@ -23,13 +23,13 @@ from pydantic import Field, model_validator
 
 from pairaug.errors import DataError, MissingExtraError, PairAugError
 from pairaug.pair import Pair, Report
-from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import mapped_labels
 from pairaug.readers.listing import files_below, listing_sha256
+from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.plain import report_of_plain, report_of_sections
 from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitShares, StatedTerms
 from pairaug.readers.text import cell_text, report_of_cells
-from pairaug.readers.unquoted import are_names, listed
+from pairaug.readers.unquoted import are_names, name_list
 from pairaug.settings import StageSettings
 from pairaug.stage import Context
 
@@ -166,16 +166,16 @@ class HuggingFaceReader:
     def __iter__(self) -> Iterator[Pair]:
         """One pair for each image: a row may have a list of them."""
         folder = self._path if self._path and self._path.is_dir() else None
-        intake = Intake(
+        normalizer = RecordNormalizer(
             source="huggingface",
             name=self._name,
             root=folder or (self._path.parent if self._path else Path.cwd()),
             shares=self._settings.split,
             views=frozenset(view.lower() for view in self._settings.views),
         )
-        return intake.pairs(self.listed(), self._context)
+        return normalizer.pairs(self.records(), self._context)
 
-    def listed(self) -> Iterator[Listed]:
+    def records(self) -> Iterator[RawRecord]:
         """Each row as it stands, its image not decoded."""
         for split, dataset in self._datasets.items():
             with _readable(self._name, split):
@@ -187,7 +187,7 @@ class HuggingFaceReader:
                     break
                 yield from self._row(row, split, number)
 
-    def _row(self, row: Mapping[str, Any], split: str, number: int) -> Iterator[Listed]:
+    def _row(self, row: Mapping[str, Any], split: str, number: int) -> Iterator[RawRecord]:
         columns, where = self._settings.columns, f"{split} row {number}"
         if number == 1:
             self._check_columns(row)
@@ -197,7 +197,7 @@ class HuggingFaceReader:
             )
         own_id = _cell(row, columns.id) if columns.id else f"{split}-{number:07d}"
         report, unusable = self._report(row, where)
-        whole = Listed(
+        whole = RawRecord(
             where=where,
             id=own_id.removeprefix(f"{self._name}/") if own_id else None,
             report=report,
@@ -250,7 +250,7 @@ class HuggingFaceReader:
                 hint = f"; did you mean {near[0]!r}?" if near else ";"
                 raise DataError(
                     f"{self._name} has no column {column!r} (for read.columns.{key}){hint} "
-                    f"{listed(list(row))}"
+                    f"{name_list(list(row))}"
                 )
 
     def _undecoded(self, dataset: IterableDataset) -> IterableDataset:

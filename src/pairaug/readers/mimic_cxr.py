@@ -22,11 +22,11 @@ from pydantic import Field
 from pairaug.errors import DataError
 from pairaug.pair import Pair, Report
 from pairaug.readers.identifiers import whole_number
-from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import CHEXPERT_COLUMNS, chexpert_labels, packed, unpacked
 from pairaug.readers.listing import UnusableReportError, one_file, read_text
 from pairaug.readers.lookup import Lookup
 from pairaug.readers.mimic_studies import PLACE_OF, SECTION_OF
+from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.reader import SPLIT_NAMES, Access, Provenance, Split, SplitShares
 from pairaug.readers.rows import Row, file_sha256, rows_of
 from pairaug.readers.sections import Sections, Text, named_sections, report_of
@@ -103,7 +103,7 @@ class MimicCxrReader:
                 f"{_DOWNLOAD}, or set read.labels: none",
             )
         self._reports = _reports_in(root, settings.reports)
-        self._intake = Intake(
+        self._normalizer = RecordNormalizer(
             source="mimic-cxr",
             name=settings.name,
             root=absolute(settings.image_root) if settings.image_root else root,
@@ -132,9 +132,9 @@ class MimicCxrReader:
 
     def __iter__(self) -> Iterator[Pair]:
         """One pair for each image; those of other views and those without a report are dropped."""
-        return self._intake.pairs(self.listed(), self._context)
+        return self._normalizer.pairs(self.records(), self._context)
 
-    def listed(self) -> Iterator[Listed]:
+    def records(self) -> Iterator[RawRecord]:
         """Each row of the metadata with its split, labels and report."""
         splits = Lookup(self._split_rows())
         labels = Lookup(self._label_rows())
@@ -149,7 +149,7 @@ class MimicCxrReader:
                 )
             report, sections = reports.of(patient, study)
             image = row["image"]
-            yield Listed(
+            yield RawRecord(
                 where=where,
                 id=None if image is None else f"s{study}/{image}",
                 report=report if isinstance(report, Report) else Report(),

@@ -27,9 +27,9 @@ from pydantic import Field
 
 from pairaug.errors import DataError
 from pairaug.pair import Pair, Report
-from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import Labels, stated_findings
 from pairaug.readers.listing import IMAGE_SUFFIXES, is_passed_over
+from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.places import near
 from pairaug.readers.reader import Access, Provenance, SplitShares
 from pairaug.readers.rows import rows_of
@@ -114,7 +114,7 @@ class OpenIReader:
         root = absolute(settings.root)
         self._reports = root / "ecgen-radiology" if (root / "ecgen-radiology").is_dir() else root
         self._images = absolute(settings.image_root) if settings.image_root else root
-        self._intake = Intake(
+        self._normalizer = RecordNormalizer(
             source="openi",
             name=settings.name,
             root=self._images,
@@ -147,9 +147,9 @@ class OpenIReader:
 
     def __iter__(self) -> Iterator[Pair]:
         """One pair for each image; a study without images gives one, of text alone or dropped."""
-        return self._intake.pairs(self.listed(), self._context)
+        return self._normalizer.pairs(self.records(), self._context)
 
-    def listed(self) -> Iterator[Listed]:
+    def records(self) -> Iterator[RawRecord]:
         """Each study's images with its report."""
         names, views = _names_in(self._images), self._views()
         if not names:
@@ -160,13 +160,13 @@ class OpenIReader:
             if study is None:
                 # The file's number is the study's in this collection, and no patient's.
                 unreadable = ("unreadable_report", where)
-                yield Listed(where, f"CXR{path.stem}", Report(), None, drop=unreadable)
+                yield RawRecord(where, f"CXR{path.stem}", Report(), None, drop=unreadable)
                 continue
             yield from self._images_of(study, where, names, views)
 
     def _images_of(
         self, study: _Study, where: str, names: dict[str, Path], views: dict[str, str]
-    ) -> Iterator[Listed]:
+    ) -> Iterator[RawRecord]:
         images = [(image, _found(image, names)) for image in study.images]
         is_optional = self._settings.images == "optional"
         if not images or (is_optional and not any(path for _, path in images)):
@@ -174,7 +174,7 @@ class OpenIReader:
         for number, (image, path) in enumerate(images, 1):
             if path is None and image:
                 path = Path(f"{image}.png")  # where it should be
-            yield Listed(
+            yield RawRecord(
                 where=f"{where} image {number}",
                 id=image or study.id,
                 report=study.report,

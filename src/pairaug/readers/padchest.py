@@ -20,9 +20,9 @@ from pydantic import Field
 
 from pairaug.pair import Pair, Report
 from pairaug.readers.identifiers import patient_key
-from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import Labels, stated_findings
 from pairaug.readers.listing import one_file
+from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.reader import Access, Provenance, SplitShares
 from pairaug.readers.rows import file_sha256, rows_of
 from pairaug.readers.sections import unwrapped
@@ -114,7 +114,7 @@ class PadChestReader:
             "table of images and reports",
             "it is on bimcv.cipf.es/bimcv-projects/padchest",
         )
-        self._intake = Intake(
+        self._normalizer = RecordNormalizer(
             source="padchest",
             name=settings.name,
             root=absolute(settings.image_root) if settings.image_root else root,
@@ -135,13 +135,13 @@ class PadChestReader:
 
     def __iter__(self) -> Iterator[Pair]:
         """One pair for each image; those of other views are dropped."""
-        return self._intake.pairs(self.listed(), self._context)
+        return self._normalizer.pairs(self.records(), self._context)
 
-    def listed(self) -> Iterator[Listed]:
+    def records(self) -> Iterator[RawRecord]:
         """Each row as it stands."""
         for number, row in rows_of(self._table, _COLUMNS):
             image = row["image"]
-            yield Listed(
+            yield RawRecord(
                 where=f"row {number}",
                 id=None if image is None else image.rpartition(".")[0] or image,
                 report=Report(findings=unwrapped(row["report"] or "")),
@@ -158,7 +158,7 @@ class PadChestReader:
         return Path(patient_key(folder), image)
 
 
-def padchest_labels(listed: str) -> Labels:
+def padchest_labels(records: str) -> Labels:
     """The findings that a `Labels` cell such as "['cardiomegaly', 'NSG tube']" states."""
-    terms = re.findall(r"[^\[\],'\"]+", listed)
+    terms = re.findall(r"[^\[\],'\"]+", records)
     return stated_findings((" ".join(term.lower().split()) for term in terms), _FINDING_OF)

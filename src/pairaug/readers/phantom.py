@@ -15,7 +15,7 @@ from pairaug.images import png_ref
 from pairaug.pair import Branch, Pair, Report
 from pairaug.phantom.study import Study, sample_study
 from pairaug.phantom.truth import true_labels
-from pairaug.readers.intake import Listed
+from pairaug.readers.normalize import RawRecord
 from pairaug.readers.reader import Access, Provenance, SplitShares
 from pairaug.settings import StageSettings
 from pairaug.stage import Context
@@ -54,11 +54,11 @@ class PhantomReader:
         """The number of patients."""
         return self._settings.num_patients
 
-    def listed(self) -> Iterator[Listed]:
+    def records(self) -> Iterator[RawRecord]:
         """Each patient's report; the image is rendered only when pairs are read."""
         for index in range(self._settings.num_patients):
             study = sample_study(self._seed, index)
-            yield Listed(
+            yield RawRecord(
                 where=f"phantom {index}",
                 id=f"{index:06d}",
                 report=Report(study.findings_text, study.impression_text),

@@ -16,7 +16,7 @@ from pairaug.pair import Pair
 from pairaug.settings import StageSettings
 
 if TYPE_CHECKING:
-    from pairaug.readers.intake import Listed
+    from pairaug.readers.normalize import RawRecord
 
 Split = Literal["train", "validate", "test"]
 Access = Literal["public", "credentialed", "private"]
@@ -59,7 +59,7 @@ class Reader(Protocol):
 
     def __iter__(self) -> Iterator[Pair]: ...
 
-    def listed(self) -> Iterator[Listed]:
+    def records(self) -> Iterator[RawRecord]:
         """What the layout lists, as it stands: no image is decoded, nothing is checked."""
         ...
 

@@ -21,7 +21,7 @@ from pairaug.errors import DataError
 from pairaug.json_text import MAX_FILE_BYTES, JSONTextError, parse_json
 from pairaug.readers.opened import MOST_CHARACTERS, opened_lines
 from pairaug.readers.text import cell_text
-from pairaug.readers.unquoted import are_names, listed
+from pairaug.readers.unquoted import are_names, name_list
 
 Row = Mapping[str, str | None]
 
@@ -313,4 +313,4 @@ def _check_columns(path: Path, columns: Mapping[str, str], available: Sequence[s
         # Names alone are compared: a first row of data would be quoted.
         near = difflib.get_close_matches(column, available if are_names(available) else (), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ";"
-        raise DataError(f"{path} has no column {column!r} (for {key}){hint} {listed(available)}")
+        raise DataError(f"{path} has no column {column!r} (for {key}){hint} {name_list(available)}")

@@ -14,8 +14,8 @@ from pydantic import Field, model_validator
 
 from pairaug.errors import DataError
 from pairaug.pair import FINDINGS, Pair
-from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import label_state
+from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.plain import report_of_sections
 from pairaug.readers.reader import SPLIT_NAMES, Provenance, Split, SplitShares, StatedTerms
 from pairaug.readers.rows import Row, cells_of, file_sha256
@@ -121,7 +121,7 @@ class TableReader:
         self._settings = settings
         self._context = context
         self._table = absolute(settings.table)
-        self._intake = Intake(
+        self._normalizer = RecordNormalizer(
             source="table",
             name=settings.name or self._table.name.split(".")[0],
             root=absolute(settings.root or self._table.parent),
@@ -134,7 +134,7 @@ class TableReader:
         """Where the table is from, as its user states it, with the table's hash."""
         return Provenance(
             source="table",
-            name=self._intake.name,
+            name=self._normalizer.name,
             licence=self._settings.licence,
             access=self._settings.access,
             citation=self._settings.citation,
@@ -143,9 +143,9 @@ class TableReader:
 
     def __iter__(self) -> Iterator[Pair]:
         """One pair for each row, in the table's order; an unusable row is a dropped pair."""
-        return self._intake.pairs(self.listed(), self._context)
+        return self._normalizer.pairs(self.records(), self._context)
 
-    def listed(self) -> Iterator[Listed]:
+    def records(self) -> Iterator[RawRecord]:
         """Each row as it stands."""
         settings = self._settings
         rows = cells_of(
@@ -156,7 +156,7 @@ class TableReader:
             report, drop = report_of_cells(cells.get("findings"), cells.get("impression"), where)
             report = report_of_sections(report)
             row = {key: cell_text(value) for key, value in cells.items()}
-            yield Listed(
+            yield RawRecord(
                 where=where,
                 id=row["id"],
                 report=report,

@@ -42,7 +42,7 @@ def are_names(columns: Sequence[str]) -> bool:
     return bool(named) and all(map(is_name, named))
 
 
-def listed(columns: Sequence[str]) -> str:
+def name_list(columns: Sequence[str]) -> str:
     """The names of columns as a message may list them, or how many where one is no name."""
     if not are_names(columns):
         return (

@@ -22,9 +22,9 @@ from pydantic import Field, field_validator
 from pairaug.errors import DataError
 from pairaug.json_text import JSONTextError, parse_json
 from pairaug.pair import FINDINGS, Pair, Report
-from pairaug.readers.intake import Intake, Listed, absolute
 from pairaug.readers.labels import Labels, mapped_labels
 from pairaug.readers.listing import IMAGE_SUFFIXES, decoded, listing_sha256
+from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.plain import report_of_plain, report_of_sections
 from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitShares, StatedTerms
 from pairaug.readers.tars import Item, items_of, shards_of
@@ -112,15 +112,15 @@ class WebDatasetReader:
 
     def __iter__(self) -> Iterator[Pair]:
         """One pair for each image; a key without one is dropped."""
-        intake = Intake(
+        normalizer = RecordNormalizer(
             source="webdataset",
             name=self._name,
             root=self._shards[0].parent,
             shares=self._settings.split,
         )
-        return intake.pairs(self.listed(), self._context)
+        return normalizer.pairs(self.records(), self._context)
 
-    def listed(self) -> Iterator[Listed]:
+    def records(self) -> Iterator[RawRecord]:
         """Each key's image as bytes, with what its other members say."""
         for shard in self._shards:
             for item in items_of(shard, _WANTED, _WANTED):
@@ -136,38 +136,38 @@ class WebDatasetReader:
         is_ours = bool(record) and _is_ours(record or {}) and "/" in own_id
         return own_id.partition("/")[0] if is_ours else self._shards[0].parent.name
 
-    def _images(self, item: Item) -> Iterator[Listed]:
+    def _images(self, item: Item) -> Iterator[RawRecord]:
         """The item once for each of its images, which are of one patient."""
-        listed, suffixes = self._item(item), _images_of(item)
-        if listed.drop is not None or len(suffixes) < 2:
-            yield replace(listed, image=item.members[suffixes[0]] if suffixes else None)
+        record, suffixes = self._item(item), _images_of(item)
+        if record.drop is not None or len(suffixes) < 2:
+            yield replace(record, image=item.members[suffixes[0]] if suffixes else None)
             return
         for number, suffix in enumerate(suffixes, 1):
             name = suffix.rpartition(".")[0]
             yield replace(
-                listed,
+                record,
                 where=f"{item.where} image {number}",
-                id=f"{listed.id}.{name}",
+                id=f"{record.id}.{name}",
                 image=item.members[suffix],
-                patient_id=listed.patient_id or listed.id,
-                view=listed.view or (name.upper() if name in _VIEWS else None),
-                trace={**listed.trace, "study": listed.id},
+                patient_id=record.patient_id or record.id,
+                view=record.view or (name.upper() if name in _VIEWS else None),
+                trace={**record.trace, "study": record.id},
             )
 
-    def _item(self, item: Item) -> Listed:
+    def _item(self, item: Item) -> RawRecord:
         """The members' texts and labels, without an image."""
         if item.is_unsafe:
             where = item.where
-            return Listed(
+            return RawRecord(
                 where, where.replace(" ", "-"), Report(), None, drop=("unsafe_member", where)
             )
         if item.is_too_large:
             too_large = ("oversized_member", item.where)
-            return Listed(item.where, item.key, Report(), None, drop=too_large)
+            return RawRecord(item.where, item.key, Report(), None, drop=too_large)
         record, text = _record_of(item), _text_of(item)
         if record is None or text is None:
             unreadable = ("unreadable_report", item.where)
-            return Listed(item.where, item.key, Report(), None, drop=unreadable)
+            return RawRecord(item.where, item.key, Report(), None, drop=unreadable)
         is_ours = _is_ours(record)
         if record.get("access") == "credentialed" and self._settings.access != "credentialed":
             raise DataError(
@@ -175,7 +175,7 @@ class WebDatasetReader:
             )
         is_synthetic = is_ours and bool(record["synthetic"])
         report, drop = self._report(record, text, item.where)
-        return Listed(
+        return RawRecord(
             where=item.where,
             id=self._id(item, record),
             report=report,

@@ -73,10 +73,10 @@ def changes_in_words(folder: RunFolder, record: RunRecord) -> str:
     if changed is None:
         return f"kept before → now: {branches}"
     where = changes_path(folder, len(record.decisions) - 1)
-    listed = f", listed in {where}" if sum(changed.values()) else ""
+    records = f", listed in {where}" if sum(changed.values()) else ""
     return (
         f"kept before → now: {branches}; newly kept {changed['newly_kept']:,}, "
-        f"no longer kept {changed['no_longer_kept']:,}{listed}"
+        f"no longer kept {changed['no_longer_kept']:,}{records}"
     )
 
 

@@ -160,7 +160,7 @@ class _Look:
         """The texts of what is not dropped at once, by its layout or for its view."""
         views = {view.lower() for view in getattr(self._settings.read, "views", ())}
         known = [most for most in (self._most, self._settings.limit) if most is not None]
-        for item in islice(self._reader.listed(), min(known, default=None)):
+        for item in islice(self._reader.records(), min(known, default=None)):
             self.num_seen += 1
             self.num_image_bytes += len(item.image) if isinstance(item.image, bytes) else 0
             text = stated_report(item.report).text

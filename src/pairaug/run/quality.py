@@ -56,7 +56,7 @@ _COLUMNS = (
 class Quality:
     """The counts of a source, usable or not; what says "usable" leaves out what was dropped."""
 
-    listed: int
+    records: int
     """Pairs that the source lists: images, each with its report."""
     studies: int
     """Different studies among them; each pair is its own where the source does not say."""
@@ -224,7 +224,7 @@ class _Tally:
         in_splits = np.unique(images, axis=0)[:, 0]
         patients = np.unique(np.concatenate(self.patients), axis=0)[:, 1]
         return Quality(
-            listed=self.num_listed,
+            records=self.num_listed,
             studies=len(np.unique(np.concatenate(self.studies))),
             usable=self.num_usable,
             images=len(images),

@@ -112,7 +112,7 @@ def _quality_rows(quality: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is counted, in words, with its number; zeros that say nothing are left out."""
     always = [
         ("studies", f"{quality['studies']:,}"),
-        ("pairs listed", f"{quality['listed']:,}"),
+        ("pairs listed", f"{quality['records']:,}"),
         ("usable", f"{quality['usable']:,}"),
         ("images", f"{quality['images']:,}"),
         ("images missing", f"{quality['missing_images']:,}"),

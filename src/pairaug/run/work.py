@@ -328,8 +328,8 @@ class Work:
 
 def num_expected(settings: Settings, reader: Reader) -> int | None:
     """How many real pairs will be read, where that is known before reading."""
-    listed = reader.count() if isinstance(reader, Counted) else None
-    known = [settings.limit, listed]
+    records = reader.count() if isinstance(reader, Counted) else None
+    known = [settings.limit, records]
     return min((number for number in known if number is not None), default=None)
 
 

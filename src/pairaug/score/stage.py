@@ -101,7 +101,7 @@ class Score:
 
     def _encode(self, window: Sequence[Pair], pool: ThreadPoolExecutor) -> None:
         """Encodes what is new in some pairs, and notes the images that cannot be read."""
-        scored = [pair for pair in window if self._fault(pair) is None]
+        scored = [pair for pair in window if self._defect(pair) is None]
         images = {
             _image_key(pair): pair.image
             for pair in scored
@@ -123,7 +123,7 @@ class Score:
             for scorer in self._scorers:
                 scorer.add_images(readable)
 
-    def _fault(self, pair: Pair) -> tuple[str, str] | None:
+    def _defect(self, pair: Pair) -> tuple[str, str] | None:
         """Why a pair cannot be scored, as a drop reason with its detail, or None."""
         if pair.image is None:
             return "no_image", ""
@@ -133,7 +133,7 @@ class Score:
             return "source_not_scored", "it has no source_report"
         return self._unreadable.get(_image_key(pair))
 
-    def _fault_of_parent(self, pair: Pair, lost: Mapping[str, str]) -> tuple[str, str] | None:
+    def _defect_of_parent(self, pair: Pair, lost: Mapping[str, str]) -> tuple[str, str] | None:
         """The reason that a pair goes with the real one that it was made from.
 
         A file that is not what it was says that nothing of the pair is known any more; one that is
@@ -149,10 +149,10 @@ class Score:
 
         `sources` maps real pairs' ids to their images, `lost` those of dropped pairs to reasons.
         """
-        fault = self._fault(pair) or self._fault_of_parent(pair, lost)
-        if fault is not None:
-            lost[pair.id] = fault[0]
-            return pair.dropped(self.name, *fault)
+        image_defect = self._defect(pair) or self._defect_of_parent(pair, lost)
+        if image_defect is not None:
+            lost[pair.id] = image_defect[0]
+            return pair.dropped(self.name, *image_defect)
         image = _image_key(pair)
         own = self._vectors(image, pair.report.text)
         assert own[0].report is not None

@@ -30,10 +30,10 @@ from pydicom.uid import UID
 
 from pairaug.config import Settings, as_yaml, load_settings
 from pairaug.errors import PairAugError
-from pairaug.examine import examine
 from pairaug.findings import extract, is_english, report_labels
 from pairaug.findings.cleaning import clean, source_report
 from pairaug.image_files import ImageError
+from pairaug.inspect_image import inspect_image
 from pairaug.manifest import is_last_part, part_fingerprint, read_part, read_table, write_part
 from pairaug.pair import Branch, Pair
 from pairaug.readers import ReadSettings, open_reader
@@ -153,7 +153,10 @@ def foreign_cells(case: tuple[str, dict[str, Any]]) -> str:
 def image(content: bytes) -> str:
     """An image file, or a DICOM file."""
     try:
-        return examine(content, ".dcm" if content[128:132] == b"DICM" else ".png").fault or "data"
+        return (
+            inspect_image(content, ".dcm" if content[128:132] == b"DICM" else ".png").image_defect
+            or "data"
+        )
     except ImageError as error:
         return error.reason
 
@@ -383,11 +386,11 @@ def _scorer(folder: Path) -> str:
 
 
 def _generator(folder: Path) -> str:
-    from pairaug.diffusion.bundle import load_bundle
     from pairaug.diffusion.parts import check_generator
+    from pairaug.diffusion.pipeline import load_pipeline
 
     check_generator(folder)
-    load_bundle(folder)
+    load_pipeline(folder)
     return "data"
 
 

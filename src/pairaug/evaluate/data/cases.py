@@ -33,7 +33,7 @@ from pairaug.phantom.findings import LABELS, label_vector
 from pairaug.phantom.study import Study, sample_study
 from pairaug.phantom.truth import true_labels
 from pairaug.readers import open_reader
-from pairaug.readers.intake import absolute
+from pairaug.readers.normalize import absolute
 from pairaug.readers.places import placed
 from pairaug.readers.rows import file_sha256
 from pairaug.stage import Context

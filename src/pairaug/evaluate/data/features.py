@@ -26,7 +26,7 @@ from pairaug.atomic import new_file
 from pairaug.errors import DataError
 from pairaug.evaluate.data.cases import Case, Cases, as_row
 from pairaug.image_files import ImageError
-from pairaug.images import fault
+from pairaug.images import image_defect
 from pairaug.json_text import parse_json
 from pairaug.settings import StageSettings
 from pairaug.stage import batched
@@ -173,7 +173,7 @@ def _image_of(case: Case) -> np.ndarray | str:
         image = case.image()
     except ImageError as error:
         return error.reason
-    return fault(image) or image
+    return image_defect(image) or image
 
 
 def _apart(features: Features) -> list[Features]:

@@ -28,7 +28,7 @@ from pairaug.pair import FINDINGS
 from pairaug.readers.identifiers import patient_key
 from pairaug.readers.labels import label_state
 from pairaug.readers.rows import column_names, rows_of
-from pairaug.readers.unquoted import are_names, is_name, listed
+from pairaug.readers.unquoted import are_names, is_name, name_list
 
 Labels = Mapping[str, int | None]
 
@@ -104,7 +104,7 @@ def findings_of(settings: LabelTable) -> tuple[str, ...]:
         case VinDrData():
             columns = column_names(settings.table)
             if not are_names(columns):
-                raise DataError(f"{settings.table} is no table of VinDr-CXR: {listed(columns)}")
+                raise DataError(f"{settings.table} is no table of VinDr-CXR: {name_list(columns)}")
             names = (name for name in columns if name not in ("image_id", "rad_id"))
             return tuple(map(finding_name, names))
         case PadChestData():

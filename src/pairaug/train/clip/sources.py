@@ -96,8 +96,8 @@ def identity_of(source: PairSource, seed: int) -> dict[str, Any]:
         }
     if source.export is not None:
         files = _export_files(source.export)
-        listed = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-        return {"export": str(source.export.resolve()), "files": listed}
+        records = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+        return {"export": str(source.export.resolve()), "files": records}
     assert source.read is not None
     provenance = open_reader(source.read, Context(seed)).describe()
     identity = {"read": source.read.model_dump(mode="json"), "hashes": dict(provenance.hashes)}

@@ -17,12 +17,12 @@ from PIL import Image
 from pydicom.uid import JPEG2000Lossless
 
 from pairaug.errors import DataError, MissingExtraError
-from pairaug.examine import Outcome, examine_all
 from pairaug.images import encode_png
+from pairaug.inspect_image import Outcome, inspect_all
 from pairaug.pair import Pair, Report
 from pairaug.readers import decoding
 from pairaug.readers.decoding import _batches
-from pairaug.readers.intake import Intake, Listed
+from pairaug.readers.normalize import RawRecord, RecordNormalizer
 from pairaug.readers.reader import SplitShares
 from pairaug.stage import Context
 from support.dicom_images import dataset_of, saved
@@ -34,34 +34,34 @@ def image(seed: int = 0, side: int = 24) -> bytes:
     return encode_png(np.random.default_rng(seed).random((side, side)))
 
 
-def listed(name: str, image: Path | bytes | None, **more: object) -> Listed:
+def records(name: str, image: Path | bytes | None, **more: object) -> RawRecord:
     where = f"row {name}"
-    return Listed(where=where, id=name, report=Report("Clear."), image=image, **more)  # type: ignore[arg-type]
+    return RawRecord(where=where, id=name, report=Report("Clear."), image=image, **more)  # type: ignore[arg-type]
 
 
-def intake(root: Path, **more: object) -> Intake:
-    return Intake(source="table", name="t", root=root, shares=SplitShares(), **more)  # type: ignore[arg-type]
+def normalizer(root: Path, **more: object) -> RecordNormalizer:
+    return RecordNormalizer(source="table", name="t", root=root, shares=SplitShares(), **more)  # type: ignore[arg-type]
 
 
-def taken(root: Path, *items: Listed, num_workers: int = 2, **more: object) -> list[Pair]:
-    return list(intake(root, **more).pairs(items, Context(seed=0, num_workers=num_workers)))
+def taken(root: Path, *items: RawRecord, num_workers: int = 2, **more: object) -> list[Pair]:
+    return list(normalizer(root, **more).pairs(items, Context(seed=0, num_workers=num_workers)))
 
 
-def mixed(root: Path) -> list[Listed]:
+def mixed(root: Path) -> list[RawRecord]:
     """Forty images of all kinds, every third of them wrong in some way, slow ones first."""
     items = []
     for index in range(40):
         path = root / f"{index}.png"
         path.write_bytes(image(index, side=300 if index % 7 == 0 else 16))
-        items.append(listed(str(index), Path(path.name)))
+        items.append(records(str(index), Path(path.name)))
     (root / "3.png").write_bytes(b"nothing")
     (root / "6.png").unlink()
-    items[9] = listed("9", saved(dataset_of(), JPEG2000Lossless))
-    items[12] = listed("12", saved(dataset_of(), JPEG2000Lossless)[:700])
-    items[15] = listed("15", image(99))
-    items[18] = listed("18", Path("../18.png"))
-    items[21] = listed("20", Path("20.png"))
-    items[24] = listed("24", image(24), drop=("view_excluded", "lateral"))
+    items[9] = records("9", saved(dataset_of(), JPEG2000Lossless))
+    items[12] = records("12", saved(dataset_of(), JPEG2000Lossless)[:700])
+    items[15] = records("15", image(99))
+    items[18] = records("18", Path("../18.png"))
+    items[21] = records("20", Path("20.png"))
+    items[24] = records("24", image(24), drop=("view_excluded", "lateral"))
     return items
 
 
@@ -82,13 +82,13 @@ def test_order_drops_and_pairs_are_the_same_whatever_the_number_of_workers(tmp_p
 
 
 def test_an_error_comes_where_its_item_would_have_come(tmp_path: Path) -> None:
-    def source() -> Iterator[Listed]:
+    def source() -> Iterator[RawRecord]:
         for index in range(5):
-            yield listed(str(index), image(index))
+            yield records(str(index), image(index))
         raise DataError("line 6 is no row")
 
     for number in (1, 2, 9):
-        pairs = intake(tmp_path).pairs(source(), Context(seed=0, num_workers=number))
+        pairs = normalizer(tmp_path).pairs(source(), Context(seed=0, num_workers=number))
         assert [next(pairs).id for _ in range(5)] == [f"t/{index}" for index in range(5)]
         with pytest.raises(DataError, match="line 6 is no row"):
             next(pairs)
@@ -97,12 +97,12 @@ def test_an_error_comes_where_its_item_would_have_come(tmp_path: Path) -> None:
 def test_only_a_few_images_are_under_way(tmp_path: Path) -> None:
     asked = []
 
-    def source() -> Iterator[Listed]:
+    def source() -> Iterator[RawRecord]:
         for index in range(1000):
             asked.append(index)
-            yield listed(str(index), image(0))
+            yield records(str(index), image(0))
 
-    pairs = intake(tmp_path).pairs(source(), Context(seed=0, num_workers=2))
+    pairs = normalizer(tmp_path).pairs(source(), Context(seed=0, num_workers=2))
     list(itertools.islice(pairs, 100))
     pairs.close()  # type: ignore[attr-defined]
     assert 100 < len(asked) <= 200
@@ -114,9 +114,9 @@ def test_images_without_a_file_travel_as_grey_png(tmp_path: Path) -> None:
     Image.fromarray(RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(colour, "PNG")
     first, second, third = taken(
         tmp_path,
-        listed("a", own),
-        listed("b", colour.getvalue()),
-        listed("c", saved(dataset_of(BurnedInAnnotation="YES"))),
+        records("a", own),
+        records("b", colour.getvalue()),
+        records("c", saved(dataset_of(BurnedInAnnotation="YES"))),
     )
     assert first.image is not None
     assert (first.image.png, first.image.path) == (own, None)
@@ -132,7 +132,7 @@ def test_images_without_a_file_travel_as_grey_png(tmp_path: Path) -> None:
 def test_text_alone_is_a_pair_where_that_is_allowed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    items = [listed("a", None), listed("b", image()), listed("c", Path("gone.png"))]
+    items = [records("a", None), records("b", image()), records("c", Path("gone.png"))]
     pairs = taken(tmp_path, *items, needs_image=False)
     assert [pair.drop.reason if pair.drop else None for pair in pairs] == [
         None,
@@ -141,21 +141,21 @@ def test_text_alone_is_a_pair_where_that_is_allowed(
     ]
     assert pairs[0].image is None
     assert "of 3 studies, 1 have a report and no image" in caplog.text
-    (pair,) = taken(tmp_path, listed("a", None))
+    (pair,) = taken(tmp_path, records("a", None))
     assert pair.drop
     assert pair.drop.reason == "missing_image"
 
 
 def test_a_patient_in_two_splits_is_an_error_or_divided_anew(tmp_path: Path) -> None:
     items = [
-        listed("a", image(), patient_id="SECRET", split="train"),
-        listed("b", image(), patient_id="SECRET", split="test"),
+        records("a", image(), patient_id="SECRET", split="train"),
+        records("b", image(), patient_id="SECRET", split="test"),
     ]
     message = "patient of row b is in two splits, train before and test here.* read.split.use"
     with pytest.raises(DataError, match=message) as caught:
         taken(tmp_path, *items)
     assert "SECRET" not in str(caught.value)
-    hashed = Intake("table", "t", tmp_path, SplitShares(use="hashed"))
+    hashed = RecordNormalizer("table", "t", tmp_path, SplitShares(use="hashed"))
     assert len({pair.split for pair in hashed.pairs(items, Context(seed=0))}) == 1
 
 
@@ -163,9 +163,9 @@ def test_a_patient_in_two_splits_is_an_error_or_divided_anew(tmp_path: Path) -> 
 def test_a_missing_extra_stops_the_run_out_of_every_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_workers: int
 ) -> None:
-    monkeypatch.setattr(decoding, "examine_all", _without_extra)
+    monkeypatch.setattr(decoding, "inspect_all", _without_extra)
     with pytest.raises(MissingExtraError, match=r"reading images needs x"):
-        taken(tmp_path, listed("a", image()), num_workers=num_workers)
+        taken(tmp_path, records("a", image()), num_workers=num_workers)
 
 
 def _without_extra(images: Sequence[Path | bytes]) -> list[Outcome]:
@@ -175,10 +175,10 @@ def _without_extra(images: Sequence[Path | bytes]) -> list[Outcome]:
 def test_images_that_break_their_decoder_are_drops_and_their_neighbours_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoding, "examine_all", _breaks_down)
+    monkeypatch.setattr(decoding, "inspect_all", _breaks_down)
     good = saved(dataset_of(), JPEG2000Lossless)
     fatal = (2, 11, 12)
-    items = [listed(str(index), good + b"!" * (index in fatal)) for index in range(20)]
+    items = [records(str(index), good + b"!" * (index in fatal)) for index in range(20)]
     pairs = taken(tmp_path, *items)
     assert [pair.drop.detail if pair.drop else None for pair in pairs] == [
         f"row {index}, the decoder breaks down on the image" if index in fatal else None
@@ -191,7 +191,7 @@ def _breaks_down(images: Sequence[Path | bytes]) -> list[Outcome]:
         if isinstance(each, bytes) and each.endswith(b"!"):
             time.sleep(0.1)
             os._exit(1)
-    return examine_all(images)
+    return inspect_all(images)
 
 
 _UNGUARDED = """

@@ -43,7 +43,7 @@ _MAX_VAE_POSITIONS = 4 * 64 * 64
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
+class Pipeline:
     """A latent diffusion model, ready to use on one device.
 
     Images are float32 in [0, 1], `image row column`, at `image_size`; latents are float32 whatever
@@ -194,14 +194,14 @@ class Bundle:
         return max(1, _MAX_VAE_POSITIONS // latent_side**2)
 
 
-def load_bundle(
+def load_pipeline(
     folder: Path,
     *,
     device: str = "cpu",
     dtype: str = "float32",
     allow_pickle: bool = False,
     compile: bool = False,
-) -> Bundle:
+) -> Pipeline:
     """The model in `folder` (see `folder.model_folder`), cast to `dtype` whatever the disk holds.
 
     Only its own parts are read: a safety checker, which blackens images, never is, nor a refiner.
@@ -228,7 +228,7 @@ def load_bundle(
             model.to(memory_format=torch.channels_last)
     if compile:
         compile_denoiser(denoiser)
-    return Bundle(
+    return Pipeline(
         vae,
         denoiser,
         text_encoders,

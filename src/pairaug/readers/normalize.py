@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from pairaug.errors import DataError
-from pairaug.examine import Outcome
 from pairaug.image_files import ImageError, MissingImageError
+from pairaug.inspect_image import Outcome
 from pairaug.pair import Branch, Pair, Report
 from pairaug.readers.decoding import Decoders
 from pairaug.readers.identifiers import patient_key
@@ -48,7 +48,7 @@ _MOST_CHARACTERS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class RawRecord:
     """One image with its report, as a layout lists it, before anything is checked."""
 
     where: str
@@ -71,7 +71,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
+class RecordNormalizer:
     """The rules by which listed images become pairs."""
 
     source: str
@@ -86,14 +86,16 @@ class Intake:
     needs_image: bool = True
     """False: a study that names no image is a pair of text alone, which can be rewritten."""
 
-    def pairs(self, listed: Iterable[Listed], context: Context) -> Iterator[Pair]:
+    def pairs(self, records: Iterable[RawRecord], context: Context) -> Iterator[Pair]:
         """One pair for each item, in order; an unusable one is a dropped pair."""
         if not self.root.is_dir():
             raise DataError(f"the folder of images {self.root} does not exist; set read.root")
         seen = _Seen(Missing(self.root))
         with Decoders(context.num_workers) as decoders:
-            for (listed_pair, item, shown), outcome in decoders.examined(self._jobs(listed, seen)):
-                pair = listed_pair
+            for (record_pair, item, shown), outcome in decoders.inspected(
+                self._jobs(records, seen)
+            ):
+                pair = record_pair
                 if outcome is not None:
                     pair = self._with_image(pair, item, outcome, shown, seen.missing)
                 if pair.drop:
@@ -107,10 +109,10 @@ class Intake:
         self._report(seen)
 
     def _jobs(
-        self, listed: Iterable[Listed], seen: _Seen
-    ) -> Iterator[tuple[tuple[Pair, Listed, str], Path | bytes | None]]:
+        self, records: Iterable[RawRecord], seen: _Seen
+    ) -> Iterator[tuple[tuple[Pair, RawRecord, str], Path | bytes | None]]:
         """Each pair by itself, what may be shown of its path, and its image if there is one."""
-        for item in listed:
+        for item in records:
             pair = self._checked(item, seen)
             image, shown = None if pair.drop else item.image, ""
             if isinstance(image, Path):
@@ -129,7 +131,7 @@ class Intake:
         return absolute(self.root / image)
 
     def _with_image(
-        self, pair: Pair, item: Listed, outcome: Outcome, shown: str, missing: Missing
+        self, pair: Pair, item: RawRecord, outcome: Outcome, shown: str, missing: Missing
     ) -> Pair:
         """`pair` with what was found of its image, or dropped."""
         # No message has the whole path in it, which may hold a patient's id.
@@ -146,9 +148,9 @@ class Intake:
                 raise outcome
         if outcome.notes:
             pair = pair.with_trace("read", **outcome.notes)
-        if outcome.fault:
+        if outcome.image_defect:
             detail = f"{item.where}, {outcome.detail}" if outcome.detail else item.where
-            return pair.dropped("read", outcome.fault, detail)
+            return pair.dropped("read", outcome.image_defect, detail)
         path = str(self._absolute(item.image)) if isinstance(item.image, Path) else None
         return pair.with_image(replace(outcome.ref, path=path))
 
@@ -166,7 +168,7 @@ class Intake:
                 seen.num_text_only,
             )
 
-    def _checked(self, item: Listed, seen: _Seen) -> Pair:
+    def _checked(self, item: RawRecord, seen: _Seen) -> Pair:
         """The pair as it is listed, without its image; dropped where it is no use."""
         seen.num += 1
         own_id = _storable(item.id or item.where.replace(" ", "-"))
@@ -201,7 +203,7 @@ class Intake:
             return pair.dropped("read", "missing_image", f"{item.where}, no image is named")
         return pair
 
-    def _split(self, item: Listed, patient_id: str, seen: _Seen) -> Split:
+    def _split(self, item: RawRecord, patient_id: str, seen: _Seen) -> Split:
         if item.split is None or self.shares.use == "hashed":
             return self.shares.split_of(patient_id)
         earlier = seen.splits.setdefault(_digest(patient_id), item.split)
