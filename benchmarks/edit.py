@@ -37,8 +37,8 @@ from pairaug.diffusion.inversion import invert_images
 from pairaug.diffusion.pipeline import Pipeline
 from pairaug.diffusion.sampling import SamplingOptions, sample_latents
 from pairaug.diffusion.text import TextEncoders, TextTower
-from pairaug.memory import keep_freed_memory
-from pairaug.models import dtype_named, for_inference
+from pairaug.hub.inference import dtype_named, for_inference
+from pairaug.system.memory import keep_freed_memory
 from support.explicit_maps import Controller, explicit_edit, refine_mapper
 
 SOURCE = "The heart size is normal. There is a large right pleural effusion. No pneumothorax."

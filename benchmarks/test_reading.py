@@ -21,11 +21,11 @@ import pytest
 from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from pairaug.memory import keep_freed_memory
 from pairaug.pair import Report
 from pairaug.readers.normalize import RawRecord, RecordNormalizer
 from pairaug.readers.reader import SplitShares
 from pairaug.stage import Context
+from pairaug.system.memory import keep_freed_memory
 
 KINDS = ("png", "png-16-bit", "jpeg", "tiff", "dicom", "dicom-jpeg-2000")
 _SIDE = 2048

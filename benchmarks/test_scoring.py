@@ -21,8 +21,8 @@ from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
 from pairaug.clip.encoders import Encoder, open_encoder
 from pairaug.clip.similarity import cosine, directional_similarity
-from pairaug.images import load_image, png_ref
-from pairaug.models import has_native_bfloat16
+from pairaug.hub.inference import has_native_bfloat16
+from pairaug.imaging.io import load_image, png_ref
 from pairaug.pair import Branch, Pair, Report
 from pairaug.score import Score, ScoreSettings
 from pairaug.stage import Context

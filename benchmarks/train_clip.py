@@ -26,7 +26,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from transformers import CLIPModel
 
-from pairaug.models import has_native_bfloat16
+from pairaug.hub.inference import has_native_bfloat16
 from pairaug.phantom.dataset import DatasetSize, write_dataset
 from pairaug.train.clip import ClipSettings
 from pairaug.train.clip.model import make_clip

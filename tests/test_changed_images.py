@@ -16,9 +16,9 @@ from pairaug.errors import DataError
 from pairaug.evaluate.data.cases import Case
 from pairaug.evaluate.data.features import _image_of
 from pairaug.export import Export, ExportSettings
-from pairaug.export.source import PartPairs
-from pairaug.image_files import ChangedImageError, MissingImageError
-from pairaug.images import encode_png, load_image, png_ref, sha256
+from pairaug.export.pair_stream import PartPairs
+from pairaug.imaging.files import ChangedImageError, MissingImageError
+from pairaug.imaging.io import encode_png, load_image, png_ref, sha256
 from pairaug.manifest import write_part
 from pairaug.pair import Branch, ImageRef, Pair, Report
 from pairaug.score import DROP_REASONS as SCORE_REASONS

@@ -26,7 +26,7 @@ COMMANDS = (
     "run old --set edit.num_steps=3",
     "export old --to folder",
     "train clip clip.yaml --out clip",
-    "train generator --set images.source=run --set images.run=old --out generator",
+    "train generator --set data.source=run --set data.run=old --out generator",
     f"evaluate zero-shot --set models=[scorer] {RUN_DATA}",
     f"evaluate linear-probe --set model=scorer {RUN_DATA}",
     f"evaluate retrieval --set model=scorer {RUN_DATA}",

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairaug.errors import RunError
-from pairaug.json_text import MAX_DEPTH, JSONTextError, parse_json, read_json_object
+from pairaug.system.json_text import MAX_DEPTH, JSONTextError, parse_json, read_json_object
 
 
 @pytest.mark.parametrize(

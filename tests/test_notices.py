@@ -158,10 +158,10 @@ def test_a_model_says_what_it_was_trained_on(tmp_path: Path) -> None:
         return saw_phantoms_only(tmp_path)
 
     assert not saw_phantoms_only(tmp_path)
-    assert trained_on({"images": {"source": "phantom"}})
-    assert trained_on({"images": {"source": "phantom"}, "sources": []})
-    assert not trained_on({"images": {"source": "phantom"}, "sources": [{"run": "runs/mine"}]})
-    assert not trained_on({"images": {"source": "run"}})
+    assert trained_on({"data": {"source": "phantom"}})
+    assert trained_on({"data": {"source": "phantom"}, "sources": []})
+    assert not trained_on({"data": {"source": "phantom"}, "sources": [{"run": "runs/mine"}]})
+    assert not trained_on({"data": {"source": "run"}})
     assert not trained_on("else")
     for content in (b"\xff", b"[1]", b"{", b'{"recipe": ' + b"[" * 9000):
         (tmp_path / "training.json").write_bytes(content)

@@ -34,7 +34,7 @@ def test_no_file_is_no_record(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "fault"),
+    ("changes", "problem"),
     [
         ({"seed": "3"}, "damaged at seed"),
         ({"seed": True}, "damaged at seed"),
@@ -59,12 +59,12 @@ def test_no_file_is_no_record(tmp_path: Path) -> None:
     ],
 )
 def test_values_of_another_type_are_named_and_not_quoted(
-    tmp_path: Path, changes: dict[str, Any], image_defect: str
+    tmp_path: Path, changes: dict[str, Any], problem: str
 ) -> None:
     path = tmp_path / "run.json"
     path.write_text(json.dumps({**WHOLE.as_json(), **changes}))
     with pytest.raises(
-        RunError, match=rf"run\.json .*{image_defect}.*; delete it and run"
+        RunError, match=rf"run\.json .*{problem}.*; delete it and run"
     ) as raised:
         read_record(path)
     assert "\n" not in str(raised.value)

@@ -19,10 +19,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pairaug.atomic import write_file
 from pairaug.errors import RunError
-from pairaug.json_text import JSONTextError, parse_json
 from pairaug.pair import FINDINGS, SCORES, Branch, Drop, ImageRef, Pair, Report
+from pairaug.system.atomic import write_file
+from pairaug.system.json_text import JSONTextError, parse_json
 
 FORMAT_VERSION = 2
 """Part of every fingerprint; raised when stored pairs change their layout or meaning."""

@@ -15,10 +15,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pairaug import __version__
-from pairaug.atomic import write_file
 from pairaug.errors import RunError
-from pairaug.json_text import read_json_object
 from pairaug.manifest import FORMAT_VERSION, check_format
+from pairaug.system.atomic import write_file
+from pairaug.system.json_text import read_json_object
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairaug.config import PRESETS, Settings, as_yaml, change_settings, flatten, load_settings
-from pairaug.config.kinds import setting_names
+from pairaug.config.introspect import setting_names
 from pairaug.errors import SettingsError
 
 

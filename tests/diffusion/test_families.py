@@ -14,8 +14,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DiffusionPipeline
 
+from pairaug.diffusion.checks import check_parts
 from pairaug.diffusion.folder import model_folder, weights_sha256
-from pairaug.diffusion.parts import check_parts
 from pairaug.diffusion.pipeline import Pipeline, load_pipeline
 from pairaug.diffusion.sampling import SamplingOptions, denoise, generate_images
 from pairaug.diffusion.schedule import ddim_solver, make_solver

@@ -11,8 +11,8 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 
+from pairaug.diffusion.checks import check_generator
 from pairaug.diffusion.folder import model_folder
-from pairaug.diffusion.parts import check_generator
 from pairaug.diffusion.pipeline import load_pipeline
 from pairaug.diffusion.sampling import denoise
 from pairaug.diffusion.schedule import make_solver

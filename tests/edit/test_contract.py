@@ -14,11 +14,11 @@ import pytest
 
 from pairaug.edit import Edit, EditSettings
 from pairaug.edit.sampler import EditRequest
-from pairaug.findings.cleaning import source_report
-from pairaug.images import png_ref
+from pairaug.imaging.io import png_ref
 from pairaug.pair import Branch, Pair, Report
 from pairaug.phantom.study import sample_study
 from pairaug.rewrite import Rewrite, RewriteSettings
+from pairaug.rewrite.cleaning import source_report
 from pairaug.stage import Context, apply
 from support.edit_prompts import asked, found, is_cut_apart, num_different, requests, unasked
 from support.messy_reports import messy_pairs

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pairaug.diffusion.folder import weights_sha256
 from pairaug.diffusion.pipeline import load_pipeline
 from pairaug.edit import DROP_REASONS, Edit, EditSettings
-from pairaug.images import encode_png, fit_square
+from pairaug.imaging.io import encode_png, fit_square
 from pairaug.pair import Branch, Drop, ImageRef, Pair, Report
 from pairaug.stage import Context
 from support.edit_pairs import PAIRS, SOURCES, image_of, intra, pixels

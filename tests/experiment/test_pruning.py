@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from pairaug.cli import app
 from pairaug.clip.similarity import cosine, directional_similarity
 from pairaug.errors import RunError, SettingsError
-from pairaug.experiment.failing import TRACE, exchanged
+from pairaug.experiment.noise import TRACE, exchanged
 from pairaug.experiment.pruning import run_pruning
 from pairaug.experiment.pruning_results import KINDS
 from pairaug.experiment.settings import PruningSettings

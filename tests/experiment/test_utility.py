@@ -12,16 +12,16 @@ import pytest
 from pydantic import ValidationError
 
 from pairaug.errors import RunError
-from pairaug.experiment.ceilings import make_ceiling, reword_ceiling
+from pairaug.experiment.arms import num_steps_of, sources_of
 from pairaug.experiment.comparison import chain_of, context_of, open_test_set
-from pairaug.experiment.rows import num_steps_of, sources_of
 from pairaug.experiment.settings import ROWS, UtilitySettings
+from pairaug.experiment.upper_bounds import make_ceiling, reword_ceiling
 from pairaug.experiment.utility import run_utility
-from pairaug.locks import locked
 from pairaug.manifest import read_pairs
 from pairaug.pair import Branch
 from pairaug.run import RunFolder
 from pairaug.run.progress import LineProgress, NoProgress
+from pairaug.system.locks import locked
 from support.small_run import RUN
 
 

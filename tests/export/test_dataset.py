@@ -15,7 +15,7 @@ import numpy as np
 import pandas
 import pytest
 
-from pairaug.images import load_image
+from pairaug.imaging.io import load_image
 from pairaug.pair import Pair
 from pairaug.readers import TableReader, TableSource
 from pairaug.stage import Context

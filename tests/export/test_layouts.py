@@ -24,9 +24,9 @@ from PIL import Image
 from webdataset import filters, tariterators
 
 from pairaug.clip.transform import CheXzeroTransform
+from pairaug.export.captions import _TAKEN_FOR_MISSING
 from pairaug.export.record import Terms, record_of
-from pairaug.export.text import _TAKEN_FOR_MISSING
-from pairaug.images import load_image, sha256
+from pairaug.imaging.io import load_image, sha256
 from pairaug.pair import Branch, ImageRef, Pair, Report
 from pairaug.readers.rows import rows_of
 from support.export_pairs import ALL, PUBLIC, RECIPE, contents, export, families, family, grey, real

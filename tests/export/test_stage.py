@@ -23,8 +23,8 @@ from pydantic import ValidationError
 
 from pairaug.errors import MissingExtraError, RunError
 from pairaug.export import DROP_REASONS, Export, ExportSettings, formats_in
-from pairaug.export.sample import Choice
-from pairaug.images import png_ref
+from pairaug.export.subset import Choice
+from pairaug.imaging.io import png_ref
 from pairaug.pair import Branch, ImageRef, Pair, Report
 from pairaug.stage import Context
 from support.export_pairs import (

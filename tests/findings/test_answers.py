@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pairaug.findings import extract
-from pairaug.findings.cleaning import source_report
 from pairaug.findings.statement import labels_of
+from pairaug.rewrite.cleaning import source_report
 
 
 def _said(text: str) -> list[tuple[str, str]]:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairaug.findings import extract, sentences
-from pairaug.findings.cleaning import clean, shorten, shorten_both, source_report
-from pairaug.findings.leave_out import DE_IDENTIFIED
 from pairaug.phantom.study import sample_study
+from pairaug.rewrite.cleaning import clean, shorten, shorten_both, source_report
+from pairaug.rewrite.cleaning_patterns import DE_IDENTIFIED
 
 CASES = [
     # De-identification marks go with what cannot be understood without them.

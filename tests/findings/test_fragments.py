@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pairaug.findings import extract
-from pairaug.findings.cleaning import clean
-from pairaug.findings.mending import finished, is_bare, is_fragment, is_stated_by
+from pairaug.rewrite.cleaning import clean
+from pairaug.rewrite.mending import finished, is_bare, is_fragment, is_stated_by
 
 KINDS = {
     "a subject whose verb has gone has no article": [

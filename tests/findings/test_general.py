@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pairaug.findings import extract
-from pairaug.findings.cleaning import clean
+from pairaug.rewrite.cleaning import clean
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ FILES: dict[str, Any] = {
         fingerprints={"read": {"fingerprint": "ab", "inputs": {"seed": 1}}},
         rule={"inter": {"bounds": {"image_report": 0.5}}},
         counts={"read": {"in": 0, "created": 2, "living": {"real": 2}, "dropped": {}}},
-        quality={"listed": 2},
+        quality={"records": 2},
         seconds={"read": 1.5},
     ).as_json(),
     "export.json": {"formats": ["parquet", "webdataset"], "edition": "ab", "counts": {"real": 1}},

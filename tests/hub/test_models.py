@@ -11,7 +11,7 @@ from torch import nn
 from pairaug.clip.encoders import open_encoder
 from pairaug.diffusion.pipeline import load_pipeline
 from pairaug.errors import ModelError
-from pairaug.models import dtype_named, for_inference
+from pairaug.hub.inference import dtype_named, for_inference
 
 
 def unaligned(*shape: int) -> torch.Tensor:

@@ -18,7 +18,7 @@ from pairaug import bundled
 from pairaug.clip.encoders import check_scorer, open_encoder
 from pairaug.clip.folder import model_type
 from pairaug.clip.towers import part_of
-from pairaug.diffusion.parts import check_generator, parts_of
+from pairaug.diffusion.checks import check_generator, parts_of
 from pairaug.diffusion.pipeline import load_pipeline
 from pairaug.errors import ModelError
 from pairaug.evaluate.classifier import FindingsClassifier

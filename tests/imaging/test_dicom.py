@@ -28,11 +28,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from pairaug import dicom
 from pairaug.errors import DataError, MissingExtraError
 from pairaug.export.encoded_image import encoded_image
-from pairaug.images import load_image, read_image
-from pairaug.inspect_image import inspect_image
+from pairaug.imaging import dicom
+from pairaug.imaging.inspect import inspect_image
+from pairaug.imaging.io import load_image, read_image
 from pairaug.pair import ImageRef
 from support.dicom_images import LEVELS, dataset_of, saved
 

@@ -24,8 +24,8 @@ from pydicom.uid import (
 )
 
 from pairaug.errors import DataError
-from pairaug.images import Image, read_image
-from pairaug.inspect_image import inspect_image
+from pairaug.imaging.inspect import inspect_image
+from pairaug.imaging.io import Image, read_image
 from pairaug.pair import ImageRef
 from support.dicom_images import LEVELS, dataset_of, jpeg_lossless, saved
 

@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 from pairaug.errors import DataError
-from pairaug.image_files import ImageError, MissingImageError, open_image, read_image_file
-from pairaug.images import load_image
+from pairaug.imaging.files import ImageError, MissingImageError, open_image, read_image_file
+from pairaug.imaging.io import load_image
 from pairaug.pair import ImageRef
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)
@@ -213,6 +213,6 @@ def test_a_hostile_file_is_refused_within_seconds_and_in_bounded_memory(
 
 
 def test_bytes_without_a_file_have_the_same_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pairaug.image_files.MOST_BYTES", 10)
+    monkeypatch.setattr("pairaug.imaging.files.MOST_BYTES", 10)
     with pytest.raises(ImageError, match="too large"), open_image(encoded("PNG")):
         pass

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from pairaug.errors import DataError
-from pairaug.images import (
+from pairaug.imaging.inspect import inspect_image
+from pairaug.imaging.io import (
     copied_ref,
     encode_png,
     fit_square,
@@ -24,7 +25,6 @@ from pairaug.images import (
     read_image,
     sha256,
 )
-from pairaug.inspect_image import inspect_image
 from pairaug.pair import ImageRef
 
 RNG = np.random.default_rng(0)
@@ -165,7 +165,7 @@ def test_bombs_are_refused_in_every_thread_and_the_filters_left_as_they_were() -
 def test_a_file_that_is_too_large_is_not_even_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pairaug.image_files.MOST_BYTES", 10)
+    monkeypatch.setattr("pairaug.imaging.files.MOST_BYTES", 10)
     (tmp_path / "image.png").write_bytes(encode_png(LEVELS / 255))
     with pytest.raises(DataError, match="a file of more than 0 MB"):
         load_image(ImageRef(path=str(tmp_path / "image.png")))

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pairaug.cli import app
-from pairaug.images import png_ref
+from pairaug.imaging.io import png_ref
 from pairaug.manifest import read_part, read_table, write_part, write_table
 from pairaug.pair import Branch, Pair, Report
 from pairaug.prune import Prune, PruneRule, PruneSettings

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pairaug.errors import DataError
-from pairaug.images import load_image
+from pairaug.imaging.io import load_image
 from pairaug.pair import Pair
 from pairaug.readers import CheXzeroSource, open_reader
 from pairaug.readers.reader import Counted

@@ -17,8 +17,8 @@ from pairaug.errors import DataError, SettingsError
 from pairaug.pair import Branch, Pair
 from pairaug.readers import Counted, ReadSettings, open_reader
 from pairaug.run import RunFolder, make_plan
-from pairaug.run.chain import check_allowed
 from pairaug.run.doctor import diagnose
+from pairaug.run.stages import check_allowed
 from pairaug.stage import Context
 from support.layout_trees import TREES, image, tar
 

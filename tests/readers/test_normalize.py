@@ -17,11 +17,11 @@ from PIL import Image
 from pydicom.uid import JPEG2000Lossless
 
 from pairaug.errors import DataError, MissingExtraError
-from pairaug.images import encode_png
-from pairaug.inspect_image import Outcome, inspect_all
+from pairaug.imaging import decode_pool
+from pairaug.imaging.decode_pool import _batches
+from pairaug.imaging.inspect import Outcome, inspect_all
+from pairaug.imaging.io import encode_png
 from pairaug.pair import Pair, Report
-from pairaug.readers import decoding
-from pairaug.readers.decoding import _batches
 from pairaug.readers.normalize import RawRecord, RecordNormalizer
 from pairaug.readers.reader import SplitShares
 from pairaug.stage import Context
@@ -163,7 +163,7 @@ def test_a_patient_in_two_splits_is_an_error_or_divided_anew(tmp_path: Path) -> 
 def test_a_missing_extra_stops_the_run_out_of_every_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_workers: int
 ) -> None:
-    monkeypatch.setattr(decoding, "inspect_all", _without_extra)
+    monkeypatch.setattr(decode_pool, "inspect_all", _without_extra)
     with pytest.raises(MissingExtraError, match=r"reading images needs x"):
         taken(tmp_path, records("a", image()), num_workers=num_workers)
 
@@ -175,7 +175,7 @@ def _without_extra(images: Sequence[Path | bytes]) -> list[Outcome]:
 def test_images_that_break_their_decoder_are_drops_and_their_neighbours_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoding, "inspect_all", _breaks_down)
+    monkeypatch.setattr(decode_pool, "inspect_all", _breaks_down)
     good = saved(dataset_of(), JPEG2000Lossless)
     fatal = (2, 11, 12)
     items = [records(str(index), good + b"!" * (index in fatal)) for index in range(20)]

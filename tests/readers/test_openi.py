@@ -10,10 +10,10 @@ import pytest
 
 from pairaug.config import Settings, change_settings
 from pairaug.errors import DataError
-from pairaug.findings.cleaning import source_report
 from pairaug.manifest import read_pairs
 from pairaug.pair import Pair
 from pairaug.readers import OpenISource, open_reader
+from pairaug.rewrite.cleaning import source_report
 from pairaug.run import RunFolder, run
 from pairaug.stage import Context
 from support.layout_trees import image, openi, openi_xml, write

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from pairaug.images import load_image
+from pairaug.imaging.io import load_image
 from pairaug.pair import FINDINGS, Branch
 from pairaug.phantom.findings import Finding
 from pairaug.phantom.study import sample_study

@@ -24,7 +24,7 @@ from pyarrow import csv
 from pydantic import TypeAdapter, ValidationError
 
 from pairaug.errors import DataError
-from pairaug.images import load_image
+from pairaug.imaging.io import load_image
 from pairaug.pair import Branch, Pair
 from pairaug.readers import ReadSettings, TableSource, open_reader
 from pairaug.readers.normalize import DROP_REASONS

@@ -13,7 +13,7 @@ import pytest
 
 from pairaug.errors import DataError, MissingExtraError
 from pairaug.export import Export, ExportSettings
-from pairaug.export.source import PartPairs
+from pairaug.export.pair_stream import PartPairs
 from pairaug.manifest import write_part
 from pairaug.pair import Branch, Pair
 from pairaug.readers import (

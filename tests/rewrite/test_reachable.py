@@ -12,8 +12,8 @@ from pairaug.errors import BackendError, SettingsError
 from pairaug.rewrite import RewriteSettings
 from pairaug.rewrite.reachable import look
 from pairaug.run import RunFolder, run
-from pairaug.run.chain import check_allowed
 from pairaug.run.doctor import diagnose
+from pairaug.run.stages import check_allowed
 from support.chat import ChatServer, Reply
 
 AWAY = "http://127.0.0.1:9/v1"

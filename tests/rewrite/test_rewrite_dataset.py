@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from pairaug.findings import extract, labels_of
-from pairaug.findings.cleaning import clean, source_report
-from pairaug.findings.leave_out import DE_IDENTIFIED
 from pairaug.pair import Branch, Pair, Report
 from pairaug.rewrite import Reason, Rewrite, RewriteSettings
 from pairaug.rewrite.check import check
+from pairaug.rewrite.cleaning import clean, source_report
+from pairaug.rewrite.cleaning_patterns import DE_IDENTIFIED
 from pairaug.stage import Context
 
 pytestmark = pytest.mark.dataset

@@ -11,7 +11,6 @@ from random import Random
 import pytest
 
 from pairaug.findings import extract
-from pairaug.findings.cleaning import source_report
 from pairaug.pair import Branch, Report
 from pairaug.phantom import phrases
 from pairaug.phantom.study import sample_study
@@ -19,6 +18,7 @@ from pairaug.phantom.truth import counterfactual_findings, is_drawable
 from pairaug.rewrite import Reason
 from pairaug.rewrite.backends import Failure, Request
 from pairaug.rewrite.check import CheckResult, check
+from pairaug.rewrite.cleaning import source_report
 from pairaug.rewrite.rules import Rules
 from pairaug.rewrite.rules.edits import appear, resolve
 from pairaug.rewrite.rules.grading import grade

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from pairaug.cli import app
 from pairaug.config import as_yaml, load_settings
-from pairaug.images import encode_png
+from pairaug.imaging.io import encode_png
 from pairaug.manifest import part_paths, write_part
 from pairaug.pair import Branch, Drop, ImageRef, Pair, Report
 from pairaug.run import RunFolder, quality
@@ -54,7 +54,7 @@ def test_everything_is_counted(run_folder: Path) -> None:
     found = load_facts(run_folder)["quality"]
     stated = found.pop("stated")
     assert found == {
-        "listed": 8,
+        "records": 8,
         "studies": 8,
         "usable": 4,
         "images": 4,
@@ -128,7 +128,7 @@ def test_labels_of_the_source_go_before_its_text(tmp_path: Path) -> None:
 def test_studies_of_several_images_are_counted_once(tmp_path: Path) -> None:
     pairs = [_pair(str(place)).with_trace("read", study=f"s{place // 2}") for place in range(5)]
     found = assess(_part(tmp_path, pairs))
-    assert (found.listed, found.studies) == (5, 3)
+    assert (found.records, found.studies) == (5, 3)
 
 
 def test_nothing_usable_is_no_crash(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_equal_images_are_found_whatever_their_paths(tmp_path: Path) -> None:
 
 def test_the_summary_of_a_run_shows_it(finished: RunFolder) -> None:
     facts = load_facts(finished.path)
-    assert facts["quality"]["listed"] == facts["counts"]["read"]["created"]
+    assert facts["quality"]["records"] == facts["counts"]["read"]["created"]
     assert facts["quality"]["stated_by"] == "labels"
     page = (finished.path / "summary.html").read_text(encoding="utf-8")
     section = page.partition('<section id="data">')[2].partition("</section>")[0]
@@ -179,7 +179,7 @@ def test_all_real_images_are_counted(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["read", str(tmp_path)])
     assert done.exit_code == 0, done.output
     found = load_facts(tmp_path)["quality"]
-    assert (found["listed"], found["usable"], found["images"]) == (171, 171, 171)
+    assert (found["records"], found["usable"], found["images"]) == (171, 171, 171)
     assert sum(found["patients"].values()) == 101
     assert found["images_in_two_splits"] == 0
     assert found["dropped"] == {}

@@ -14,10 +14,10 @@ import pytest
 from pairaug import manifest
 from pairaug.config import Settings, change_settings, load_settings
 from pairaug.errors import ModelError, RunError, SettingsError
-from pairaug.locks import locked
 from pairaug.manifest import part_paths, read_pairs
 from pairaug.run import STAGES, RunFolder, run, run_stage
 from pairaug.run.device import with_device
+from pairaug.system.locks import locked
 
 NUM_PATIENTS = 5
 

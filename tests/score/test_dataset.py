@@ -18,7 +18,7 @@ import torch
 from transformers import VisionTextDualEncoderConfig, VisionTextDualEncoderModel
 
 from pairaug.bundled import folder as bundled_folder
-from pairaug.images import load_image, png_ref
+from pairaug.imaging.io import load_image, png_ref
 from pairaug.pair import Branch, ImageRef, Pair, Report
 from pairaug.score import Score, ScoreSettings
 from pairaug.stage import Context, apply

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pairaug.images import png_ref
+from pairaug.imaging.io import png_ref
 from pairaug.pair import Branch, Pair, Report
 from pairaug.score import Score, ScoreSettings
 from pairaug.stage import Context

@@ -18,7 +18,7 @@ from transformers import CLIPTokenizer
 from pairaug.clip.encoders import ClipEncoder, open_encoder
 from pairaug.clip.folder import weights_sha256
 from pairaug.errors import ModelError
-from pairaug.images import load_image, png_ref
+from pairaug.imaging.io import load_image, png_ref
 from pairaug.manifest import read_part, write_part
 from pairaug.pair import Branch, Drop, ImageRef, Pair, Report
 from pairaug.score import DROP_REASONS, Score, ScoreSettings

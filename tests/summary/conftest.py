@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pairaug.images import png_ref
+from pairaug.imaging.io import png_ref
 from pairaug.manifest import write_part
 from pairaug.pair import Branch, Pair, Report
 from pairaug.phantom.study import sample_study

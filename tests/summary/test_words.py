@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairaug.summary.words import marked_difference
+from pairaug.summary.report_diff import marked_difference
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c.", ",", "no", "left", "."]), max_size=14)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pairaug.images import load_image, png_ref
+from pairaug.imaging.io import load_image, png_ref
 from pairaug.pair import Branch, Pair, Report
 
 CHANGES = (

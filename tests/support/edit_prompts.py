@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from pairaug.edit import Edit
-from pairaug.edit.sampler import Job
+from pairaug.edit.sampler import EditRequest
 from pairaug.findings import extract
 from pairaug.findings.sentences import sentences
 from pairaug.pair import Branch, Pair
@@ -16,7 +16,7 @@ from pairaug.rewrite.topics import AIRSPACE, changes_between, topic_of
 from pairaug.stage import Context
 
 
-def requests(edit: Edit, pairs: Iterable[Pair], seed: int = 0) -> Iterator[Job]:
+def requests(edit: Edit, pairs: Iterable[Pair], seed: int = 0) -> Iterator[EditRequest]:
     """The edits that the rules make of real pairs, with the prompts that `edit` gives them."""
     settings = RewriteSettings(backend="rules", branches=("intra",))
     sources: dict[str, Pair] = {}
@@ -25,7 +25,7 @@ def requests(edit: Edit, pairs: Iterable[Pair], seed: int = 0) -> Iterator[Job]:
             sources[pair.id] = pair
         elif pair.drop is None:
             request = edit._request(pair, sources)
-            assert isinstance(request, Job), request.drop
+            assert isinstance(request, EditRequest), request.drop
             yield request
 
 
@@ -54,7 +54,7 @@ def num_different(one: Sequence[int], other: Sequence[int]) -> int:
     return len(one) + len(other) - 2 * sum(block.size for block in blocks)
 
 
-def is_cut_apart(request: Job) -> bool:
+def is_cut_apart(request: EditRequest) -> bool:
     """True where one prompt was shortened while a sentence of both could have left both.
 
     Of an edit that changes every sentence, none stands in both: a side that is too long is then
@@ -68,18 +68,18 @@ def is_cut_apart(request: Job) -> bool:
     return any(left_out) and is_shared
 
 
-def asked(request: Job) -> list[dict[str, object]]:
+def asked(request: EditRequest) -> list[dict[str, object]]:
     """What the trace says that rewriting changed."""
     return list(request.pair.trace["rewrite"]["changes"])
 
 
-def found(request: Job) -> list[dict[str, str | None]]:
+def found(request: EditRequest) -> list[dict[str, str | None]]:
     """What the two prompts change, read from them."""
     before, after = extract(request.source_prompt.text), extract(request.prompt.text)
     return [change.as_json() for change in changes_between(before, after)]
 
 
-def unasked(request: Job) -> list[str]:
+def unasked(request: EditRequest) -> list[str]:
     """Sentences that only one prompt has although nothing in them was to change.
 
     A sentence that states what changes may go or come, and so may "no acute disease". Of one that

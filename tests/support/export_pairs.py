@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from pairaug.export import Export, ExportReport, ExportSettings
-from pairaug.export.generate import Outline
-from pairaug.images import png_ref, sha256
+from pairaug.export.subset import Outline
+from pairaug.imaging.io import png_ref, sha256
 from pairaug.pair import Branch, ImageRef, Pair, Report
 from pairaug.stage import Context
 

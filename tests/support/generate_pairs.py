@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pairaug.images import load_image
+from pairaug.imaging.io import load_image
 from pairaug.pair import Branch, ImageRef, Pair, Report
 
 REPORTS = (

@@ -29,14 +29,14 @@ CLIP = {
 }
 CLASSIFIER = {
     **MINUTES,
-    "images": IMAGES,
+    "data": IMAGES,
     "batch_size": 4,
     "embedding_size": 4,
     "hidden_sizes": [4, 8],
     "depths": [1, 1],
 }
 GENERATOR = {
-    "images": IMAGES,
+    "data": IMAGES,
     "vae": {
         **MINUTES,
         "batch_size": 4,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pairaug import atomic
 from pairaug.errors import RunError
+from pairaug.system import atomic
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(

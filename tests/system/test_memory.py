@@ -10,7 +10,7 @@ import pytest
 
 _MEASURE = """
 import resource, sys
-from pairaug.memory import keep_freed_memory
+from pairaug.system.memory import keep_freed_memory
 print(keep_freed_memory() if sys.argv[1] == "kept" else None)
 def look():
     return [b"1" * (16 << 20) for _ in range(3)]  # an image as it comes, and twice on its way
@@ -38,7 +38,7 @@ def test_large_blocks_come_back_without_page_faults() -> None:
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pairaug.memory import keep_freed_memory
+    from pairaug.system.memory import keep_freed_memory
 
     monkeypatch.setattr(platform, "libc_ver", lambda: ("musl", "1.2"))
     assert keep_freed_memory() is False

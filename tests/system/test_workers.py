@@ -13,7 +13,7 @@ import pytest
 
 _SCRIPT = """
 import os, time
-from pairaug.workers import open_workers
+from pairaug.system.workers import open_workers
 pool = open_workers(2)
 working = pool.submit(os.getpid).result()
 pool.submit(time.sleep, 600)

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from pairaug.errors import RunError, SettingsError
-from pairaug.locks import locked
 from pairaug.readers import SplitShares
+from pairaug.system.locks import locked
 from pairaug.train.clip import ClipSettings, train_clip
 from pairaug.train.loop import Loop
 

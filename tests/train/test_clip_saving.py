@@ -12,11 +12,11 @@ from transformers import CLIPModel
 
 from pairaug.clip.encoders import open_encoder
 from pairaug.errors import ModelError, SettingsError
-from pairaug.images import fit_square
+from pairaug.imaging.io import fit_square
 from pairaug.train.clip import ClipSettings, train_clip
 from pairaug.train.processes import Processes
 from support.openai_clip import OpenAIClip
-from support.original_layouts import openai_clip_shapes, openai_tokenizer, sampled
+from support.original_layouts import generated, openai_clip_shapes, openai_tokenizer
 
 READ = {"source": "phantom", "num_patients": 10, "size": 64, "seed": 4}
 SMALL = {
@@ -113,7 +113,7 @@ def test_the_paper_recipe_starts_from_openais_weights(tmp_path: Path):
     start.mkdir()
     tokenizer.save_pretrained(start)
     (start / "config.json").write_text('{"model_type": "chexzero"}')
-    weights = sampled(openai_clip_shapes(1, 1, len(tokenizer)))
+    weights = generated(openai_clip_shapes(1, 1, len(tokenizer)))
     save_file(weights, start / "model.safetensors", metadata={"format": "pt"})
     chosen = ClipSettings.model_validate({
         **SMALL, "preset": "chexzero", "init": start, "max_steps": 1, "batch_size": 2,

@@ -14,8 +14,8 @@ import pytest
 
 from pairaug.errors import DataError, SettingsError
 from pairaug.export import Export, ExportSettings
-from pairaug.export.source import PartPairs
-from pairaug.images import fit_square, load_image, png_ref
+from pairaug.export.pair_stream import PartPairs
+from pairaug.imaging.io import fit_square, load_image, png_ref
 from pairaug.manifest import write_part
 from pairaug.pair import Branch, Pair, Report
 from pairaug.stage import Context

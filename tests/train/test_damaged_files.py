@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 
 from pairaug.errors import RunError
-from pairaug.locks import locked
+from pairaug.system.locks import locked
 from pairaug.train.arrays import open_array
 from pairaug.train.checkpoint import load_state, save_state, saving
 from pairaug.train.clip.sources import PairSource

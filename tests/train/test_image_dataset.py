@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pairaug.errors import DataError, SettingsError
-from pairaug.images import png_ref
+from pairaug.imaging.io import png_ref
 from pairaug.manifest import fingerprint, write_part
 from pairaug.pair import FINDINGS, Branch, ImageRef, Pair, Report
 from pairaug.phantom.findings import LABELS, label_vector

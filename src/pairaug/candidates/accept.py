@@ -18,7 +18,7 @@ from pairaug.candidates.settings import AcceptSettings
 from pairaug.clip.folder import scorer_folder, weights_sha256
 from pairaug.clip.similarity import pair_scores
 from pairaug.errors import DataError, SettingsError
-from pairaug.images import image_defect, load_image
+from pairaug.imaging.io import image_defect, load_image
 from pairaug.pair import SCORES, Branch, Pair
 from pairaug.record import RECORD_NAME, RunRecord, read_record
 from pairaug.stage import Context

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pairaug.candidates.records import Candidate, CandidateDecision, ImageRequest
-from pairaug.images import image_defect, png_ref
+from pairaug.imaging.io import image_defect, png_ref
 from pairaug.pair import Pair
 
 if TYPE_CHECKING:

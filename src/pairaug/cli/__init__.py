@@ -23,7 +23,7 @@ from pairaug.cli.shared import (
     show_progress,
     stop_when_terminated,
 )
-from pairaug.memory import keep_freed_memory
+from pairaug.system.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,12 +11,12 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pairaug.atomic import new_files
 from pairaug.clip.folder import KINDS, model_type
 from pairaug.clip.loading import load_tokenizer, unwrapped
 from pairaug.clip.open_clip import is_open_clip, write_open_clip
 from pairaug.errors import ModelError
 from pairaug.hub.files import read_checkpoint
+from pairaug.system.atomic import new_files
 
 _WEIGHTS = ("open_clip*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt")
 _SAFE = "model.safetensors"

@@ -30,9 +30,9 @@ from pairaug.clip.transform import (
 )
 from pairaug.clip.window import WindowPolicy, Windows, fit_windows
 from pairaug.errors import ModelError
+from pairaug.hub.inference import dtype_named, for_inference
 from pairaug.hub.loading import check_part, open_config
 from pairaug.hub.tokenizers import check_vocabulary
-from pairaug.models import dtype_named, for_inference
 
 __all__ = [
     "ClipEncoder",

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pairaug.atomic import new_files
 from pairaug.clip.chexzero import clip_config, in_transformers_names
 from pairaug.clip.folder import OPEN_CLIP
 from pairaug.errors import ModelError
 from pairaug.hub.folders import read_config
 from pairaug.hub.loading import load_from
+from pairaug.system.atomic import new_files
 
 # open_clip's defaults, OpenAI's numbers.
 _MEAN = [0.48145466, 0.4578275, 0.40821073]

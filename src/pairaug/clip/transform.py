@@ -21,7 +21,7 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 from pairaug.clip.geometry import CHEXZERO_SIDE, chexzero_square, eight_bits
 from pairaug.errors import ModelError
 from pairaug.hub.folders import read_config
-from pairaug.models import one_line
+from pairaug.hub.inference import one_line
 
 GreyImage = Float32[np.ndarray, "_ _"]
 Pixels = Float32[Tensor, "image channel height width"]

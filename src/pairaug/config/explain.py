@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from pairaug.config.kinds import discriminators, kinds_inside, setting_names
+from pairaug.config.introspect import discriminators, kinds_inside, setting_names
 
 if TYPE_CHECKING:
     from pairaug.config.layers import Layer

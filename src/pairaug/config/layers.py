@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pairaug.config.explain import explain, quoted
-from pairaug.config.kinds import discriminators, kinds_inside, may_be_null
+from pairaug.config.introspect import discriminators, kinds_inside, may_be_null
 from pairaug.config.yaml_text import MAX_DEPTH, parse_settings, read_settings_text
 from pairaug.errors import SettingsError
 

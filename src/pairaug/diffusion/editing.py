@@ -18,10 +18,10 @@ from torch import Tensor
 from pairaug.diffusion.attention import Swap, swapping
 from pairaug.diffusion.control import Control, EditOptions, make_control
 from pairaug.diffusion.ddim import guided
-from pairaug.diffusion.edited import EditedImages
 from pairaug.diffusion.inversion import Inversion, invert_images
 from pairaug.diffusion.pipeline import Pipeline
 from pairaug.diffusion.region import Region, RegionKind
+from pairaug.diffusion.result import EditedImages
 from pairaug.diffusion.sampling import initial_latents
 from pairaug.diffusion.schedule import Solver, ddim_solver, make_solver
 from pairaug.diffusion.source import RecordedSource, RegeneratedSource, Source

@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from pairaug.diffusion.attention import Swap, Watch, is_swapping
+from pairaug.diffusion.checks import check_parts, enlarge_old, parts_of
 from pairaug.diffusion.compiling import (
     compile_denoiser,
     of_any_length,
@@ -26,14 +27,13 @@ from pairaug.diffusion.compiling import (
     watch_of_any_length,
 )
 from pairaug.diffusion.folder import encoders_of, weights_sha256, zeroes_empty_text
-from pairaug.diffusion.parts import check_parts, enlarge_old, parts_of
 from pairaug.diffusion.prompts import LongReport, Prompt
 from pairaug.diffusion.schedule import scheduler_config
 from pairaug.diffusion.text import Conditioning, TextEncoders, TextTower, check_same_tokens
 from pairaug.diffusion.windows import Layout
+from pairaug.hub.inference import dtype_named, for_inference
 from pairaug.hub.loading import load_part
 from pairaug.hub.tokenizers import check_vocabulary, open_tokenizer
-from pairaug.models import dtype_named, for_inference
 
 Latents = Float[Tensor, "batch channel height width"]
 Images = Float[np.ndarray, "image row column"]

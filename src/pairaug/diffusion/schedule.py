@@ -24,7 +24,7 @@ from pairaug.diffusion.ddim import PredictionType, clean_and_noise, ddim_step
 from pairaug.diffusion.folder import encoders_of, scheduler_class_in
 from pairaug.errors import ModelError, SettingsError
 from pairaug.hub.folders import read_config
-from pairaug.models import one_line, quieted
+from pairaug.hub.inference import one_line, quieted
 
 SchedulerName = Literal["folder", "ddim", "dpm++2m", "unipc", "pndm"]
 

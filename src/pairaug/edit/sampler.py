@@ -16,9 +16,9 @@ from pairaug.stage import batched
 
 if TYPE_CHECKING:
     from pairaug.diffusion.control import EditOptions
-    from pairaug.diffusion.edited import EditedImages
     from pairaug.diffusion.inversion import Inversion
     from pairaug.diffusion.pipeline import Pipeline
+    from pairaug.diffusion.result import EditedImages
 
 SeedOf = Callable[[str], int]
 """The seed of a pair's generates, by its id."""

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from pairaug.candidates.settings import AcceptSettings, CandidateSettings
 from pairaug.diffusion.prompts import LongReport
-from pairaug.images import Fit
+from pairaug.imaging.io import Fit
 
 DROP_REASONS = {
     "source_missing": "the real pair that it was made from is not in the run any more",

@@ -29,8 +29,8 @@ from pairaug.edit.sampler import (
     SourceKey,
 )
 from pairaug.edit.settings import EditSettings
-from pairaug.image_files import ImageError
-from pairaug.images import fit_square, load_image
+from pairaug.imaging.files import ImageError
+from pairaug.imaging.io import fit_square, load_image
 from pairaug.pair import Branch, Pair
 from pairaug.stage import Context, batched, overlapped, seed_for
 

@@ -12,9 +12,9 @@ from transformers import AutoModelForImageClassification
 from pairaug.clip.folder import weights_sha256
 from pairaug.errors import ModelError
 from pairaug.hub.folders import read_config
+from pairaug.hub.inference import dtype_named, for_inference
 from pairaug.hub.loading import Part, load_part
-from pairaug.images import fit_square
-from pairaug.models import dtype_named, for_inference
+from pairaug.imaging.io import fit_square
 from pairaug.phantom.findings import LABELS
 
 _BATCH = 32

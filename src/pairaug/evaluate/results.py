@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pairaug.atomic import write_file
+from pairaug.system.atomic import write_file
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -13,7 +13,7 @@ from pairaug.evaluate.data import chosen_findings, open_cases
 from pairaug.evaluate.data.settings import LabelledData
 from pairaug.evaluate.prompts import TemplatePair
 from pairaug.evaluate.zero_shot import findings_probabilities
-from pairaug.image_files import ImageError
+from pairaug.imaging.files import ImageError
 from pairaug.manifest import fingerprint
 
 _FINEST = 255.0

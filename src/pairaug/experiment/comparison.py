@@ -13,8 +13,7 @@ from pairaug.config import Settings, load_settings, settings_of
 from pairaug.evaluate.data.settings import LabelledData
 from pairaug.evaluate.prompts import TEMPLATES, TemplatePair
 from pairaug.evaluate.test_set import LabelledTestSet
-from pairaug.experiment.cells import Cell, done, finish_cells
-from pairaug.locks import locked
+from pairaug.experiment.trials import Cell, done, finish_cells
 from pairaug.manifest import part_fingerprint, part_paths, read_columns
 from pairaug.metrics.paired import PairedMacros, paired_macros
 from pairaug.run import RunFolder
@@ -23,6 +22,7 @@ from pairaug.run.device import with_device
 from pairaug.run.progress import ProgressReport
 from pairaug.settings import StageSettings
 from pairaug.stage import Context
+from pairaug.system.locks import locked
 from pairaug.train.clip import ClipSettings, PairSource
 from pairaug.train.clip.sources import is_used, run_stage
 

@@ -26,9 +26,9 @@ from pairaug.manifest import (
     write_table,
 )
 from pairaug.pair import Branch, Pair
-from pairaug.run.chain import open_stage, weights_of
 from pairaug.run.folder import RunFolder
 from pairaug.run.progress import NoProgress, ProgressReport
+from pairaug.run.stages import open_stage, weights_of
 from pairaug.stage import Context, apply, seed_for
 
 
@@ -104,7 +104,7 @@ def in_other_words(pair: Pair, name: str, settings: Settings) -> Pair:
 
     Dropped, with the report as it was, where the rules cannot word it otherwise.
     """
-    from pairaug.rewrite.rules.same import reworded
+    from pairaug.rewrite.rules.paraphrase import reworded
 
     rng = Random(seed_for(settings.seed, f"{pair.id}~{name}", "rewrite"))
     report = reworded(pair.report.text, rng, settings.rewrite.max_words)

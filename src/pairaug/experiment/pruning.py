@@ -19,7 +19,7 @@ from pairaug.experiment.comparison import (
     open_test_set,
     prepared_run,
 )
-from pairaug.experiment.failing import TRACE, make_failing
+from pairaug.experiment.noise import TRACE, make_failing
 from pairaug.experiment.pruning_results import Level, Pruning, write_pruning
 from pairaug.experiment.settings import BASE, PruningSettings
 from pairaug.manifest import part_paths, read_columns, trace_in

@@ -8,7 +8,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from pairaug.atomic import write_file
 from pairaug.evaluate.results import text_table, write_result
 from pairaug.experiment.page import (
     html_page,
@@ -21,6 +20,7 @@ from pairaug.experiment.page import (
 from pairaug.experiment.settings import BASE, Row, UtilitySettings
 from pairaug.metrics.bootstrap import Estimate
 from pairaug.metrics.paired import PairedMacros
+from pairaug.system.atomic import write_file
 
 _HEADER = ("row", "pairs", "steps", "macro AUROC", "over seeds", "gain", "share of the gap")
 

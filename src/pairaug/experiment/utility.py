@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pairaug.config import Settings
 from pairaug.errors import SettingsError
-from pairaug.experiment.ceilings import make_ceiling, reword_ceiling
+from pairaug.experiment.arms import num_steps_of, sources_of
 from pairaug.experiment.comparison import (
     cell_of,
     compared,
@@ -22,8 +22,8 @@ from pairaug.experiment.comparison import (
 )
 from pairaug.experiment.pairs import make_image_only, make_text_only
 from pairaug.experiment.results import Utility, write_results
-from pairaug.experiment.rows import num_steps_of, sources_of
 from pairaug.experiment.settings import Row, UtilitySettings
+from pairaug.experiment.upper_bounds import make_ceiling, reword_ceiling
 from pairaug.run import RunFolder
 from pairaug.run.progress import NoProgress, ProgressReport
 

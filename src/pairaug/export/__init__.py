@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pairaug.export import encoded_image, subset, text
+from pairaug.export import captions, encoded_image, subset
+from pairaug.export.atomic_folder import read_report
 from pairaug.export.exporter import Export
-from pairaug.export.place import read_report
+from pairaug.export.pair_stream import PartPairs
 from pairaug.export.settings import ExportSettings, check_installed
-from pairaug.export.source import PartPairs
 from pairaug.export.tally import ExportReport
 
-DROP_REASONS = {**encoded_image.REASONS, **text.REASONS, **subset.REASONS}
+DROP_REASONS = {**encoded_image.REASONS, **captions.REASONS, **subset.REASONS}
 """Why a kept pair is not in an export; counted in its card and in `export.json`."""
 
 __all__ = [

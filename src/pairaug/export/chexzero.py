@@ -12,10 +12,10 @@ import numpy as np
 
 from pairaug import __version__
 from pairaug.clip.geometry import CHEXZERO_SIDE, chexzero_square
+from pairaug.export.captions import as_caption
 from pairaug.export.record import Exported, Terms
 from pairaug.export.settings import CHEXZERO_TEXT, TextChoice
 from pairaug.export.tables import RECORD_COLUMNS, Tables, cells_of
-from pairaug.export.text import as_caption
 
 _ROWS_PER_WRITE = 16
 

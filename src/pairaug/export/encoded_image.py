@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import ExifTags
 
-from pairaug.dicom import is_dicom
-from pairaug.image_files import ImageError, open_image
-from pairaug.images import content_of, encode_png, load_image
+from pairaug.imaging.dicom import is_dicom
+from pairaug.imaging.files import ImageError, open_image
+from pairaug.imaging.io import content_of, encode_png, load_image
 from pairaug.pair import ImageRef
 
 REASONS = {

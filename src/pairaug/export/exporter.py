@@ -13,13 +13,7 @@ from typing import Any
 
 from pairaug import __version__
 from pairaug.errors import RunError
-from pairaug.export.card import card_of, head_of
-from pairaug.export.chexzero import CheXzeroWriter
-from pairaug.export.encoded_image import encoded_image
-from pairaug.export.folder import FolderWriter
-from pairaug.export.huggingface import HuggingFaceWriter
-from pairaug.export.parquet import ParquetWriter
-from pairaug.export.place import (
+from pairaug.export.atomic_folder import (
     REPORT_NAME,
     EarlierExport,
     files_in,
@@ -27,9 +21,15 @@ from pairaug.export.place import (
     replacing,
     take_over,
 )
+from pairaug.export.card import card_of, head_of
+from pairaug.export.chexzero import CheXzeroWriter
+from pairaug.export.encoded_image import encoded_image
+from pairaug.export.folder import FolderWriter
+from pairaug.export.huggingface import HuggingFaceWriter
+from pairaug.export.pair_stream import PairSource
+from pairaug.export.parquet import ParquetWriter
 from pairaug.export.record import Exported, Terms, Writer, key_of, record_of
 from pairaug.export.settings import ExportFormat, ExportSettings, check_installed, texts_of
-from pairaug.export.source import PairSource
 from pairaug.export.subset import Choice
 from pairaug.export.tally import ExportReport, Tally
 from pairaug.export.webdataset import WebDatasetWriter

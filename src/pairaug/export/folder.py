@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from pairaug.export.captions import as_caption
 from pairaug.export.huggingface import HUB_SPLITS
 from pairaug.export.record import Exported, Terms
 from pairaug.export.tables import MEASURED_COLUMNS, RECORD_COLUMNS, Tables, cells_of
-from pairaug.export.text import as_caption
 
 # Folders with more files are slow to list on some file systems.
 _IMAGES_PER_FOLDER = 1000

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pairaug.export.captions import is_other_section
 from pairaug.export.settings import TextChoice
-from pairaug.export.text import is_other_section
 from pairaug.pair import FINDINGS, SCORES, Branch, Pair
 
 SPLITS = ("train", "validate", "test")

@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 
 from pairaug.findings.headings import asides
-from pairaug.findings.places import places_of, statements_of
+from pairaug.findings.location import places_of, statements_of
 from pairaug.findings.presence import Reader
 from pairaug.findings.regions import Regions
 from pairaug.findings.scope import Term, Token, answer_of, marks, term_pattern, terms

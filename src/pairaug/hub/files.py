@@ -20,7 +20,7 @@ from torch import Tensor
 from pairaug.errors import ModelError
 from pairaug.hub.choice import SHARD
 from pairaug.hub.folders import check_downloaded, read_config
-from pairaug.models import one_line
+from pairaug.hub.inference import one_line
 
 # As safetensors and PyTorch call them. Integers are counters and positions.
 _FLOATS = {"F64", "F32", "F16", "BF16", "float64", "float32", "float16", "bfloat16"}

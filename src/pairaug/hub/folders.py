@@ -11,7 +11,7 @@ from typing import Any
 
 from pairaug import bundled
 from pairaug.errors import ModelError
-from pairaug.json_text import read_json_object
+from pairaug.system.json_text import read_json_object
 
 # What the hub allows: a name, or an owner and a name.
 _HUB_ID = re.compile(r"(?:[A-Za-z0-9_](?:[\w.-]*\w)?/)?[A-Za-z0-9_](?:[\w.-]*\w)?", re.ASCII)

@@ -20,7 +20,7 @@ from pairaug.errors import ModelError
 from pairaug.hub.choice import weight_files
 from pairaug.hub.files import Head, hint_for, read_heads, read_tensors
 from pairaug.hub.folders import adapter_in, read_config
-from pairaug.models import one_line, quieted, without_progress_bar
+from pairaug.hub.inference import one_line, quieted, without_progress_bar
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pairaug.errors import ModelError
-from pairaug.json_text import read_json_object
+from pairaug.system.json_text import read_json_object
 
 
 def saw_phantoms_only(folder: Path) -> bool:

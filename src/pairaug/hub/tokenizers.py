@@ -8,7 +8,7 @@ from typing import Any
 
 from pairaug.errors import ModelError
 from pairaug.hub.folders import read_config
-from pairaug.models import one_line
+from pairaug.hub.inference import one_line
 
 _JSON = (
     "tokenizer.json",

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pairaug.atomic import write_file
 from pairaug.errors import DataError, SettingsError
 from pairaug.phantom.render import SIZE
 from pairaug.phantom.study import Study, sample_study
 from pairaug.phantom.truth import true_labels
-from pairaug.workers import open_workers
+from pairaug.system.atomic import write_file
+from pairaug.system.workers import open_workers
 
 # CheXpert's columns, in its order and spelling. A name that phantoms do not model stays blank.
 LABEL_COLUMNS = (

@@ -7,13 +7,13 @@ Real pairs always stay. One file for each kind of rule; no tensor library is nee
 from __future__ import annotations
 
 from pairaug.prune import (
-    best,
-    copies,
     gate,
     mean_margin,
-    null_calibrated,
+    mismatch_quantile,
+    near_duplicates,
     quantile,
     threshold,
+    top_k,
 )
 from pairaug.prune.bounds import ScoreName
 from pairaug.prune.columns import Scored
@@ -27,10 +27,10 @@ DROP_REASONS = {
     **threshold.REASONS,
     **mean_margin.REASONS,
     **quantile.REASONS,
-    **best.REASONS,
-    **null_calibrated.REASONS,
+    **top_k.REASONS,
+    **mismatch_quantile.REASONS,
     "no_score": "a score that the rule asks for is null",
-    **copies.REASONS,
+    **near_duplicates.REASONS,
     **gate.REASONS,
 }
 

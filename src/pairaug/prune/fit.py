@@ -11,17 +11,17 @@ import numpy as np
 from pydantic import Field
 
 from pairaug.pair import Branch
-from pairaug.prune import every
-from pairaug.prune.best import BestOfParentRule, BestOfReportRule
+from pairaug.prune import all_of
+from pairaug.prune.all_of import AndRule
 from pairaug.prune.bounds import Failures
 from pairaug.prune.columns import Columns, Scored, columns_of, columns_of_part
-from pairaug.prune.copies import Copies, DuplicateRule, MemorisedRule
-from pairaug.prune.every import AndRule
 from pairaug.prune.gate import GateSettings, drops_all, failures_of
 from pairaug.prune.mean_margin import MeanMarginRule
-from pairaug.prune.null_calibrated import NullCalibratedRule
+from pairaug.prune.mismatch_quantile import NullCalibratedRule
+from pairaug.prune.near_duplicates import Copies, DuplicateRule, MemorisedRule
 from pairaug.prune.quantile import QuantileRule
 from pairaug.prune.threshold import LogitThresholdRule, ThresholdRule
+from pairaug.prune.top_k import BestOfParentRule, BestOfReportRule
 from pairaug.settings import StageSettings
 
 Rule = Annotated[
@@ -74,7 +74,7 @@ class Decision:
 
     fitted: Fitted
     copies: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Id → drop reason and detail, of the pairs that are copies."""
+    """Id → drop reason and detail, of the pairs that are near_duplicates."""
 
 
 class PruneRule:
@@ -111,7 +111,7 @@ class PruneRule:
             Branch.INTRA: self._settings.intra.fitting(),
         }
         duplicate, memorised = self._settings.duplicate, self._settings.memorised
-        copies = Copies(duplicate, memorised) if duplicate or memorised else None
+        near_copies = Copies(duplicate, memorised) if duplicate or memorised else None
         for part in parts:
             is_source = part.branches == Branch.REAL.value
             needs_sources = any(fitting.needs_vectors for fitting in fittings.values())
@@ -120,12 +120,12 @@ class PruneRule:
                 rows = part.rows_of(branch)
                 if len(rows):
                     fitting.add(part.take(rows), sources)
-            if copies is not None:
-                copies.add(part)
+            if near_copies is not None:
+                near_copies.add(part)
         fitted: Fitted = {branch.value: fitting.fitted() for branch, fitting in fittings.items()}
-        if copies is None:
+        if near_copies is None:
             return Decision(fitted)
-        measured, found = copies.find(lambda columns: apply(fitted, columns))
+        measured, found = near_copies.find(lambda columns: apply(fitted, columns))
         return Decision({**fitted, **measured}, found)
 
 
@@ -137,6 +137,6 @@ def apply(fitted: Fitted, columns: Columns) -> Failures:
         if drops_all(fitted):
             failures |= failures_of(fitted, rows)
         elif len(rows) and branch.value in fitted:
-            found = every.apply(fitted[branch.value], columns.take(rows))
+            found = all_of.apply(fitted[branch.value], columns.take(rows))
             failures |= {int(rows[place]): why for place, why in found.items()}
     return failures

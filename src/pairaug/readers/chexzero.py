@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import Field
 
 from pairaug.errors import DataError, MissingExtraError
-from pairaug.images import encode_png
+from pairaug.imaging.io import encode_png
 from pairaug.pair import Pair, Report
 from pairaug.readers.listing import listing_sha256
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute

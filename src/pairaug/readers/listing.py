@@ -12,9 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from pairaug.errors import DataError
+from pairaug.readers.image_paths import near
 from pairaug.readers.opened import encoding_of
-from pairaug.readers.places import near
-from pairaug.regular import IrregularFileError, read_head, read_regular
+from pairaug.system.regular import IrregularFileError, read_head, read_regular
 
 _MOST_BYTES = 1 << 20
 """No report is as long as that."""
@@ -29,7 +29,7 @@ IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp"),
     *(".dcm", ".dicom", ".ima"),
 )
-"""What the names of images end in, of all the formats that `pairaug.image_files` decodes."""
+"""What the names of images end in, of all the formats that `pairaug.imaging.files` decodes."""
 
 _DICOM_MARK = b"DICM"
 

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from pairaug.errors import DataError
-from pairaug.image_files import ImageError, MissingImageError
-from pairaug.inspect_image import Outcome
+from pairaug.imaging.decode_pool import Decoders
+from pairaug.imaging.files import ImageError, MissingImageError
+from pairaug.imaging.inspect import Outcome
 from pairaug.pair import Branch, Pair, Report
-from pairaug.readers.decoding import Decoders
 from pairaug.readers.identifiers import patient_key
-from pairaug.readers.places import Missing, placed
+from pairaug.readers.image_paths import Missing, placed
 from pairaug.readers.reader import Split, SplitShares
 from pairaug.readers.text import stated_report
 from pairaug.stage import Context
@@ -41,7 +41,7 @@ DROP_REASONS = {
     "image_constant": "the image has one grey level only",
     "image_saturated": "nearly all of the image is pure black or pure white",
 }
-"""Why a study gives no usable pair; an image's faults come from `pairaug.images.fault`."""
+"""Why a study gives no usable pair; an image's faults come from `pairaug.imaging.io.fault`."""
 
 _MOST_CHARACTERS = 100_000
 """Of a report. A cell of more holds a whole file, or many reports."""

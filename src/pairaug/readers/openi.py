@@ -27,16 +27,16 @@ from pydantic import Field
 
 from pairaug.errors import DataError
 from pairaug.pair import Pair, Report
+from pairaug.readers.image_paths import near
 from pairaug.readers.labels import Labels, stated_findings
 from pairaug.readers.listing import IMAGE_SUFFIXES, is_passed_over
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
-from pairaug.readers.places import near
 from pairaug.readers.reader import Access, Provenance, SplitShares
 from pairaug.readers.rows import rows_of
 from pairaug.readers.sections import unwrapped
-from pairaug.regular import read_regular
 from pairaug.settings import StageSettings
 from pairaug.stage import Context
+from pairaug.system.regular import read_regular
 
 _LOG = logging.getLogger(__name__)
 

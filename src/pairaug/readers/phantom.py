@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from pairaug.images import png_ref
+from pairaug.imaging.io import png_ref
 from pairaug.pair import Branch, Pair, Report
 from pairaug.phantom.study import Study, sample_study
 from pairaug.phantom.truth import true_labels

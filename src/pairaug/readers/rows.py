@@ -18,10 +18,10 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from pairaug.errors import DataError
-from pairaug.json_text import MAX_FILE_BYTES, JSONTextError, parse_json
 from pairaug.readers.opened import MOST_CHARACTERS, opened_lines
 from pairaug.readers.text import cell_text
 from pairaug.readers.unquoted import are_names, name_list
+from pairaug.system.json_text import MAX_FILE_BYTES, JSONTextError, parse_json
 
 Row = Mapping[str, str | None]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pairaug.errors import DataError
-from pairaug.image_files import MOST_BYTES
+from pairaug.imaging.files import MOST_BYTES
 from pairaug.readers.listing import is_passed_over
 
 _EXTENDED = (

@@ -20,7 +20,6 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from pairaug.errors import DataError
-from pairaug.json_text import JSONTextError, parse_json
 from pairaug.pair import FINDINGS, Pair, Report
 from pairaug.readers.labels import Labels, mapped_labels
 from pairaug.readers.listing import IMAGE_SUFFIXES, decoded, listing_sha256
@@ -30,6 +29,7 @@ from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitShares, StatedT
 from pairaug.readers.tars import Item, items_of, shards_of
 from pairaug.readers.text import cell_text, report_of_cells
 from pairaug.stage import Context
+from pairaug.system.json_text import JSONTextError, parse_json
 
 DROP_REASONS = {
     "unsafe_member": "the name of a member of the tar is an absolute path, or climbs out by `..`",

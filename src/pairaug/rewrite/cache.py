@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pairaug.errors import RunError, SettingsError
-from pairaug.json_text import JSONTextError, parse_json
+from pairaug.system.json_text import JSONTextError, parse_json
 
 _WAIT_SECONDS = 60.0
 

@@ -31,9 +31,9 @@ from pairaug.hub.folders import (
     read_config,
     sha256_of_folder,
 )
+from pairaug.hub.inference import dtype_named, for_inference
 from pairaug.hub.loading import Part, check_part, load_part, open_config
 from pairaug.hub.tokenizers import check_vocabulary, open_tokenizer
-from pairaug.models import dtype_named, for_inference
 from pairaug.rewrite.templates import Message, folded
 
 _FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")

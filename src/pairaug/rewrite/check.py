@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pairaug.findings import Statement, extract, is_english
-from pairaug.findings.leave_out import DATES, DE_IDENTIFIED
 from pairaug.pair import Branch
+from pairaug.rewrite.cleaning_patterns import DATES, DE_IDENTIFIED
 from pairaug.rewrite.reasons import Reason
 from pairaug.rewrite.targets import is_met
 from pairaug.rewrite.topics import (

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pairaug.json_text import JSONTextError, parse_json
 from pairaug.rewrite.backends import Failure
 from pairaug.rewrite.cache import Usage
 from pairaug.rewrite.reasons import Reason
 from pairaug.rewrite.refusals import FILTERED, Told, told_in
+from pairaug.system.json_text import JSONTextError, parse_json
 
 UNREADABLE = Failure("an answer that cannot be read", Reason.UNREADABLE_ANSWER)
 _BROKEN_OFF = Failure("the server broke off its answer")

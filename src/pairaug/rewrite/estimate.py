@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from pairaug.findings import extract, is_english
-from pairaug.findings.cleaning import source_report
 from pairaug.pair import Branch
 from pairaug.rewrite.backends import Request
 from pairaug.rewrite.budget import cost, rough_tokens
 from pairaug.rewrite.cache import Usage
+from pairaug.rewrite.cleaning import source_report
 from pairaug.rewrite.rules import Rules
 from pairaug.rewrite.settings import CHAT_MODELS, SERVERS, RewriteSettings
 from pairaug.rewrite.templates import instructions_of

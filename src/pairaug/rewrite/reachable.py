@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from pairaug.errors import BackendError
-from pairaug.json_text import JSONTextError, parse_json
 from pairaug.rewrite.completion import BadAnswerError
 from pairaug.rewrite.endpoints import open_client
 from pairaug.rewrite.event_loop import EventLoopThread
 from pairaug.rewrite.opening import check_backend
 from pairaug.rewrite.privacy import address_of, host_of
 from pairaug.rewrite.settings import RewriteSettings
+from pairaug.system.json_text import JSONTextError, parse_json
 
 _SECONDS = 10.0
 

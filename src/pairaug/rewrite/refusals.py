@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pairaug.errors import BackendError
-from pairaug.json_text import JSONTextError, parse_json
 from pairaug.rewrite.backends import Failure
 from pairaug.rewrite.known import LACK_OF_PARAMETER, Lack, LackError
 from pairaug.rewrite.reasons import Reason
+from pairaug.system.json_text import JSONTextError, parse_json
 
 FILTERED = Failure("the server's content filter refuses it", Reason.CONTENT_FILTER)
 TOO_LONG = Failure("instruction and report do not fit the model's window", Reason.CONTEXT_LENGTH)

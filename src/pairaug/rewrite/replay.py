@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from pairaug.errors import SettingsError
-from pairaug.json_text import parse_json
 from pairaug.pair import Branch
 from pairaug.rewrite.backends import Answer, Failure, Request
 from pairaug.rewrite.reasons import Reason
 from pairaug.rewrite.structured import read_answer
+from pairaug.system.json_text import parse_json
 
 _Key = tuple[str, str, int, int]
 

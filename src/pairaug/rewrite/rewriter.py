@@ -14,10 +14,10 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from pairaug.findings import Statement, extract, is_english, report_labels
-from pairaug.findings.cleaning import source_report
 from pairaug.pair import Branch, Pair, Report
 from pairaug.rewrite.backends import Answer, Backend, Failure, Rejected, Request
 from pairaug.rewrite.check import check
+from pairaug.rewrite.cleaning import source_report
 from pairaug.rewrite.event_loop import EventLoopThread
 from pairaug.rewrite.opening import Opener, check_backend, hashes_of
 from pairaug.rewrite.privacy import refuse_source

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 from pairaug.findings import extract, sentences
-from pairaug.findings.cleaning import clean
 from pairaug.pair import Report
+from pairaug.rewrite.cleaning import clean
 from pairaug.rewrite.topics import topic_of
 
 # Less alike than this, two sentences need not be about the same thing.

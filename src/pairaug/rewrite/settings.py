@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from pairaug.findings import FINDINGS
-from pairaug.findings.leave_out import DE_IDENTIFIED
+from pairaug.rewrite.cleaning_patterns import DE_IDENTIFIED
 from pairaug.rewrite.keys import refuse_key
 from pairaug.settings import StageSettings
 

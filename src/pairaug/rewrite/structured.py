@@ -7,12 +7,12 @@ import re
 from typing import Any, Literal
 
 from pairaug.findings import FINDINGS
-from pairaug.json_text import MAX_DEPTH, JSONTextError, parse_json
 from pairaug.pair import Report
 from pairaug.rewrite.backends import Answer, Claim, Failure
 from pairaug.rewrite.check import tidied
 from pairaug.rewrite.reasons import Reason
 from pairaug.rewrite.thoughts import without_thoughts
+from pairaug.system.json_text import MAX_DEPTH, JSONTextError, parse_json
 
 Format = Literal["json", "text"]
 

@@ -6,9 +6,9 @@ stages there are, `program` the work itself; `progress` and `tables` are what a 
 
 from __future__ import annotations
 
-from pairaug.run.chain import STAGES
+from pairaug.run.api import export_to, run, run_stage
 from pairaug.run.folder import RunFolder
 from pairaug.run.plan import Plan, make_plan
-from pairaug.run.program import export_to, run, run_stage
+from pairaug.run.stages import STAGES
 
 __all__ = ["STAGES", "Plan", "RunFolder", "export_to", "make_plan", "run", "run_stage"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from pairaug.manifest import read_columns
 from pairaug.pair import Branch
-from pairaug.run.chain import is_work
+from pairaug.run.stages import is_work
 
 
 def count_stage(stage: str, parts: Sequence[Path], before: Sequence[Path]) -> dict[str, Any]:

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from pairaug.atomic import write_file
 from pairaug.manifest import part_fingerprint, part_paths, read_columns
 from pairaug.pair import Branch
 from pairaug.record import RunRecord
 from pairaug.run.folder import RunFolder
+from pairaug.system.atomic import write_file
 
 # Its functions are made at import, so no type checker knows them.
 pc: Any = pyarrow.compute

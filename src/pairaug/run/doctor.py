@@ -13,11 +13,13 @@ from pathlib import Path
 from pairaug.config import Settings, load_settings
 from pairaug.errors import DataError, PairAugError
 from pairaug.findings import is_english
-from pairaug.findings.cleaning import source_report
 from pairaug.notices import of_phantom_models
 from pairaug.pair import Pair
 from pairaug.record import RECORD_NAME, read_record
-from pairaug.run.chain import (
+from pairaug.rewrite.cleaning import source_report
+from pairaug.run.device import with_device
+from pairaug.run.plan import nearest_folder
+from pairaug.run.stages import (
     MODEL_STAGES,
     STAGES,
     check_models,
@@ -26,8 +28,6 @@ from pairaug.run.chain import (
     phantom_model,
     weights_of,
 )
-from pairaug.run.device import with_device
-from pairaug.run.plan import nearest_folder
 from pairaug.stage import Context
 
 _NUM_TRIED = 20
@@ -117,7 +117,7 @@ def _run(folder: Path) -> str:
 def _device(settings: Settings) -> str:
     settings = with_device(settings)
     found = f"{settings.device}, {settings.dtype}"
-    from pairaug.models import has_native_bfloat16
+    from pairaug.hub.inference import has_native_bfloat16
 
     if settings.device == "cpu" and settings.score.dtype == "auto" and has_native_bfloat16():
         found += "; this CPU multiplies bfloat16 natively: score.dtype: bfloat16 scores faster"

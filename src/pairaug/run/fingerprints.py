@@ -15,7 +15,9 @@ from pairaug.config import Settings, flatten, load_settings
 from pairaug.errors import RunError
 from pairaug.manifest import fingerprint, part_fingerprint, part_paths
 from pairaug.record import RunRecord
-from pairaug.run.chain import (
+from pairaug.run.device import with_device
+from pairaug.run.folder import RunFolder
+from pairaug.run.stages import (
     GENERATOR_STAGES,
     MODEL_STAGES,
     STAGES,
@@ -24,8 +26,6 @@ from pairaug.run.chain import (
     phantom_model,
     weights_of,
 )
-from pairaug.run.device import with_device
-from pairaug.run.folder import RunFolder
 from pairaug.stage import Context
 
 log = logging.getLogger(__name__)

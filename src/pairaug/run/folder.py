@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pairaug.atomic import remove_leftovers, settle, write_file
 from pairaug.errors import RunError
 from pairaug.manifest import is_last_part, part_index, part_paths
 from pairaug.record import RECORD_NAME, RunRecord, read_record
+from pairaug.system.atomic import remove_leftovers, settle, write_file
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from pairaug.readers import Counted
 from pairaug.readers.text import stated_report
 from pairaug.record import RunRecord
 from pairaug.rewrite.estimate import Estimate, estimate
-from pairaug.run.chain import STAGES, check_installed, check_models, open_source, weights_of
 from pairaug.run.device import with_device
+from pairaug.run.executor import num_expected
 from pairaug.run.fingerprints import (
     StageFingerprint,
     check_started_with,
@@ -32,8 +32,8 @@ from pairaug.run.fingerprints import (
     stage_fingerprint,
 )
 from pairaug.run.folder import RunFolder
+from pairaug.run.stages import STAGES, check_installed, check_models, open_source, weights_of
 from pairaug.run.timing import Timing, time_stages
-from pairaug.run.work import num_expected
 from pairaug.stage import Context
 
 _NUM_TRIED = 500

@@ -13,11 +13,11 @@ import pyarrow.compute
 from rich.console import Console
 from rich.table import Table
 
-from pairaug.atomic import write_file
 from pairaug.errors import RunError
 from pairaug.manifest import part_paths, read_columns
 from pairaug.pair import FINDINGS, SCORES, Branch
 from pairaug.run.folder import RunFolder
+from pairaug.system.atomic import write_file
 
 # Its functions are made at import, so no type checker knows them.
 pc: Any = pyarrow.compute

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pairaug.config import Settings, change_settings
-from pairaug.images import png_ref
+from pairaug.imaging.io import png_ref
 from pairaug.pair import Branch, Pair, Report
 from pairaug.record import RunRecord
-from pairaug.run.chain import open_stage
 from pairaug.run.device import quieten_model_libraries
+from pairaug.run.stages import open_stage
 from pairaug.stage import Context, apply
 
 _FEW = 2

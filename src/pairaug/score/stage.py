@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from pairaug.clip.folder import weights_sha256
-from pairaug.image_files import ImageError
-from pairaug.images import load_image
+from pairaug.imaging.files import ImageError
+from pairaug.imaging.io import load_image
 from pairaug.pair import Branch, ImageRef, Pair
 from pairaug.score.scorer import PairVectors, Scorer, rounded, scores_of
 from pairaug.score.settings import AuditSettings, ScoreSettings, folder_of

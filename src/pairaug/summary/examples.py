@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pairaug.errors import DataError
-from pairaug.images import fit_square, load_image
+from pairaug.imaging.io import fit_square, load_image
 from pairaug.pair import Branch, ImageRef, Pair
 from pairaug.summary.records import RunPairs
+from pairaug.summary.report_diff import marked_difference
 from pairaug.summary.thumbnails import difference_uri, image_uri, true_image
-from pairaug.summary.words import marked_difference
 
 LONG_REPORT = 420
 """Characters; a longer report is folded."""

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from pairaug.atomic import write_file
 from pairaug.notices import keeps_nothing, notices, of_copies, of_gate
 from pairaug.pair import Branch
 from pairaug.summary import SummarySettings
 from pairaug.summary.audit import audit_of
+from pairaug.summary.borderline import strips
 from pairaug.summary.charts import mark
 from pairaug.summary.examples import Choice, Example, choose, inter_example, intra_example
 from pairaug.summary.figures import (
@@ -25,10 +25,10 @@ from pairaug.summary.figures import (
     map_figures,
     score_figures,
 )
-from pairaug.summary.margins import strips
-from pairaug.summary.nulls import nulls_of
+from pairaug.summary.mismatches import nulls_of
 from pairaug.summary.records import RunPairs, load_facts, load_pairs
 from pairaug.summary.thumbnails import DIFFERENCE_LIMIT
+from pairaug.system.atomic import write_file
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pairaug.images import encode_png
+from pairaug.imaging.io import encode_png
 from pairaug.phantom.study import sample_study
 from pairaug.phantom.truth import counterfactual
 

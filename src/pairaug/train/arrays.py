@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from pairaug.atomic import new_file
+from pairaug.system.atomic import new_file
 
 
 def open_array(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:

@@ -12,8 +12,8 @@ from zipfile import BadZipFile, ZipFile
 import torch
 from safetensors import SafetensorError
 
-from pairaug.atomic import disk_errors, new_file
 from pairaug.errors import RunError
+from pairaug.system.atomic import disk_errors, new_file
 
 
 def save_state(state: Mapping[str, Any], path: Path) -> None:

@@ -22,8 +22,8 @@ from transformers import (
     ResNetForImageClassification,
 )
 
-from pairaug.atomic import new_files, remove_leftovers
-from pairaug.locks import locked
+from pairaug.system.atomic import new_files, remove_leftovers
+from pairaug.system.locks import locked
 from pairaug.train.augment import augment
 from pairaug.train.checkpoint import saving
 from pairaug.train.image_dataset import ImageDataset, ImageDatasetSettings, open_dataset

@@ -16,12 +16,12 @@ from pydantic import Field
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from pairaug.atomic import new_files, remove_leftovers, write_file
-from pairaug.diffusion.parts import check_parts
+from pairaug.diffusion.checks import check_parts
 from pairaug.errors import ModelError, RunError
 from pairaug.hub.folders import start_folder, start_part
 from pairaug.hub.loading import Part, load_part
-from pairaug.json_text import read_json_object
+from pairaug.system.atomic import new_files, remove_leftovers, write_file
+from pairaug.system.json_text import read_json_object
 from pairaug.train.arrays import open_array
 from pairaug.train.checkpoint import saving
 from pairaug.train.image_dataset import ImageDataset

@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from pairaug.atomic import remove_leftovers
 from pairaug.errors import ModelError
-from pairaug.locks import locked
 from pairaug.settings import StageSettings
+from pairaug.system.atomic import remove_leftovers
+from pairaug.system.locks import locked
 from pairaug.train.denoiser import DenoiserSettings, train_denoiser
 from pairaug.train.image_dataset import ImageDatasetSettings, open_dataset
 from pairaug.train.loop import Outcome, write_record

@@ -22,19 +22,19 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field, FiniteFloat
 
-from pairaug.atomic import disk_errors, remove_leftovers, write_file
 from pairaug.errors import DataError, RunError, SettingsError
-from pairaug.image_files import ImageError
-from pairaug.images import fit_square, load_image
-from pairaug.json_text import parse_json, read_json_object
-from pairaug.locks import locked
+from pairaug.imaging.files import ImageError
+from pairaug.imaging.io import fit_square, load_image
 from pairaug.manifest import read_pairs
 from pairaug.pair import FINDINGS, Branch, Pair
 from pairaug.phantom.findings import LABELS, label_vector
 from pairaug.phantom.study import sample_study
 from pairaug.settings import StageSettings
+from pairaug.system.atomic import disk_errors, remove_leftovers, write_file
+from pairaug.system.json_text import parse_json, read_json_object
+from pairaug.system.locks import locked
+from pairaug.system.workers import open_workers
 from pairaug.train.arrays import open_array
-from pairaug.workers import open_workers
 
 log = logging.getLogger(__name__)
 

@@ -24,11 +24,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pairaug.atomic import disk_errors, remove_leftovers, write_file
 from pairaug.errors import RunError, SettingsError
 from pairaug.settings import StageSettings
-from pairaug.train.best import BestFigure, BestWeights
+from pairaug.system.atomic import disk_errors, remove_leftovers, write_file
 from pairaug.train.checkpoint import load_state, save_state
+from pairaug.train.early_stopping import BestFigure, BestWeights
 from pairaug.train.loop_settings import FREE, LoopSettings
 from pairaug.train.observers import Observer
 from pairaug.train.processes import Processes

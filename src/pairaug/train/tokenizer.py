@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from pairaug.atomic import new_files
 from pairaug.errors import ModelError
 from pairaug.hub.tokenizers import open_tokenizer
+from pairaug.system.atomic import new_files
 from pairaug.train.image_dataset import ImageDataset
 
 log = logging.getLogger(__name__)

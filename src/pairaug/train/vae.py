@@ -12,10 +12,10 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
-from pairaug.atomic import new_files
 from pairaug.errors import ModelError
 from pairaug.hub.folders import start_part
 from pairaug.hub.loading import Part, load_part
+from pairaug.system.atomic import new_files
 from pairaug.train.checkpoint import saving
 from pairaug.train.image_dataset import ImageDataset
 from pairaug.train.loop import Loop, LoopSettings, Outcome, StepRandomness, Task, choose_device

@@ -31,9 +31,8 @@ from pydicom.uid import UID
 from pairaug.config import Settings, as_yaml, load_settings
 from pairaug.errors import PairAugError
 from pairaug.findings import extract, is_english, report_labels
-from pairaug.findings.cleaning import clean, source_report
-from pairaug.image_files import ImageError
-from pairaug.inspect_image import inspect_image
+from pairaug.imaging.files import ImageError
+from pairaug.imaging.inspect import inspect_image
 from pairaug.manifest import is_last_part, part_fingerprint, read_part, read_table, write_part
 from pairaug.pair import Branch, Pair
 from pairaug.readers import ReadSettings, open_reader
@@ -41,6 +40,7 @@ from pairaug.readers.plain import report_of_plain
 from pairaug.readers.sections import report_of, sections_of
 from pairaug.readers.text import stated_report
 from pairaug.rewrite import Rewrite, RewriteSettings
+from pairaug.rewrite.cleaning import clean, source_report
 from pairaug.run.quality import assess
 from pairaug.stage import Context
 from support.dicom_images import dataset_of
@@ -386,7 +386,7 @@ def _scorer(folder: Path) -> str:
 
 
 def _generator(folder: Path) -> str:
-    from pairaug.diffusion.parts import check_generator
+    from pairaug.diffusion.checks import check_generator
     from pairaug.diffusion.pipeline import load_pipeline
 
     check_generator(folder)

@@ -26,15 +26,15 @@ from pairaug.evaluate.data.settings import (
 )
 from pairaug.evaluate.prompts import finding_name
 from pairaug.findings import is_english, report_labels
-from pairaug.images import load_image
+from pairaug.imaging.io import load_image
 from pairaug.manifest import part_fingerprint, part_paths, read_pairs
 from pairaug.pair import FINDINGS, ImageRef, Pair
 from pairaug.phantom.findings import LABELS, label_vector
 from pairaug.phantom.study import Study, sample_study
 from pairaug.phantom.truth import true_labels
 from pairaug.readers import open_reader
+from pairaug.readers.image_paths import placed
 from pairaug.readers.normalize import absolute
-from pairaug.readers.places import placed
 from pairaug.readers.rows import file_sha256
 from pairaug.stage import Context
 

@@ -22,14 +22,14 @@ from numpy.lib.npyio import NpzFile
 from pydantic import NonNegativeInt, TypeAdapter
 
 from pairaug import __version__
-from pairaug.atomic import new_file
 from pairaug.errors import DataError
 from pairaug.evaluate.data.cases import Case, Cases, as_row
-from pairaug.image_files import ImageError
-from pairaug.images import image_defect
-from pairaug.json_text import parse_json
+from pairaug.imaging.files import ImageError
+from pairaug.imaging.io import image_defect
 from pairaug.settings import StageSettings
 from pairaug.stage import batched
+from pairaug.system.atomic import new_file
+from pairaug.system.json_text import parse_json
 
 if TYPE_CHECKING:
     from pairaug.clip.encoders import Encoder

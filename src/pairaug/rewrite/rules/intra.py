@@ -13,7 +13,7 @@ from random import Random
 from typing import Literal, NamedTuple
 
 from pairaug.findings import Severity, Statement, extract, sentences
-from pairaug.findings.cleaning import shorten_both
+from pairaug.rewrite.cleaning import shorten_both
 from pairaug.rewrite.rules.edits import appear, resolve
 from pairaug.rewrite.rules.grading import grade
 from pairaug.rewrite.rules.kinds import KIND_OF, KINDS, MILD_TO_SEVERE, Kind, excludes, sample

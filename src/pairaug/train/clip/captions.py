@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pairaug.atomic import new_files
 from pairaug.clip.folder import model_type
 from pairaug.clip.loading import load_tokenizer
 from pairaug.errors import ModelError
 from pairaug.hub.folders import start_folder
+from pairaug.system.atomic import new_files
 from pairaug.train.clip.model import TwoTowerModel, window_of
 from pairaug.train.clip.settings import ClipSettings
 from pairaug.train.tokenizer import TOKENIZER_FILES, train_tokenizer, warn_of_truncated

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pairaug.models import has_native_bfloat16
+from pairaug.hub.inference import has_native_bfloat16
 
 # Narrower towers lose more by converting numbers than they gain by multiplying fewer bits.
 _LEAST_WIDTH = 512

@@ -12,15 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pairaug.atomic import remove_leftovers
 from pairaug.clip.loss import contrastive_loss, sigmoid_loss
 from pairaug.errors import ModelError, SettingsError
-from pairaug.locks import locked
+from pairaug.system.atomic import remove_leftovers
+from pairaug.system.locks import locked
 from pairaug.train.augment import augment
-from pairaug.train.best import BestFigure
-from pairaug.train.clip.ahead import Ahead
 from pairaug.train.clip.captions import check_vocabulary, open_tokenizer, token_table
-from pairaug.train.clip.figures import held_out_figures
+from pairaug.train.clip.metrics import held_out_figures
 from pairaug.train.clip.mixing import Mix
 from pairaug.train.clip.model import (
     PairEncoder,
@@ -34,9 +32,11 @@ from pairaug.train.clip.model import (
 from pairaug.train.clip.observers import open_observers
 from pairaug.train.clip.pairs import open_pairs
 from pairaug.train.clip.precision import autocast_for
+from pairaug.train.clip.prefetch import Ahead
 from pairaug.train.clip.saving import save_model
 from pairaug.train.clip.settings import ClipSettings
 from pairaug.train.clip.steps import leave_gradients
+from pairaug.train.early_stopping import BestFigure
 from pairaug.train.loop import Loop, Outcome, StepRandomness, Task, choose_device
 from pairaug.train.processes import Processes, joined_processes
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from pairaug.atomic import new_files
 from pairaug.clip.chexzero import fits_openai, in_openai_names
-from pairaug.models import without_progress_bar
+from pairaug.hub.inference import without_progress_bar
+from pairaug.system.atomic import new_files
 from pairaug.train.checkpoint import save_state, saving
 from pairaug.train.clip.model import TwoTowerModel, write_preprocessor
 from pairaug.train.clip.settings import ClipSettings

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from pairaug.images import Fit
+from pairaug.imaging.io import Fit
 from pairaug.train.clip.mixing import MixSettings
 from pairaug.train.clip.sources import PairSource
 from pairaug.train.image_dataset import ImageDatasetSettings

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from pairaug.errors import DataError
-from pairaug.json_text import JSONTextError, parse_json
 from pairaug.manifest import (
     bare_pair,
     is_last_part,
@@ -26,6 +25,7 @@ from pairaug.readers import ReadSettings, open_reader
 from pairaug.readers.tars import items_of
 from pairaug.settings import StageSettings
 from pairaug.stage import Context
+from pairaug.system.json_text import JSONTextError, parse_json
 
 BranchName = Literal["real", "inter", "intra"]
 BRANCHES: tuple[BranchName, ...] = ("real", "inter", "intra")

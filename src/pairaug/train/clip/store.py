@@ -24,14 +24,14 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, NonNegativeInt, ValidationError
 
-from pairaug.atomic import FOLDER_SUFFIX, disk_errors, new_folder
 from pairaug.errors import DataError, RunError
-from pairaug.image_files import ImageError
-from pairaug.images import Fit, fit_square, load_image
-from pairaug.json_text import JSONTextError, parse_json
-from pairaug.locks import locked
+from pairaug.imaging.files import ImageError
+from pairaug.imaging.io import Fit, fit_square, load_image
 from pairaug.pair import ImageRef, Pair
 from pairaug.stage import batched
+from pairaug.system.atomic import FOLDER_SUFFIX, disk_errors, new_folder
+from pairaug.system.json_text import JSONTextError, parse_json
+from pairaug.system.locks import locked
 from pairaug.train.clip.sources import PairSource, drop_of, identity_of, pairs_of
 from pairaug.train.image_dataset import as_bytes, counts_of
 

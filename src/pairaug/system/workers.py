@@ -8,7 +8,7 @@ from threading import Thread
 
 from loky import ProcessPoolExecutor
 
-from pairaug.memory import keep_freed_memory
+from pairaug.system.memory import keep_freed_memory
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 

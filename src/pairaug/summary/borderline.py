@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pairaug.errors import DataError
-from pairaug.images import load_image
+from pairaug.imaging.io import load_image
 from pairaug.pair import Branch, Pair
 from pairaug.summary import SummarySettings
 from pairaug.summary.examples import Tile

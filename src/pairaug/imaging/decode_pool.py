@@ -17,9 +17,9 @@ from typing import Generic, TypeVar
 
 from loky import ProcessPoolExecutor
 
-from pairaug.image_files import ImageError
-from pairaug.inspect_image import Outcome, inspect_all
-from pairaug.workers import open_workers
+from pairaug.imaging.files import ImageError
+from pairaug.imaging.inspect import Outcome, inspect_all
+from pairaug.system.workers import open_workers
 
 Item = TypeVar("Item")
 

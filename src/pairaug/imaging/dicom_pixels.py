@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from pairaug.errors import MissingExtraError
-from pairaug.image_files import MOST_SCANNED, ImageError
+from pairaug.imaging.files import MOST_SCANNED, ImageError
 
 _PLAIN = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB")
 """What is stored as it is meant, so that bits can be told from values."""

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from pairaug.atomic import new_file, write_file
 from pairaug.errors import RunError
-from pairaug.json_text import read_json_object
 from pairaug.manifest import fingerprint
+from pairaug.system.atomic import new_file, write_file
+from pairaug.system.json_text import read_json_object
+from pairaug.system.workers import open_workers
 from pairaug.train.clip.settings import ClipSettings
-from pairaug.workers import open_workers
 
 _DONE, _PROBABILITIES = "cell.json", "probabilities.npy"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pairaug.atomic import new_folder, settle
 from pairaug.errors import RunError
 from pairaug.export.settings import ExportFormat
-from pairaug.json_text import read_json_object
+from pairaug.system.atomic import new_folder, settle
+from pairaug.system.json_text import read_json_object
 
 REPORT_NAME = "export.json"
 """Present in every export, so that no other folder is ever replaced by one."""

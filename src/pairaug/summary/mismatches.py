@@ -6,7 +6,7 @@ import numpy as np
 
 from pairaug.pair import SCORES, Branch
 from pairaug.prune.columns import columns_of_part
-from pairaug.prune.nulls import NullSample
+from pairaug.prune.mismatches import NullSample
 from pairaug.summary.figures import Nulls
 from pairaug.summary.records import RunPairs
 

@@ -11,9 +11,10 @@ from functools import lru_cache
 from html import unescape
 from itertools import pairwise
 
-from pairaug.findings.comparisons import without_comparisons
 from pairaug.findings.extract import extract
-from pairaug.findings.leave_out import (
+from pairaug.findings.sentences import sentences
+from pairaug.findings.statement import Statement
+from pairaug.rewrite.cleaning_patterns import (
     ASIDES,
     DATES,
     DE_IDENTIFIED,
@@ -32,7 +33,8 @@ from pairaug.findings.leave_out import (
     RESOLVED,
     SECTIONS_LEFT_OUT,
 )
-from pairaug.findings.mending import (
+from pairaug.rewrite.comparisons import without_comparisons
+from pairaug.rewrite.mending import (
     as_noun_phrase,
     finished,
     is_bare,
@@ -40,8 +42,6 @@ from pairaug.findings.mending import (
     is_stated_by,
     without_bare_tail,
 )
-from pairaug.findings.sentences import sentences
-from pairaug.findings.statement import Statement
 
 MAX_PROMPT_WORDS = 50
 """The paper's limit for a report that is prompted."""

@@ -9,7 +9,7 @@ import pytest
 
 from pairaug.errors import RunError
 from pairaug.pair import Branch, Pair, Report
-from pairaug.prune import Prune, PruneRule, PruneSettings, copies
+from pairaug.prune import Prune, PruneRule, PruneSettings, near_duplicates
 from pairaug.prune.columns import columns_of
 from pairaug.stage import Context
 
@@ -99,7 +99,7 @@ def test_a_new_patients_image_like_its_own_parents_is_memorised() -> None:
 def test_a_duplicate_of_a_pair_in_an_earlier_block_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(copies, "_BLOCK", 2)
+    monkeypatch.setattr(near_duplicates, "_BLOCK", 2)
     real = _real(60)
     rng = np.random.default_rng(2)
     rows = _rows(rng, 10)
@@ -146,7 +146,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rules = {"duplicate": {"quantile": 0.9}, "memorised": {"quantile": 0.9}}
     expected = _decide([*real, *pairs], **rules)
     assert "duplicate" in expected[1].values()
-    monkeypatch.setattr(copies, "_BLOCK", 7)
+    monkeypatch.setattr(near_duplicates, "_BLOCK", 7)
     assert _decide([*real, *pairs], **rules) == expected
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image
 
 from pairaug.errors import DataError, PairAugError
-from pairaug.regular import IrregularFileError, read_regular
+from pairaug.system.regular import IrregularFileError, read_regular
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")
 """All that Pillow may try. Of the others some start programs (EPS), and few hold radiographs."""

@@ -117,7 +117,7 @@ def check_models(stage: str, settings: Settings) -> None:
             check_language_model(language_model_folder(str(own.model), own.revision))
         case "generate" | "edit":
             from pairaug.candidates.generator import generator_folder
-            from pairaug.diffusion.parts import check_generator
+            from pairaug.diffusion.checks import check_generator
 
             chosen = getattr(settings, stage)
             check_generator(generator_folder(chosen), chosen.allow_pickle)

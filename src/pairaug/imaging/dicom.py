@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pairaug.dicom_grey import grey
-from pairaug.dicom_numbers import first_number, numbers
-from pairaug.dicom_pixels import stored_values
 from pairaug.errors import MissingExtraError
-from pairaug.image_files import MOST_PIXELS, BoundedFile, ImageError, quiet
+from pairaug.imaging.dicom_grey import grey
+from pairaug.imaging.dicom_numbers import first_number, numbers
+from pairaug.imaging.dicom_pixels import stored_values
+from pairaug.imaging.files import MOST_PIXELS, BoundedFile, ImageError, quiet
 
 SUFFIXES = (".dcm", ".dicom")
 """What files without a preamble are recognised by."""

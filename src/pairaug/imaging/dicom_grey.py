@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pairaug.dicom_numbers import Lut, first_number, items, lut_of, numbers
+from pairaug.imaging.dicom_numbers import Lut, first_number, items, lut_of, numbers
 
 _STRIP = 1 << 16
 """Pixels: a quarter of a megabyte."""

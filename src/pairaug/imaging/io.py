@@ -15,9 +15,9 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
 
-from pairaug.dicom import is_dicom, read_dicom
-from pairaug.dicom_grey import strips
-from pairaug.image_files import (
+from pairaug.imaging.dicom import is_dicom, read_dicom
+from pairaug.imaging.dicom_grey import strips
+from pairaug.imaging.files import (
     ChangedImageError,
     ImageError,
     check_exif_of,
@@ -47,13 +47,13 @@ class DecodedImage:
     image: np.ndarray
     """float32 in [0, 1], `height width`."""
     notes: Mapping[str, Any] = field(default_factory=dict)
-    """Plain JSON values for the trace; see `pairaug.dicom.read_dicom`."""
+    """Plain JSON values for the trace; see `pairaug.imaging.dicom.read_dicom`."""
 
 
 def load_image(ref: ImageRef) -> np.ndarray:
     """The image that `ref` points to, upright, as float32 in [0, 1], `height width`.
 
-    DICOM becomes grey as `pairaug.dicom.read_dicom` says. Of all else, eight-bit values are divided
+    DICOM becomes grey as `pairaug.imaging.dicom.read_dicom` says. Of all else, eight-bit values are divided
     by 255 and sixteen-bit ones by the largest value of the bits in use (see `_bit_depth`); colour
     becomes luminance, transparency is dropped, the EXIF orientation is applied, and of several
     pages the first is taken, since the others are thumbnails or notes. Raises `ImageError` for a

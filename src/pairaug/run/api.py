@@ -9,16 +9,9 @@ from collections.abc import Callable, Collection, Sequence
 
 from pairaug.config import Settings, change_settings, flatten, load_settings
 from pairaug.errors import RunError, SettingsError
-from pairaug.locks import locked
 from pairaug.record import RunRecord
-from pairaug.run.chain import (
-    AFTER_PARTS,
-    STAGES,
-    check_installed,
-    check_models,
-    look_at_server,
-)
 from pairaug.run.device import with_device
+from pairaug.run.executor import Work
 from pairaug.run.fingerprints import (
     StageFingerprint,
     check_started_with,
@@ -28,7 +21,14 @@ from pairaug.run.fingerprints import (
 )
 from pairaug.run.folder import RunFolder
 from pairaug.run.progress import ProgressReport
-from pairaug.run.work import Work
+from pairaug.run.stages import (
+    AFTER_PARTS,
+    STAGES,
+    check_installed,
+    check_models,
+    look_at_server,
+)
+from pairaug.system.locks import locked
 
 OnRead = Callable[[RunRecord], None]
 """Called when the real pairs have been read, before anything is made from them."""

@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pairaug.prune import best, mean_margin, null_calibrated, quantile, threshold
-from pairaug.prune.best import BestOfParentRule, BestOfReportRule
+from pairaug.prune import mean_margin, mismatch_quantile, quantile, threshold, top_k
 from pairaug.prune.bounds import Failures
 from pairaug.prune.columns import Columns
 from pairaug.prune.mean_margin import MeanMarginRule
-from pairaug.prune.null_calibrated import NullCalibratedRule
+from pairaug.prune.mismatch_quantile import NullCalibratedRule
 from pairaug.prune.quantile import QuantileRule
 from pairaug.prune.threshold import LogitThresholdRule, ThresholdRule
+from pairaug.prune.top_k import BestOfParentRule, BestOfReportRule
 from pairaug.settings import StageSettings
 
 SingleRule = Annotated[
@@ -33,9 +33,9 @@ _APPLY = {
     "logit-threshold": threshold.apply,
     "mean-margin": mean_margin.apply,
     "quantile": quantile.apply,
-    "per-parent-best": best.apply,
-    "per-report-best": best.apply,
-    "null-calibrated": null_calibrated.apply,
+    "per-parent-best": top_k.apply,
+    "per-report-best": top_k.apply,
+    "null-calibrated": mismatch_quantile.apply,
 }
 
 

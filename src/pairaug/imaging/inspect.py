@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pairaug.image_files import read_image_file, sha256
-from pairaug.images import copied_ref, image_defect, read_image
+from pairaug.imaging.files import read_image_file, sha256
+from pairaug.imaging.io import copied_ref, image_defect, read_image
 from pairaug.pair import ImageRef
 
 
@@ -23,7 +23,7 @@ class ImageCheck:
     """Its hash and size; the image itself as PNG where it was to be kept."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     image_defect: str | None = None
-    """A drop reason of `pairaug.images.fault`."""
+    """A drop reason of `pairaug.imaging.io.fault`."""
     detail: str = ""
     """What was measured where there is a fault."""
 

@@ -31,7 +31,6 @@ from pairaug.manifest import (
 from pairaug.notices import is_simulated
 from pairaug.pair import Pair
 from pairaug.readers import Counted, Reader
-from pairaug.run.chain import MODEL_STAGES, STAGES, open_source, open_stage
 from pairaug.run.counts import count_stage, num_work
 from pairaug.run.decisions import note_decision
 from pairaug.run.device import quieten_model_libraries
@@ -44,6 +43,7 @@ from pairaug.run.fingerprints import (
 from pairaug.run.folder import RunFolder
 from pairaug.run.progress import NoProgress, ProgressReport
 from pairaug.run.quality import assess, is_current
+from pairaug.run.stages import MODEL_STAGES, STAGES, open_source, open_stage
 from pairaug.stage import Context, Fitted, Stage, apply, batched
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pyarrow", "pillow")

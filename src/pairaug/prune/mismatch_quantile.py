@@ -10,7 +10,7 @@ from pydantic import Field
 from pairaug.errors import RunError
 from pairaug.prune.bounds import Failures, Means, ScoreName, not_above, record
 from pairaug.prune.columns import Columns
-from pairaug.prune.nulls import NullSample, described, quantile_of
+from pairaug.prune.mismatches import NullSample, described, quantile_of
 from pairaug.settings import StageSettings
 
 REASONS = {"below_null": "a score is not above what images and reports of other patients reach"}
