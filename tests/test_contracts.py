@@ -191,8 +191,10 @@ def test_no_reason_or_detail_holds_a_report_or_a_patient(
 
 
 def test_stages_are_imported_without_a_tensor_library() -> None:
-    modules = "readers, rewrite, generate, edit, score, prune, export, summary, config, run"
-    code = f"from pairaug import {modules}; import sys; print('torch' in sys.modules)"
+    stages = ("readers", "rewrite", "generate", "edit", "score", "prune", "export", "summary")
+    names = (*stages, "config", "run", "api.generator", "api.reports", "api.rules", "api.scorer")
+    modules = ", ".join(f"pairaug.{name}" for name in names)
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -254,7 +254,7 @@ def test_stopping_by_hand_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pairaug.run.run", interrupted)
+    monkeypatch.setattr(sys.modules["pairaug.run"], "run", interrupted)
     result = pairaug("demo")
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == "pairaug: stopped; the same command resumes"
@@ -264,7 +264,7 @@ def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("pairaug.run.run", broken)
+    monkeypatch.setattr(sys.modules["pairaug.run"], "run", broken)
     assert isinstance(pairaug("demo").exception, ZeroDivisionError)
 
 
@@ -272,7 +272,7 @@ def test_a_problem_within_the_run_is_one_line(monkeypatch: pytest.MonkeyPatch) -
     def full(*_: object, **__: object) -> None:
         raise RunError("the disk is full: part-00000.parquet does not fit in runs/demo")
 
-    monkeypatch.setattr("pairaug.run.run", full)
+    monkeypatch.setattr(sys.modules["pairaug.run"], "run", full)
     assert "the disk is full" in one_line(pairaug("demo"))
 
 
@@ -340,5 +340,5 @@ def test_what_the_disk_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch, numb
     def refused(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number), "runs/demo/curves.csv")
 
-    monkeypatch.setattr("pairaug.run.run", refused)
+    monkeypatch.setattr(sys.modules["pairaug.run"], "run", refused)
     assert f"runs/demo/curves.csv: {os.strerror(number)}" in one_line(pairaug("demo"))

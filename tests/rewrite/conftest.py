@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pairaug.pair import Branch, Pair, Report
-from pairaug.rewrite import Rewrite, RewriteSettings
+from pairaug.rewrite import Rewrite, RewriteSettings, openai_backend
 from pairaug.stage import Context
 from support.chat import ChatServer, Reply, completion
 
@@ -84,7 +84,7 @@ def real_pair(text: str, name: str = "a", **changes: Any) -> Pair:
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits between repeats are the code's own, but a hundredth as long."""
-    monkeypatch.setattr("pairaug.rewrite.openai_backend._FIRST_WAIT_SECONDS", 0.005)
+    monkeypatch.setattr(openai_backend, "_FIRST_WAIT_SECONDS", 0.005)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 
 from pairaug.errors import RunError, SettingsError
 from pairaug.pair import Pair
+from pairaug.rewrite import cache as cache_module
 from pairaug.rewrite.cache import AnswerCache, Usage, cache_key, default_cache_path
 from support.chat import ChatServer, Reply, completion
 
@@ -160,7 +161,7 @@ def test_another_programs_file_is_one_line(tmp_path: Path, statement: str):
 
 
 def test_a_file_that_is_locked_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pairaug.rewrite.cache._WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(cache_module, "_WAIT_SECONDS", 0.05)
     other = sqlite3.connect(tmp_path / "file", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(SettingsError, match=r"rewrite\.cache cannot be opened.*locked"):

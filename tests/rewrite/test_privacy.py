@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from pairaug.errors import BackendError, MissingExtraError, SettingsError
 from pairaug.pair import Pair
-from pairaug.rewrite import Rewrite, RewriteSettings
+from pairaug.rewrite import Rewrite, RewriteSettings, opening
 from pairaug.rewrite.privacy import is_local, refuse_if_remote, refuse_source
 from pairaug.stage import Context
 
@@ -125,7 +125,7 @@ def test_keys_are_no_setting():
 
 
 def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pairaug.rewrite.opening.find_spec", lambda name: None)
+    monkeypatch.setattr(opening, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r'pip install "pairaug\[llm\]"'):
         opened()
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from pairaug.pair import Pair
-from pairaug.rewrite import Rewrite, RewriteSettings
+from pairaug.rewrite import Rewrite, RewriteSettings, openai_backend
 from pairaug.rewrite.budget import Tab
 from pairaug.rewrite.cache import Usage
 from pairaug.rewrite.completion import Completion
@@ -104,7 +104,7 @@ def test_memory_stays_flat(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):
-    monkeypatch.setattr("pairaug.rewrite.openai_backend.Server", lambda settings: Instant())
+    monkeypatch.setattr(openai_backend, "Server", lambda settings: Instant())
     settings = RewriteSettings(
         backend="openai", model="m", branches=("inter",), cache=tmp_path / "answers.sqlite",
         record=tmp_path / "recorded.jsonl",

@@ -87,7 +87,7 @@ def _what_else(folder: Path, model: str) -> str:
             f"pairaug doctor --convert {folder}"
         )
     if (folder / "model_index.json").is_file():
-        return f"{model} is a generator in diffusers layout, not a scorer"
+        return f"{model} is a generator in diffusers layout, not a scorer (load_generator opens it)"
     return (
         f"{model} has no config.json{one_below(folder, 'config.json')}: not a model in "
         "transformers layout. Original weights of MedCLIP, CheXzero or open_clip are put into one "

@@ -53,12 +53,15 @@ def edit_images(
     options: EditOptions,
     source_of: Sequence[int] | None = None,
     batch_size: int = 8,
+    seeds: Sequence[int | None] | None = None,
 ) -> tuple[EditedImages, Float[np.ndarray, " source"]]:
     """Real images edited from their reports to others, and the inversion error of each image.
 
     Edit i changes image `source_of[i]` (by default image i) from its report to `edited_prompts[i]`.
-    Images are at the model's size, and each is inverted once. `batch_size` counts edits.
+    Images are at the model's size, and each is inverted once. `batch_size` counts edits; `seeds`
+    are as for `edit_inverted`.
     """
+    own_seeds = [None] * len(edited_prompts) if seeds is None else seeds
     owners = list(range(len(edited_prompts))) if source_of is None else list(source_of)
     order: list[int] = []
     parts: list[EditedImages] = []
@@ -72,7 +75,8 @@ def edit_images(
             batch = edits[start : start + batch_size]
             texts = [edited_prompts[edit] for edit in batch]
             places = [rows.index(owners[edit]) for edit in batch]
-            parts.append(edit_inverted(pipeline, inversion, texts, options, places))
+            varied = [own_seeds[edit] for edit in batch]
+            parts.append(edit_inverted(pipeline, inversion, texts, options, places, varied))
             order += batch
     return EditedImages.joined(parts, order), errors
 

@@ -176,6 +176,11 @@ def _what_else(folder: Path, model: str) -> str:
     advice = next((words for name, words in _ALONE.items() if name in kind), None)
     if advice is not None:
         return f"{model} is a {kind}, not a generator: {advice}"
+    if kind:
+        return (
+            f"{model} is a {kind} model, not a generator in diffusers layout; a CLIP model is a "
+            "scorer (score.model, or load_scorer)"
+        )
     if any(folder.glob("*.safetensors")) or any(folder.glob("*.ckpt")):
         return (
             f"{model} has no {_INDEX}: not a generator in diffusers layout. A checkpoint in one "

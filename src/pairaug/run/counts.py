@@ -21,13 +21,13 @@ def count_stage(stage: str, parts: Sequence[Path], before: Sequence[Path]) -> di
     num_all = num_before = num_in = 0
     living: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
-    for branch, drop_stage, reason, number in _outcomes(parts):
+    for branch, drop_stage, reason, number in outcomes(parts):
         num_all += number
         if drop_stage is None:
             living[branch] += number
         elif drop_stage == stage:
             dropped[reason] += number
-    for branch, drop_stage, _, number in _outcomes(before):
+    for branch, drop_stage, _, number in outcomes(before):
         num_before += number
         num_in += number * (drop_stage is None and is_work(stage, Branch(branch)))
     return {
@@ -42,12 +42,12 @@ def num_work(stage: str, path: Path) -> int:
     """How many pairs of a part are work for `stage`."""
     return sum(
         number
-        for branch, drop_stage, _, number in _outcomes([path])
+        for branch, drop_stage, _, number in outcomes([path])
         if drop_stage is None and is_work(stage, Branch(branch))
     )
 
 
-def _outcomes(parts: Sequence[Path]) -> Iterator[tuple[str, str | None, str, int]]:
+def outcomes(parts: Sequence[Path]) -> Iterator[tuple[str, str | None, str, int]]:
     """(branch, stage that dropped, reason, pairs), part by part, in the order of the first pair.
 
     Counted by columns: a run of a million pairs is counted each time that it is pruned.

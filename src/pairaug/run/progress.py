@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from html import escape
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -110,10 +111,14 @@ class LineProgress:
     """A line when a stage ends, and every ten seconds before that; use it as a context."""
 
     def __init__(
-        self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+        self,
+        write: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        seconds_between: float = _SECONDS_BETWEEN_LINES,
     ) -> None:
         self._write = write
         self._clock = clock
+        self._seconds_between = seconds_between
         self._stage = self._note = ""
         self._unit = "pair"
         self._total: int | None = None
@@ -134,7 +139,7 @@ class LineProgress:
     def advance(self, num_done: int) -> None:
         self._done += num_done
         now = self._clock()
-        if now - self._last_line >= _SECONDS_BETWEEN_LINES and self._done != self._total:
+        if now - self._last_line >= self._seconds_between and self._done != self._total:
             self._last_line = now
             self._write(self._line(now) + self._noted())
 
@@ -160,6 +165,38 @@ class LineProgress:
             f"{self._stage}: {self._done} of {_counted(self._total, self._unit)}, "
             f"{_speed(rate, self._unit)}, about {_duration(max(left, 0.0))} left"
         )
+
+
+class NotebookProgress(LineProgress):
+    """One line for each stage in the output of a notebook's cell, kept up to date."""
+
+    def __init__(self) -> None:
+        super().__init__(self._show, seconds_between=0.5)
+        self._handle: Any = None
+
+    def start(self, stage: str, total: int | None, done: int = 0, unit: str = "pair") -> None:
+        from IPython.display import display
+
+        super().start(stage, total, done, unit)
+        self._handle = display(_Line(f"{stage} …"), display_id=True)
+
+    def _show(self, line: str) -> None:
+        share = f'value="{self._done}" max="{self._total}"' if self._total else ""
+        is_over = line.startswith(f"{self._stage}: done")
+        self._handle.update(_Line(line, "" if is_over else f"<progress {share}></progress> "))
+
+
+class _Line:
+    """A line of text, with a bar before it where HTML is shown."""
+
+    def __init__(self, text: str, bar: str = "") -> None:
+        self._text, self._bar = text, bar
+
+    def __repr__(self) -> str:
+        return self._text
+
+    def _repr_html_(self) -> str:
+        return f"{self._bar}<code>{escape(self._text)}</code>"
 
 
 class _RateColumn(ProgressColumn):
