@@ -263,7 +263,7 @@ def _spread(values: Sequence[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--width", type=float, default=0.5, help="share of SD 1.5's channels")
+    parser.add_argument("--width", type=float, default=0.5, help="fraction of SD 1.5's channels")
     parser.add_argument("--latents", type=int, default=64, help="latent positions along a side")
     parser.add_argument("--steps", type=int, default=9)
     parser.add_argument("--batch", type=int, default=4, help="edits at once in the last row")

@@ -23,7 +23,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from pairaug.pair import Report
 from pairaug.readers.normalize import RawRecord, RecordNormalizer
-from pairaug.readers.reader import SplitShares
+from pairaug.readers.reader import SplitFractions
 from pairaug.stage import Context
 from pairaug.system.memory import keep_freed_memory
 
@@ -59,7 +59,7 @@ def _dicom(stored: np.ndarray, *, compressed: bool) -> bytes:
 
 def read(folder: Path, kind: str, num_images: int, num_workers: int) -> float:
     """Seconds for `num_images` of a longer list, from when all workers are at work."""
-    normalizer = RecordNormalizer("table", "images", folder, SplitShares())
+    normalizer = RecordNormalizer("table", "images", folder, SplitFractions())
     first = 32 if kind == "dicom-jpeg-2000" else 200
     items = (
         RawRecord(f"row {index}", str(index), Report("Clear."), Path(f"image.{kind}"))

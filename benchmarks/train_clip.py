@@ -129,7 +129,7 @@ def main() -> None:
             "cache": Path(folder) / "cache",
             "sources": [
                 {"read": {"source": "table", "table": table, "split": {
-                    "validate_share": 0.0, "test_share": 0.0}}}
+                    "validation_fraction": 0.0, "test_fraction": 0.0}}}
             ],
         }  # fmt: skip
         first = Training(ClipSettings.model_validate(base), Path(folder) / "first", Processes())

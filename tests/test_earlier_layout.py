@@ -112,8 +112,8 @@ def test_an_earlier_export_is_read_or_is_one_line(finished: RunFolder, tmp_path:
     (export / "export.json").write_text(json.dumps(record), encoding="utf-8")
     identity_of(PairSource(export=export), 0)
 
-    images = tmp_path / "folder" / "validate" / "00000"
+    images = tmp_path / "folder" / "validation" / "00000"
     images.mkdir(parents=True)
-    (tmp_path / "folder" / "validate.csv").write_text("file,report\n", encoding="utf-8")
+    (tmp_path / "folder" / "validation.csv").write_text("file,report\n", encoding="utf-8")
     with pytest.raises(DataError, match="neither Parquet files nor WebDataset shards"):
         identity_of(PairSource(export=tmp_path / "folder"), 0)

@@ -61,7 +61,7 @@ pair_strategy = st.builds(
     branch=st.sampled_from(Branch),
     patient_id=st.text(max_size=8),
     report=st.builds(Report, st.text(max_size=20), st.text(max_size=20)),
-    split=st.sampled_from(["train", "validate", "test"]),
+    split=st.sampled_from(["train", "validation", "test"]),
     parent_id=st.none() | st.text(max_size=8),
     source_patient_id=st.none() | st.text(max_size=8),
     source_report=st.none() | st.text(max_size=20),

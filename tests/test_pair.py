@@ -15,7 +15,7 @@ PARENT = Pair(
     branch=Branch.REAL,
     patient_id="p7",
     report=Report(findings="Clear lungs.", impression="Normal."),
-    split="validate",
+    split="validation",
     image=ImageRef(path="/images/1.png"),
     labels={"edema": False},
     scores={"image_report": 0.5},
@@ -50,7 +50,7 @@ def test_inter_child_is_a_new_patient_in_its_parents_split() -> None:
     )
     assert child.id == child.patient_id == "covid/0001~inter-0"
     assert (child.parent_id, child.source_patient_id) == ("covid/0001", "p7")
-    assert (child.split, child.branch) == ("validate", Branch.INTER)
+    assert (child.split, child.branch) == ("validation", Branch.INTER)
     assert child.image is None
     assert child.labels == child.scores == child.trace == {}
 

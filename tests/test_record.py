@@ -63,9 +63,7 @@ def test_values_of_another_type_are_named_and_not_quoted(
 ) -> None:
     path = tmp_path / "run.json"
     path.write_text(json.dumps({**WHOLE.as_json(), **changes}))
-    with pytest.raises(
-        RunError, match=rf"run\.json .*{problem}.*; delete it and run"
-    ) as raised:
+    with pytest.raises(RunError, match=rf"run\.json .*{problem}.*; delete it and run") as raised:
         read_record(path)
     assert "\n" not in str(raised.value)
     assert "SECRET" not in str(raised.value)

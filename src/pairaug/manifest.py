@@ -90,7 +90,7 @@ SCHEMA = _schema()
 
 _KNOWN = {
     "branch": {branch.value for branch in Branch},
-    "split": {"train", "validate", "test"},
+    "split": {"train", "validation", "test"},
 }
 _NEEDED = {"id", "patient_id"}
 """Columns without an empty cell."""

@@ -78,7 +78,7 @@ def test_another_kind_of_rule_forgets_what_the_first_one_was_told(write) -> None
     assert settings.prune.inter.model_dump()["margin"] == 0.1
 
 
-def test_another_backend_keeps_what_all_backends_share(write) -> None:
+def test_another_backend_keeps_what_all_backends_fraction(write) -> None:
     path = write("read: {source: phantom}\nrewrite: {max_words: 33}\n")
     settings = load_settings(path, ["rewrite.backend=openai", "rewrite.model=m"])
     assert (settings.rewrite.backend, settings.rewrite.max_words) == ("openai", 33)

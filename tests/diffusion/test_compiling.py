@@ -29,7 +29,7 @@ def measured(what: str, folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_parts_of_any_size_share_their_graphs_and_equal_what_is_not_compiled(
+def test_parts_of_any_size_fraction_their_graphs_and_equal_what_is_not_compiled(
     tiny_generator_folder: Path,
 ) -> None:
     found = measured("count", tiny_generator_folder)

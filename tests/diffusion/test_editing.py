@@ -269,7 +269,7 @@ def test_batch_mates_and_order_change_an_edit_by_no_more_than_float_noise(
     assert np.array_equal(edited([3, 4], 2), edited([3, 4], 2))
 
 
-def test_many_edits_of_one_image_share_its_inversion(
+def test_many_edits_of_one_image_fraction_its_inversion(
     velocity_bundle: Pipeline, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owners = [1, 0, 1, 1, 1]
@@ -293,7 +293,7 @@ def test_many_edits_of_one_image_share_its_inversion(
         assert alone.cross_swapped[0] == edited.cross_swapped[row]
 
 
-def test_share_of_swapped_attention_counts_tokens_and_steps(velocity_bundle: Pipeline) -> None:
+def test_fraction_of_swapped_attention_counts_tokens_and_steps(velocity_bundle: Pipeline) -> None:
     # One of the fourteen tokens is new, and two of the four steps are swapped.
     assert len(velocity_bundle.token_ids(EDITED[0])) == 14
     edited = edit_regenerated(velocity_bundle, SOURCE[:1], EDITED[:1], SEEDS[:1], OPTIONS)

@@ -19,7 +19,7 @@ from pairaug.evaluate.few_labels import patients_for
 from pairaug.evaluate.linear_head import fit_head
 from pairaug.evaluate.linear_probe import LinearProbeSettings, run_linear_probe
 from pairaug.metrics import seed_metrics
-from pairaug.readers import SplitShares
+from pairaug.readers import SplitFractions
 from support.tiny_clip import write_image_model
 
 DATA = Path(os.environ.get("PAIRAUG_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -94,7 +94,7 @@ def test_metrics_over_seeds_are_means_with_deviations() -> None:
 
 
 def _run(out: Path, **settings: Any) -> dict[str, Any]:
-    given = {"device": "cpu", "num_resamples": 100, "shares": (0.1, 1.0), **settings}
+    given = {"device": "cpu", "num_resamples": 100, "label_fractions": (0.1, 1.0), **settings}
     path = run_linear_probe(LinearProbeSettings.model_validate(given), out)
     return {**json.loads(path.read_text()), "table": path.with_suffix(".txt").read_text()}
 
@@ -110,8 +110,8 @@ def test_more_labels_tell_more_and_images_are_encoded_once(
     findings = ["cardiomegaly", "pleural effusion", "edema"]
     given = {"data": phantoms, "findings": findings, "num_seeds": 2}
     told = _run(tmp_path, **given)
-    few, all_of_them = told["shares"]
-    assert [few["share"], all_of_them["share"]] == [0.1, 1.0]
+    few, all_of_them = told["label_fractions"]
+    assert [few["fraction"], all_of_them["fraction"]] == [0.1, 1.0]
     lots = all_of_them["macro"]["all"]["auroc"]
     assert lots["low"] > 0.75
     assert lots["value"] > few["macro"]["all"]["auroc"]["value"]
@@ -127,10 +127,10 @@ def test_more_labels_tell_more_and_images_are_encoded_once(
 
     monkeypatch.setattr("pairaug.phantom.study.Study.render", no_images)
     again = _run(tmp_path, **given)
-    assert again["shares"] == told["shares"]
+    assert again["label_fractions"] == told["label_fractions"]
     # Another division of patients is another cache: it never mixes.
     with pytest.raises(AssertionError, match="an image was asked for"):
-        _run(tmp_path, **given, split=SplitShares(seed=1))
+        _run(tmp_path, **given, split=SplitFractions(seed=1))
 
 
 def test_a_model_of_images_alone_other_images_and_a_fixed_strength(tmp_path: Path) -> None:
@@ -142,19 +142,19 @@ def test_a_model_of_images_alone_other_images_and_a_fixed_strength(tmp_path: Pat
         test_data=PhantomData(num_patients=20, seed=9, size=32),
         l2=0.1,
         num_seeds=1,
-        split=SplitShares(validate_share=0.0, test_share=0.0),
-        shares=(1.0,),
+        split=SplitFractions(validation_fraction=0.0, test_fraction=0.0),
+        label_fractions=(1.0,),
         findings=("cardiomegaly", "left pneumothorax"),
     )
-    assert told["num_images"] == {"train": 30, "validate": 0, "test": 20}
-    assert told["shares"][0]["l2"] == [0.1]
-    assert told["shares"][0]["macro"]["all"]["auroc"]["deviation"] is None
+    assert told["num_images"] == {"train": 30, "validation": 0, "test": 20}
+    assert told["label_fractions"][0]["l2"] == [0.1]
+    assert told["label_fractions"][0]["macro"]["all"]["auroc"]["deviation"] is None
 
 
 def test_a_split_without_images_is_told(tiny_scorer_folder: Path, tmp_path: Path) -> None:
     few = {"model": str(tiny_scorer_folder), "data": PhantomData(num_patients=6, size=32)}
-    with pytest.raises(DataError, match="no images of the split validate; set l2"):
-        _run(tmp_path, **few, split=SplitShares(validate_share=0.0, test_share=0.5))
+    with pytest.raises(DataError, match="no images of the split validation; set l2"):
+        _run(tmp_path, **few, split=SplitFractions(validation_fraction=0.0, test_fraction=0.5))
     with pytest.raises(DataError, match="no images of the split train; see own_splits"):
         _run(tmp_path, **few, own_splits=True)
 
@@ -167,12 +167,15 @@ def test_findings_that_training_never_saw_are_not_evaluable(
         model=str(tiny_scorer_folder),
         data=PhantomData(num_patients=4, size=32),
         test_data=phantoms.model_copy(update={"labels": "by-side", "size": 32}),
-        split=SplitShares(validate_share=0.0, test_share=0.0),
+        split=SplitFractions(validation_fraction=0.0, test_fraction=0.0),
         l2=1.0,
         num_seeds=1,
-        shares=(1.0,),
+        label_fractions=(1.0,),
     )
-    values = {name: each["auroc"]["value"] for name, each in told["shares"][0]["findings"].items()}
+    values = {
+        name: each["auroc"]["value"]
+        for name, each in told["label_fractions"][0]["findings"].items()
+    }
     unseen = [name for name, value in values.items() if value is None]
     assert 0 < len(unseen) < 15
     assert f"in training or in the test: {', '.join(unseen)}." in told["table"]
@@ -187,8 +190,8 @@ def test_real_images_and_their_labels(tmp_path: Path) -> None:
     with table.open(newline="", encoding="utf-8") as file:
         patients = {row["patient_id"] for row in csv.DictReader(file)}
     data = TableData(table=table, patient_id="patient_id", list_column="labels")
-    told = _run(tmp_path, data=data, shares=(0.01, 0.1, 1.0))
+    told = _run(tmp_path, data=data, label_fractions=(0.01, 0.1, 1.0))
     assert sum(told["num_patients"].values()) == len(patients)
-    few, _, lots = (share["macro"]["all"]["auroc"] for share in told["shares"])
+    few, _, lots = (fraction["macro"]["all"]["auroc"] for fraction in told["label_fractions"])
     assert few["low"] < few["value"] < few["high"]
     assert lots["value"] > few["value"]

@@ -82,10 +82,10 @@ def test_images_change_places_between_patients_within_a_branch() -> None:
     assert Counter(pair.image for pair in after) == images, "no image is lost, and none is twice"
 
 
-def test_what_fails_at_a_share_fails_at_every_greater_one() -> None:
+def test_what_fails_at_a_fraction_fails_at_every_greater_one() -> None:
     chosen = [
-        {pair.id for pair in exchanged(_part(), share, SEED) if TRACE in pair.trace}
-        for share in (0.0, 0.25, 0.5, 1.0)
+        {pair.id for pair in exchanged(_part(), fraction, SEED) if TRACE in pair.trace}
+        for fraction in (0.0, 0.25, 0.5, 1.0)
     ]
     assert chosen[0] == set()
     assert chosen[0] < chosen[1] < chosen[2] < chosen[3]
@@ -119,9 +119,9 @@ def test_the_dropped_and_the_lonely_keep_their_images() -> None:
 def _settings(**changes: Any) -> PruningSettings:
     plain = {
         "run": RUN,
-        "failing": [0.0, 0.5],
+        "noise_rates": [0.0, 0.5],
         "num_seeds": 2,
-        "num_steps": 3,
+        "max_steps": 3,
         "train": {"preset": "tiny", "batch_size": 4, "num_threads": 1},
         "data": {"source": "phantom", "num_patients": 40, "seed": 12, "size": 64},
         "num_resamples": 50,
@@ -136,11 +136,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_each_share_is_pruned_trained_on_and_compared(finished: Path) -> None:
+def test_each_fraction_is_pruned_trained_on_and_compared(finished: Path) -> None:
     found = json.loads((finished / "pruning.json").read_text())
-    assert [level["failing"] for level in found["levels"]] == [0.0, 0.5]
+    assert [level["noise_rate"] for level in found["levels"]] == [0.0, 0.5]
     for level in found["levels"]:
-        folder = finished / f"failing-{level['failing']:.0%}".rstrip("%")
+        folder = finished / f"noise-{level['noise_rate']:.0%}".rstrip("%")
         pairs = [p for p in read_pairs(folder / "prune") if p.branch is not Branch.REAL]
         counted = Counter(
             (TRACE in pair.trace, pair.drop is None)
@@ -151,20 +151,20 @@ def test_each_share_is_pruned_trained_on_and_compared(finished: Path) -> None:
         assert level["num_right_dropped"] == counted[False, False]
         assert level["num_wrong_kept"] == counted[True, True]
         assert level["num_wrong_dropped"] == counted[True, False]
-        assert list(level["rows"]) == list(KINDS)
-        for row in level["rows"].values():
-            assert len(row["by_seed"]) == 2
-    clean, failing = found["levels"]
+        assert list(level["arms"]) == list(KINDS)
+        for arm in level["arms"].values():
+            assert len(arm["by_seed"]) == 2
+    clean, noisy = found["levels"]
     assert clean["num_wrong_kept"] == clean["num_wrong_dropped"] == 0
-    assert failing["num_wrong_kept"] + failing["num_wrong_dropped"] > 2
+    assert noisy["num_wrong_kept"] + noisy["num_wrong_dropped"] > 2
     for suffix in ("txt", "md", "html"):
         text = (finished / f"pruning.{suffix}").read_text()
         assert "50%" in text
-        assert "real, equal compute" in text or "real only" in text
+        assert "real_matched_steps" in text or "real only" in text
 
 
 def test_a_second_call_does_nothing_again(finished: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in finished.rglob("cell.json")}
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("trial.json")}
     content = (finished / "pruning.json").read_bytes()
     assert len(before) == 2 * (1 + 2 * len(KINDS))
     run_pruning(_settings(), finished)
@@ -184,23 +184,23 @@ def test_another_rule_trains_only_what_it_decides_on(finished: Path, tmp_path: P
     with pytest.raises(RunError, match="was trained with other settings"):
         run_pruning(settings, copy)
     kept = {}
-    for cell in (copy / "cells").iterdir():
-        if cell.name.startswith(("pruned", "as-many")):
-            shutil.rmtree(cell)
+    for trial in (copy / "trials").iterdir():
+        if trial.name.startswith(("pruned", "as-many")):
+            shutil.rmtree(trial)
         else:
-            kept[cell] = (cell / "cell.json").stat().st_mtime_ns
+            kept[trial] = (trial / "trial.json").stat().st_mtime_ns
     run_pruning(settings, copy)
     assert len(kept) == 2 * (1 + 2)
-    assert {cell: (cell / "cell.json").stat().st_mtime_ns for cell in kept} == kept
+    assert {trial: (trial / "trial.json").stat().st_mtime_ns for trial in kept} == kept
     levels = [json.loads((at / "pruning.json").read_text())["levels"] for at in (finished, copy)]
     for before, after in zip(*levels, strict=True):
-        assert before["rows"]["no pruning"] == after["rows"]["no pruning"]
+        assert before["arms"]["unpruned"] == after["arms"]["unpruned"]
         assert before["num_right_kept"] > after["num_right_kept"]
 
 
 def test_other_settings_are_never_mixed_in(finished: Path) -> None:
     with pytest.raises(RunError, match="trained with other settings or other pairs"):
-        run_pruning(_settings(num_steps=4), finished)
+        run_pruning(_settings(max_steps=4), finished)
 
 
 def test_a_rule_that_keeps_nothing_is_one_line(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_rule_that_keeps_nothing_is_one_line(tmp_path: Path) -> None:
         run_pruning(_settings(run=run), tmp_path)
 
 
-@pytest.mark.parametrize("failing", [[0.5, 0.25], [0.25, 0.25], [0.255], [1.5], []])
-def test_shares_are_ascending_and_whole_per_cent(failing: list[float]) -> None:
-    with pytest.raises(ValidationError, match="failing"):
-        _settings(failing=failing)
+@pytest.mark.parametrize("noise_rates", [[0.5, 0.25], [0.25, 0.25], [0.255], [1.5], []])
+def test_fractions_are_ascending_and_whole_per_cent(noise_rates: list[float]) -> None:
+    with pytest.raises(ValidationError, match="noise_rates"):
+        _settings(noise_rates=noise_rates)

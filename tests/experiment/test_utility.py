@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from pairaug.errors import RunError
 from pairaug.experiment.arms import num_steps_of, sources_of
 from pairaug.experiment.comparison import chain_of, context_of, open_test_set
-from pairaug.experiment.settings import ROWS, UtilitySettings
-from pairaug.experiment.upper_bounds import make_ceiling, reword_ceiling
+from pairaug.experiment.settings import ARMS, UtilitySettings
+from pairaug.experiment.upper_bounds import make_upper_bound, reword_upper_bound
 from pairaug.experiment.utility import run_utility
 from pairaug.manifest import read_pairs
 from pairaug.pair import Branch
@@ -28,9 +28,9 @@ from support.small_run import RUN
 def _settings(**changes: Any) -> UtilitySettings:
     plain = {
         "run": RUN,
-        "more_real": {"source": "phantom", "num_patients": 60, "seed": 11},
+        "extra_real_data": {"source": "phantom", "num_patients": 60, "seed": 11},
         "num_seeds": 2,
-        "num_steps": 3,
+        "max_steps": 3,
         "controls_per_report": 1,
         "train": {"preset": "tiny", "batch_size": 4, "num_threads": 1},
         "data": {"source": "phantom", "num_patients": 40, "seed": 12, "size": 64},
@@ -48,34 +48,34 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_row_is_trained_judged_and_compared(finished: Path) -> None:
     found = json.loads((finished / "utility.json").read_text())
-    assert list(found["rows"]) == list(ROWS)
-    rows = found["rows"]
-    assert {row["num_steps"] for name, row in rows.items() if name != "real"} == {3}
-    assert rows["real"]["num_steps"] < 3
-    assert rows["ceiling"]["num_pairs"] == rows["+both"]["num_pairs"]
-    assert rows["ceiling, reworded"]["num_pairs"] == rows["+both"]["num_pairs"]
-    assert rows["real"]["num_pairs"] == 6
-    assert rows["no pruning, as many"]["num_pairs"] == rows["+both"]["num_pairs"]
-    synthetic = rows["+inter"]["num_pairs"] + rows["+intra"]["num_pairs"] - 2 * 6
-    assert rows["+both"]["num_pairs"] == 6 + synthetic
-    assert rows["no pruning"]["num_pairs"] > rows["+both"]["num_pairs"]
-    for row in rows.values():
-        assert len(row["by_seed"]) == 2
-        low, value, high = (row["macro_auroc"][key] for key in ("low", "value", "high"))
+    assert list(found["arms"]) == list(ARMS)
+    arms = found["arms"]
+    assert {arm["num_steps"] for name, arm in arms.items() if name != "real"} == {3}
+    assert arms["real"]["num_steps"] < 3
+    assert arms["upper_bound"]["num_pairs"] == arms["inter_and_intra"]["num_pairs"]
+    assert arms["upper_bound_reworded"]["num_pairs"] == arms["inter_and_intra"]["num_pairs"]
+    assert arms["real"]["num_pairs"] == 6
+    assert arms["unpruned_matched_size"]["num_pairs"] == arms["inter_and_intra"]["num_pairs"]
+    synthetic = arms["inter"]["num_pairs"] + arms["intra"]["num_pairs"] - 2 * 6
+    assert arms["inter_and_intra"]["num_pairs"] == 6 + synthetic
+    assert arms["unpruned"]["num_pairs"] > arms["inter_and_intra"]["num_pairs"]
+    for arm in arms.values():
+        assert len(arm["by_seed"]) == 2
+        low, value, high = (arm["macro_auroc"][key] for key in ("low", "value", "high"))
         assert low <= value <= high
-    assert rows["real, equal compute"]["gain"]["value"] == 0.0
+    assert arms["real_matched_steps"]["gain"]["value"] == 0.0
     for suffix in ("txt", "md", "html"):
-        assert "+both" in (finished / f"utility.{suffix}").read_text()
+        assert "inter_and_intra" in (finished / f"utility.{suffix}").read_text()
 
 
 def test_controls_change_the_one_side_only(finished: Path) -> None:
     reals = {pair.id: pair for pair in read_pairs(finished / "run" / "read")}
     images = [
-        pair for pair in read_pairs(finished / "image-only" / "prune")
+        pair for pair in read_pairs(finished / "image_only" / "prune")
         if pair.branch is Branch.INTER
     ]  # fmt: skip
     texts = [
-        pair for pair in read_pairs(finished / "text-only" / "prune")
+        pair for pair in read_pairs(finished / "text_only" / "prune")
         if pair.branch is Branch.INTRA
     ]  # fmt: skip
     assert len(images) == len(texts) == len(reals)
@@ -92,21 +92,21 @@ def test_controls_change_the_one_side_only(finished: Path) -> None:
 
 def test_the_ceiling_has_the_real_pairs_and_more(finished: Path) -> None:
     reals = {pair.id for pair in read_pairs(finished / "run" / "read")}
-    ceiling = [pair.id for pair in read_pairs(finished / "ceiling" / "read")]
-    assert reals < set(ceiling)
-    assert len(ceiling) == len(set(ceiling))
+    upper_bound = [pair.id for pair in read_pairs(finished / "upper_bound" / "read")]
+    assert reals < set(upper_bound)
+    assert len(upper_bound) == len(set(upper_bound))
 
 
 def test_the_reworded_ceiling_has_its_images_in_other_words(finished: Path) -> None:
     own = {pair.id for pair in read_pairs(finished / "run" / "read")}
-    ceiling = {pair.id: pair for pair in read_pairs(finished / "ceiling" / "read")}
-    reworded = list(read_pairs(finished / "ceiling-reworded" / "read"))
-    assert [pair.parent_id or pair.id for pair in reworded] == list(ceiling)
+    upper_bound = {pair.id: pair for pair in read_pairs(finished / "upper_bound" / "read")}
+    reworded = list(read_pairs(finished / "upper_bound_reworded" / "read"))
+    assert [pair.parent_id or pair.id for pair in reworded] == list(upper_bound)
     assert {pair.id for pair in reworded if pair.parent_id is None} >= own
     children = [pair for pair in reworded if pair.parent_id]
     assert children
     for pair in children:
-        source = ceiling[str(pair.parent_id)]
+        source = upper_bound[str(pair.parent_id)]
         assert (pair.image, pair.labels, pair.split) == (source.image, source.labels, source.split)
         assert pair.report.text != source.report.text
 
@@ -116,13 +116,15 @@ def test_progress_counts_what_is_made(finished: Path) -> None:
     run_utility(_settings(), finished, LineProgress(lines.append))
     reported = {line.partition(":")[0]: line for line in lines}
     assert re.fullmatch(
-        r"image-only: done, 0 images in .* \(6 were done before\)", reported["image-only"]
+        r"image-only: done, 0 images in .* \(6 were done before\)", reported["image_only"]
     )
-    num_real = json.loads((finished / "utility.json").read_text())["rows"]["ceiling"]["num_pairs"]
-    assert reported["ceiling"].startswith(f"ceiling: done, {num_real} pairs in ")
-    num_cells = 2 * len(ROWS)
+    num_real = json.loads((finished / "utility.json").read_text())["arms"]["upper_bound"][
+        "num_pairs"
+    ]
+    assert reported["upper_bound"].startswith(f"upper bound: done, {num_real} pairs in ")
+    num_cells = 2 * len(ARMS)
     assert re.fullmatch(
-        rf"cells: done, 0 cells in .* \({num_cells} were done before\)", reported["cells"]
+        rf"trials: done, 0 trials in .* \({num_cells} were done before\)", reported["trials"]
     )
 
 
@@ -134,52 +136,52 @@ def test_one_process_works_on_an_experiment(finished: Path) -> None:
 def test_another_number_of_pairs_makes_the_ceilings_again(finished: Path, tmp_path: Path) -> None:
     run, settings = RunFolder(finished / "run"), chain_of(_settings())
     context = context_of(settings, NoProgress())
-    more_real = _settings().more_real
+    extra_real_data = _settings().extra_real_data
     for num_pairs in (9, 7):
-        make_ceiling(tmp_path / "ceiling", more_real, num_pairs, context)
-        reword_ceiling(tmp_path / "ceiling", tmp_path / "reworded", run, settings)
-        for folder in ("ceiling", "reworded"):
+        make_upper_bound(tmp_path / "upper_bound", extra_real_data, num_pairs, context)
+        reword_upper_bound(tmp_path / "upper_bound", tmp_path / "reworded", run, settings)
+        for folder in ("upper_bound", "reworded"):
             assert len(list(read_pairs(tmp_path / folder / "read"))) == num_pairs
 
 
 def test_a_ceiling_needs_more_real_pairs() -> None:
-    for row in ("ceiling", "ceiling, reworded"):
-        with pytest.raises(ValidationError, match=f"the row `{row}` needs more_real"):
-            _settings(more_real=None, rows=["real, equal compute", row])
+    for arm in ("upper_bound", "upper_bound_reworded"):
+        with pytest.raises(ValidationError, match=f"the arm `{arm}` needs extra_real_data"):
+            _settings(extra_real_data=None, arms=["real_matched_steps", arm])
 
 
 def test_a_cell_that_was_lost_comes_back_the_same(finished: Path) -> None:
     before = (finished / "utility.json").read_bytes()
-    lost = finished / "cells" / "both-1"
+    lost = finished / "trials" / "both-1"
     probabilities = np.load(lost / "probabilities.npy")
-    kept = (finished / "cells" / "both-0" / "cell.json").stat().st_mtime_ns
+    kept = (finished / "trials" / "both-0" / "trial.json").stat().st_mtime_ns
     shutil.rmtree(lost)
     clock = itertools.count(step=60.0)
     lines: list[str] = []
     run_utility(_settings(), finished, LineProgress(lines.append, lambda: next(clock)))
-    # Cells that stood there are not told as if they had just been trained.
-    assert [line for line in lines if line.startswith("cells")] == [
-        f"cells: done, 1 cell in 2 min 00 s ({2 * len(ROWS) - 1} were done before); both-1"
+    # Trials that stood there are not told as if they had just been trained.
+    assert [line for line in lines if line.startswith("trials")] == [
+        f"trials: done, 1 trial in 2 min 00 s ({2 * len(ARMS) - 1} were done before); both-1"
     ]
     assert np.array_equal(np.load(lost / "probabilities.npy"), probabilities)
     assert (finished / "utility.json").read_bytes() == before
-    assert (finished / "cells" / "both-0" / "cell.json").stat().st_mtime_ns == kept
+    assert (finished / "trials" / "both-0" / "trial.json").stat().st_mtime_ns == kept
 
 
 def test_cells_trained_side_by_side_come_out_the_same(finished: Path, tmp_path: Path) -> None:
     copy = tmp_path / "utility"
     shutil.copytree(finished, copy)
-    lost = ("both-0", "both-1", "ceiling-0")
+    lost = ("both-0", "both-1", "upper bound-0")
     for name in lost:
-        shutil.rmtree(copy / "cells" / name)
-    run_utility(_settings(cells_at_once=2), copy)
+        shutil.rmtree(copy / "trials" / name)
+    run_utility(_settings(num_parallel_trials=2), copy)
     for name in lost:
         before, after = (
-            np.load(at / "cells" / name / "probabilities.npy") for at in (finished, copy)
+            np.load(at / "trials" / name / "probabilities.npy") for at in (finished, copy)
         )
         assert np.array_equal(before, after)
-    rows = [json.loads((at / "utility.json").read_text())["rows"] for at in (finished, copy)]
-    assert rows[0] == rows[1]
+    arms = [json.loads((at / "utility.json").read_text())["arms"] for at in (finished, copy)]
+    assert arms[0] == arms[1]
 
 
 def test_a_cell_that_fails_beside_others_stops_the_experiment(
@@ -187,30 +189,30 @@ def test_a_cell_that_fails_beside_others_stops_the_experiment(
 ) -> None:
     copy = tmp_path / "utility"
     shutil.copytree(finished, copy)
-    for name in ("both-0", "both-1", "ceiling-0"):
-        shutil.rmtree(copy / "cells" / name)
+    for name in ("both-0", "both-1", "upper bound-0"):
+        shutil.rmtree(copy / "trials" / name)
     # A file where its folder should be.
-    (copy / "cells" / "ceiling-0").write_text("")
+    (copy / "trials" / "upper bound-0").write_text("")
     with pytest.raises(FileExistsError):
-        run_utility(_settings(cells_at_once=2), copy)
-    (copy / "cells" / "ceiling-0").unlink()
-    run_utility(_settings(cells_at_once=2), copy)
+        run_utility(_settings(num_parallel_trials=2), copy)
+    (copy / "trials" / "upper bound-0").unlink()
+    run_utility(_settings(num_parallel_trials=2), copy)
 
 
 def test_other_settings_are_never_mixed_in(finished: Path) -> None:
     with pytest.raises(RunError, match="trained with other settings or other pairs"):
-        run_utility(_settings(num_steps=4), finished)
+        run_utility(_settings(max_steps=4), finished)
     with pytest.raises(RunError, match=r"image-only.*was made with other settings"):
         run_utility(_settings(controls_per_report=2), finished)
 
 
 def test_real_makes_as_many_passes_as_both(tmp_path: Path) -> None:
-    settings = _settings(num_steps=500)
-    counts = {"real": 200, "+both": 1000}
+    settings = _settings(max_steps=500)
+    counts = {"real": 200, "inter_and_intra": 1000}
     assert num_steps_of("real", settings, counts) == 100
-    assert num_steps_of("real, equal compute", settings, counts) == 500
-    assert sources_of("no pruning", tmp_path, 5)[0].keep == "all"
-    real, synthetic = sources_of("no pruning, as many", tmp_path, 5)
+    assert num_steps_of("real_matched_steps", settings, counts) == 500
+    assert sources_of("unpruned", tmp_path, 5)[0].keep == "all"
+    real, synthetic = sources_of("unpruned_matched_size", tmp_path, 5)
     assert (real.branches, real.max_pairs) == (("real",), None)
     assert (synthetic.branches, synthetic.max_pairs) == (("inter", "intra"), 5)
 
@@ -225,8 +227,8 @@ def test_patients_are_numbers_and_labels_are_whole() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rows": ["+both"]}, "rows must name 'real, equal compute'"),
-        ({"more_real": None}, "needs more_real"),
+        ({"arms": ["inter_and_intra"]}, "arms must name 'real_matched_steps'"),
+        ({"extra_real_data": None}, "needs extra_real_data"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(changes: dict[str, Any], message: str) -> None:

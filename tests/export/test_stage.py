@@ -61,7 +61,7 @@ def test_sizes_and_splits_of_files(tmp_path: Path) -> None:
         "webdataset/train-000000.tar",
         "webdataset/train-000001.tar",
         "webdataset/train-000002.tar",
-        "webdataset/validate-000000.tar",
+        "webdataset/validation-000000.tar",
     ]
     parquet = [name for name in report.files if name.endswith(".parquet")]
     assert [name for name in parquet if "train" in name] == [
@@ -79,7 +79,7 @@ def test_dropped_pairs_stay_out_and_real_ones_on_request(tmp_path: Path) -> None
     only = export(tmp_path / "synthetic", pairs, include_real=False, formats=["webdataset"])
     assert only.counts == {
         "train": {"inter": 2, "intra": 3},
-        "validate": {"inter": 1, "intra": 1},
+        "validation": {"inter": 1, "intra": 1},
         "test": {"inter": 1, "intra": 1},
     }
     assert not (tmp_path / "synthetic" / "parquet").exists()
@@ -92,12 +92,12 @@ def test_branches_and_splits_are_chosen(tmp_path: Path) -> None:
     assert report.counts == {"train": {"real": 3, "intra": 3}, "test": {"real": 1, "intra": 1}}
     assert report.left_out == {"branch_excluded": 4, "split_excluded": 3}
     assert _ids(tmp_path / "export") == {
-        pair.id for pair in pairs if pair.branch != "inter" and pair.split != "validate"
+        pair.id for pair in pairs if pair.branch != "inter" and pair.split != "validation"
     }
     trained = export(tmp_path / "trained", pairs, synthetic_splits=["train"], formats=["parquet"])
     assert trained.counts == {
         "train": {"real": 3, "inter": 3, "intra": 3},
-        "validate": {"real": 1},
+        "validation": {"real": 1},
         "test": {"real": 1},
     }
     assert trained.left_out == {"split_excluded": 4}

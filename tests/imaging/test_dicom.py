@@ -296,7 +296,7 @@ def test_what_is_no_image_is_a_data_error_that_says_why(kind: str) -> None:
 
 
 def test_a_deflated_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dicom, "_MOST_INFLATED", 1000)
+    monkeypatch.setattr(dicom, "_MAX_INFLATED", 1000)
     with pytest.raises(DataError, match="too large to be a radiograph"):
         load(dataset_of(), DeflatedExplicitVRLittleEndian)
 

@@ -213,6 +213,6 @@ def test_a_hostile_file_is_refused_within_seconds_and_in_bounded_memory(
 
 
 def test_bytes_without_a_file_have_the_same_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pairaug.imaging.files.MOST_BYTES", 10)
+    monkeypatch.setattr("pairaug.imaging.files.MAX_BYTES", 10)
     with pytest.raises(ImageError, match="too large"), open_image(encoded("PNG")):
         pass

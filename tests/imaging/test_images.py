@@ -165,7 +165,7 @@ def test_bombs_are_refused_in_every_thread_and_the_filters_left_as_they_were() -
 def test_a_file_that_is_too_large_is_not_even_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pairaug.imaging.files.MOST_BYTES", 10)
+    monkeypatch.setattr("pairaug.imaging.files.MAX_BYTES", 10)
     (tmp_path / "image.png").write_bytes(encode_png(LEVELS / 255))
     with pytest.raises(DataError, match="a file of more than 0 MB"):
         load_image(ImageRef(path=str(tmp_path / "image.png")))

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from pairaug.metrics import Estimate, bootstrap, mean, ratio, share
+from pairaug.metrics import Estimate, bootstrap, fraction, mean, ratio
 
 
 def test_width_is_that_of_the_standard_error():
@@ -59,8 +59,8 @@ def test_columns_stay_aligned():
     assert (estimate.value, estimate.low, estimate.high) == pytest.approx((0.25, 0.25, 0.25))
 
 
-def test_share_of_hits():
-    estimate = share(np.array([True] * 90 + [False] * 10))
+def test_fraction_of_hits():
+    estimate = fraction(np.array([True] * 90 + [False] * 10))
     assert estimate.value == pytest.approx(0.9)
     assert 0.8 < estimate.low < 0.9 < estimate.high < 1.0
 
@@ -71,15 +71,15 @@ def test_a_fraction_of_all_or_of_none_has_an_exact_interval(num):
     from scipy.stats import binomtest
 
     exact = binomtest(num, num).proportion_ci(0.95)
-    every, none = share(np.ones(num, dtype=bool)), share(np.zeros(num, dtype=bool))
+    every, none = fraction(np.ones(num, dtype=bool)), fraction(np.zeros(num, dtype=bool))
     assert (every.value, every.low, every.high) == pytest.approx((1.0, exact.low, 1.0))
     assert (none.value, none.low, none.high) == pytest.approx((0.0, 0.0, 1.0 - exact.low))
 
 
 def test_a_fraction_of_all_counts_groups_and_not_cases():
-    by_case = share(np.ones(20, dtype=bool))
-    by_patient = share(np.ones(20, dtype=bool), groups=np.repeat(np.arange(5), 4))
-    assert by_patient.low == share(np.ones(5, dtype=bool)).low < by_case.low
+    by_case = fraction(np.ones(20, dtype=bool))
+    by_patient = fraction(np.ones(20, dtype=bool), groups=np.repeat(np.arange(5), 4))
+    assert by_patient.low == fraction(np.ones(5, dtype=bool)).low < by_case.low
 
 
 def test_no_cases_is_undefined():

@@ -47,7 +47,7 @@ def test_repeated_images_of_a_patient_narrow_nothing():
     assert by_image.high - by_image.low < 0.5 * (once.high - once.low)
 
 
-def _share_that_holds(truth: float, num_resamples: int, estimate_of) -> float:
+def _fraction_that_holds(truth: float, num_resamples: int, estimate_of) -> float:
     rng = np.random.default_rng(11)
     estimates = [estimate_of(rng) for _ in range(num_resamples)]
     return float(np.mean([each.low <= truth <= each.high for each in estimates]))
@@ -72,15 +72,15 @@ def _clustered(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.nda
 
 def test_intervals_contain_the_truth():
     """200 simulated resamples: 95 % of them within four standard errors."""
-    share = _share_that_holds(TRUTH, 200, lambda rng: auroc(*_normal_cases(rng, 120)))
-    assert share == pytest.approx(0.95, abs=0.062)
+    fraction = _fraction_that_holds(TRUTH, 200, lambda rng: auroc(*_normal_cases(rng, 120)))
+    assert fraction == pytest.approx(0.95, abs=0.062)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("num", [80, 200, 1000])
 def test_intervals_of_auroc_contain_the_truth_in_many_draws(num: int):
-    share = _share_that_holds(TRUTH, 2000, lambda rng: auroc(*_normal_cases(rng, num)))
-    assert share == pytest.approx(0.95, abs=0.02)
+    fraction = _fraction_that_holds(TRUTH, 2000, lambda rng: auroc(*_normal_cases(rng, num)))
+    assert fraction == pytest.approx(0.95, abs=0.02)
 
 
 @pytest.mark.slow
@@ -89,8 +89,10 @@ def test_intervals_of_average_precision_contain_the_truth_in_many_draws():
     from sklearn.metrics import average_precision_score
 
     truth = float(average_precision_score(labels, scores))
-    share = _share_that_holds(truth, 2000, lambda rng: average_precision(*_normal_cases(rng, 300)))
-    assert share == pytest.approx(0.95, abs=0.02)
+    fraction = _fraction_that_holds(
+        truth, 2000, lambda rng: average_precision(*_normal_cases(rng, 300))
+    )
+    assert fraction == pytest.approx(0.95, abs=0.02)
 
 
 @pytest.mark.slow
@@ -100,7 +102,7 @@ def test_intervals_of_macro_auroc_contain_the_truth_in_many_draws():
         common = rng.normal(size=(200, 1))
         return macro_auroc(labels, 0.6 * common + 0.8 * rng.normal(size=(200, 4)) + labels)
 
-    assert _share_that_holds(TRUTH, 1000, estimate) == pytest.approx(0.95, abs=0.025)
+    assert _fraction_that_holds(TRUTH, 1000, estimate) == pytest.approx(0.95, abs=0.025)
 
 
 @pytest.mark.slow
@@ -115,8 +117,8 @@ def test_only_draws_of_patients_hold_the_truth_where_images_are_alike():
         labels, scores, _ = _clustered(rng)
         return auroc(labels, scores)
 
-    assert _share_that_holds(TRUTH, 1000, by_patient) == pytest.approx(0.95, abs=0.035)
-    assert _share_that_holds(TRUTH, 1000, by_image) < 0.8
+    assert _fraction_that_holds(TRUTH, 1000, by_patient) == pytest.approx(0.95, abs=0.035)
+    assert _fraction_that_holds(TRUTH, 1000, by_image) < 0.8
 
 
 def test_means_by_patient():

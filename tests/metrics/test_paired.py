@@ -56,7 +56,7 @@ def test_one_seed_is_the_bootstrap_of_its_cases(labels):
     assert math.isnan(macros.deviation("a"))
 
 
-def test_pairs_share_what_the_cases_are_like(labels):
+def test_pairs_fraction_what_the_cases_are_like(labels):
     rng = np.random.default_rng(1)
     common = rng.normal(size=labels.shape)
     base = [common + labels]
@@ -88,19 +88,19 @@ def test_patients_are_drawn_whole(labels):
     assert (again.value, again.low, again.high) == pytest.approx((once.value, once.low, once.high))
 
 
-def test_share_of_a_gap(labels):
+def test_fraction_of_a_gap(labels):
     rng = np.random.default_rng(1)
     common = rng.normal(size=labels.shape)
-    lifts = {"base": 0.6, "middle": 0.9, "ceiling": 1.2}
+    lifts = {"base": 0.6, "middle": 0.9, "upper bound": 1.2}
     macros = paired_macros(
         labels, {name: [common + lift * labels] * 2 for name, lift in lifts.items()}
     )
-    assert macros.share_of_gap("base", "base", "ceiling").value == 0.0
-    assert macros.share_of_gap("ceiling", "base", "ceiling").value == 1.0
-    found = macros.share_of_gap("middle", "base", "ceiling")
+    assert macros.fraction_of_gap("base", "base", "upper bound").value == 0.0
+    assert macros.fraction_of_gap("upper bound", "base", "upper bound").value == 1.0
+    found = macros.fraction_of_gap("middle", "base", "upper bound")
     assert 0.4 < found.low < found.value < found.high < 0.7
-    # Where the ceiling is no higher, there is no share to tell.
-    assert math.isnan(macros.share_of_gap("middle", "ceiling", "base").value)
+    # Where the upper bound is no higher, there is no share to tell.
+    assert math.isnan(macros.fraction_of_gap("middle", "upper bound", "base").value)
 
 
 def test_one_model_for_every_seed(labels):
@@ -126,5 +126,5 @@ def _holds(rng: np.random.Generator, num_seeds: int) -> bool:
 def test_intervals_of_differences_contain_the_truth(num_seeds: int, least: float):
     """Both ways are alike in truth; few seeds give somewhat narrow intervals, as documented."""
     rng = np.random.default_rng(7)
-    share = np.mean([_holds(rng, num_seeds) for _ in range(400)])
-    assert least <= share <= 0.99
+    fraction = np.mean([_holds(rng, num_seeds) for _ in range(400)])
+    assert least <= fraction <= 0.99

@@ -89,7 +89,7 @@ def test_patients_are_in_one_split(dataset):
     for row in _rows(dataset / "reports.csv"):
         splits.setdefault(row["patient_id"], set()).add(row["split"])
     assert all(len(found) == 1 for found in splits.values())
-    assert set().union(*splits.values()) <= {"train", "validate", "test"}
+    assert set().union(*splits.values()) <= {"train", "validation", "test"}
 
 
 def test_the_card_says_what_it_is(dataset):

@@ -92,7 +92,7 @@ def test_everything_at_once_is_still_said_in_38_words():
         assert all(re.search(NAMES[finding.kind], text, re.I) for finding in findings)
 
 
-def test_few_patients_share_a_text(studies):
+def test_few_patients_fraction_a_text(studies):
     assert len({study.text for study in studies}) >= 0.99 * NUM_STUDIES
 
 

@@ -21,7 +21,7 @@ def test_seed_and_index_decide():
     assert sample_study(3, 4).anatomy != sample_study(4, 3).anatomy
 
 
-def test_visits_share_the_patient_only():
+def test_visits_fraction_the_patient_only():
     visits = [sample_study(3, 17, visit) for visit in range(6)]
     assert len({visit.anatomy for visit in visits}) == 1
     assert len({visit.patient_id for visit in visits}) == 1

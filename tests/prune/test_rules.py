@@ -97,7 +97,7 @@ def _score(pair: Pair, name: str) -> float:
 
 
 @pytest.mark.parametrize("quantile", [0.1, 0.5, 0.93])
-def test_quantile_drops_just_that_share(quantile: float) -> None:
+def test_quantile_drops_just_that_fraction(quantile: float) -> None:
     families = _families(20)
     rule = {"rule": "quantile", "quantile": quantile, "scores": ["change"]}
     result = _prune(families, {"intra": rule})

@@ -289,7 +289,7 @@ def test_chexpert_plus_has_its_labels_views_and_split(tree: Any) -> None:
     assert first.labels == {"no finding": True, "edema": False}
     assert third.labels == {"lung opacity": True, "edema": None}
     assert [pair.trace["read"]["view"] for pair in (first, second)] == ["AP", "Lateral"]
-    assert {pair.split for pair in pairs} == {"train", "validate"}
+    assert {pair.split for pair in pairs} == {"train", "validation"}
     only = _pairs({**tree("chexpert-plus"), "text": "impression"})
     assert only[0].report.findings == ""
     assert only[-1].drop is not None  # it has findings only

@@ -23,7 +23,7 @@ from pairaug.imaging.inspect import Outcome, inspect_all
 from pairaug.imaging.io import encode_png
 from pairaug.pair import Pair, Report
 from pairaug.readers.normalize import RawRecord, RecordNormalizer
-from pairaug.readers.reader import SplitShares
+from pairaug.readers.reader import SplitFractions
 from pairaug.stage import Context
 from support.dicom_images import dataset_of, saved
 
@@ -40,7 +40,7 @@ def records(name: str, image: Path | bytes | None, **more: object) -> RawRecord:
 
 
 def normalizer(root: Path, **more: object) -> RecordNormalizer:
-    return RecordNormalizer(source="table", name="t", root=root, shares=SplitShares(), **more)  # type: ignore[arg-type]
+    return RecordNormalizer(source="table", name="t", root=root, fractions=SplitFractions(), **more)  # type: ignore[arg-type]
 
 
 def taken(root: Path, *items: RawRecord, num_workers: int = 2, **more: object) -> list[Pair]:
@@ -155,7 +155,7 @@ def test_a_patient_in_two_splits_is_an_error_or_divided_anew(tmp_path: Path) -> 
     with pytest.raises(DataError, match=message) as caught:
         taken(tmp_path, *items)
     assert "SECRET" not in str(caught.value)
-    hashed = RecordNormalizer("table", "t", tmp_path, SplitShares(use="hashed"))
+    hashed = RecordNormalizer("table", "t", tmp_path, SplitFractions(use="hashed"))
     assert len({pair.split for pair in hashed.pairs(items, Context(seed=0))}) == 1
 
 

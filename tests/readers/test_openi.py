@@ -33,7 +33,7 @@ def _reasons(pairs: list[Pair]) -> dict[str, str | None]:
     return {pair.id[2:]: pair.drop.reason if pair.drop else None for pair in pairs}
 
 
-def test_images_of_a_study_share_its_report_and_patient(tmp_path: Path) -> None:
+def test_images_of_a_study_fraction_its_report_and_patient(tmp_path: Path) -> None:
     first, second, *_ = _pairs(openi(tmp_path))
     assert first.report == second.report
     assert first.report.findings == "Heart size borderline. XXXX opacity at the left base."

@@ -11,7 +11,7 @@ from pairaug.pair import FINDINGS, Branch
 from pairaug.phantom.findings import Finding
 from pairaug.phantom.study import sample_study
 from pairaug.readers.phantom import PhantomReader, PhantomSource
-from pairaug.readers.reader import SplitShares
+from pairaug.readers.reader import SplitFractions
 from pairaug.stage import Context
 
 
@@ -55,10 +55,10 @@ def test_the_runs_seed_holds_unless_the_source_has_its_own():
 
 
 def test_splits_are_by_patient_and_as_asked():
-    shares = SplitShares(validate_share=0.3, test_share=0.3)
-    pairs = _read(num_patients=60, size=32, split=shares)
-    assert {pair.split for pair in pairs} == {"train", "validate", "test"}
-    assert all(pair.split == shares.split_of(pair.patient_id) for pair in pairs)
+    fractions = SplitFractions(validation_fraction=0.3, test_fraction=0.3)
+    pairs = _read(num_patients=60, size=32, split=fractions)
+    assert {pair.split for pair in pairs} == {"train", "validation", "test"}
+    assert all(pair.split == fractions.split_of(pair.patient_id) for pair in pairs)
 
 
 def test_progress_is_told():

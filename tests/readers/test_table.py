@@ -358,7 +358,7 @@ def test_split_column_and_its_spellings(tmp_path: Path) -> None:
     header = f"{HEADER},split"
     rows = ("a,a.png,p,x,,train", "b,a.png,q,x,,Val", "c,a.png,r,x,,TEST")
     pairs = _read(_table(tmp_path, *rows, header=header), {"split": "split"})
-    assert [pair.split for pair in pairs] == ["train", "validate", "test"]
+    assert [pair.split for pair in pairs] == ["train", "validation", "test"]
     with pytest.raises(
         DataError, match="row 2, column 'split', has a text of 6 characters for a split"
     ):
@@ -377,13 +377,13 @@ def test_patients_are_divided_by_hash_whatever_the_order(tmp_path: Path) -> None
     assert all(pair.split == split_of[pair.patient_id] for pair in pairs)
     counts = Counter(split_of.values())
     assert counts["train"] == pytest.approx(320, abs=30)
-    assert counts["validate"] == pytest.approx(40, abs=22)
+    assert counts["validation"] == pytest.approx(40, abs=22)
     assert counts["test"] == pytest.approx(40, abs=22)
     backwards = _read(_table(tmp_path, *reversed(rows)))
     assert {pair.id: pair.split for pair in backwards} == {pair.id: pair.split for pair in pairs}
     other = _read(_table(tmp_path, *rows), split={"seed": 1})
     assert {pair.id: pair.split for pair in other} != {pair.id: pair.split for pair in pairs}
-    only = _read(_table(tmp_path, *rows), split={"validate_share": 0, "test_share": 1})
+    only = _read(_table(tmp_path, *rows), split={"validation_fraction": 0, "test_fraction": 1})
     assert {pair.split for pair in only} == {"test"}
 
 
@@ -434,7 +434,7 @@ def test_settings_say_what_is_wrong() -> None:
     with pytest.raises(ValidationError, match="unknown finding 'flu'; the names are: no finding"):
         TableSource.model_validate({"table": "x.csv", "columns": {"labels": {"flu": "Flu"}}})
     with pytest.raises(ValidationError, match="together exceed 1"):
-        TableSource.model_validate({"table": "x.csv", "split": {"test_share": 0.95}})
+        TableSource.model_validate({"table": "x.csv", "split": {"test_fraction": 0.95}})
 
 
 _REAL_IMAGES = Path(__file__).parents[3] / "shared" / "data" / "covid_cxr_pairs"

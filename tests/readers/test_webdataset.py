@@ -19,7 +19,7 @@ from pairaug.pair import Branch, Pair
 from pairaug.readers import (
     HuggingFaceSource,
     PhantomSource,
-    SplitShares,
+    SplitFractions,
     WebDatasetSource,
     open_reader,
 )
@@ -27,11 +27,11 @@ from pairaug.readers.tars import items_of, shards_of
 from pairaug.stage import Context
 from support.layout_trees import huggingface, image, tar
 
-SHARES = SplitShares(validate_share=0.3, test_share=0.3, seed=1)
+FRACTIONS = SplitFractions(validation_fraction=0.3, test_fraction=0.3, seed=1)
 
 
 def _phantoms() -> list[Pair]:
-    source = PhantomSource.model_validate({"num_patients": 6, "size": 32, "split": SHARES})
+    source = PhantomSource.model_validate({"num_patients": 6, "size": 32, "split": FRACTIONS})
     return list(open_reader(source, Context(seed=3)))
 
 

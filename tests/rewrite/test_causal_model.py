@@ -57,11 +57,11 @@ def test_answers_follow_from_their_seeds(model: CausalModel):
     assert len({answer.text for answer in greedy}) == 1
 
 
-def test_draws_have_the_shares_of_the_distribution():
+def test_draws_have_the_fractions_of_the_distribution():
     scores = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05])).repeat(4000, 1)
     sampled = SeededSampling(range(4000), 1.0)(None, scores).argmax(-1)
-    shares = torch.bincount(sampled, minlength=4) / 4000
-    assert torch.allclose(shares, torch.tensor([0.5, 0.3, 0.15, 0.05]), atol=0.03)
+    fractions = torch.bincount(sampled, minlength=4) / 4000
+    assert torch.allclose(fractions, torch.tensor([0.5, 0.3, 0.15, 0.05]), atol=0.03)
     within = SeededSampling(range(4000), 1.0, top_p=0.7)(None, scores).argmax(-1)
     assert set(within.tolist()) == {0, 1}
     cold = SeededSampling(range(4000), 0.05)(None, scores).argmax(-1)

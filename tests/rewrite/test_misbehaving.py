@@ -121,9 +121,9 @@ def test_nothing_is_paid_for_twice_across_kills(chat_server: ChatServer, tmp_pat
     undisturbed, _ = start("undisturbed").communicate(timeout=300)
     num_needed = len(chat_server.answer.num_answers)
     chat_server.answer = moody = Moody()
-    for share in (0.2, 0.6):
+    for fraction in (0.2, 0.6):
         process = start("killed")
-        while moody.num_answers.total() < share * num_needed:
+        while moody.num_answers.total() < fraction * num_needed:
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)

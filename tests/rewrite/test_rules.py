@@ -129,13 +129,13 @@ def _name(kind: str) -> str:
 
 
 def test_intra_keeps_the_words_and_order_of_all_else():
-    shares = []
+    fractions = []
     for index in range(100):
         text = source_report(sample_study(seed=12, index=index).text)
         answer, _ = answer_to("intra", text, index)
         matcher = difflib.SequenceMatcher(None, text.split(), answer.text.split(), autojunk=False)
-        shares.append(matcher.ratio())
-    assert sum(shares) / len(shares) > 0.75
+        fractions.append(matcher.ratio())
+    assert sum(fractions) / len(fractions) > 0.75
 
 
 def test_new_patients_are_not_only_normal_and_cover_every_kind():

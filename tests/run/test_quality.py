@@ -70,7 +70,7 @@ def test_everything_is_counted(run_folder: Path) -> None:
         "burnt_in": 1,
         "shallow": 0,
         "ignored_headers": 0,
-        "patients": {"train": 1, "validate": 1, "test": 1},
+        "patients": {"train": 1, "validation": 1, "test": 1},
         "views": {"PA": 5, "lateral": 1, "AP": 1, "not stated": 1},
         "words": {"least": 2, "5 %": 2, "median": 3, "95 %": 8, "most": 8},
         "stated_by": "report",
@@ -144,7 +144,7 @@ def test_many_views_are_added_up(tmp_path: Path) -> None:
     views = [f"{words[place % 4]} {words[place // 4 % 5]}" for place in range(40)]
     pairs = [_pair(str(n)).with_trace("read", view=view) for n, view in enumerate(views)]
     found = assess(_part(tmp_path, pairs))
-    assert len(found.views) == quality._MOST_VIEWS + 1
+    assert len(found.views) == quality._MAX_VIEWS + 1
     assert sum(found.views.values()) == 40
 
 

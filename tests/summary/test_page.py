@@ -155,7 +155,7 @@ def test_a_long_narrative_is_folded_and_complete(write_run: WriteRun, without_dr
     assert "The last words." in html
 
 
-def test_examples_are_kept_first_with_a_share_of_dropped_ones(
+def test_examples_are_kept_first_with_a_fraction_of_dropped_ones(
     write_run: WriteRun, make_pairs: MakePairs
 ):
     pairs = load_pairs(write_run(make_pairs(30)) / "prune")

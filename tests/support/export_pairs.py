@@ -111,9 +111,9 @@ def family(folder: Path, index: int, split: str = "train") -> list[Pair]:
 
 
 def families(folder: Path) -> list[Pair]:
-    """Five families: three to train on, one to validate on, one to test on."""
+    """Five families: three to train on, one for validation, one to test on."""
     folder.mkdir(parents=True, exist_ok=True)
-    splits = ("train", "train", "validate", "train", "test")
+    splits = ("train", "train", "validation", "train", "test")
     return [pair for index, split in enumerate(splits) for pair in family(folder, index, split)]
 
 

@@ -10,10 +10,10 @@ from pairaug.train.image_dataset import ImageDataset
 SIZE = 32
 
 
-def made_images(num_train: int = 12, num_held_out: int = 6) -> ImageDataset:
+def made_images(num_train: int = 12, num_validation: int = 6) -> ImageDataset:
     """Random images; the first label is whether the left half is bright, and so the reports say."""
     rng = np.random.default_rng(0)
-    total = num_train + num_held_out
+    total = num_train + num_validation
     images = rng.integers(0, 40, (total, SIZE, SIZE), dtype=np.uint8)
     is_bright = np.arange(total) % 2 == 0
     images[is_bright, :, : SIZE // 2] += 120

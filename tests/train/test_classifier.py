@@ -42,10 +42,10 @@ def test_it_learns_and_upstream_loads_it(opened_dataset, tmp_path: Path):
     model = ResNetForImageClassification.from_pretrained(folder, dtype=torch.float32).eval()
     assert model.config.id2label == {0: "bright", 1: "other"}
     assert model.config.num_channels == 1
-    images = as_images(opened_dataset.images[opened_dataset.held_out], torch.device("cpu"))
+    images = as_images(opened_dataset.images[opened_dataset.validation], torch.device("cpu"))
     with torch.inference_mode():
         logits = model(as_classifier_input(images)).logits
-    is_bright = opened_dataset.labels[opened_dataset.held_out, 0] == 1
+    is_bright = opened_dataset.labels[opened_dataset.validation, 0] == 1
     assert logits[is_bright, 0].min() > logits[~is_bright, 0].max()
     dtypes = {
         v.dtype for v in load_file(folder / "model.safetensors").values() if v.is_floating_point()
@@ -91,5 +91,5 @@ def test_auroc_is_over_stated_labels_with_both_values():
     nan = float("nan")
     labels = np.array([[0, 1, 0], [1, 1, nan], [1, 1, 1], [nan, 1, 1]])
     scores = np.array([[0.2, 0.1, 0.9], [0.1, 0.2, 0.0], [0.9, 0.3, 0.1], [0.0, 0.4, 0.95]])
-    figures = macro_auroc(labels, scores, ("a", "b", "c"))
-    assert figures == {"macro_auroc": 0.5, "a": 0.5, "c": 0.5}
+    metrics = macro_auroc(labels, scores, ("a", "b", "c"))
+    assert metrics == {"macro_auroc": 0.5, "a": 0.5, "c": 0.5}

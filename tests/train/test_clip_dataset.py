@@ -23,7 +23,7 @@ def test_phantoms_and_real_pairs_train_one_model(tmp_path: Path):
         "source": "table",
         "table": DATA / "covid_cxr_pairs" / "reports.csv",
         "columns": {"id": "image_id", "file": "file", "patient_id": "patient_id"},
-        "split": {"validate_share": 0.3, "test_share": 0.0},
+        "split": {"validation_fraction": 0.3, "test_fraction": 0.0},
     }
     phantoms = {"source": "phantom", "num_patients": 200, "size": 64, "seed": 6}
     settings = ClipSettings.model_validate(

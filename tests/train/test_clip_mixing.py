@@ -68,7 +68,7 @@ def test_caps_bound_a_branch_in_an_epoch_and_draw_anew():
 
 
 def test_a_ratio_holds_over_the_steps_where_a_batch_cannot():
-    ratio = mix(order="ratio", synthetic_share=0.3)
+    ratio = mix(order="ratio", synthetic_fraction=0.3)
     sampled = [BRANCHES[ratio.positions(step)] for step in range(40)]
     assert {int((each > 0).sum()) for each in sampled} == {1, 2}
     assert sum(int((each > 0).sum()) for each in sampled) == 60
@@ -77,7 +77,7 @@ def test_a_ratio_holds_over_the_steps_where_a_batch_cannot():
 
 
 def test_synthetic_first_then_real_alone():
-    ordered = mix(order="synthetic-first", synthetic_share=0.25)
+    ordered = mix(order="synthetic-first", synthetic_fraction=0.25)
     ordered.plan(8)
     kinds = [set((BRANCHES[ordered.positions(step)] > 0).tolist()) for step in range(8)]
     assert kinds == [{True}] * 2 + [{False}] * 6

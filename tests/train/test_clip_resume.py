@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from pairaug.errors import RunError, SettingsError
-from pairaug.readers import SplitShares
+from pairaug.readers import SplitFractions
 from pairaug.system.locks import locked
 from pairaug.train.clip import ClipSettings, train_clip
 from pairaug.train.loop import Loop
@@ -40,7 +40,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def settings(cache: Path, **changes: object) -> ClipSettings:
     read = {"source": "phantom", "num_patients": 24, "size": 32, "seed": 2}
-    read["split"] = {"validate_share": 0.3, "test_share": 0.0}
+    read["split"] = {"validation_fraction": 0.3, "test_fraction": 0.0}
     values = {**TOWERS, "sources": [{"read": read}], "cache": cache, "max_steps": 4}
     return ClipSettings.model_validate({**values, **changes})
 
@@ -128,7 +128,7 @@ def test_patience_ends_a_training_that_no_longer_improves(cache: Path, tmp_path:
 def test_best_without_held_out_pairs_is_told(cache: Path, tmp_path: Path):
     read = {"source": "phantom", "num_patients": 8, "size": 32}
     chosen = settings(cache, best_by="loss", sources=[{"read": read}])
-    with pytest.raises(SettingsError, match="best_by is loss, but nothing is held out"):
+    with pytest.raises(SettingsError, match="best_by is loss, but nothing is for validation"):
         train_clip(chosen, tmp_path)
 
 
@@ -141,8 +141,8 @@ def test_epochs_count_all_pairs(cache: Path, tmp_path: Path):
 
 
 def _num_held_out(out: Path) -> int:
-    shares = SplitShares(validate_share=0.3, test_share=0.0)
-    return sum(shares.split_of(f"phantom-{index:06d}") == "validate" for index in range(24))
+    fractions = SplitFractions(validation_fraction=0.3, test_fraction=0.0)
+    return sum(fractions.split_of(f"phantom-{index:06d}") == "validation" for index in range(24))
 
 
 def test_other_pairs_are_not_resumed_with(cache: Path, tmp_path: Path):
@@ -164,4 +164,4 @@ def test_tensorboard_has_the_curves_that_the_csv_has(cache: Path, tmp_path: Path
     told = [(each.step, each.value) for each in events.Scalars("train/loss")]
     assert [step for step, _ in told] == [step for step, _ in written] == [2, 4]
     assert [loss for _, loss in told] == pytest.approx([loss for _, loss in written], rel=1e-4)
-    assert [each.step for each in events.Scalars("held_out/auroc")] == [2, 4]
+    assert [each.step for each in events.Scalars("validation/auroc")] == [2, 4]

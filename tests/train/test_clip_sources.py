@@ -39,7 +39,7 @@ def pair(number: int, split: str = "train", size: int = 32) -> Pair:
 
 def made_pairs() -> list[Pair]:
     """Six real pairs, of which one is for validation, and their children."""
-    real = [pair(number, "validate" if number == 5 else "train") for number in range(6)]
+    real = [pair(number, "validation" if number == 5 else "train") for number in range(6)]
     children = []
     for number, parent in enumerate(real[:4]):
         for branch in (Branch.INTER, Branch.INTRA):
@@ -76,7 +76,7 @@ def test_a_run_gives_its_living_pairs_and_holds_out_validate(run: Path, tmp_path
     pairs = opened([{"run": run}], tmp_path)
     assert pairs.num_train == 5 + 6
     assert np.bincount(pairs.branches).tolist() == [5, 3, 3]
-    assert [pairs.reports[place] for place in pairs.held_out] == [("Impression 5. Findings 5.",)]
+    assert [pairs.reports[place] for place in pairs.validation] == [("Impression 5. Findings 5.",)]
 
 
 def test_keep_all_takes_what_pruning_dropped_and_nothing_else(run: Path, tmp_path: Path):
@@ -91,7 +91,7 @@ def test_branches_of_one_run_are_two_sources_with_weights(run: Path, tmp_path: P
     ]
     pairs = opened(sources, tmp_path)
     assert pairs.weights.tolist() == [1.0] * 5 + [2.0] * 3
-    assert len(pairs.held_out) == 1
+    assert len(pairs.validation) == 1
 
 
 @pytest.mark.parametrize("layout", ["parquet", "webdataset"])
@@ -160,7 +160,7 @@ def test_a_synthetic_pair_of_another_splits_patient_is_refused(tmp_path: Path):
 
 def test_a_patient_of_two_sources_in_two_splits_is_refused(tmp_path: Path):
     read = {"source": "phantom", "num_patients": 12, "size": 32, "seed": 0}
-    moved = {**read, "split": {"validate_share": 0.5, "test_share": 0.0}}
+    moved = {**read, "split": {"validation_fraction": 0.5, "test_fraction": 0.0}}
     sources = [{"read": read}, {"read": moved, "weight": 2}]
     with pytest.raises(DataError, match="0 of them synthetic, are of patients with real pairs in"):
         opened(sources, tmp_path)

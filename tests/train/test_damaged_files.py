@@ -112,7 +112,7 @@ def test_what_a_killed_training_left_in_the_cache_goes(tmp_path: Path) -> None:
 def test_damaged_images_are_made_again_and_it_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, harm: Callable[[Path], None]
 ) -> None:
-    chosen = ImageDatasetSettings(num_patients=3, num_held_out=2, size=16, num_workers=1)
+    chosen = ImageDatasetSettings(num_patients=3, num_validation=2, size=16, num_workers=1)
     whole = np.array(open_dataset(chosen, tmp_path).images)
     harm(tmp_path / "cache" / "images.npy")
     with caplog.at_level(logging.WARNING):
@@ -134,7 +134,7 @@ def test_damaged_images_are_made_again_and_it_is_logged(
     ],
 )
 def test_images_with_a_line_that_is_no_row_are_made_again(tmp_path: Path, row: Any) -> None:
-    chosen = ImageDatasetSettings(num_patients=3, num_held_out=2, size=16, num_workers=1)
+    chosen = ImageDatasetSettings(num_patients=3, num_validation=2, size=16, num_workers=1)
     whole = open_dataset(chosen, tmp_path)
     path = tmp_path / "cache" / "reports.jsonl"
     lines = path.read_text().splitlines()
@@ -167,7 +167,7 @@ def test_a_cache_with_a_line_that_is_no_pair_is_made_again(tmp_path: Path, wrong
 def test_images_whose_settings_are_not_known_are_made_again_and_it_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, harm: Callable[[Path], None]
 ) -> None:
-    chosen = ImageDatasetSettings(num_patients=3, num_held_out=2, size=16, num_workers=1)
+    chosen = ImageDatasetSettings(num_patients=3, num_validation=2, size=16, num_workers=1)
     whole = np.array(open_dataset(chosen, tmp_path).images)
     path = tmp_path / "cache" / "cache.json"
     content = path.read_bytes()
@@ -184,7 +184,7 @@ def test_images_whose_settings_are_not_known_are_made_again_and_it_is_logged(
 
 def test_images_that_nothing_is_known_of_are_left_alone(tmp_path: Path) -> None:
     chosen = ImageDatasetSettings(
-        num_patients=3, num_held_out=2, size=16, num_workers=1, cache=tmp_path
+        num_patients=3, num_validation=2, size=16, num_workers=1, cache=tmp_path
     )
     (tmp_path / "images.npy").write_bytes(b"a user's own")
     with pytest.raises(RunError, match=r"has images\.npy without the cache\.json .* name another"):
@@ -192,9 +192,9 @@ def test_images_that_nothing_is_known_of_are_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "images.npy").read_bytes() == b"a user's own"
 
 
-def test_trainings_that_share_images_wait_for_each_other(tmp_path: Path) -> None:
+def test_trainings_that_fraction_images_wait_for_each_other(tmp_path: Path) -> None:
     chosen = ImageDatasetSettings(
-        num_patients=3, num_held_out=2, size=16, num_workers=1, cache=tmp_path
+        num_patients=3, num_validation=2, size=16, num_workers=1, cache=tmp_path
     )
     with ThreadPoolExecutor(1) as pool:
         with locked(tmp_path):

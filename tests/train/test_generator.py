@@ -200,9 +200,9 @@ def test_prompts_are_left_out_at_the_rate_asked_for(denoising: Denoising, monkey
             denoising.empty_prompt,
         )
         changed.loss(clean, prompts, torch.Generator().manual_seed(0))
-    shares = [float((tokens != 7).any(dim=1).float().mean()) for tokens in seen]
-    assert shares[0] == 0.0
-    assert 0.15 < shares[1] < 0.35
+    fractions = [float((tokens != 7).any(dim=1).float().mean()) for tokens in seen]
+    assert fractions[0] == 0.0
+    assert 0.15 < fractions[1] < 0.35
 
 
 def test_latents_are_encoded_once_and_again_for_another_autoencoder(dataset, tmp_path: Path):

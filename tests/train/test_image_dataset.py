@@ -17,7 +17,13 @@ from pairaug.train.image_dataset import ImageDatasetSettings, open_dataset, rend
 
 
 def phantoms(**changes) -> ImageDatasetSettings:
-    values = {"num_patients": 3, "num_held_out": 2, "num_reports": 2, "size": 32, "num_workers": 1}
+    values = {
+        "num_patients": 3,
+        "num_validation": 2,
+        "num_reports": 2,
+        "size": 32,
+        "num_workers": 1,
+    }
     return ImageDatasetSettings(**{**values, **changes})
 
 
@@ -42,7 +48,7 @@ def test_images_are_the_phantoms_with_their_reports_and_labels(in_process, tmp_p
     dataset = open_dataset(phantoms(seed=7), tmp_path)
     assert dataset.images.shape == (5, 32, 32)
     assert dataset.num_train == 3
-    assert dataset.held_out.tolist() == [3, 4]
+    assert dataset.validation.tolist() == [3, 4]
     assert dataset.label_names == LABELS
     study = sample_study(7, 3)
     np.testing.assert_array_equal(dataset.images[3], np.rint(study.render(32).image * 255))
@@ -53,7 +59,7 @@ def test_images_are_the_phantoms_with_their_reports_and_labels(in_process, tmp_p
 
 
 def test_another_process_renders_the_same(tmp_path: Path):
-    dataset = open_dataset(phantoms(num_patients=1, num_held_out=2), tmp_path)
+    dataset = open_dataset(phantoms(num_patients=1, num_validation=2), tmp_path)
     expected, lines = render_chunk((0, 3), seed=1, size=32, num_reports=2)
     np.testing.assert_array_equal(dataset.images, expected)
     assert (tmp_path / "cache" / "reports.jsonl").read_text().splitlines() == lines
@@ -110,7 +116,7 @@ def test_a_run_gives_its_living_pairs_held_out_last(tmp_path: Path, caplog):
     run = write_run(
         tmp_path / "run",
         [
-            pair("v", split="validate"),
+            pair("v", split="validation"),
             pair("a"),
             pair("t", split="test"),
             pair("gone").dropped("read", "image_missing"),
@@ -121,7 +127,7 @@ def test_a_run_gives_its_living_pairs_held_out_last(tmp_path: Path, caplog):
     )
     dataset = open_dataset(ImageDatasetSettings(source="run", run=run, size=32), tmp_path)
     assert dataset.images.shape == (3, 32, 32)
-    assert (dataset.num_train, dataset.num_held_out) == (2, 1)
+    assert (dataset.num_train, dataset.num_validation) == (2, 1)
     assert dataset.reports == (
         ("Normal. Lungs are clear.",),
         ("Edema.",),
@@ -140,7 +146,7 @@ def test_the_last_stage_of_a_run_is_taken(tmp_path: Path):
     write_run(run, [pair("a"), pair("b"), pair("c").dropped("prune", "image_report")], "prune")
     dataset = open_dataset(ImageDatasetSettings(source="run", run=run, size=32), tmp_path)
     assert dataset.num_train == 2
-    assert dataset.num_held_out == 0
+    assert dataset.num_validation == 0
 
 
 @pytest.mark.parametrize(
@@ -152,16 +158,16 @@ def test_a_run_gives_its_real_pairs_unless_asked_otherwise(
     made = {"branch": Branch.INTER, "parent_id": "a", "source_patient_id": "p"}
     edited = {**made, "branch": Branch.INTRA}
     pairs = [
-        *(pair("a"), pair("b"), pair("v", split="validate")),
+        *(pair("a"), pair("b"), pair("v", split="validation")),
         pair("a~inter-0", **made),
-        pair("v~inter-0", **made, split="validate"),
+        pair("v~inter-0", **made, split="validation"),
         *(pair("a~intra-0", **edited), pair("b~intra-0", **edited)),
     ]
     run = write_run(tmp_path / "run", pairs)
     given = {} if branches is None else {"branches": branches}
     dataset = open_dataset(ImageDatasetSettings(source="run", run=run, size=32, **given), tmp_path)
-    # What is held out is real, whatever is trained on.
-    assert (dataset.num_train, dataset.num_held_out) == (num_train, 1)
+    # What is for validation is real, whatever is trained on.
+    assert (dataset.num_train, dataset.num_validation) == (num_train, 1)
 
 
 def test_a_run_that_cannot_be_trained_on_is_named(tmp_path: Path):
@@ -169,7 +175,7 @@ def test_a_run_that_cannot_be_trained_on_is_named(tmp_path: Path):
         open_dataset(ImageDatasetSettings(source="run"), tmp_path / "a")
     with pytest.raises(DataError, match="is it a run folder"):
         open_dataset(ImageDatasetSettings(source="run", run=tmp_path / "nothing"), tmp_path / "b")
-    run = write_run(tmp_path / "run", [pair("a"), pair("v", split="validate")])
+    run = write_run(tmp_path / "run", [pair("a"), pair("v", split="validation")])
     with pytest.raises(DataError, match="has 1 living train pairs with image and report; need 2"):
         open_dataset(ImageDatasetSettings(source="run", run=run), tmp_path / "c")
 

@@ -78,7 +78,9 @@ def load_generator(
     from pairaug.diffusion.pipeline import load_pipeline
 
     quieten_model_libraries()
-    pipeline = load_pipeline(folder, device=device_name, dtype=dtype_name, allow_pickle=allow_pickle)
+    pipeline = load_pipeline(
+        folder, device=device_name, dtype=dtype_name, allow_pickle=allow_pickle
+    )
     return Generator(pipeline, str(model))
 
 

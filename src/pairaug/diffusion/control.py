@@ -25,7 +25,7 @@ GuidanceFrom = Literal["empty", "source-report"]
 class EditOptions:
     """How images are edited.
 
-    `cross_replace` and `self_replace` are the shares of the steps, counted from the noisy end, in
+    `cross_replace` and `self_replace` are the fractions of the steps, counted from the noisy end, in
     which cross- and self-attention are the source's. `guidance_from` is what guidance pushes away
     from; `source-report`, and `drift`, are for inverted sources. The alignment `blend` is `refine`
     with the change kept inside a region: see `region.Region`, found by `blend_by` and cut at
@@ -123,13 +123,15 @@ def make_control(
     edits = [pipeline.layout(prompt) for prompt in edited_prompts]
     # As `encode_prompts` pads them when it is given all of them.
     num_windows = max(layout.num_windows for layout in (*sources, *edits))
-    mappings, alphas, shares, removed, added = [], [], [], [], []
+    mappings, alphas, fractions, removed, added = [], [], [], [], []
     for layout, owner in zip(edits, source_of, strict=True):
         source, edited = sources[owner].padded(num_windows), layout.padded(num_windows)
         mapping, alpha = align_layouts(options.alignment, source, edited)
         mappings.append(mapping * alpha)
         alphas.append(alpha)
-        shares.append(float(alpha[layout.token_positions()].mean()) * num_cross_steps / num_steps)
+        fractions.append(
+            float(alpha[layout.token_positions()].mean()) * num_cross_steps / num_steps
+        )
         old, new = unmatched_in_layouts(source, edited)
         removed.append(old)
         added.append(new)
@@ -137,7 +139,7 @@ def make_control(
         source_of=torch.tensor(list(source_of), dtype=torch.int64, device=pipeline.device),
         moved=torch.stack(mappings).to(pipeline.device),
         kept=(1.0 - torch.stack(alphas)).to(pipeline.device),
-        cross_swapped=np.array(shares),
+        cross_swapped=np.array(fractions),
         num_cross_steps=num_cross_steps,
         num_self_steps=num_self_steps,
         max_self_positions=options.self_max_positions,

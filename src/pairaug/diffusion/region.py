@@ -20,7 +20,7 @@ Latents = Float[Tensor, "edit channel height width"]
 # Of the steps, counted from the noisy end: enough to average over, early enough to act on.
 _WATCHED = 0.5
 
-# The mask rises from 0 to 1 around the threshold, from this share below it to this share above.
+# The mask rises from 0 to 1 around the threshold, from this fraction below it to this fraction above.
 _SOFTNESS = 0.4
 
 
@@ -70,7 +70,7 @@ class Region:
         return source_latents + self.mask() * (latents - source_latents)
 
     def mask(self) -> Float[Tensor, "edit 1 height width"]:
-        """The share of the edit at each position, in [0, 1], from what has been watched."""
+        """The fraction of the edit at each position, in [0, 1], from what has been watched."""
         if self._mask is None:
             assert self._total is not None
             self._mask = region_mask(self._total, self.threshold)

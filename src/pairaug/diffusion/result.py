@@ -18,8 +18,8 @@ from pairaug.diffusion.pipeline import Pipeline
 class EditedImages:
     """Edited images, as latents until somebody looks at them, and how much was swapped.
 
-    `cross_swapped` is the share of cross-attention that was the source's: of the edited report's
-    tokens, padding left out, times the steps. `self_swapped` is the share of the steps in which
+    `cross_swapped` is the fraction of cross-attention that was the source's: of the edited report's
+    tokens, padding left out, times the steps. `self_swapped` is the fraction of the steps in which
     self-attention was. `region` is, at each position of the latents, how much of the edit is in the
     image: 1 everywhere unless it was blended. `relevance` is what the region was cut from, each
     image's greatest 1: by attention, how much the changed words are attended to; 0 everywhere
@@ -40,7 +40,7 @@ class EditedImages:
 
     @property
     def changed_area(self) -> Float[np.ndarray, " image"]:
-        """The share of each image that could change at all."""
+        """The fraction of each image that could change at all."""
         return self.region.mean(axis=(1, 2))
 
     @staticmethod

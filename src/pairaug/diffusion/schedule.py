@@ -56,7 +56,7 @@ _KNOWN = {
     "SASolverScheduler",
     "TCDScheduler",
 }
-_MOST_LEVELS = 100_000
+_MAX_LEVELS = 100_000
 _FEW_STEPS = ("LCMScheduler", "TCDScheduler")
 
 
@@ -189,9 +189,9 @@ def check_scheduler(config: Mapping[str, Any], path: Path) -> None:
             if key != "beta_schedule" and not isinstance(config[key], Real):
                 raise ModelError(f"{path}: {key} is no number")
     most = config.get("num_train_timesteps", 1000)
-    if type(most) is not int or not 1 <= most <= _MOST_LEVELS:
+    if type(most) is not int or not 1 <= most <= _MAX_LEVELS:
         raise ModelError(
-            f"{path}: num_train_timesteps is no number of steps from 1 to {_MOST_LEVELS:,}"
+            f"{path}: num_train_timesteps is no number of steps from 1 to {_MAX_LEVELS:,}"
         )
     prediction_type_of(config)
     _check_levels(config, path)

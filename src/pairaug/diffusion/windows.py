@@ -22,7 +22,7 @@ INSIDE_WORD, AT_WORD, AT_SENTENCE = 0, 1, 2
 class Layout:
     """The tokens of one text in windows of `size` positions, one after the other.
 
-    A window is the begin token, its share of the text's own tokens, the end token, and padding.
+    A window is the begin token, its fraction of the text's own tokens, the end token, and padding.
     `words` are the text's own tokens; window k holds those from `starts[k]` on.
     """
 

@@ -91,21 +91,21 @@ class EditSettings(CandidateSettings):
         default=0.35,
         gt=0.0,
         lt=1.0,
-        description="Where the region of `blend` ends, as a share of the image's largest "
+        description="Where the region of `blend` ends, as a fraction of the image's largest "
         "difference or attention. Lower lets more of the image change.",
     )
     cross_replace: float = Field(
         default=0.5,
         ge=0.0,
         le=1.0,
-        description="Share of the steps in which cross-attention is the source's; the paper's "
+        description="Fraction of the steps in which cross-attention is the source's; the paper's "
         "eta. 0.5 in the authors' IntraAug_Step2_T2I.py.",
     )
     self_replace: float = Field(
         default=0.2,
         ge=0.0,
         le=1.0,
-        description="Share of the steps in which self-attention is the source's. 0.2 in the "
+        description="Fraction of the steps in which self-attention is the source's. 0.2 in the "
         "authors' IntraAug_Step2_T2I.py.",
     )
     self_max_positions: int = Field(
@@ -127,7 +127,7 @@ class EditSettings(CandidateSettings):
         default=0.3,
         gt=0.0,
         le=1.0,
-        description="Share of fresh noise, by variance, that a further candidate of an inverted edit "
+        description="Fraction of fresh noise, by variance, that a further candidate of an inverted edit "
         "starts with. The first candidate has none: it starts where the image's own trajectory does.",
     )
     max_inversion_error: float | None = Field(

@@ -79,10 +79,10 @@ class CounterfactualSettings(PhantomBenchmark):
         description="What is compared; `free` is always generated, as the yardstick.",
     )
     cross_replace: float = Field(
-        0.3, ge=0, le=1, description="Share of the steps with the source's cross-attention."
+        0.3, ge=0, le=1, description="Fraction of the steps with the source's cross-attention."
     )
     self_replace: float = Field(
-        0.1, ge=0, le=1, description="Share of the steps with the source's self-attention."
+        0.1, ge=0, le=1, description="Fraction of the steps with the source's self-attention."
     )
     alignment: Literal["refine", "substitute", "blend"] = Field(
         "blend",

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from pairaug.findings import extract
-from pairaug.metrics import Estimate, mean, ratio, share
+from pairaug.metrics import Estimate, fraction, mean, ratio
 from pairaug.phantom.findings import Finding, label_vector
 from pairaug.phantom.render import render
 from pairaug.phantom.study import Study
@@ -76,15 +76,15 @@ class EditScores:
     skill: Estimate
     """1 - |x' - x*|^2 / |x - x*|^2 over all edits: 0 for the source left alone, 1 for the truth."""
     hits: Estimate
-    """Share of edits in which every finding that was to appear or go has done so."""
+    """Fraction of edits in which every finding that was to appear or go has done so."""
     hits_by_change: Mapping[str, Estimate]
     altered: Estimate
-    """Of edits that alter a finding: the share whose images are nearer the right answer than the
+    """Of edits that alter a finding: the fraction whose images are nearer the right answer than the
     source, where the two differ."""
     kept: Estimate
-    """Share of the findings that were to stay that are still read."""
+    """Fraction of the findings that were to stay that are still read."""
     invented: Estimate
-    """Share of the findings that were absent and to stay so that are read all the same."""
+    """Fraction of the findings that were absent and to stay so that are read all the same."""
     num_failed: int
     each_distance: tuple[float, ...]
     """The distance of each edit, in the order of the edits, so that methods can be paired."""
@@ -163,12 +163,12 @@ def score_edits(
         distance=mean(own),
         ratio=ratio(own, free_distances),
         skill=ratio(untouched - squared_errors(images, edits), untouched),
-        hits=share(hit[~is_altered]),
+        hits=fraction(hit[~is_altered]),
         hits_by_change={
-            str(change): share(hit[changes == change])
+            str(change): fraction(hit[changes == change])
             for change in sorted(set(changes) - {"altered"})
         },
-        altered=share((progress(images, edits) > 0.5)[is_altered]),
+        altered=fraction((progress(images, edits) > 0.5)[is_altered]),
         kept=_pooled(read, (asked == 0) & present),
         invented=_pooled(read, (asked == 0) & ~present),
         num_failed=num_failed,
@@ -180,5 +180,5 @@ def score_edits(
 
 
 def _pooled(read: np.ndarray, where: np.ndarray) -> Estimate:
-    """The share of `read` at the places `where`, over all edits together."""
+    """The fraction of `read` at the places `where`, over all edits together."""
     return ratio((read & where).sum(axis=1).astype(float), where.sum(axis=1).astype(float))

@@ -22,7 +22,7 @@ from pairaug.evaluate.models import (
     resolved_device,
 )
 from pairaug.evaluate.results import text_table, write_result
-from pairaug.metrics import Estimate, label_aurocs, macro_auroc, mean, paired_auroc, share
+from pairaug.metrics import Estimate, fraction, label_aurocs, macro_auroc, mean, paired_auroc
 from pairaug.phantom.findings import LABELS, label_vector
 from pairaug.phantom.study import Study, sample_study
 from pairaug.stage import seed_for
@@ -55,7 +55,7 @@ class Reading:
     macro_auroc: Estimate
     """Mean over labels of the AUROC of the stated findings."""
     side_right: Estimate
-    """Share of one-sided findings that are likelier on their own side than on the other."""
+    """Fraction of one-sided findings that are likelier on their own side than on the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +241,9 @@ def as_json(result: Fidelity) -> dict[str, Any]:
 
 
 def _reading(findings: np.ndarray, probabilities: np.ndarray) -> Reading:
-    return Reading(macro_auroc(findings, probabilities), share(side_hits(findings, probabilities)))
+    return Reading(
+        macro_auroc(findings, probabilities), fraction(side_hits(findings, probabilities))
+    )
 
 
 def _generated(

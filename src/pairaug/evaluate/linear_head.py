@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_MOST_STEPS = 200
+_MAX_STEPS = 200
 
 
 class LinearHead:
@@ -47,14 +47,14 @@ def fit_head(features: np.ndarray, labels: np.ndarray, l2: float, seed: int) -> 
     inputs = torch.from_numpy((features - mean) / deviation)
     stated = torch.from_numpy(~np.isnan(labels)).double()
     targets = torch.from_numpy(np.nan_to_num(labels)).double()
-    shares = stated / stated.sum(dim=0).clamp(min=1.0)
+    fractions = stated / stated.sum(dim=0).clamp(min=1.0)
     generator = torch.Generator().manual_seed(seed)
     num, dimension = labels.shape[1], features.shape[1]
     weight = torch.randn(num, dimension, generator=generator, dtype=torch.float64) * 0.01
     layer = [weight.requires_grad_(), torch.zeros(num, dtype=torch.float64, requires_grad=True)]
     optimizer = torch.optim.LBFGS(
         layer,
-        max_iter=_MOST_STEPS,
+        max_iter=_MAX_STEPS,
         tolerance_grad=1e-6,
         tolerance_change=1e-9,
         line_search_fn="strong_wolfe",
@@ -64,7 +64,7 @@ def fit_head(features: np.ndarray, labels: np.ndarray, l2: float, seed: int) -> 
         optimizer.zero_grad()
         logits = functional.linear(inputs, *layer)
         errors = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-        loss = (errors * shares).sum() + l2 / 2 * layer[0].square().sum()
+        loss = (errors * fractions).sum() + l2 / 2 * layer[0].square().sum()
         loss.backward()
         return loss
 

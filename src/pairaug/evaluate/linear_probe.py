@@ -1,6 +1,6 @@
 """Linear probing: how much a frozen image tower tells, by a linear layer trained on few labels.
 
-The tower encodes every image once. For each share of the training patients and each seed, a layer
+The tower encodes every image once. For each fraction of the training patients and each seed, a layer
 is trained on the images' unit vectors; how strongly it is held back (L2) is chosen on the
 validation patients, by the mean AUROC over findings. All numbers are of the test patients.
 """
@@ -32,10 +32,10 @@ from pairaug.evaluate.results import text_table, write_result
 from pairaug.metrics import SeedMetrics, seed_metrics
 from pairaug.metrics.auroc import column_aurocs
 from pairaug.metrics.ranking import mean_of_defined, rankings
-from pairaug.readers import SplitShares
+from pairaug.readers import SplitFractions
 
 _STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-_SPLITS = ("train", "validate", "test")
+_SPLITS = ("train", "validation", "test")
 
 
 class LinearProbeSettings(EncoderEvaluation):
@@ -58,15 +58,15 @@ class LinearProbeSettings(EncoderEvaluation):
     own_splits: bool = Field(
         False, description="Use the splits that the data states, not those of `split`."
     )
-    split: SplitShares = Field(
-        default_factory=lambda: SplitShares(validate_share=0.1, test_share=0.3),
+    split: SplitFractions = Field(
+        default_factory=lambda: SplitFractions(validation_fraction=0.1, test_fraction=0.3),
         description="Division of patients.",
     )
-    shares: tuple[float, ...] = Field(
-        (0.01, 0.1, 1.0), min_length=1, description="Shares of the training patients."
+    label_fractions: tuple[float, ...] = Field(
+        (0.01, 0.1, 1.0), min_length=1, description="Fractions of the training patients."
     )
     num_seeds: int = Field(
-        3, ge=1, description="Layers trained for each share, each on other patients."
+        3, ge=1, description="Layers trained for each fraction, each on other patients."
     )
     l2: float | None = Field(
         None,
@@ -77,17 +77,17 @@ class LinearProbeSettings(EncoderEvaluation):
     cache: Path | None = CACHE
 
     @model_validator(mode="after")
-    def _shares_are_shares(self) -> LinearProbeSettings:
-        if any(not 0 < share <= 1 for share in self.shares):
-            raise ValueError("shares must be above 0 and at most 1")
+    def _fractions_are_fractions(self) -> LinearProbeSettings:
+        if any(not 0 < fraction <= 1 for fraction in self.label_fractions):
+            raise ValueError("label_fractions must be above 0 and at most 1")
         return self
 
 
 @dataclass(frozen=True, slots=True)
-class ShareResult:
-    """What layers on one share of the labels reach."""
+class FractionResult:
+    """What layers on one fraction of the labels reach."""
 
-    share: float
+    fraction: float
     num_images: tuple[int, ...]
     """Training images, for each seed."""
     num_patients: tuple[int, ...]
@@ -106,7 +106,7 @@ class ShareResult:
             }
 
         return {
-            "share": self.share,
+            "fraction": self.fraction,
             "num_images": list(self.num_images),
             "num_patients": list(self.num_patients),
             "l2": list(self.strengths),
@@ -167,7 +167,7 @@ def run_linear_probe(
         parts["test"] = _part(tested, np.ones(len(tested.labels), dtype=bool), own)
         hashes |= dict(others.hashes)
     _check(settings, parts)
-    results = [_probe(settings, share, parts, findings) for share in settings.shares]
+    results = [_probe(settings, fraction, parts, findings) for fraction in settings.label_fractions]
     content = {
         "benchmark": "linear-probe",
         "settings": settings.model_dump(mode="json"),
@@ -183,7 +183,7 @@ def run_linear_probe(
             }
             for name, column in zip(findings, parts["test"].labels.T, strict=True)
         },
-        "shares": [result.as_json(findings) for result in results],
+        "label_fractions": [result.as_json(findings) for result in results],
     }
     table = _format(settings, cases.source, parts, findings, results)
     return write_result(out, "linear-probe", content, table)
@@ -201,22 +201,24 @@ def _check(settings: LinearProbeSettings, parts: dict[str, _Part]) -> None:
     empty = [name for name in needed if not len(parts[name].labels)]
     if not empty:
         return
-    hint = "set l2, or give it a share" if empty == ["validate"] else "see own_splits and split"
+    hint = (
+        "set l2, or give it a fraction" if empty == ["validation"] else "see own_splits and split"
+    )
     if getattr(settings.data, "split", "all") not in ("all", None):
         hint = "set data.split to all"
     raise DataError(f"there are no images of the split {empty[0]}; {hint}")
 
 
 def _probe(
-    settings: LinearProbeSettings, share: float, parts: dict[str, _Part], findings: Sequence[str]
-) -> ShareResult:
-    """Layers on one share of the training patients, one for each seed."""
+    settings: LinearProbeSettings, fraction: float, parts: dict[str, _Part], findings: Sequence[str]
+) -> FractionResult:
+    """Layers on one fraction of the training patients, one for each seed."""
     train, test = parts["train"], parts["test"]
     scores, images, patients, strengths = [], [], [], []
     for seed in range(settings.seed, settings.seed + settings.num_seeds):
-        rows = patients_for(share, train.labels, train.patients, seed)
+        rows = patients_for(fraction, train.labels, train.patients, seed)
         chosen = _Part(train.vectors[rows], train.labels[rows], train.patients[rows])
-        logits, strength = _trained(settings, chosen, parts["validate"], test.vectors, seed)
+        logits, strength = _trained(settings, chosen, parts["validation"], test.vectors, seed)
         scores.append(logits)
         images.append(int(rows.sum()))
         patients.append(len(np.unique(chosen.patients)))
@@ -231,11 +233,11 @@ def _probe(
         test.patients,
         settings.num_resamples,
     )
-    return ShareResult(share, tuple(images), tuple(patients), tuple(strengths), *metrics)
+    return FractionResult(fraction, tuple(images), tuple(patients), tuple(strengths), *metrics)
 
 
 def _trained(
-    settings: LinearProbeSettings, train: _Part, validate: _Part, test: np.ndarray, seed: int
+    settings: LinearProbeSettings, train: _Part, validation: _Part, test: np.ndarray, seed: int
 ) -> tuple[np.ndarray, float]:
     """(logits of the test images, the L2 strength) of a layer on `train`."""
     from pairaug.evaluate.linear_head import fit_head
@@ -245,8 +247,8 @@ def _trained(
     best = None
     for strength in _STRENGTHS:
         head = fit_head(train.vectors, train.labels, strength, seed)
-        columns = rankings(validate.labels, head.logits(validate.vectors))
-        once = np.ones((1, len(validate.labels)))
+        columns = rankings(validation.labels, head.logits(validation.vectors))
+        once = np.ones((1, len(validation.labels)))
         value = float(mean_of_defined(column_aurocs(columns, once))[0])
         # Where validation patients have too few findings to tell (NaN), the weakest stays.
         if best is None or value > best[0]:
@@ -260,7 +262,7 @@ def _format(
     source: str,
     parts: dict[str, _Part],
     findings: Sequence[str],
-    results: Sequence[ShareResult],
+    results: Sequence[FractionResult],
 ) -> str:
     test = parts["test"]
     rows = [
@@ -271,7 +273,7 @@ def _format(
         [f"mean over {name}", "", "", *(_cell(result.macros[name]) for result in results)]
         for name in averages_of(findings)
     ]
-    names = [f"{100 * result.share:g} % of labels" for result in results]
+    names = [f"{100 * result.fraction:g} % of labels" for result in results]
     sizes = "\n".join(
         f"{name}: {_range(result.num_images)} images of {_range(result.num_patients)} patients, "
         f"L2 {_range(result.strengths)}."

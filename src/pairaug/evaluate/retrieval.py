@@ -18,7 +18,7 @@ from pairaug.evaluate.data import ReportData, features_of, open_cases
 from pairaug.evaluate.data.settings import PhantomData
 from pairaug.evaluate.encoders import MODEL, EncoderEvaluation, encoder_record, open_scorer
 from pairaug.evaluate.results import text_table, write_result
-from pairaug.metrics import Estimate, share
+from pairaug.metrics import Estimate, fraction
 from pairaug.metrics.retrieval import RetrievalRanks, retrieval_ranks
 
 _DIRECTIONS = {"image to report": "reports", "report to image": "images"}
@@ -98,7 +98,7 @@ def measure_retrieval(
     for name, side in _DIRECTIONS.items():
         own: np.ndarray = getattr(ranks, side)
         at = {
-            rank: share(own <= rank, settings.seed, patients, settings.num_resamples)
+            rank: fraction(own <= rank, settings.seed, patients, settings.num_resamples)
             for rank in settings.ranks
         }
         recalls[name] = Recall(at, float(np.median(own)))

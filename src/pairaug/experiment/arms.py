@@ -1,60 +1,60 @@
-"""Which pairs each row of the comparison trains on, and for how many steps."""
+"""Which pairs each arm of the comparison trains on, and for how many steps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from pairaug.experiment.settings import Row, UtilitySettings
+from pairaug.experiment.settings import Arm, UtilitySettings
 from pairaug.train.clip import PairSource
 from pairaug.train.clip.sources import BranchName
 
 
-def sources_of(row: Row, folder: Path, num_kept: int) -> tuple[PairSource, ...]:
-    """The sources of a row's pairs; `folder` is the experiment's.
+def sources_of(arm: Arm, folder: Path, num_kept: int) -> tuple[PairSource, ...]:
+    """The sources of a arm's pairs; `folder` is the experiment's.
 
-    `num_kept` is the number of synthetic pairs that pruning kept. The row that has as many without
+    `num_kept` is the number of synthetic pairs that pruning kept. The arm that has as many without
     pruning has the same real pairs, and of all synthetic ones a subset by hash, another for each
     seed.
     """
     run = folder / "run"
     real = _source(run, "real")
-    match row:
-        case "real" | "real, equal compute":
+    match arm:
+        case "real" | "real_matched_steps":
             return (real,)
-        case "+inter":
+        case "inter":
             return (_source(run, "real", "inter"),)
-        case "+intra":
+        case "intra":
             return (_source(run, "real", "intra"),)
-        case "+both":
+        case "inter_and_intra":
             return (_source(run, "real", "inter", "intra"),)
-        case "no pruning":
+        case "unpruned":
             return (PairSource(run=run, keep="all"),)
-        case "no pruning, as many":
+        case "unpruned_matched_size":
             synthetic = PairSource(
                 run=run, branches=("inter", "intra"), keep="all", max_pairs=max(1, num_kept)
             )
             return (real, synthetic)
-        case "image-only":
-            return (real, _source(folder / "image-only", "inter"))
-        case "text-only":
-            return (real, _source(folder / "text-only", "intra"))
-        case "ceiling":
-            return (_source(folder / "ceiling", "real"),)
-        case "ceiling, reworded":
-            return (_source(folder / "ceiling-reworded", "real", "intra"),)
+        case "image_only":
+            return (real, _source(folder / "image_only", "inter"))
+        case "text_only":
+            return (real, _source(folder / "text_only", "intra"))
+        case "upper_bound":
+            return (_source(folder / "upper_bound", "real"),)
+        case "upper_bound_reworded":
+            return (_source(folder / "upper_bound_reworded", "real", "intra"),)
 
 
-def num_steps_of(row: Row, settings: UtilitySettings, num_pairs: Mapping[str, int]) -> int:
-    """Optimiser steps of a row: the same for all, but for `real`.
+def num_steps_of(arm: Arm, settings: UtilitySettings, num_pairs: Mapping[str, int]) -> int:
+    """Optimiser steps of a arm: the same for all, but for `real`.
 
-    `real` makes as many passes over its pairs as `+both` does over its own, as a comparison by
+    `real` makes as many passes over its pairs as `inter_and_intra` does over its own, as a comparison by
     epochs would have it; so it takes fewer steps.
     """
-    if row != "real":
-        return settings.num_steps
-    share = num_pairs["real"] / max(1, num_pairs["+both"])
-    return max(1, round(settings.num_steps * share))
+    if arm != "real":
+        return settings.max_steps
+    fraction = num_pairs["real"] / max(1, num_pairs["inter_and_intra"])
+    return max(1, round(settings.max_steps * fraction))
 
 
 def _source(run: Path, *branches: BranchName) -> PairSource:

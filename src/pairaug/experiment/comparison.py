@@ -13,7 +13,7 @@ from pairaug.config import Settings, load_settings, settings_of
 from pairaug.evaluate.data.settings import LabelledData
 from pairaug.evaluate.prompts import TEMPLATES, TemplatePair
 from pairaug.evaluate.test_set import LabelledTestSet
-from pairaug.experiment.trials import Cell, done, finish_cells
+from pairaug.experiment.trials import Trial, done, finish_trials
 from pairaug.manifest import part_fingerprint, part_paths, read_columns
 from pairaug.metrics.paired import PairedMacros, paired_macros
 from pairaug.run import RunFolder
@@ -35,8 +35,8 @@ class ComparisonSettings(StageSettings):
         "is made first, in the output folder, and resumed like any run. `limit` says how many of "
         "the dataset's pairs are the real ones."
     )
-    num_seeds: int = Field(default=5, ge=1, description="Models trained for each row.")
-    num_steps: int = Field(default=500, ge=1, description="Optimiser steps of every row.")
+    num_seeds: int = Field(default=5, ge=1, description="Models trained for each arm.")
+    max_steps: int = Field(default=500, ge=1, description="Optimiser steps of every arm.")
     train: ClipSettings = Field(
         description="How each model is trained; sources, seed and steps are the experiment's."
     )
@@ -52,7 +52,7 @@ class ComparisonSettings(StageSettings):
     num_resamples: int = Field(
         default=1000, ge=1, description="Bootstrap resamples behind each interval."
     )
-    cells_at_once: int = Field(
+    num_parallel_trials: int = Field(
         default=1,
         ge=1,
         description="Models trained side by side, each in a process of its own, with "
@@ -104,21 +104,21 @@ def num_pairs_of(sources: Sequence[PairSource]) -> int:
     for source in sources:
         assert source.run is not None
         for part in part_paths(run_stage(source.run)):
-            rows = read_columns(part, ("split", "branch", "drop_stage")).to_pylist()
-            total += sum(is_used(row, source) for row in rows)
+            arms = read_columns(part, ("split", "branch", "drop_stage")).to_pylist()
+            total += sum(is_used(arm, source) for arm in arms)
     return total
 
 
-def cell_of(
-    row: str,
+def trial_of(
+    arm: str,
     seed: int,
     sources: tuple[PairSource, ...],
     num_steps: int,
     settings: ComparisonSettings,
     test_set: LabelledTestSet,
     out: Path,
-) -> Cell:
-    """The training of a row with one seed; images are decoded once for all, in the folder `out`."""
+) -> Trial:
+    """The training of a arm with one seed; images are decoded once for all, in the folder `out`."""
     train = settings.train.model_copy(
         update={
             "sources": sources,
@@ -132,9 +132,9 @@ def cell_of(
     for source in sources:
         assert source.run is not None
         stage = _deciding_stage(source)
-        # Other pairs are another cell.
+        # Other pairs are another trial.
         fingerprints[f"{source.run.name}/{stage.name}"] = part_fingerprint(part_paths(stage)[0])
-    return Cell(row, seed, train, fingerprints, test_set.fingerprint)
+    return Trial(arm, seed, train, fingerprints, test_set.fingerprint)
 
 
 def _deciding_stage(source: PairSource) -> Path:
@@ -149,32 +149,32 @@ def _deciding_stage(source: PairSource) -> Path:
 
 
 def compared(
-    cells: Sequence[Cell],
+    trials: Sequence[Trial],
     settings: ComparisonSettings,
     test_set: LabelledTestSet,
     out: Path,
     progress: ProgressReport,
 ) -> PairedMacros:
-    """Macro AUROCs of every row's models, once all cells are trained and evaluated.
+    """Macro AUROCs of every arm's models, once all trials are trained and evaluated.
 
     What the folder `out` holds of them is kept.
     """
-    earlier = {cell: done(cell, out / "cells") for cell in cells}
-    told = {(cell.row, cell.seed): said for cell, said in earlier.items() if said is not None}
-    progress.start("cells", len(cells), len(told), unit="cell")
-    for cell, probabilities in finish_cells(
-        [cell for cell in cells if earlier[cell] is None],
-        out / "cells",
+    earlier = {trial: done(trial, out / "trials") for trial in trials}
+    told = {(trial.arm, trial.seed): said for trial, said in earlier.items() if said is not None}
+    progress.start("trials", len(trials), len(told), unit="trial")
+    for trial, probabilities in finish_trials(
+        [trial for trial in trials if earlier[trial] is None],
+        out / "trials",
         test_set,
-        at_once=settings.cells_at_once,
+        at_once=settings.num_parallel_trials,
         keep_models=settings.keep_models,
     ):
-        told[cell.row, cell.seed] = probabilities
-        progress.note(cell.name)
+        told[trial.arm, trial.seed] = probabilities
+        progress.note(trial.name)
         progress.advance(1)
     progress.finish()
-    rows = list(dict.fromkeys(cell.row for cell in cells))
-    said = {row: [told[row, seed] for seed in range(settings.num_seeds)] for row in rows}
+    arms = list(dict.fromkeys(trial.arm for trial in trials))
+    said = {arm: [told[arm, seed] for seed in range(settings.num_seeds)] for arm in arms}
     return paired_macros(
         test_set.labels, said, groups=test_set.patients, num_resamples=settings.num_resamples
     )

@@ -1,7 +1,7 @@
 """A generator that fails more often than it did: some generated images change places among each other.
 
 The images are those of a run, and the reports too; only which belongs to which is wrong, for a known
-share of the synthetic pairs. So it is known what pruning should find. The protocol is that of noisy
+fraction of the synthetic pairs. So it is known what pruning should find. The protocol is that of noisy
 correspondence (Huang et al. 2021), with images of the same branch exchanged.
 """
 
@@ -30,35 +30,38 @@ from pairaug.pair import Branch, Pair
 from pairaug.run import RunFolder
 from pairaug.stage import Context, seed_for
 
-TRACE = "failing"
+TRACE = "noise"
 """The trace entry of a pair whose image was exchanged; `image_of` names whose it has."""
+
+_SEED_NAME = "failing"
+"""Seeds the choice of pairs. Another name would choose other pairs than the published tables have."""
 
 _RANGE = 2**63
 
 
-def make_failing(
-    run: RunFolder, folder: Path, share: float, settings: Settings, context: Context
+def make_noisy(
+    run: RunFolder, folder: Path, rate: float, settings: Settings, context: Context
 ) -> None:
-    """The run's scored pairs with a share of the images exchanged, scored and pruned anew.
+    """The run's scored pairs with a fraction of the images exchanged, scored and pruned anew.
 
     The folder then holds `score` and `prune`, each with as many parts as the run.
     """
     before = part_paths(run.stage("score"))
-    inputs = {"kind": "failing", "share": share, "seed": settings.seed}
+    inputs = {"kind": "noise", "rate": rate, "seed": settings.seed}
     own_fingerprint = fingerprint(inputs, part_fingerprint(before[0]))
     check_fingerprints(folder / "score", own_fingerprint)
     for path in before:
         index = part_index(path)
         if not part_path(folder / "score", index).exists():
-            pairs = exchanged(read_part(path), share, settings.seed)
+            pairs = exchanged(read_part(path), rate, settings.seed)
             write_part(folder / "score", index, pairs, own_fingerprint, is_last=path == before[-1])
     prune_parts(folder, settings, context)
 
 
-def exchanged(pairs: Sequence[Pair], share: float, seed: int) -> list[Pair]:
-    """The pairs of a part, in their order, with a share of the living generated images exchanged.
+def exchanged(pairs: Sequence[Pair], rate: float, seed: int) -> list[Pair]:
+    """The pairs of a part, in their order, with a fraction of the living generated images exchanged.
 
-    Each synthetic pair is chosen or not by the hash of its id, so that what fails at a share fails at
+    Each synthetic pair is chosen or not by the hash of its id, so that what fails at a fraction fails at
     every greater one. Of each branch, the chosen images move round: to a pair of another patient
     unless more than half of the chosen are of one. A chosen pair without any other keeps its image.
     """
@@ -66,7 +69,7 @@ def exchanged(pairs: Sequence[Pair], share: float, seed: int) -> list[Pair]:
     changed: dict[str, Pair] = {}
     for branch in (Branch.INTER, Branch.INTRA):
         chosen = sorted(
-            (pair for pair in pairs if _is_chosen(pair, branch, share, seed)),
+            (pair for pair in pairs if _is_chosen(pair, branch, rate, seed)),
             key=lambda pair: (pair.parent_id or "", pair.id),
         )
         if len(chosen) < 2:
@@ -78,10 +81,10 @@ def exchanged(pairs: Sequence[Pair], share: float, seed: int) -> list[Pair]:
     return [changed.get(pair.id, pair) for pair in pairs]
 
 
-def _is_chosen(pair: Pair, branch: Branch, share: float, seed: int) -> bool:
+def _is_chosen(pair: Pair, branch: Branch, rate: float, seed: int) -> bool:
     if pair.branch is not branch or pair.drop is not None or pair.image_embedding is None:
         return False
-    return seed_for(seed, pair.id, TRACE) / _RANGE < share
+    return seed_for(seed, pair.id, _SEED_NAME) / _RANGE < rate
 
 
 def _with_image_of(pair: Pair, other: Pair, source: Pair | None) -> Pair:

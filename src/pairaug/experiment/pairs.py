@@ -1,4 +1,4 @@
-"""The pairs that the rows train on: a run's, and those of the rows that the run does not make.
+"""The pairs that the arms train on: a run's, and those of the arms that the run does not make.
 
 Each kind is a folder of parts, made part by part, so that an interrupted experiment goes on.
 """
@@ -51,7 +51,7 @@ def make_image_only(
         return list(pairs)
 
     inputs = {
-        "kind": "image-only",
+        "kind": "image_only",
         "per_report": per_report,
         "seed": settings.seed,
         **{name: getattr(settings, name).model_dump(mode="json") for name in ("generate", "score")},
@@ -74,7 +74,7 @@ def make_image_only(
         for path in num_images
         if part_path(folder / "score", part_index(path)).exists()
     )
-    progress.start("image-only", sum(num_images.values()), num_done, unit="image")
+    progress.start("image_only", sum(num_images.values()), num_done, unit="image")
     _make_parts(run, folder / "score", children, synthetic, inputs)
     progress.finish()
     prune_parts(folder, settings, quiet)
@@ -91,7 +91,7 @@ def make_text_only(run: RunFolder, folder: Path, settings: Settings, per_report:
             yield in_other_words(pair, f"text-{number}", settings)
 
     inputs = {
-        "kind": "text-only",
+        "kind": "text_only",
         "per_report": per_report,
         "seed": settings.seed,
         "max_words": settings.rewrite.max_words,
@@ -149,8 +149,8 @@ def _make_parts(
 
 def _num_usable(path: Path) -> int:
     """The training pairs of a part of real ones."""
-    rows = read_columns(path, ("split", "drop_stage")).to_pylist()
-    return sum(row["split"] == "train" and row["drop_stage"] is None for row in rows)
+    arms = read_columns(path, ("split", "drop_stage")).to_pylist()
+    return sum(arm["split"] == "train" and arm["drop_stage"] is None for arm in arms)
 
 
 def prune_parts(folder: Path, settings: Settings, context: Context) -> None:

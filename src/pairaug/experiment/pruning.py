@@ -1,6 +1,6 @@
 """When does pruning pay? Pruned and unpruned pairs of one run, with more and more images at fault.
 
-Images change places at known shares (`failing.py`); the run's rule, fitted anew on each, decides
+Images change places at known shares (`noise.py`); the run's rule, fitted anew on each, decides
 what is kept. At every share three sets of pairs train models, for as many steps: all, as many of
 all as are kept, and the kept ones.
 """
@@ -12,14 +12,14 @@ from pathlib import Path
 
 from pairaug.errors import SettingsError
 from pairaug.experiment.comparison import (
-    cell_of,
     compared,
     context_of,
     num_pairs_of,
     open_test_set,
     prepared_run,
+    trial_of,
 )
-from pairaug.experiment.noise import TRACE, make_failing
+from pairaug.experiment.noise import TRACE, make_noisy
 from pairaug.experiment.pruning_results import Level, Pruning, write_pruning
 from pairaug.experiment.settings import BASE, PruningSettings
 from pairaug.manifest import part_paths, read_columns, trace_in
@@ -36,59 +36,59 @@ def run_pruning(
 ) -> Path:
     """The path of `pruning.json` in the folder `out`; its tables are beside it.
 
-    What the folder holds of the same settings is kept, pairs and trained cells alike.
+    What the folder holds of the same settings is kept, pairs and trained trials alike.
     """
     progress = progress or NoProgress()
     with prepared_run(settings, out, progress) as chain:
         run = RunFolder(out / "run")
         folders = {
-            share: out / f"failing-{share:.0%}".replace("%", "") for share in settings.failing
+            rate: out / f"noise-{rate:.0%}".replace("%", "") for rate in settings.noise_rates
         }
-        progress.start("failing", len(folders), unit="set")
-        for share, folder in folders.items():
-            make_failing(run, folder, share, chain, context_of(chain, NoProgress()))
+        progress.start("noise", len(folders), unit="set")
+        for rate, folder in folders.items():
+            make_noisy(run, folder, rate, chain, context_of(chain, NoProgress()))
             progress.advance(1)
         progress.finish()
-        levels = [_level(share, folder) for share, folder in folders.items()]
+        levels = [_level(rate, folder) for rate, folder in folders.items()]
         sources = {BASE: (PairSource(run=out / "run", branches=("real",)),)}
         for level in levels:
-            sources |= _sources(level, folders[level.share])
+            sources |= _sources(level, folders[level.noise_rate])
         test_set = open_test_set(settings)
-        cells = [
-            cell_of(row, seed, of_row, settings.num_steps, settings, test_set, out)
+        trials = [
+            trial_of(arm, seed, of_row, settings.max_steps, settings, test_set, out)
             # Seed by seed, so that an experiment that is cut short has whole comparisons.
             for seed in range(settings.num_seeds)
-            for row, of_row in sources.items()
+            for arm, of_row in sources.items()
         ]
-        macros = compared(cells, settings, test_set, out, progress)
+        macros = compared(trials, settings, test_set, out, progress)
         num_real = num_pairs_of(sources[BASE])
         found = Pruning(levels, num_real, macros, test_set.findings, len(test_set.labels))
         return write_pruning(out, settings, found)
 
 
-def _level(share: float, folder: Path) -> Level:
+def _level(rate: float, folder: Path) -> Level:
     """What pruning did to the synthetic pairs, by whether their image was exchanged."""
     every = PairSource(run=folder, branches=_SYNTHETIC, keep="all")
     counts: Counter[tuple[bool, bool]] = Counter()
     for part in part_paths(run_stage(folder)):
-        for row in read_columns(part, ("split", "branch", "drop_stage", "trace")).to_pylist():
-            if is_used(row, every):
-                counts[TRACE in trace_in(row["trace"]), row["drop_stage"] is None] += 1
-    level = Level(share, counts[False, True], counts[False, False], counts[True, True],
+        for arm in read_columns(part, ("split", "branch", "drop_stage", "trace")).to_pylist():
+            if is_used(arm, every):
+                counts[TRACE in trace_in(arm["trace"]), arm["drop_stage"] is None] += 1
+    level = Level(rate, counts[False, True], counts[False, False], counts[True, True],
                   counts[True, False])  # fmt: skip
     if not level.num_kept:
         raise SettingsError(
-            f"at a failing share of {share:.0%} the rule keeps nothing to train on; see {folder}"
+            f"at a noise rate of {rate:.0%} the rule keeps nothing to train on; see {folder}"
         )
     return level
 
 
 def _sources(level: Level, folder: Path) -> dict[str, tuple[PairSource, ...]]:
-    """The three sets of a share, by the names of their rows."""
+    """The three sets of a noise rate, by the names of their arms."""
     real = PairSource(run=folder, branches=("real",))
     as_many = PairSource(run=folder, branches=_SYNTHETIC, keep="all", max_pairs=level.num_kept)
     return {
-        level.row("no pruning"): (PairSource(run=folder, keep="all"),),
-        level.row("as many"): (real, as_many),
-        level.row("pruned"): (PairSource(run=folder),),
+        level.arm("unpruned"): (PairSource(run=folder, keep="all"),),
+        level.arm("unpruned_matched_size"): (real, as_many),
+        level.arm("pruned"): (PairSource(run=folder),),
     }

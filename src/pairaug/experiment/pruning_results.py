@@ -1,4 +1,4 @@
-"""What pruning came to at each share of failing images, as JSON, Markdown, HTML and plain text."""
+"""What pruning came to at each noise rate, as JSON, Markdown, HTML and plain text."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from pairaug.metrics.bootstrap import Estimate
 from pairaug.metrics.paired import PairedMacros
 from pairaug.system.atomic import write_file
 
-Kind = Literal["no pruning", "as many", "pruned"]
+Kind = Literal["unpruned", "unpruned_matched_size", "pruned"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-_HEADER = ("failing", "pairs", "kept", "wrong found", "right lost", *KINDS,
-           "pruned less no pruning", "pruned less as many")  # fmt: skip
+_HEADER = ("noise rate", "pairs", "kept", "wrong found", "right lost", *KINDS,
+           "pruned minus no pruning", "pruned minus unpruned_matched_size")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A share of failing images, and what pruning did to the synthetic pairs."""
+    """A noise rate, and what pruning did to the synthetic pairs."""
 
-    share: float
+    noise_rate: float
     num_right_kept: int
     num_right_dropped: int
     num_wrong_kept: int
@@ -50,17 +50,17 @@ class Level:
 
     @property
     def found(self) -> float | None:
-        """The share of the wrong pairs that pruning dropped; None if none is wrong."""
-        return _share(self.num_wrong_dropped, self.num_wrong_kept)
+        """The fraction of the wrong pairs that pruning dropped; None if none is wrong."""
+        return _fraction(self.num_wrong_dropped, self.num_wrong_kept)
 
     @property
     def lost(self) -> float | None:
-        """The share of the right pairs that it dropped, too; None if all are wrong."""
-        return _share(self.num_right_dropped, self.num_right_kept)
+        """The fraction of the right pairs that it dropped, too; None if all are wrong."""
+        return _fraction(self.num_right_dropped, self.num_right_kept)
 
-    def row(self, kind: Kind) -> str:
-        """The name of one of its three rows."""
-        return f"{kind}, {self.share:.0%} failing"
+    def arm(self, kind: Kind) -> str:
+        """The name of one of its three arms."""
+        return f"{kind}, noise rate {self.noise_rate:.0%}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,14 @@ class Pruning:
     levels: Sequence[Level]
     num_real: int
     macros: PairedMacros
-    """Macro zero-shot AUROC of each row's models, on common resamples of patients and seeds."""
+    """Macro zero-shot AUROC of each arm's models, on common resamples of patients and seeds."""
     findings: Sequence[str]
     num_images: int
 
 
 def write_pruning(out: Path, settings: PruningSettings, found: Pruning) -> Path:
     """The path of `pruning.json`, with `pruning.txt`, `pruning.md` and `pruning.html` beside it."""
-    rows = [_row(level, found) for level in found.levels]
+    arms = [_arm(level, found) for level in found.levels]
     heading = (
         f"What pruning is worth: zero-shot on {found.num_images} images, "
         f"{len(found.findings)} findings, {seeds_in_words(settings.num_seeds)}"
@@ -88,40 +88,40 @@ def write_pruning(out: Path, settings: PruningSettings, found: Pruning) -> Path:
         out,
         "pruning",
         _as_json(settings, found),
-        "\n\n".join([heading, text_table(_HEADER, rows), *below]),
+        "\n\n".join([heading, text_table(_HEADER, arms), *below]),
     )
-    markdown = "\n\n".join([f"# {heading}", markdown_table(_HEADER, rows), *below])
+    markdown = "\n\n".join([f"# {heading}", markdown_table(_HEADER, arms), *below])
     write_file(out / "pruning.md", f"{markdown}\n".encode())
-    page = html_page("pruning", heading, _figure(found), _HEADER, rows, also, _notes(settings))
+    page = html_page("pruning", heading, _figure(found), _HEADER, arms, also, _notes(settings))
     write_file(out / "pruning.html", page.encode())
     return path
 
 
-def _row(level: Level, found: Pruning) -> tuple[str, ...]:
+def _arm(level: Level, found: Pruning) -> tuple[str, ...]:
     macros = found.macros
-    pruned = level.row("pruned")
+    pruned = level.arm("pruned")
     return (
-        f"{level.share:.0%}",
+        f"{level.noise_rate:.0%}",
         str(found.num_real + level.num_synthetic),
         str(found.num_real + level.num_kept),
         "-" if level.found is None else f"{level.found:.0%}",
         "-" if level.lost is None else f"{level.lost:.0%}",
-        *(str(macros.estimate(level.row(kind))) for kind in KINDS),
-        signed(macros.difference(pruned, level.row("no pruning"))),
-        signed(macros.difference(pruned, level.row("as many"))),
+        *(str(macros.estimate(level.arm(kind))) for kind in KINDS),
+        signed(macros.difference(pruned, level.arm("unpruned"))),
+        signed(macros.difference(pruned, level.arm("unpruned_matched_size"))),
     )
 
 
 def _notes(settings: PruningSettings) -> list[str]:
     return [
-        "failing: share of the generated images that changed places with another patient's;",
+        "noise rate: fraction of the generated images that changed places with another patient's;",
         "pairs, kept: what the models train on without and with pruning, the real pairs included;",
-        "wrong found, right lost: shares of the exchanged pairs, and of all others, that pruning "
+        "wrong found, right lost: fractions of the exchanged pairs, and of all others, that pruning "
         "dropped;",
-        f"no pruning, as many, pruned: macro AUROC after {settings.num_steps} steps on all pairs, "
+        f"unpruned_matched_size, pruned: macro AUROC after {settings.max_steps} steps on all pairs, "
         "on as many of them as are kept, on the kept ones;",
         f"brackets: 95 % intervals over {settings.num_resamples} resamples of patients and seeds, the same "
-        "resamples for all rows.",
+        "resamples for all arms.",
     ]
 
 
@@ -136,14 +136,14 @@ def _as_json(settings: PruningSettings, found: Pruning) -> dict[str, Any]:
         "base": _of_row(BASE, macros),
         "levels": [
             {
-                "failing": level.share,
+                "noise_rate": level.noise_rate,
                 "num_right_kept": level.num_right_kept,
                 "num_right_dropped": level.num_right_dropped,
                 "num_wrong_kept": level.num_wrong_kept,
                 "num_wrong_dropped": level.num_wrong_dropped,
-                "rows": {kind: _of_row(level.row(kind), macros) for kind in KINDS},
-                "pruned_less": {
-                    kind: macros.difference(level.row("pruned"), level.row(kind)).as_dict()
+                "arms": {kind: _of_row(level.arm(kind), macros) for kind in KINDS},
+                "pruned_minus": {
+                    kind: macros.difference(level.arm("pruned"), level.arm(kind)).as_dict()
                     for kind in KINDS
                     if kind != "pruned"
                 },
@@ -153,29 +153,33 @@ def _as_json(settings: PruningSettings, found: Pruning) -> dict[str, Any]:
     }
 
 
-def _of_row(row: str, macros: PairedMacros) -> dict[str, Any]:
+def _of_row(arm: str, macros: PairedMacros) -> dict[str, Any]:
     return {
-        "macro_auroc": macros.estimate(row).as_dict(),
-        "by_seed": [round(float(value), 6) for value in macros.values[row]],
+        "macro_auroc": macros.estimate(arm).as_dict(),
+        "by_seed": [round(float(value), 6) for value in macros.values[arm]],
     }
 
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _RIGHT = 720, 340, 60, 34, 56, 70
-_COLOURS: dict[Kind, str] = {"no pruning": "#c9642a", "as many": "#8a8f94", "pruned": "#3d6a8a"}
+_COLOURS: dict[Kind, str] = {
+    "unpruned": "#c9642a",
+    "unpruned_matched_size": "#8a8f94",
+    "pruned": "#3d6a8a",
+}
 
 
 def _figure(found: Pruning) -> str:
-    """Macro AUROC over the share of failing images, a line for each way, with intervals."""
+    """Macro AUROC over the noise rate, a line for each way, with intervals."""
     estimates: dict[Kind, list[Estimate]] = {
-        kind: [found.macros.estimate(level.row(kind)) for level in found.levels] for kind in KINDS
+        kind: [found.macros.estimate(level.arm(kind)) for level in found.levels] for kind in KINDS
     }
     base = found.macros.estimate(BASE)
     every = [*(each for line in estimates.values() for each in line), base]
     marks = ticks(every)
-    last = max(level.share for level in found.levels) or 1.0
+    last = max(level.noise_rate for level in found.levels) or 1.0
 
-    def x(share: float) -> float:
-        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (0.03 + 0.94 * share / last)
+    def x(rate: float) -> float:
+        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (0.03 + 0.94 * rate / last)
 
     def y(value: float) -> float:
         part = (value - marks[0]) / (marks[-1] - marks[0])
@@ -189,22 +193,19 @@ def _figure(found: Pruning) -> str:
         f'<text x="{end + 4:.1f}" y="{y(base.value) + 4:.1f}">real only</text>',
         *(f'<text x="0" y="{y(mark) + 4:.1f}">{mark:.2f}</text>' for mark in marks),
         *(
-            f'<text x="{x(level.share):.1f}" y="{_HEIGHT - 32}" text-anchor="middle">'
-            f"{level.share:.0%}</text>"
+            f'<text x="{x(level.noise_rate):.1f}" y="{_HEIGHT - 32}" text-anchor="middle">'
+            f"{level.noise_rate:.0%}</text>"
             for level in found.levels
         ),
         f'<text x="{_LEFT}" y="{_HEIGHT - 8}">generated images that are another patient\'s</text>',
     ]
     for place, (kind, line) in enumerate(estimates.items()):
-        across = [x(level.share) + 5 * (place - 1) for level in found.levels]
+        across = [x(level.noise_rate) + 5 * (place - 1) for level in found.levels]
         parts += _line(kind, list(zip(across, line, strict=True)), y)
         parts.append(
-            f'<text x="{_LEFT + 130 * place}" y="14" style="fill:{_COLOURS[kind]}">{kind}</text>'
+            f'<text x="{_LEFT + 190 * place}" y="14" style="fill:{_COLOURS[kind]}">{kind}</text>'
         )
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="Macro AUROC by the share '
-        f'of failing images">{"".join(parts)}</svg>'
-    )
+    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="Macro AUROC by the noise rate">{"".join(parts)}</svg>'
 
 
 def _line(
@@ -223,5 +224,5 @@ def _line(
     ]
 
 
-def _share(some: int, others: int) -> float | None:
+def _fraction(some: int, others: int) -> float | None:
     return some / (some + others) if some + others else None

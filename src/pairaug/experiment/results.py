@@ -17,22 +17,22 @@ from pairaug.experiment.page import (
     signed,
     ticks,
 )
-from pairaug.experiment.settings import BASE, Row, UtilitySettings
+from pairaug.experiment.settings import BASE, Arm, UtilitySettings
 from pairaug.metrics.bootstrap import Estimate
 from pairaug.metrics.paired import PairedMacros
 from pairaug.system.atomic import write_file
 
-_HEADER = ("row", "pairs", "steps", "macro AUROC", "over seeds", "gain", "share of the gap")
+_HEADER = ("arm", "pairs", "steps", "macro AUROC", "over seeds", "gain", "fraction of gap")
 
-# What else the paper's question asks: is one row better than another?
-_ALSO: tuple[tuple[Row, Row], ...] = (
-    ("+both", "+inter"),
-    ("+both", "+intra"),
-    ("+both", "image-only"),
-    ("+both", "text-only"),
-    ("+both", "no pruning"),
-    ("+both", "no pruning, as many"),
-    ("+both", "ceiling, reworded"),
+# What else the paper's question asks: is one arm better than another?
+_ALSO: tuple[tuple[Arm, Arm], ...] = (
+    ("inter_and_intra", "inter"),
+    ("inter_and_intra", "intra"),
+    ("inter_and_intra", "image_only"),
+    ("inter_and_intra", "text_only"),
+    ("inter_and_intra", "unpruned"),
+    ("inter_and_intra", "unpruned_matched_size"),
+    ("inter_and_intra", "upper_bound_reworded"),
 )
 
 
@@ -41,28 +41,28 @@ class Utility:
     """The experiment's outcome."""
 
     num_pairs: Mapping[str, int]
-    """Pairs that each row trains on."""
+    """Pairs that each arm trains on."""
     num_steps: Mapping[str, int]
     macros: PairedMacros
-    """Macro zero-shot AUROC of each row's models, on common resamples of patients and seeds."""
+    """Macro zero-shot AUROC of each arm's models, on common resamples of patients and seeds."""
     findings: Sequence[str]
     num_images: int
 
 
 def write_results(out: Path, settings: UtilitySettings, found: Utility) -> Path:
     """The path of `utility.json`, with `utility.txt`, `utility.md` and `utility.html` beside it."""
-    rows = [_row(row, settings, found) for row in settings.rows]
-    also = [_difference(*pair, found) for pair in _ALSO if set(pair) <= set(settings.rows)]
+    arms = [_arm(arm, settings, found) for arm in settings.arms]
+    also = [_difference(*pair, found) for pair in _ALSO if set(pair) <= set(settings.arms)]
     notes = _notes(settings, found)
     text = "\n\n".join(
-        [_heading(settings, found), text_table(_HEADER, rows), *paragraphs(also, notes)]
+        [_heading(settings, found), text_table(_HEADER, arms), *paragraphs(also, notes)]
     )
     markdown = "\n\n".join(
-        [f"# {_heading(settings, found)}", markdown_table(_HEADER, rows), *paragraphs(also, notes)]
+        [f"# {_heading(settings, found)}", markdown_table(_HEADER, arms), *paragraphs(also, notes)]
     )
     path = write_result(out, "utility", _as_json(settings, found), text)
     write_file(out / "utility.md", f"{markdown}\n".encode())
-    write_file(out / "utility.html", _html(settings, found, rows, also, notes).encode())
+    write_file(out / "utility.html", _html(settings, found, arms, also, notes).encode())
     return path
 
 
@@ -73,23 +73,23 @@ def _heading(settings: UtilitySettings, found: Utility) -> str:
     )
 
 
-def _row(row: Row, settings: UtilitySettings, found: Utility) -> tuple[str, ...]:
+def _arm(arm: Arm, settings: UtilitySettings, found: Utility) -> tuple[str, ...]:
     macros = found.macros
-    has_gap = "ceiling" in settings.rows and row not in (BASE, "ceiling")
-    deviation = macros.deviation(row)
+    has_gap = "upper_bound" in settings.arms and arm not in (BASE, "upper_bound")
+    deviation = macros.deviation(arm)
     return (
-        row,
-        str(found.num_pairs[row]),
-        str(found.num_steps[row]),
-        str(macros.estimate(row)),
+        arm,
+        str(found.num_pairs[arm]),
+        str(found.num_steps[arm]),
+        str(macros.estimate(arm)),
         "-" if deviation != deviation else f"{deviation:.3f}",
-        "-" if row == BASE else signed(macros.difference(row, BASE)),
-        _percent(macros.share_of_gap(row, BASE, "ceiling")) if has_gap else "-",
+        "-" if arm == BASE else signed(macros.difference(arm, BASE)),
+        _percent(macros.fraction_of_gap(arm, BASE, "upper_bound")) if has_gap else "-",
     )
 
 
-def _difference(row: Row, other: Row, found: Utility) -> str:
-    return f"{row} less {other}: {signed(found.macros.difference(row, other))}"
+def _difference(arm: Arm, other: Arm, found: Utility) -> str:
+    return f"{arm} minus {other}: {signed(found.macros.difference(arm, other))}"
 
 
 def _percent(estimate: Estimate) -> str:
@@ -100,42 +100,44 @@ def _percent(estimate: Estimate) -> str:
 
 def _notes(settings: UtilitySettings, found: Utility) -> list[str]:
     notes = [
-        f"gain: macro AUROC less that of `{BASE}`, the real pairs alone for as many steps;",
+        f"gain: macro AUROC minus that of `{BASE}`, the real pairs alone for as many steps;",
         "over seeds: standard deviation of the models' macro AUROCs;",
         f"brackets: 95 % intervals over {settings.num_resamples} resamples of patients and seeds, the same "
-        "resamples for all rows.",
+        "resamples for all arms.",
     ]
-    if "ceiling" in settings.rows:
+    if "upper_bound" in settings.arms:
         notes.insert(
             1,
-            "share of the gap: of the way from there to `ceiling`, which trains on as many *real* "
-            f"pairs as `+both` has ({found.num_pairs['+both']});",
+            "fraction of gap: of the way from there to `upper_bound`, which trains on as many *real* "
+            f"pairs as `inter_and_intra` has ({found.num_pairs['+both']});",
         )
-    if "ceiling, reworded" in settings.rows:
+    if "upper_bound_reworded" in settings.arms:
         notes.insert(
             -2,
-            "ceiling, reworded: as many real pairs, all but the run's own reworded by rules;",
+            "upper bound, reworded: as many real pairs, all but the run's own reworded by rules;",
         )
     return notes
 
 
 def _as_json(settings: UtilitySettings, found: Utility) -> dict[str, Any]:
     macros = found.macros
-    rows = {}
-    for row in settings.rows:
-        rows[row] = {
-            "num_pairs": found.num_pairs[row],
-            "num_steps": found.num_steps[row],
-            "macro_auroc": macros.estimate(row).as_dict(),
-            "by_seed": [round(float(value), 6) for value in macros.values[row]],
-            "gain": macros.difference(row, BASE).as_dict(),
+    arms = {}
+    for arm in settings.arms:
+        arms[arm] = {
+            "num_pairs": found.num_pairs[arm],
+            "num_steps": found.num_steps[arm],
+            "macro_auroc": macros.estimate(arm).as_dict(),
+            "by_seed": [round(float(value), 6) for value in macros.values[arm]],
+            "gain": macros.difference(arm, BASE).as_dict(),
         }
-        if "ceiling" in settings.rows:
-            rows[row]["share_of_gap"] = macros.share_of_gap(row, BASE, "ceiling").as_dict()
+        if "upper_bound" in settings.arms:
+            arms[arm]["fraction_of_gap"] = macros.fraction_of_gap(
+                arm, BASE, "upper_bound"
+            ).as_dict()
     differences = {
-        f"{row} less {other}": macros.difference(row, other).as_dict()
-        for row, other in _ALSO
-        if {row, other} <= set(settings.rows)
+        f"{arm} minus {other}": macros.difference(arm, other).as_dict()
+        for arm, other in _ALSO
+        if {arm, other} <= set(settings.arms)
     }
     return {
         "experiment": "utility",
@@ -143,7 +145,7 @@ def _as_json(settings: UtilitySettings, found: Utility) -> dict[str, Any]:
         "findings": list(found.findings),
         "num_images": found.num_images,
         "base": BASE,
-        "rows": rows,
+        "arms": arms,
         "differences": differences,
     }
 
@@ -151,28 +153,28 @@ def _as_json(settings: UtilitySettings, found: Utility) -> dict[str, Any]:
 def _html(
     settings: UtilitySettings,
     found: Utility,
-    rows: Sequence[Sequence[str]],
+    arms: Sequence[Sequence[str]],
     also: Sequence[str],
     notes: Sequence[str],
 ) -> str:
     """A page of its own: the intervals resampled, and the table."""
-    figure = _figure([(row, found.macros.estimate(row)) for row in settings.rows])
-    return html_page("utility", _heading(settings, found), figure, _HEADER, rows, also, notes)
+    figure = _figure([(arm, found.macros.estimate(arm)) for arm in settings.arms])
+    return html_page("utility", _heading(settings, found), figure, _HEADER, arms, also, notes)
 
 
 _ROW_HEIGHT, _LABEL_WIDTH, _PLOT_WIDTH = 28, 170, 560
 
 
-def _figure(rows: Sequence[tuple[str, Estimate]]) -> str:
-    """Each row's macro AUROC with its interval, the base as a line through all."""
-    marks = ticks(estimate for _, estimate in rows)
+def _figure(arms: Sequence[tuple[str, Estimate]]) -> str:
+    """Each arm's macro AUROC with its interval, the base as a line through all."""
+    marks = ticks(estimate for _, estimate in arms)
 
     def across(value: float) -> float:
         part = (value - marks[0]) / (marks[-1] - marks[0])
         return _LABEL_WIDTH + _PLOT_WIDTH * (0.04 + 0.92 * part)
 
-    height = _ROW_HEIGHT * len(rows)
-    base = dict(rows)[BASE].value
+    height = _ROW_HEIGHT * len(arms)
+    base = dict(arms)[BASE].value
     parts = [
         *(
             f'<line x1="{across(mark):.1f}" x2="{across(mark):.1f}" y1="0" y2="{height}" '
@@ -183,17 +185,17 @@ def _figure(rows: Sequence[tuple[str, Estimate]]) -> str:
         f'<line x1="{across(base):.1f}" x2="{across(base):.1f}" y1="0" y2="{height}" '
         'class="base"/>',
     ]
-    for place, (row, estimate) in enumerate(rows):
+    for place, (arm, estimate) in enumerate(arms):
         y = _ROW_HEIGHT * (place + 0.5)
         ends = f'x1="{across(estimate.low):.1f}" x2="{across(estimate.high):.1f}"'
         parts += [
-            f'<text x="0" y="{y + 5:.1f}">{escape(row)}</text>',
+            f'<text x="0" y="{y + 5:.1f}">{escape(arm)}</text>',
             f'<line {ends} y1="{y:.1f}" y2="{y:.1f}"/>',
             f'<circle cx="{across(estimate.value):.1f}" cy="{y:.1f}" r="5">'
-            f"<title>{escape(row)}: {escape(str(estimate))}</title></circle>",
+            f"<title>{escape(arm)}: {escape(str(estimate))}</title></circle>",
         ]
     width = _LABEL_WIDTH + _PLOT_WIDTH
     return (
         f'<svg viewBox="0 0 {width} {height + 24}" role="img" '
-        f'aria-label="Macro AUROC of each row">{"".join(parts)}</svg>'
+        f'aria-label="Macro AUROC of each arm">{"".join(parts)}</svg>'
     )

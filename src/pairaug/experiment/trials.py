@@ -1,6 +1,6 @@
-"""One cell of the comparison: a model trained on a row's pairs with one seed, and what it says.
+"""One trial of the comparison: a model trained on a arm's pairs with one seed, and what it says.
 
-A cell's folder has `cell.json` once it is done, and nothing else decides that it is.
+A trial's folder has `trial.json` once it is done, and nothing else decides that it is.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from pairaug.system.json_text import read_json_object
 from pairaug.system.workers import open_workers
 from pairaug.train.clip.settings import ClipSettings
 
-_DONE, _PROBABILITIES = "cell.json", "probabilities.npy"
+_DONE, _PROBABILITIES = "trial.json", "probabilities.npy"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cell:
-    """What is to be trained: a row, a seed, and all that decides the outcome."""
+class Trial:
+    """What is to be trained: a arm, a seed, and all that decides the outcome."""
 
-    row: str
+    arm: str
     seed: int
     train: ClipSettings
-    """With the row's sources, the seed and the steps."""
+    """With the arm's sources, the seed and the steps."""
     pairs: Mapping[str, str]
     """Fingerprint of each source's pairs."""
     evaluated_on: str
@@ -40,8 +40,8 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The cell's folder: `both-3`."""
-        words = "".join(c if c.isalnum() else " " for c in self.row).split()
+        """The trial's folder: `both-3`."""
+        words = "".join(c if c.isalnum() else " " for c in self.arm).split()
         return f"{'-'.join(words)}-{self.seed}"
 
     def fingerprint(self) -> str:
@@ -56,20 +56,20 @@ class Cell:
         )
 
 
-def done(cell: Cell, folder: Path) -> np.ndarray | None:
-    """The probabilities of a finished cell, float32 `image finding`; None: still to be done.
+def done(trial: Trial, folder: Path) -> np.ndarray | None:
+    """The probabilities of a finished trial, float32 `image finding`; None: still to be done.
 
     A kill may have left a model that was not to be kept; it goes. `RunError` where the folder holds
-    the same cell of other settings or pairs.
+    the same trial of other settings or pairs.
     """
-    path = folder / cell.name / _DONE
+    path = folder / trial.name / _DONE
     if not path.is_file():
         return None
     remedy = f"delete {path.parent} and run the same command again"
     record = read_json_object(path, RunError, remedy)
-    if record.get("fingerprint") != cell.fingerprint():
+    if record.get("fingerprint") != trial.fingerprint():
         raise RunError(
-            f"{folder / cell.name} was trained with other settings or other pairs. Delete it, or "
+            f"{folder / trial.name} was trained with other settings or other pairs. Delete it, or "
             "pass a new --out folder."
         )
     if record.get("keeps_model") is False:
@@ -81,33 +81,33 @@ def done(cell: Cell, folder: Path) -> np.ndarray | None:
         raise RunError(f"{probabilities} is damaged or cut short; {remedy}") from error
 
 
-def finish_cells(
-    cells: Sequence[Cell],
+def finish_trials(
+    trials: Sequence[Trial],
     folder: Path,
     test_set: Callable[[Path], np.ndarray],
     *,
     at_once: int,
     keep_models: bool,
-) -> Iterator[tuple[Cell, np.ndarray]]:
-    """Each cell, none of which is done, with its probabilities, as they come.
+) -> Iterator[tuple[Trial, np.ndarray]]:
+    """Each trial, none of which is done, with its probabilities, as they come.
 
     `at_once` are trained side by side, each in a process of its own unless it is 1. `evaluate` gives
     the probabilities of a trained model's folder, in this process.
     """
-    for cell, record in _trained(cells, folder, at_once):
-        yield cell, _evaluated(cell, folder, record, test_set, keep_model=keep_models)
+    for trial, record in _trained(trials, folder, at_once):
+        yield trial, _evaluated(trial, folder, record, test_set, keep_model=keep_models)
 
 
 def _trained(
-    cells: Sequence[Cell], folder: Path, at_once: int
-) -> Iterator[tuple[Cell, dict[str, Any]]]:
-    if at_once == 1 or len(cells) < 2:
-        for cell in cells:
-            yield cell, _train(cell, folder)
+    trials: Sequence[Trial], folder: Path, at_once: int
+) -> Iterator[tuple[Trial, dict[str, Any]]]:
+    if at_once == 1 or len(trials) < 2:
+        for trial in trials:
+            yield trial, _train(trial, folder)
         return
     with open_workers(at_once) as pool:
-        trainings: dict[Future[dict[str, Any]], Cell] = {
-            pool.submit(_train, cell, folder): cell for cell in cells
+        trainings: dict[Future[dict[str, Any]], Trial] = {
+            pool.submit(_train, trial, folder): trial for trial in trials
         }
         try:
             for training in as_completed(trainings):
@@ -117,13 +117,13 @@ def _trained(
             raise
 
 
-def _train(cell: Cell, folder: Path) -> dict[str, Any]:
-    """Trains the cell from its last checkpoint, if there is one; what is to be recorded of it."""
+def _train(trial: Trial, folder: Path) -> dict[str, Any]:
+    """Trains the trial from its last checkpoint, if there is one; what is to be recorded of it."""
     from pairaug.train.clip import train_clip
 
-    own = folder / cell.name
+    own = folder / trial.name
     own.mkdir(parents=True, exist_ok=True)
-    outcome = train_clip(cell.train, own)
+    outcome = train_clip(trial.train, own)
     return {
         "num_steps": outcome.steps,
         "seconds": round(outcome.seconds, 1),
@@ -132,25 +132,25 @@ def _train(cell: Cell, folder: Path) -> dict[str, Any]:
 
 
 def _evaluated(
-    cell: Cell,
+    trial: Trial,
     folder: Path,
     record: Mapping[str, Any],
     test_set: Callable[[Path], np.ndarray],
     *,
     keep_model: bool,
 ) -> np.ndarray:
-    own = folder / cell.name
+    own = folder / trial.name
     probabilities = test_set(own / "clip")
     with new_file(own / _PROBABILITIES) as file:
         np.save(file, probabilities)
     record = {
-        "row": cell.row,
-        "seed": cell.seed,
-        "fingerprint": cell.fingerprint(),
+        "arm": trial.arm,
+        "seed": trial.seed,
+        "fingerprint": trial.fingerprint(),
         "keeps_model": keep_model,
         **record,
     }
-    # Written last: its presence means that the cell is done.
+    # Written last: its presence means that the trial is done.
     write_file(own / _DONE, (json.dumps(record, indent=2) + "\n").encode())
     if not keep_model:
         _remove_model(own)

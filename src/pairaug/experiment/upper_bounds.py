@@ -31,12 +31,12 @@ from pairaug.stage import Context
 _PART_SIZE = 256
 
 
-def make_ceiling(
+def make_upper_bound(
     folder: Path, reader_settings: ReadSettings, num_pairs: int, context: Context
 ) -> None:
     """The first `num_pairs` usable training pairs of a reader, in the folder's `read`."""
     inputs = {
-        "kind": "more real",
+        "kind": "extra real data",
         "read": reader_settings.model_dump(mode="json"),
         "num_pairs": num_pairs,
         "seed": context.seed,
@@ -63,13 +63,13 @@ def make_ceiling(
         context.report_progress(len(part))
     if num_found < num_pairs:
         raise DataError(
-            f"the ceiling needs {num_pairs} real pairs to train on, and more_real has {num_found}; "
-            "give it more, or leave `ceiling` out of rows"
+            f"the upper bound needs {num_pairs} real pairs to train on, and extra_real_data has {num_found}; "
+            "give it more, or leave `upper_bound` out of arms"
         )
 
 
-def reword_ceiling(ceiling: Path, folder: Path, run: RunFolder, settings: Settings) -> None:
-    """The ceiling's pairs in the folder's `read`, their reports in other words by rules.
+def reword_upper_bound(upper_bound: Path, folder: Path, run: RunFolder, settings: Settings) -> None:
+    """The upper bound's pairs in the folder's `read`, their reports in other words by rules.
 
     The run's own real pairs keep theirs, as they do beside synthetic pairs. So does a report that the
     rules cannot word otherwise.
@@ -81,7 +81,7 @@ def reword_ceiling(ceiling: Path, folder: Path, run: RunFolder, settings: Settin
             child = None if pair.id in own else in_other_words(pair, "reworded", settings)
             yield pair if child is None or child.drop else child
 
-    before = part_paths(ceiling / "read")
+    before = part_paths(upper_bound / "read")
     inputs = {
         "kind": "reworded",
         "own": sorted(own),

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import yaml
 
-from pairaug.export.huggingface import HUB_SPLITS
 from pairaug.export.record import Terms
 from pairaug.export.tally import QUANTILES, ExportReport
 from pairaug.notices import notices, of_copies, of_gate
@@ -65,7 +64,7 @@ def head_of(report: ExportReport, terms: Terms, layout: Literal["parquet", "hugg
                 # files behind it have changed: another export needs another name.
                 "config_name": report.edition[:12],
                 "data_files": [
-                    {"split": HUB_SPLITS[split], "path": _pattern(layout, split, terms)}
+                    {"split": split, "path": _pattern(layout, split, terms)}
                     for split in report.counts
                 ],
             }
@@ -101,7 +100,7 @@ def card_of(
 def _pattern(layout: str, split: str, terms: Terms) -> str:
     if layout == "parquet":
         return f"parquet/{terms.stem(split)}-*.parquet"
-    return f"{HUB_SPLITS[split]}/*.arrow"
+    return f"{split}/*.arrow"
 
 
 def _notices(recipe: Mapping[str, Any]) -> str:

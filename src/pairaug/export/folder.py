@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 
 from pairaug.export.captions import as_caption
-from pairaug.export.huggingface import HUB_SPLITS
 from pairaug.export.record import Exported, Terms
 from pairaug.export.tables import MEASURED_COLUMNS, RECORD_COLUMNS, Tables, cells_of
 
@@ -39,8 +38,7 @@ class FolderWriter:
     def add(self, item: Exported) -> None:
         """Writes an image and its rows."""
         split = item.pair.split
-        # `datasets` finds no split in a folder named "validate", and loads nothing of it.
-        stem = self._terms.stem(HUB_SPLITS[split])
+        stem = self._terms.stem(split)
         number = self._counts[split] // _IMAGES_PER_FOLDER
         self._counts[split] += 1
         name = f"{number:05d}/{item.key}.{item.image.suffix}"

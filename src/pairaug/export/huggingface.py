@@ -14,9 +14,7 @@ import pyarrow as pa
 
 from pairaug.export.columns import FEATURES, RowFiles, TableFile, file_name, schema_of
 from pairaug.export.record import Exported, Terms
-
-HUB_SPLITS = {"train": "train", "validate": "validation", "test": "test"}
-"""The ecosystem's name for each of our splits."""
+from pairaug.export.tally import SPLITS
 
 
 class HuggingFaceWriter:
@@ -40,16 +38,15 @@ class HuggingFaceWriter:
 
     def finish(self, edition: str) -> None:
         """Writes which files make up which split."""
-        splits = [split for split in HUB_SPLITS if split in self._names]
+        splits = [split for split in SPLITS if split in self._names]
         for split in splits:
-            folder = self._folder / HUB_SPLITS[split]
+            folder = self._folder / split
             _write_json(folder / "dataset_info.json", self._about())
             _write_json(folder / "state.json", self._state(split, edition))
-        names = [HUB_SPLITS[split] for split in splits]
-        _write_json(self._folder / "dataset_dict.json", {"splits": names})
+        _write_json(self._folder / "dataset_dict.json", {"splits": splits})
 
     def _open(self, split: str, number: int) -> TableFile:
-        folder = self._folder / HUB_SPLITS[split]
+        folder = self._folder / split
         folder.mkdir(exist_ok=True)
         name = file_name(self._terms, split, number, "arrow")
         self._names.setdefault(split, []).append(name)
@@ -74,7 +71,7 @@ class HuggingFaceWriter:
             "_format_kwargs": {},
             "_format_type": None,
             "_output_all_columns": False,
-            "_split": HUB_SPLITS[split],
+            "_split": split,
         }
 
 

@@ -15,7 +15,7 @@ TextChoice = Literal["impression+findings", "impression", "findings"]
 CHEXZERO_TEXT: TextChoice = "impression"
 """What CheXzero trains on, unless `text` says otherwise."""
 SyntheticBranch = Literal["inter", "intra"]
-SplitName = Literal["train", "validate", "test"]
+SplitName = Literal["train", "validation", "test"]
 
 
 class ExportSettings(StageSettings):
@@ -31,12 +31,12 @@ class ExportSettings(StageSettings):
         default=("inter", "intra"), description="The branches whose kept pairs are written."
     )
     splits: tuple[SplitName, ...] = Field(
-        default=("train", "validate", "test"),
+        default=("train", "validation", "test"),
         min_length=1,
         description="The splits that are written.",
     )
     synthetic_splits: tuple[SplitName, ...] = Field(
-        default=("train", "validate", "test"),
+        default=("train", "validation", "test"),
         description="Those of the splits in which synthetic pairs are written too; without `test`, "
         "the test split is real.",
     )

@@ -13,7 +13,7 @@ from pairaug.export.captions import is_other_section
 from pairaug.export.settings import TextChoice
 from pairaug.pair import FINDINGS, SCORES, Branch, Pair
 
-SPLITS = ("train", "validate", "test")
+SPLITS = ("train", "validation", "test")
 
 QUANTILES = {"lowest": 0.0, "5 %": 0.05, "25 %": 0.25, "50 %": 0.5, "75 %": 0.75, "95 %": 0.95}
 QUANTILES["highest"] = 1.0

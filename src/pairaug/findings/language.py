@@ -14,9 +14,9 @@ from pairaug.findings.image_words import RADIOGRAPH_NOUN
 from pairaug.findings.statement import labels_of
 
 # More of a report tells no more of its language.
-_MOST_WORDS = 120
+_MAX_WORDS = 120
 # So many words without any that is known are another language; fewer may be names or typing errors.
-_MOST_UNKNOWN = 4
+_MAX_UNKNOWN = 4
 
 # Endings of English words, which other languages hardly have.
 _ENGLISH_ENDINGS = ("ed", "ly", "ness", "ous", "ity")
@@ -166,10 +166,10 @@ def is_english(text: str) -> bool:
     """
     if not text.isascii() and _is_in_another_script(text):
         return False
-    words = _WORD.findall(text[: 10 * _MOST_WORDS].lower())
+    words = _WORD.findall(text[: 10 * _MAX_WORDS].lower())
     english, others, shared = _words()
     num_english = num_other = num_unknown = 0
-    for word in words[:_MOST_WORDS]:
+    for word in words[:_MAX_WORDS]:
         if word in english:
             num_english += 1
         elif word in others or (not word.isascii() and len(word) > 2):  # not units
@@ -184,7 +184,7 @@ def is_english(text: str) -> bool:
             num_unknown += 1
     if num_english or num_other:
         return num_english >= num_other
-    return num_unknown <= _MOST_UNKNOWN
+    return num_unknown <= _MAX_UNKNOWN
 
 
 def report_labels(text: str) -> dict[str, bool | None]:

@@ -55,7 +55,7 @@ def places_of(tokens: list[Token], mentions: list[Mention], lower: int = 0) -> l
     groups, _ = _groups(tokens[lower:], stop_at_break=True)
     if mentions:
         found[-1] += [group for some in groups for group in some if _says(group)]
-    _share(found, linked, mentions)
+    _fraction(found, linked, mentions)
     return found
 
 
@@ -92,7 +92,7 @@ def _groups(tokens: list[Token], stop_at_break: bool = False) -> tuple[list[list
     return stretches, has_break
 
 
-def _share(found: list[list[Group]], linked: list[bool], mentions: list[Mention]) -> None:
+def _fraction(found: list[list[Group]], linked: list[bool], mentions: list[Mention]) -> None:
     """Give a finding without a side that of its partner: "left effusion and atelectasis"."""
     for number in range(1, len(mentions)):
         if not linked[number]:

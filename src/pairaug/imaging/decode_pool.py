@@ -23,8 +23,8 @@ from pairaug.system.workers import open_workers
 
 Item = TypeVar("Item")
 
-_MOST_IMAGES = 16
-_MOST_BYTES = 4 << 20
+_MAX_IMAGES = 16
+_MAX_BYTES = 4 << 20
 """Of images that have no file, which are sent along; so that memory is bounded."""
 
 
@@ -129,9 +129,9 @@ def _batches(items: Iterable[tuple[Item, Path | bytes | None]]) -> Iterator[_Bat
         except Exception as error:  # noqa: BLE001
             batch.failure = error
             break
-        if len(batch.items) == most or batch.num_bytes >= _MOST_BYTES:
+        if len(batch.items) == most or batch.num_bytes >= _MAX_BYTES:
             yield batch
-            batch, most = _Batch(), min(2 * most, _MOST_IMAGES)
+            batch, most = _Batch(), min(2 * most, _MAX_IMAGES)
     yield batch
 
 

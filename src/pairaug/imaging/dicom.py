@@ -20,18 +20,18 @@ from pairaug.errors import MissingExtraError
 from pairaug.imaging.dicom_grey import grey
 from pairaug.imaging.dicom_numbers import first_number, numbers
 from pairaug.imaging.dicom_pixels import stored_values
-from pairaug.imaging.files import MOST_PIXELS, BoundedFile, ImageError, quiet
+from pairaug.imaging.files import MAX_PIXELS, BoundedFile, ImageError, quiet
 
 SUFFIXES = (".dcm", ".dicom")
 """What files without a preamble are recognised by."""
 
-_MOST_INFLATED = 4 * MOST_PIXELS
+_MAX_INFLATED = 4 * MAX_PIXELS
 """Bytes: the largest image in 16 bits, twice."""
 _PER_READ = 1024
 """Bytes that each reading counts for besides its own: headers have thousands, not millions."""
-_MOST_STRETCHED = 10.0
+_MAX_STRETCHED = 10.0
 _SAME_SPACING = 0.005
-"""Pixels whose sides differ by less, as a share, count as square."""
+"""Pixels whose sides differ by less, as a fraction, count as square."""
 
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
@@ -109,8 +109,8 @@ def _inflated(content: bytes) -> bytes:
         return content
     # The first element, 12 bytes, says how long the rest of the group is that is not deflated.
     start = 144 + struct.unpack_from("<L", content, 140)[0]
-    unpacked = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content[start:], _MOST_INFLATED)
-    if len(unpacked) >= _MOST_INFLATED:
+    unpacked = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content[start:], _MAX_INFLATED)
+    if len(unpacked) >= _MAX_INFLATED:
         raise ImageError("the image is too large to be a radiograph")
     return unpacked
 
@@ -125,7 +125,7 @@ def _check(dataset: Any) -> None:
         raise ImageError("the DICOM file holds several frames, and an image is one")
     # It says nothing more, and need not be a number.
     dataset.pop("NumberOfFrames", None)
-    if dataset.Rows * dataset.Columns > MOST_PIXELS:
+    if dataset.Rows * dataset.Columns > MAX_PIXELS:
         raise ImageError("the image is too large to be a radiograph")
     kind = dataset.PhotometricInterpretation
     num_samples = 3 if kind in _COLOUR and kind != "PALETTE COLOR" else 1
@@ -172,10 +172,10 @@ def _square_pixels(image: np.ndarray, dataset: Any) -> np.ndarray:
     stretch = _stretch(dataset)
     if abs(stretch - 1.0) <= _SAME_SPACING:
         return image
-    if not 1 / _MOST_STRETCHED <= stretch <= _MOST_STRETCHED:
+    if not 1 / _MAX_STRETCHED <= stretch <= _MAX_STRETCHED:
         raise ImageError("the DICOM image has pixels that are no pixels of an image")
     size = (round(width / min(stretch, 1.0)), round(height * max(stretch, 1.0)))
-    if size[0] * size[1] > MOST_PIXELS:
+    if size[0] * size[1] > MAX_PIXELS:
         raise ImageError("the image is too large to be a radiograph")
     resized = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
     return np.asarray(resized).clip(0.0, 1.0)

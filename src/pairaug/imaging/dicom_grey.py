@@ -13,9 +13,9 @@ from pairaug.imaging.dicom_numbers import Lut, first_number, items, lut_of, numb
 
 _STRIP = 1 << 16
 """Pixels: a quarter of a megabyte."""
-_LEAST_SHOWN = 2 / 255
+_MIN_SHOWN = 2 / 255
 """Grey levels: what shows less of the values than this shows nothing of them."""
-_MOST_TRIED = 16
+_MAX_TRIED = 16
 """Tables, and windows."""
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
@@ -73,24 +73,24 @@ def _by_voi(
     """Grey levels by the first VOI LUT or window that shows something of the values."""
     low, high = _most(values, padding)
     ends = float(values.min()), float(values.max())
-    for item in items(dataset, "VOILUTSequence")[:_MOST_TRIED]:
+    for item in items(dataset, "VOILUTSequence")[:_MAX_TRIED]:
         lut = lut_of(item, *ends, is_little_endian=_is_little_endian(dataset))
         if lut is None:
             ignored.append("voi_lut")
-        elif low < high and np.ptp(_by_lut(np.linspace(low, high, 256), lut)) < _LEAST_SHOWN:
+        elif low < high and np.ptp(_by_lut(np.linspace(low, high, 256), lut)) < _MIN_SHOWN:
             ignored.append("voi_lut_beside_values")
         else:
             return _by_lut(values, lut), "lut"
     function = str(dataset.get("VOILUTFunction") or "").upper()
     function = function if function in _FUNCTIONS else "LINEAR"
     centres, widths = (numbers(dataset, f"Window{name}") for name in ("Center", "Width"))
-    windows = zip_longest(centres[:_MOST_TRIED], widths[:_MOST_TRIED], fillvalue=math.nan)
+    windows = zip_longest(centres[:_MAX_TRIED], widths[:_MAX_TRIED], fillvalue=math.nan)
     for centre, width in windows:
         if not _is_window(centre, width, function):
             ignored.append("window")
             continue
         shown = _windowed(np.array([[low, high]]), centre, width, function)
-        if low < high and np.ptp(shown) < _LEAST_SHOWN:
+        if low < high and np.ptp(shown) < _MIN_SHOWN:
             ignored.append("window_beside_values")
         else:
             return _windowed(values, centre, width, function), "window"

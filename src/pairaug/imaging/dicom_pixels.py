@@ -14,11 +14,11 @@ import numpy as np
 from PIL import Image
 
 from pairaug.errors import MissingExtraError
-from pairaug.imaging.files import MOST_SCANNED, ImageError
+from pairaug.imaging.files import MAX_SCANNED, ImageError
 
 _PLAIN = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB")
 """What is stored as it is meant, so that bits can be told from values."""
-_MOST_TILES = 65_535
+_MAX_TILES = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def _check_codestream(dataset: Any) -> int | None:
     if stream.num_components != dataset.SamplesPerPixel:
         raise ImageError("the DICOM image has other colours than its header says")
     num_scanned = frame.count(b"\xff\xda") * stream.height * stream.width
-    if stream.num_tiles > _MOST_TILES or num_scanned > MOST_SCANNED:
+    if stream.num_tiles > _MAX_TILES or num_scanned > MAX_SCANNED:
         raise ImageError("the image asks for more work than a radiograph does")
     return stream.precision
 

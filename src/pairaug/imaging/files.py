@@ -23,18 +23,18 @@ from pairaug.system.regular import IrregularFileError, read_regular
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")
 """All that Pillow may try. Of the others some start programs (EPS), and few hold radiographs."""
 
-MOST_BYTES = 256 << 20
+MAX_BYTES = 256 << 20
 """A file of more is no radiograph, and is not taken into memory to see that."""
-MOST_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485
+MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485
 """The largest radiographs have 20 million."""
 
-_MOST_READ = 64 << 20
+_MAX_READ = 64 << 20
 """Bytes that a library may read besides four times the file: a TIFF can name one place often."""
 _PER_READ = 256
 """Bytes that each reading counts for besides its own, so that they end too where they are many."""
-_MOST_EXIF = 128 << 10
+_MAX_EXIF = 128 << 10
 """Bytes. Each of its thousands of entries may name all of them."""
-MOST_SCANNED = 2_000_000_000
+MAX_SCANNED = 2_000_000_000
 """Pixels times scans: every scan of a progressive JPEG goes over the whole image."""
 _TILE = (322, 323)
 """The TIFF tags of a tile's width and height."""
@@ -61,7 +61,7 @@ class ChangedImageError(ImageError):
 def read_image_file(path: Path) -> bytes:
     """The content of an image's file. Raises `ImageError` for all that is no regular file."""
     try:
-        return read_regular(path, MOST_BYTES)
+        return read_regular(path, MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingImageError("the image file is missing") from error
     except IrregularFileError as error:
@@ -84,7 +84,7 @@ def open_image(content: bytes) -> Iterator[Image.Image]:
     than `FORMATS`, for a damaged file, and for one that asks for far more memory or time than a
     radiograph does.
     """
-    if len(content) > MOST_BYTES:
+    if len(content) > MAX_BYTES:
         raise ImageError("the image file is too large to be a radiograph")
     _check_exif(_jpeg_exif(content))
     # Held by all threads together: the filters of warnings are the process's.
@@ -115,7 +115,7 @@ class BoundedFile(io.BytesIO):
     def __init__(self, content: bytes, per_read: int = _PER_READ) -> None:
         super().__init__(content)
         self._per_read = per_read
-        self._left = 4 * len(content) + _MOST_READ
+        self._left = 4 * len(content) + _MAX_READ
 
     def read(self, size: int | None = -1, /) -> bytes:
         found = super().read(size)
@@ -141,7 +141,7 @@ def _jpeg_exif(content: bytes) -> int:
 
 
 def _check_exif(num_bytes: int) -> None:
-    if num_bytes > _MOST_EXIF:
+    if num_bytes > _MAX_EXIF:
         raise ImageError("the image has more EXIF data than a radiograph has")
 
 
@@ -150,7 +150,7 @@ def _check_effort(opened: Image.Image, content: bytes) -> None:
     is_jpeg = opened.format in ("JPEG", "MPO")
     num_scans = content.count(b"\xff\xda") if is_jpeg else 1
     tile_width, tile_height = (getattr(opened, "tag_v2", {}).get(tag, 1) for tag in _TILE)
-    if num_scans * width * height > MOST_SCANNED or tile_width * tile_height > MOST_PIXELS:
+    if num_scans * width * height > MAX_SCANNED or tile_width * tile_height > MAX_PIXELS:
         raise ImageError("the image asks for more work than a radiograph does")
 
 

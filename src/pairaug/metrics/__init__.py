@@ -7,7 +7,7 @@ from pairaug.metrics.auroc import (
     own_report_auroc,
     paired_auroc,
 )
-from pairaug.metrics.bootstrap import Estimate, bootstrap, mean, ratio, share
+from pairaug.metrics.bootstrap import Estimate, bootstrap, fraction, mean, ratio
 from pairaug.metrics.findings import FindingMetrics, MacroMetrics, finding_metrics
 from pairaug.metrics.paired import PairedMacros, paired_macro_difference, paired_macros
 from pairaug.metrics.precision import average_precision, label_average_precisions
@@ -24,6 +24,7 @@ __all__ = [
     "average_precision",
     "bootstrap",
     "finding_metrics",
+    "fraction",
     "label_aurocs",
     "label_average_precisions",
     "macro_auroc",
@@ -34,5 +35,4 @@ __all__ = [
     "paired_macros",
     "ratio",
     "seed_metrics",
-    "share",
 ]

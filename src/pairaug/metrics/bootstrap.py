@@ -116,7 +116,7 @@ def mean(
     return ratio(column, np.ones_like(column), seed, groups, num_resamples)
 
 
-def share(
+def fraction(
     hits: Bool[np.ndarray, " case"],
     seed: int = 0,
     groups: Groups | None = None,

@@ -54,17 +54,17 @@ class PairedMacros:
         resampled = self.resampled[name] - self.resampled[base]
         return interval(self._mean(name) - self._mean(base), resampled, self.num)
 
-    def share_of_gap(self, name: str, base: str, ceiling: str) -> Estimate:
-        """Which share of the way from `base` to `ceiling` the mean of `name` goes: 1 is all of it.
+    def fraction_of_gap(self, name: str, base: str, upper_bound: str) -> Estimate:
+        """Which fraction of the way from `base` to `upper_bound` the mean of `name` goes: 1 is all of it.
 
-        A resample in which `base` reaches the ceiling has no gap, and is left out.
+        A resample in which `base` reaches the upper bound has no gap, and is left out.
         """
-        gap = self._mean(ceiling) - self._mean(base)
+        gap = self._mean(upper_bound) - self._mean(base)
         value = (self._mean(name) - self._mean(base)) / gap if gap > 0 else math.nan
-        gaps = self.resampled[ceiling] - self.resampled[base]
+        gaps = self.resampled[upper_bound] - self.resampled[base]
         gains = self.resampled[name] - self.resampled[base]
-        shares = np.divide(gains, gaps, out=np.full(len(gaps), math.nan), where=gaps > 0)
-        return interval(value, shares, self.num)
+        fractions = np.divide(gains, gaps, out=np.full(len(gaps), math.nan), where=gaps > 0)
+        return interval(value, fractions, self.num)
 
     def _mean(self, name: str) -> float:
         return float(self.values[name].mean())

@@ -23,7 +23,7 @@ def average_precision(
     seed: int = 0,
     groups: Groups | None = None,
 ) -> Estimate:
-    """The average precision of one label; chance is the share of positive cases.
+    """The average precision of one label; chance is the fraction of positive cases.
 
     NaN where all stated cases are of one class: without negatives it would be 1 for any scores.
     """

@@ -51,7 +51,7 @@ COLUMNS = (
     *LABEL_COLUMNS,
 )
 # Patients who are not for training, as parts of one.
-VALIDATE_SHARE, TEST_SHARE = 0.1, 0.1
+VALIDATION_FRACTION, TEST_FRACTION = 0.1, 0.1
 _CHUNK = 16  # studies that a process takes at a time
 
 
@@ -106,9 +106,9 @@ def split_of(patient_id: str) -> str:
     """The patient's split, by a hash of the id: a larger dataset agrees with a smaller one."""
     digest = blake2b(patient_id.encode(), digest_size=8).digest()
     position = int.from_bytes(digest, "big") / 2**64
-    if position < TEST_SHARE:
+    if position < TEST_FRACTION:
         return "test"
-    return "validate" if position < TEST_SHARE + VALIDATE_SHARE else "train"
+    return "validation" if position < TEST_FRACTION + VALIDATION_FRACTION else "train"
 
 
 def _claim(out: Path, masks: bool) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 _MANTISSA_BITS = 53
 _LOW_BITS = 26
 # So many halves of mantissas (27 bits each) add up below 2^53, where float64 still counts by ones.
-_MOST_AT_ONCE = 1 << 25
+_MAX_AT_ONCE = 1 << 25
 
 
 class ExactSum:
@@ -29,8 +29,8 @@ class ExactSum:
 
     def add_all(self, terms: np.ndarray) -> None:
         """Adds finite numbers, float64 of shape `term`."""
-        for start in range(0, len(terms), _MOST_AT_ONCE):
-            self._add(terms[start : start + _MOST_AT_ONCE])
+        for start in range(0, len(terms), _MAX_AT_ONCE):
+            self._add(terms[start : start + _MAX_AT_ONCE])
 
     def value(self) -> float:
         """The double nearest to the exact sum."""

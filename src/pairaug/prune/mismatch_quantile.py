@@ -29,7 +29,10 @@ class NullCalibratedRule(StageSettings):
         default="null-calibrated", description="The kind of rule: better than by chance."
     )
     quantile: float = Field(
-        default=0.95, gt=0, lt=1, description="The share of mismatched pairs that would be dropped."
+        default=0.95,
+        gt=0,
+        lt=1,
+        description="The fraction of mismatched pairs that would be dropped.",
     )
     scores: tuple[ScoreName, ...] = Field(
         default=("image_report",), min_length=1, description="The scores that are compared."

@@ -43,7 +43,7 @@ class DuplicateRule(StageSettings):
         default=0.99,
         gt=0,
         lt=1,
-        description="Two synthetic pairs are one if they are more similar than this share of real "
+        description="Two synthetic pairs are one if they are more similar than this fraction of real "
         "training pairs is to the nearest pair of another patient.",
     )
 
@@ -59,7 +59,7 @@ class MemorisedRule(StageSettings):
         gt=0,
         lt=1,
         description="An image is a copy if it is more similar to a real training image than this "
-        "share of these images is to the nearest one of another patient.",
+        "fraction of these images is to the nearest one of another patient.",
     )
 
 

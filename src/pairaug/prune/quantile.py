@@ -19,14 +19,14 @@ REASONS = {"below_quantile": "a score is not above the quantile of its branch"}
 class QuantileRule(StageSettings):
     """Keeps a pair whose every score is above a quantile of its branch.
 
-    keep  iff  S_k > the smallest value that at least the share q of all S_k does not exceed
+    keep  iff  S_k > the smallest value that at least the fraction q of all S_k does not exceed
     """
 
     rule: Literal["quantile"] = Field(
-        default="quantile", description="The kind of rule: a share of the branch."
+        default="quantile", description="The kind of rule: a fraction of the branch."
     )
     quantile: float = Field(
-        default=0.5, gt=0, lt=1, description="The share of pairs that is dropped by each score."
+        default=0.5, gt=0, lt=1, description="The fraction of pairs that is dropped by each score."
     )
     scores: tuple[ScoreName, ...] = Field(
         default=("image_report",), min_length=1, description="The scores that are compared."

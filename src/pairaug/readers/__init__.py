@@ -21,7 +21,7 @@ from pairaug.readers.reader import (
     Provenance,
     Reader,
     Split,
-    SplitShares,
+    SplitFractions,
 )
 from pairaug.readers.table import TableReader, TableSource
 from pairaug.readers.webdataset import WebDatasetReader, WebDatasetSource
@@ -44,7 +44,7 @@ __all__ = [
     "Reader",
     "Source",
     "Split",
-    "SplitShares",
+    "SplitFractions",
     "TableSource",
     "WebDatasetSource",
     "open_reader",

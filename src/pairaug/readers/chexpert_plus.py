@@ -25,7 +25,7 @@ from pairaug.readers.listing import one_file
 from pairaug.readers.lookup import Lookup
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.opened import opened_lines
-from pairaug.readers.reader import SPLIT_NAMES, Access, Provenance, SplitShares
+from pairaug.readers.reader import SPLIT_NAMES, Access, Provenance, SplitFractions
 from pairaug.readers.rows import Row, file_sha256, json_objects, rows_of
 from pairaug.readers.sections import Text, report_of
 from pairaug.settings import StageSettings
@@ -98,7 +98,7 @@ class CheXpertPlusReader:
             source="chexpert-plus",
             name=settings.name,
             root=absolute(settings.image_root) if settings.image_root else _images_in(root),
-            shares=SplitShares(),
+            fractions=SplitFractions(),
             views=frozenset(view.lower() for view in settings.views),
         )
 

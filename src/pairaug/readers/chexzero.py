@@ -26,7 +26,7 @@ from pairaug.imaging.io import encode_png
 from pairaug.pair import Pair, Report
 from pairaug.readers.listing import listing_sha256
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
-from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitShares, StatedTerms
+from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitFractions, StatedTerms
 from pairaug.readers.rows import Row, column_names, file_sha256, rows_of
 from pairaug.stage import Context
 
@@ -58,8 +58,8 @@ class CheXzeroSource(StatedTerms):
     name: str = Field(
         default="", description="First part of every pair's id; without it, the folder's name."
     )
-    split: SplitShares = Field(
-        default_factory=SplitShares, description="Division of patients where the CSV has none."
+    split: SplitFractions = Field(
+        default_factory=SplitFractions, description="Division of patients where the CSV has none."
     )
 
 
@@ -97,7 +97,7 @@ class CheXzeroReader:
             source="chexzero",
             name=self._name,
             root=self._images.parent,
-            shares=self._settings.split,
+            fractions=self._settings.split,
         )
         return normalizer.pairs(self.records(), self._context)
 

@@ -24,7 +24,7 @@ from pairaug.readers.listing import (
 )
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.plain import report_of_plain
-from pairaug.readers.reader import Provenance, SplitShares, StatedTerms
+from pairaug.readers.reader import Provenance, SplitFractions, StatedTerms
 from pairaug.stage import Context
 
 
@@ -46,7 +46,9 @@ class CxrFolderSource(StatedTerms):
         description="Whose an image is: each image its own patient, or all images of the first folder "
         "below `read.root` one patient.",
     )
-    split: SplitShares = Field(default_factory=SplitShares, description="Division of patients.")
+    split: SplitFractions = Field(
+        default_factory=SplitFractions, description="Division of patients."
+    )
     encoding: str = Field(default="utf-8", description="Text encoding of the reports.")
 
 
@@ -61,7 +63,7 @@ class CxrFolderReader:
             source="cxr-folder",
             name=settings.name or self._root.name,
             root=self._root,
-            shares=settings.split,
+            fractions=settings.split,
         )
 
     def describe(self) -> Provenance:

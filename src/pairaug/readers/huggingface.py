@@ -27,7 +27,7 @@ from pairaug.readers.labels import mapped_labels
 from pairaug.readers.listing import files_below, listing_sha256
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.plain import report_of_plain, report_of_sections
-from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitShares, StatedTerms
+from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitFractions, StatedTerms
 from pairaug.readers.text import cell_text, report_of_cells
 from pairaug.readers.unquoted import are_names, name_list
 from pairaug.settings import StageSettings
@@ -97,8 +97,8 @@ class HuggingFaceSource(StatedTerms):
     headless: Literal["findings", "impression"] = Field(
         default="findings", description="The section that a report without headings is."
     )
-    split: SplitShares = Field(
-        default_factory=SplitShares,
+    split: SplitFractions = Field(
+        default_factory=SplitFractions,
         description="Division of patients where the dataset has one split only, and of splits of "
         "other names than train, validation and test.",
     )
@@ -170,7 +170,7 @@ class HuggingFaceReader:
             source="huggingface",
             name=self._name,
             root=folder or (self._path.parent if self._path else Path.cwd()),
-            shares=self._settings.split,
+            fractions=self._settings.split,
             views=frozenset(view.lower() for view in self._settings.views),
         )
         return normalizer.pairs(self.records(), self._context)

@@ -24,7 +24,7 @@ _COMMON = re.compile(
     re.IGNORECASE,
 )
 _SUFFIX = re.compile(r"\.(png|jpe?g?|jfif|tiff?|bmp|gif|webp|dcm|dicom|ima)", re.IGNORECASE)
-_MOST_FOLDERS = 200
+_MAX_FOLDERS = 200
 """Looked into for an image; a dataset's own folders are fewer, patients' are more."""
 
 
@@ -159,7 +159,7 @@ def _depth_found(root: Path, names: tuple[str, ...]) -> int:
 def _folders_in(folder: Path) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
-            for entry in islice(entries, _MOST_FOLDERS):
+            for entry in islice(entries, _MAX_FOLDERS):
                 if entry.is_dir():
                     yield Path(entry.path)
     except OSError:  # A hint is not worth an error of its own.

@@ -16,7 +16,7 @@ from pairaug.readers.image_paths import near
 from pairaug.readers.opened import encoding_of
 from pairaug.system.regular import IrregularFileError, read_head, read_regular
 
-_MOST_BYTES = 1 << 20
+_MAX_BYTES = 1 << 20
 """No report is as long as that."""
 
 DROP_REASONS = {
@@ -116,7 +116,7 @@ class UnusableReportError(Exception):
 def read_text(path: Path, encoding: str) -> str:
     """The text of a study's report; raises `UnusableReportError` if it is not there or no text."""
     try:
-        return decoded(read_regular(path, _MOST_BYTES), encoding)
+        return decoded(read_regular(path, _MAX_BYTES), encoding)
     except UnicodeDecodeError:
         raise UnusableReportError("undecodable_report") from None
     except LookupError as error:

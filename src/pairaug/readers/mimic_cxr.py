@@ -27,7 +27,7 @@ from pairaug.readers.listing import UnusableReportError, one_file, read_text
 from pairaug.readers.lookup import Lookup
 from pairaug.readers.mimic_studies import PLACE_OF, SECTION_OF
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
-from pairaug.readers.reader import SPLIT_NAMES, Access, Provenance, Split, SplitShares
+from pairaug.readers.reader import SPLIT_NAMES, Access, Provenance, Split, SplitFractions
 from pairaug.readers.rows import Row, file_sha256, rows_of
 from pairaug.readers.sections import Sections, Text, named_sections, report_of
 from pairaug.settings import StageSettings
@@ -107,7 +107,7 @@ class MimicCxrReader:
             source="mimic-cxr",
             name=settings.name,
             root=absolute(settings.image_root) if settings.image_root else root,
-            shares=SplitShares(),
+            fractions=SplitFractions(),
             views=frozenset(view.lower() for view in settings.views),
         )
 

@@ -23,7 +23,7 @@ from pairaug.imaging.inspect import Outcome
 from pairaug.pair import Branch, Pair, Report
 from pairaug.readers.identifiers import patient_key
 from pairaug.readers.image_paths import Missing, placed
-from pairaug.readers.reader import Split, SplitShares
+from pairaug.readers.reader import Split, SplitFractions
 from pairaug.readers.text import stated_report
 from pairaug.stage import Context
 
@@ -43,7 +43,7 @@ DROP_REASONS = {
 }
 """Why a study gives no usable pair; an image's faults come from `pairaug.imaging.io.fault`."""
 
-_MOST_CHARACTERS = 100_000
+_MAX_CHARACTERS = 100_000
 """Of a report. A cell of more holds a whole file, or many reports."""
 
 
@@ -80,7 +80,7 @@ class RecordNormalizer:
     """First part of every pair's id."""
     root: Path
     """The folder that relative paths start from, and that no path may leave; absolute."""
-    shares: SplitShares
+    fractions: SplitFractions
     views: frozenset[str] = frozenset()
     """Views to keep, lower case; none named: all."""
     needs_image: bool = True
@@ -195,7 +195,7 @@ class RecordNormalizer:
             return pair.dropped("read", "view_excluded", item.where)
         if not pair.report.text:
             return pair.dropped("read", "empty_report", item.where)
-        if (length := len(pair.report.text)) > _MOST_CHARACTERS:
+        if (length := len(pair.report.text)) > _MAX_CHARACTERS:
             # Not kept in the parts, which everything later reads.
             bare = replace(pair, report=Report())
             return bare.dropped("read", "oversized_report", f"{item.where}, {length:,} characters")
@@ -204,8 +204,8 @@ class RecordNormalizer:
         return pair
 
     def _split(self, item: RawRecord, patient_id: str, seen: _Seen) -> Split:
-        if item.split is None or self.shares.use == "hashed":
-            return self.shares.split_of(patient_id)
+        if item.split is None or self.fractions.use == "hashed":
+            return self.fractions.split_of(patient_id)
         earlier = seen.splits.setdefault(_digest(patient_id), item.split)
         if earlier != item.split:
             raise DataError(

@@ -17,7 +17,7 @@ from typing import BinaryIO, cast
 
 from pairaug.errors import DataError
 
-MOST_CHARACTERS = 1 << 24
+MAX_CHARACTERS = 1 << 24
 """A line or a cell of more is no row of a table, but a quote that nobody has closed."""
 
 _GZIP = b"\x1f\x8b"
@@ -109,8 +109,8 @@ def _check_known(path: Path, encoding: str) -> None:
 
 def _limited(lines: io.TextIOWrapper, path: Path, is_latin: bool) -> Iterator[str]:
     number = 0
-    while line := lines.readline(MOST_CHARACTERS):
+    while line := lines.readline(MAX_CHARACTERS):
         number += 1
-        if len(line) == MOST_CHARACTERS:
-            raise DataError(f"{path}: line {number} is longer than {MOST_CHARACTERS >> 20} MB")
+        if len(line) == MAX_CHARACTERS:
+            raise DataError(f"{path}: line {number} is longer than {MAX_CHARACTERS >> 20} MB")
         yield line.translate(_WINDOWS) if is_latin else line

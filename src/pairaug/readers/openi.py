@@ -31,7 +31,7 @@ from pairaug.readers.image_paths import near
 from pairaug.readers.labels import Labels, stated_findings
 from pairaug.readers.listing import IMAGE_SUFFIXES, is_passed_over
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
-from pairaug.readers.reader import Access, Provenance, SplitShares
+from pairaug.readers.reader import Access, Provenance, SplitFractions
 from pairaug.readers.rows import rows_of
 from pairaug.readers.sections import unwrapped
 from pairaug.settings import StageSettings
@@ -44,7 +44,7 @@ DROP_REASONS = {"unreadable_report": "the study's XML is damaged, or no study of
 
 _LICENCE = "CC BY-NC-ND 4.0"
 _PROJECTIONS = "indiana_projections.csv"
-_MOST_BYTES = 1 << 20
+_MAX_BYTES = 1 << 20
 """No study's XML is as long as that."""
 
 # Heading of a major MeSH entry → finding. With a place, where only that place makes it the finding.
@@ -100,8 +100,8 @@ class OpenISource(StageSettings):
         default="required",
         description="`optional`: a study without any image is a pair of text alone, for rewriting.",
     )
-    split: SplitShares = Field(
-        default_factory=SplitShares, description="Division of studies; the dataset has none."
+    split: SplitFractions = Field(
+        default_factory=SplitFractions, description="Division of studies; the dataset has none."
     )
 
 
@@ -118,7 +118,7 @@ class OpenIReader:
             source="openi",
             name=settings.name,
             root=self._images,
-            shares=settings.split,
+            fractions=settings.split,
             views=frozenset(view.lower() for view in settings.views),
             needs_image=settings.images == "required",
         )
@@ -220,7 +220,7 @@ class _Study:
 def _study(path: Path) -> _Study | None:
     """What a file says of its study; None where it is damaged or something else."""
     try:
-        root = ElementTree.fromstring(read_regular(path, _MOST_BYTES))
+        root = ElementTree.fromstring(read_regular(path, _MAX_BYTES))
     except (ElementTree.ParseError, OSError, ValueError, LookupError):
         return None
     own_id = root.find("uId")

@@ -23,7 +23,7 @@ from pairaug.readers.identifiers import patient_key
 from pairaug.readers.labels import Labels, stated_findings
 from pairaug.readers.listing import one_file
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
-from pairaug.readers.reader import Access, Provenance, SplitShares
+from pairaug.readers.reader import Access, Provenance, SplitFractions
 from pairaug.readers.rows import file_sha256, rows_of
 from pairaug.readers.sections import unwrapped
 from pairaug.settings import StageSettings
@@ -96,8 +96,8 @@ class PadChestSource(StageSettings):
         description="Values of `Projection` to keep, whatever their case; others are L, COSTAL and "
         "EXCLUDE. None named: all.",
     )
-    split: SplitShares = Field(
-        default_factory=SplitShares, description="Division of patients; the dataset has none."
+    split: SplitFractions = Field(
+        default_factory=SplitFractions, description="Division of patients; the dataset has none."
     )
 
 
@@ -118,7 +118,7 @@ class PadChestReader:
             source="padchest",
             name=settings.name,
             root=absolute(settings.image_root) if settings.image_root else root,
-            shares=settings.split,
+            fractions=settings.split,
             views=frozenset(view.lower() for view in settings.views),
         )
 

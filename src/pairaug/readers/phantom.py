@@ -16,7 +16,7 @@ from pairaug.pair import Branch, Pair, Report
 from pairaug.phantom.study import Study, sample_study
 from pairaug.phantom.truth import true_labels
 from pairaug.readers.normalize import RawRecord
-from pairaug.readers.reader import Access, Provenance, SplitShares
+from pairaug.readers.reader import Access, Provenance, SplitFractions
 from pairaug.settings import StageSettings
 from pairaug.stage import Context
 
@@ -32,8 +32,8 @@ class PhantomSource(StageSettings):
         None, ge=0, lt=2**63, description="Which patients are sampled; without it, the run's seed."
     )
     size: int = Field(128, ge=32, le=1024, description="Pixels a side of each image.")
-    split: SplitShares = Field(
-        SplitShares(validate_share=0.0, test_share=0.0, seed=0),
+    split: SplitFractions = Field(
+        SplitFractions(validation_fraction=0.0, test_fraction=0.0, seed=0),
         description="Division of patients; all are for training unless said.",
     )
 

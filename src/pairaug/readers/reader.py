@@ -18,17 +18,17 @@ from pairaug.settings import StageSettings
 if TYPE_CHECKING:
     from pairaug.readers.normalize import RawRecord
 
-Split = Literal["train", "validate", "test"]
+Split = Literal["train", "validation", "test"]
 Access = Literal["public", "credentialed", "private"]
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
     "training": "train",
-    "validate": "validate",
-    "validation": "validate",
-    "valid": "validate",
-    "val": "validate",
-    "dev": "validate",
+    "validation": "validation",
+    "validate": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
     "test": "test",
     "testing": "test",
 }
@@ -86,34 +86,34 @@ class StatedTerms(StageSettings):
     citation: str = Field(default="", description="How the source asks to be cited.")
 
 
-class SplitShares(StageSettings):
+class SplitFractions(StageSettings):
     """How patients are divided where the dataset does not say, or is not to be asked."""
 
     use: Literal["own", "hashed"] = Field(
         default="own",
-        description="`own`: the dataset's splits where it has them; `hashed`: the shares below, "
+        description="`own`: the dataset's splits where it has them; `hashed`: the fractions below, "
         "by a hash of the patient's id, whatever it says.",
     )
-    validate_share: float = Field(
-        default=0.1, ge=0, le=1, description="Share of patients to validate on."
+    validation_fraction: float = Field(
+        default=0.1, ge=0, le=1, description="Fraction of patients for validation."
     )
-    test_share: float = Field(
-        default=0.1, ge=0, le=1, description="Share of patients kept for tests."
+    test_fraction: float = Field(
+        default=0.1, ge=0, le=1, description="Fraction of patients kept for tests."
     )
     seed: int = Field(
         default=0, description="Another seed is another division; the run's seed is not."
     )
 
     @model_validator(mode="after")
-    def _leaves_something(self) -> SplitShares:
-        if self.validate_share + self.test_share > 1:
-            raise ValueError("validate_share and test_share together exceed 1")
+    def _leaves_something(self) -> SplitFractions:
+        if self.validation_fraction + self.test_fraction > 1:
+            raise ValueError("validation_fraction and test_fraction together exceed 1")
         return self
 
     def split_of(self, patient_id: str) -> Split:
         """The patient's split: a hash of the id and the seed alone, so that no order matters."""
         digest = blake2b(f"{self.seed}\0{patient_id}".encode(), digest_size=8).digest()
         position = int.from_bytes(digest, "big") / 2**64
-        if position < self.test_share:
+        if position < self.test_fraction:
             return "test"
-        return "validate" if position < self.test_share + self.validate_share else "train"
+        return "validation" if position < self.test_fraction + self.validation_fraction else "train"

@@ -18,7 +18,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from pairaug.errors import DataError
-from pairaug.readers.opened import MOST_CHARACTERS, opened_lines
+from pairaug.readers.opened import MAX_CHARACTERS, opened_lines
 from pairaug.readers.text import cell_text
 from pairaug.readers.unquoted import are_names, name_list
 from pairaug.system.json_text import MAX_FILE_BYTES, JSONTextError, parse_json
@@ -132,7 +132,7 @@ def _records(
     delimiter = _delimiter_of(first, delimiters, wanted)
     source = _Chained(first, lines)
     # Of the process as a whole; the standard limit of 131,072 is below what columns of others hold.
-    csv.field_size_limit(MOST_CHARACTERS)
+    csv.field_size_limit(MAX_CHARACTERS)
     reader = csv.reader(source, delimiter=delimiter, skipinitialspace=delimiter != " ")
     is_header = True
     while True:

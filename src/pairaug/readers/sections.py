@@ -27,7 +27,7 @@ Text = Literal["impression+findings", "impression", "findings"]
 
 _HEADING = re.compile(r"\n ([A-Z ()/,-]+):(?=\s|$)")
 # Lines are wrapped no narrower than this.
-_LEAST_WIDTH = 60
+_MIN_WIDTH = 60
 _BULLET = re.compile(r"(?:[-*\u2022\u25aa\u25cf\u25e6\u2013\u2014](?:\s+|(?=[A-Z][a-z])))+")
 _ITEM = re.compile(rf"{_BULLET.pattern}|\(?\d{{1,2}}[.)]\s+\S")
 _SUB_HEADING = re.compile(r"[A-Z][A-Za-z /&,-]{2,30}:\s")
@@ -110,7 +110,7 @@ def unwrapped(text: str) -> str:
 def _one_line(paragraph: str) -> str:
     lines = [" ".join(line.split()) for line in paragraph.splitlines()]
     lines = [line for line in lines if line]
-    width = max([_LEAST_WIDTH, *map(len, lines)])
+    width = max([_MIN_WIDTH, *map(len, lines)])
     joined = ""
     for line, following in zip_longest(lines, lines[1:], fillvalue=""):
         text = line[bullet.end() :] if (bullet := _BULLET.match(line)) else line

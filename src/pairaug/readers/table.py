@@ -17,7 +17,7 @@ from pairaug.pair import FINDINGS, Pair
 from pairaug.readers.labels import label_state
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.plain import report_of_sections
-from pairaug.readers.reader import SPLIT_NAMES, Provenance, Split, SplitShares, StatedTerms
+from pairaug.readers.reader import SPLIT_NAMES, Provenance, Split, SplitFractions, StatedTerms
 from pairaug.readers.rows import Row, cells_of, file_sha256
 from pairaug.readers.text import cell_text, report_of_cells
 from pairaug.readers.unquoted import kind_of
@@ -94,8 +94,8 @@ class TableSource(StatedTerms):
     views: tuple[str, ...] = Field(
         default=(), description="Views to keep, compared without regard to case; none named: all."
     )
-    split: SplitShares = Field(
-        default_factory=SplitShares, description="Division of patients without a column."
+    split: SplitFractions = Field(
+        default_factory=SplitFractions, description="Division of patients without a column."
     )
     encoding: str = Field(
         default="utf-8", description="Text encoding of a CSV, TSV or JSONL table."
@@ -125,7 +125,7 @@ class TableReader:
             source="table",
             name=settings.name or self._table.name.split(".")[0],
             root=absolute(settings.root or self._table.parent),
-            shares=settings.split,
+            fractions=settings.split,
             needs_image=settings.columns.file is not None,
             views=frozenset(view.lower() for view in settings.views),
         )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pairaug.errors import DataError
-from pairaug.imaging.files import MOST_BYTES
+from pairaug.imaging.files import MAX_BYTES
 from pairaug.readers.listing import is_passed_over
 
 _EXTENDED = (
@@ -25,9 +25,9 @@ _EXTENDED = (
     tarfile.SOLARIS_XHDTYPE,
 )
 _TEXTS = ("txt", "text", "caption", "report", "json", "cls")
-_MOST_TEXT = 1 << 20
+_MAX_TEXT = 1 << 20
 """Bytes: no report is as long as that, nor what is written of one."""
-_MOST_HEADER = 1 << 20
+_MAX_HEADER = 1 << 20
 """Bytes of the extended headers that hold long names, which are taken into memory whole."""
 
 # A UID with or without something around it: CXR_1.2.840.113619.2.5, then a dot and letters.
@@ -137,13 +137,13 @@ class _Member(tarfile.TarInfo):
     """A member whose extended header is known to be short before it is read."""
 
     def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
-        if self.type in _EXTENDED and self.size > _MOST_HEADER:
+        if self.type in _EXTENDED and self.size > _MAX_HEADER:
             raise tarfile.ReadError("a header of more than a megabyte")
         return super()._proc_member(tar)  # type: ignore[misc]
 
 
 def _most(suffix: str) -> int:
-    return _MOST_TEXT if suffix.rpartition(".")[2] in _TEXTS else MOST_BYTES
+    return _MAX_TEXT if suffix.rpartition(".")[2] in _TEXTS else MAX_BYTES
 
 
 def _check_end(tar: tarfile.TarFile) -> None:

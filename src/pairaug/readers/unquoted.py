@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_MOST_NAMES = 40
+_MAX_NAMES = 40
 _LONGEST_NAME = 40
-_MOST_WORDS = 4
+_MAX_WORDS = 4
 # Letters first, no sentence's end, no long number: what columns are called.
 _NAME = re.compile(r"[^\W\d][\w \-./:()#%&+]*", re.UNICODE)
 _LIKE_DATA = re.compile(r"\d{4}|[.,;:]$|\.(png|jpe?g|tiff?|dcm|dicom|txt|npy|h5)$", re.IGNORECASE)
@@ -31,7 +31,7 @@ def kind_of(value: object) -> str:
 
 def is_name(text: str) -> bool:
     """True if `text` can be what a column or a finding is called: short, and no sentence."""
-    is_short = len(text) <= _LONGEST_NAME and len(text.split()) <= _MOST_WORDS
+    is_short = len(text) <= _LONGEST_NAME and len(text.split()) <= _MAX_WORDS
     return is_short and bool(_NAME.fullmatch(text)) and not _LIKE_DATA.search(text)
 
 
@@ -49,6 +49,6 @@ def name_list(columns: Sequence[str]) -> str:
             f"Its first row of {len(columns)} cells does not look like names of columns; "
             "does the table have a header?"
         )
-    more = len(columns) - _MOST_NAMES
+    more = len(columns) - _MAX_NAMES
     rest = f" and {more} more" if more > 0 else ""
-    return f"Its columns are: {', '.join(columns[:_MOST_NAMES])}{rest}"
+    return f"Its columns are: {', '.join(columns[:_MAX_NAMES])}{rest}"

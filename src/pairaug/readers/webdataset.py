@@ -25,7 +25,7 @@ from pairaug.readers.labels import Labels, mapped_labels
 from pairaug.readers.listing import IMAGE_SUFFIXES, decoded, listing_sha256
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.plain import report_of_plain, report_of_sections
-from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitShares, StatedTerms
+from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitFractions, StatedTerms
 from pairaug.readers.tars import Item, items_of, shards_of
 from pairaug.readers.text import cell_text, report_of_cells
 from pairaug.stage import Context
@@ -66,8 +66,8 @@ class WebDatasetSource(StatedTerms):
     classes: dict[str, str] = Field(
         default={}, description="What a `.cls` member says → the finding that is present then."
     )
-    split: SplitShares = Field(
-        default_factory=SplitShares, description="Division of patients where records do not say."
+    split: SplitFractions = Field(
+        default_factory=SplitFractions, description="Division of patients where records do not say."
     )
 
     @field_validator("shards", mode="before")
@@ -116,7 +116,7 @@ class WebDatasetReader:
             source="webdataset",
             name=self._name,
             root=self._shards[0].parent,
-            shares=self._settings.split,
+            fractions=self._settings.split,
         )
         return normalizer.pairs(self.records(), self._context)
 

@@ -188,14 +188,14 @@ class SeededSampling(LogitsProcessor):
         warmed = scores.double() / self._temperature
         if self._nucleus is not None:
             warmed = self._nucleus(input_ids, warmed)
-        shares = torch.softmax(warmed, dim=-1).cumsum(-1)
+        fractions = torch.softmax(warmed, dim=-1).cumsum(-1)
         numbers = torch.tensor(
             [sample.random() for sample in self._randomness],
             dtype=torch.float64,
             device=scores.device,
         )
         # Scaled, as rounding leaves the last share a little off 1.
-        chosen = torch.searchsorted(shares, (numbers * shares[:, -1])[:, None], right=True)
+        chosen = torch.searchsorted(fractions, (numbers * fractions[:, -1])[:, None], right=True)
         chosen = chosen.clamp(max=scores.shape[-1] - 1)
         return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
 

@@ -39,7 +39,7 @@ _ENDED_IN_TOOL = frozenset({"tool_calls", "tool_call", "tool_use", "function_cal
 _THOUGHTS = ("reasoning", "reasoning_content", "reasoning_details", "thinking", "thinking_blocks")
 
 # No server counts as many in one answer; what says so is not a count.
-_MOST_TOKENS = 10**9
+_MAX_TOKENS = 10**9
 
 
 class BadAnswerError(Exception):
@@ -133,6 +133,6 @@ def _usage(told: Any) -> Usage | None:
 def _count(told: Mapping[str, Any], *names: str) -> int:
     for name in names:
         value = told.get(name)
-        if isinstance(value, int | float) and 0 < value < _MOST_TOKENS:
+        if isinstance(value, int | float) and 0 < value < _MAX_TOKENS:
             return int(value)
     return 0

@@ -70,9 +70,9 @@ def estimate(
         digest = blake2b(report.encode(), digest_size=12).digest()
         # Only as many texts are held as are tried; of the others the hash is enough.
         distinct[digest] = report if len(distinct) < _NUM_TRIED else ""
-    share = max(1.0, num_pairs / num_given) if num_pairs and num_given else 1.0
+    fraction = max(1.0, num_pairs / num_given) if num_pairs and num_given else 1.0
     per_report = len(settings.branches) * settings.variants
-    num_requests = round(len(distinct) * share) * per_report
+    num_requests = round(len(distinct) * fraction) * per_report
     tried = [report for report in distinct.values() if report]
     usage, price, seconds = Usage(), None, None
     if settings.backend in CHAT_MODELS and tried:
@@ -81,8 +81,8 @@ def estimate(
         price = cost(settings.budget, usage)
         seconds = num_requests * settings.budget.seconds_per_answer / settings.concurrency
     elif settings.backend == "rules" and tried:
-        seconds = _seconds_by_rules(tried) * per_report * num_reports * share
-    total = round(num_reports * share)
+        seconds = _seconds_by_rules(tried) * per_report * num_reports * fraction
+    total = round(num_reports * fraction)
     return Estimate(total, total * per_report, num_requests, usage, price, seconds)
 
 

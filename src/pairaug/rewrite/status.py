@@ -29,5 +29,5 @@ class Status:
         if not self._num_answers or (self._clock() - self._last < _SECONDS_BETWEEN and not now):
             return
         self._last = self._clock()
-        share = f"{self._num_accepted / self._num_answers:.0%} accepted"
-        self._tell(f"{share}, {spent}" if spent else share)
+        fraction = f"{self._num_accepted / self._num_answers:.0%} accepted"
+        self._tell(f"{fraction}, {spent}" if spent else fraction)

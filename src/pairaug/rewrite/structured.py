@@ -52,7 +52,7 @@ _FENCE = re.compile(r"^(?:```|~~~)\w*\s*|\s*(?:```|~~~)$")
 _COMMA_BEFORE_END = re.compile(r",(\s*[}\]])")
 _BEGINS_DEEP = re.compile(rf"(?:[\[{{]\s*){{{MAX_DEPTH}}}")
 # Of text that is no JSON and has braces all over, so many are looked at.
-_MOST_STARTS = 100
+_MAX_STARTS = 100
 
 _UNREADABLE = Failure("an answer that cannot be read", Reason.UNREADABLE_ANSWER, again=True)
 _ONLY_THOUGHTS = Failure("thoughts without an end", Reason.EMPTY_ANSWER, again=True)
@@ -86,7 +86,7 @@ def _object_in(text: str) -> dict[str, Any] | None:
     decoder = json.JSONDecoder(strict=False)  # line breaks inside of texts are let pass
     for candidate in (text, _COMMA_BEFORE_END.sub(r"\1", text)):
         start, num_tried = candidate.find("{"), 0
-        while start >= 0 and num_tried < _MOST_STARTS:
+        while start >= 0 and num_tried < _MAX_STARTS:
             try:
                 value, _ = decoder.raw_decode(candidate, start)
             except RecursionError as error:

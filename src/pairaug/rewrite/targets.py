@@ -15,7 +15,7 @@ from pairaug.findings import Statement
 from pairaug.pair import Branch
 from pairaug.rewrite.topics import AIRSPACE, Change
 
-_FLOOR_SHARE = 0.01
+_FLOOR_FRACTION = 0.01
 """A finding that fewer reports state is sampled as if so many did; else one would be all there is."""
 
 
@@ -34,7 +34,7 @@ class Targets:
     def __init__(
         self, findings: Sequence[str], num_reports: int, counts: Mapping[str, int]
     ) -> None:
-        floor = max(1.0, _FLOOR_SHARE * num_reports)
+        floor = max(1.0, _FLOOR_FRACTION * num_reports)
         self.weights = {
             finding: 1.0 / max(counts.get(finding, 0), floor) for finding in sorted(set(findings))
         }

@@ -20,7 +20,7 @@ from pairaug.rewrite.topics import changes_between
 Message = dict[str, str]
 
 # Characters of a rejected answer that are shown again: one without end would fill the window.
-_MOST_OF_REJECTED = 4000
+_MAX_OF_REJECTED = 4000
 _OWN = ("inter", "intra")
 _FILES = (*_OWN, "again", "json", "text", "target-inter", "target-intra")
 # How a finding is named to a language model, where its name alone would leave it guessing.
@@ -62,7 +62,7 @@ class Instructions:
         messages.append(_message("user", request.report))
         for rejected in request.rejected:
             if rejected.text:
-                messages.append(_message("assistant", rejected.text[:_MOST_OF_REJECTED]))
+                messages.append(_message("assistant", rejected.text[:_MAX_OF_REJECTED]))
                 messages.append(_message("user", _filled(self.texts["again"], why=rejected.why)))
         return messages
 

@@ -30,7 +30,7 @@ from pairaug.stage import Context
 
 log = logging.getLogger(__name__)
 
-_MOST_NAMED = 3
+_MAX_NAMED = 3
 
 # Where answers are kept and how fast they are asked for changes none of them.
 _WITHOUT_EFFECT = (
@@ -184,8 +184,8 @@ def _change(name: str, old: Any, new: Any) -> str:
 
 
 def _named(changes: Sequence[str]) -> str:
-    named = ", ".join(changes[:_MOST_NAMED])
-    more = len(changes) - _MOST_NAMED
+    named = ", ".join(changes[:_MAX_NAMED])
+    more = len(changes) - _MAX_NAMED
     return f"{named} and {more} more" if more > 0 else named
 
 

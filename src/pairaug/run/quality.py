@@ -21,13 +21,13 @@ from pairaug.findings import is_english, report_labels
 from pairaug.manifest import read_columns, trace_in
 from pairaug.pair import FINDINGS
 
-SPLITS = ("train", "validate", "test")
+SPLITS = ("train", "validation", "test")
 MISSING = "missing_image"
 UNREADABLE = ("unreadable_image", "image_not_finite", "image_constant", "image_saturated")
 """Drop reasons of images that are there and of no use."""
 
 _QUANTILES = {"least": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "most": 1.0}
-_MOST_VIEWS = 12
+_MAX_VIEWS = 12
 _NOT_STATED = "not stated"
 _OTHERS = "others"
 _VIEW_WORD = (
@@ -279,20 +279,20 @@ def _by_finding(
 def _commonest(views: Counter[str]) -> dict[str, int]:
     """The views by how often they come; beyond the first dozen, together."""
     named = Counter({view: num for view, num in views.items() if view != _OTHERS})
-    shown = dict(named.most_common(_MOST_VIEWS))
+    shown = dict(named.most_common(_MAX_VIEWS))
     rest = views.total() - sum(shown.values())
     return {**shown, **({_OTHERS: rest} if rest else {})}
 
 
 def _quantiles(lengths: Mapping[int, int]) -> dict[str, int]:
-    """Each of `_QUANTILES` → the least length that so large a share of reports does not exceed."""
+    """Each of `_QUANTILES` → the least length that so large a fraction of reports does not exceed."""
     if not lengths:
         return {}
     ordered = sorted(lengths)
     reached = np.cumsum([lengths[length] for length in ordered]) / sum(lengths.values())
     return {
-        name: ordered[int(np.searchsorted(reached, share - 1e-12))]
-        for name, share in _QUANTILES.items()
+        name: ordered[int(np.searchsorted(reached, fraction - 1e-12))]
+        for name, fraction in _QUANTILES.items()
     }
 
 

@@ -24,7 +24,7 @@ pc: Any = pyarrow.compute
 
 _NUM_THRESHOLDS = 21
 _NUM_PRINTED = 11
-_MOST_FINDINGS = 6
+_MAX_FINDINGS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,13 @@ class Sweep:
     num_pairs: int
     thresholds: np.ndarray
     kept: np.ndarray
-    """Share of the scored pairs that lie above."""
+    """Fraction of the scored pairs that lie above."""
     means: dict[str, np.ndarray]
     """Score → mean over the kept pairs; NaN where none is kept."""
     balance: dict[str, np.ndarray]
-    """Finding → share of the kept pairs that state it as present."""
+    """Finding → fraction of the kept pairs that state it as present."""
     shift: np.ndarray
-    """The largest difference of such a share to that of the real pairs."""
+    """The largest difference of such a fraction to that of the real pairs."""
 
 
 def sweep_run(run: Path) -> tuple[Path, list[Sweep]]:
@@ -52,7 +52,7 @@ def sweep_run(run: Path) -> tuple[Path, list[Sweep]]:
     if not parts:
         raise RunError(f"{folder.stage('score')} has no parts; run first: pairaug score {run}")
     branches, scores, labels = _read(parts)
-    real = _shares(labels[branches == Branch.REAL.value])
+    real = _fractions(labels[branches == Branch.REAL.value])
     sweeps = [
         _sweep(branch, name, scores[branches == branch], labels[branches == branch], real)
         for branch in (Branch.INTER.value, Branch.INTRA.value)
@@ -113,9 +113,9 @@ def _sweep(
     low, high = np.quantile(own, [0.0, 1.0])
     thresholds = np.linspace(low - 1e-9, high, _NUM_THRESHOLDS)
     masks = [own > threshold for threshold in thresholds]
-    balance = np.stack([_shares(labels[mask]) for mask in masks])
+    balance = np.stack([_fractions(labels[mask]) for mask in masks])
     # The findings that tell most: those stated most often before anything is dropped.
-    shown = np.argsort(-balance[0], kind="stable")[:_MOST_FINDINGS]
+    shown = np.argsort(-balance[0], kind="stable")[:_MAX_FINDINGS]
     return Sweep(
         branch,
         score,
@@ -132,8 +132,8 @@ def _sweep(
     )
 
 
-def _shares(labels: np.ndarray) -> np.ndarray:
-    """The share of pairs that state each finding; NaN without pairs."""
+def _fractions(labels: np.ndarray) -> np.ndarray:
+    """The fraction of pairs that state each finding; NaN without pairs."""
     return labels.mean(axis=0) if len(labels) else np.full(len(FINDINGS), np.nan)
 
 
@@ -149,7 +149,7 @@ def _page(name: str, sweeps: list[Sweep]) -> str:
     figures = []
     for sweep in sweeps:
         title = f"{sweep.branch} · {sweep.score.replace('_', '–')}"
-        kept = [Curve("share kept", sweep.kept, "a"), Curve("label shift", sweep.shift, "b")]
+        kept = [Curve("fraction kept", sweep.kept, "a"), Curve("label shift", sweep.shift, "b")]
         means = [
             Curve(f"mean {name}", values, style)
             for (name, values), style in zip(sweep.means.items(), "abc", strict=False)
@@ -168,7 +168,7 @@ def _page(name: str, sweeps: list[Sweep]) -> str:
         f"<title>{escape(name)} · thresholds</title><style>{_STYLE}</style></head>\n"
         f"<body><h1>{escape(name)}: what each threshold keeps</h1>\n"
         "<p>Pairs that earlier stages dropped are left out. The label shift is the largest "
-        "difference, over findings, between the share of kept pairs that state one and the share "
+        "difference, over findings, between the fraction of kept pairs that state one and the fraction "
         "of real pairs that do. Written by <code>pairaug prune --sweep</code>; nothing was "
         f"decided.</p>\n{''.join(figures)}</body></html>\n"
     )

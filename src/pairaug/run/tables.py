@@ -91,7 +91,7 @@ def result_table(record: RunRecord, only: str | None = None) -> Table:
     return table
 
 
-_MOST_UNUSABLE = 3
+_MAX_UNUSABLE = 3
 """Studies named for each reason; the parts have them all."""
 
 
@@ -161,7 +161,7 @@ def _unusable_table(folder: RunFolder, dropped: Mapping[str, int], show_ids: boo
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("unusable", "pairs", "id" if show_ids else "hash of id", "where and why"):
         table.add_column(name, justify="right" if name == "pairs" else "left", overflow="fold")
-    named = list(unusable(part_paths(folder.stage("read")), _MOST_UNUSABLE, show_ids=show_ids))
+    named = list(unusable(part_paths(folder.stage("read")), _MAX_UNUSABLE, show_ids=show_ids))
     for reason, number in dropped.items():
         mine = [each for each in named if each.reason == reason]
         for place, each in enumerate(mine):
@@ -183,8 +183,8 @@ def print_plan(console: Console, plan: Plan) -> None:
     facts.add_row("disk", f"{needed}{_size(plan.bytes_free)} free")
     facts.add_row("read", f"{pairs} from {plan.source or '?'}{parts}")
     for reason, places in plan.unusable.items():
-        named = ", ".join(places[:_MOST_UNUSABLE])
-        more = f" and {len(places) - _MOST_UNUSABLE:,} more" if len(places) > _MOST_UNUSABLE else ""
+        named = ", ".join(places[:_MAX_UNUSABLE])
+        more = f" and {len(places) - _MAX_UNUSABLE:,} more" if len(places) > _MAX_UNUSABLE else ""
         facts.add_row("not usable", f"{len(places):,} {reason}: {named}{more}")
     if plan.rewriting:
         facts.add_row("rewrite", plan.rewriting)

@@ -18,11 +18,11 @@ class SummarySettings(StageSettings):
     max_examples: int = Field(
         default=8, ge=0, le=500, description="Examples in each gallery, chosen by the run's seed."
     )
-    dropped_share: float = Field(
+    dropped_fraction: float = Field(
         default=0.25,
         ge=0,
         le=1,
-        description="Share of the examples that are dropped pairs, if there are.",
+        description="Fraction of the examples that are dropped pairs, if there are.",
     )
     max_points: int = Field(
         default=600,

@@ -15,7 +15,7 @@ from pairaug.summary.figures import Rules
 from pairaug.summary.records import RunPairs
 from pairaug.summary.thumbnails import image_uri
 
-_MOST_PIXELS = 160
+_MAX_PIXELS = 160
 _NAMES = {"inter": "New patients", "intra": "Changed images"}
 
 
@@ -36,7 +36,7 @@ def strips(pairs: RunPairs, rules: Rules, settings: SummarySettings) -> list[Str
         groups = _groups(pairs, branch, margins, count)
         ids = {pairs.ids[row] for _, rows in groups for row in rows}
         whole = pairs.whole(ids) if ids else {}
-        pixels = min(_MOST_PIXELS, settings.image_pixels)
+        pixels = min(_MAX_PIXELS, settings.image_pixels)
         tiles = [
             _tile(whole[pairs.ids[row]], title, float(margins[row]), pixels)
             for title, rows in groups

@@ -31,15 +31,15 @@ def curves(places: np.ndarray, lines: Sequence[Curve], label: str) -> str:
     span = (high - low) or 1.0
 
     def x_of(value: float) -> float:
-        share = (value - places[0]) / (places[-1] - places[0])
-        return left + float(share) * (width - left - right)
+        fraction = (value - places[0]) / (places[-1] - places[0])
+        return left + float(fraction) * (width - left - right)
 
     def y_of(value: float) -> float:
         return height - bottom - (value - low) / span * (height - top - bottom)
 
     body: list[str] = []
-    for share in (0.0, 0.5, 1.0):
-        value, place = low + share * span, places[0] + share * (places[-1] - places[0])
+    for fraction in (0.0, 0.5, 1.0):
+        value, place = low + fraction * span, places[0] + fraction * (places[-1] - places[0])
         y, x = y_of(value), x_of(place)
         body.append(
             f'<line class="grid" x1="{left}" y1="{y:.1f}" x2="{width - right}" y2="{y:.1f}"/>'

@@ -51,10 +51,10 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How many examples of a gallery are shown, and the share of them that are dropped pairs."""
+    """How many examples of a gallery are shown, and the fraction of them that are dropped pairs."""
 
     num_examples: int
-    dropped_share: float
+    dropped_fraction: float
     seed: int
 
 
@@ -68,7 +68,7 @@ def choose(pairs: RunPairs, branch: Branch, has_image: np.ndarray, choice: Choic
     mine = pairs.of(branch) & has_image
     kept = rng.permutation(np.flatnonzero(mine & pairs.is_living))
     dropped = rng.permutation(np.flatnonzero(mine & ~pairs.is_living))
-    num_dropped = min(len(dropped), round(choice.num_examples * choice.dropped_share))
+    num_dropped = min(len(dropped), round(choice.num_examples * choice.dropped_fraction))
     num_kept = min(len(kept), choice.num_examples - num_dropped)
     num_dropped = min(len(dropped), choice.num_examples - num_kept)
     return [pairs.ids[row] for row in (*kept[:num_kept], *dropped[:num_dropped])]

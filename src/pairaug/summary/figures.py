@@ -22,7 +22,7 @@ Nulls = Mapping[tuple[str, str], np.ndarray]
 # The column of the flow figure that a stage's losses are shown in.
 _COLUMN = {"read": 0, "rewrite": 1, "generate": 2, "edit": 2, "score": 3, "prune": 4}
 
-_MOST_LINKED = 400
+_MAX_LINKED = 400
 """Points; on a map of more, lines between them hide the points."""
 
 SCORE_TITLES = {
@@ -77,7 +77,7 @@ def score_figures(pairs: RunPairs, rules: Rules, nulls: Nulls | None = None) -> 
 
 
 def label_figure(pairs: RunPairs) -> Figure | None:
-    """The share of pairs whose report states each finding as present, before and after."""
+    """The fraction of pairs whose report states each finding as present, before and after."""
     groups = {
         name: mask
         for name, mask in (
@@ -90,13 +90,13 @@ def label_figure(pairs: RunPairs) -> Figure | None:
     rows = []
     for finding in FINDINGS:
         is_present = pairs.labels[finding] == 1
-        shares = {name: float(is_present[mask].mean()) for name, mask in groups.items()}
-        if any(shares.values()):
-            rows.append((finding, shares))
+        fractions = {name: float(is_present[mask].mean()) for name, mask in groups.items()}
+        if any(fractions.values()):
+            rows.append((finding, fractions))
     if not rows:
         return None
     rows.sort(key=lambda row: -max(row[1].values()))
-    return Figure(rates(rows, "share of pairs that state a finding, by branch"))
+    return Figure(rates(rows, "fraction of pairs that state a finding, by branch"))
 
 
 def map_figures(pairs: RunPairs, max_points: int, seed: int) -> list[Figure]:
@@ -153,7 +153,7 @@ def _map(pairs: RunPairs, rows: np.ndarray, places: np.ndarray, title: str) -> s
 
 def _links(pairs: RunPairs, rows: Sequence[int] | np.ndarray, places: np.ndarray) -> list[tuple]:
     """A line from each intra pair to the real one it was made from, where both are on the map."""
-    if len(rows) > _MOST_LINKED:
+    if len(rows) > _MAX_LINKED:
         return []
     place_of = {pairs.ids[row]: place for row, place in zip(rows, places, strict=True)}
     return [

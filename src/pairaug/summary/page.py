@@ -54,7 +54,7 @@ def render_page(
     name: str, facts: Mapping[str, Any], pairs: RunPairs, settings: SummarySettings
 ) -> str:
     """The HTML of the page; it asks nothing of the network."""
-    choice = Choice(settings.max_examples, settings.dropped_share, int(facts.get("seed", 0)))
+    choice = Choice(settings.max_examples, settings.dropped_fraction, int(facts.get("seed", 0)))
     examples = {
         branch: _examples(pairs, branch, settings, choice)
         for branch in (Branch.INTER, Branch.INTRA)
@@ -123,7 +123,7 @@ def _counts(pairs: RunPairs) -> dict[str, dict[str, int]]:
 
 
 def _stage_times(facts: Mapping[str, Any]) -> list[tuple[str, float, float]]:
-    """(stage, seconds, share of the slowest stage's) in the order in which they ran."""
+    """(stage, seconds, fraction of the slowest stage's) in the order in which they ran."""
     seconds: Mapping[str, float] = facts.get("seconds", {})
     slowest = max(seconds.values(), default=0.0)
     return [(stage, spent, spent / slowest if slowest else 0.0) for stage, spent in seconds.items()]
@@ -139,7 +139,7 @@ def _environment() -> Environment:
     )
     environment.filters["thousands"] = lambda count: f"{count:,}"
     environment.filters["duration"] = _duration
-    environment.filters["percent"] = lambda share: f"{share:.0%}"
+    environment.filters["percent"] = lambda fraction: f"{fraction:.0%}"
     environment.globals["key_mark"] = lambda name: mark(name, 7, 7, radius=4.5)
     return environment
 

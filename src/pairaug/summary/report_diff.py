@@ -13,7 +13,7 @@ _TOKEN = re.compile(r"\w+(?:[-'./]\w+)*|[^\w\s]|\s+")
 _Code = tuple[str, int, int, int, int]
 """Kind, start and end in the old words, start and end in the new ones."""
 
-_LEAST_COMMON = 3
+_MIN_COMMON = 3
 """Words; a shorter common run between two longer changes is chance."""
 
 
@@ -61,7 +61,7 @@ def _is_chance(codes: Sequence[_Code], number: int) -> bool:
     if codes[number][0] != "equal" or not 0 < number < len(codes) - 1:
         return False
     around = (_length(codes[side]) for side in (number - 1, number + 1))
-    return _length(codes[number]) < min(_LEAST_COMMON, *around)
+    return _length(codes[number]) < min(_MIN_COMMON, *around)
 
 
 def _length(code: _Code) -> int:

@@ -14,17 +14,17 @@ class IrregularFileError(OSError):
     """There is no regular file of a reasonable size in this place; the message says what is."""
 
 
-def read_regular(path: Path, most_bytes: int) -> bytes:
+def read_regular(path: Path, max_bytes: int) -> bytes:
     """The content of a regular file; a pipe, a device or a socket is not even opened.
 
-    Raises `IrregularFileError` for one of another kind or of more than `most_bytes`, else as `open`
+    Raises `IrregularFileError` for one of another kind or of more than `max_bytes`, else as `open`
     does.
     """
     with _opened(path) as file:
         size = os.fstat(file.fileno()).st_size
-        content = b"" if size > most_bytes else file.read(most_bytes + 1)
-    if max(size, len(content)) > most_bytes:
-        raise IrregularFileError(f"a file of more than {most_bytes >> 20} MB")
+        content = b"" if size > max_bytes else file.read(max_bytes + 1)
+    if max(size, len(content)) > max_bytes:
+        raise IrregularFileError(f"a file of more than {max_bytes >> 20} MB")
     return content
 
 

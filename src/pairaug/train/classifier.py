@@ -53,7 +53,7 @@ class ClassifierSettings(LoopSettings):
     weight_decay: float = Field(default=0.05, ge=0, description="Decoupled weight decay (AdamW).")
     max_minutes: float | None = Field(default=8.0, gt=0, description="End after so many minutes.")
     evaluate_minutes: float = Field(
-        default=2.0, ge=0, description="Minutes between held-out figures."
+        default=2.0, ge=0, description="Minutes between validation metrics."
     )
     architecture: Literal["resnet", "mobilenet"] = Field(
         default="resnet", description="`mobilenet` can become the image tower of `train clip`."
@@ -68,7 +68,9 @@ class ClassifierSettings(LoopSettings):
         default=(2, 2, 2, 2), description="Residual layers of each stage of a ResNet."
     )
     width: float = Field(
-        default=0.5, gt=0, description="Channels of a MobileNet, as a share of the published ones."
+        default=0.5,
+        gt=0,
+        description="Channels of a MobileNet, as a fraction of the published ones.",
     )
     augmentation: float = Field(
         default=1.0, ge=0, description="Strength of the changes to the images."
@@ -104,7 +106,7 @@ def _train_classifier(settings: ClassifierSettings, out: Path) -> Outcome:
         }
 
     def evaluate() -> dict[str, float]:
-        return _figures(model, dataset, device) if dataset.num_held_out else {}
+        return _metrics(model, dataset, device) if dataset.num_validation else {}
 
     task = Task({"classifier": model}, losses, evaluate)
     outcome = Loop(out / "training", settings, task, dataset.num_train).run()
@@ -131,7 +133,7 @@ def make_classifier(settings: ClassifierSettings, label_names: tuple[str, ...]) 
         model = MobileNetV1ForImageClassification(config)
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
-                # The published 0.9997 is TensorFlow's, where it is the share that is kept.
+                # The published 0.9997 is TensorFlow's, where it is the fraction that is kept.
                 module.momentum = 0.1
         return model
     config = ResNetConfig(
@@ -167,23 +169,23 @@ def macro_auroc(labels: np.ndarray, scores: np.ndarray, names: tuple[str, ...]) 
 
     A label of which the rows state only one value has none, and is left out.
     """
-    figures: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for column, name in enumerate(names):
         is_stated = ~np.isnan(labels[:, column])
         truth = labels[is_stated, column]
         if len(np.unique(truth)) == 2:
-            figures[name] = float(roc_auc_score(truth, scores[is_stated, column]))
-    mean = float(np.mean(list(figures.values()))) if figures else float("nan")
-    return {"macro_auroc": mean, **figures}
+            metrics[name] = float(roc_auc_score(truth, scores[is_stated, column]))
+    mean = float(np.mean(list(metrics.values()))) if metrics else float("nan")
+    return {"macro_auroc": mean, **metrics}
 
 
-def _figures(model: Classifier, dataset: ImageDataset, device: torch.device) -> dict[str, float]:
+def _metrics(model: Classifier, dataset: ImageDataset, device: torch.device) -> dict[str, float]:
     logits = []
-    for group in np.array_split(dataset.held_out, max(1, len(dataset.held_out) // 100)):
+    for group in np.array_split(dataset.validation, max(1, len(dataset.validation) // 100)):
         images = as_images(dataset.images[group], device)
         logits.append(model(as_classifier_input(images)).logits.float().cpu())
     scores = torch.cat(logits).numpy()
-    return macro_auroc(dataset.labels[dataset.held_out], scores, dataset.label_names)
+    return macro_auroc(dataset.labels[dataset.validation], scores, dataset.label_names)
 
 
 def _write_preprocessor(folder: Path, size: int) -> None:

@@ -85,7 +85,10 @@ class DenoiserSettings(LoopSettings):
         return None if self.init is None else start_folder(self.init, "generator")
 
     empty_prompt_rate: float = Field(
-        default=0.1, ge=0, lt=1, description="Share of pairs trained with no prompt, for guidance."
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Fraction of pairs trained with no prompt, for guidance.",
     )
     snr_gamma: float = Field(
         default=5.0, gt=0, description="Bound of the loss weight: see `loss_weights`."
@@ -219,12 +222,12 @@ def train_denoiser(
         return {"loss": denoising.loss(clean, prompts.long(), randomness.torch)}
 
     def evaluate() -> dict[str, float]:
-        if not dataset.num_held_out:
+        if not dataset.num_validation:
             return {}
-        chosen = dataset.held_out[:256]
+        chosen = dataset.validation[:256]
         mean = torch.from_numpy(latents.mean[chosen].astype(np.float32)).to(device)
         clean = mean * vae.config["scaling_factor"]
-        return denoising.held_out(clean, tokens[torch.from_numpy(chosen), 0].long())
+        return denoising.validation(clean, tokens[torch.from_numpy(chosen), 0].long())
 
     modules = {"unet": unet, "text_encoder": text_encoder}
     rates = {"text_encoder": settings.text_learning_rate / settings.learning_rate}
@@ -261,8 +264,8 @@ class Denoising:
         errors, alpha_bar = self._errors(clean, noise, places, prompts)
         return (errors * loss_weights(alpha_bar, self.settings.snr_gamma)).mean()
 
-    def held_out(self, clean: Tensor, prompts: Tensor) -> dict[str, float]:
-        """Unweighted error of v on held-out pairs, with their prompts and without.
+    def validation(self, clean: Tensor, prompts: Tensor) -> dict[str, float]:
+        """Unweighted error of v on validation pairs, with their prompts and without.
 
         Noise and noise levels are the same at each call. `prompt_gain`, the difference, is what
         the words explain.

@@ -1,4 +1,4 @@
-"""The weights of the best held-out figure so far, beside the checkpoint, and when to stop."""
+"""The weights of the best validation metric so far, beside the checkpoint, and when to stop."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pairaug.train.checkpoint import load_state, save_state
 
 
 @dataclass(frozen=True, slots=True)
-class BestFigure:
-    """Which held-out figure decides, and how many poorer ones in a row end the training."""
+class BestMetric:
+    """Which validation metric decides, and how many poorer ones in a row end the training."""
 
     name: str
     is_lower_better: bool = False
@@ -23,25 +23,25 @@ class BestFigure:
 
 
 class BestWeights:
-    """Keeps the weights under which the figure was best, in a file of their own.
+    """Keeps the weights under which the metric was best, in a file of their own.
 
     `state` goes into the checkpoint. A file is named for its step, so that a training resumed from
     before it finds the earlier one.
     """
 
-    def __init__(self, figure: BestFigure, folder: Path) -> None:
-        self._figure, self._folder = figure, folder
+    def __init__(self, metric: BestMetric, folder: Path) -> None:
+        self._metric, self._folder = metric, folder
         self.state: dict[str, Any] = {}
 
     @property
     def step(self) -> int | None:
-        """The step of the best figure, or None before the first."""
+        """The step of the best metric, or None before the first."""
         return self.state.get("step")
 
     @property
     def is_stopped(self) -> bool:
-        """True once so many figures in a row were no better as patience allows."""
-        patience = self._figure.patience
+        """True once so many metrics in a row were no better as patience allows."""
+        patience = self._metric.patience
         return patience is not None and self.state.get("waited", 0) >= patience
 
     def consider(
@@ -51,15 +51,15 @@ class BestWeights:
         modules: Mapping[str, nn.Module],
         is_writing: bool,
     ) -> None:
-        """Keeps the weights now in `modules` if their figure is the best so far."""
-        value = metrics.get(self._figure.name)
+        """Keeps the weights now in `modules` if their metric is the best so far."""
+        value = metrics.get(self._metric.name)
         if value is None:
             raise SettingsError(
-                f"best_by is {self._figure.name}, but the held-out figures are: "
+                f"best_by is {self._metric.name}, but the validation metrics are: "
                 f"{', '.join(metrics)}"
             )
         best = self.state.get("value")
-        sign = -1.0 if self._figure.is_lower_better else 1.0
+        sign = -1.0 if self._metric.is_lower_better else 1.0
         if best is not None and not sign * value > sign * best:
             self.state["waited"] += 1
             return
@@ -69,13 +69,13 @@ class BestWeights:
             save_state(weights, self._path(step))
 
     def forget_others(self) -> None:
-        """Removes the files of figures that are no longer the best."""
+        """Removes the files of metrics that are no longer the best."""
         for path in self._folder.glob("best-*.pt"):
             if self.step is None or path != self._path(self.step):
                 path.unlink()
 
     def take(self, modules: Mapping[str, nn.Module]) -> dict[str, float]:
-        """Puts the best weights into `modules`; their figures."""
+        """Puts the best weights into `modules`; their metrics."""
         assert self.step is not None
         remedy = f"delete {self._folder} and train again"
         weights = load_state(self._path(self.step), "cpu", modules, remedy)

@@ -49,10 +49,10 @@ class ImageDatasetSettings(StageSettings):
         default="phantom", description="Simulated patients, or the pairs of a run folder."
     )
     num_patients: int = Field(default=40_000, ge=1, description="Phantom patients to train on.")
-    num_held_out: int = Field(
+    num_validation: int = Field(
         default=1_000,
         ge=2,
-        description="Further phantom patients, for the curves and the final figures.",
+        description="Further phantom patients, for the curves and the final metrics.",
     )
     seed: int = Field(default=1, ge=0, description="Which phantom patients.")
     num_reports: int = Field(
@@ -68,8 +68,8 @@ class ImageDatasetSettings(StageSettings):
     )
     run: Path | None = Field(
         default=None,
-        description="A run folder: living pairs of its last stage, real ones of the validate split "
-        "held out.",
+        description="A run folder: living pairs of its last stage, real ones of the validation split "
+        "for validation.",
     )
     branches: tuple[Branch, ...] = Field(
         default=(Branch.REAL,),
@@ -97,7 +97,7 @@ class _Row(BaseModel, strict=True, extra="forbid"):
 
 @dataclass(frozen=True, slots=True)
 class ImageDataset:
-    """Images in memory order: `num_train` to train on, then those held out."""
+    """Images in memory order: `num_train` to train on, then those for validation."""
 
     images: np.ndarray
     """uint8, `image height width`."""
@@ -108,7 +108,7 @@ class ImageDataset:
     num_train: int
 
     @property
-    def num_held_out(self) -> int:
+    def num_validation(self) -> int:
         return len(self.images) - self.num_train
 
     @property
@@ -119,7 +119,7 @@ class ImageDataset:
         return sha256(counts.encode() + np.ascontiguousarray(some).tobytes()).hexdigest()
 
     @property
-    def held_out(self) -> np.ndarray:
+    def validation(self) -> np.ndarray:
         """Positions of the images that training never sees."""
         return np.arange(self.num_train, len(self.images))
 
@@ -153,7 +153,7 @@ def _alone_in(folder: Path) -> AbstractContextManager[None]:
 def _fill_from_phantoms(
     settings: ImageDatasetSettings, folder: Path
 ) -> tuple[tuple[str, ...], int]:
-    total = settings.num_patients + settings.num_held_out
+    total = settings.num_patients + settings.num_validation
     kept = {"source", "seed", "num_reports", "size"}
     if settings.num_reworded:  # images from before there was this setting are as without it
         kept.add("num_reworded")
@@ -210,8 +210,8 @@ def _fill_from_run(settings: ImageDatasetSettings, folder: Path) -> tuple[tuple[
     stage = next((settings.run / name for name in _STAGES if (settings.run / name).is_dir()), None)
     if stage is None:
         raise DataError(f"{settings.run} has no stage folder with pairs: is it a run folder?")
-    # Held out are real pairs, whatever is trained on: figures are about real images.
-    chosen = {"train": frozenset(settings.branches), "validate": frozenset({Branch.REAL})}
+    # Held out are real pairs, whatever is trained on: metrics are about real images.
+    chosen = {"train": frozenset(settings.branches), "validation": frozenset({Branch.REAL})}
     origin = {"source": "run", "run": str(stage.resolve()), "size": settings.size}
     _check_origin(folder, {**origin, "branches": sorted(chosen["train"])})
     capacity = sum(1 for split in chosen for _ in _usable(stage, split, chosen[split]))

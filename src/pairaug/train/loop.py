@@ -28,7 +28,7 @@ from pairaug.errors import RunError, SettingsError
 from pairaug.settings import StageSettings
 from pairaug.system.atomic import disk_errors, remove_leftovers, write_file
 from pairaug.train.checkpoint import load_state, save_state
-from pairaug.train.early_stopping import BestFigure, BestWeights
+from pairaug.train.early_stopping import BestMetric, BestWeights
 from pairaug.train.loop_settings import FREE, LoopSettings
 from pairaug.train.observers import Observer
 from pairaug.train.processes import Processes
@@ -52,10 +52,10 @@ class Task:
 
     `losses` returns scalars; the one named "loss" is minimised. A loss that is detached has left
     its gradients in the parameters already. `evaluate` is called with the averaged weights in
-    place, and returns nothing where nothing is held out. `rates` scales the learning rate of a
+    place, and returns nothing where nothing is for validation. `rates` scales the learning rate of a
     module. `identity` says what else a resumed training must share. `positions` tells the images of
-    a step where they are not shuffled epochs of all. `best` keeps the weights of the best held-out
-    figure.
+    a step where they are not shuffled epochs of all. `best` keeps the weights of the best validation
+    metric.
     """
 
     modules: Mapping[str, nn.Module]
@@ -68,13 +68,13 @@ class Task:
     make_optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer] | None = None
     autocast: Callable[[], AbstractContextManager[Any]] | None = None
     processes: Processes = field(default_factory=Processes)
-    best: BestFigure | None = None
+    best: BestMetric | None = None
     observers: Sequence[Observer] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How far a training went, and its last held-out figures."""
+    """How far a training went, and its last validation metrics."""
 
     steps: int
     samples: int
@@ -95,9 +95,9 @@ def precision(device: torch.device) -> AbstractContextManager[Any]:
 
 
 def learning_rate_factor(progress: float, step: int, warmup_steps: int) -> float:
-    """Share of the peak learning rate: a linear rise, then half a cosine down to 0.01 at the end.
+    """Fraction of the peak learning rate: a linear rise, then half a cosine down to 0.01 at the end.
 
-    `progress` in [0, 1] is the share of the planned steps or minutes, whichever is further.
+    `progress` in [0, 1] is the fraction of the planned steps or minutes, whichever is further.
     """
     rise = min(1.0, (step + 1) / max(warmup_steps, 1))
     return rise * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0))))
@@ -137,7 +137,7 @@ class Loop:
             if settings.ema_decay
         }
         self.metrics: dict[str, float] | None = None
-        """The held-out figures of this very step, once they are known."""
+        """The validation metrics of this very step, once they are known."""
         self.best = None if task.best is None else BestWeights(task.best, folder)
         self.checkpoint_path = folder / "checkpoint.pt"
         if self.checkpoint_path.exists():
@@ -170,7 +170,7 @@ class Loop:
             if self.seconds - saved >= 60 * self.settings.checkpoint_minutes:
                 self._save()
                 saved = self.seconds
-        # Once for each step: a repeated figure would be a second row, and wear out patience.
+        # Once for each step: a repeated metric would be a second row, and wear out patience.
         if self.metrics is None:
             self.metrics = self._evaluate()
         self._save()
@@ -294,7 +294,7 @@ class Loop:
         _append_row(self.folder / "evaluation.csv", row)
         for observer in self.task.observers:
             observer.evaluated(self.step, metrics)
-        log.info("held out, step %d: %s", self.step, _spoken(metrics))
+        log.info("for validation, step %d: %s", self.step, _spoken(metrics))
         return metrics
 
     @property
@@ -381,7 +381,7 @@ class _Curves:
 
 
 def write_record(folder: Path, settings: StageSettings, outcome: Outcome, **more: Any) -> None:
-    """Writes `training.json`: the recipe, how far it went, on what, and the final figures."""
+    """Writes `training.json`: the recipe, how far it went, on what, and the final metrics."""
     record = {
         "recipe": settings.model_dump(mode="json"),
         "steps": outcome.steps,

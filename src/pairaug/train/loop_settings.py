@@ -45,10 +45,10 @@ class LoopSettings(StageSettings):
     )
     checkpoint_minutes: float = Field(default=3.0, ge=0, description="Minutes between checkpoints.")
     evaluate_minutes: float = Field(
-        default=5.0, ge=0, description="Minutes between held-out figures."
+        default=5.0, ge=0, description="Minutes between validation metrics."
     )
     evaluate_steps: int | None = Field(
-        default=None, ge=1, description="Steps between held-out figures, instead of minutes."
+        default=None, ge=1, description="Steps between validation metrics, instead of minutes."
     )
     log_steps: int = Field(default=100, ge=1, description="Steps between two lines of the curves.")
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Observer(Protocol):
-    """Told of steps, of the losses' means and of held-out figures; changes nothing."""
+    """Told of steps, of the losses' means and of validation metrics; changes nothing."""
 
     def stepped(self, step: int, num_pairs: int) -> None:
         """A step is done, the `step`-th, on so many pairs."""
@@ -18,5 +18,5 @@ class Observer(Protocol):
         ...
 
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Held-out figures after a step."""
+        """validation metrics after a step."""
         ...

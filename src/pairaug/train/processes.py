@@ -38,8 +38,8 @@ class Processes:
                 f"batch_size is {batch_size}, which {self.count} processes cannot share evenly; "
                 f"set it to a multiple of {self.count}"
             )
-        share = batch_size // self.count
-        return slice(self.rank * share, (self.rank + 1) * share)
+        fraction = batch_size // self.count
+        return slice(self.rank * fraction, (self.rank + 1) * fraction)
 
     def gathered(self, rows: Tensor) -> Tensor:
         """The rows of all processes in their order; gradients reach this process's own only."""

@@ -172,9 +172,9 @@ def train_vae(settings: VaeSettings, dataset: ImageDataset, out: Path) -> Outcom
         }
 
     def evaluate() -> dict[str, float]:
-        if not dataset.num_held_out:
+        if not dataset.num_validation:
             return {}
-        pixels = as_vae_input(dataset.images[dataset.held_out[:200]], device, num_channels)
+        pixels = as_vae_input(dataset.images[dataset.validation[:200]], device, num_channels)
         groups = pixels.split(25)
         decoded = torch.cat(
             [vae.decode(vae.encode(group).latent_dist.mode()).sample for group in groups]

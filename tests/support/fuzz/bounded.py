@@ -27,7 +27,7 @@ from pairaug.errors import PairAugError
 
 SECONDS = 5
 """Of the processor: other programs may keep the machine busy."""
-MOST_BYTES = 1 << 30
+MAX_BYTES = 1 << 30
 _WAITING_SECONDS = 60
 
 LONG = int(os.environ.get("PAIRAUG_FUZZ_CASES", "3000"))
@@ -132,7 +132,7 @@ def _serve(pipe: Connection[Any, Any]) -> None:
         except EOFError:
             return
         if not warm:
-            _limit(_mapped() + MOST_BYTES, SECONDS)
+            _limit(_mapped() + MAX_BYTES, SECONDS)
         try:
             outcome = (True, check(case))
         except PairAugError as error:

@@ -106,7 +106,7 @@ def check_pairs(pairs: Sequence[Pair]) -> None:
     """What all pairs keep to, whatever they were read from."""
     assert len({pair.id for pair in pairs}) == len(pairs)
     for pair in pairs:
-        assert pair.split in ("train", "validate", "test")
+        assert pair.split in ("train", "validation", "test")
         assert pair.patient_id
         assert pair.drop is None or pair.drop.reason
 

@@ -98,7 +98,9 @@ class MimicData(LabelTable):
     splits: Path | None = Field(
         None, description="mimic-cxr-2.0.0-split.csv, where `images` is the table of metadata."
     )
-    split: Literal["train", "validate", "test", "all"] = Field("test", description="Whose images.")
+    split: Literal["train", "validation", "test", "all"] = Field(
+        "test", description="Whose images."
+    )
     views: tuple[str, ...] = Field(
         (), description="Views, such as PA and AP, where `images` is the table of metadata."
     )

@@ -25,8 +25,8 @@ from pairaug.rewrite.topics import AIRSPACE, Topic, topic_of
 # or one, so that the new patients are not mostly normal.
 _NUM_FINDINGS = (0, 1, 2, 3)
 _NUM_WEIGHTS = (0.1, 0.3, 0.4, 0.2)
-_KEPT_SHARE = 0.35
-_DEVICE_SHARE = 0.35
+_KEPT_FRACTION = 0.35
+_DEVICE_FRACTION = 0.35
 _MIN_WORDS, _IMPRESSION_WORDS = 12, 12
 
 
@@ -60,7 +60,7 @@ def other_patient(
         _add(findings, sample(KIND_OF[topic], rng))
     for statement in stated:
         kind = KIND_OF.get(topic_of(statement))
-        is_kept = topic_of(statement) not in reversed_present and rng.random() < _KEPT_SHARE
+        is_kept = topic_of(statement) not in reversed_present and rng.random() < _KEPT_FRACTION
         if kind and statement.presence == "present" and is_kept:
             side: Side | None = None
             if kind.is_sided and rng.random() < 0.5:
@@ -126,7 +126,7 @@ def _fill(findings: list[Described], mentioned: set[Topic], min_findings: int, r
         kind = sample_kind(kinds, [k.plausible for k in kinds], rng)
         kinds.remove(kind)
         _add(findings, sample(kind, rng))
-    if rng.random() < _DEVICE_SHARE:
+    if rng.random() < _DEVICE_FRACTION:
         devices = [k for k in KINDS.values() if k.is_device]
         _add(findings, sample(sample_kind(devices, [k.plausible for k in devices], rng), rng))
 

@@ -57,7 +57,7 @@ class Kind:
     severities: tuple[Severity, ...] = ()
     zones: tuple[Zone, ...] = ()
     is_sided: bool = False
-    bilateral_share: float = 0.0
+    bilateral_fraction: float = 0.0
     is_countable: bool = False
     is_device: bool = False
     plausible: float = 1.0
@@ -79,7 +79,7 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             Topic("pleural effusion"), "pleural effusion", "pleural effusions", _SIZE,
-            MILD_TO_SEVERE, is_sided=True, bilateral_share=0.25, is_countable=True,
+            MILD_TO_SEVERE, is_sided=True, bilateral_fraction=0.25, is_countable=True,
             plausible=1.4, denied_as=("pleural effusion",),
         ),
         Kind(
@@ -88,12 +88,12 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             Topic("consolidation"), "consolidation", "consolidation", _EXTENT, MILD_TO_SEVERE,
-            ("upper", "middle", "lower"), is_sided=True, bilateral_share=0.2,
+            ("upper", "middle", "lower"), is_sided=True, bilateral_fraction=0.2,
             plausible=1.4, denied_as=("focal consolidation", "consolidation"),
         ),
         Kind(
             Topic("atelectasis"), "atelectasis", "atelectasis", _DEGREE, ("mild", "moderate"),
-            ("lower",), is_sided=True, bilateral_share=0.3, denied_as=("atelectasis",),
+            ("lower",), is_sided=True, bilateral_fraction=0.3, denied_as=("atelectasis",),
         ),
         Kind(
             Topic("lung lesion", "nodule"), "nodule", "nodules", zones=("upper", "middle", "lower"),
@@ -161,12 +161,12 @@ def excludes(one: Described, other: Described) -> bool:
 
 def sample(kind: Kind, rng: Random, side: Side | None = None) -> Described:
     """A finding of `kind`, each zone and degree as likely as the others."""
-    if side == "bilateral" and not kind.bilateral_share:
+    if side == "bilateral" and not kind.bilateral_fraction:
         side = None
     if kind.is_sided and side is None:
         if kind.noun == "pacemaker":
             side = "left" if rng.random() < 0.8 else "right"
-        elif rng.random() < kind.bilateral_share:
+        elif rng.random() < kind.bilateral_fraction:
             side = "bilateral"
         else:
             side = rng.choice(("left", "right"))

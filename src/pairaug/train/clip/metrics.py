@@ -1,4 +1,4 @@
-"""Held-out figures of a training: the loss, and how well pairs are told apart and found."""
+"""validation metrics of a training: the loss, and how well pairs are told apart and found."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pairaug.train.clip.pairs import TrainingPairs
 from pairaug.train.clip.settings import ClipSettings
 
 
-def held_out_figures(
+def validation_metrics(
     encoder: PairEncoder,
     pairs: TrainingPairs,
     tokens: Tensor,
@@ -22,9 +22,9 @@ def held_out_figures(
     settings: ClipSettings,
     device: torch.device,
 ) -> dict[str, float]:
-    """The loss in batches, how well held-out pairs are told from shuffled ones, and found."""
+    """The loss in batches, how well validation pairs are told from shuffled ones, and found."""
     vectors = []
-    for group in np.array_split(pairs.held_out, max(1, len(pairs.held_out) // 100)):
+    for group in np.array_split(pairs.validation, max(1, len(pairs.validation) // 100)):
         images = as_images(pairs.images(group), device)
         reports = tokens[torch.from_numpy(group), 0].to(device)
         vectors.append(encoder.pairs(images, reports))

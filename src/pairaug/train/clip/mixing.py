@@ -23,14 +23,14 @@ class MixSettings(StageSettings):
 
     order: Literal["union", "ratio", "synthetic-first"] = Field(
         default="union",
-        description="`union`: all pairs shuffled together, as in the paper. `ratio`: a fixed share "
+        description="`union`: all pairs shuffled together, as in the paper. `ratio`: a fixed fraction "
         "of each batch is synthetic. `synthetic-first`: synthetic pairs alone, then real ones.",
     )
-    synthetic_share: float = Field(
+    synthetic_fraction: float = Field(
         default=0.5,
         gt=0,
         lt=1,
-        description="Share of each batch (`ratio`) or of the steps (`synthetic-first`).",
+        description="Fraction of each batch (`ratio`) or of the steps (`synthetic-first`).",
     )
     max_per_epoch: dict[Literal["real", "inter", "intra"], int] = Field(
         default={},
@@ -137,7 +137,7 @@ class Mix:
         """Fixes how many steps there are, which synthetic-first needs to know."""
         if self._settings.order == "synthetic-first":
             assert max_steps is not None
-            self._num_synthetic_steps = round(self._settings.synthetic_share * max_steps)
+            self._num_synthetic_steps = round(self._settings.synthetic_fraction * max_steps)
 
     def positions(self, step: int) -> np.ndarray:
         """The pairs of a step, as many as the batch has."""
@@ -148,9 +148,9 @@ class Mix:
             if step < self._num_synthetic_steps:
                 return self._synthetic.take(step * size, size)
             return self._real.take((step - self._num_synthetic_steps) * size, size)
-        share = self._settings.synthetic_share * size
-        # The share over all steps is exact, where the batch's cannot be.
-        before, after = math.floor(step * share), math.floor((step + 1) * share)
+        fraction = self._settings.synthetic_fraction * size
+        # The fraction over all steps is exact, where the batch's cannot be.
+        before, after = math.floor(step * fraction), math.floor((step + 1) * fraction)
         synthetic = self._synthetic.take(before, after - before)
         real = self._real.take(step * size - before, size - (after - before))
         return np.concatenate([real, synthetic])

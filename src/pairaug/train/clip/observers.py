@@ -75,7 +75,7 @@ class TensorBoardObserver:
 
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
         for name, value in metrics.items():
-            self._writer.add_scalar(f"held_out/{name}", value, step)
+            self._writer.add_scalar(f"validation/{name}", value, step)
 
     def close(self) -> None:
         self._writer.close()
@@ -100,7 +100,7 @@ class WandbObserver:
         self._run.log({**shown, "learning_rate": row["learning_rate"]}, step=int(row["step"]))
 
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
-        self._run.log({f"held_out/{k}": value for k, value in metrics.items()}, step=step)
+        self._run.log({f"validation/{k}": value for k, value in metrics.items()}, step=step)
 
     def close(self) -> None:
         self._run.finish()

@@ -1,4 +1,4 @@
-"""The pairs of one training: those of all sources that its settings name, and those held out."""
+"""The pairs of one training: those of all sources that its settings name, and those for validation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TrainingPairs:
-    """Pairs by position: `num_train` to train on, then those held out."""
+    """Pairs by position: `num_train` to train on, then those for validation."""
 
     images: Callable[[np.ndarray], np.ndarray]
     """Positions to uint8 images, `image height width`."""
@@ -40,7 +40,7 @@ class TrainingPairs:
     """A hash of which pairs these are, in order."""
 
     @property
-    def held_out(self) -> np.ndarray:
+    def validation(self) -> np.ndarray:
         """Positions of the pairs that training never sees."""
         return np.arange(self.num_train, len(self.reports))
 
@@ -60,7 +60,7 @@ def open_pairs(settings: ClipSettings, size: int | None, out: Path) -> TrainingP
         settings.seed,
     )
     cache = settings.cache or out / "cache"
-    held_out_sources = _validation(settings)
+    validation_sources = _validation(settings)
     stores: dict[str, Store] = {}
 
     def store_of(source: PairSource) -> Store:
@@ -70,14 +70,14 @@ def open_pairs(settings: ClipSettings, size: int | None, out: Path) -> TrainingP
         return stores[place]
 
     train = [(store_of(source), source) for source in settings.sources]
-    held_out = [(store_of(source), source) for source in held_out_sources]
+    validation = [(store_of(source), source) for source in validation_sources]
     chosen = [_chosen(store, source, settings.seed) for store, source in train]
     for (_, source), places in zip(train, chosen, strict=True):
         if not len(places):
             raise DataError(f"{source.where} has no pairs of {_wanted(source)}; check sources")
     _check_patients(stores.values(), train, chosen)
-    later = _held_out_places(held_out, settings)
-    return _joined(train, chosen, held_out, later, settings, kept.size)
+    later = _validation_places(validation, settings)
+    return _joined(train, chosen, validation, later, settings, kept.size)
 
 
 def _of_images(settings: ClipSettings, size: int | None, out: Path) -> TrainingPairs:
@@ -104,12 +104,14 @@ def _validation(settings: ClipSettings) -> Sequence[PairSource]:
         return ()
     if settings.validation is not None:
         return settings.validation
-    # A source that is named twice, for two branches, is held out once.
+    # A source that is named twice, for two branches, is for validation once.
     seen: dict[str, PairSource] = {}
     for source in settings.sources:
         place = {"run": source.run, "export": source.export, "read": source.read}
-        held_out = PairSource.model_validate({**place, "branches": ("real",), "split": "validate"})
-        seen.setdefault(held_out.model_dump_json(), held_out)
+        validation = PairSource.model_validate(
+            {**place, "branches": ("real",), "split": "validation"}
+        )
+        seen.setdefault(validation.model_dump_json(), validation)
     return list(seen.values())
 
 
@@ -122,14 +124,14 @@ def _chosen(store: Store, source: PairSource, seed: int) -> np.ndarray:
     return np.array(places, dtype=np.int64)
 
 
-def _held_out_places(
-    held_out: Sequence[tuple[Store, PairSource]], settings: ClipSettings
+def _validation_places(
+    validation: Sequence[tuple[Store, PairSource]], settings: ClipSettings
 ) -> list[np.ndarray]:
     """Places in each store, together no more than the settings allow."""
-    places = [_chosen(store, source, settings.seed) for store, source in held_out]
+    places = [_chosen(store, source, settings.seed) for store, source in validation]
     total = sum(map(len, places))
-    share = min(1.0, settings.max_validation_pairs / max(total, 1))
-    return [each[: round(share * len(each))] for each in places]
+    fraction = min(1.0, settings.max_validation_pairs / max(total, 1))
+    return [each[: round(fraction * len(each))] for each in places]
 
 
 def _check_patients(
@@ -169,12 +171,12 @@ def _patient(row: Mapping[str, Any]) -> tuple[str, str]:
 def _joined(
     train: Sequence[tuple[Store, PairSource]],
     chosen: Sequence[np.ndarray],
-    held_out: Sequence[tuple[Store, PairSource]],
+    validation: Sequence[tuple[Store, PairSource]],
     later: Sequence[np.ndarray],
     settings: ClipSettings,
     size: int,
 ) -> TrainingPairs:
-    stores = [store for store, _ in (*train, *held_out)]
+    stores = [store for store, _ in (*train, *validation)]
     places = [*chosen, *later]
     owner = np.repeat(np.arange(len(stores)), [len(each) for each in places])
     place = np.concatenate(places) if places else np.zeros(0, np.int64)
@@ -198,7 +200,7 @@ def _joined(
     branches = [BRANCHES.index(row["branch"]) for row in rows[:num_train]]
     digest = sha256("\n".join((*ids, str(num_train))).encode()).hexdigest()
     counts = {name: branches.count(number) for number, name in enumerate(BRANCHES)}
-    log.info("%d pairs to train on %s, %d held out", num_train, counts, len(rows) - num_train)
+    log.info("%d pairs to train on %s, %d for validation", num_train, counts, len(rows) - num_train)
     return TrainingPairs(
         images=images,
         size=size,

@@ -11,7 +11,7 @@ import torch
 from pairaug.hub.inference import has_native_bfloat16
 
 # Narrower towers lose more by converting numbers than they gain by multiplying fewer bits.
-_LEAST_WIDTH = 512
+_MIN_WIDTH = 512
 
 
 def autocast_for(
@@ -21,7 +21,7 @@ def autocast_for(
     if precision == "auto":
         width = int(getattr(model.config.vision_config, "hidden_size", 0))
         is_native = has_native_bfloat16(device)
-        is_wide = device.type == "cuda" or width >= _LEAST_WIDTH
+        is_wide = device.type == "cuda" or width >= _MIN_WIDTH
         precision = "bfloat16" if is_native and is_wide else "float32"
     if precision == "float32":
         return nullcontext

@@ -18,7 +18,7 @@ from pairaug.system.atomic import remove_leftovers
 from pairaug.system.locks import locked
 from pairaug.train.augment import augment
 from pairaug.train.clip.captions import check_vocabulary, open_tokenizer, token_table
-from pairaug.train.clip.metrics import held_out_figures
+from pairaug.train.clip.metrics import validation_metrics
 from pairaug.train.clip.mixing import Mix
 from pairaug.train.clip.model import (
     PairEncoder,
@@ -36,7 +36,7 @@ from pairaug.train.clip.prefetch import Ahead
 from pairaug.train.clip.saving import save_model
 from pairaug.train.clip.settings import ClipSettings
 from pairaug.train.clip.steps import leave_gradients
-from pairaug.train.early_stopping import BestFigure
+from pairaug.train.early_stopping import BestMetric
 from pairaug.train.loop import Loop, Outcome, StepRandomness, Task, choose_device
 from pairaug.train.processes import Processes, joined_processes
 
@@ -78,10 +78,10 @@ class Training:
         self.encoder = PairEncoder(model.to(self.device), settings.image_mean, settings.image_std)
         self.tokens = token_table(self.pairs.reports, self.tokenizer, model)
         self.head = Head(model, settings, self.device)
-        if settings.best_by is not None and len(self.pairs.held_out) < 2:
+        if settings.best_by is not None and len(self.pairs.validation) < 2:
             raise SettingsError(
-                f"best_by is {settings.best_by}, but nothing is held out: sources have no real "
-                "pairs of split validate; set validation, or leave best_by out"
+                f"best_by is {settings.best_by}, but there are no validation pairs: sources have no real "
+                "pairs of the validation split; set validation, or leave best_by out"
             )
         self.mix = Mix(
             settings.mixing,
@@ -122,7 +122,7 @@ class Training:
         task = Task(
             self._modules(),
             self._losses,
-            self._figures,
+            self._metrics,
             identity={"pairs": self.pairs.fingerprint},
             after_step=self.head.clamp,
             positions=self.mix.positions,
@@ -175,19 +175,19 @@ class Training:
             project = self.encoder.images if self.fixed is None else self.encoder.project_images
             return project(images), self.encoder.reports(reports)
 
-    def _figures(self) -> dict[str, float]:
-        if len(self.pairs.held_out) < 2:
+    def _metrics(self) -> dict[str, float]:
+        if len(self.pairs.validation) < 2:
             return {}
         with self.autocast():
-            return held_out_figures(
+            return validation_metrics(
                 self.encoder, self.pairs, self.tokens, self.head.loss, self.settings, self.device
             )
 
-    def _best(self) -> BestFigure | None:
+    def _best(self) -> BestMetric | None:
         name = self.settings.best_by
         if name is None:
             return None
-        return BestFigure(name, name == "loss", self.settings.patience)
+        return BestMetric(name, name == "loss", self.settings.patience)
 
     def _optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         fused = self.device.type != "mps"

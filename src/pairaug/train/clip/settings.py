@@ -77,11 +77,13 @@ class ClipSettings(LoopSettings):
     )
     validation: tuple[PairSource, ...] | None = Field(
         default=None,
-        description="Where held-out pairs come from; null: the real pairs of `sources` whose split "
-        "is validate. Entries given here say their split.",
+        description="Where validation pairs come from; null: the real pairs of `sources` whose split "
+        "is `validation`. Entries given here say their split.",
     )
     max_validation_pairs: int = Field(
-        default=1000, ge=0, description="At most so many held-out pairs; 0: no held-out figures."
+        default=1000,
+        ge=0,
+        description="At most so many validation pairs; 0: no validation metrics.",
     )
     mixing: MixSettings = Field(
         default_factory=MixSettings, description="How real and synthetic pairs share the steps."
@@ -197,12 +199,12 @@ class ClipSettings(LoopSettings):
     )
     best_by: Literal["loss", "auroc", "recall_at_1"] | None = Field(
         default=None,
-        description="Save the weights under which this held-out figure was best; null: the last.",
+        description="Save the weights under which this validation metric was best; null: the last.",
     )
     patience: int | None = Field(
         default=None,
         ge=1,
-        description="End after so many held-out figures in a row without a better one; needs "
+        description="End after so many validation metrics in a row without a better one; needs "
         "`best_by`.",
     )
     save_dtype: Literal["float32", "float16"] = Field(
@@ -234,7 +236,7 @@ class ClipSettings(LoopSettings):
     @model_validator(mode="after")
     def _goes_together(self) -> ClipSettings:
         if self.patience is not None and self.best_by is None:
-            raise ValueError("patience needs best_by, the held-out figure that it waits for")
+            raise ValueError("patience needs best_by, the validation metric that it waits for")
         given = [name for name in ("init", "config", "image_encoder") if getattr(self, name)]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} exclude each other: set one")

@@ -48,7 +48,7 @@ class PairSource(StageSettings):
     branches: tuple[BranchName, ...] = Field(
         default=BRANCHES, min_length=1, description="Pairs of these branches only."
     )
-    split: Literal["train", "validate", "test"] = Field(
+    split: Literal["train", "validation", "test"] = Field(
         default="train", description="Pairs of this split only."
     )
     keep: Literal["kept", "all"] = Field(
