@@ -56,7 +56,7 @@ def test_an_address_that_can_be_read_in_two_ways_is_none(url: str):
 
 
 @pytest.mark.parametrize(
-    ("records", "url", "expected"),
+    ("listed", "url", "expected"),
     [
         ("localhost", "http://localhost.:8000/v1", True),
         ("127.0.0.0/8", "http://127.0.0.1.:8000/v1", True),
@@ -73,7 +73,7 @@ def test_what_is_listed(listed: str, url: str, expected: bool):
 
 
 @pytest.mark.parametrize(
-    "records",
+    "listed",
     [
         "0.0.0.0", "0.0.0.0/8", "169.254.169.254", "169.254.0.0/16", "100.64.0.0/10", "100.64.0.1",
         "::ffff:8.8.8.8", "::", "fe80::/10", "64:ff9b::/96", "198.18.0.0/15", "240.0.0.0/4",
