@@ -30,7 +30,7 @@ STAGE_COMMANDS = (
     "export",
     "summarize",
 )
-COMMANDS = ("demo", "run", *STAGE_COMMANDS, "phantom", "doctor", "train", "evaluate")
+COMMANDS = ("demo", "run", *STAGE_COMMANDS, "phantom", "doctor", "convert", "train", "evaluate")
 HEAVY = ("torch", "numpy", "pydantic", "pyarrow", "transformers", "diffusers", "PIL", "yaml")
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from pairaug.cli import app
-from pairaug.clip.convert import convert
+from pairaug.clip.convert import convert_weights
 from pairaug.clip.encoders import open_encoder
 from pairaug.errors import ModelError
 from support.original_layouts import (
@@ -43,9 +43,9 @@ def medclip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_medclip_is_converted_with_consent(medclip: Path, tmp_path: Path) -> None:
     words = medclip.parent / "bert"
     with pytest.raises(ModelError, match="is a pickle, which can run code"):
-        convert(medclip, tmp_path / "out", tokenizer=words)
+        convert_weights(medclip, tmp_path / "out", tokenizer=words)
     assert not (tmp_path / "out").exists()
-    folder = convert(medclip, tmp_path / "out", tokenizer=words, allow_pickle=True)
+    folder = convert_weights(medclip, tmp_path / "out", tokenizer=words, allow_pickle=True)
     pickled = torch.load(medclip / "pytorch_model.bin", weights_only=True)
     stored = load_file(folder / "model.safetensors")
     assert stored.keys() == pickled.keys()
@@ -54,15 +54,15 @@ def test_medclip_is_converted_with_consent(medclip: Path, tmp_path: Path) -> Non
     encoder = open_encoder(folder)
     assert encoder.encode_images([IMAGE]).shape == (1, 512)
     assert encoder.encode_reports(["No effusion"]).shape == (1, 512)
-    with pytest.raises(ModelError, match="is there already"):
-        convert(medclip, folder, tokenizer=words, allow_pickle=True)
+    with pytest.raises(ModelError, match="already exists"):
+        convert_weights(medclip, folder, tokenizer=words, allow_pickle=True)
 
 
 def test_the_pickle_itself_opens_with_consent_to_the_same_vectors(
     medclip: Path, tmp_path: Path
 ) -> None:
     words = medclip.parent / "bert"
-    converted = convert(medclip, tmp_path / "out", tokenizer=words, allow_pickle=True)
+    converted = convert_weights(medclip, tmp_path / "out", tokenizer=words, allow_pickle=True)
     by_hand = tmp_path / "by-hand"
     shutil.copytree(medclip, by_hand)
     shutil.copy(words / "vocab.txt", by_hand)
@@ -76,7 +76,7 @@ def test_the_pickle_itself_opens_with_consent_to_the_same_vectors(
 
 def test_without_a_tokenizer_it_says_which(medclip: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"pass --tokenizer FOLDER with Bio_ClinicalBERT's"):
-        convert(medclip, tmp_path / "out", allow_pickle=True)
+        convert_weights(medclip, tmp_path / "out", allow_pickle=True)
 
 
 def test_a_checkpoint_of_chexzero_by_the_command(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_checkpoint_of_chexzero_by_the_command(tmp_path: Path) -> None:
     path = tmp_path / "best_64_0.0001_original_35000_0.864.pt"
     torch.save(generated(openai_clip_shapes(1, 1, vocabulary=len(tokenizer))), path)
     tokenizer.save_pretrained(tmp_path / "words")
-    given = ["doctor", "--convert", str(path), "--tokenizer", str(tmp_path / "words")]
+    given = ["convert", str(path), "--tokenizer", str(tmp_path / "words")]
     refused = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "out")])
     assert refused.exit_code == 1
     assert "allow it explicitly" in refused.output
@@ -101,7 +101,7 @@ def test_a_pickle_that_runs_code_is_not_run(tmp_path: Path) -> None:
 
     torch.save({"weight": Harmful()}, tmp_path / "weights.bin")
     with pytest.raises(ModelError, match="is damaged, or holds more than tensors"):
-        convert(tmp_path / "weights.bin", tmp_path / "out", allow_pickle=True)
+        convert_weights(tmp_path / "weights.bin", tmp_path / "out", allow_pickle=True)
     assert not (tmp_path / "ran").exists()
 
 
@@ -111,7 +111,7 @@ def test_a_transformers_folder_keeps_its_files(tiny_scorer_folder: Path, tmp_pat
     weights = load_file(old / "model.safetensors")
     (old / "model.safetensors").unlink()
     torch.save(weights, old / "pytorch_model.bin")
-    folder = convert(old, tmp_path / "new", allow_pickle=True)
+    folder = convert_weights(old, tmp_path / "new", allow_pickle=True)
     expected = open_encoder(tiny_scorer_folder).encode_reports(["no effusion"])
     assert np.array_equal(open_encoder(folder).encode_reports(["no effusion"]), expected)
 
@@ -119,7 +119,7 @@ def test_a_transformers_folder_keeps_its_files(tiny_scorer_folder: Path, tmp_pat
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "should have one file of weights"),
+        (None, "must have one weights file"),
         ({"weight": torch.zeros(2)}, "neither MedCLIP's nor CheXzero's"),
         ([1, 2], "does not hold weights by name"),
     ],
@@ -128,6 +128,6 @@ def test_what_is_no_model_is_one_line(tmp_path: Path, content: object, message: 
     if content is not None:
         torch.save(content, tmp_path / "weights.bin")
     with pytest.raises(ModelError, match=message):
-        convert(tmp_path, tmp_path / "out", allow_pickle=True)
-    with pytest.raises(ModelError, match="there is no"):
-        convert(tmp_path / "nothing", allow_pickle=True)
+        convert_weights(tmp_path, tmp_path / "out", allow_pickle=True)
+    with pytest.raises(ModelError, match="there is no such file or folder"):
+        convert_weights(tmp_path / "nothing", allow_pickle=True)

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pairaug.clip.chexzero import model_of_openai_weights
-from pairaug.clip.convert import convert
+from pairaug.clip.convert import convert_weights
 from pairaug.clip.encoders import open_encoder
 from pairaug.clip.folder import model_folder
 from pairaug.errors import ModelError
@@ -56,7 +56,7 @@ def test_vectors_are_open_clips_own(
         source = hub_folder(tmp_path / "hub", weights, quick_gelu=False)
     else:
         source = trained(tmp_path / "epoch_3.pt", weights)
-    out = convert(source, tmp_path / "out", tokenizer=words, allow_pickle=True)
+    out = convert_weights(source, tmp_path / "out", tokenizer=words, allow_pickle=True)
     encoder = open_encoder(out, batch_size=2)
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, shape, dtype=np.uint8) for shape in ((300, 260), (240, 400))]
@@ -69,7 +69,9 @@ def test_vectors_are_open_clips_own(
 
 
 def test_its_configuration_may_say_quick_gelu(weights: dict[str, Tensor], tmp_path: Path) -> None:
-    folder = convert(hub_folder(tmp_path / "hub", weights, quick_gelu=True), tmp_path / "out")
+    folder = convert_weights(
+        hub_folder(tmp_path / "hub", weights, quick_gelu=True), tmp_path / "out"
+    )
     config = json.loads((folder / "config.json").read_text())
     assert config["text_config"]["hidden_act"] == "quick_gelu"
 
@@ -78,14 +80,14 @@ def test_it_is_not_taken_for_openais_where_training_starts(
     weights: dict[str, Tensor], tmp_path: Path
 ) -> None:
     path = trained(tmp_path / "epoch_3.pt", weights)
-    with pytest.raises(ModelError, match=r"checkpoint of open_clip.*pairaug doctor --convert"):
+    with pytest.raises(ModelError, match=r"checkpoint of open_clip.*pairaug convert"):
         model_of_openai_weights(path, torch.float32, allow_pickle=True)
 
 
 def test_a_folder_of_open_clip_says_what_to_do(weights: dict[str, Tensor], tmp_path: Path) -> None:
     folder = hub_folder(tmp_path / "hub", weights)
-    with pytest.raises(ModelError, match=r"a folder of open_clip.*pairaug doctor --convert"):
+    with pytest.raises(ModelError, match=r"a folder of open_clip.*pairaug convert"):
         model_folder(str(folder))
     other = hub_folder(tmp_path / "bio", weights, text_cfg={"hf_model_name": "someone/PubMedBERT"})
     with pytest.raises(ModelError, match=r"around someone/PubMedBERT, as BiomedCLIP is"):
-        convert(other, tmp_path / "out")
+        convert_weights(other, tmp_path / "out")

@@ -165,44 +165,16 @@ def doctor(
         typer.Argument(help="A YAML file of settings; without it, the demo.", show_default=False),
     ] = None,
     sets: Sets = None,
-    convert: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="WEIGHTS",
-            help="Instead of checking: write a scorer's published weights (.bin, .pt, or a folder "
-            "with one) as safetensors, MedCLIP's and CheXzero's with a configuration.",
-            show_default=False,
-        ),
-    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The folder that the run will go to, whose disk is looked at; without it, that of "
-            "`pairaug run`. With --convert, the folder to write; without it, beside the weights.",
+            help="Folder the run will be written to; its free disk space is checked. "
+            "Default: runs/NAME for NAME.yaml.",
             show_default=False,
         ),
     ] = None,
-    tokenizer: Annotated[
-        Path | None,
-        typer.Option(
-            help="With --convert, the folder of the tokenizer, if it is not beside the weights.",
-            show_default=False,
-        ),
-    ] = None,
-    allow_pickle: Annotated[
-        bool,
-        typer.Option(
-            "--allow-pickle",
-            help="With --convert, read a pickle, whose source you trust.",
-        ),
-    ] = False,
 ) -> None:
     """Check settings, data, models, token window, disk and device before a long run."""
-    if convert is not None:
-        from pairaug.run.doctor import convert_weights
-
-        typer.echo(convert_weights(convert, out, tokenizer, allow_pickle))
-        return
     from pairaug.run.doctor import diagnose
     from pairaug.run.tables import print_check
 
@@ -214,6 +186,41 @@ def doctor(
         checks.append(check)
     if not all(check.is_fine for check in checks):
         raise typer.Exit(1)
+
+
+@app.command()
+@one_line_errors
+def convert(
+    weights: Annotated[
+        Path,
+        typer.Argument(
+            help="A .bin, .pt, .pth or .ckpt file, or a folder with one.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write. Default: beside the weights.", show_default=False),
+    ] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the tokenizer, if it is not beside the weights.", show_default=False
+        ),
+    ] = None,
+    allow_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--allow-pickle", help="Read a pickle. Use it only for a source that you trust."
+        ),
+    ] = False,
+) -> None:
+    """Convert a scorer's published weights to safetensors, with their configuration."""
+    from pairaug.clip.convert import convert_weights, describe
+    from pairaug.run.device import quieten_model_libraries
+
+    quieten_model_libraries()
+    folder = convert_weights(weights, out, tokenizer=tokenizer, allow_pickle=allow_pickle)
+    typer.echo(describe(folder))
 
 
 def _do_stage(stage: str, run: Path, sets: list[str] | None, show_ids: bool = False) -> None:

@@ -71,7 +71,7 @@ def _weights_of_file(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
     if is_open_clip(path, content):
         raise ModelError(
             f"{path} is a checkpoint of open_clip, whose activation and transform are not "
-            f"OpenAI's; make it a folder first: pairaug doctor --convert {path}"
+            f"OpenAI's; convert it first: pairaug convert {path}"
         )
     return unwrapped(content, path)
 

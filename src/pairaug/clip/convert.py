@@ -1,4 +1,4 @@
-"""Published weights made into a folder that opens without a pickle."""
+"""Conversion of published scorer weights to a safetensors folder that needs no pickle."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pairaug.clip.encoders import open_encoder
 from pairaug.clip.folder import KINDS, model_type
 from pairaug.clip.loading import load_tokenizer, unwrapped
 from pairaug.clip.open_clip import is_open_clip, write_open_clip
@@ -21,7 +22,7 @@ from pairaug.system.atomic import new_files
 _WEIGHTS = ("open_clip*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt")
 _SAFE = "model.safetensors"
 _TEXTS = ("*.json", "*.txt", "*.model")
-# A weight that only the one layout has.
+# A weight that only this layout has.
 _MARKS = {"medclip": "vision_model.projection_head.weight", "chexzero": "visual.conv1.weight"}
 _TOKENIZER_OF = {
     "medclip": "Bio_ClinicalBERT's (vocab.txt)",
@@ -29,24 +30,25 @@ _TOKENIZER_OF = {
 }
 
 
-def convert(
+def convert_weights(
     source: Path,
     out: Path | None = None,
     *,
     tokenizer: Path | None = None,
     allow_pickle: bool = False,
 ) -> Path:
-    """The folder with the weights of `source` as safetensors, in their own names.
+    """Writes the weights of `source` as safetensors under their own names; returns the folder.
 
-    `source` is a file of weights or a folder with one; `out` is the folder to write, and without it
-    the source's own. MedCLIP's and CheXzero's published files have neither a configuration nor a
-    tokenizer: the first is told by their names, the second is taken from the folder `tokenizer`,
-    or from beside the weights. A model of open_clip becomes one of transformers.
+    `source` is a file of weights or a folder with one; `out` is the folder to write, by default the
+    source's own. MedCLIP's and CheXzero's published files have neither a configuration nor a
+    tokenizer: the configuration follows from the names of the weights, and the tokenizer is copied
+    from the folder `tokenizer`, by default the one with the weights. An open_clip model is
+    converted to transformers layout.
     """
     path = _weights_file(source)
     target = out or (source if source.is_dir() else source.with_suffix(""))
     if (target / _SAFE).exists():
-        raise ModelError(f"{target / _SAFE} is there already; pass another --out folder")
+        raise ModelError(f"{target / _SAFE} already exists; pass another --out folder")
     content = read_checkpoint(path, allow_pickle)
     weights = unwrapped(content, path)
     if is_open_clip(path, content):
@@ -68,19 +70,34 @@ def convert(
     return target
 
 
+def describe(folder: Path) -> str:
+    """Type, hash and logit scale of a converted scorer, opened as a run will open it."""
+    encoder, kind = open_encoder(folder), model_type(folder)
+    scale = "" if encoder.logit_scale is None else f", logit scale {encoder.logit_scale:.4f}"
+    hint = ""
+    if kind == "chexzero":
+        hint = (
+            " If these weights come from open_clip, put its open_clip_config.json beside them and "
+            "convert again."
+        )
+    return (
+        f"{folder}: {kind}, SHA-256 {encoder.weights_sha256[:12]}{scale}. "
+        f"To use it, set score.model: {folder}.{hint}"
+    )
+
+
 def _weights_file(source: Path) -> Path:
     if source.is_file():
         return source
     if not source.is_dir():
-        raise ModelError(f"there is no {source} to convert")
+        raise ModelError(f"cannot convert {source}: there is no such file or folder")
     files = sorted(path for glob in _WEIGHTS for path in source.glob(glob))
-    # What a trainer keeps beside the weights.
+    # Training code keeps these beside the weights.
     files = [path for path in files if path.stem not in ("training_args", "optimizer", "scheduler")]
     if len(files) != 1:
-        found = f"{len(files)} of them" if files else "none"
         raise ModelError(
-            f"{source} should have one file of weights ({', '.join(_WEIGHTS)}), and has {found}; "
-            "name the file itself"
+            f"{source} must have one weights file ({', '.join(_WEIGHTS)}) and has "
+            f"{len(files) or 'none'}; give the path of the file itself"
         )
     return files[0]
 
@@ -90,15 +107,17 @@ def _kind(path: Path, weights: Mapping[str, Tensor]) -> str:
         if mark in weights:
             return kind
     if any(name.startswith("vision_model.model.layer") for name in weights):
-        raise ModelError(f"{path} is MedCLIP with a ResNet-50; only its ViT weights can be opened")
+        raise ModelError(
+            f"{path} is MedCLIP with a ResNet-50; only MedCLIP with a ViT is supported"
+        )
     if not (path.parent / "config.json").is_file():
         raise ModelError(
-            f"{path} holds neither MedCLIP's nor CheXzero's weights, and no config.json beside it "
-            "says what they are"
+            f"{path} holds neither MedCLIP's nor CheXzero's weights; put the model's config.json "
+            "beside it"
         )
     kind = model_type(path.parent)
     if kind not in KINDS:
-        raise ModelError(f"{path} holds a model of type {kind!r}; known are: {', '.join(KINDS)}")
+        raise ModelError(f"{path} has model_type {kind!r}; supported are: {', '.join(KINDS)}")
     return kind
 
 
@@ -107,6 +126,6 @@ def _tokenizer(kind: str, folder: Path) -> Any:
         return load_tokenizer(folder, kind)
     except ModelError as error:
         raise ModelError(
-            f"no tokenizer for {kind} in {folder}: pass --tokenizer FOLDER with "
+            f"no tokenizer for {kind} in {folder}; pass --tokenizer FOLDER with "
             f"{_TOKENIZER_OF[kind]}"
         ) from error

@@ -56,7 +56,7 @@ def model_folder(
         if not allow_pickle:
             raise ModelError(
                 f"{model} has pickled weights only, which can run code when loaded. Convert them "
-                "to safetensors (pairaug doctor --convert), or set allow_pickle: true if you trust "
+                "to safetensors (pairaug convert), or set allow_pickle: true if you trust "
                 "their source."
             )
     weight_files(folder, allow_pickle)
@@ -83,13 +83,13 @@ def _what_else(folder: Path, model: str) -> str:
         return said
     if (folder / OPEN_CLIP).is_file():
         return (
-            f"{model} is a folder of open_clip; make it one of transformers by: "
-            f"pairaug doctor --convert {folder}"
+            f"{model} is a folder of open_clip; convert it to transformers layout: "
+            f"pairaug convert {folder}"
         )
     if (folder / "model_index.json").is_file():
         return f"{model} is a generator in diffusers layout, not a scorer (load_generator opens it)"
     return (
         f"{model} has no config.json{one_below(folder, 'config.json')}: not a model in "
-        "transformers layout. Original weights of MedCLIP, CheXzero or open_clip are put into one "
-        "by: pairaug doctor --convert"
+        "transformers layout. Convert original weights of MedCLIP, CheXzero or open_clip with: "
+        "pairaug convert"
     )

@@ -35,9 +35,9 @@ def local_folder(model: str, bundled_name: str | None = None) -> Path | None:
         return folder
     if folder.exists():
         raise ModelError(
-            f"{model} is a file; name the folder of a model. A checkpoint in one file is made into "
-            "a folder by diffusers (from_single_file, then save_pretrained), a scorer's by: "
-            "pairaug doctor --convert"
+            f"{model} is a file; give a model's folder. Convert a generator's single-file "
+            "checkpoint with diffusers (from_single_file, then save_pretrained), a scorer's with: "
+            "pairaug convert"
         )
     if not _is_hub_id(model):
         raise ModelError(f"there is no folder {model}; {_nearest(folder)}")

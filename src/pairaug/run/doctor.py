@@ -77,30 +77,6 @@ def diagnose(
     yield _disk(out or Path.cwd())
 
 
-def convert_weights(
-    weights: Path, out: Path | None, tokenizer: Path | None, allow_pickle: bool
-) -> str:
-    """What was written where, once the scorer in it has been opened as a run will open it."""
-    from pairaug.clip.convert import convert
-    from pairaug.clip.encoders import open_encoder
-    from pairaug.clip.folder import model_type
-    from pairaug.run.device import quieten_model_libraries
-
-    quieten_model_libraries()
-    folder = convert(weights, out, tokenizer=tokenizer, allow_pickle=allow_pickle)
-    encoder = open_encoder(folder)
-    scale = "" if encoder.logit_scale is None else f", logit scale {encoder.logit_scale:.4f}"
-    if model_type(folder) == "chexzero":
-        scale += (
-            "; if these bare weights are of open_clip, put its open_clip_config.json beside them "
-            "and convert again"
-        )
-    return (
-        f"{folder}: {model_type(folder)}, SHA-256 {encoder.weights_sha256[:12]}{scale}. "
-        f"Use it with score.model: {folder}"
-    )
-
-
 def _tried(name: str, look: Callable[[], str]) -> Check:
     try:
         return Check(name, True, look())
