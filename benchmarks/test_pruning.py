@@ -17,7 +17,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from pairaug.manifest import SCHEMA, part_paths, read_table, write_table
 from pairaug.pair import SCORES
 from pairaug.prune import Prune, PruneRule, PruneSettings
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 PART_ROWS = 10_000
 RULES = {
@@ -78,7 +78,7 @@ def decide(scored: Path, out: Path) -> int:
     """Fits and prunes from part to part, as a run does; how many parts were written."""
     settings = PruneSettings.model_validate(RULES)
     decision = PruneRule(settings).decide_parts(part_paths(scored))
-    stage = Prune(settings, decision.fitted, Context(seed=0), decision.copies)
+    stage = Prune(settings, decision.fitted, RunContext(seed=0), decision.copies)
     for index, path in enumerate(part_paths(scored)):
         write_table(out, index, stage.apply_to_table(read_table(path)), "1" * 64)
     return len(part_paths(out))

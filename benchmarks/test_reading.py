@@ -23,8 +23,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from pairaug.pair import Report
 from pairaug.readers.normalize import RawRecord, RecordNormalizer
-from pairaug.readers.reader import SplitFractions
-from pairaug.stage import Context
+from pairaug.readers.splits import SplitFractions
+from pairaug.stage import RunContext
 from pairaug.system.memory import keep_freed_memory
 
 KINDS = ("png", "png-16-bit", "jpeg", "tiff", "dicom", "dicom-jpeg-2000")
@@ -65,7 +65,7 @@ def read(folder: Path, kind: str, num_images: int, num_workers: int) -> float:
         RawRecord(f"row {index}", str(index), Report("Clear."), Path(f"image.{kind}"))
         for index in itertools.count()
     )
-    reading = normalizer.pairs(items, Context(seed=0, num_workers=num_workers))
+    reading = normalizer.pairs(items, RunContext(seed=0, num_workers=num_workers))
     assert isinstance(reading, Generator)
     with closing(reading) as pairs:
         assert all(pair.drop is None for pair in itertools.islice(pairs, first))

@@ -25,7 +25,7 @@ from pairaug.hub.inference import has_native_bfloat16
 from pairaug.imaging.io import load_image, png_ref
 from pairaug.pair import Branch, Pair, Report
 from pairaug.score import Score, ScoreSettings
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 WORDS = [
     "no",
@@ -135,7 +135,7 @@ def test_score_as_a_stage(
 ):
     if dtype == "bfloat16" and not has_native_bfloat16():
         pytest.skip("this CPU has no bfloat16 instructions")
-    stage = Score(ScoreSettings(model=str(scorer), dtype=dtype), Context(seed=0))
+    stage = Score(ScoreSettings(model=str(scorer), dtype=dtype), RunContext(seed=0))
     seeds = count()
     num_patients = 30 // num_images
     list(stage(families(1, 1, 10**6)[0]))  # opens the model

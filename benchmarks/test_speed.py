@@ -15,7 +15,7 @@ from pairaug.manifest import read_part, write_part
 from pairaug.pair import Pair
 from pairaug.phantom.study import Study, sample_study
 from pairaug.readers.phantom import PhantomReader, PhantomSource
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def studies() -> list[Study]:
 
 @pytest.fixture(scope="module")
 def pairs() -> list[Pair]:
-    return list(PhantomReader(PhantomSource(num_patients=32), Context(seed=0)))
+    return list(PhantomReader(PhantomSource(num_patients=32), RunContext(seed=0)))
 
 
 def test_draw_a_image(benchmark: BenchmarkFixture, studies: list[Study]):

@@ -23,7 +23,7 @@ from pairaug.manifest import write_part
 from pairaug.pair import Branch, ImageRef, Pair, Report
 from pairaug.score import DROP_REASONS as SCORE_REASONS
 from pairaug.score import Score, ScoreSettings
-from pairaug.stage import Context, apply
+from pairaug.stage import RunContext, apply
 from pairaug.summary.examples import _image
 from pairaug.train.clip.sources import PairSource
 from pairaug.train.clip.store import StoreSettings, open_store
@@ -104,7 +104,7 @@ def test_edits_of_it_are_dropped(tmp_path: Path, tiny_generator_folder: Path, re
     spoil(spoilt, reason)
     pairs = [pair for each in (spoilt, good) for pair in (each, child(each, Branch.INTRA))]
     settings = EditSettings(model=str(tiny_generator_folder), num_steps=2)
-    after = list(apply(Edit(settings, Context(seed=0)), pairs))
+    after = list(apply(Edit(settings, RunContext(seed=0)), pairs))
     assert reasons(after) == [None, reason, None, None]
     assert reason in EDIT_REASONS
 
@@ -121,7 +121,7 @@ def test_its_pair_and_children_are_dropped_by_score(
         pairs += [child(parent, Branch.INTER, 20 + number)]
     spoil(pairs[0], reason)
     settings = ScoreSettings(model=str(tiny_scorer_folder), batch_size=batch_size)
-    after = list(apply(Score(settings, Context(seed=0)), pairs))
+    after = list(apply(Score(settings, RunContext(seed=0)), pairs))
     # What was written anew from the report alone is void only if nothing of the pair is known.
     of_report = reason if reason == "changed_image" else None
     assert reasons(after) == [reason, reason, of_report, None, None, None]
@@ -136,7 +136,7 @@ def test_of_two_files_that_were_the_same_the_one_that_changed_is_dropped(
     second = replace(real(tmp_path / "again", 0), id="t/again")
     spoil(first, "changed_image")
     settings = ScoreSettings(model=str(tiny_scorer_folder))
-    after = list(apply(Score(settings, Context(seed=0)), [first, second]))
+    after = list(apply(Score(settings, RunContext(seed=0)), [first, second]))
     assert reasons(after) == ["changed_image", None]
 
 
@@ -147,7 +147,7 @@ def test_export_leaves_it_out_and_counts_it(tmp_path: Path, reason: str) -> None
     write_part(tmp_path / "parts", 0, pairs, "any", is_last=True)
     spoil(parent, reason)
     recipe = {"source": {"name": "t", "access": "public"}}
-    export = Export(ExportSettings(formats=("parquet",)), Context(seed=0))
+    export = Export(ExportSettings(formats=("parquet",)), RunContext(seed=0))
     report = export.write(PartPairs(tmp_path / "parts"), tmp_path / "out", recipe)
     assert report.lost == {reason: 2 if reason == "changed_image" else 1}
 

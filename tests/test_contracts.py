@@ -23,7 +23,7 @@ from pairaug.readers.phantom import PhantomReader, PhantomSource
 from pairaug.rewrite import MEANINGS, Rewrite, RewriteSettings
 from pairaug.score import DROP_REASONS as SCORE_REASONS
 from pairaug.score import Score, ScoreSettings
-from pairaug.stage import Context, Stage, apply
+from pairaug.stage import RunContext, Stage, apply
 
 NAMES = ("rewrite", "generate", "edit", "score", "prune")
 REASONS = {
@@ -33,7 +33,7 @@ REASONS = {
     "score": set(SCORE_REASONS),
     "prune": set(PRUNE_REASONS),
 }
-CONTEXT = Context(seed=5)
+CONTEXT = RunContext(seed=5)
 
 Make = Callable[..., Stage]
 
@@ -42,7 +42,7 @@ Make = Callable[..., Stage]
 def make(tiny_generator_folder: Path, tiny_scorer_folder: Path) -> Make:
     """A stage by name, with tiny models and a batch size."""
 
-    def make_stage(name: str, batch_size: int = 2, context: Context = CONTEXT) -> Stage:
+    def make_stage(name: str, batch_size: int = 2, context: RunContext = CONTEXT) -> Stage:
         generator = {"model": str(tiny_generator_folder), "num_steps": 2, "batch_size": batch_size}
         match name:
             case "rewrite":
@@ -162,7 +162,7 @@ def test_another_seed_makes_other_pairs(
     name: str, make: Make, inputs: dict[str, list[Pair]]
 ) -> None:
     made = apply(make(name), inputs[name])
-    other = apply(make(name, context=Context(seed=6)), inputs[name])
+    other = apply(make(name, context=RunContext(seed=6)), inputs[name])
     if name == "rewrite":
         assert [pair.report for pair in made] != [pair.report for pair in other]
     else:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pairaug.pair import Branch, Pair, Report
 from pairaug.rewrite import Rewrite, RewriteSettings
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 PAGE = Path(__file__).with_name("rewrite-examples.md")
 _HEAD = """\
@@ -89,7 +89,7 @@ def page() -> str:
         Pair(f"example/{number}", Branch.REAL, "none", Report(text))
         for number, text in enumerate(REPORTS)
     ]
-    rewritten = {pair.id: pair for pair in Rewrite(RewriteSettings(), Context(seed=0))(pairs)}
+    rewritten = {pair.id: pair for pair in Rewrite(RewriteSettings(), RunContext(seed=0))(pairs)}
     lines = [_HEAD, "| | report | inter | intra |", "|---|---|---|---|"]
     for number, pair in enumerate(pairs):
         cells = [_cell(rewritten[f"{pair.id}~{branch}-0"]) for branch in ("inter", "intra")]

@@ -43,7 +43,7 @@ def _ignore_status(text: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class RunContext:
     """What the program chooses once for all stages."""
 
     seed: int
@@ -114,18 +114,6 @@ def apply(stage: Stage, pairs: Sequence[Pair]) -> list[Pair]:
     return [
         kept for pair in pairs for kept in (outcome.get(pair.id, pair), *children.get(pair.id, ()))
     ]
-
-
-def chain(*stages: Stage) -> Callable[[Iterable[Pair]], Iterator[Pair]]:
-    """The stages as one: each reads what the one before it makes, and none sees a dropped pair."""
-
-    def chained(pairs: Iterable[Pair]) -> Iterator[Pair]:
-        current = list(pairs)
-        for stage in stages:
-            current = apply(stage, current)
-        return iter(current)
-
-    return chained
 
 
 def seed_for(run_seed: int, pair_id: str, stage: str) -> int:

@@ -16,7 +16,7 @@ from pairaug.errors import RunError, SettingsError
 from pairaug.pair import Branch, ImageRef, Pair, Report
 from pairaug.record import RunRecord
 from pairaug.score import Score, ScoreSettings
-from pairaug.stage import Context, seed_for
+from pairaug.stage import RunContext, seed_for
 from support.edit_pairs import PAIRS, SOURCES, intra, pixels
 
 NAMES = ("image_report", "image_image", "change")
@@ -37,12 +37,12 @@ def settings(
 
 
 def edited(settings: dict[str, Any], pairs: list[Pair], seed: int = 3) -> list[Pair]:
-    return list(Edit(EditSettings(**settings), Context(seed=seed))(pairs))
+    return list(Edit(EditSettings(**settings), RunContext(seed=seed))(pairs))
 
 
 def scores_of(pairs: list[Pair], folder: str) -> list[list[float]]:
     """As the stage `score` has them, of the intra pairs."""
-    scored = list(Score(ScoreSettings(model=folder), Context(seed=3))(pairs))
+    scored = list(Score(ScoreSettings(model=folder), RunContext(seed=3))(pairs))
     return [
         [pair.scores[name] or 0.0 for name in NAMES]
         for pair in scored
@@ -215,7 +215,7 @@ def test_the_judge_is_no_part_of_a_run_that_keeps_all(settings: dict) -> None:
 
 
 def test_a_image_at_fault_never_passes(settings: dict) -> None:
-    stage = Edit(EditSettings(**{**settings, "keep": "best"}), Context(seed=3))
+    stage = Edit(EditSettings(**{**settings, "keep": "best"}), RunContext(seed=3))
     stage._pipeline.vae.decoder.conv_out.bias.data.fill_(np.nan)
     after = list(stage(PAIRS[:3]))
     assert after[2].drop is not None

@@ -19,7 +19,7 @@ from pairaug.pair import Branch, Pair, Report
 from pairaug.phantom.study import sample_study
 from pairaug.rewrite import Rewrite, RewriteSettings
 from pairaug.rewrite.cleaning import source_report
-from pairaug.stage import Context, apply
+from pairaug.stage import RunContext, apply
 from support.edit_prompts import asked, found, is_cut_apart, num_different, requests, unasked
 from support.messy_reports import messy_pairs
 
@@ -32,7 +32,7 @@ SETS = {
 
 @pytest.fixture(scope="module")
 def edit() -> Edit:
-    return Edit(EditSettings(), Context(seed=0))
+    return Edit(EditSettings(), RunContext(seed=0))
 
 
 def _read(name: str) -> list[Pair]:
@@ -94,11 +94,11 @@ def test_technique_comparison_and_advice_change_no_byte_of_an_edit(
     tiny_generator_folder: Path, source: str
 ) -> None:
     """The same phantoms with and without: where the cleaned text is equal, so is the image."""
-    rewrite = Rewrite(RewriteSettings(backend="rules", branches=("intra",)), Context(seed=1))
+    rewrite = Rewrite(RewriteSettings(backend="rules", branches=("intra",)), RunContext(seed=1))
     settings = EditSettings.model_validate(
         {"model": str(tiny_generator_folder), "num_steps": 2, "source": source}
     )
-    stage = Edit(settings, Context(seed=1))
+    stage = Edit(settings, RunContext(seed=1))
     num_equal = 0
     for index in range(6):
         study = sample_study(7, index)

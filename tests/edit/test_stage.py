@@ -14,7 +14,7 @@ from pairaug.diffusion.pipeline import load_pipeline
 from pairaug.edit import DROP_REASONS, Edit, EditSettings
 from pairaug.imaging.io import encode_png, fit_square
 from pairaug.pair import Branch, Drop, ImageRef, Pair, Report
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.edit_pairs import PAIRS, SOURCES, image_of, intra, pixels
 
 
@@ -29,7 +29,7 @@ def made(model: dict) -> list[Pair]:
 
 
 def edited(settings: dict, pairs: list[Pair], seed: int = 3) -> list[Pair]:
-    return list(Edit(EditSettings(**settings), Context(seed=seed))(pairs))
+    return list(Edit(EditSettings(**settings), RunContext(seed=seed))(pairs))
 
 
 def test_intra_pairs_get_images_and_everything_else_passes_through(made: list[Pair]) -> None:
@@ -236,11 +236,11 @@ def test_long_reports_are_dropped_where_that_is_asked_for(model: dict, which: st
 
 
 def test_nan_weights_end_as_drops(model: dict) -> None:
-    stage = Edit(EditSettings(**model), Context(seed=3))
+    stage = Edit(EditSettings(**model), RunContext(seed=3))
     stage._pipeline.denoiser.conv_out.bias.data.fill_(np.nan)
     after = list(stage(PAIRS[:3]))
     assert after[2].drop == Drop("edit", "image_not_finite")
-    gated = Edit(EditSettings(**model, max_inversion_error=0.5), Context(seed=3))
+    gated = Edit(EditSettings(**model, max_inversion_error=0.5), RunContext(seed=3))
     gated._pipeline.denoiser.conv_out.bias.data.fill_(np.nan)
     dropped = list(gated(PAIRS[:3]))[2].drop
     assert dropped is not None
@@ -266,13 +266,13 @@ def test_images_of_any_shape_are_fitted_to_the_models_window(
 
 
 def test_no_model_is_loaded_when_there_is_nothing_to_edit() -> None:
-    stage = Edit(EditSettings(model="/no/such/model"), Context(seed=3))
+    stage = Edit(EditSettings(model="/no/such/model"), RunContext(seed=3))
     assert list(stage(PAIRS[:2])) == PAIRS[:2]
 
 
 def test_progress_is_reported_by_pairs_edited(model: dict) -> None:
     seen: list[int] = []
-    list(Edit(EditSettings(**model), Context(seed=3, report_progress=seen.append))(PAIRS))
+    list(Edit(EditSettings(**model), RunContext(seed=3, report_progress=seen.append))(PAIRS))
     assert sum(seen) == 3
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pairaug.errors import RunError
 from pairaug.experiment.arms import num_steps_of, sources_of
-from pairaug.experiment.comparison import chain_of, context_of, open_test_set
+from pairaug.experiment.comparison import context_of, open_test_set, run_settings_of
 from pairaug.experiment.settings import ARMS, UtilitySettings
 from pairaug.experiment.upper_bounds import make_upper_bound, reword_upper_bound
 from pairaug.experiment.utility import run_utility
@@ -134,7 +134,7 @@ def test_one_process_works_on_an_experiment(finished: Path) -> None:
 
 
 def test_another_number_of_pairs_makes_the_ceilings_again(finished: Path, tmp_path: Path) -> None:
-    run, settings = RunFolder(finished / "run"), chain_of(_settings())
+    run, settings = RunFolder(finished / "run"), run_settings_of(_settings())
     context = context_of(settings, NoProgress())
     extra_real_data = _settings().extra_real_data
     for num_pairs in (9, 7):

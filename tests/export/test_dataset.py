@@ -18,7 +18,7 @@ import pytest
 from pairaug.imaging.io import load_image
 from pairaug.pair import Pair
 from pairaug.readers import TableReader, TableSource
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.export_pairs import ALL, contents, export
 
 pytestmark = pytest.mark.dataset
@@ -37,7 +37,7 @@ def _real_pairs() -> list[Pair]:
             "columns": {"id": "image_id", "patient_id": "patient_id"},
         }
     )
-    return list(islice(TableReader(source, Context(seed=0)), NUM_IMAGES))
+    return list(islice(TableReader(source, RunContext(seed=0)), NUM_IMAGES))
 
 
 def test_every_layout_gives_the_real_images_back(tmp_path: Path) -> None:

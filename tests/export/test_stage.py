@@ -26,7 +26,7 @@ from pairaug.export import DROP_REASONS, Export, ExportSettings, formats_in
 from pairaug.export.subset import Choice
 from pairaug.imaging.io import png_ref
 from pairaug.pair import Branch, ImageRef, Pair, Report
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.export_pairs import (
     ALL,
     PUBLIC,
@@ -246,7 +246,7 @@ def test_an_interruption_leaves_the_earlier_export_whole(tmp_path: Path) -> None
 
     settings = ExportSettings(formats=ALL)
     with pytest.raises(KeyboardInterrupt):
-        Export(settings, Context(seed=0)).write(Interrupted(pairs), folder, PUBLIC)
+        Export(settings, RunContext(seed=0)).write(Interrupted(pairs), folder, PUBLIC)
     assert contents(folder) == before
     assert {path.name for path in tmp_path.iterdir()} == {"images", "export"}
     export(folder, pairs, formats=ALL)
@@ -264,7 +264,7 @@ def test_an_export_that_was_moved_aside_comes_back(tmp_path: Path) -> None:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        Export(ExportSettings(), Context(seed=0)).write(Broken(pairs), folder, PUBLIC)
+        Export(ExportSettings(), RunContext(seed=0)).write(Broken(pairs), folder, PUBLIC)
     assert contents(folder) == before
 
 
@@ -503,7 +503,7 @@ def test_progress_counts_every_living_pair(tmp_path: Path) -> None:
     done: list[int] = []
     pairs = families(tmp_path / "images")
     settings = ExportSettings(branches=("inter",), splits=("train",))
-    stage = Export(settings, Context(seed=0, report_progress=done.append))
+    stage = Export(settings, RunContext(seed=0, report_progress=done.append))
     stage.write(Pairs(pairs), tmp_path / "export", PUBLIC)
     assert sum(done) == 15
 

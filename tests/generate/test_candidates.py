@@ -16,7 +16,7 @@ from pairaug.generate import Generate, GenerateSettings
 from pairaug.pair import Branch, Pair
 from pairaug.record import RunRecord
 from pairaug.score import Score, ScoreSettings
-from pairaug.stage import Context, apply, seed_for
+from pairaug.stage import RunContext, apply, seed_for
 from support.generate_pairs import PAIRS, image
 
 NUM_IMAGES = 3
@@ -35,7 +35,7 @@ def settings(tiny_generator_folder: Path, tiny_scorer_folder: Path) -> dict[str,
 
 def generated(settings: dict[str, Any]) -> list[Pair]:
     """The inter pairs, candidates of one report together."""
-    made = Generate(GenerateSettings(**settings), Context(seed=3))(PAIRS)
+    made = Generate(GenerateSettings(**settings), RunContext(seed=3))(PAIRS)
     return [pair for pair in made if pair.branch is Branch.INTER]
 
 
@@ -48,7 +48,7 @@ def everything(settings: dict[str, Any]) -> list[Pair]:
 def cosines(everything: list[Pair], settings: dict[str, Any]) -> np.ndarray:
     """Image against report as the stage `score` has it, `report try`."""
     scorer = ScoreSettings(model=settings["accept"]["model"])
-    scored = Score(scorer, Context(seed=3))(everything)
+    scored = Score(scorer, RunContext(seed=3))(everything)
     return np.array([pair.scores["image_report"] for pair in scored]).reshape(-1, NUM_IMAGES)
 
 
@@ -73,7 +73,7 @@ def test_all_tries_are_pairs_of_their_own_with_images_of_their_own(
 
 
 def test_a_run_counts_every_try(everything: list[Pair], settings: dict[str, Any]) -> None:
-    made = apply(Generate(GenerateSettings(**settings), Context(seed=3)), PAIRS)
+    made = apply(Generate(GenerateSettings(**settings), RunContext(seed=3)), PAIRS)
     assert {pair.id for pair in made} == {pair.id for pair in (*PAIRS, *everything)}
 
 
@@ -125,7 +125,7 @@ def test_first_passing_draws_no_more_than_it_needs_in_full_batches(
 
 
 def test_a_image_at_fault_never_passes(settings: dict[str, Any]) -> None:
-    stage = Generate(GenerateSettings(**{**settings, "keep": "best"}), Context(seed=3))
+    stage = Generate(GenerateSettings(**{**settings, "keep": "best"}), RunContext(seed=3))
     stage._pipeline.vae.decoder.conv_out.bias.data.fill_(np.nan)
     after = list(stage(PAIRS[:3]))
     assert after[1].drop is not None

@@ -14,7 +14,7 @@ from pairaug.diffusion.folder import weights_sha256
 from pairaug.errors import ModelError
 from pairaug.generate import DROP_REASONS, Generate, GenerateSettings
 from pairaug.pair import Branch, Drop, ImageRef, Pair, Report
-from pairaug.stage import Context, seed_for
+from pairaug.stage import RunContext, seed_for
 from support.generate_pairs import PAIRS, image
 
 
@@ -25,7 +25,7 @@ def settings(tiny_generator_folder: Path) -> GenerateSettings:
 
 @pytest.fixture(scope="module")
 def made(settings: GenerateSettings) -> list[Pair]:
-    return list(Generate(settings, Context(seed=3))(PAIRS))
+    return list(Generate(settings, RunContext(seed=3))(PAIRS))
 
 
 def test_inter_pairs_get_images_and_everything_else_passes_through(made: list[Pair]) -> None:
@@ -68,8 +68,8 @@ def test_batch_size_company_and_run_change_nothing(
     """Beyond float noise, which may move a grey level by one."""
     inter = [pair for pair in PAIRS if pair.branch is Branch.INTER][::-1]
     larger = GenerateSettings(**{**settings.model_dump(), "batch_size": 4})
-    images = {pair.id: image(pair) for pair in Generate(larger, Context(seed=3))(inter)}
-    again = list(Generate(settings, Context(seed=3))(PAIRS))
+    images = {pair.id: image(pair) for pair in Generate(larger, RunContext(seed=3))(inter)}
+    again = list(Generate(settings, RunContext(seed=3))(PAIRS))
     for first, second in zip(made, again, strict=True):
         assert first == second
         if first.branch is Branch.INTER:
@@ -78,8 +78,8 @@ def test_batch_size_company_and_run_change_nothing(
 
 def test_seeds_follow_from_run_and_pair(made: list[Pair], settings: GenerateSettings) -> None:
     twin = replace(PAIRS[1], id="made/0~inter-1")
-    other_run = next(iter(Generate(settings, Context(seed=4))([PAIRS[1]])))
-    other_pair = next(iter(Generate(settings, Context(seed=3))([twin])))
+    other_run = next(iter(Generate(settings, RunContext(seed=4))([PAIRS[1]])))
+    other_pair = next(iter(Generate(settings, RunContext(seed=3))([twin])))
     assert np.abs(image(other_run) - image(made[1])).mean() > 0.01
     assert np.abs(image(other_pair) - image(made[1])).mean() > 0.01
 
@@ -87,18 +87,18 @@ def test_seeds_follow_from_run_and_pair(made: list[Pair], settings: GenerateSett
 def test_pairs_with_an_image_or_a_drop_are_left_alone(settings: GenerateSettings) -> None:
     dropped = PAIRS[1].dropped("rewrite", "unchanged")
     generated = PAIRS[1].with_image(ImageRef(path="/images/x.png"))
-    stage = Generate(settings, Context(seed=3))
+    stage = Generate(settings, RunContext(seed=3))
     assert list(stage([dropped, generated, PAIRS[0]])) == [dropped, generated, PAIRS[0]]
 
 
 def test_no_model_is_loaded_when_there_is_nothing_to_draw() -> None:
-    stage = Generate(GenerateSettings(model="/no/such/model"), Context(seed=3))
+    stage = Generate(GenerateSettings(model="/no/such/model"), RunContext(seed=3))
     assert list(stage([PAIRS[0]])) == [PAIRS[0]]
 
 
 def test_a_report_of_marks_alone_is_dropped(settings: GenerateSettings) -> None:
     empty = replace(PAIRS[1], report=Report(findings="___ XXXX"))
-    assert next(iter(Generate(settings, Context(seed=3))([empty, PAIRS[4]]))).drop == Drop(
+    assert next(iter(Generate(settings, RunContext(seed=3))([empty, PAIRS[4]]))).drop == Drop(
         "generate", "empty_report"
     )
 
@@ -106,7 +106,7 @@ def test_a_report_of_marks_alone_is_dropped(settings: GenerateSettings) -> None:
 def test_long_reports_are_shortened_and_said_to_be(settings: GenerateSettings) -> None:
     text = "Large right nodule. " + "No pneumothorax. " * 9
     long = replace(PAIRS[1], report=Report(findings=text))
-    trace = next(iter(Generate(settings, Context(seed=3))([long]))).trace["generate"]
+    trace = next(iter(Generate(settings, RunContext(seed=3))([long]))).trace["generate"]
     assert trace["truncated"]
     assert trace["left_out_sentences"] > 0
     assert trace["num_tokens"] <= 32
@@ -119,20 +119,20 @@ LONG = "Large right nodule. " + "No pneumothorax. " * 5 + "Mild edema."
 def test_long_reports_are_drawn_from_whole_in_several_windows(settings: GenerateSettings) -> None:
     long = replace(PAIRS[1], report=Report(findings=LONG))
     chunked = settings.model_copy(update={"long_report": "chunk"})
-    (whole,) = Generate(chunked, Context(seed=3))([long])
+    (whole,) = Generate(chunked, RunContext(seed=3))([long])
     trace = whole.trace["generate"]
     assert trace["num_tokens"] > 32
     assert trace["num_windows"] == 2
     assert (trace["truncated"], trace["left_out_sentences"]) == (False, 0)
     last_word = replace(long, report=Report(findings=LONG.replace("edema", "nodule")))
-    (other,) = Generate(chunked, Context(seed=3))([last_word])
-    (shortened,) = Generate(settings, Context(seed=3))([long])
+    (other,) = Generate(chunked, RunContext(seed=3))([last_word])
+    (shortened,) = Generate(settings, RunContext(seed=3))([long])
     # Drawn one by one on a CPU, so that a grey level is no noise.
     assert not np.array_equal(image(whole), image(other))
     assert not np.array_equal(image(whole), image(shortened))
     # A short report is generated as ever, also beside a long one.
-    beside = list(Generate(chunked, Context(seed=3))([long, PAIRS[4]]))
-    (alone,) = Generate(settings, Context(seed=3))([PAIRS[4]])
+    beside = list(Generate(chunked, RunContext(seed=3))([long, PAIRS[4]]))
+    (alone,) = Generate(settings, RunContext(seed=3))([PAIRS[4]])
     assert np.abs(image(beside[0]) - image(whole)).max() <= 1.01 / 255
     assert np.abs(image(beside[1]) - image(alone)).max() <= 1.01 / 255
 
@@ -140,7 +140,7 @@ def test_long_reports_are_drawn_from_whole_in_several_windows(settings: Generate
 def test_long_reports_are_dropped_where_that_is_asked_for(settings: GenerateSettings) -> None:
     long = replace(PAIRS[1], report=Report(findings=LONG))
     strict = settings.model_copy(update={"long_report": "error"})
-    dropped, generated = Generate(strict, Context(seed=3))([long, PAIRS[4]])
+    dropped, generated = Generate(strict, RunContext(seed=3))([long, PAIRS[4]])
     assert dropped.drop is not None
     assert dropped.drop.reason == "report_too_long"
     assert re.fullmatch(
@@ -171,7 +171,7 @@ def test_images_that_are_none_are_dropped(
         return images
 
     monkeypatch.setattr(Pipeline, "decode_latents", spoilt)
-    first, second = Generate(settings, Context(seed=3))([PAIRS[1], PAIRS[4]])
+    first, second = Generate(settings, RunContext(seed=3))([PAIRS[1], PAIRS[4]])
     assert first.drop is None
     assert second.drop == Drop("generate", reason)
     assert second.image is None
@@ -181,14 +181,14 @@ def test_images_that_are_none_are_dropped(
 
 def test_nan_weights_end_as_drops(tiny_generator_folder: Path, settings: GenerateSettings) -> None:
     """A model that went astray, end to end: no error, no image, a reason."""
-    stage = Generate(settings, Context(seed=3))
+    stage = Generate(settings, RunContext(seed=3))
     stage._pipeline.denoiser.conv_out.bias.data.fill_(np.nan)
     assert [pair.drop for pair in stage([PAIRS[1]])] == [Drop("generate", "image_not_finite")]
 
 
 def test_progress_is_reported_by_pairs_drawn(settings: GenerateSettings) -> None:
     seen: list[int] = []
-    stage = Generate(settings, Context(seed=3, report_progress=seen.append))
+    stage = Generate(settings, RunContext(seed=3, report_progress=seen.append))
     list(stage(PAIRS))
     assert sum(seen) == 5
 

@@ -13,7 +13,7 @@ from pairaug.metrics import own_report_auroc
 from pairaug.pair import Branch, Pair, Report
 from pairaug.prune import Prune, PruneSettings, gate, measure_gate
 from pairaug.prune.gate import GateSettings
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
@@ -117,7 +117,7 @@ def test_a_failed_scorer_keeps_no_synthetic_pair(when_failed: str, reasons: int)
         "intra": {"rule": "threshold", "bounds": {"image_report": 0.3}},
         "gate": {**record, "auroc": [0.52, 0.41, 0.63]},
     }
-    done = list(Prune(PruneSettings(), fitted, Context(seed=0))(pairs))
+    done = list(Prune(PruneSettings(), fitted, RunContext(seed=0))(pairs))
     dropped = [pair.drop for pair in done if pair.drop is not None]
     assert [drop.reason for drop in dropped] == ["scorer_cannot_tell"] * reasons
     assert done[0].drop is None

@@ -11,7 +11,7 @@ from pairaug.errors import RunError
 from pairaug.pair import Branch, Pair, Report
 from pairaug.prune import Prune, PruneRule, PruneSettings, near_duplicates
 from pairaug.prune.columns import columns_of
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 
 def _rows(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -157,7 +157,7 @@ def test_copies_are_marked_with_what_was_measured() -> None:
     pairs = [*real, _child(real[0], "inter-0", Branch.INTER, _near(image, rng), report)]
     settings = PruneSettings.model_validate({"memorised": {"quantile": 0.95}})
     decision = PruneRule(settings).decide([columns_of(pairs)])
-    stage = Prune(settings, decision.fitted, Context(seed=0), decision.copies)
+    stage = Prune(settings, decision.fitted, RunContext(seed=0), decision.copies)
     drop = list(stage(pairs))[-1].drop
     assert drop is not None
     assert drop.reason == "memorised"

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pairaug.errors import RunError
 from pairaug.pair import SCORES, Branch, Pair, Report
 from pairaug.prune import Prune, PruneRule, PruneSettings
-from pairaug.stage import Context, apply
+from pairaug.stage import RunContext, apply
 
 DIMENSION = 12
 
@@ -77,7 +77,7 @@ def _prune(families: list[list[Pair]], rules: dict[str, Any], part_size: int = 3
     ]
     rule = PruneRule(prune_settings)
     fitted = rule.fit(parts)
-    stage = Prune(prune_settings, json.loads(json.dumps(fitted)), Context(seed=0))
+    stage = Prune(prune_settings, json.loads(json.dumps(fitted)), RunContext(seed=0))
     pruned = [pair for part in parts for pair in apply(stage, part)]
     return {
         "fitted": fitted,

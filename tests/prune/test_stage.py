@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pairaug.pair import Branch, Pair, Report
 from pairaug.prune import DROP_REASONS, Fitted, Prune, PruneRule, PruneSettings
 from pairaug.prune.exact import ExactSum
-from pairaug.stage import Context, apply
+from pairaug.stage import RunContext, apply
 
 SCORES = ("image_report", "image_image", "change")
 
@@ -41,7 +41,7 @@ def _prune(pairs: list[Pair], settings: PruneSettings, part_size: int) -> tuple[
     parts = [pairs[start : start + part_size] for start in range(0, len(pairs), part_size)]
     fitted = PruneRule(settings).fit(parts)
     # As recorded with the run and read back.
-    stage = Prune(settings, json.loads(json.dumps(fitted)), Context(seed=0))
+    stage = Prune(settings, json.loads(json.dumps(fitted)), RunContext(seed=0))
     return fitted, [pair for part in parts for pair in apply(stage, part)]
 
 
@@ -187,7 +187,7 @@ def test_progress_counts_the_pairs_that_were_judged() -> None:
     done: list[int] = []
     pairs = _pairs(5)
     fitted = PruneRule(PruneSettings()).fit([pairs])
-    list(Prune(PruneSettings(), fitted, Context(seed=0, report_progress=done.append))(pairs))
+    list(Prune(PruneSettings(), fitted, RunContext(seed=0, report_progress=done.append))(pairs))
     assert sum(done) == 10
 
 

@@ -17,7 +17,7 @@ from pairaug.manifest import read_part, read_table, write_part, write_table
 from pairaug.pair import Branch, Pair, Report
 from pairaug.prune import Prune, PruneRule, PruneSettings
 from pairaug.run import RunFolder
-from pairaug.stage import Context, apply
+from pairaug.stage import RunContext, apply
 
 RULES = {
     "inter": {"rule": "threshold", "threshold": 0.3},
@@ -66,7 +66,7 @@ def test_a_table_gives_the_same_as_pair_by_pair(tmp_path: Path) -> None:
     decision = PruneRule(settings).decide_parts([path])
     assert decision.fitted == PruneRule(settings).fit([pairs])
     done: list[int] = []
-    stage = Prune(settings, decision.fitted, Context(seed=0, report_progress=done.append))
+    stage = Prune(settings, decision.fitted, RunContext(seed=0, report_progress=done.append))
     write_table(tmp_path / "prune", 0, stage.apply_to_table(read_table(path)), "g")
     found = read_part(tmp_path / "prune" / "part-00000.parquet")
     stored = read_part(path)
@@ -93,7 +93,7 @@ def test_part_sizes_of_a_run_change_nothing(tmp_path: Path) -> None:
             for start in range(0, len(families), size)
         ]
         decision = PruneRule(settings).decide_parts(paths)
-        stage = Prune(settings, decision.fitted, Context(seed=0))
+        stage = Prune(settings, decision.fitted, RunContext(seed=0))
         tables = [stage.apply_to_table(read_table(path)) for path in paths]
         rows = [row for table in tables for row in table.select(["id", "drop_reason"]).to_pylist()]
         kept.append((decision.fitted, {row["id"]: row["drop_reason"] for row in rows}))

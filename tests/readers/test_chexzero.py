@@ -13,7 +13,7 @@ from pairaug.imaging.io import load_image
 from pairaug.pair import Pair
 from pairaug.readers import CheXzeroSource, open_reader
 from pairaug.readers.reader import Counted
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.export_pairs import export, families
 from support.layout_trees import csv
 
@@ -42,7 +42,7 @@ def _written(folder: Path, images: np.ndarray = LEVELS) -> CheXzeroSource:
 
 
 def _read(source: CheXzeroSource) -> list[Pair]:
-    reader = open_reader(source, Context(seed=0))
+    reader = open_reader(source, RunContext(seed=0))
     pairs = list(reader)
     assert isinstance(reader, Counted)
     assert reader.count() == len(pairs)
@@ -81,13 +81,13 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
         with h5py.File(tmp_path / "cxr.h5", "w") as file:
             file[name] = images
         with pytest.raises(DataError, match=match):
-            list(open_reader(source, Context(seed=0)))
+            list(open_reader(source, RunContext(seed=0)))
     (tmp_path / "cxr.h5").write_bytes(b"no HDF5")
     with pytest.raises(DataError, match="is no HDF5 file, or is cut short"):
-        list(open_reader(source, Context(seed=0)))
+        list(open_reader(source, RunContext(seed=0)))
     (tmp_path / "cxr.h5").unlink()
     with pytest.raises(DataError, match=r"cxr\.h5, which does not exist"):
-        list(open_reader(source, Context(seed=0)))
+        list(open_reader(source, RunContext(seed=0)))
 
 
 def test_values_that_are_no_grey_levels_are_drops(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pairaug.readers import ReadSettings, open_reader
 from pairaug.readers.identifiers import patient_key
 from pairaug.readers.plain import report_of_plain, report_of_sections
 from pairaug.readers.text import report_text
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.layout_trees import csv, image, tar, write
 
 _SETTINGS: TypeAdapter[Any] = TypeAdapter(ReadSettings)
@@ -25,7 +25,7 @@ BOTH = Report("The lungs look clear.", "Normal chest.")
 
 def _read(**settings: Any) -> list[Pair]:
     source = _SETTINGS.validate_python({"access": "public", "licence": "none", **settings})
-    return list(open_reader(source, Context(seed=0, num_workers=1)))
+    return list(open_reader(source, RunContext(seed=0, num_workers=1)))
 
 
 def _said(pairs: list[Pair]) -> list[str]:

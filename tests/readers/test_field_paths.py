@@ -12,7 +12,7 @@ from pairaug.errors import DataError
 from pairaug.pair import Pair
 from pairaug.readers import TableSource, open_reader
 from pairaug.readers.listing import one_file
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.layout_trees import csv, image, write
 
 
@@ -26,7 +26,7 @@ def _read(
     source = TableSource.model_validate(
         {"table": table, "root": root, "columns": columns, **settings}
     )
-    return list(open_reader(source, Context(seed=0, num_workers=num_workers)))
+    return list(open_reader(source, RunContext(seed=0, num_workers=num_workers)))
 
 
 def _paths(pairs: list[Pair]) -> list[str | None]:

@@ -12,7 +12,7 @@ from pairaug.errors import DataError
 from pairaug.evaluate.data import LabelledData, open_cases
 from pairaug.readers import CxrFolderSource, ReadSettings, TableSource, open_reader
 from pairaug.readers.identifiers import patient_key, whole_number
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.layout_trees import chexpert_plus, csv, image, write
 
 SAME = ["10000032", "10000032.0", " 10000032 ", "\ufeff10000032", "1.0000032e+07", "10000032.00",
@@ -37,14 +37,14 @@ def test_one_patient_one_split(tmp_path: Path) -> None:
     table = csv(tmp_path / "t.csv", "id,file,patient,findings", *rows)
     columns = {"impression": None, "patient_id": "patient"}
     source = TableSource.model_validate({"table": table, "columns": columns})
-    pairs = list(open_reader(source, Context(seed=0, num_workers=1)))
+    pairs = list(open_reader(source, RunContext(seed=0, num_workers=1)))
     assert [pair.patient_id for pair in pairs] == ["10000032"] * len(SAME) + ["010000032"]
     assert len({pair.split for pair in pairs[: len(SAME)]}) == 1
     rows = [("1", "a.png", SAME[0], "Clear.", "train"), ("2", "a.png", SAME[1], "Clear.", "test")]
     csv(tmp_path / "t.csv", "id,file,patient,findings,split", *rows)
     divided = {"table": table, "columns": {**columns, "split": "split"}}
     with pytest.raises(DataError, match="the patient of row 3 is in two splits"):
-        list(open_reader(TableSource.model_validate(divided), Context(seed=0, num_workers=1)))
+        list(open_reader(TableSource.model_validate(divided), RunContext(seed=0, num_workers=1)))
 
 
 def test_labelled_images_are_of_the_same_patients(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_labels_of_chexpert_plus_that_cannot_be_read_are_one_line(
     write(tmp_path / "chexbert_labels" / "report_fixed.json", line + b"\n")
     source = TypeAdapter(ReadSettings).validate_python(settings)
     with pytest.raises(DataError, match=r"report_fixed\.json(: line 1| is not utf-8)"):
-        list(open_reader(source, Context(seed=0, num_workers=1)))
+        list(open_reader(source, RunContext(seed=0, num_workers=1)))
 
 
 def test_a_column_of_reports_for_findings_is_refused(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_file_names_that_are_not_utf_8_are_drops_or_pairs(tmp_path: Path) -> Non
     name = os.fsdecode(b"caf\xe9")
     write(tmp_path / f"{name}.png", image())
     write(tmp_path / f"{name}.txt", "Clear.")
-    (pair,) = open_reader(CxrFolderSource(root=tmp_path, name="f"), Context(seed=0))
+    (pair,) = open_reader(CxrFolderSource(root=tmp_path, name="f"), RunContext(seed=0))
     assert pair.id == "f/caf\\xe9"
     assert pair.drop
     assert (pair.drop.reason, pair.drop.detail) == (

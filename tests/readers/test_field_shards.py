@@ -22,13 +22,13 @@ from pairaug.errors import DataError, PairAugError
 from pairaug.pair import Pair
 from pairaug.readers import CxrFolderSource, HuggingFaceSource, WebDatasetSource, open_reader
 from pairaug.readers.reader import Counted
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.layout_trees import image, tar, write
 
 
 def _shard(path: Path, *members: tuple[str, bytes]) -> list[Pair]:
     source = WebDatasetSource(shards=(tar(path, *members),), name="w")
-    reader = open_reader(source, Context(seed=0, num_workers=1))
+    reader = open_reader(source, RunContext(seed=0, num_workers=1))
     pairs = list(reader)
     assert isinstance(reader, Counted)
     assert reader.count() == len(pairs)
@@ -62,7 +62,7 @@ def test_folders_links_and_extended_headers_in_a_tar(tmp_path: Path) -> None:
             member.size, member.mtime = len(content), 1.5  # type: ignore[assignment]
             shard.addfile(member, io.BytesIO(content))
     source = WebDatasetSource(shards=(path,), name="w")
-    assert _told(list(open_reader(source, Context(seed=0)))) == [("w/été/1", "Clear.", None)]
+    assert _told(list(open_reader(source, RunContext(seed=0)))) == [("w/été/1", "Clear.", None)]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_names_that_are_not_utf_8_become_text(tmp_path: Path) -> None:
             member.size = len(content)
             shard.addfile(member, io.BytesIO(content))
     source = WebDatasetSource(shards=(path,), name="w")
-    pairs = list(open_reader(source, Context(seed=0)))
+    pairs = list(open_reader(source, RunContext(seed=0)))
     assert _told(pairs) == [("w/\\xe91", "Clear.", None), ("w/\\xe81", "Mass.", "missing_image")]
     assert all(pair.id.encode() for pair in pairs)
 
@@ -174,7 +174,7 @@ def test_a_damaged_gzip_is_told(tmp_path: Path) -> None:
         (tmp_path / "y.tar.gz").write_bytes(content)
         source = WebDatasetSource(shards=(tmp_path / "y.tar.gz",), name="w")
         with pytest.raises(DataError, match=r"y\.tar\.gz is damaged or cut short after member"):
-            list(open_reader(source, Context(seed=0)))
+            list(open_reader(source, RunContext(seed=0)))
 
 
 @settings(
@@ -199,7 +199,7 @@ def test_any_tar_is_pairs_drops_or_one_line(
         path.write_bytes(whole)
     source = WebDatasetSource(shards=(path,), name="w")
     try:
-        pairs = list(open_reader(source, Context(seed=0, num_workers=1)))
+        pairs = list(open_reader(source, RunContext(seed=0, num_workers=1)))
     except PairAugError:
         return
     assert len({pair.id for pair in pairs}) == len(pairs)
@@ -216,7 +216,7 @@ def test_a_folder_with_capitals_hidden_files_and_uids(tmp_path: Path) -> None:
     write(tmp_path / ".cache" / "2.png", image(3))
     write(tmp_path / "__MACOSX" / "3.png", image(3))
     source = CxrFolderSource(root=tmp_path, name="f")
-    assert _told(list(open_reader(source, Context(seed=0)))) == [
+    assert _told(list(open_reader(source, RunContext(seed=0)))) == [
         ("f/1.2.840.113", "No edema.", None),
         ("f/1", "Clear.", None),
     ]
@@ -225,7 +225,7 @@ def test_a_folder_with_capitals_hidden_files_and_uids(tmp_path: Path) -> None:
 def _dataset(path: Path, rows: list[dict[str, Any]], **columns: Any) -> list[Pair]:
     pq.write_table(pa.Table.from_pylist(rows), path)
     source = HuggingFaceSource.model_validate({"path": path, "name": "h", "columns": columns})
-    reader = open_reader(source, Context(seed=0))
+    reader = open_reader(source, RunContext(seed=0))
     assert isinstance(reader, Counted)
     assert reader.count() in (None, len(rows))
     return list(reader)

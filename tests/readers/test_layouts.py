@@ -19,7 +19,7 @@ from pairaug.readers import Counted, ReadSettings, open_reader
 from pairaug.run import RunFolder, make_plan
 from pairaug.run.doctor import diagnose
 from pairaug.run.stages import check_allowed
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.layout_trees import TREES, image, tar
 
 _SETTINGS: TypeAdapter[Any] = TypeAdapter(ReadSettings)
@@ -131,7 +131,7 @@ def tree(tmp_path: Path) -> Callable[[str], dict[str, Any]]:
 
 
 def _pairs(settings: Mapping[str, Any]) -> list[Pair]:
-    return list(open_reader(_SETTINGS.validate_python(settings), Context(seed=0)))
+    return list(open_reader(_SETTINGS.validate_python(settings), RunContext(seed=0)))
 
 
 def _files(folder: Path) -> dict[Path, tuple[int, int]]:
@@ -160,7 +160,7 @@ def test_reading_again_is_the_same_and_writes_nothing(
 ) -> None:
     settings = tree(layout)
     before = _files(tmp_path)
-    reader = open_reader(_SETTINGS.validate_python(settings), Context(seed=0))
+    reader = open_reader(_SETTINGS.validate_python(settings), RunContext(seed=0))
     provenance, pairs = reader.describe(), list(reader)
     assert list(reader) == pairs
     assert _pairs(settings) == pairs
@@ -248,7 +248,7 @@ def test_credentialed_layouts_are_refused_to_remote_models(
         return
     with pytest.raises(SettingsError, match=r"credentialed .* PhysioNet's data use agreement"):
         check_allowed(settings)
-    provenance = open_reader(settings.read, Context(seed=0)).describe()
+    provenance = open_reader(settings.read, RunContext(seed=0)).describe()
     assert provenance.access == "credentialed"
 
 
@@ -339,7 +339,7 @@ def test_a_report_that_is_no_regular_file_is_a_drop(tmp_path: Path, kind: str) -
         path.write_bytes(b"Clear. " * 200_000)
     settings = {"source": "cxr-folder", "root": tmp_path, "licence": "none", "access": "public"}
     source = _SETTINGS.validate_python(settings)
-    pairs = {pair.id: pair for pair in open_reader(source, Context(seed=0))}
+    pairs = {pair.id: pair for pair in open_reader(source, RunContext(seed=0))}
     assert len(pairs) == 2
     assert {pair.drop.reason if pair.drop else None for pair in pairs.values()} <= {
         None,

@@ -13,12 +13,12 @@ from pairaug.pair import Pair, Report
 from pairaug.readers import MimicCxrSource, open_reader
 from pairaug.readers.labels import packed, unpacked
 from pairaug.readers.lookup import Lookup
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.layout_trees import CHEXPERT, csv, mimic, write
 
 
 def _pairs(settings: Mapping[str, Any]) -> dict[str, Pair]:
-    reader = open_reader(MimicCxrSource.model_validate(settings), Context(seed=0))
+    reader = open_reader(MimicCxrSource.model_validate(settings), RunContext(seed=0))
     return {pair.id.removeprefix("mimic-cxr/"): pair for pair in reader}
 
 
@@ -202,9 +202,9 @@ import sys, time
 from itertools import islice
 from pathlib import Path
 from pairaug.readers import MimicCxrSource, open_reader
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 start = time.process_time()
-reader = open_reader(MimicCxrSource(root=Path(sys.argv[1])), Context(seed=0))
+reader = open_reader(MimicCxrSource(root=Path(sys.argv[1])), RunContext(seed=0))
 listed = reader.records()
 next(listed)
 first = time.process_time() - start

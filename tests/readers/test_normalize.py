@@ -23,8 +23,8 @@ from pairaug.imaging.inspect import Outcome, inspect_all
 from pairaug.imaging.io import encode_png
 from pairaug.pair import Pair, Report
 from pairaug.readers.normalize import RawRecord, RecordNormalizer
-from pairaug.readers.reader import SplitFractions
-from pairaug.stage import Context
+from pairaug.readers.splits import SplitFractions
+from pairaug.stage import RunContext
 from support.dicom_images import dataset_of, saved
 
 RNG = np.random.default_rng(0)
@@ -44,7 +44,7 @@ def normalizer(root: Path, **more: object) -> RecordNormalizer:
 
 
 def taken(root: Path, *items: RawRecord, num_workers: int = 2, **more: object) -> list[Pair]:
-    return list(normalizer(root, **more).pairs(items, Context(seed=0, num_workers=num_workers)))
+    return list(normalizer(root, **more).pairs(items, RunContext(seed=0, num_workers=num_workers)))
 
 
 def mixed(root: Path) -> list[RawRecord]:
@@ -88,7 +88,7 @@ def test_an_error_comes_where_its_item_would_have_come(tmp_path: Path) -> None:
         raise DataError("line 6 is no row")
 
     for number in (1, 2, 9):
-        pairs = normalizer(tmp_path).pairs(source(), Context(seed=0, num_workers=number))
+        pairs = normalizer(tmp_path).pairs(source(), RunContext(seed=0, num_workers=number))
         assert [next(pairs).id for _ in range(5)] == [f"t/{index}" for index in range(5)]
         with pytest.raises(DataError, match="line 6 is no row"):
             next(pairs)
@@ -102,7 +102,7 @@ def test_only_a_few_images_are_under_way(tmp_path: Path) -> None:
             asked.append(index)
             yield records(str(index), image(0))
 
-    pairs = normalizer(tmp_path).pairs(source(), Context(seed=0, num_workers=2))
+    pairs = normalizer(tmp_path).pairs(source(), RunContext(seed=0, num_workers=2))
     list(itertools.islice(pairs, 100))
     pairs.close()  # type: ignore[attr-defined]
     assert 100 < len(asked) <= 200
@@ -156,7 +156,7 @@ def test_a_patient_in_two_splits_is_an_error_or_divided_anew(tmp_path: Path) -> 
         taken(tmp_path, *items)
     assert "SECRET" not in str(caught.value)
     hashed = RecordNormalizer("table", "t", tmp_path, SplitFractions(use="hashed"))
-    assert len({pair.split for pair in hashed.pairs(items, Context(seed=0))}) == 1
+    assert len({pair.split for pair in hashed.pairs(items, RunContext(seed=0))}) == 1
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
@@ -198,10 +198,10 @@ _UNGUARDED = """
 import sys
 from pathlib import Path
 from pairaug.readers import CxrFolderSource, open_reader
-from pairaug.stage import Context
-pairs = iter(open_reader(CxrFolderSource(root=sys.argv[1]), Context(seed=0, num_workers=2)))
+from pairaug.stage import RunContext
+pairs = iter(open_reader(CxrFolderSource(root=sys.argv[1]), RunContext(seed=0, num_workers=2)))
 print(next(pairs).drop, sum(1 for _ in pairs))
-again = iter(open_reader(CxrFolderSource(root=sys.argv[1]), Context(seed=0, num_workers=2)))
+again = iter(open_reader(CxrFolderSource(root=sys.argv[1]), RunContext(seed=0, num_workers=2)))
 print(next(again).drop)
 """
 

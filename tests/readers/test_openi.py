@@ -15,7 +15,7 @@ from pairaug.pair import Pair
 from pairaug.readers import OpenISource, open_reader
 from pairaug.rewrite.cleaning import source_report
 from pairaug.run import RunFolder, run
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.layout_trees import image, openi, openi_xml, write
 
 DATA = (
@@ -26,7 +26,7 @@ DATA = (
 
 def _pairs(settings: Mapping[str, Any]) -> list[Pair]:
     source = OpenISource.model_validate({**settings, "name": "n"})
-    return list(open_reader(source, Context(seed=0)))
+    return list(open_reader(source, RunContext(seed=0)))
 
 
 def _reasons(pairs: list[Pair]) -> dict[str, str | None]:

@@ -11,12 +11,12 @@ from pairaug.pair import FINDINGS, Branch
 from pairaug.phantom.findings import Finding
 from pairaug.phantom.study import sample_study
 from pairaug.readers.phantom import PhantomReader, PhantomSource
-from pairaug.readers.reader import SplitFractions
-from pairaug.stage import Context
+from pairaug.readers.splits import SplitFractions
+from pairaug.stage import RunContext
 
 
 def _read(context_seed=5, **settings):
-    return list(PhantomReader(PhantomSource(**settings), Context(seed=context_seed)))
+    return list(PhantomReader(PhantomSource(**settings), RunContext(seed=context_seed)))
 
 
 def test_pairs():
@@ -64,14 +64,14 @@ def test_splits_are_by_patient_and_as_asked():
 def test_progress_is_told():
     told: list[int] = []
     reader = PhantomReader(
-        PhantomSource(num_patients=3, size=32), Context(seed=0, report_progress=told.append)
+        PhantomSource(num_patients=3, size=32), RunContext(seed=0, report_progress=told.append)
     )
     assert list(reader) == list(reader)
     assert told == [1] * 6
 
 
 def test_provenance_is_public():
-    described = PhantomReader(PhantomSource(), Context(seed=0)).describe()
+    described = PhantomReader(PhantomSource(), RunContext(seed=0)).describe()
     assert (described.source, described.access) == ("phantom", "public")
 
 

@@ -28,7 +28,7 @@ from pairaug.imaging.io import load_image
 from pairaug.pair import Branch, Pair
 from pairaug.readers import ReadSettings, TableSource, open_reader
 from pairaug.readers.normalize import DROP_REASONS
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.dicom_images import dataset_of, saved
 
 HEADER = "id,file,patient_id,findings,impression"
@@ -54,7 +54,7 @@ def _table(folder: Path, *rows: str, header: str = HEADER, name: str = "reports.
 def _read(table: Path, columns: Mapping[str, Any] | None = None, **settings: Any) -> list[Pair]:
     columns = {"patient_id": "patient_id", **(columns or {})}
     source = TableSource.model_validate({"table": table, "columns": columns, **settings})
-    return list(open_reader(source, Context(seed=0)))
+    return list(open_reader(source, RunContext(seed=0)))
 
 
 def _reasons(pairs: Sequence[Pair]) -> list[str | None]:
@@ -399,7 +399,7 @@ def test_reading_streams_and_starts_anew(tmp_path: Path) -> None:
     table = _table(tmp_path, *rows)
     done: list[int] = []
     settings = TableSource.model_validate({"table": table})
-    reader = open_reader(settings, Context(seed=0, report_progress=done.append))
+    reader = open_reader(settings, RunContext(seed=0, report_progress=done.append))
     held_before = pa.total_allocated_bytes()
     iterator = iter(reader)
     first = next(iterator)
@@ -413,14 +413,14 @@ def test_description_carries_terms_and_the_table_hash(tmp_path: Path) -> None:
     table = _table(tmp_path, "a,a.png,p,x,")
     settings = {"table": table, "name": "covid", "licence": "CC BY 4.0", "access": "public"}
     settings["citation"] = "Cohen et al."
-    described = open_reader(TableSource.model_validate(settings), Context(seed=0)).describe()
+    described = open_reader(TableSource.model_validate(settings), RunContext(seed=0)).describe()
     assert (described.source, described.name) == ("table", "covid")
     assert (described.licence, described.access) == ("CC BY 4.0", "public")
     assert described.citation == "Cohen et al."
     assert described.hashes == {"reports.csv": sha256(table.read_bytes()).hexdigest()}
     gone = TableSource.model_validate({"table": tmp_path / "gone.csv"})
     with pytest.raises(DataError, match=r"gone\.csv does not exist"):
-        open_reader(gone, Context(seed=0)).describe()
+        open_reader(gone, RunContext(seed=0)).describe()
 
 
 def test_settings_say_what_is_wrong() -> None:
@@ -445,7 +445,7 @@ _REAL_IMAGES = Path(__file__).parents[3] / "shared" / "data" / "covid_cxr_pairs"
 def test_every_real_image_of_the_example_is_read() -> None:
     example = yaml.safe_load((Path(__file__).parents[2] / "examples/real-images.yaml").read_text())
     settings = {**example["read"], "table": _REAL_IMAGES / "reports.csv", "root": _REAL_IMAGES}
-    pairs = list(open_reader(TableSource.model_validate(settings), Context(seed=0)))
+    pairs = list(open_reader(TableSource.model_validate(settings), RunContext(seed=0)))
     assert len(pairs) == 171
     assert not any(_reasons(pairs))
     assert len({pair.patient_id for pair in pairs}) == 101
@@ -532,10 +532,10 @@ _MEASURE = """
 import sys, time
 from pathlib import Path
 from pairaug.readers import TableSource, open_reader
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 source = TableSource.model_validate({"table": sys.argv[1]})
 started = time.perf_counter()
-pairs = iter(open_reader(source, Context(seed=0)))
+pairs = iter(open_reader(source, RunContext(seed=0)))
 next(pairs)
 first = time.perf_counter() - started
 number = 1 + sum(1 for _ in pairs)

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from pairaug.pair import Pair, Report
 from pairaug.readers import ReadSettings, open_reader
 from pairaug.readers.text import NotTextError, cell_text, report_of_cells, report_text
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.layout_trees import image, tar
 
 _SETTINGS: TypeAdapter[Any] = TypeAdapter(ReadSettings)
@@ -94,7 +94,7 @@ CELLS: list[Any] = ["nan", "None", "N/A", " ", "-", "no report"]
 
 
 def _read(**settings: Any) -> list[Pair]:
-    return list(open_reader(_SETTINGS.validate_python(settings), Context(0)))
+    return list(open_reader(_SETTINGS.validate_python(settings), RunContext(0)))
 
 
 def _outcomes(pairs: list[Pair]) -> list[str]:

@@ -24,7 +24,7 @@ from pairaug.readers import (
     open_reader,
 )
 from pairaug.readers.tars import items_of, shards_of
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.layout_trees import huggingface, image, tar
 
 FRACTIONS = SplitFractions(validation_fraction=0.3, test_fraction=0.3, seed=1)
@@ -32,7 +32,7 @@ FRACTIONS = SplitFractions(validation_fraction=0.3, test_fraction=0.3, seed=1)
 
 def _phantoms() -> list[Pair]:
     source = PhantomSource.model_validate({"num_patients": 6, "size": 32, "split": FRACTIONS})
-    return list(open_reader(source, Context(seed=3)))
+    return list(open_reader(source, RunContext(seed=3)))
 
 
 def _export(folder: Path, access: str = "public") -> list[Pair]:
@@ -52,7 +52,7 @@ def _export(folder: Path, access: str = "public") -> list[Pair]:
     recipe = {"source": {"name": "phantom", "access": access}}
     parts = folder.with_name(f"{folder.name}-parts")
     write_part(parts, 0, pairs, "any", is_last=True)
-    export = Export(ExportSettings(pairs_per_shard=4), Context(seed=0))
+    export = Export(ExportSettings(pairs_per_shard=4), RunContext(seed=0))
     export.write(PartPairs(parts), folder, recipe)
     return real
 
@@ -76,7 +76,7 @@ def _same(found: Sequence[Pair], expected: Sequence[Pair]) -> None:
 def test_shards_of_an_export_read_back_to_the_real_pairs(tmp_path: Path) -> None:
     real = _export(tmp_path / "export")
     shards = tmp_path / "export" / "webdataset" / "*.tar"
-    reader = open_reader(WebDatasetSource(shards=(shards,)), Context(seed=0))
+    reader = open_reader(WebDatasetSource(shards=(shards,)), RunContext(seed=0))
     pairs = list(reader)
     assert reader.describe().name == "phantom"
     _same([pair for pair in pairs if not pair.drop], real)
@@ -101,7 +101,7 @@ def test_parquet_of_an_export_reads_back_to_the_real_pairs(tmp_path: Path) -> No
             },
         }
     )
-    reader = open_reader(source, Context(seed=0))
+    reader = open_reader(source, RunContext(seed=0))
     pairs = list(reader)
     _same([pair for pair in pairs if not pair.drop], real)
     assert sum(pair.drop is not None and pair.drop.reason == "synthetic" for pair in pairs) == 6
@@ -112,16 +112,16 @@ def test_an_export_of_a_credentialed_source_stays_one(tmp_path: Path) -> None:
     shards = (tmp_path / "export" / "webdataset" / "*.tar",)
     message = "its source is credentialed; set read.access: credentialed"
     with pytest.raises(DataError, match=message):
-        list(open_reader(WebDatasetSource(shards=shards), Context(seed=0)))
+        list(open_reader(WebDatasetSource(shards=shards), RunContext(seed=0)))
     allowed = WebDatasetSource(shards=shards, access="credentialed")
-    assert len(list(open_reader(allowed, Context(seed=0)))) == 12
+    assert len(list(open_reader(allowed, RunContext(seed=0)))) == 12
     path = tmp_path / "export"
     columns = {"text": "report"}
     for access, is_refused in {"public": True, "credentialed": False}.items():
         source = HuggingFaceSource.model_validate(
             {"path": path, "columns": columns, "access": access}
         )
-        reader = open_reader(source, Context(seed=0))
+        reader = open_reader(source, RunContext(seed=0))
         if is_refused:
             with pytest.raises(DataError, match=message):
                 list(reader)
@@ -191,7 +191,7 @@ def test_a_member_that_is_too_large_is_one_drop_and_not_read(
     tracemalloc.stop()
     assert peak < 8 << 20
     assert [item.is_too_large for item in items] == [True, False]
-    pairs = list(open_reader(WebDatasetSource(shards=(path,)), Context(seed=0)))
+    pairs = list(open_reader(WebDatasetSource(shards=(path,)), RunContext(seed=0)))
     reasons = [pair.drop.reason if pair.drop else None for pair in pairs]
     assert reasons == ["oversized_member", None]
 
@@ -226,10 +226,10 @@ def test_a_shard_that_is_cut_short_is_told(tmp_path: Path) -> None:
     for length in (1200, len(whole) - 10_240 + 300):
         path.write_bytes(whole[:length])
         with pytest.raises(DataError, match=r"x\.tar is damaged or cut short after member \d"):
-            list(open_reader(WebDatasetSource(shards=(path,)), Context(seed=0)))
+            list(open_reader(WebDatasetSource(shards=(path,)), RunContext(seed=0)))
     path.write_bytes(b"no tar at all")
     with pytest.raises(DataError, match="damaged or cut short after member 0"):
-        list(open_reader(WebDatasetSource(shards=(path,)), Context(seed=0)))
+        list(open_reader(WebDatasetSource(shards=(path,)), RunContext(seed=0)))
 
 
 def test_a_damaged_record_is_one_drop(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_damaged_record_is_one_drop(tmp_path: Path) -> None:
         ("2.json", b"[1]"), ("2.png", image(2)),
         ("3.json", good), ("3.png", image(3)),
     )  # fmt: skip
-    pairs = list(open_reader(WebDatasetSource(shards=(path,)), Context(seed=0)))
+    pairs = list(open_reader(WebDatasetSource(shards=(path,)), RunContext(seed=0)))
     reasons = [pair.drop.reason if pair.drop else None for pair in pairs]
     assert reasons == ["unreadable_report", "unreadable_report", None]
     assert pairs[2].labels == {"edema": False}
@@ -267,16 +267,16 @@ def test_a_saved_dataset_keeps_its_splits(tmp_path: Path) -> None:
     assert isinstance(saved, DatasetDict)
     saved.save_to_disk(tmp_path / "saved")
     source = HuggingFaceSource.model_validate({"path": tmp_path / "saved", "name": "n"})
-    pairs = list(open_reader(source, Context(seed=0)))
+    pairs = list(open_reader(source, RunContext(seed=0)))
     assert [(pair.id, pair.split) for pair in pairs] == [
         ("n/train-0000001", "train"),
         ("n/test-0000001", "test"),
     ]
     one = HuggingFaceSource.model_validate({"path": tmp_path / "saved", "splits": ["test"]})
-    assert [pair.split for pair in open_reader(one, Context(seed=0))] == ["test"]
+    assert [pair.split for pair in open_reader(one, RunContext(seed=0))] == ["test"]
     none = HuggingFaceSource.model_validate({"path": tmp_path / "saved", "splits": ["dev"]})
     with pytest.raises(DataError, match="has no split 'dev'; it has: train, test"):
-        list(open_reader(none, Context(seed=0)))
+        list(open_reader(none, RunContext(seed=0)))
 
 
 def test_a_dataset_that_does_not_fit_is_told(
@@ -285,14 +285,14 @@ def test_a_dataset_that_does_not_fit_is_told(
     settings = huggingface(tmp_path)
     source = HuggingFaceSource.model_validate({**settings, "columns": {"text": "report"}})
     with pytest.raises(DataError, match=r"has no column 'report' \(for read\.columns\.text\)"):
-        list(open_reader(source, Context(seed=0)))
+        list(open_reader(source, RunContext(seed=0)))
     empty = tmp_path / "empty"
     empty.mkdir()
     nothing = HuggingFaceSource(path=empty)
     with pytest.raises(DataError, match=r"read\.path is .*empty, which datasets cannot open"):
-        open_reader(nothing, Context(seed=0)).describe()
+        open_reader(nothing, RunContext(seed=0)).describe()
     with pytest.raises(ValueError, match="give either dataset, a hub id, or path"):
         HuggingFaceSource()
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
     with pytest.raises(MissingExtraError, match=r"pairaug\[huggingface\]"):
-        list(open_reader(HuggingFaceSource.model_validate(settings), Context(seed=0)))
+        list(open_reader(HuggingFaceSource.model_validate(settings), RunContext(seed=0)))

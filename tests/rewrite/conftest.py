@@ -15,7 +15,7 @@ import pytest
 
 from pairaug.pair import Branch, Pair, Report
 from pairaug.rewrite import Rewrite, RewriteSettings, openai_backend
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.chat import ChatServer, Reply, completion
 
 
@@ -107,7 +107,7 @@ def rewrite(
             "cache": tmp_path / "answers.sqlite",
             **settings,
         }
-        context = Context(seed=seed, folder=folder, report_status=tell)
+        context = RunContext(seed=seed, folder=folder, report_status=tell)
         stage = Rewrite(RewriteSettings.model_validate(values), context)
         stage.fit(pairs)
         return [pair for pair in stage(pairs) if pair.parent_id]

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pairaug.errors import BackendError, SettingsError
 from pairaug.pair import Pair
 from pairaug.rewrite import Rewrite, RewriteSettings
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.chat import ChatServer, Reply, completion
 
 MakePair = Callable[..., Pair]
@@ -134,7 +134,7 @@ def test_another_tenants_machine_is_remote():
         "azure": {"endpoint": "https://us.openai.azure.com", "deployment": "m"},
     }
     with pytest.raises(SettingsError, match=r"rewrite\.azure\.endpoint would send report text to"):
-        Rewrite(RewriteSettings.model_validate(settings), Context(seed=0))
+        Rewrite(RewriteSettings.model_validate(settings), RunContext(seed=0))
 
 
 def test_endpoint_and_deployment_are_needed():

@@ -14,7 +14,7 @@ from pairaug.errors import ModelError, RunError
 from pairaug.pair import Pair
 from pairaug.rewrite import Rewrite, RewriteSettings
 from pairaug.rewrite.causal_model import CausalModel, SeededSampling, language_model_folder
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.tiny_llama import TEMPLATE_WITHOUT_SYSTEM, write_llama
 
 MakePair = Callable[..., Pair]
@@ -144,7 +144,7 @@ def rewritten(folder: Path, cache: Path, pairs: list[Pair], batch_size: int = 4)
             "cache": cache,
         }
     )
-    stage = Rewrite(settings, Context(seed=0))
+    stage = Rewrite(settings, RunContext(seed=0))
     return [pair for pair in stage(pairs) if pair.parent_id]
 
 

@@ -90,7 +90,7 @@ import sys
 from pathlib import Path
 from pairaug.pair import Branch, Pair, Report
 from pairaug.rewrite import Rewrite, RewriteSettings
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 import pairaug.rewrite.openai_backend as backend
 
 backend._FIRST_WAIT_SECONDS = 0.005
@@ -103,7 +103,7 @@ pairs = [
     Pair(f"set/{k}", Branch.REAL, "p", Report(f"Left effusion of {k} mm. No pneumothorax."))
     for k in range(int(num_pairs))
 ]
-for pair in Rewrite(settings, Context(seed=0))(pairs):
+for pair in Rewrite(settings, RunContext(seed=0))(pairs):
     print(pair.id, pair.report.text, pair.drop and pair.drop.reason, flush=True)
 """
 

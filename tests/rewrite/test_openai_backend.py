@@ -299,7 +299,7 @@ from pathlib import Path
 from pairaug.pair import Branch, Pair, Report
 from pairaug.rewrite import Rewrite, RewriteSettings
 from pairaug.rewrite.openai_backend import _retry_after
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 url, cache, num_pairs, kills_itself = sys.argv[1:]
 settings = RewriteSettings(
@@ -310,7 +310,7 @@ pairs = [
     Pair(f"set/{k}", Branch.REAL, "p", Report(f"{k} cm left effusion. No pneumothorax."))
     for k in range(int(num_pairs))
 ]
-for number, pair in enumerate(Rewrite(settings, Context(seed=0))(pairs)):
+for number, pair in enumerate(Rewrite(settings, RunContext(seed=0))(pairs)):
     if kills_itself == "yes" and number == 11:
         os.kill(os.getpid(), signal.SIGKILL)
 """

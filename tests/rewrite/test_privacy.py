@@ -11,14 +11,14 @@ from pairaug.errors import BackendError, MissingExtraError, SettingsError
 from pairaug.pair import Pair
 from pairaug.rewrite import Rewrite, RewriteSettings, opening
 from pairaug.rewrite.privacy import is_local, refuse_if_remote, refuse_source
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 REMOTE = "https://api.example.com/v1"
 
 
 def opened(**settings: object) -> Rewrite:
     values = {"backend": "openai", "model": "m", **settings}
-    return Rewrite(RewriteSettings.model_validate(values), Context(seed=0))
+    return Rewrite(RewriteSettings.model_validate(values), RunContext(seed=0))
 
 
 @pytest.mark.parametrize(

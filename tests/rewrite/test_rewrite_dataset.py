@@ -20,7 +20,7 @@ from pairaug.rewrite import Reason, Rewrite, RewriteSettings
 from pairaug.rewrite.check import check
 from pairaug.rewrite.cleaning import clean, source_report
 from pairaug.rewrite.cleaning_patterns import DE_IDENTIFIED
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 pytestmark = pytest.mark.dataset
 DATA = Path(os.environ.get("PAIRAUG_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -49,7 +49,7 @@ def read_pairs(name: str) -> list[Pair]:
 @pytest.mark.parametrize("name", SETS)
 def test_every_report_is_accounted_for(name: str, capsys: pytest.CaptureFixture[str]):
     pairs = read_pairs(name)
-    out = list(Rewrite(RewriteSettings(), Context(seed=0))(pairs))
+    out = list(Rewrite(RewriteSettings(), RunContext(seed=0))(pairs))
     real = [pair for pair in out if pair.branch is Branch.REAL]
     assert [pair.id for pair in real] == [pair.id for pair in pairs]
     counts: Counter[tuple[str, str]] = Counter()
@@ -88,7 +88,7 @@ def test_cleaning_leaves_out_and_turns_nothing_round(name: str):
 
 def test_balanced_targets_are_met_by_the_rules(capsys: pytest.CaptureFixture[str]):
     pairs = read_pairs("openi")
-    stage = Rewrite(RewriteSettings(targets="balanced"), Context(seed=0))
+    stage = Rewrite(RewriteSettings(targets="balanced"), RunContext(seed=0))
     stage.fit(pairs)
     children = [pair for pair in stage(pairs[:600]) if pair.parent_id]
     asked = [c for c in children if c.drop is None or c.drop.reason != "nothing_to_change"]

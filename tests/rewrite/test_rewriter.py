@@ -9,7 +9,7 @@ import pytest
 from pairaug.findings import extract, labels_of
 from pairaug.pair import Branch, Pair, Report
 from pairaug.rewrite import Reason, Rewrite, RewriteSettings
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 MakePair = Callable[..., Pair]
 TEXTS = [
@@ -20,7 +20,7 @@ TEXTS = [
 
 
 def rewritten(pairs: list[Pair], seed: int = 0, **settings: object) -> list[Pair]:
-    stage = Rewrite(RewriteSettings.model_validate(settings), Context(seed=seed))
+    stage = Rewrite(RewriteSettings.model_validate(settings), RunContext(seed=seed))
     return list(stage(pairs))
 
 
@@ -115,7 +115,7 @@ def test_reports_in_another_language_are_refused_one_by_one(make_pair: MakePair,
 
 def test_balanced_targets_count_english_reports_only(make_pair: MakePair):
     def weights(*texts: str) -> object:
-        stage = Rewrite(RewriteSettings(targets="balanced"), Context(seed=0))
+        stage = Rewrite(RewriteSettings(targets="balanced"), RunContext(seed=0))
         stage.fit([make_pair(text, str(place)) for place, text in enumerate(texts)])
         return stage._targets and stage._targets.weights
 
@@ -148,7 +148,7 @@ def test_history_marks_and_long_reports_never_reach_a_rewrite(make_pair: MakePai
 
 def test_progress_counts_real_pairs(make_pair: MakePair):
     counted: list[int] = []
-    stage = Rewrite(RewriteSettings(), Context(seed=0, report_progress=counted.append))
+    stage = Rewrite(RewriteSettings(), RunContext(seed=0, report_progress=counted.append))
     list(stage([make_pair(text, str(place)) for place, text in enumerate(TEXTS)]))
     assert sum(counted) == 3
 
@@ -156,7 +156,7 @@ def test_progress_counts_real_pairs(make_pair: MakePair):
 def test_a_stream_that_is_left_early_leaves_nothing_running(make_pair: MakePair):
     import threading
 
-    stage = Rewrite(RewriteSettings(), Context(seed=0))
+    stage = Rewrite(RewriteSettings(), RunContext(seed=0))
     stream = stage(make_pair(TEXTS[0], str(place)) for place in range(100))
     next(iter(stream))
     stream.close()  # pyright: ignore[reportAttributeAccessIssue]

@@ -7,7 +7,7 @@ import pytest
 from pairaug.pair import Branch, Report
 from pairaug.rewrite import Rewrite, RewriteSettings
 from pairaug.rewrite.sections import in_sections
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.messy_reports import messy_pairs
 
 PARENT = Report(
@@ -55,7 +55,7 @@ def test_children_of_messy_reports_have_their_parents_sections() -> None:
     pairs = {pair.id: pair for pair in messy_pairs()}
     children = [
         pair
-        for pair in Rewrite(RewriteSettings(backend="rules"), Context(seed=2))(pairs.values())
+        for pair in Rewrite(RewriteSettings(backend="rules"), RunContext(seed=2))(pairs.values())
         if pair.branch is Branch.INTRA and pair.drop is None
     ]
     num_both = 0

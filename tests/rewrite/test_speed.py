@@ -20,7 +20,7 @@ from pairaug.rewrite import Rewrite, RewriteSettings, openai_backend
 from pairaug.rewrite.budget import Tab
 from pairaug.rewrite.cache import Usage
 from pairaug.rewrite.completion import Completion
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support import TESTS, program
 from support.slow_server import AT_ONCE
 
@@ -114,7 +114,7 @@ def test_memory_stays_flat(
         for k in range(NUM_KEPT_IN_MIND)
     )
     seen: list[float] = []
-    for number, _ in enumerate(Rewrite(settings, Context(seed=0))(pairs), start=1):
+    for number, _ in enumerate(Rewrite(settings, RunContext(seed=0))(pairs), start=1):
         # Each report comes out with its child. The first fifth fills caches of fixed size.
         if number % (2 * NUM_KEPT_IN_MIND // 10) == 0:
             seen.append(resident_megabytes())

@@ -13,7 +13,7 @@ from pairaug.pair import Branch, Pair
 from pairaug.rewrite import Reason, Rewrite, RewriteSettings
 from pairaug.rewrite.check import check
 from pairaug.rewrite.targets import Targets, count_stated
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.chat import ChatServer, Reply
 
 MakePair = Callable[..., Pair]
@@ -30,7 +30,7 @@ def pairs_of(make_pair: MakePair) -> list[Pair]:
 
 
 def targets_by_rules(pairs: list[Pair], parts: list[list[Pair]], seed: int = 0) -> dict:
-    stage = Rewrite(RewriteSettings(targets="balanced"), Context(seed=seed))
+    stage = Rewrite(RewriteSettings(targets="balanced"), RunContext(seed=seed))
     stage.fit(pairs)
     return {
         child.id: (child.trace["rewrite"]["target"], child.report.text, child.drop)
@@ -85,13 +85,13 @@ def test_the_rules_write_what_was_drawn(make_pair: MakePair):
 
 
 def test_a_stage_that_was_not_fitted_says_so(make_pair: MakePair):
-    stage = Rewrite(RewriteSettings(targets="balanced"), Context(seed=0))
+    stage = Rewrite(RewriteSettings(targets="balanced"), RunContext(seed=0))
     with pytest.raises(ValueError, match="call fit"):
         list(stage(pairs_of(make_pair)))
 
 
 def test_nothing_is_read_where_nothing_is_balanced():
-    Rewrite(RewriteSettings(), Context(seed=0)).fit(iter(lambda: 1 / 0, None))
+    Rewrite(RewriteSettings(), RunContext(seed=0)).fit(iter(lambda: 1 / 0, None))
 
 
 CASES = [

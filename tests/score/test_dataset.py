@@ -21,7 +21,7 @@ from pairaug.bundled import folder as bundled_folder
 from pairaug.imaging.io import load_image, png_ref
 from pairaug.pair import Branch, ImageRef, Pair, Report
 from pairaug.score import Score, ScoreSettings
-from pairaug.stage import Context, apply
+from pairaug.stage import RunContext, apply
 
 pytestmark = pytest.mark.dataset
 DATA = Path(os.environ.get("PAIRAUG_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -78,7 +78,7 @@ def test_real_pairs_are_scored_and_broken_ones_dropped(random_scorer: Path, tmp_
     edits = [_edit(pair) for pair in pairs[:12]]
     given = [*pairs[:12], *edits, *bad, *pairs[12:]]
     settings = ScoreSettings(model=str(random_scorer))
-    scored = {pair.id: pair for pair in apply(Score(settings, Context(seed=0)), given)}
+    scored = {pair.id: pair for pair in apply(Score(settings, RunContext(seed=0)), given)}
     assert len(scored) == len(given)
     reasons = {pair.id: pair.drop.reason for pair in scored.values() if pair.drop}
     assert reasons.pop("bad/image") == "unreadable_image"

@@ -5,14 +5,14 @@ import numpy as np
 from pairaug.imaging.io import png_ref
 from pairaug.pair import Branch, Pair, Report
 from pairaug.score import Score, ScoreSettings
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 
 def _scored(dtype: str, own: str = "auto") -> Pair:
     image = np.random.default_rng(0).random((64, 64)).astype(np.float32)
     pair = Pair("a/1", Branch.REAL, "p", Report("Small left effusion."), image=png_ref(image))
     settings = ScoreSettings.model_validate({"dtype": own})
-    (scored,) = Score(settings, Context(seed=0, dtype=dtype))([pair])
+    (scored,) = Score(settings, RunContext(seed=0, dtype=dtype))([pair])
     return scored
 
 

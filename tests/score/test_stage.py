@@ -22,7 +22,7 @@ from pairaug.imaging.io import load_image, png_ref
 from pairaug.manifest import read_part, write_part
 from pairaug.pair import Branch, Drop, ImageRef, Pair, Report
 from pairaug.score import DROP_REASONS, Score, ScoreSettings
-from pairaug.stage import Context, apply
+from pairaug.stage import RunContext, apply
 from support.tiny_clip import write_clip, write_image_model
 
 
@@ -67,7 +67,7 @@ def _settings(folder: Path, **changes: object) -> ScoreSettings:
 
 
 def _score(folder: Path, pairs: Sequence[Pair], **changes: object) -> list[Pair]:
-    return apply(Score(_settings(folder, **changes), Context(seed=0)), pairs)
+    return apply(Score(_settings(folder, **changes), RunContext(seed=0)), pairs)
 
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> float:
@@ -220,7 +220,7 @@ def test_what_an_earlier_part_had_is_not_encoded_again(
     tiny_scorer_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, inter, intra = _family(0)
-    stage = Score(_settings(tiny_scorer_folder), Context(seed=0))
+    stage = Score(_settings(tiny_scorer_folder), RunContext(seed=0))
     first = apply(stage, [real, inter, intra])
     encoded: list[int] = []
     for name in ("encode_images", "encode_reports"):
@@ -334,7 +334,7 @@ def test_weights_name_the_model_and_its_hash(tiny_scorer_folder: Path, tmp_path:
 
 def test_progress_counts_every_pair(tiny_scorer_folder: Path) -> None:
     done: list[int] = []
-    stage = Score(_settings(tiny_scorer_folder), Context(seed=0, report_progress=done.append))
+    stage = Score(_settings(tiny_scorer_folder), RunContext(seed=0, report_progress=done.append))
     assert len(list(stage(_families(3)))) == 9
     assert done == [4, 4, 1]
 

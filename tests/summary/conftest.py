@@ -18,7 +18,7 @@ from pairaug.phantom.study import sample_study
 from pairaug.phantom.truth import counterfactual
 from pairaug.readers.phantom import PhantomReader, PhantomSource
 from pairaug.record import RunRecord
-from pairaug.stage import Context, batched
+from pairaug.stage import RunContext, batched
 from pairaug.summary import SummarySettings, write_summary
 
 BOUNDS = {"inter": {"image_report": 0.30}, "intra": {"image_report": 0.28, "change": 0.1}}
@@ -127,7 +127,7 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
 def make_pairs() -> Callable[[int], list[Pair]]:
     """The first so many phantoms and what a run might have made of them."""
 
-    reader = PhantomReader(PhantomSource(num_patients=30, size=SIZE), Context(seed=3))
+    reader = PhantomReader(PhantomSource(num_patients=30, size=SIZE), RunContext(seed=3))
     phantoms = list(reader)
 
     @cache

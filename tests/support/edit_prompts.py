@@ -13,14 +13,14 @@ from pairaug.findings.sentences import sentences
 from pairaug.pair import Branch, Pair
 from pairaug.rewrite import Rewrite, RewriteSettings
 from pairaug.rewrite.topics import AIRSPACE, changes_between, topic_of
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 
 def requests(edit: Edit, pairs: Iterable[Pair], seed: int = 0) -> Iterator[EditRequest]:
     """The edits that the rules make of real pairs, with the prompts that `edit` gives them."""
     settings = RewriteSettings(backend="rules", branches=("intra",))
     sources: dict[str, Pair] = {}
-    for pair in Rewrite(settings, Context(seed=seed))(pairs):
+    for pair in Rewrite(settings, RunContext(seed=seed))(pairs):
         if pair.branch is Branch.REAL:
             sources[pair.id] = pair
         elif pair.drop is None:

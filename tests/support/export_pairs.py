@@ -14,7 +14,7 @@ from pairaug.export import Export, ExportReport, ExportSettings
 from pairaug.export.subset import Outline
 from pairaug.imaging.io import png_ref, sha256
 from pairaug.pair import Branch, ImageRef, Pair, Report
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 RECIPE: Mapping[str, Any] = {
     "pairaug": {"version": "0.1.0"},
@@ -125,7 +125,7 @@ def export(
     **settings: Any,
 ) -> ExportReport:
     """An export of `pairs` to `folder`."""
-    stage = Export(ExportSettings.model_validate(settings), Context(seed=0))
+    stage = Export(ExportSettings.model_validate(settings), RunContext(seed=0))
     return stage.write(Pairs(pairs), folder, recipe, again)
 
 

@@ -18,7 +18,7 @@ from pairaug.export.pair_stream import PartPairs
 from pairaug.imaging.io import fit_square, load_image, png_ref
 from pairaug.manifest import write_part
 from pairaug.pair import Branch, Pair, Report
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from pairaug.train.clip import ClipSettings
 from pairaug.train.clip.pairs import TrainingPairs, open_pairs
 from pairaug.train.clip.sources import PairSource, pairs_of
@@ -97,7 +97,7 @@ def test_branches_of_one_run_are_two_sources_with_weights(run: Path, tmp_path: P
 @pytest.mark.parametrize("layout", ["parquet", "webdataset"])
 def test_an_export_gives_the_pairs_that_its_run_does(run: Path, tmp_path: Path, layout: str):
     settings = ExportSettings.model_validate({"formats": [layout]})
-    Export(settings, Context(0)).write(PartPairs(run / "prune"), tmp_path / "export", {})
+    Export(settings, RunContext(0)).write(PartPairs(run / "prune"), tmp_path / "export", {})
     ours = opened([{"export": tmp_path / "export"}], tmp_path)
     theirs = opened([{"run": run}], tmp_path)
     every = np.arange(len(theirs.reports))

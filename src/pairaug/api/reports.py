@@ -127,11 +127,11 @@ def rewrite(
     """
     from pairaug.api.settings import checked
     from pairaug.rewrite import Rewrite, RewriteSettings
-    from pairaug.stage import Context
+    from pairaug.stage import RunContext
 
     (text,) = read_reports([report])
     given = {**(settings or {}), "backend": backend, "branches": (branch,), "variants": variants}
-    stage = Rewrite(checked(RewriteSettings, "rewrite", **given), Context(seed))
+    stage = Rewrite(checked(RewriteSettings, "rewrite", **given), RunContext(seed))
     pair = Pair("report", Branch.REAL, "patient", Report(findings=text))
     stage.fit([pair])
     parent, *children = stage([pair])

@@ -21,7 +21,7 @@ from pairaug.errors import DataError, SettingsError
 from pairaug.imaging.io import image_defect, load_image
 from pairaug.pair import SCORES, Branch, Pair
 from pairaug.record import RECORD_NAME, RunRecord, read_record
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 if TYPE_CHECKING:
     from pairaug.clip.encoders import Encoder
@@ -49,7 +49,7 @@ class Reference:
 class CandidateScorer:
     """Scores candidates as the stage `score` would, and says whether they are above the bounds."""
 
-    def __init__(self, settings: AcceptSettings, branch: Branch, context: Context) -> None:
+    def __init__(self, settings: AcceptSettings, branch: Branch, context: RunContext) -> None:
         self._settings = settings
         self._branch = branch
         self._context = context

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pairaug.diffusion.folder import model_folder
 from pairaug.settings import GeneratorModel
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 if TYPE_CHECKING:
     from pairaug.diffusion.pipeline import Pipeline
@@ -18,7 +18,7 @@ def generator_folder(settings: GeneratorModel) -> Path:
     return model_folder(settings.model, settings.revision, settings.allow_pickle)
 
 
-def open_generator(settings: GeneratorModel, context: Context) -> Pipeline:
+def open_generator(settings: GeneratorModel, context: RunContext) -> Pipeline:
     """The model, loaded for the context's device."""
     # Only now: tensor libraries take long to import, and not every part has an image to generate.
     from pairaug.diffusion.pipeline import load_pipeline

@@ -1,7 +1,7 @@
-"""The settings of a run, and of everything else that is given as a YAML file.
+"""The settings of a run, from presets, YAML files and `--set`.
 
-Each stage's settings are described beside the stage; here they are put together. `layers` merges a
-preset, a file and `--set`; `explain` says in one line what is wrong with what a user wrote.
+Each stage defines its own settings; `Settings` combines them. `layers` merges a preset, a file and
+`--set`, and raises one-line errors.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field
 
-from pairaug.config.explain import quoted
 from pairaug.config.layers import (
     Layer,
     flatten,
     load_model,
     override_layers,
+    quoted,
     read_yaml,
     validate,
 )
@@ -50,15 +50,15 @@ PRESETS = ("paper", "default", "fast", "demo")
 
 
 class Settings(StageSettings):
-    """Everything that decides a run, stage by stage."""
+    """All settings of a run, one section per stage."""
 
     preset: Literal["paper", "default", "fast", "demo"] = Field(
-        "default", description="The values that hold where nothing else is said."
+        "default", description="Preset that gives the values of settings not set here."
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="Every pair's samples follow from it.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Random seed of the run.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto",
-        description="Where the models run; auto takes CUDA where there is one, else the CPU.",
+        description="Device the models run on; auto uses CUDA if available, else the CPU.",
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
@@ -66,54 +66,62 @@ class Settings(StageSettings):
     )
     compile: bool = Field(
         False,
-        description="Compile the generator's denoiser. It takes minutes once in every process, "
-        "and pays on GPUs in long runs.",
+        description="Compile the generator's denoiser. Compiling takes minutes in every process "
+        "and pays off in long runs on GPUs.",
     )
     part_size: int = Field(
-        256, ge=1, description="Real pairs in one part, the unit of work and of resuming."
+        256,
+        ge=1,
+        description="Real pairs per part. A run resumes at the first part that is missing.",
     )
     num_workers: int = Field(
         2,
         ge=1,
         le=256,
-        description="Images decoded at once while reading; no result depends on it.",
+        description="Images decoded in parallel while reading; it does not change results.",
     )
-    engine: Literal["local"] = Field("local", description="Where parts are worked on.")
-    limit: int | None = Field(None, ge=1, description="Read at most so many real pairs.")
-    read: ReadSettings = Field(description="Where the real pairs come from.")
+    engine: Literal["local"] = Field(
+        "local", description="Where the run is executed: on this machine."
+    )
+    limit: int | None = Field(None, ge=1, description="Read at most N real pairs.")
+    read: ReadSettings = Field(description="Dataset of real pairs: its layout and its files.")
     rewrite: RewriteSettings = Field(
-        default_factory=RewriteSettings, description="How reports are rewritten."
+        default_factory=RewriteSettings,
+        description="Rewriting of reports, for new patients and for changes of the same patient.",
     )
     generate: GenerateSettings = Field(
-        default_factory=GenerateSettings, description="How new patients' images are sampled."
+        default_factory=GenerateSettings, description="Generation of radiographs for new patients."
     )
     edit: EditSettings = Field(
-        default_factory=EditSettings, description="How a patient's image is changed."
+        default_factory=EditSettings,
+        description="Editing of real radiographs to match a changed report.",
     )
     score: ScoreSettings = Field(
-        default_factory=ScoreSettings, description="What judges whether image and report agree."
+        default_factory=ScoreSettings,
+        description="Scoring of the agreement between image and report.",
     )
     prune: PruneSettings = Field(
-        default_factory=PruneSettings, description="Which synthetic pairs are kept."
+        default_factory=PruneSettings,
+        description="Rules that decide which synthetic pairs are kept.",
     )
     export: ExportSettings = Field(
-        default_factory=ExportSettings, description="What is written for training."
+        default_factory=ExportSettings, description="Export of the kept pairs for training."
     )
     summary: SummarySettings = Field(
-        default_factory=SummarySettings, description="What the page about the run shows."
+        default_factory=SummarySettings, description="Contents of the HTML page about the run."
     )
 
 
 def load_settings(
     path: Path | None = None, overrides: Sequence[str] = (), *, preset: str | None = None
 ) -> Settings:
-    """The settings of a YAML file with `overrides` ("a.b=c") on top and its preset below."""
+    """Settings of a YAML file over those of its preset, with `overrides` ("a.b=c") on top."""
     layers = [] if path is None else [Layer(str(path), read_yaml(path))]
     return _on_preset([*layers, *override_layers(overrides)], preset)
 
 
 def settings_of(values: Mapping[str, Any], name: str) -> Settings:
-    """The settings in a mapping, with its preset below; errors speak of it by `name`."""
+    """Settings of a mapping over those of its preset; `name` is its name in errors."""
     return _on_preset([Layer(name, values)])
 
 

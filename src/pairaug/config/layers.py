@@ -1,7 +1,11 @@
-"""Settings from several places, one on top of the other, into one checked pydantic model."""
+"""Settings merged from preset, file and command line into one validated pydantic model.
+
+Each error is one line: the setting, the file or option with it, and what would be valid.
+"""
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,36 +13,39 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
-from pairaug.config.explain import explain, quoted
-from pairaug.config.introspect import discriminators, kinds_inside, may_be_null
+from pairaug.config.introspect import discriminators, kinds_inside, may_be_null, setting_names
 from pairaug.config.yaml_text import MAX_DEPTH, parse_settings, read_settings_text
 from pairaug.errors import SettingsError
 
 _LONGEST_NAME = 255
-"""Bytes of a file's name that file systems take."""
+"""Bytes of the longest file name that file systems allow."""
+
+_MAX_SHOWN = 100
+"""Characters of a value that a message shows."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Settings from one place, with the name under which errors speak of it."""
+    """Settings from one source, and its name in error messages."""
 
     name: str
     values: Mapping[str, Any]
 
 
 def load_model(model: type[Model], path: Path | None, overrides: Sequence[str] = ()) -> Model:
-    """A model's settings from a YAML file, or from nothing, with `overrides` ("a.b=c") on top."""
+    """Settings from a YAML file or the defaults, with `overrides` ("a.b=c") on top."""
     layers = [Layer("the defaults", {}) if path is None else Layer(str(path), read_yaml(path))]
     return validate(model, [*layers, *override_layers(overrides)])
 
 
 def validate(model: type[Model], layers: Sequence[Layer]) -> Model:
-    """The settings that the layers add up to, later ones on top, with absolute paths.
+    """Validated settings of the merged layers, later ones on top, with absolute paths.
 
-    Raises `SettingsError` with one line on the first thing that is wrong.
+    Raises `SettingsError` with one line about the first error.
     """
     merged: dict[str, Any] = {}
     for layer in layers:
@@ -47,11 +54,11 @@ def validate(model: type[Model], layers: Sequence[Layer]) -> Model:
         settings = model.model_validate(merged)
         return model.model_validate(_with_absolute_paths(settings.model_dump()))
     except ValidationError as error:
-        raise SettingsError(explain(error, model, layers)) from error
+        raise SettingsError(_error_message(error, model, layers)) from error
 
 
 def override_layers(overrides: Sequence[str]) -> list[Layer]:
-    """One layer of all "a.b=c" of the command line: their order is only that of repeated names."""
+    """One layer with all "a.b=c" of the command line; of a repeated name the last one holds."""
     together: dict[str, Any] = {}
     for text in overrides:
         together = _merge(together, _parse_override(text), [])
@@ -64,7 +71,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise SettingsError(f"{path} must hold settings as `name: value` lines")
+        raise SettingsError(f"{path} is not a settings file: it must have `name: value` lines")
     return values
 
 
@@ -75,6 +82,12 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         name = f"{prefix}{key}"
         flat.update(flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value})
     return flat
+
+
+def quoted(value: Any) -> str:
+    """A value for a message: on one line, cut if it is long."""
+    text = _on_one_line(repr(value[:_MAX_SHOWN] if isinstance(value, str) else value))
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 
 def _parse_override(text: str) -> dict[str, Any]:
@@ -93,9 +106,9 @@ def _parse_override(text: str) -> dict[str, Any]:
 def _merge(
     below: Mapping[str, Any], above: Mapping[str, Any], kinds: Sequence[type[BaseModel]]
 ) -> dict[str, Any]:
-    """`above` on top of `below`, where `kinds` are the models that they may be settings of.
+    """`above` on top of `below`; `kinds` are the models that these settings may belong to.
 
-    Where `above` chooses another of several kinds, what `below` said of the first is forgotten.
+    If `above` chooses another kind than `below`, the settings in `below` are dropped.
     """
     chosen = discriminators(kinds) & above.keys() & below.keys()
     if any(above[key] != below[key] for key in chosen):
@@ -114,7 +127,7 @@ def _merge(
 
 
 def _with_absolute_paths(value: Any) -> Any:
-    """Paths made absolute, and models that are local folders with them: a hub id stays as it is."""
+    """`value` with absolute paths, also of models in local folders; hub ids stay as they are."""
     if isinstance(value, Path):
         return _absolute(value)
     if isinstance(value, list | tuple):
@@ -122,7 +135,7 @@ def _with_absolute_paths(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     inner = {key: _with_absolute_paths(each) for key, each in value.items()}
-    # A model with a revision may be a folder; one without is a name on some server.
+    # A model setting beside a revision may be a folder; without one, a language model's name.
     model = inner.get("model")
     if "revision" in inner and isinstance(model, str) and model != "bundled":
         folder = _absolute(Path(model))
@@ -132,8 +145,101 @@ def _with_absolute_paths(value: Any) -> Any:
 
 def _absolute(path: Path) -> Path:
     if any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):
-        raise SettingsError(f"{quoted(str(path))} is too long to be a path")
+        raise SettingsError(f"{quoted(str(path))} is too long for a path")
     try:
         return path.expanduser().absolute()
     except RuntimeError as error:
-        raise SettingsError(f"{quoted(str(path))}: there is no such user's folder") from error
+        raise SettingsError(f"{quoted(str(path))}: there is no such user") from error
+
+
+def _error_message(error: ValidationError, model: type[BaseModel], layers: Sequence[Layer]) -> str:
+    """One line about the first error: unknown names first, then wrong values."""
+    return _on_one_line(_first_error(error, model, layers))
+
+
+def _on_one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _first_error(error: ValidationError, model: type[BaseModel], layers: Sequence[Layer]) -> str:
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    problem = problems[0]
+    path = _path_in(problem["loc"], model)
+    name = ".".join(path)[:_MAX_SHOWN]
+    source = _source_of(path, layers)
+    if problem["type"] == "extra_forbidden":
+        if name in setting_names(model):
+            # A setting of another kind; the kind that was chosen precedes it in the location.
+            return f"unknown setting {name} in {source}; {problem['loc'][-2]!r} has no such setting"
+        return f"unknown setting {name} in {source}{_suggest(name, model)}"
+    if problem["type"] == "invalid_key":
+        return f"unknown setting {quoted(problem['input'])} in {source}: names are text"
+    if problem["type"] == "value_error":
+        why = problem.get("ctx", {}).get("error", problem["msg"])
+        return f"{name or 'settings'} in {source}: {why}"
+    if problem["type"] == "missing":
+        return f"{name} is not set in {source} and has no default"
+    if problem["type"] == "union_tag_not_found":
+        kind = str(problem.get("ctx", {}).get("discriminator", "")).strip("'")
+        return f"{name}.{kind} is not set in {source} and has no default"
+    if path[:1] == ["rewrite"] and not isinstance(problem["input"], bool | float | str):
+        # The value may be an address or the name of a key in the wrong setting: do not show it.
+        return f"{name} in {source} is {type(problem['input']).__name__}; {_expected(problem)}"
+    return f"{name} in {source} is {quoted(problem['input'])}; {_expected(problem)}"
+
+
+def _expected(problem: ErrorDetails) -> str:
+    """Values that pydantic would accept, worded alike for every type."""
+    context = problem.get("ctx", {})
+    choices = context.get("expected_tags") or context.get("expected")
+    if choices:
+        return f"choose one of: {str(choices).replace(' or ', ', ')}"
+    return problem["msg"].replace("Input should", "it should")
+
+
+def _path_in(location: Sequence[int | str], model: type[BaseModel]) -> list[str]:
+    """The names in `location` without the tags by which pydantic tells kinds of settings apart."""
+    path: list[str] = []
+    kinds: Sequence[type[BaseModel]] = [model]
+    is_tag = False
+    for key in location:
+        if isinstance(key, int):
+            continue  # an index into a list
+        if is_tag:
+            is_tag = False
+            continue
+        path.append(str(key))
+        kinds = kinds_inside(kinds, str(key))
+        is_tag = bool(discriminators(kinds))
+    return path
+
+
+def _source_of(path: Sequence[str], layers: Sequence[Layer]) -> str:
+    """The name of the topmost layer with the setting, or with the section that it belongs to."""
+    for length in range(len(path), 0, -1):
+        for layer in reversed(layers):
+            if _has(layer.values, path[:length]):
+                return layer.name
+    return layers[-1].name
+
+
+def _has(values: Any, path: Sequence[str]) -> bool:
+    for key in path:
+        if not isinstance(values, Mapping) or key not in values:
+            return False
+        values = values[key]
+    return True
+
+
+def _suggest(name: str, model: type[BaseModel]) -> str:
+    names = sorted(set(setting_names(model)))
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
+    if nearest:
+        return f"; did you mean {nearest[0]}?"
+    last = name.rpartition(".")[2]
+    elsewhere = [known for known in names if known.rpartition(".")[2] == last]
+    if elsewhere:
+        return f"; did you mean {elsewhere[0]}?"
+    section = name.rpartition(".")[0]
+    inside = [known for known in names if known.rpartition(".")[0] == section]
+    return f"; {section or 'the settings'} has: {', '.join(k.rpartition('.')[2] for k in inside)}"

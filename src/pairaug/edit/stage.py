@@ -32,7 +32,7 @@ from pairaug.edit.settings import EditSettings
 from pairaug.imaging.files import ImageError
 from pairaug.imaging.io import fit_square, load_image
 from pairaug.pair import Branch, Pair
-from pairaug.stage import Context, batched, overlapped, seed_for
+from pairaug.stage import RunContext, batched, overlapped, seed_for
 
 if TYPE_CHECKING:
     from pairaug.diffusion.control import EditOptions
@@ -51,7 +51,7 @@ class Edit:
 
     name = "edit"
 
-    def __init__(self, settings: EditSettings, context: Context) -> None:
+    def __init__(self, settings: EditSettings, context: RunContext) -> None:
         self._settings = settings
         self._context = context
 

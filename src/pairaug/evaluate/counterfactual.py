@@ -29,7 +29,7 @@ from pairaug.evaluate.models import PhantomBenchmark, open_classifier, open_gene
 from pairaug.evaluate.results import text_table, write_result
 from pairaug.pair import Branch, Pair, Report
 from pairaug.phantom.study import Study, sample_study
-from pairaug.stage import Context, batched, seed_for
+from pairaug.stage import RunContext, batched, seed_for
 
 if TYPE_CHECKING:
     from pairaug.diffusion.control import EditOptions, GuidanceFrom
@@ -136,7 +136,7 @@ def rules_rewriter(seed: int) -> Callable[[Study], Rewritten | None]:
     from pairaug.rewrite import Rewrite, RewriteSettings
 
     settings = RewriteSettings(backend="rules", branches=("intra",))
-    stage = Rewrite(settings, Context(seed=seed))
+    stage = Rewrite(settings, RunContext(seed=seed))
 
     def rewrite(study: Study) -> Rewritten | None:
         report = Report(study.findings_text, study.impression_text)

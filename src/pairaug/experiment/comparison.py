@@ -21,7 +21,7 @@ from pairaug.run import run as run_all
 from pairaug.run.device import with_device
 from pairaug.run.progress import ProgressReport
 from pairaug.settings import StageSettings
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from pairaug.system.locks import locked
 from pairaug.train.clip import ClipSettings, PairSource
 from pairaug.train.clip.sources import is_used, run_stage
@@ -63,7 +63,7 @@ class ComparisonSettings(StageSettings):
     )
 
 
-def chain_of(settings: ComparisonSettings) -> Settings:
+def run_settings_of(settings: ComparisonSettings) -> Settings:
     """The settings of the run, with its device chosen."""
     if isinstance(settings.run, Path):
         return with_device(load_settings(settings.run))
@@ -74,20 +74,20 @@ def chain_of(settings: ComparisonSettings) -> Settings:
 def prepared_run(
     settings: ComparisonSettings, out: Path, progress: ProgressReport
 ) -> Iterator[Settings]:
-    """The settings of the run, which then stands in `out`'s `run`; the folder is held meanwhile."""
+    """The settings of the run that is made in `out`/run; the folder stays locked meanwhile."""
     with locked(out):
-        chain = chain_of(settings)
-        run_all(chain, RunFolder(out / "run"), progress)
-        yield chain
+        run_settings = run_settings_of(settings)
+        run_all(run_settings, RunFolder(out / "run"), progress)
+        yield run_settings
 
 
-def context_of(chain: Settings, progress: ProgressReport) -> Context:
-    """What the stages of a run are opened with."""
-    return Context(
-        seed=chain.seed,
-        device=chain.device,
-        dtype=chain.dtype,
-        compile=chain.compile,
+def context_of(run_settings: Settings, progress: ProgressReport) -> RunContext:
+    """The context that opens the stages of a run."""
+    return RunContext(
+        seed=run_settings.seed,
+        device=run_settings.device,
+        dtype=run_settings.dtype,
+        compile=run_settings.compile,
         report_progress=progress.advance,
         report_status=progress.note,
     )

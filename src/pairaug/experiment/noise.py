@@ -28,7 +28,7 @@ from pairaug.manifest import (
 )
 from pairaug.pair import Branch, Pair
 from pairaug.run import RunFolder
-from pairaug.stage import Context, seed_for
+from pairaug.stage import RunContext, seed_for
 
 TRACE = "noise"
 """The trace entry of a pair whose image was exchanged; `image_of` names whose it has."""
@@ -40,7 +40,7 @@ _RANGE = 2**63
 
 
 def make_noisy(
-    run: RunFolder, folder: Path, rate: float, settings: Settings, context: Context
+    run: RunFolder, folder: Path, rate: float, settings: Settings, context: RunContext
 ) -> None:
     """The run's scored pairs with a fraction of the images exchanged, scored and pruned anew.
 

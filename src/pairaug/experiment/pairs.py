@@ -29,7 +29,7 @@ from pairaug.pair import Branch, Pair
 from pairaug.run.folder import RunFolder
 from pairaug.run.progress import NoProgress, ProgressReport
 from pairaug.run.stages import open_stage, weights_of
-from pairaug.stage import Context, apply, seed_for
+from pairaug.stage import RunContext, apply, seed_for
 
 
 def make_image_only(
@@ -153,7 +153,7 @@ def _num_usable(path: Path) -> int:
     return sum(arm["split"] == "train" and arm["drop_stage"] is None for arm in arms)
 
 
-def prune_parts(folder: Path, settings: Settings, context: Context) -> None:
+def prune_parts(folder: Path, settings: Settings, context: RunContext) -> None:
     """Prunes a folder's `score` into its `prune`, by the run's rule fitted on these pairs."""
     from pairaug.prune import Prune, PruneRule
 

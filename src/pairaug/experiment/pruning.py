@@ -39,14 +39,14 @@ def run_pruning(
     What the folder holds of the same settings is kept, pairs and trained trials alike.
     """
     progress = progress or NoProgress()
-    with prepared_run(settings, out, progress) as chain:
+    with prepared_run(settings, out, progress) as run_settings:
         run = RunFolder(out / "run")
         folders = {
             rate: out / f"noise-{rate:.0%}".replace("%", "") for rate in settings.noise_rates
         }
         progress.start("noise", len(folders), unit="set")
         for rate, folder in folders.items():
-            make_noisy(run, folder, rate, chain, context_of(chain, NoProgress()))
+            make_noisy(run, folder, rate, run_settings, context_of(run_settings, NoProgress()))
             progress.advance(1)
         progress.finish()
         levels = [_level(rate, folder) for rate, folder in folders.items()]

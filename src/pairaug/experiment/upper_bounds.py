@@ -26,13 +26,13 @@ from pairaug.manifest import (
 from pairaug.pair import Pair
 from pairaug.readers import ReadSettings, open_reader
 from pairaug.run.folder import RunFolder
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 _PART_SIZE = 256
 
 
 def make_upper_bound(
-    folder: Path, reader_settings: ReadSettings, num_pairs: int, context: Context
+    folder: Path, reader_settings: ReadSettings, num_pairs: int, context: RunContext
 ) -> None:
     """The first `num_pairs` usable training pairs of a reader, in the folder's `read`."""
     inputs = {

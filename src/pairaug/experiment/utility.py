@@ -36,8 +36,8 @@ def run_utility(
     What the folder holds of the same settings is kept, pairs and trained trials alike.
     """
     progress = progress or NoProgress()
-    with prepared_run(settings, out, progress) as chain:
-        _make_other_pairs(settings, chain, out, progress)
+    with prepared_run(settings, out, progress) as run_settings:
+        _make_other_pairs(settings, run_settings, out, progress)
         test_set = open_test_set(settings)
         num_pairs = _num_pairs(settings, out)
         num_kept = num_pairs["inter_and_intra"] - num_pairs["real"]
@@ -56,23 +56,26 @@ def run_utility(
 
 
 def _make_other_pairs(
-    settings: UtilitySettings, chain: Settings, out: Path, progress: ProgressReport
+    settings: UtilitySettings, run_settings: Settings, out: Path, progress: ProgressReport
 ) -> None:
     """The pairs of those arms that the run itself does not make."""
     run = RunFolder(out / "run")
     num = settings.controls_per_report
     if "image_only" in settings.arms:
-        make_image_only(run, out / "image_only", chain, num, progress)
+        make_image_only(run, out / "image_only", run_settings, num, progress)
     if "text_only" in settings.arms:
-        make_text_only(run, out / "text_only", chain, num)
+        make_text_only(run, out / "text_only", run_settings, num)
     if settings.extra_real_data and {"upper_bound", "upper_bound_reworded"} & set(settings.arms):
         num_wanted = num_pairs_of(sources_of("inter_and_intra", out, 0))
         progress.start("upper_bound", num_wanted)
         make_upper_bound(
-            out / "upper_bound", settings.extra_real_data, num_wanted, context_of(chain, progress)
+            out / "upper_bound",
+            settings.extra_real_data,
+            num_wanted,
+            context_of(run_settings, progress),
         )
         if "upper_bound_reworded" in settings.arms:
-            reword_upper_bound(out / "upper_bound", out / "upper_bound_reworded", run, chain)
+            reword_upper_bound(out / "upper_bound", out / "upper_bound_reworded", run, run_settings)
         progress.finish()
 
 

@@ -34,7 +34,7 @@ from pairaug.export.subset import Choice
 from pairaug.export.tally import ExportReport, Tally
 from pairaug.export.webdataset import WebDatasetWriter
 from pairaug.pair import Pair
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 _LOG = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Export:
 
     name = "export"
 
-    def __init__(self, settings: ExportSettings, context: Context) -> None:
+    def __init__(self, settings: ExportSettings, context: RunContext) -> None:
         self._settings = settings
         self._context = context
 

@@ -22,7 +22,7 @@ from pairaug.diffusion.prompts import ReportTooLongError
 from pairaug.generate.sampler import GeneratedCandidate, GenerationRequest, ReportSampler
 from pairaug.generate.settings import GenerateSettings
 from pairaug.pair import Branch, Pair
-from pairaug.stage import Context, overlapped, seed_for
+from pairaug.stage import RunContext, overlapped, seed_for
 
 if TYPE_CHECKING:
     from pairaug.diffusion.pipeline import Pipeline
@@ -37,7 +37,7 @@ class Generate:
 
     name = "generate"
 
-    def __init__(self, settings: GenerateSettings, context: Context) -> None:
+    def __init__(self, settings: GenerateSettings, context: RunContext) -> None:
         self._settings = settings
         self._context = context
 

@@ -14,7 +14,7 @@ from pairaug.pair import Branch, Pair
 from pairaug.prune.bounds import Failures
 from pairaug.prune.columns import Columns, columns_of, columns_of_table
 from pairaug.prune.fit import Fitted, PruneSettings, apply
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 # Its functions are made at import, so no type checker knows them.
 pc: Any = pyarrow.compute
@@ -29,7 +29,7 @@ class Prune:
         self,
         settings: PruneSettings,
         fitted: Fitted,
-        context: Context,
+        context: RunContext,
         copies: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         del settings  # All that decides is in `fitted`, which was made from them.

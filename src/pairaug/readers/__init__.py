@@ -15,17 +15,11 @@ from pairaug.readers.normalize import RawRecord
 from pairaug.readers.openi import OpenIReader, OpenISource
 from pairaug.readers.padchest import PadChestReader, PadChestSource
 from pairaug.readers.phantom import PhantomReader, PhantomSource
-from pairaug.readers.reader import (
-    Access,
-    Counted,
-    Provenance,
-    Reader,
-    Split,
-    SplitFractions,
-)
+from pairaug.readers.reader import Access, Counted, Provenance, Reader
+from pairaug.readers.splits import Split, SplitFractions
 from pairaug.readers.table import TableReader, TableSource
 from pairaug.readers.webdataset import WebDatasetReader, WebDatasetSource
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 __all__ = [
     "Access",
@@ -67,7 +61,7 @@ ReadSettings = Annotated[Source, Field(discriminator="source")]
 """The settings of `read`: those of the layout that `source` names."""
 
 
-def open_reader(settings: Source, context: Context) -> Reader:
+def open_reader(settings: Source, context: RunContext) -> Reader:
     """The reader of the layout that `settings` describe."""
     match settings:
         case PhantomSource():

@@ -25,11 +25,12 @@ from pairaug.readers.listing import one_file
 from pairaug.readers.lookup import Lookup
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.opened import opened_lines
-from pairaug.readers.reader import SPLIT_NAMES, Access, Provenance, SplitFractions
+from pairaug.readers.reader import Access, Provenance
 from pairaug.readers.rows import Row, file_sha256, json_objects, rows_of
 from pairaug.readers.sections import Text, report_of
+from pairaug.readers.splits import SPLIT_NAMES, SplitFractions
 from pairaug.settings import StageSettings
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 _LOG = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class CheXpertPlusSource(StageSettings):
 class CheXpertPlusReader:
     """The real pairs of CheXpert Plus, in the order of its table."""
 
-    def __init__(self, settings: CheXpertPlusSource, context: Context) -> None:
+    def __init__(self, settings: CheXpertPlusSource, context: RunContext) -> None:
         self._settings = settings
         self._context = context
         root = absolute(settings.root)

@@ -26,9 +26,10 @@ from pairaug.imaging.io import encode_png
 from pairaug.pair import Pair, Report
 from pairaug.readers.listing import listing_sha256
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
-from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitFractions, StatedTerms
+from pairaug.readers.reader import Provenance, StatedTerms
 from pairaug.readers.rows import Row, column_names, file_sha256, rows_of
-from pairaug.stage import Context
+from pairaug.readers.splits import SPLIT_NAMES, SplitFractions
+from pairaug.stage import RunContext
 
 _LOG = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class CheXzeroSource(StatedTerms):
 class CheXzeroReader:
     """The real pairs of an HDF5 file, in its order."""
 
-    def __init__(self, settings: CheXzeroSource, context: Context) -> None:
+    def __init__(self, settings: CheXzeroSource, context: RunContext) -> None:
         self._settings = settings
         self._context = context
         self._images = absolute(settings.images)

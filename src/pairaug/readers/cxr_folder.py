@@ -24,8 +24,9 @@ from pairaug.readers.listing import (
 )
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.plain import report_of_plain
-from pairaug.readers.reader import Provenance, SplitFractions, StatedTerms
-from pairaug.stage import Context
+from pairaug.readers.reader import Provenance, StatedTerms
+from pairaug.readers.splits import SplitFractions
+from pairaug.stage import RunContext
 
 
 class CxrFolderSource(StatedTerms):
@@ -55,7 +56,7 @@ class CxrFolderSource(StatedTerms):
 class CxrFolderReader:
     """The real pairs of a folder, in the order of their paths."""
 
-    def __init__(self, settings: CxrFolderSource, context: Context) -> None:
+    def __init__(self, settings: CxrFolderSource, context: RunContext) -> None:
         self._settings = settings
         self._context = context
         self._root = absolute(settings.root)

@@ -27,11 +27,12 @@ from pairaug.readers.labels import mapped_labels
 from pairaug.readers.listing import files_below, listing_sha256
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.plain import report_of_plain, report_of_sections
-from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitFractions, StatedTerms
+from pairaug.readers.reader import Provenance, StatedTerms
+from pairaug.readers.splits import SPLIT_NAMES, SplitFractions
 from pairaug.readers.text import cell_text, report_of_cells
 from pairaug.readers.unquoted import are_names, name_list
 from pairaug.settings import StageSettings
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 if TYPE_CHECKING:
     from datasets import IterableDataset
@@ -115,7 +116,7 @@ class HuggingFaceSource(StatedTerms):
 class HuggingFaceReader:
     """The real pairs of a dataset, split by split in the order of its rows."""
 
-    def __init__(self, settings: HuggingFaceSource, context: Context) -> None:
+    def __init__(self, settings: HuggingFaceSource, context: RunContext) -> None:
         self._settings = settings
         self._context = context
         self._path = absolute(settings.path) if settings.path else None

@@ -27,11 +27,12 @@ from pairaug.readers.listing import UnusableReportError, one_file, read_text
 from pairaug.readers.lookup import Lookup
 from pairaug.readers.mimic_studies import PLACE_OF, SECTION_OF
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
-from pairaug.readers.reader import SPLIT_NAMES, Access, Provenance, Split, SplitFractions
+from pairaug.readers.reader import Access, Provenance
 from pairaug.readers.rows import Row, file_sha256, rows_of
 from pairaug.readers.sections import Sections, Text, named_sections, report_of
+from pairaug.readers.splits import SPLIT_NAMES, Split, SplitFractions
 from pairaug.settings import StageSettings
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 _METADATA = {
     "image": "dicom_id",
@@ -88,7 +89,7 @@ class MimicCxrSource(StageSettings):
 class MimicCxrReader:
     """The real pairs of MIMIC-CXR, in the order of its metadata."""
 
-    def __init__(self, settings: MimicCxrSource, context: Context) -> None:
+    def __init__(self, settings: MimicCxrSource, context: RunContext) -> None:
         self._settings = settings
         self._context = context
         root = absolute(settings.root)

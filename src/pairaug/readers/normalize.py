@@ -23,9 +23,9 @@ from pairaug.imaging.inspect import Outcome
 from pairaug.pair import Branch, Pair, Report
 from pairaug.readers.identifiers import patient_key
 from pairaug.readers.image_paths import Missing, placed
-from pairaug.readers.reader import Split, SplitFractions
+from pairaug.readers.splits import Split, SplitFractions
 from pairaug.readers.text import stated_report
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 _LOG = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class RecordNormalizer:
     needs_image: bool = True
     """False: a study that names no image is a pair of text alone, which can be rewritten."""
 
-    def pairs(self, records: Iterable[RawRecord], context: Context) -> Iterator[Pair]:
+    def pairs(self, records: Iterable[RawRecord], context: RunContext) -> Iterator[Pair]:
         """One pair for each item, in order; an unusable one is a dropped pair."""
         if not self.root.is_dir():
             raise DataError(f"the folder of images {self.root} does not exist; set read.root")

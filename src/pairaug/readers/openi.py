@@ -31,11 +31,12 @@ from pairaug.readers.image_paths import near
 from pairaug.readers.labels import Labels, stated_findings
 from pairaug.readers.listing import IMAGE_SUFFIXES, is_passed_over
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
-from pairaug.readers.reader import Access, Provenance, SplitFractions
+from pairaug.readers.reader import Access, Provenance
 from pairaug.readers.rows import rows_of
 from pairaug.readers.sections import unwrapped
+from pairaug.readers.splits import SplitFractions
 from pairaug.settings import StageSettings
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from pairaug.system.regular import read_regular
 
 _LOG = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ class OpenISource(StageSettings):
 class OpenIReader:
     """The real pairs of Open-i, one for each image, in the order of the studies' numbers."""
 
-    def __init__(self, settings: OpenISource, context: Context) -> None:
+    def __init__(self, settings: OpenISource, context: RunContext) -> None:
         self._settings = settings
         self._context = context
         root = absolute(settings.root)

@@ -23,11 +23,12 @@ from pairaug.readers.identifiers import patient_key
 from pairaug.readers.labels import Labels, stated_findings
 from pairaug.readers.listing import one_file
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
-from pairaug.readers.reader import Access, Provenance, SplitFractions
+from pairaug.readers.reader import Access, Provenance
 from pairaug.readers.rows import file_sha256, rows_of
 from pairaug.readers.sections import unwrapped
+from pairaug.readers.splits import SplitFractions
 from pairaug.settings import StageSettings
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 _COLUMNS = {
     "image": "ImageID",
@@ -104,7 +105,7 @@ class PadChestSource(StageSettings):
 class PadChestReader:
     """The real pairs of PadChest, in the order of its table."""
 
-    def __init__(self, settings: PadChestSource, context: Context) -> None:
+    def __init__(self, settings: PadChestSource, context: RunContext) -> None:
         self._settings = settings
         self._context = context
         root = absolute(settings.root)

@@ -16,9 +16,10 @@ from pairaug.pair import Branch, Pair, Report
 from pairaug.phantom.study import Study, sample_study
 from pairaug.phantom.truth import true_labels
 from pairaug.readers.normalize import RawRecord
-from pairaug.readers.reader import Access, Provenance, SplitFractions
+from pairaug.readers.reader import Access, Provenance
+from pairaug.readers.splits import SplitFractions
 from pairaug.settings import StageSettings
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 
 class PhantomSource(StageSettings):
@@ -41,7 +42,7 @@ class PhantomSource(StageSettings):
 class PhantomReader:
     """The pairs of simulated patients 0, 1, 2 and so on."""
 
-    def __init__(self, settings: PhantomSource, context: Context) -> None:
+    def __init__(self, settings: PhantomSource, context: RunContext) -> None:
         self._settings = settings
         self._context = context
         self._seed = context.seed if settings.seed is None else settings.seed

@@ -17,12 +17,13 @@ from pairaug.pair import FINDINGS, Pair
 from pairaug.readers.labels import label_state
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.plain import report_of_sections
-from pairaug.readers.reader import SPLIT_NAMES, Provenance, Split, SplitFractions, StatedTerms
+from pairaug.readers.reader import Provenance, StatedTerms
 from pairaug.readers.rows import Row, cells_of, file_sha256
+from pairaug.readers.splits import SPLIT_NAMES, Split, SplitFractions
 from pairaug.readers.text import cell_text, report_of_cells
 from pairaug.readers.unquoted import kind_of
 from pairaug.settings import StageSettings
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 
 class TableColumns(StageSettings):
@@ -117,7 +118,7 @@ class TableSource(StatedTerms):
 class TableReader:
     """The real pairs of a table."""
 
-    def __init__(self, settings: TableSource, context: Context) -> None:
+    def __init__(self, settings: TableSource, context: RunContext) -> None:
         self._settings = settings
         self._context = context
         self._table = absolute(settings.table)

@@ -25,10 +25,11 @@ from pairaug.readers.labels import Labels, mapped_labels
 from pairaug.readers.listing import IMAGE_SUFFIXES, decoded, listing_sha256
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.plain import report_of_plain, report_of_sections
-from pairaug.readers.reader import SPLIT_NAMES, Provenance, SplitFractions, StatedTerms
+from pairaug.readers.reader import Provenance, StatedTerms
+from pairaug.readers.splits import SPLIT_NAMES, SplitFractions
 from pairaug.readers.tars import Item, items_of, shards_of
 from pairaug.readers.text import cell_text, report_of_cells
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from pairaug.system.json_text import JSONTextError, parse_json
 
 DROP_REASONS = {
@@ -88,7 +89,7 @@ class WebDatasetSource(StatedTerms):
 class WebDatasetReader:
     """The real pairs of shards, in the order of their members."""
 
-    def __init__(self, settings: WebDatasetSource, context: Context) -> None:
+    def __init__(self, settings: WebDatasetSource, context: RunContext) -> None:
         self._settings = settings
         self._context = context
         self._shards = shards_of([absolute(path) for path in settings.shards])

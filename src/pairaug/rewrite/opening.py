@@ -14,7 +14,7 @@ from pairaug.rewrite.privacy import refuse_if_remote
 from pairaug.rewrite.rules import Rules
 from pairaug.rewrite.settings import CHAT_MODELS, SERVERS, RewriteSettings
 from pairaug.rewrite.templates import instructions_of
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 if TYPE_CHECKING:
     from pairaug.rewrite.causal_model import CausalModel
@@ -62,7 +62,7 @@ def hashes_of(settings: RewriteSettings) -> dict[str, str]:
 class Opener:
     """Opens the backend anew for each part, with the models and indices of the one before."""
 
-    def __init__(self, settings: RewriteSettings, context: Context) -> None:
+    def __init__(self, settings: RewriteSettings, context: RunContext) -> None:
         self._settings = settings
         self._context = context
         self._loaded: tuple[CausalModel, str] | None = None

@@ -28,7 +28,7 @@ from pairaug.rewrite.settings import RewriteSettings
 from pairaug.rewrite.status import Status
 from pairaug.rewrite.targets import Targets, count_stated
 from pairaug.rewrite.window import Window
-from pairaug.stage import Context, seed_for
+from pairaug.stage import RunContext, seed_for
 
 # Children begun ahead of the one that is waited for, for each request that may be in flight: a slow
 # answer at the head of the queue then leaves the others work to do.
@@ -76,7 +76,7 @@ class Rewrite:
 
     name = "rewrite"
 
-    def __init__(self, settings: RewriteSettings, context: Context) -> None:
+    def __init__(self, settings: RewriteSettings, context: RunContext) -> None:
         self._settings = settings
         self._context = context
         check_backend(settings)

@@ -1,6 +1,6 @@
 """The programs: a whole run, and one stage of one. Both leave alone what is done already.
 
-`Work` in `work.py` makes the parts; here it is decided whether they may be made.
+`RunExecutor` makes the parts; the functions here check first whether they may be made.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pairaug.config import Settings, change_settings, flatten, load_settings
 from pairaug.errors import RunError, SettingsError
 from pairaug.record import RunRecord
 from pairaug.run.device import with_device
-from pairaug.run.executor import Work
+from pairaug.run.executor import RunExecutor
 from pairaug.run.fingerprints import (
     StageFingerprint,
     check_started_with,
@@ -53,30 +53,30 @@ def run(
     check_installed(settings)
     with locked(folder.path):
         folder.remove_leftovers()
-        work = Work(settings, folder, progress)
-        fingerprints = work.fingerprints()
+        executor = RunExecutor(settings, folder, progress)
+        fingerprints = executor.fingerprints()
         check_unchanged(
-            folder, work.record, [*fingerprints, *work.expected_prune(fingerprints[-1])]
+            folder, executor.record, [*fingerprints, *executor.expected_prune(fingerprints[-1])]
         )
-        _check_after_parts(work)
+        _check_after_parts(executor)
         if not folder.is_complete("rewrite"):
             look_at_server(settings)  # before hours of reading
         check_started_with(folder, settings)
         for current in fingerprints:
             if not folder.is_complete(current.stage):
                 check_models(current.stage, settings)
-        work.note(fingerprints)
+        executor.note(fingerprints)
         has_read = folder.is_complete("read")
         for current in fingerprints:
-            work.make(current)
+            executor.make(current)
             if current.stage == "read" and not has_read and on_read is not None:
-                on_read(work.record)
+                on_read(executor.record)
             if current.stage == "read":
-                work.check_usable()
-        work.prune(fingerprints[-1])
+                executor.check_usable()
+        executor.prune(fingerprints[-1])
         for step in AFTER_PARTS:
-            work.write(step)
-    return work.record
+            executor.write(step)
+    return executor.record
 
 
 def run_stage(
@@ -99,19 +99,19 @@ def run_stage(
         settings = with_device(settings)
     with locked(folder.path):
         folder.remove_leftovers()
-        work = Work(settings, folder, progress)
+        executor = RunExecutor(settings, folder, progress)
         if stage in AFTER_PARTS:
-            work.write(stage, again=True, layouts=layouts)
+            executor.write(stage, again=True, layouts=layouts)
         elif stage == "prune":
-            parent = work.fingerprint_on_disk("score")
-            work.prune(parent, again=True)
+            parent = executor.fingerprint_on_disk("score")
+            executor.prune(parent, again=True)
         else:
-            _make_stage(work, stage)
+            _make_stage(executor, stage)
             if stage == "read" and on_read is not None:
-                on_read(work.record)
+                on_read(executor.record)
             if stage == "read":
-                work.check_usable()
-    return work.record
+                executor.check_usable()
+    return executor.record
 
 
 def export_to(
@@ -138,22 +138,24 @@ def export_to(
     return run_stage("export", folder, [*overrides, named], progress, layouts=layouts)
 
 
-def _make_stage(work: Work, stage: str) -> None:
+def _make_stage(executor: RunExecutor, stage: str) -> None:
     before = STAGES[STAGES.index(stage) - 1] if stage != STAGES[0] else None
-    current = work.fingerprint_of(stage, work.fingerprint_on_disk(before) if before else None)
-    _check_may_make(work, current)
-    work.note([current])
-    work.make(current)
+    current = executor.fingerprint_of(
+        stage, executor.fingerprint_on_disk(before) if before else None
+    )
+    _check_may_make(executor, current)
+    executor.note([current])
+    executor.make(current)
 
 
-def _check_may_make(work: Work, current: StageFingerprint) -> None:
-    stage, folder = current.stage, work.folder
+def _check_may_make(executor: RunExecutor, current: StageFingerprint) -> None:
+    stage, folder = current.stage, executor.folder
     try:
-        check_unchanged(folder, work.record, [current])
+        check_unchanged(folder, executor.record, [current])
     except RunError as error:
         later = [name for name in STAGES[STAGES.index(stage) :] if folder.stage(name).exists()]
         names = ", ".join(str(folder.stage(name)) for name in later)
-        recorded = work.record.fingerprints.get(stage, {}).get("inputs", {})
+        recorded = executor.record.fingerprints.get(stage, {}).get("inputs", {})
         changes = ", ".join(differences(recorded, current.inputs)) or "an earlier stage"
         raise RunError(
             f"{folder.stage(stage)} was written with other settings ({changes}). "
@@ -161,17 +163,17 @@ def _check_may_make(work: Work, current: StageFingerprint) -> None:
         ) from error
 
 
-def _check_after_parts(work: Work) -> None:
+def _check_after_parts(executor: RunExecutor) -> None:
     """Raises if `export` or `summary` are there by other settings of their own."""
     for step in AFTER_PARTS:
-        recorded = work.record.fingerprints.get(step, {}).get("inputs")
-        if recorded is None or not work.folder.result(step).exists():
+        recorded = executor.record.fingerprints.get(step, {}).get("inputs")
+        if recorded is None or not executor.folder.result(step).exists():
             continue
-        changes = differences(recorded, own_settings(step, work.settings))
+        changes = differences(recorded, own_settings(step, executor.settings))
         if changes:
             raise RunError(
-                f"{work.folder.path} has its {step} by other settings ({', '.join(changes)}). "
-                f"To make it again in place: pairaug {_command(step)} {work.folder.path} "
+                f"{executor.folder.path} has its {step} by other settings ({', '.join(changes)}). "
+                f"To make it again in place: pairaug {_command(step)} {executor.folder.path} "
                 "--set NAME=VALUE; or pass a new --out folder."
             )
 

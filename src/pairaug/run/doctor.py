@@ -28,7 +28,7 @@ from pairaug.run.stages import (
     phantom_model,
     weights_of,
 )
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 _NUM_TRIED = 20
 """Pairs that are read to see that reading works."""
@@ -102,7 +102,7 @@ def _device(settings: Settings) -> str:
 
 def _data(settings: Settings, pairs: list[Pair]) -> str:
     """What the source is, and how the first pairs read; they are added to `pairs`."""
-    reader = open_source(settings, Context(settings.seed))
+    reader = open_source(settings, RunContext(settings.seed))
     source = reader.describe()
     tried = list(islice(reader, _NUM_TRIED))
     if not tried:
@@ -162,7 +162,7 @@ def _phantom_models(settings: Settings) -> Iterator[Check]:
             models |= {stage: model} if model is not None else {}
     source: dict[str, object] = {"source": settings.read.source}
     with suppress(PairAugError):
-        source = asdict(open_source(settings, Context(settings.seed)).describe())
+        source = asdict(open_source(settings, RunContext(settings.seed)).describe())
     told = of_phantom_models({"source": source, "phantom_models": models})
     if told:
         yield Check("real images", True, told, is_warning=True)

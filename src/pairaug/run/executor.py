@@ -44,7 +44,7 @@ from pairaug.run.folder import RunFolder
 from pairaug.run.progress import NoProgress, ProgressReport
 from pairaug.run.quality import assess, is_current
 from pairaug.run.stages import MODEL_STAGES, STAGES, open_source, open_stage
-from pairaug.stage import Context, Fitted, Stage, apply, batched
+from pairaug.stage import Fitted, RunContext, Stage, apply, batched
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pyarrow", "pillow")
 
@@ -56,7 +56,7 @@ class TableStage(Protocol):
     def apply_to_table(self, table: pa.Table) -> pa.Table: ...
 
 
-class Work:
+class RunExecutor:
     """One process's work on a run folder that it has locked."""
 
     def __init__(
@@ -66,7 +66,7 @@ class Work:
         self.folder = folder
         self.record = folder.load_record()
         self._progress = progress or NoProgress()
-        self._context = Context(
+        self._context = RunContext(
             seed=settings.seed,
             device=settings.device,
             dtype=settings.dtype,

@@ -26,7 +26,7 @@ from pairaug.run.stages import (
     phantom_model,
     weights_of,
 )
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def stage_fingerprint(
     """
     more: dict[str, Any] = {}
     if stage == "read":
-        source = open_source(settings, Context(settings.seed)).describe()
+        source = open_source(settings, RunContext(settings.seed)).describe()
         record.source = asdict(source)
         more = {"seed": settings.seed, "limit": settings.limit, "part_size": settings.part_size}
         more |= {f"content of {name}": value for name, value in source.hashes.items()}

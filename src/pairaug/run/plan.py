@@ -34,7 +34,7 @@ from pairaug.run.fingerprints import (
 from pairaug.run.folder import RunFolder
 from pairaug.run.stages import STAGES, check_installed, check_models, open_source, weights_of
 from pairaug.run.timing import Timing, time_stages
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 _NUM_TRIED = 500
 """Pairs whose reports are looked at, where the source can count them without reading reports."""
@@ -141,7 +141,7 @@ class _Look:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._reader = open_source(settings, Context(settings.seed))
+        self._reader = open_source(settings, RunContext(settings.seed))
         self._is_counted = isinstance(self._reader, Counted)
         self._most = _NUM_TRIED if self._is_counted else None
         self.num_seen = self.num_image_bytes = 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairaug.config import Settings
 from pairaug.pair import Branch
-from pairaug.stage import Context, Stage
+from pairaug.stage import RunContext, Stage
 
 if TYPE_CHECKING:
     from pairaug.readers import Reader
@@ -41,14 +41,14 @@ def is_work(stage: str, branch: Branch) -> bool:
     return branch in _WORK[stage]
 
 
-def open_source(settings: Settings, context: Context) -> Reader:
+def open_source(settings: Settings, context: RunContext) -> Reader:
     """The reader of the real pairs."""
     from pairaug.readers import open_reader
 
     return open_reader(settings.read, context)
 
 
-def open_stage(stage: str, settings: Settings, context: Context) -> Stage:
+def open_stage(stage: str, settings: Settings, context: RunContext) -> Stage:
     """A stage that works part by part, its models loaded when first used."""
     match stage:
         case "rewrite":

@@ -18,7 +18,7 @@ from pairaug.pair import Branch, Pair, Report
 from pairaug.record import RunRecord
 from pairaug.run.device import quieten_model_libraries
 from pairaug.run.stages import open_stage
-from pairaug.stage import Context, apply
+from pairaug.stage import RunContext, apply
 
 _FEW = 2
 """Images that are timed at once, if batches are not smaller."""
@@ -105,7 +105,7 @@ def _timed(stage: str, settings: Settings) -> float:
 def _seconds_of(stage: str, settings: Settings, changes: Mapping[str, object]) -> float:
     """Seconds for one pair by a stage with changed settings, the second time that it is used."""
     settings = change_settings(settings, [f"{name}={value}" for name, value in changes.items()])
-    context = Context(seed=0, device=settings.device, dtype=settings.dtype)
+    context = RunContext(seed=0, device=settings.device, dtype=settings.dtype)
     opened = open_stage(stage, settings, context)
     number = min(_FEW, getattr(settings, stage).batch_size)
     list(apply(opened, _pairs(stage, number, "first")))  # opens the model

@@ -16,7 +16,7 @@ from pairaug.imaging.io import load_image
 from pairaug.pair import Branch, ImageRef, Pair
 from pairaug.score.scorer import PairVectors, Scorer, rounded, scores_of
 from pairaug.score.settings import AuditSettings, ScoreSettings, folder_of
-from pairaug.stage import Context, batched
+from pairaug.stage import RunContext, batched
 
 DROP_REASONS = {
     "no_image": "the pair has no image to be scored",
@@ -51,7 +51,7 @@ class Score:
 
     name = "score"
 
-    def __init__(self, settings: ScoreSettings, context: Context) -> None:
+    def __init__(self, settings: ScoreSettings, context: RunContext) -> None:
         self._settings = settings
         self._context = context
         self._unreadable: dict[bytes, tuple[str, str]] = {}

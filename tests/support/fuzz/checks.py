@@ -42,7 +42,7 @@ from pairaug.readers.text import stated_report
 from pairaug.rewrite import Rewrite, RewriteSettings
 from pairaug.rewrite.cleaning import clean, source_report
 from pairaug.run.quality import assess
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from support.dicom_images import dataset_of
 from support.fuzz.bounded import FOLDER
 from support.fuzz.strategies import DICOM_VALUES, Change, Damage, changed, damaged
@@ -50,7 +50,7 @@ from support.layout_trees import TREES
 from support.planted_trees import MARK, PLANTED, table
 
 _READ = TypeAdapter(ReadSettings)
-CONTEXT = Context(seed=0, num_workers=1)
+CONTEXT = RunContext(seed=0, num_workers=1)
 
 SOURCES = {**TREES, **{f"planted-{name}": write for name, write in PLANTED.items()}}
 """Name → what writes its tree: a reader without one fails `test_planted_texts`."""

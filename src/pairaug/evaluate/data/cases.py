@@ -36,7 +36,7 @@ from pairaug.readers import open_reader
 from pairaug.readers.image_paths import placed
 from pairaug.readers.normalize import absolute
 from pairaug.readers.rows import file_sha256
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 
 Settings = PhantomData | RunData | ReadData | LabelTable
 
@@ -151,9 +151,9 @@ def _run(settings: RunData) -> Cases:
 def _read(settings: ReadData) -> Cases:
     def pairs() -> Iterator[Pair]:
         # A new reader each time, since it has no use for what the last pass noted.
-        return iter(open_reader(settings.read, Context(seed=0)))
+        return iter(open_reader(settings.read, RunContext(seed=0)))
 
-    reader = open_reader(settings.read, Context(seed=0))
+    reader = open_reader(settings.read, RunContext(seed=0))
     return _of_pairs("read", settings, pairs, reader.describe().hashes)
 
 

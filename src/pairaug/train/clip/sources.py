@@ -24,7 +24,7 @@ from pairaug.pair import Drop, ImageRef, Pair
 from pairaug.readers import ReadSettings, open_reader
 from pairaug.readers.tars import items_of
 from pairaug.settings import StageSettings
-from pairaug.stage import Context
+from pairaug.stage import RunContext
 from pairaug.system.json_text import JSONTextError, parse_json
 
 BranchName = Literal["real", "inter", "intra"]
@@ -99,7 +99,7 @@ def identity_of(source: PairSource, seed: int) -> dict[str, Any]:
         records = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
         return {"export": str(source.export.resolve()), "files": records}
     assert source.read is not None
-    provenance = open_reader(source.read, Context(seed)).describe()
+    provenance = open_reader(source.read, RunContext(seed)).describe()
     identity = {"read": source.read.model_dump(mode="json"), "hashes": dict(provenance.hashes)}
     # Phantoms without a seed of their own are sampled from the training's.
     randomness = getattr(source.read, "seed", 0) is None
@@ -113,7 +113,7 @@ def pairs_of(source: PairSource, seed: int) -> Iterator[Pair]:
     if source.export is not None:
         return _exported(source.export)
     assert source.read is not None
-    return iter(open_reader(source.read, Context(seed)))
+    return iter(open_reader(source.read, RunContext(seed)))
 
 
 def run_stage(run: Path) -> Path:
