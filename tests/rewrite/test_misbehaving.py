@@ -90,8 +90,8 @@ import sys
 from pathlib import Path
 from pairaug.pair import Branch, Pair, Report
 from pairaug.rewrite import Rewrite, RewriteSettings
+from pairaug.rewrite import openai_backend as backend
 from pairaug.stage import RunContext
-import pairaug.rewrite.openai_backend as backend
 
 backend._FIRST_WAIT_SECONDS = 0.005
 url, cache, num_pairs = sys.argv[1:]

@@ -73,11 +73,11 @@ def load_generator(
     from pairaug.diffusion.folder import model_folder
     from pairaug.run.device import choose_device, quieten_model_libraries
 
+    quieten_model_libraries()
     folder = model_folder(str(model), revision, allow_pickle)
     device_name, dtype_name = choose_device(device, dtype)
     from pairaug.diffusion.pipeline import load_pipeline
 
-    quieten_model_libraries()
     pipeline = load_pipeline(
         folder, device=device_name, dtype=dtype_name, allow_pickle=allow_pickle
     )

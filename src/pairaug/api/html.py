@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-_SIDE = 224
-"""CSS pixels of an image."""
+_SIDE = 176
+"""CSS pixels of an image: three of them fit into a page of text."""
+_CAPTION = "font-size:85%;font-style:normal;text-align:left;margin:0;white-space:pre-line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,11 @@ def picture(image: Image.Image, title: str, caption: str = "") -> str:
     """An image with its title above and a caption below."""
     source = f"data:image/png;base64,{base64.b64encode(_png(image)).decode()}"
     return (
+        # What follows overrules the pages that a notebook is shown on.
         f'<figure style="margin:0;max-width:{_SIDE}px">'
         f'<div style="font-weight:600">{escape(title)}</div>'
         f'<img src="{source}" alt="{escape(title)}" style="width:{_SIDE}px;height:auto">'
-        f'<figcaption style="font-size:85%;white-space:pre-line">{escape(caption)}</figcaption>'
-        "</figure>"
+        f'<figcaption style="{_CAPTION}">{escape(caption)}</figcaption></figure>'
     )
 
 

@@ -80,8 +80,8 @@ class RewrittenReports(Sequence[RewrittenReport]):
         return f"RewrittenReports({self.reports})"
 
     def _repr_html_(self) -> str:
-        rows = [(each.report, "; ".join(each.changes), each.drop_reason or "") for each in self]
-        return table(("report", "changes", "rejected"), rows)
+        rows = [(each.report, "; ".join(each.changes or [each.drop_reason or ""])) for each in self]
+        return table(("report", "changes"), rows)
 
 
 def rewrite(

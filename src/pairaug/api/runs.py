@@ -68,7 +68,9 @@ def run(
     """
     from pairaug.run import RunFolder
     from pairaug.run import run as run_stages
+    from pairaug.run.device import import_tqdm
 
+    import_tqdm()
     settings, folder = _settings(config, limit), _folder(config, out)
     with _progress(progress) as shown:
         run_stages(settings, RunFolder(folder), shown)

@@ -67,11 +67,11 @@ def load_scorer(
     from pairaug.clip.folder import scorer_folder
     from pairaug.run.device import choose_device, quieten_model_libraries
 
+    quieten_model_libraries()
     folder = scorer_folder(str(model), revision, allow_pickle)
     device_name, dtype_name = choose_device(device, dtype)
     from pairaug.clip.encoders import open_encoder
 
-    quieten_model_libraries()
     encoder = open_encoder(
         folder,
         device=device_name,

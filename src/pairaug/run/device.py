@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from pairaug.config import Settings
@@ -32,8 +33,19 @@ def choose_device(device: Any = None, dtype: Any = None) -> tuple[str, str]:
     return device_name, dtype_name
 
 
+def import_tqdm() -> None:
+    """Imports tqdm without the warning that it gives in notebooks where ipywidgets is missing.
+
+    The hub libraries import it; their bars are turned off.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "IProgress not found")
+        import tqdm.auto  # noqa: F401
+
+
 def quieten_model_libraries() -> None:
     """Turns off the bar that transformers shows for each model it loads; ours is about pairs."""
+    import_tqdm()
     from transformers.utils import logging
 
     logging.disable_progress_bar()
