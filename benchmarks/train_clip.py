@@ -128,7 +128,7 @@ def main() -> None:
             "device": "cpu",
             "cache": Path(folder) / "cache",
             "sources": [
-                {"read": {"source": "table", "table": table, "split": {
+                {"read": {"layout": "table", "table": table, "split": {
                     "validation_fraction": 0.0, "test_fraction": 0.0}}}
             ],
         }  # fmt: skip

@@ -95,7 +95,7 @@ def test_functions_stand_before_packages_of_the_same_name():
 def test_defaults_are_those_of_the_default_preset():
     from pairaug.config import load_settings
 
-    settings = load_settings(preset="default", overrides=["read.source=phantom"])
+    settings = load_settings(preset="default", overrides=["read.layout=phantom"])
     generate = inspect.signature(pairaug.Generator.generate).parameters
     edit = inspect.signature(pairaug.Generator.edit).parameters
     prune = inspect.signature(pairaug.prune).parameters

@@ -165,7 +165,7 @@ def test_training_of_models_leaves_it_out_and_counts_it(
 ) -> None:
     pairs = _run(tmp_path)
     spoil(pairs[1], reason)
-    settings = ImageDatasetSettings(source="run", run=tmp_path / "run", size=32)
+    settings = ImageDatasetSettings(layout="run", run=tmp_path / "run", size=32)
     assert len(open_dataset(settings, tmp_path / "out").images) == 3
     assert f"1 of 4 images cannot be read and are left out ({reason} 1)" in caplog.text
 

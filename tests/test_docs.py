@@ -148,7 +148,7 @@ def test_settings_files_shown_are_valid(block: str, tmp_path: Path):
         load_model(_models_of_commands()[command[1]], path)
         return
     # A piece of a file need not say where pairs come from.
-    load_settings(path, () if "read" in yaml.safe_load(block) else ("read.source=phantom",))
+    load_settings(path, () if "read" in yaml.safe_load(block) else ("read.layout=phantom",))
 
 
 def test_the_changelog_has_a_place_for_what_comes_next():

@@ -18,7 +18,7 @@ from support.earlier_layout import as_before
 
 SAYS = "was written by an earlier PairAug"
 STAGES = ("read", "rewrite", "generate", "edit", "score", "prune", "export", "summarize")
-RUN_DATA = "--set data.source=run --set data.run=old"
+RUN_DATA = "--set data.layout=run --set data.run=old"
 COMMANDS = (
     "run old",
     "run old/run.yaml",
@@ -26,7 +26,7 @@ COMMANDS = (
     "run old --set edit.num_steps=3",
     "export old --to folder",
     "train clip clip.yaml --out clip",
-    "train generator --set data.source=run --set data.run=old --out generator",
+    "train generator --set data.layout=run --set data.run=old --out generator",
     f"evaluate zero-shot --set models=[scorer] {RUN_DATA}",
     f"evaluate linear-probe --set model=scorer {RUN_DATA}",
     f"evaluate retrieval --set model=scorer {RUN_DATA}",
@@ -59,7 +59,7 @@ def workplace(
         "run": yaml.safe_load((run / "run.yaml").read_text(encoding="utf-8")),
         "num_seeds": 1,
         "train": {"sources": [{"run": "old"}]},
-        "data": {"source": "run", "run": str(finished.path)},
+        "data": {"layout": "run", "run": str(finished.path)},
     }
     (folder / "experiment.yaml").write_text(yaml.safe_dump(settings))
     utility = {**settings, "rows": ["real, equal compute"]}

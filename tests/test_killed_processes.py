@@ -33,7 +33,7 @@ UTILITY = {
     "controls_per_report": 1,
     "rows": ["real, equal compute", "text-only", "+both"],
     "train": {"preset": "tiny", "batch_size": 4, "num_threads": 1},
-    "data": {"source": "phantom", "num_patients": 40, "seed": 12, "size": 64},
+    "data": {"layout": "phantom", "num_patients": 40, "seed": 12, "size": 64},
     "num_resamples": 50,
 }
 QUICK = ("export.formats=[webdataset]", "summary.max_points=0", "summary.max_examples=1")

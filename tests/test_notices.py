@@ -38,7 +38,7 @@ def _study(folder: Path, count: int) -> list[str]:
             Image.fromarray(pixels).save(folder / f"{row}.png")
             text = f"Patchy opacity of {row + 2} mm at the {places[row % 5]}. No pneumothorax."
             rows.writerow((row, f"{row}.png", text, "Opacity.", f"p{row}"))
-    return ["read.source=table", f"read.table={folder / 'reports.csv'}", f"read.root={folder}"]
+    return ["read.layout=table", f"read.table={folder / 'reports.csv'}", f"read.root={folder}"]
 
 
 def _do(*words: object, sets: Sequence[str] = ()) -> str:
@@ -158,10 +158,10 @@ def test_a_model_says_what_it_was_trained_on(tmp_path: Path) -> None:
         return saw_phantoms_only(tmp_path)
 
     assert not saw_phantoms_only(tmp_path)
-    assert trained_on({"data": {"source": "phantom"}})
-    assert trained_on({"data": {"source": "phantom"}, "sources": []})
-    assert not trained_on({"data": {"source": "phantom"}, "sources": [{"run": "runs/mine"}]})
-    assert not trained_on({"data": {"source": "run"}})
+    assert trained_on({"data": {"layout": "phantom"}})
+    assert trained_on({"data": {"layout": "phantom"}, "sources": []})
+    assert not trained_on({"data": {"layout": "phantom"}, "sources": [{"run": "runs/mine"}]})
+    assert not trained_on({"data": {"layout": "run"}})
     assert not trained_on("else")
     for content in (b"\xff", b"[1]", b"{", b'{"recipe": ' + b"[" * 9000):
         (tmp_path / "training.json").write_bytes(content)
@@ -172,12 +172,12 @@ def test_a_model_says_what_it_was_trained_on(tmp_path: Path) -> None:
 
 def test_phantoms_and_scorers_that_pass_need_no_notice() -> None:
     facts = {
-        "source": {"source": "phantom", "name": "phantoms"},
+        "source": {"layout": "phantom", "name": "phantoms"},
         "phantom_models": {"score": "bundled"},
         "gate": {"verdict": "passed"},
     }
     assert notices(facts) == []
-    facts["source"] = {"source": "table", "name": "study"}
+    facts["source"] = {"layout": "table", "name": "study"}
     facts["phantom_models"] = {"score": "/home/somebody/models/mine"}
     (sentence,) = notices(facts)
     assert "score.model mine" in sentence

@@ -36,7 +36,7 @@ Tell = Callable[..., str]
 
 def test_every_reader_has_a_planted_tree() -> None:
     known = {
-        typing.get_args(kind.model_fields["source"].annotation)[0]
+        typing.get_args(kind.model_fields["layout"].annotation)[0]
         for kind in typing.get_args(Source)
     }
     assert known - WITHOUT_FILES <= PLANTED.keys()

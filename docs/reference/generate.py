@@ -219,7 +219,7 @@ def _presets_table() -> list[str]:
 
 def _preset(preset: str) -> dict[str, Any]:
     # A preset that is not valid should not be documented.
-    load_settings(overrides=["read.source=phantom"], preset=preset)
+    load_settings(overrides=["read.layout=phantom"], preset=preset)
     path = Path(pairaug.__file__).parent / "presets" / f"{preset}.yaml"
     return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
 

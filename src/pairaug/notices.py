@@ -91,7 +91,7 @@ def keeps_nothing(facts: Mapping[str, Any]) -> bool:
 
 def is_simulated(source: Mapping[str, Any]) -> bool:
     """True for phantoms."""
-    return source.get("source") == "phantom"
+    return source.get("layout") == "phantom"
 
 
 def _short(model: str) -> str:

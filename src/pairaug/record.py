@@ -35,7 +35,7 @@ class RunRecord:
     device: str = ""
     dtype: str = ""
     source: dict[str, Any] = field(default_factory=dict)
-    """Name, licence and terms of access of the real pairs."""
+    """Name, license and terms of access of the real pairs."""
     versions: dict[str, str] = field(default_factory=dict)
     weights: dict[str, dict[str, str]] = field(default_factory=dict)
     """Stage → model → SHA-256 over its files."""

@@ -229,7 +229,7 @@ def test_a_dry_run_shows_what_is_missing(models: list[str]) -> None:
 def test_problems_of_the_user_are_one_line(
     models: list[str], table: str | None, overrides: list[str], message: str
 ) -> None:
-    Path("real.yaml").write_text("read: {source: table, table: t.csv}\n")
+    Path("real.yaml").write_text("read: {layout: table, table: t.csv}\n")
     if table is not None:
         Path("t.csv").write_text(table)
     assert message in one_line(pairaug("run", "real.yaml", *models, *_sets(*overrides)))
@@ -281,7 +281,7 @@ def test_phantoms_are_written_and_read_as_a_table(models: list[str]) -> None:
     assert result.exit_code == 0, result.output
     assert result.stdout.strip() == "images/reports.csv"
     Path("real.yaml").write_text(
-        "read:\n  source: table\n  table: images/reports.csv\n"
+        "read:\n  layout: table\n  table: images/reports.csv\n"
         "  columns: {patient_id: patient_id, view: view, split: split}\n"
     )
     result = pairaug("run", "real.yaml", *models, "--limit", "2")
@@ -298,7 +298,7 @@ def test_the_doctor_finds_what_is_well(models: list[str]) -> None:
 
 
 def test_the_doctor_finds_what_is_not(models: list[str]) -> None:
-    Path("real.yaml").write_text("read: {source: table, table: t.csv}\n")
+    Path("real.yaml").write_text("read: {layout: table, table: t.csv}\n")
     result = pairaug("doctor", "real.yaml", *models)
     assert result.exit_code == 1
     assert "problem data: " in result.stdout

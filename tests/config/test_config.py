@@ -28,12 +28,12 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_is_valid_and_says_its_name(preset: str) -> None:
-    source = () if preset == "demo" else ("read.source=phantom",)
+    source = () if preset == "demo" else ("read.layout=phantom",)
     assert load_settings(overrides=source, preset=preset).preset == preset
 
 
 def test_the_paper_is_the_papers() -> None:
-    settings = load_settings(overrides=["read.source=phantom"], preset="paper")
+    settings = load_settings(overrides=["read.layout=phantom"], preset="paper")
     assert (settings.generate.num_steps, settings.generate.guidance_scale) == (50, 4.0)
     assert (settings.edit.num_steps, settings.edit.guidance_scale) == (75, 4.0)
     assert (settings.edit.source, settings.edit.alignment) == ("regenerate", "refine")
@@ -47,12 +47,12 @@ def test_set_is_on_top_of_the_file_and_the_file_on_top_of_the_preset(write) -> N
     settings = load_settings(path, ["generate.num_steps=9"])
     assert (settings.preset, settings.seed) == ("demo", 3)
     assert settings.generate.num_steps == 9
-    assert settings.read.source == "phantom"
+    assert settings.read.layout == "phantom"
     assert load_settings(path).generate.num_steps == 7
 
 
 def test_the_preset_may_be_set_too(write) -> None:
-    path = write("preset: demo\nread: {source: phantom}\n")
+    path = write("preset: demo\nread: {layout: phantom}\n")
     assert load_settings(path, ["preset=paper"]).edit.num_steps == 75
 
 
@@ -63,7 +63,7 @@ def test_values_of_set_have_yaml_types() -> None:
             "read.views=[PA, AP]",
             "read.columns.view=v",
             "read.table=t.csv",
-            "read.source=table",
+            "read.layout=table",
             "prune.intra.margin=1e-3",
         ]
     )
@@ -73,19 +73,19 @@ def test_values_of_set_have_yaml_types() -> None:
 
 
 def test_another_kind_of_rule_forgets_what_the_first_one_was_told(write) -> None:
-    path = write("read: {source: phantom}\nprune: {inter: {rule: threshold, threshold: 0.5}}\n")
+    path = write("read: {layout: phantom}\nprune: {inter: {rule: threshold, threshold: 0.5}}\n")
     settings = load_settings(path, ["prune.inter.rule=mean-margin", "prune.inter.margin=0.1"])
     assert settings.prune.inter.model_dump()["margin"] == 0.1
 
 
 def test_another_backend_keeps_what_all_backends_fraction(write) -> None:
-    path = write("read: {source: phantom}\nrewrite: {max_words: 33}\n")
+    path = write("read: {layout: phantom}\nrewrite: {max_words: 33}\n")
     settings = load_settings(path, ["rewrite.backend=openai", "rewrite.model=m"])
     assert (settings.rewrite.backend, settings.rewrite.max_words) == ("openai", 33)
 
 
 def test_a_section_without_content_is_no_error(write) -> None:
-    assert load_settings(write("preset: demo\nread:\nedit:\n")).read.source == "phantom"
+    assert load_settings(write("preset: demo\nread:\nedit:\n")).read.layout == "phantom"
 
 
 @pytest.mark.parametrize(
@@ -126,12 +126,12 @@ def test_a_section_without_content_is_no_error(write) -> None:
             "preset: papre",
             r"preset in demo\.yaml is 'papre'; choose one of: paper, default, fast, demo",
         ),
-        ("read: {source: table}", r"read\.table is not set in demo\.yaml and has no default"),
+        ("read: {layout: table}", r"read\.table is not set in demo\.yaml and has no default"),
         (
-            "read: {source: table, table: t.csv, columns: {labels: {oedema: c}}}",
+            "read: {layout: table, table: t.csv, columns: {labels: {oedema: c}}}",
             r"read\.columns in demo\.yaml: unknown finding 'oedema'; the names are: no finding",
         ),
-        ("read: {num_patients: 3}", r"read\.source is not set in demo\.yaml and has no default"),
+        ("read: {num_patients: 3}", r"read\.layout is not set in demo\.yaml and has no default"),
         ("edit: 4", r"edit in demo\.yaml is 4; "),
         ("seed: 1\nseed: 2", r"demo\.yaml is not YAML: line 3, column 1: seed is given twice"),
         ("seed: [1", r"demo\.yaml is not YAML: line "),
@@ -140,7 +140,7 @@ def test_a_section_without_content_is_no_error(write) -> None:
 )
 def test_what_is_wrong_is_said_in_one_line(write, text: str, message: str) -> None:
     start = (
-        "" if text.startswith(("read", "preset", "-", "seed: [")) else "read: {source: phantom}\n"
+        "" if text.startswith(("read", "preset", "-", "seed: [")) else "read: {layout: phantom}\n"
     )
     with pytest.raises(SettingsError, match=message) as raised:
         load_settings(write(start + text))
@@ -191,18 +191,18 @@ LAUGHS = "l0: &l0 [x, x]\n" + "".join(
         ("seed: &a {b: *a}", r"line 1, column 7: found unconstructable recursive node"),
         (LAUGHS, r"demo\.yaml has more than 20,000 values"),
         ("seed: *nobody", r"demo\.yaml is not YAML: line 1, column 7: found undefined alias"),
-        ('read: {source: table, table: "a\\0b"}', r"read\.table holds a character that no file"),
+        ('read: {layout: table, table: "a\\0b"}', r"read\.table holds a character that no file"),
         ('edit: {model: "a\\ud800"}', r"edit\.model holds a character that no file can hold"),
         ('"a\\0b": 1', r"a name holds a character that no file can hold"),
         ('"a\\nb": 1', r"unknown setting a\\nb in demo\.yaml"),
         ('seed: "a\\nb"', r"seed in demo\.yaml is 'a\\nb'; "),
         ("seed: " + "x" * 5000, r"seed in demo\.yaml is 'x{60,99}…; it should be a valid integer"),
-        ("read: {source: table, table: ~nosuchuser/t.csv}", r"'~nosuchuser/t\.csv': there is no"),
+        ("read: {layout: table, table: ~nosuchuser/t.csv}", r"'~nosuchuser/t\.csv': there is no"),
         (
             "preset: demo\nedit: {model: ~nosuchuser/m}",
             r"'~nosuchuser/m': there is no such user",
         ),
-        ("read: {source: table, table: " + "x" * 300 + "}", r"'x+…? is too long for a path"),
+        ("read: {layout: table, table: " + "x" * 300 + "}", r"'x+…? is too long for a path"),
         (
             "seed:\t1\n\tedit: 2",
             r"demo\.yaml is not YAML: line 1, column 6: .* cannot start any token",
@@ -256,7 +256,7 @@ def test_a_path_that_is_no_file_is_said(tmp_path: Path, name: str, message: str)
 
 
 def test_words_are_words_and_a_byte_order_mark_is_none(write) -> None:
-    path = write("\ufeffread: {source: table, table: t.csv, columns: {view: v}}\n")
+    path = write("\ufeffread: {layout: table, table: t.csv, columns: {view: v}}\n")
     settings = load_settings(path, ["compile=yes", "read.views=[NO, no, on, 2001-01-01]"])
     assert settings.read.views == ("NO", "no", "on", "2001-01-01")  # type: ignore[union-attr]
     assert settings.compile is True
@@ -266,7 +266,7 @@ def test_words_are_words_and_a_byte_order_mark_is_none(write) -> None:
     "value", ["1e5", "no", "12:30", "010", "2001-01-01", "0x1f", "~", "null", "<<", "1_0", ".5", ""]
 )
 def test_text_that_looks_like_something_else_reads_back_as_text(tmp_path: Path, value: str) -> None:
-    start = ["read.source=table", "read.table=t.csv", "read.columns.view=v"]
+    start = ["read.layout=table", "read.table=t.csv", "read.columns.view=v"]
     settings = load_settings(overrides=[*start, f"read.views=['{value}']"])
     (tmp_path / "run.yaml").write_text(as_yaml(settings), encoding="utf-8")
     assert load_settings(tmp_path / "run.yaml") == settings
@@ -287,7 +287,7 @@ def test_text_that_looks_like_something_else_reads_back_as_text(tmp_path: Path, 
 )
 def test_what_set_cannot_take_is_said_in_one_line(override: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message) as raised:
-        load_settings(overrides=["read.source=table", "read.table=t.csv", override])
+        load_settings(overrides=["read.layout=table", "read.table=t.csv", override])
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 600
 
@@ -334,7 +334,7 @@ def test_resolved_settings_name_every_setting() -> None:
 
 def test_paths_and_local_models_mean_the_same_from_any_folder(write) -> None:
     Path("weights").mkdir()
-    path = write("read: {source: table, table: images/t.csv}\nscore: {model: weights}\n")
+    path = write("read: {layout: table, table: images/t.csv}\nscore: {model: weights}\n")
     settings = load_settings(path, ["generate.model=someone/on-the-hub", "rewrite.model=weights"])
     here = Path.cwd()
     assert settings.read.model_dump()["table"] == here / "images/t.csv"
@@ -346,7 +346,7 @@ def test_paths_and_local_models_mean_the_same_from_any_folder(write) -> None:
 
 def test_the_bundled_model_is_never_a_folder_of_that_name(write) -> None:
     Path("bundled").mkdir()
-    settings = load_settings(write("read: {source: phantom}\nscore: {model: bundled}\n"))
+    settings = load_settings(write("read: {layout: phantom}\nscore: {model: bundled}\n"))
     assert settings.score.model == "bundled"
 
 

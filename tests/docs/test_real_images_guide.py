@@ -59,7 +59,7 @@ def test_the_lines_of_the_guide_open_dicoms(
         (tmp_path / f"{row}.dcm").write_bytes(saved(dataset_of(LEVELS + np.uint16(row))))
         rows.append(f'{row},{row}.dcm,"Small right pleural effusion. Clear lungs.",Effusion.')
     (tmp_path / "t.csv").write_text("\n".join(rows), encoding="utf-8")
-    table = ["read.source=table", f"read.table={tmp_path / 't.csv'}", f"read.root={tmp_path}"]
+    table = ["read.layout=table", f"read.table={tmp_path / 't.csv'}", f"read.root={tmp_path}"]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     run(change_settings(small_settings, table), RunFolder(Path("runs/my-study")))

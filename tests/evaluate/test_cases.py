@@ -21,7 +21,7 @@ def test_a_report_in_another_language_states_nothing(tmp_path: Path, unstated: A
         (tmp_path / f"{name}.png").write_bytes(image(seed=place))
         (tmp_path / f"{name}.txt").write_text(text)
     data = {
-        "read": {"source": "cxr-folder", "root": tmp_path},
+        "read": {"layout": "cxr-folder", "root": tmp_path},
         "split": "all",
         "labels": "report",
         "unstated": unstated,

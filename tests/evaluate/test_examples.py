@@ -25,7 +25,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def test_the_examples_are_valid(name: str, model: type[StageSettings]):
     path = EXAMPLES / f"{name}.yaml"
     settings = load_model(model, path).model_dump()
-    assert settings["data"]["source"] == "phantom"
+    assert settings["data"]["layout"] == "phantom"
     plain = re.sub(r"^# ?", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     shown = re.findall(r"^(?:test_)?data: (\{.*?\})$", plain, flags=re.MULTILINE | re.DOTALL)
     assert shown

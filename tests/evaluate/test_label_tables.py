@@ -53,16 +53,16 @@ def test_chexpert(tmp_path: Path) -> None:
         "CheXpert-v1.0/valid/patient64542/study2/view1_frontal.jpg,Female,Frontal,1.0,,0.0",
         "CheXpert-v1.0/valid/patient64543/study1/view1_frontal.jpg,Female,Frontal,1.0,,0.0",
     )
-    opened = _open(source="chexpert", table=table)
+    opened = _open(layout="chexpert", table=table)
     assert opened.findings == ("no finding", "edema", "pleural effusion")
     cases = list(opened)
     assert [case.patient_id for case in cases] == ["patient64541", "patient64542"]
     assert _same(_labels(cases, *opened.findings), [[0, 1, NAN], [1, 0, 0]])
     assert dict(opened.tally) == {"missing_image": 1}
     assert cases[0].image().shape == (20, 24)
-    kept = _open(source="chexpert", table=table, uncertain="positive", unstated="ignore")
+    kept = _open(layout="chexpert", table=table, uncertain="positive", unstated="ignore")
     assert _same(_labels(list(kept), "edema", "pleural effusion"), [[1, 1], [NAN, 0]])
-    denied = _open(source="chexpert", table=table, uncertain="negative")
+    denied = _open(layout="chexpert", table=table, uncertain="negative")
     assert _same(_labels(list(denied), "pleural effusion"), [[0], [0]])
 
 
@@ -77,7 +77,7 @@ def test_nih(tmp_path: Path) -> None:
         "00000002_001.png,Hernia,1,2,AP",
         "00000003_000.png,Pleural_Thickening|Edema,0,3,PA",
     )
-    opened = _open(source="nih", table=table)
+    opened = _open(layout="nih", table=table)
     cases = list(opened)
     names = ("cardiomegaly", "pleural effusion", "no finding", "hernia", "pleural thickening")
     assert _labels(cases, *names) == [
@@ -89,7 +89,7 @@ def test_nih(tmp_path: Path) -> None:
     assert [case.patient_id for case in cases] == ["1", "2", "2", "3"]
     assert len(opened.findings) == 15
     only = _write(tmp_path / "test_list.txt", "00000002_001.png", "00000003_000.png")
-    assert len(list(_open(source="nih", table=table, only=only))) == 2
+    assert len(list(_open(layout="nih", table=table, only=only))) == 2
 
 
 def test_padchest(tmp_path: Path) -> None:
@@ -104,11 +104,11 @@ def test_padchest(tmp_path: Path) -> None:
         "d.png,0,p4,PA,Physician,",
     )
     path.write_bytes(gzip.compress("\n".join(lines).encode()))
-    opened = _open(source="padchest", table=str(path))
+    opened = _open(layout="padchest", table=str(path))
     assert opened.findings == ("cardiomegaly", "no finding", "pleural effusion", "scoliosis")
     cases = list(opened)
     assert _labels(cases, *opened.findings) == [[1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]]
-    by_hand = _open(source="padchest", table=str(path), by_hand=True)
+    by_hand = _open(layout="padchest", table=str(path), by_hand=True)
     assert [case.patient_id for case in by_hand] == ["p1", "p4"]
 
 
@@ -124,10 +124,10 @@ def test_vindr(tmp_path: Path) -> None:
         "a,R3,0,0,0",
         "b,R5,0,1,0",
     )
-    opened = _open(source="vindr", table=table, suffix=".png")
+    opened = _open(layout="vindr", table=table, suffix=".png")
     assert opened.findings == ("aortic enlargement", "cardiomegaly", "no finding")
     assert _labels(list(opened), *opened.findings) == [[1, 0, 0], [0, 0, 1]]
-    anyone = _open(source="vindr", table=table, suffix=".png", readers="any")
+    anyone = _open(layout="vindr", table=table, suffix=".png", readers="any")
     assert _labels(list(anyone), *opened.findings) == [[1, 1, 0], [0, 1, 1]]
 
 
@@ -146,7 +146,7 @@ def test_mimic(tmp_path: Path) -> None:
         "bb,2,11000000,train",
         "cc,3,11000001,test",
     )
-    opened = _open(source="mimic-cxr", table=table, images=splits)
+    opened = _open(layout="mimic-cxr", table=table, images=splits)
     (case,) = opened
     assert case.patient_id == "10000032"
     assert _same(_labels([case], "atelectasis", "edema", "no finding"), [[0, 1, NAN]])
@@ -156,7 +156,7 @@ def test_mimic(tmp_path: Path) -> None:
         "aa,50414267,10000032,LATERAL",
         "bb,2,11000000,PA",
     )
-    given = {"source": "mimic-cxr", "table": table, "images": views, "unstated": "ignore"}
+    given = {"layout": "mimic-cxr", "table": table, "images": views, "unstated": "ignore"}
     frontal = _open(**given, split="all", views=["PA", "AP"])
     assert _same(_labels(list(frontal), "atelectasis", "edema"), [[0, NAN]])
     both = list(_open(**given, splits=splits, split="train"))
@@ -165,7 +165,7 @@ def test_mimic(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"set data\.splits to the table of splits"):
         list(_open(**given))
     with pytest.raises(DataError, match=r"for data\.views, set data\.images to the table"):
-        list(_open(source="mimic-cxr", table=table, images=splits, views=["PA"]))
+        list(_open(layout="mimic-cxr", table=table, images=splits, views=["PA"]))
 
 
 def test_a_table_with_columns(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_table_with_columns(tmp_path: Path) -> None:
         tmp_path / "labels.csv", "image,mass,lump,view", "a.png,1,0,PA", "b.png,,1,PA", "c.png,0,,L"
     )
     given = {
-        "source": "table",
+        "layout": "table",
         "table": table,
         "file": "image",
         "columns": {"Mass": "mass", "nodule": "lump"},
@@ -194,7 +194,7 @@ def test_several_names_of_one_finding_are_absent_only_together(tmp_path: Path) -
     table = _write(tmp_path / "t.csv", "file,mass,nodule", "a.png,0,0", "b.png,0,")
     joined = _open(
         {"nodule": "mass"},
-        source="table",
+        layout="table",
         table=table,
         columns={"mass": "mass", "nodule": "nodule"},
     )
@@ -204,7 +204,7 @@ def test_several_names_of_one_finding_are_absent_only_together(tmp_path: Path) -
 def test_images_of_the_wrong_folder_are_named_as_the_reason(tmp_path: Path) -> None:
     table = _write(tmp_path / "t.csv", "file,mass", "../secret.png,1", "none.png,0")
     _images(tmp_path.parent, "secret.png")
-    opened = _open(source="table", table=table, columns={"mass": "mass"})
+    opened = _open(layout="table", table=table, columns={"mass": "mass"})
     assert list(opened) == []
     assert opened.tally["missing_image"] == 2
 
@@ -219,9 +219,9 @@ def test_images_of_the_wrong_folder_are_named_as_the_reason(tmp_path: Path) -> N
         ),
         (["file,mass", ",1"], {"columns": {"mass": "mass"}}, "row 2 has no file"),
         (["file,mass", "a.png,1"], {"columns": {"mass": "mas"}}, "did you mean 'mass'"),
-        (["file,mass", "a.png,1"], {"source": "chexpert"}, "no column that is a finding"),
-        (["file,mass", "a.png,1"], {"source": "nih"}, "no column 'Image Index'"),
-        (["file,mass", "a.png,1"], {"source": "nih", "root": "/nowhere"}, "does not exist"),
+        (["file,mass", "a.png,1"], {"layout": "chexpert"}, "no column that is a finding"),
+        (["file,mass", "a.png,1"], {"layout": "nih"}, "no column 'Image Index'"),
+        (["file,mass", "a.png,1"], {"layout": "nih", "root": "/nowhere"}, "does not exist"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_told(
@@ -230,27 +230,27 @@ def test_what_is_wrong_with_a_table_is_told(
     _images(tmp_path, "a.png")
     table = _write(tmp_path / "t.csv", *lines)
     with pytest.raises(DataError, match=message):
-        list(_open(**{"source": "table", "table": table, **settings}))
+        list(_open(**{"layout": "table", "table": table, **settings}))
 
 
 def test_findings_without_labels_are_told(tmp_path: Path) -> None:
-    opened = _open(source="phantom", num_patients=2, labels="chexpert")
+    opened = _open(layout="phantom", num_patients=2, labels="chexpert")
     assert chosen_findings(opened, ["Edema", "Effusion"]) == ("edema", "pleural effusion")
     with pytest.raises(SettingsError, match=r"no labels of .edma.*did you mean .edema."):
         chosen_findings(opened, ["edma"])
     with pytest.raises(SettingsError, match="aliases names 'hernia'"):
-        _open({"hernia": "edema"}, source="phantom", num_patients=2)
+        _open({"hernia": "edema"}, layout="phantom", num_patients=2)
 
 
 def test_a_finished_run_and_its_reader(finished, small_settings) -> None:
-    run = _open(source="run", run=str(finished.path), split="all")
+    run = _open(layout="run", run=str(finished.path), split="all")
     cases = list(run)
     assert len(cases) == 5
     assert all(case.report for case in cases)
-    read = _open(source="read", read=small_settings.read.model_dump(), split="all")
+    read = _open(layout="read", read=small_settings.read.model_dump(), split="all")
     assert [case.report for case in read] == [case.report for case in cases]
-    stated = _open(source="run", run=str(finished.path), split="all", labels="report")
+    stated = _open(layout="run", run=str(finished.path), split="all", labels="report")
     assert {case.labels["no finding"] for case in stated} <= {0.0, 1.0}
-    assert list(_open(source="run", run=str(finished.path), split="test")) == []
+    assert list(_open(layout="run", run=str(finished.path), split="test")) == []
     with pytest.raises(DataError, match="has no pairs"):
-        _open(source="run", run="/nowhere")
+        _open(layout="run", run="/nowhere")

@@ -221,7 +221,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_here")
 def test_the_commands(tiny_scorer_folder: Path, tmp_path: Path) -> None:
-    data = "data: {source: phantom, num_patients: 40, size: 32}\ndevice: cpu\nnum_draws: 100\n"
+    data = "data: {layout: phantom, num_patients: 40, size: 32}\ndevice: cpu\nnum_draws: 100\n"
     Path("many.yaml").write_text(f"models: [{tiny_scorer_folder}]\n{data}")
     Path("one.yaml").write_text(f"model: {tiny_scorer_folder}\n{data}")
     for name, config, first in (

@@ -123,7 +123,7 @@ def _settings(**changes: Any) -> PruningSettings:
         "num_seeds": 2,
         "max_steps": 3,
         "train": {"preset": "tiny", "batch_size": 4, "num_threads": 1},
-        "data": {"source": "phantom", "num_patients": 40, "seed": 12, "size": 64},
+        "data": {"layout": "phantom", "num_patients": 40, "seed": 12, "size": 64},
         "num_resamples": 50,
     }
     return PruningSettings.model_validate({**plain, **changes})

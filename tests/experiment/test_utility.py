@@ -28,12 +28,12 @@ from support.small_run import RUN
 def _settings(**changes: Any) -> UtilitySettings:
     plain = {
         "run": RUN,
-        "extra_real_data": {"source": "phantom", "num_patients": 60, "seed": 11},
+        "extra_real_data": {"layout": "phantom", "num_patients": 60, "seed": 11},
         "num_seeds": 2,
         "max_steps": 3,
         "controls_per_report": 1,
         "train": {"preset": "tiny", "batch_size": 4, "num_threads": 1},
-        "data": {"source": "phantom", "num_patients": 40, "seed": 12, "size": 64},
+        "data": {"layout": "phantom", "num_patients": 40, "seed": 12, "size": 64},
         "num_resamples": 50,
     }
     return UtilitySettings.model_validate({**plain, **changes})

@@ -375,7 +375,7 @@ def test_restricted_exports_are_marked_everywhere(tmp_path: Path) -> None:
     schema = pyarrow.parquet.read_schema(folder / "parquet" / "restricted-train-00000.parquet")
     terms = {
         "source": "covid",
-        "licence": "CC BY-NC-SA 4.0",
+        "license": "CC BY-NC-SA 4.0",
         "access": "credentialed",
         "restricted": True,
     }

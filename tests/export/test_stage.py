@@ -423,7 +423,7 @@ def test_the_card_says_how_it_was_made_and_on_what_terms(tmp_path: Path) -> None
     card = (tmp_path / "export" / "README.md").read_text()
     for line in (
         "| train | 3 | 3 | 3 |",
-        "- licence, inherited by every pair: CC BY-NC-SA 4.0",
+        "- license, inherited by every pair: CC BY-NC-SA 4.0",
         "- to be cited: Somebody 2020",
         "- read from `reports.csv`, SHA-256 `feed`",
         "**Restricted.**",
@@ -448,11 +448,11 @@ def test_the_card_says_how_it_was_made_and_on_what_terms(tmp_path: Path) -> None
         assert word not in card
     head = yaml.safe_load(card.split("---")[1])
     assert {"synthetic", "restricted"} <= set(head["tags"])
-    export(tmp_path / "public", [], {"source": {"access": "public", "licence": "CC0"}})
+    export(tmp_path / "public", [], {"source": {"access": "public", "license": "CC0"}})
     assert "estricted" not in (tmp_path / "public" / "README.md").read_text()
     export(tmp_path / "unknown", [], {})
     unknown = (tmp_path / "unknown" / "README.md").read_text()
-    assert "licence is not recorded" in unknown
+    assert "license is not recorded" in unknown
     assert "**Restricted.**" in unknown
 
 
@@ -511,7 +511,7 @@ def test_progress_counts_every_living_pair(tmp_path: Path) -> None:
 def test_no_name_of_data_or_settings_is_markup_in_the_card(tmp_path: Path) -> None:
     name = "a|b <img src=x> `c`\n# d [e](f)"
     recipe = {
-        "source": {"name": name, "access": "public", "licence": name, "hashes": {name: "0"}},
+        "source": {"name": name, "access": "public", "license": name, "hashes": {name: "0"}},
         "weights": {"score": {name: "1"}},
         "counts": {"read": {"in": 4, "dropped": {name: 1}}},
         "fingerprints": {"score": {"inputs": {"score.model": "```\n# d"}}},

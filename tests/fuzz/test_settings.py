@@ -13,8 +13,8 @@ _DEMO = load_settings(preset="demo")
 NAMES = sorted(flatten(_DEMO.model_dump(mode="json")))
 FILES = [
     as_yaml(_DEMO).encode(),
-    b"preset: demo\nread: {source: phantom, num_patients: 5}\nprune: {inter: {rule: quantile}}\n",
-    b"read: &a\n  source: table\n  table: x.csv\n  columns: {id: x, labels: {edema: e}}\nlimit: 3",
+    b"preset: demo\nread: {layout: phantom, num_patients: 5}\nprune: {inter: {rule: quantile}}\n",
+    b"read: &a\n  layout: table\n  table: x.csv\n  columns: {id: x, labels: {edema: e}}\nlimit: 3",
 ]
 _VALUES = TEXTS | st.sampled_from(
     ["[]", "{}", "{a: 1}", "[1, 2]", "null", "~", "no", "12:30", "010", "0x10", ".inf", "1e-3",

@@ -34,7 +34,7 @@ def _pairs() -> list[Pair]:
     for index in range(12):
         image = png_ref(rng.random((8, 8)).astype(np.float32))
         real = Pair(f"r{index}", Branch.REAL, f"p{index}", Report("wörds", "“quoted”"), image=image)
-        real = real.with_trace("read", source="phantom", nested={"score": {"rewrite": 1}})
+        real = real.with_trace("read", layout="phantom", nested={"score": {"rewrite": 1}})
         pairs.append(real)
         inter = real.child(
             "inter-0", branch=Branch.INTER, source_report=real.report.text, report=Report("{}")

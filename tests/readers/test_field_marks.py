@@ -24,7 +24,7 @@ BOTH = Report("The lungs look clear.", "Normal chest.")
 
 
 def _read(**settings: Any) -> list[Pair]:
-    source = _SETTINGS.validate_python({"access": "public", "licence": "none", **settings})
+    source = _SETTINGS.validate_python({"access": "public", "license": "none", **settings})
     return list(open_reader(source, RunContext(seed=0, num_workers=1)))
 
 
@@ -106,11 +106,11 @@ def test_a_whole_report_in_a_column_of_every_source(tmp_path: Path) -> None:
     record = json.dumps({"findings": WHOLE}).encode()
     shard = tar(tmp_path / "t.tar", ("1.png", image()), ("1.json", record))
     for settings in (
-        {"source": "table", "table": rows, "columns": one_column},
-        {"source": "huggingface", "path": tmp_path / "t.parquet", "columns": one_column},
-        {"source": "webdataset", "shards": shard or tmp_path / "t.tar"},
+        {"layout": "table", "table": rows, "columns": one_column},
+        {"layout": "huggingface", "path": tmp_path / "t.parquet", "columns": one_column},
+        {"layout": "webdataset", "shards": shard or tmp_path / "t.tar"},
     ):
-        assert [pair.report for pair in _read(**settings)] == [BOTH], settings["source"]
+        assert [pair.report for pair in _read(**settings)] == [BOTH], settings["layout"]
 
 
 def test_line_ends_that_a_program_wrote_out() -> None:
@@ -126,7 +126,7 @@ def test_a_cell_that_can_be_no_path_is_a_drop_and_is_not_quoted(
     secret = "Große Verschattung rechts. " * 50
     rows = csv(tmp_path / "t.csv", "id,file", ("1", secret), ("2", f"x/{secret}/é.png"))
     columns = {"file": "file", "findings": "file", "impression": None}
-    pairs = _read(source="table", table=rows, columns=columns)
+    pairs = _read(layout="table", table=rows, columns=columns)
     assert {pair.drop.stage for pair in pairs if pair.drop} == {"read"}
     assert all(pair.drop for pair in pairs)
     assert not any("Verschattung" in str(pair.drop) for pair in pairs)
@@ -137,7 +137,7 @@ def test_a_report_longer_than_any_is_a_drop(tmp_path: Path) -> None:
     long = "The lungs look clear. " * 5000
     rows = csv(tmp_path / "t.csv", "id,findings", ("1", long), ("2", "The lungs look clear."))
     columns = {"file": None, "impression": None}
-    first, second = _read(source="table", table=rows, columns=columns)
+    first, second = _read(layout="table", table=rows, columns=columns)
     assert first.drop
     assert (first.drop.reason, first.report.text) == ("oversized_report", "")
     assert second.drop is None
@@ -149,12 +149,12 @@ def test_one_json_array_is_a_table(tmp_path: Path, name: str, indent: int | None
     rows = [{"id": n, "findings": f"Clear {n}."} for n in range(3)]
     write(tmp_path / name, "\n" + json.dumps(rows, indent=indent))
     columns = {"file": None, "impression": None}
-    pairs = _read(source="table", table=tmp_path / name, columns=columns)
+    pairs = _read(layout="table", table=tmp_path / name, columns=columns)
     assert _said(pairs) == ["Clear 0.", "Clear 1.", "Clear 2."]
     for broken in ('[{"id": 1}', '[{"id": "Verschattung"}, 5]'):
         write(tmp_path / name, broken)
         with pytest.raises(DataError, match="JSON array") as error:
-            _read(source="table", table=tmp_path / name, columns=columns)
+            _read(layout="table", table=tmp_path / name, columns=columns)
         assert "Verschattung" not in str(error.value)
 
 
@@ -183,7 +183,7 @@ def test_a_folder_has_images_of_every_format_and_dicom_without_an_ending(tmp_pat
     write(tmp_path / "5.png", image(5))
     write(tmp_path / "5.png.txt", "Clear 5.")
     write(tmp_path / "README", "No image.")
-    pairs = _read(source="cxr-folder", root=tmp_path)
+    pairs = _read(layout="cxr-folder", root=tmp_path)
     assert sorted(_said(pairs)) == sorted(
         [*(f"Clear {n}." for n in range(1, 6)), "Clear uid.", "Clear im.", "Clear ima."]
     )
@@ -196,7 +196,7 @@ def test_a_tar_has_images_of_every_format(tmp_path: Path) -> None:
     for number, (suffix, kind) in enumerate(kinds):
         members += [(f"{number}.{suffix}", image(number, kind)), (f"{number}.txt", b"Clear lungs.")]
     tar(tmp_path / "a.tar", *members)
-    assert _said(_read(source="webdataset", shards=tmp_path / "a.tar")) == ["Clear lungs."] * 4
+    assert _said(_read(layout="webdataset", shards=tmp_path / "a.tar")) == ["Clear lungs."] * 4
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_a_text_of_its_images_whole_name_belongs_to_it(
         content = json.dumps({"report": text}) if ending == "json" else text
         members += [(f"{name}.png", image(number)), (f"{name}.{ending}", content.encode())]
     tar(tmp_path / "a.tar", *members)
-    pairs = _read(source="webdataset", shards=tmp_path / "a.tar", name="t")
+    pairs = _read(layout="webdataset", shards=tmp_path / "a.tar", name="t")
     assert [pair.id for pair in pairs] == [f"t/{name}" for name in names]
     assert [pair.report.text for pair in pairs] == ["Clear 0.", "Clear 1."]
     assert [pair.patient_id for pair in pairs] == patients
@@ -231,6 +231,6 @@ def test_captions_of_longer_endings_and_records_in_capitals(tmp_path: Path) -> N
         ("2.png", image(2)),
         ("2.json", b'{"Findings": "Clear 2.", "Patient_ID": 7}'),
     )
-    pairs = _read(source="webdataset", shards=tmp_path / "a.tar")
+    pairs = _read(layout="webdataset", shards=tmp_path / "a.tar")
     assert _said(pairs) == ["Clear 1.", "Clear 2."]
     assert pairs[1].patient_id == "7"

@@ -50,7 +50,7 @@ def test_one_patient_one_split(tmp_path: Path) -> None:
 def test_labelled_images_are_of_the_same_patients(tmp_path: Path) -> None:
     write(tmp_path / "a.png", image())
     table = csv(tmp_path / "t.csv", "file,who,edema", ("a.png", "7.0", "1"), ("a.png", "7", "0.0"))
-    data = {"source": "table", "table": table, "patient_id": "who", "columns": {"edema": "edema"}}
+    data = {"layout": "table", "table": table, "patient_id": "who", "columns": {"edema": "edema"}}
     cases = list(open_cases(TypeAdapter(LabelledData).validate_python(data)))
     assert [(case.patient_id, case.labels["edema"]) for case in cases] == [("7", 1.0), ("7", 0.0)]
 
@@ -68,7 +68,7 @@ def test_labels_of_chexpert_plus_that_cannot_be_read_are_one_line(
 
 def test_a_column_of_reports_for_findings_is_refused(tmp_path: Path) -> None:
     table = csv(tmp_path / "t.csv", "file,text", ("a.png", "Small effusion. No edema at all here."))
-    data = {"source": "table", "table": table, "list_column": "text"}
+    data = {"layout": "table", "table": table, "list_column": "text"}
     with pytest.raises(DataError, match="row 2 lists something that is no name") as error:
         open_cases(TypeAdapter(LabelledData).validate_python(data))
     assert "effusion" not in str(error.value)

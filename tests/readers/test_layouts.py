@@ -202,7 +202,7 @@ def test_a_plan_of_a_large_source_looks_at_its_first_reports(
     # Of the first 500, half are of no use.
     members[:500:2] = [(f"../{number:05d}.txt", b"x") for number in range(0, 500, 2)]
     path = tar(tmp_path / "x.tar", *members)
-    read = ["read.source=webdataset", f"read.shards={path}", "rewrite.branches=[inter]"]
+    read = ["read.layout=webdataset", f"read.shards={path}", "rewrite.branches=[inter]"]
     plan = make_plan(change_settings(small_settings, read), RunFolder(tmp_path / "run"))
     assert plan.num_pairs == 1200
     assert plan.rewriting.startswith("600 reports, 600 texts")
@@ -321,7 +321,7 @@ def test_a_folder_of_images_takes_its_patients_from_folders(tree: Any) -> None:
 @pytest.mark.parametrize("name", ["mimic-cxr", "openi"])
 def test_examples_are_settings(name: str) -> None:
     path = Path(__file__).parents[2] / "examples" / f"{name}.yaml"
-    assert load_settings(path).read.source == name
+    assert load_settings(path).read.layout == name
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "huge"])
@@ -337,7 +337,7 @@ def test_a_report_that_is_no_regular_file_is_a_drop(tmp_path: Path, kind: str) -
         path.symlink_to("/dev/zero")
     else:
         path.write_bytes(b"Clear. " * 200_000)
-    settings = {"source": "cxr-folder", "root": tmp_path, "licence": "none", "access": "public"}
+    settings = {"layout": "cxr-folder", "root": tmp_path, "license": "none", "access": "public"}
     source = _SETTINGS.validate_python(settings)
     pairs = {pair.id: pair for pair in open_reader(source, RunContext(seed=0))}
     assert len(pairs) == 2

@@ -48,7 +48,7 @@ def test_a_image_has_its_study_patient_split_and_labels(tmp_path: Path) -> None:
     assert first.image is not None
     assert first.image.path == str(tmp_path / "files/p10/p10000001/s50000001/aa01.jpg")
     assert first.trace["read"] == {
-        "source": "mimic-cxr",
+        "layout": "mimic-cxr",
         "row": 2,
         "study": "s50000001",
         "sections": "findings+impression",

@@ -40,7 +40,7 @@ def records(name: str, image: Path | bytes | None, **more: object) -> RawRecord:
 
 
 def normalizer(root: Path, **more: object) -> RecordNormalizer:
-    return RecordNormalizer(source="table", name="t", root=root, fractions=SplitFractions(), **more)  # type: ignore[arg-type]
+    return RecordNormalizer(layout="table", name="t", root=root, fractions=SplitFractions(), **more)  # type: ignore[arg-type]
 
 
 def taken(root: Path, *items: RawRecord, num_workers: int = 2, **more: object) -> list[Pair]:

@@ -87,7 +87,7 @@ def test_several_texts_of_one_heading_are_joined(tmp_path: Path) -> None:
     again = '<AbstractText Label="FINDINGS">Three.</AbstractText></Abstract>'
     write(tmp_path / "1.xml", xml.replace("</Abstract>", again))
     write(tmp_path / "a.png", image())
-    (pair,) = _pairs({"source": "openi", "root": tmp_path})
+    (pair,) = _pairs({"layout": "openi", "root": tmp_path})
     assert pair.report.findings == "One & two.\n\nThree."
 
 
@@ -96,7 +96,7 @@ def test_a_xml_bomb_is_a_drop(tmp_path: Path) -> None:
         f'<!ENTITY e{n} "{f"&e{n - 1};" * 50 if n else "x" * 50}">' for n in range(9)
     )
     write(tmp_path / "1.xml", f"<!DOCTYPE a [{entities}]><a><uId id='C'/>&e8;</a>")
-    (pair,) = _pairs({"source": "openi", "root": tmp_path})
+    (pair,) = _pairs({"layout": "openi", "root": tmp_path})
     assert pair.drop is not None
     assert pair.drop.reason == "unreadable_report"
 
@@ -105,11 +105,11 @@ def test_a_xml_bomb_is_a_drop(tmp_path: Path) -> None:
 def test_the_sixty_studies_are_read_and_rewritten(small_settings: Settings, tmp_path: Path) -> None:
     if not DATA.is_dir():
         pytest.skip("the data are not here")
-    required = _pairs({"source": "openi", "root": DATA})
+    required = _pairs({"layout": "openi", "root": DATA})
     reasons = Counter(pair.drop.reason if pair.drop else "none" for pair in required)
     # 110 images are named, two studies name none, and no image is there.
     assert reasons == {"missing_image": 112}
-    pairs = _pairs({"source": "openi", "root": DATA, "images": "optional"})
+    pairs = _pairs({"layout": "openi", "root": DATA, "images": "optional"})
     assert len(pairs) == len({pair.patient_id for pair in pairs}) == 60
     assert not [pair for pair in pairs if pair.drop or pair.image]
     assert any("XXXX" in pair.report.text for pair in pairs)
@@ -117,7 +117,7 @@ def test_the_sixty_studies_are_read_and_rewritten(small_settings: Settings, tmp_
     assert all(pair.report.impression for pair in pairs)
     assert sum(not pair.report.findings for pair in pairs) == 7
 
-    read = ["read.source=openi", f"read.root={DATA}", "read.images=optional", "limit=8"]
+    read = ["read.layout=openi", f"read.root={DATA}", "read.images=optional", "limit=8"]
     folder = RunFolder(tmp_path / "run")
     run(change_settings(small_settings, read), folder)
     made = list(read_pairs(folder.stage("prune")))

@@ -72,7 +72,7 @@ def test_progress_is_told():
 
 def test_provenance_is_public():
     described = PhantomReader(PhantomSource(), RunContext(seed=0)).describe()
-    assert (described.source, described.access) == ("phantom", "public")
+    assert (described.layout, described.access) == ("phantom", "public")
 
 
 def test_unknown_settings_are_refused():

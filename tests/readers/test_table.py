@@ -411,11 +411,11 @@ def test_reading_streams_and_starts_anew(tmp_path: Path) -> None:
 
 def test_description_carries_terms_and_the_table_hash(tmp_path: Path) -> None:
     table = _table(tmp_path, "a,a.png,p,x,")
-    settings = {"table": table, "name": "covid", "licence": "CC BY 4.0", "access": "public"}
+    settings = {"table": table, "name": "covid", "license": "CC BY 4.0", "access": "public"}
     settings["citation"] = "Cohen et al."
     described = open_reader(TableSource.model_validate(settings), RunContext(seed=0)).describe()
-    assert (described.source, described.name) == ("table", "covid")
-    assert (described.licence, described.access) == ("CC BY 4.0", "public")
+    assert (described.layout, described.name) == ("table", "covid")
+    assert (described.license, described.access) == ("CC BY 4.0", "public")
     assert described.citation == "Cohen et al."
     assert described.hashes == {"reports.csv": sha256(table.read_bytes()).hexdigest()}
     gone = TableSource.model_validate({"table": tmp_path / "gone.csv"})
@@ -425,9 +425,9 @@ def test_description_carries_terms_and_the_table_hash(tmp_path: Path) -> None:
 
 def test_settings_say_what_is_wrong() -> None:
     adapter: TypeAdapter[Any] = TypeAdapter(ReadSettings)
-    assert isinstance(adapter.validate_python({"source": "table", "table": "x.csv"}), TableSource)
+    assert isinstance(adapter.validate_python({"layout": "table", "table": "x.csv"}), TableSource)
     with pytest.raises(ValidationError, match="phantom"):
-        adapter.validate_python({"source": "mimic"})
+        adapter.validate_python({"layout": "mimic"})
     columns = {"findings": None, "impression": None}
     with pytest.raises(ValidationError, match="name a column for findings, for impression"):
         TableSource.model_validate({"table": "x.csv", "columns": columns})

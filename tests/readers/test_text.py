@@ -115,16 +115,16 @@ def _parquet(folder: Path, values: list[Any], kind: pa.DataType) -> Path:
 
 def _from_table(folder: Path, values: list[Any], kind: pa.DataType) -> list[Pair]:
     columns = {"file": None, "findings": "text", "impression": None}
-    return _read(source="table", table=_parquet(folder, values, kind), columns=columns)
+    return _read(layout="table", table=_parquet(folder, values, kind), columns=columns)
 
 
 def _from_huggingface(folder: Path, values: list[Any], kind: pa.DataType) -> list[Pair]:
-    return _read(source="huggingface", path=_parquet(folder, values, kind))
+    return _read(layout="huggingface", path=_parquet(folder, values, kind))
 
 
 def _from_huggingface_sections(folder: Path, values: list[Any], kind: pa.DataType) -> list[Pair]:
     columns = {"text": None, "impression": "text"}
-    return _read(source="huggingface", path=_parquet(folder, values, kind), columns=columns)
+    return _read(layout="huggingface", path=_parquet(folder, values, kind), columns=columns)
 
 
 TABLES = [_from_table, _from_huggingface, _from_huggingface_sections]
@@ -156,7 +156,7 @@ def test_json_lines_go_by_the_rule(tmp_path: Path) -> None:
     lines = [json.dumps({"id": f"s{n}", "findings": value}) for n, value in enumerate(values)]
     (tmp_path / "rows.jsonl").write_text("\n".join(lines))
     pairs = _read(
-        source="table",
+        layout="table",
         table=tmp_path / "rows.jsonl",
         columns={"file": None, "impression": None},
     )
@@ -176,7 +176,7 @@ def test_tars_go_by_the_rule(tmp_path: Path) -> None:
             (f"{number}.json", json.dumps(record).encode()),
         ]
     tar(tmp_path / "a.tar", *members)
-    assert _outcomes(_read(source="webdataset", shards=tmp_path / "a.tar")) == [
+    assert _outcomes(_read(layout="webdataset", shards=tmp_path / "a.tar")) == [
         *["empty_report"] * 7, "Clear. Normal.", "report_not_text",
     ]  # fmt: skip
 
@@ -186,6 +186,6 @@ def test_files_go_by_the_rule(tmp_path: Path) -> None:
     for number, text in enumerate(texts):
         (tmp_path / f"{number}.png").write_bytes(image(seed=number))
         (tmp_path / f"{number}.txt").write_text(text)
-    pairs = _read(source="cxr-folder", root=tmp_path)
+    pairs = _read(layout="cxr-folder", root=tmp_path)
     assert _outcomes(pairs) == [*["empty_report"] * 7, "Clear."]
     assert pairs[-1].report == Report("Clear.", "")

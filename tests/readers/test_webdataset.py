@@ -250,9 +250,9 @@ def test_relative_shards_become_absolute(tmp_path: Path, monkeypatch: pytest.Mon
     from pairaug.config import load_settings
 
     monkeypatch.chdir(tmp_path)
-    settings = load_settings(overrides=["read.source=webdataset", "read.shards=[a.tar]"])
+    settings = load_settings(overrides=["read.layout=webdataset", "read.shards=[a.tar]"])
     assert settings.read.model_dump()["shards"] == (tmp_path / "a.tar",)
-    one = load_settings(overrides=["read.source=webdataset", "read.shards=a.tar"])
+    one = load_settings(overrides=["read.layout=webdataset", "read.shards=a.tar"])
     assert one.read == settings.read
 
 

@@ -84,7 +84,7 @@ def test_the_doctor_says_nothing_of_a_server_that_is_not_asked():
 @pytest.mark.parametrize("more", [[], ["rewrite.allow_remote=true"]])
 def test_the_policy_that_is_proposed_works(access: str, more: list[str]):
     overrides = [
-        "read.source=table", "read.table=/nowhere.csv", f"read.access={access}",
+        "read.layout=table", "read.table=/nowhere.csv", f"read.access={access}",
         "rewrite.backend=openai", "rewrite.model=m",
         "rewrite.base_url=https://api.example.org/v1", *more,
     ]  # fmt: skip

@@ -156,7 +156,7 @@ def test_a_credentialed_source_is_refused_before_reading(tmp_path: Path):
     (tmp_path / "t.csv").write_text("id,file,findings,impression\n1,a.png,No edema.,\n")
     settings = load_settings(
         overrides=[
-            "read.source=table", f"read.table={tmp_path / 't.csv'}", "read.access=credentialed",
+            "read.layout=table", f"read.table={tmp_path / 't.csv'}", "read.access=credentialed",
             "rewrite.backend=azure", "rewrite.azure.endpoint=https://us.openai.azure.com",
             "rewrite.azure.deployment=m", "rewrite.allow_remote=true",
             "rewrite.data_policy=public",
@@ -173,7 +173,7 @@ def test_real_images_by_rules_and_by_the_server(server: list[str], tmp_path: Pat
     table = DATA / "covid_cxr_pairs" / "reports.csv"
     if not table.exists():
         pytest.skip(f"{table} is not here")
-    read = ["read.source=table", f"read.table={table}", "read.columns.id=image_id", "limit=40"]
+    read = ["read.layout=table", f"read.table={table}", "read.columns.id=image_id", "limit=40"]
     for name, more in (("rules", []), ("server", server)):
         settings = load_settings(overrides=["device=cpu", *read, *more])
         (tmp_path / name).mkdir()

@@ -21,7 +21,7 @@ PARENT = StageFingerprint("before", "00", {})
 
 @pytest.fixture(scope="module")
 def plain() -> Settings:
-    words = ["read.source=phantom", "read.num_patients=2", "read.size=32", "device=cpu"]
+    words = ["read.layout=phantom", "read.num_patients=2", "read.size=32", "device=cpu"]
     return load_settings(None, [*words, "dtype=float32"], preset="demo")
 
 
@@ -104,7 +104,7 @@ def test_what_is_on_one_side_only_is_a_difference() -> None:
 
 def test_another_content_of_the_same_table_counts(plain: Settings, tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    settings = change_settings(plain, ["read.source=table", f"read.table={path}"])
+    settings = change_settings(plain, ["read.layout=table", f"read.table={path}"])
     values = []
     for text in ("Clear.", "Clear?"):
         path.write_text(f"id,file,findings,impression\n1,a.png,{text},\n")

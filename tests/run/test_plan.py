@@ -48,7 +48,7 @@ def test_a_plan_estimates_what_the_images_take(
 
 def test_a_plan_counts_the_rows_of_a_table(small_settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,file,findings,impression\n" + "1,a.png,Clear.,\n" * 3)
-    table = ["read.source=table", f"read.table={tmp_path / 't.csv'}"]
+    table = ["read.layout=table", f"read.table={tmp_path / 't.csv'}"]
     folder = RunFolder(tmp_path / "run")
     assert make_plan(change_settings(small_settings, table), folder).num_pairs == 3
     assert make_plan(change_settings(small_settings, [*table, "limit=2"]), folder).num_pairs == 2
@@ -73,7 +73,7 @@ def test_a_plan_says_which_reports_are_of_no_use(small_settings: Settings, tmp_p
     rows = ["1,a.png,Clear lungs and a normal heart.", "2,b.png,", "3,c.png,nan", "4,d.png,Clear."]
     (tmp_path / "t.csv").write_text("\n".join(["id,file,findings", *rows]), encoding="utf-8")
     overrides = [
-        "read.source=table",
+        "read.layout=table",
         f"read.table={tmp_path / 't.csv'}",
         "read.columns.impression=null",
         "rewrite.min_words=3",

@@ -42,7 +42,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "d.dcm").write_bytes(saved(dataset_of(BurnedInAnnotation="YES")))
     (folder / "h.dcm").write_bytes(saved(dataset_of(np.zeros((80, 60), np.uint16))))
     columns = "{patient_id: patient, view: view, split: split}"
-    read = f"{{source: table, table: {folder / 't.csv'}, columns: {columns}}}"
+    read = f"{{layout: table, table: {folder / 't.csv'}, columns: {columns}}}"
     (folder / "run.yaml").write_text(f"preset: demo\npart_size: 3\nread: {read}\n")
     done = CliRunner().invoke(app, ["read", str(folder)])
     assert done.exit_code == 0, done.output
@@ -209,7 +209,7 @@ def _table_of(folder: Path, texts: list[str]) -> Path:
     lines = [f"r{place},{text}" for place, text in enumerate(texts)]
     (folder / "t.csv").write_text("\n".join(["id,findings", *lines]), encoding="utf-8")
     read = (
-        f"{{source: table, table: {folder / 't.csv'}, columns: {{file: null, impression: null}}}}"
+        f"{{layout: table, table: {folder / 't.csv'}, columns: {{file: null, impression: null}}}}"
     )
     (folder / "run.yaml").write_text(f"preset: demo\nread: {read}\n")
     return folder

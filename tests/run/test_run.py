@@ -459,7 +459,7 @@ def test_reports_that_must_not_leave_are_refused_before_reading(
 ) -> None:
     (tmp_path / "t.csv").write_text("id,file,findings,impression\n1,a.png,Clear.,Normal.\n")
     remote = [
-        "read.source=table",
+        "read.layout=table",
         f"read.table={tmp_path / 't.csv'}",
         "read.access=credentialed",
         "rewrite.backend=openai",

@@ -96,9 +96,9 @@ FACTS = {
     "device": "cpu",
     "dtype": "float32",
     "source": {
-        "source": "phantom",
+        "layout": "phantom",
         "name": "phantom",
-        "licence": "Apache-2.0",
+        "license": "Apache-2.0",
         "access": "public",
     },
     "versions": {"pairaug": "0.1.0", "torch": "2.13.0"},

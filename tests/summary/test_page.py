@@ -86,9 +86,9 @@ def test_edits_of_real_patients_have_no_true_counterfactual(
     write_run: WriteRun, make_pairs: MakePairs
 ):
     pairs = [
-        replace(pair, trace={**pair.trace, "read": {"source": "table"}}) for pair in make_pairs(5)
+        replace(pair, trace={**pair.trace, "read": {"layout": "table"}}) for pair in make_pairs(5)
     ]
-    source = {"source": "table", "name": "covid", "licence": "CC", "access": "public"}
+    source = {"layout": "table", "name": "covid", "license": "CC", "access": "public"}
     html = write_summary(write_run(pairs, source=source), FEW).read_text(encoding="utf-8")
     assert "True counterfactual" not in html
     assert "simulated" not in html

@@ -21,7 +21,7 @@ RECIPE: Mapping[str, Any] = {
     "seed": 7,
     "source": {
         "name": "covid",
-        "licence": "CC BY-NC-SA\n4.0",
+        "license": "CC BY-NC-SA\n4.0",
         "access": "credentialed",
         "citation": "Somebody 2020",
         "hashes": {"reports.csv": "feed"},
@@ -46,7 +46,7 @@ RECIPE: Mapping[str, Any] = {
 }
 PUBLIC: Mapping[str, Any] = {
     **RECIPE,
-    "source": {"name": "open", "licence": "CC0", "access": "public"},
+    "source": {"name": "open", "license": "CC0", "access": "public"},
 }
 ALL = ("webdataset", "parquet", "huggingface", "folder", "chexzero")
 

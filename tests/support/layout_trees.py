@@ -143,7 +143,7 @@ def mimic(root: Path) -> dict[str, Any]:
             write(report, reports[study], encoding)
     link = root / "files" / "p11" / "p11000001" / "s50000005"
     link.symlink_to(elsewhere / "p11" / "p11000001" / "s50000005", target_is_directory=True)
-    return {"source": "mimic-cxr", "root": root}
+    return {"layout": "mimic-cxr", "root": root}
 
 
 def openi_xml(study: str, images: Sequence[str], majors: Sequence[str], **sections: str) -> str:
@@ -202,7 +202,7 @@ def openi(root: Path) -> dict[str, Any]:
         ("5", "", "Frontal"),
         ("10", "IM-0010-1001.dcm.png", "Frontal"),
     )
-    return {"source": "openi", "root": root, "image_root": folder}
+    return {"layout": "openi", "root": root, "image_root": folder}
 
 
 def chexpert_plus(root: Path) -> dict[str, Any]:
@@ -242,7 +242,7 @@ def chexpert_plus(root: Path) -> dict[str, Any]:
     ]
     lines = "\n".join(json.dumps(label) for label in labels)
     write(root / "chexbert_labels" / "report_fixed.json", lines + "\n")
-    return {"source": "chexpert-plus", "root": root}
+    return {"layout": "chexpert-plus", "root": root}
 
 
 def padchest(root: Path) -> dict[str, Any]:
@@ -267,7 +267,7 @@ def padchest(root: Path) -> dict[str, Any]:
     for number, row in enumerate(rows):
         if not row[5].startswith(("falta", "fuera")):
             write(root / row[1][0] / row[0], image(number))
-    return {"source": "padchest", "root": root}
+    return {"layout": "padchest", "root": root}
 
 
 def cxr_folder(root: Path) -> dict[str, Any]:
@@ -292,7 +292,7 @@ def cxr_folder(root: Path) -> dict[str, Any]:
     write(elsewhere / "x.txt", "No pneumothorax.")
     (root / "link").symlink_to(elsewhere, target_is_directory=True)
     (elsewhere / "loop").symlink_to(root, target_is_directory=True)
-    return {"source": "cxr-folder", "root": root}
+    return {"layout": "cxr-folder", "root": root}
 
 
 def tar(path: Path, *members: tuple[str, bytes]) -> Path:
@@ -334,7 +334,7 @@ def webdataset(root: Path) -> dict[str, Any]:
         ("a/9 \xc3\xa9.txt".encode("latin-1").decode(), b"IMPRESSION: Line one.\r\nLine two.\r\n"),
     )
     shards = root / "cxr-{000000..000001}.tar"
-    return {"source": "webdataset", "shards": [shards], "classes": {"1": "no finding"}}
+    return {"layout": "webdataset", "shards": [shards], "classes": {"1": "no finding"}}
 
 
 def huggingface(root: Path) -> dict[str, Any]:
@@ -361,7 +361,7 @@ def huggingface(root: Path) -> dict[str, Any]:
     root.mkdir(parents=True, exist_ok=True)
     path = root / "images and reports.parquet"
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
-    return {"source": "huggingface", "path": path}
+    return {"layout": "huggingface", "path": path}
 
 
 TREES = {

@@ -53,7 +53,7 @@ def mimic(root: Path) -> dict[str, Any]:
         folder = Path(f"p{patient[:2]}", f"p{patient}", f"s{study}")
         write(root / "files" / folder / f"{name}.jpg", image(number, "JPEG"))
         write(root / "mimic-cxr-reports" / "files" / folder.with_suffix(".txt"), FINAL)
-    return {"source": "mimic-cxr", "root": root}
+    return {"layout": "mimic-cxr", "root": root}
 
 
 def openi(root: Path) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def openi(root: Path) -> dict[str, Any]:
         text = openi_xml(f"CXR{PATIENTS[number - 1]}", images, ["Zqxjmesh/left"], **sections)
         write(root / "ecgen-radiology" / f"{PATIENTS[number - 1]}.xml", text)
         write(root / "images" / f"zqxjfilm{number}.png", image(number))
-    return {"source": "openi", "root": root, "image_root": root / "images"}
+    return {"layout": "openi", "root": root, "image_root": root / "images"}
 
 
 def chexpert_plus(root: Path) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def chexpert_plus(root: Path) -> dict[str, Any]:
         write(root / "PNG" / Path(path).with_suffix(".png"), image(number))
     labels = [json.dumps({"path_to_image": path, "Edema": 1.0}) + "\n" for path in paths]
     write(root / "chexbert_labels" / "report_fixed.json", "".join(labels))
-    return {"source": "chexpert-plus", "root": root}
+    return {"layout": "chexpert-plus", "root": root}
 
 
 def padchest(root: Path) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def padchest(root: Path) -> dict[str, Any]:
            "zqxjcorazon .", "['cardiomegaly', 'zqxjlabel']") for n in range(2)])  # fmt: skip
     for number in range(2):
         write(root / "0" / f"zqxjfilm{number}.png", image(number))
-    return {"source": "padchest", "root": root}
+    return {"layout": "padchest", "root": root}
 
 
 def cxr_folder(root: Path) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def cxr_folder(root: Path) -> dict[str, Any]:
         suffix = "dcm" if number else "png"
         write(root / f"zqxjpatient{number}" / f"zqxjfilm{number}.{suffix}", content)
         write(root / f"zqxjpatient{number}" / f"zqxjfilm{number}.txt", FREE)
-    return {"source": "cxr-folder", "root": root}
+    return {"layout": "cxr-folder", "root": root}
 
 
 def webdataset(root: Path) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def webdataset(root: Path) -> dict[str, Any]:
     tar(root / "shard-000000.tar",
         ("zqxjkey1.png", image(1)), ("zqxjkey1.txt", FREE.encode()), ("zqxjkey1.cls", b"0"),
         ("zqxjkey2.dcm", dicom()), ("zqxjkey2.json", json.dumps(record).encode()))  # fmt: skip
-    return {"source": "webdataset", "shards": [root / "shard-000000.tar"],
+    return {"layout": "webdataset", "shards": [root / "shard-000000.tar"],
             "classes": {"0": "no finding"}}  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def huggingface(root: Path) -> dict[str, Any]:
         {"huggingface": json.dumps({"info": {"features": features}})}
     )
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), root / "rows.parquet")
-    return {"source": "huggingface", "path": root / "rows.parquet",
+    return {"layout": "huggingface", "path": root / "rows.parquet",
             "columns": {"patient_id": "patient_id", "view": "view"}}  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def chexzero(root: Path) -> dict[str, Any]:
         ("s59777771.txt", TEXT), ("s59777772.txt", "Zqxjclear zqxjlungs."))  # fmt: skip
     csv(root / "paths.csv", "Path",
         *[(f"files/p19/p{one}/s59777{one[-3:]}/zqxjfilm.jpg",) for one in PATIENTS])  # fmt: skip
-    return {"source": "chexzero", "images": root / "cxr.h5", "name": "c",
+    return {"layout": "chexzero", "images": root / "cxr.h5", "name": "c",
             "table": root / "impressions.csv", "paths": root / "paths.csv"}  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def table(root: Path, suffix: str, **cells: Any) -> dict[str, Any]:
     columns = {"id": "id", "file": "file", "findings": "findings", "impression": "impression",
                "patient_id": "patient", "study": "study", "view": "view", "split": "split",
                "labels": {"edema": "edema"}}  # fmt: skip
-    return {"source": "table", "table": path, "columns": columns}
+    return {"layout": "table", "table": path, "columns": columns}
 
 
 PLANTED: dict[str, Callable[[Path], dict[str, Any]]] = {

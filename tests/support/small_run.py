@@ -7,7 +7,7 @@ from typing import Any
 RUN: dict[str, Any] = {
     "preset": "demo",
     "part_size": 3,
-    "read": {"source": "phantom", "num_patients": 6, "seed": 11},
+    "read": {"layout": "phantom", "num_patients": 6, "seed": 11},
     "rewrite": {"variants": 2},
     "generate": {"num_steps": 1, "guidance_scale": 1.0},
     "edit": {"num_steps": 2, "guidance_scale": 1.0},

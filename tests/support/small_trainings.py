@@ -6,7 +6,7 @@ LOOP = {"device": "cpu", "warmup_steps": 1, "checkpoint_minutes": 0.0, "log_step
 MINUTES = {**LOOP, "max_minutes": None, "max_steps": 12, "evaluate_minutes": 0.0}
 IMAGES = {"num_patients": 10, "num_validation": 4, "size": 32, "num_workers": 1}
 READ = {
-    "source": "phantom",
+    "layout": "phantom",
     "num_patients": 24,
     "size": 32,
     "split": {"validation_fraction": 0.3, "test_fraction": 0.0},

@@ -11,7 +11,7 @@ if __name__ == "__main__":
     out, micro_batch_size = Path(sys.argv[1]), int(sys.argv[2])
     settings = ClipSettings.model_validate(
         {
-            "sources": [{"read": {"source": "phantom", "num_patients": 20, "size": 32}}],
+            "sources": [{"read": {"layout": "phantom", "num_patients": 20, "size": 32}}],
             "tokenizer": "bundled",
             "image_size": 32,
             "max_validation_pairs": 0,

@@ -20,12 +20,12 @@ DATA = Path(os.environ.get("PAIRAUG_TEST_DATA", Path(__file__).parents[3] / "sha
 
 def test_phantoms_and_real_pairs_train_one_model(tmp_path: Path):
     table = {
-        "source": "table",
+        "layout": "table",
         "table": DATA / "covid_cxr_pairs" / "reports.csv",
         "columns": {"id": "image_id", "file": "file", "patient_id": "patient_id"},
         "split": {"validation_fraction": 0.3, "test_fraction": 0.0},
     }
-    phantoms = {"source": "phantom", "num_patients": 200, "size": 64, "seed": 6}
+    phantoms = {"layout": "phantom", "num_patients": 200, "size": 64, "seed": 6}
     settings = ClipSettings.model_validate(
         {
             "preset": "tiny",

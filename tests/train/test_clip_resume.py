@@ -39,7 +39,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def settings(cache: Path, **changes: object) -> ClipSettings:
-    read = {"source": "phantom", "num_patients": 24, "size": 32, "seed": 2}
+    read = {"layout": "phantom", "num_patients": 24, "size": 32, "seed": 2}
     read["split"] = {"validation_fraction": 0.3, "test_fraction": 0.0}
     values = {**TOWERS, "sources": [{"read": read}], "cache": cache, "max_steps": 4}
     return ClipSettings.model_validate({**values, **changes})
@@ -126,7 +126,7 @@ def test_patience_ends_a_training_that_no_longer_improves(cache: Path, tmp_path:
 
 
 def test_best_without_held_out_pairs_is_told(cache: Path, tmp_path: Path):
-    read = {"source": "phantom", "num_patients": 8, "size": 32}
+    read = {"layout": "phantom", "num_patients": 8, "size": 32}
     chosen = settings(cache, best_by="loss", sources=[{"read": read}])
     with pytest.raises(SettingsError, match="best_by is loss, but nothing is for validation"):
         train_clip(chosen, tmp_path)
@@ -147,7 +147,7 @@ def _num_held_out(out: Path) -> int:
 
 def test_other_pairs_are_not_resumed_with(cache: Path, tmp_path: Path):
     train_clip(settings(cache, max_steps=1), tmp_path)
-    other = {"source": "phantom", "num_patients": 12, "size": 32, "seed": 2}
+    other = {"layout": "phantom", "num_patients": 12, "size": 32, "seed": 2}
     with pytest.raises(SettingsError, match=r"begun with other settings \(pairs, sources changed"):
         train_clip(settings(cache, max_steps=2, sources=[{"read": other}]), tmp_path)
 

@@ -18,7 +18,7 @@ from pairaug.train.processes import Processes
 from support.openai_clip import OpenAIClip
 from support.original_layouts import generated, openai_clip_shapes, openai_tokenizer
 
-READ = {"source": "phantom", "num_patients": 10, "size": 64, "seed": 4}
+READ = {"layout": "phantom", "num_patients": 10, "size": 64, "seed": 4}
 SMALL = {
     "sources": [{"read": READ}],
     "device": "cpu",

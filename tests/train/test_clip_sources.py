@@ -159,7 +159,7 @@ def test_a_synthetic_pair_of_another_splits_patient_is_refused(tmp_path: Path):
 
 
 def test_a_patient_of_two_sources_in_two_splits_is_refused(tmp_path: Path):
-    read = {"source": "phantom", "num_patients": 12, "size": 32, "seed": 0}
+    read = {"layout": "phantom", "num_patients": 12, "size": 32, "seed": 0}
     moved = {**read, "split": {"validation_fraction": 0.5, "test_fraction": 0.0}}
     sources = [{"read": read}, {"read": moved, "weight": 2}]
     with pytest.raises(DataError, match="0 of them synthetic, are of patients with real pairs in"):

@@ -28,7 +28,7 @@ from pairaug.train.clip.store import StoreSettings, open_store
 from pairaug.train.image_dataset import ImageDatasetSettings, open_dataset
 
 SOURCE = PairSource.model_validate(
-    {"read": {"source": "phantom", "num_patients": 5, "size": 32, "seed": 2}}
+    {"read": {"layout": "phantom", "num_patients": 5, "size": 32, "seed": 2}}
 )
 
 

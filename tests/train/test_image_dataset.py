@@ -125,7 +125,7 @@ def test_a_run_gives_its_living_pairs_held_out_last(tmp_path: Path, caplog):
             pair("b", report=Report(findings="", impression="Edema.")),
         ],
     )
-    dataset = open_dataset(ImageDatasetSettings(source="run", run=run, size=32), tmp_path)
+    dataset = open_dataset(ImageDatasetSettings(layout="run", run=run, size=32), tmp_path)
     assert dataset.images.shape == (3, 32, 32)
     assert (dataset.num_train, dataset.num_validation) == (2, 1)
     assert dataset.reports == (
@@ -144,7 +144,7 @@ def test_a_run_gives_its_living_pairs_held_out_last(tmp_path: Path, caplog):
 def test_the_last_stage_of_a_run_is_taken(tmp_path: Path):
     run = write_run(tmp_path / "run", [pair("a"), pair("b"), pair("c")])
     write_run(run, [pair("a"), pair("b"), pair("c").dropped("prune", "image_report")], "prune")
-    dataset = open_dataset(ImageDatasetSettings(source="run", run=run, size=32), tmp_path)
+    dataset = open_dataset(ImageDatasetSettings(layout="run", run=run, size=32), tmp_path)
     assert dataset.num_train == 2
     assert dataset.num_validation == 0
 
@@ -165,26 +165,26 @@ def test_a_run_gives_its_real_pairs_unless_asked_otherwise(
     ]
     run = write_run(tmp_path / "run", pairs)
     given = {} if branches is None else {"branches": branches}
-    dataset = open_dataset(ImageDatasetSettings(source="run", run=run, size=32, **given), tmp_path)
+    dataset = open_dataset(ImageDatasetSettings(layout="run", run=run, size=32, **given), tmp_path)
     # What is for validation is real, whatever is trained on.
     assert (dataset.num_train, dataset.num_validation) == (num_train, 1)
 
 
 def test_a_run_that_cannot_be_trained_on_is_named(tmp_path: Path):
     with pytest.raises(SettingsError, match=r"needs data\.run"):
-        open_dataset(ImageDatasetSettings(source="run"), tmp_path / "a")
+        open_dataset(ImageDatasetSettings(layout="run"), tmp_path / "a")
     with pytest.raises(DataError, match="is it a run folder"):
-        open_dataset(ImageDatasetSettings(source="run", run=tmp_path / "nothing"), tmp_path / "b")
+        open_dataset(ImageDatasetSettings(layout="run", run=tmp_path / "nothing"), tmp_path / "b")
     run = write_run(tmp_path / "run", [pair("a"), pair("v", split="validation")])
     with pytest.raises(DataError, match="has 1 living train pairs with image and report; need 2"):
-        open_dataset(ImageDatasetSettings(source="run", run=run), tmp_path / "c")
+        open_dataset(ImageDatasetSettings(layout="run", run=run), tmp_path / "c")
 
 
 def test_the_cache_says_what_it_holds(in_process, tmp_path: Path):
     open_dataset(phantoms(cache=tmp_path / "shared"), tmp_path / "out")
     origin = json.loads((tmp_path / "shared" / "cache.json").read_text())
     assert origin == {
-        "source": "phantom",
+        "layout": "phantom",
         "seed": 1,
         "num_reports": 2,
         "size": 32,

@@ -52,7 +52,7 @@ def head_of(report: ExportReport, terms: Terms, layout: Literal["parquet", "hugg
     tags = ["synthetic", "radiology", "chest-x-ray", "image-text", "pairaug"]
     head: dict[str, Any] = {
         "license": "other",
-        "license_name": terms.licence,
+        "license_name": terms.license,
         "pretty_name": f"Real and synthetic image-report pairs of {terms.source}",
         "task_categories": ["zero-shot-image-classification", "image-to-text"],
         "tags": [*tags, "restricted"] if terms.restricted else tags,
@@ -147,11 +147,11 @@ def _other_sections(report: ExportReport) -> str:
 def _terms(terms: Terms, source: Mapping[str, Any]) -> str:
     lines = ["## Licence and access"]
     if not source:
-        lines.append("The source's licence is not recorded; ask whoever made this export.")
+        lines.append("The source's license is not recorded; ask whoever made this export.")
     else:
         lines += [
             f"- source: {_plain(terms.source)}",
-            f"- licence, inherited by every pair: {_plain(terms.licence)}",
+            f"- license, inherited by every pair: {_plain(terms.license)}",
             f"- access: {_plain(terms.access)}",
         ]
         if source.get("citation"):

@@ -59,7 +59,7 @@ class HuggingFaceWriter:
             "description": f"{mark}Image-report pairs of {self._terms.source}, real and synthetic.",
             "features": FEATURES,
             "homepage": "",
-            "license": self._terms.licence,
+            "license": self._terms.license,
         }
 
     def _state(self, split: str, edition: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class Terms:
     """Where the real pairs come from, and on what terms, as far as the run has noted it."""
 
     source: str = "not stated"
-    licence: str = "not stated"
+    license: str = "not stated"
     access: str = "not stated"
 
     @classmethod
@@ -28,7 +28,7 @@ class Terms:
         source = recipe.get("source") or {}
         stated = {
             "source": source.get("name"),
-            "licence": source.get("licence"),
+            "license": source.get("license"),
             "access": source.get("access"),
         }
         # On one line, as file heads and tables of a card want it.
@@ -48,7 +48,7 @@ class Terms:
         """The terms as plain values, for layouts with a place for them."""
         return {
             "source": self.source,
-            "licence": self.licence,
+            "license": self.license,
             "access": self.access,
             "restricted": self.restricted,
         }

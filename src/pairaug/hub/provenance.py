@@ -19,4 +19,4 @@ def saw_phantoms_only(folder: Path) -> bool:
     if not isinstance(recipe, dict) or not isinstance(images, dict):
         return False
     # Where CLIP was trained on sources, its settings name phantoms all the same.
-    return images.get("source") == "phantom" and not recipe.get("sources")
+    return images.get("layout") == "phantom" and not recipe.get("sources")

@@ -57,7 +57,7 @@ Source = (
     | CheXzeroSource
 )
 
-ReadSettings = Annotated[Source, Field(discriminator="source")]
+ReadSettings = Annotated[Source, Field(discriminator="layout")]
 """The settings of `read`: those of the layout that `source` names."""
 
 

@@ -50,7 +50,7 @@ class CheXpertPlusSource(StageSettings):
 
     access: ClassVar[Access] = "credentialed"
 
-    source: Literal["chexpert-plus"] = Field(
+    layout: Literal["chexpert-plus"] = Field(
         "chexpert-plus", description="The layout: CheXpert Plus."
     )
     root: Path = Field(description="The folder with `df_chexpert_plus_240401.csv`.")
@@ -96,7 +96,7 @@ class CheXpertPlusReader:
         labels = root / "chexbert_labels" / f"{settings.labels}_fixed.json"
         self._labels = labels if labels.is_file() else None
         self._normalizer = RecordNormalizer(
-            source="chexpert-plus",
+            layout="chexpert-plus",
             name=settings.name,
             root=absolute(settings.image_root) if settings.image_root else _images_in(root),
             fractions=SplitFractions(),
@@ -107,9 +107,9 @@ class CheXpertPlusReader:
         """Stanford's terms, with the hashes of the table and the labels."""
         files = [path for path in (self._table, self._labels) if path]
         return Provenance(
-            source="chexpert-plus",
+            layout="chexpert-plus",
             name=self._settings.name,
-            licence="Stanford University School of Medicine research use agreement",
+            license="Stanford University School of Medicine research use agreement",
             access="credentialed",
             citation="Chambon et al., CheXpert Plus, arXiv 2405.19538",
             hashes={path.name: file_sha256(path) for path in files},

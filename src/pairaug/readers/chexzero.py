@@ -49,7 +49,7 @@ _PATIENT = re.compile(r"p\d{8}|patient\d+")
 class CheXzeroSource(StatedTerms):
     """CheXzero's `cxr.h5` with its CSV of impressions."""
 
-    source: Literal["chexzero"] = Field("chexzero", description="The layout: CheXzero's HDF5.")
+    layout: Literal["chexzero"] = Field("chexzero", description="The layout: CheXzero's HDF5.")
     images: Path = Field(description="The HDF5 file, such as `cxr.h5`.")
     table: Path = Field(description="The CSV of impressions, in the order of the images.")
     paths: Path | None = Field(
@@ -79,9 +79,9 @@ class CheXzeroReader:
         tables = [path for path in (self._table, self._paths) if path]
         hashes = {path.name: file_sha256(path) for path in tables}
         return Provenance(
-            source="chexzero",
+            layout="chexzero",
             name=self._name,
-            licence=self._settings.licence,
+            license=self._settings.license,
             access=self._settings.access,
             citation=self._settings.citation,
             hashes={**hashes, "images": listing_sha256([self._images], self._images.parent)},
@@ -95,7 +95,7 @@ class CheXzeroReader:
     def __iter__(self) -> Iterator[Pair]:
         """One pair for each image."""
         normalizer = RecordNormalizer(
-            source="chexzero",
+            layout="chexzero",
             name=self._name,
             root=self._images.parent,
             fractions=self._settings.split,

@@ -1,6 +1,6 @@
 """Pairs from a folder of images, each beside a text file of the same name, in folders of any depth.
 
-Nothing is known of such a folder but what its user states: licence, access and citation are
+Nothing is known of such a folder but what its user states: license, access and citation are
 settings. A report with headings is taken apart by them; one without is a single section.
 """
 
@@ -32,7 +32,7 @@ from pairaug.stage import RunContext
 class CxrFolderSource(StatedTerms):
     """A folder of images beside text files of the same names."""
 
-    source: Literal["cxr-folder"] = Field(
+    layout: Literal["cxr-folder"] = Field(
         "cxr-folder", description="The layout: images beside text files."
     )
     root: Path = Field(description="The folder of images and reports, with those below it.")
@@ -61,7 +61,7 @@ class CxrFolderReader:
         self._context = context
         self._root = absolute(settings.root)
         self._normalizer = RecordNormalizer(
-            source="cxr-folder",
+            layout="cxr-folder",
             name=settings.name or self._root.name,
             root=self._root,
             fractions=settings.split,
@@ -70,9 +70,9 @@ class CxrFolderReader:
     def describe(self) -> Provenance:
         """What the user states, with a hash over names and sizes of all files."""
         return Provenance(
-            source="cxr-folder",
+            layout="cxr-folder",
             name=self._normalizer.name,
-            licence=self._settings.licence,
+            license=self._settings.license,
             access=self._settings.access,
             citation=self._settings.citation,
             hashes={self._root.name: listing_sha256(self._files, self._root)},

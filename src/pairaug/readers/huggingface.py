@@ -74,7 +74,7 @@ class HuggingFaceColumns(StageSettings):
 class HuggingFaceSource(StatedTerms):
     """A dataset of the `datasets` library with a column of images and one of reports."""
 
-    source: Literal["huggingface"] = Field(
+    layout: Literal["huggingface"] = Field(
         "huggingface", description="The layout: a dataset of the `datasets` library."
     )
     dataset: str | None = Field(default=None, description="A hub id, such as `owner/name`.")
@@ -128,16 +128,16 @@ class HuggingFaceReader:
     def describe(self) -> Provenance:
         """The dataset's own words where it has any, with a hash over a local one's files."""
         settings, info = self._settings, next(iter(self._datasets.values())).info
-        stated = settings.licence if settings.licence != "not stated" else ""
+        stated = settings.license if settings.license != "not stated" else ""
         hashes = {}
         if self._path:
             is_file = self._path.is_file()
             files = [self._path] if is_file else list(files_below(self._path, _DATA_SUFFIXES))
             hashes = {self._path.name: listing_sha256(files, self._path.parent)}
         return Provenance(
-            source="huggingface",
+            layout="huggingface",
             name=self._name,
-            licence=stated or info.license or "not stated",
+            license=stated or info.license or "not stated",
             access=settings.access,
             citation=settings.citation or info.citation or "",
             hashes=hashes,
@@ -168,7 +168,7 @@ class HuggingFaceReader:
         """One pair for each image: a row may have a list of them."""
         folder = self._path if self._path and self._path.is_dir() else None
         normalizer = RecordNormalizer(
-            source="huggingface",
+            layout="huggingface",
             name=self._name,
             root=folder or (self._path.parent if self._path else Path.cwd()),
             fractions=self._settings.split,

@@ -52,7 +52,7 @@ class MimicCxrSource(StageSettings):
 
     access: ClassVar[Access] = "credentialed"
 
-    source: Literal["mimic-cxr"] = Field("mimic-cxr", description="The layout: MIMIC-CXR.")
+    layout: Literal["mimic-cxr"] = Field("mimic-cxr", description="The layout: MIMIC-CXR.")
     root: Path = Field(
         description="The folder of MIMIC-CXR-JPG: its CSV files and, unless said otherwise, "
         "`files/p10/…` with the images."
@@ -105,7 +105,7 @@ class MimicCxrReader:
             )
         self._reports = _reports_in(root, settings.reports)
         self._normalizer = RecordNormalizer(
-            source="mimic-cxr",
+            layout="mimic-cxr",
             name=settings.name,
             root=absolute(settings.image_root) if settings.image_root else root,
             fractions=SplitFractions(),
@@ -118,9 +118,9 @@ class MimicCxrReader:
         if self._reports.is_file():
             tables.append(self._reports)
         return Provenance(
-            source="mimic-cxr",
+            layout="mimic-cxr",
             name=self._settings.name,
-            licence="PhysioNet Credentialed Health Data License 1.5.0",
+            license="PhysioNet Credentialed Health Data License 1.5.0",
             access="credentialed",
             citation="Johnson et al., MIMIC-CXR, Sci Data 6:317 (2019); MIMIC-CXR-JPG, "
             "arXiv 1901.07042",

@@ -1,7 +1,7 @@
 """The studies of MIMIC-CXR whose reports no rule takes apart.
 
 The dataset's authors list them in `custom_mimic_cxr_rules` of their section_parser.py (MIT-LCP,
-MIT licence): some have their reading under the heading of another section, of some the place of
+MIT license): some have their reading under the heading of another section, of some the place of
 the reading was noted by hand. The numbers are study ids and places in the text, nothing else.
 """
 

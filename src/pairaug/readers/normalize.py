@@ -74,8 +74,8 @@ class RawRecord:
 class RecordNormalizer:
     """The rules by which listed images become pairs."""
 
-    source: str
-    """The layout, as in the setting `read.source`."""
+    layout: str
+    """The layout, as in the setting `read.layout`."""
     name: str
     """First part of every pair's id."""
     root: Path
@@ -180,7 +180,7 @@ class RecordNormalizer:
             report=stated_report(item.report),
             split=self._split(item, patient_id, seen),
             labels=dict(item.labels),
-        ).with_trace("read", source=self.source, **item.trace, view=item.view)
+        ).with_trace("read", layout=self.layout, **item.trace, view=item.view)
         if item.id is None:
             return pair.dropped("read", "missing_id", item.where)
         digest = _digest(own_id)

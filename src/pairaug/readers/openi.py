@@ -43,7 +43,7 @@ _LOG = logging.getLogger(__name__)
 
 DROP_REASONS = {"unreadable_report": "the study's XML is damaged, or no study of this layout"}
 
-_LICENCE = "CC BY-NC-ND 4.0"
+_LICENSE = "CC BY-NC-ND 4.0"
 _PROJECTIONS = "indiana_projections.csv"
 _MAX_BYTES = 1 << 20
 """No study's XML is as long as that."""
@@ -81,7 +81,7 @@ class OpenISource(StageSettings):
 
     access: ClassVar[Access] = "public"
 
-    source: Literal["openi"] = Field("openi", description="The layout: Open-i.")
+    layout: Literal["openi"] = Field("openi", description="The layout: Open-i.")
     root: Path = Field(description="The folder with the XML files, or with `ecgen-radiology`.")
     image_root: Path | None = Field(
         default=None, description="The folder of the images; without it, `read.root`."
@@ -116,7 +116,7 @@ class OpenIReader:
         self._reports = root / "ecgen-radiology" if (root / "ecgen-radiology").is_dir() else root
         self._images = absolute(settings.image_root) if settings.image_root else root
         self._normalizer = RecordNormalizer(
-            source="openi",
+            layout="openi",
             name=settings.name,
             root=self._images,
             fractions=settings.split,
@@ -138,9 +138,9 @@ class OpenIReader:
         for path in self._files:
             digest.update(path.read_bytes())
         return Provenance(
-            source="openi",
+            layout="openi",
             name=self._settings.name,
-            licence=_LICENCE,
+            license=_LICENSE,
             access="public",
             citation="Demner-Fushman et al., JAMIA 23:304-310 (2016)",
             hashes={self._reports.name: digest.hexdigest()},

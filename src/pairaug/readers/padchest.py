@@ -77,7 +77,7 @@ class PadChestSource(StageSettings):
 
     access: ClassVar[Access] = "credentialed"
 
-    source: Literal["padchest"] = Field("padchest", description="The layout: PadChest.")
+    layout: Literal["padchest"] = Field("padchest", description="The layout: PadChest.")
     root: Path = Field(
         description="The folder with `PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv`."
     )
@@ -116,7 +116,7 @@ class PadChestReader:
             "it is on bimcv.cipf.es/bimcv-projects/padchest",
         )
         self._normalizer = RecordNormalizer(
-            source="padchest",
+            layout="padchest",
             name=settings.name,
             root=absolute(settings.image_root) if settings.image_root else root,
             fractions=settings.split,
@@ -126,9 +126,9 @@ class PadChestReader:
     def describe(self) -> Provenance:
         """PadChest's terms, with the hash of its table."""
         return Provenance(
-            source="padchest",
+            layout="padchest",
             name=self._settings.name,
-            licence="PadChest Dataset Research Use Agreement",
+            license="PadChest Dataset Research Use Agreement",
             access="credentialed",
             citation="Bustos et al., PadChest, Med Image Anal 66:101797 (2020)",
             hashes={self._table.name: file_sha256(self._table)},

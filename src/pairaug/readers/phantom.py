@@ -27,7 +27,7 @@ class PhantomSource(StageSettings):
 
     access: ClassVar[Access] = "public"
 
-    source: Literal["phantom"] = Field("phantom", description="The layout: simulated patients.")
+    layout: Literal["phantom"] = Field("phantom", description="The layout: simulated patients.")
     num_patients: int = Field(48, ge=1, description="How many patients are sampled.")
     seed: int | None = Field(
         None, ge=0, lt=2**63, description="Which patients are sampled; without it, the run's seed."
@@ -49,7 +49,7 @@ class PhantomReader:
 
     def describe(self) -> Provenance:
         """Public, and nobody's: the images are simulated."""
-        return Provenance(source="phantom", name="phantom", licence="Apache-2.0", access="public")
+        return Provenance(layout="phantom", name="phantom", license="Apache-2.0", access="public")
 
     def count(self) -> int:
         """The number of patients."""
@@ -87,7 +87,7 @@ class PhantomReader:
             labels=dict(true_labels(study.findings)),
         ).with_trace(
             "read",
-            source="phantom",
+            layout="phantom",
             seed=study.seed,
             index=study.index,
             visit=study.visit,

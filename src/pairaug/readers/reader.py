@@ -19,11 +19,11 @@ Access = Literal["public", "credentialed", "private"]
 class Provenance:
     """Where a dataset comes from, and what its users have agreed to."""
 
-    source: str
-    """The layout, as in the setting `read.source`."""
+    layout: str
+    """The layout, as in the setting `read.layout`."""
     name: str
     """What the dataset is called; the first part of its pairs' ids."""
-    licence: str
+    license: str
     access: Access
     """`credentialed`: signed for, such as PhysioNet. `private`: a hospital's own."""
     citation: str = ""
@@ -58,7 +58,7 @@ class Counted(Protocol):
 class StatedTerms(StageSettings):
     """The terms of a dataset that no layout knows, as its user states them."""
 
-    licence: str = Field(default="not stated", description="The licence that exports inherit.")
+    license: str = Field(default="not stated", description="The license that exports inherit.")
     access: Access = Field(
         default="private",
         description="Terms of access: public, credentialed (as PhysioNet) or private.",

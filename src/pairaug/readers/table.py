@@ -1,6 +1,6 @@
 """Pairs from a table of reports beside a folder of images, with the column names in the settings.
 
-The table is CSV, TSV, JSONL or Parquet; provenance, licence and access terms are the user's to
+The table is CSV, TSV, JSONL or Parquet; provenance, license and access terms are the user's to
 state. Images are referred to by absolute path and never copied; nothing is written beside them.
 """
 
@@ -76,7 +76,7 @@ class TableColumns(StageSettings):
 class TableSource(StatedTerms):
     """A table of reports and a folder of images."""
 
-    source: Literal["table"] = Field(
+    layout: Literal["table"] = Field(
         default="table", description="The layout: this one is a table."
     )
     table: Path = Field(
@@ -123,7 +123,7 @@ class TableReader:
         self._context = context
         self._table = absolute(settings.table)
         self._normalizer = RecordNormalizer(
-            source="table",
+            layout="table",
             name=settings.name or self._table.name.split(".")[0],
             root=absolute(settings.root or self._table.parent),
             fractions=settings.split,
@@ -134,9 +134,9 @@ class TableReader:
     def describe(self) -> Provenance:
         """Where the table is from, as its user states it, with the table's hash."""
         return Provenance(
-            source="table",
+            layout="table",
             name=self._normalizer.name,
-            licence=self._settings.licence,
+            license=self._settings.license,
             access=self._settings.access,
             citation=self._settings.citation,
             hashes={self._table.name: file_sha256(self._table)},

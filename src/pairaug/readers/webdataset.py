@@ -1,6 +1,6 @@
 """Pairs from WebDataset shards: tars of `.jpg` or `.png`, `.txt`, `.json` and `.cls` members.
 
-Nothing is known of such shards but what their user states, so licence, access and citation are
+Nothing is known of such shards but what their user states, so license, access and citation are
 settings. Shards that `pairaug export` wrote are known by their records: ids, patients, splits,
 sections and labels are read back as they were. Their synthetic pairs are dropped as such, because
 new pairs are made from real ones only; and shards that say of themselves that their source is
@@ -51,7 +51,7 @@ _VIEWS = frozenset({"frontal", "lateral", "pa", "ap", "ll"})
 class WebDatasetSource(StatedTerms):
     """Tar shards with an image and its report for each key."""
 
-    source: Literal["webdataset"] = Field("webdataset", description="The layout: WebDataset.")
+    layout: Literal["webdataset"] = Field("webdataset", description="The layout: WebDataset.")
     shards: tuple[Path, ...] = Field(
         min_length=1,
         description="The tars, in order; `{000000..000012}`, `{a,b}`, `*` and `?` stand for many.",
@@ -98,9 +98,9 @@ class WebDatasetReader:
         """What the user states, with a hash over names and sizes of the shards."""
         folder = self._shards[0].parent
         return Provenance(
-            source="webdataset",
+            layout="webdataset",
             name=self._name,
-            licence=self._settings.licence,
+            license=self._settings.license,
             access=self._settings.access,
             citation=self._settings.citation,
             hashes={"shards": listing_sha256(self._shards, folder)},
@@ -114,7 +114,7 @@ class WebDatasetReader:
     def __iter__(self) -> Iterator[Pair]:
         """One pair for each image; a key without one is dropped."""
         normalizer = RecordNormalizer(
-            source="webdataset",
+            layout="webdataset",
             name=self._name,
             root=self._shards[0].parent,
             fractions=self._settings.split,

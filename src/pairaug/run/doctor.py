@@ -112,7 +112,7 @@ def _data(settings: Settings, pairs: list[Pair]) -> str:
         raise DataError(f"none of the first {len(tried)} pairs can be used: {_why_not(tried)}")
     why = f" ({_why_not(tried)})" if len(pairs) < len(tried) else ""
     return (
-        f"{source.name}, access {source.access}, licence {source.licence}; "
+        f"{source.name}, access {source.access}, license {source.license}; "
         f"{len(pairs)} of the first {len(tried)} pairs can be used{why}"
     )
 
@@ -160,7 +160,7 @@ def _phantom_models(settings: Settings) -> Iterator[Check]:
         with suppress(PairAugError):  # said where the model was looked at
             model = phantom_model(stage, settings)
             models |= {stage: model} if model is not None else {}
-    source: dict[str, object] = {"source": settings.read.source}
+    source: dict[str, object] = {"layout": settings.read.layout}
     with suppress(PairAugError):
         source = asdict(open_source(settings, RunContext(settings.seed)).describe())
     told = of_phantom_models({"source": source, "phantom_models": models})

@@ -65,7 +65,7 @@ def render_page(
         name=name,
         difference_limit=DIFFERENCE_LIMIT,
         facts=facts,
-        is_phantom=facts.get("source", {}).get("source") == "phantom",
+        is_phantom=facts.get("source", {}).get("layout") == "phantom",
         notices=notices(facts),
         gate=of_gate(facts["gate"]) if facts.get("gate") else "",
         copies=of_copies(facts),

@@ -42,7 +42,7 @@ def true_image(entry: Mapping[str, Any], before: str, after: str, size: int) -> 
 
     `entry` is what reading noted on the source pair.
     """
-    if entry.get("source") != "phantom":
+    if entry.get("layout") != "phantom":
         return None
     study = sample_study(entry["seed"], entry["index"], entry.get("visit", 0))
     return counterfactual(study, before, after, size).image

@@ -45,7 +45,7 @@ _STAGES = ("prune", "score", "edit", "generate", "rewrite", "read")
 class ImageDatasetSettings(StageSettings):
     """Which pairs to train on."""
 
-    source: Literal["phantom", "run"] = Field(
+    layout: Literal["phantom", "run"] = Field(
         default="phantom", description="Simulated patients, or the pairs of a run folder."
     )
     num_patients: int = Field(default=40_000, ge=1, description="Phantom patients to train on.")
@@ -129,7 +129,7 @@ def open_dataset(settings: ImageDatasetSettings, out: Path) -> ImageDataset:
     folder = settings.cache or out / "cache"
     with disk_errors(folder), _alone_in(folder):
         remove_leftovers(folder)
-        if settings.source == "phantom":
+        if settings.layout == "phantom":
             names, num_train = _fill_from_phantoms(settings, folder)
         else:
             names, num_train = _fill_from_run(settings, folder)
@@ -154,7 +154,7 @@ def _fill_from_phantoms(
     settings: ImageDatasetSettings, folder: Path
 ) -> tuple[tuple[str, ...], int]:
     total = settings.num_patients + settings.num_validation
-    kept = {"source", "seed", "num_reports", "size"}
+    kept = {"layout", "seed", "num_reports", "size"}
     if settings.num_reworded:  # images from before there was this setting are as without it
         kept.add("num_reworded")
     _check_origin(folder, {**settings.model_dump(include=kept), "num_images": total})
@@ -206,13 +206,13 @@ def render_chunk(
 
 def _fill_from_run(settings: ImageDatasetSettings, folder: Path) -> tuple[tuple[str, ...], int]:
     if settings.run is None:
-        raise SettingsError("data.source: run needs data.run, the run folder to train on")
+        raise SettingsError("data.layout: run needs data.run, the run folder to train on")
     stage = next((settings.run / name for name in _STAGES if (settings.run / name).is_dir()), None)
     if stage is None:
         raise DataError(f"{settings.run} has no stage folder with pairs: is it a run folder?")
     # Held out are real pairs, whatever is trained on: metrics are about real images.
     chosen = {"train": frozenset(settings.branches), "validation": frozenset({Branch.REAL})}
-    origin = {"source": "run", "run": str(stage.resolve()), "size": settings.size}
+    origin = {"layout": "run", "run": str(stage.resolve()), "size": settings.size}
     _check_origin(folder, {**origin, "branches": sorted(chosen["train"])})
     capacity = sum(1 for split in chosen for _ in _usable(stage, split, chosen[split]))
     shape = (capacity, settings.size, settings.size)
@@ -316,7 +316,7 @@ def _origin(folder: Path) -> dict[str, Any] | None:
         for name in ("images.npy", "reports.jsonl"):
             (folder / name).unlink(missing_ok=True)
         return None
-    _remove_damaged(folder, len(LABELS if found.get("source") == "phantom" else FINDINGS))
+    _remove_damaged(folder, len(LABELS if found.get("layout") == "phantom" else FINDINGS))
     return found
 
 

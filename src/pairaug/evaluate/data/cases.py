@@ -207,7 +207,7 @@ def _table(settings: LabelTable) -> Cases:
             yield Case(_loader(ImageRef(path=str(path))), image.patient_id, labels, "", image.split)
 
     hashes = {settings.table.name: file_sha256(settings.table)}
-    name = str(getattr(settings, "source", "table"))
+    name = str(getattr(settings, "layout", "table"))
     return Cases(name, findings, stream, hashes, tally=tally)
 
 

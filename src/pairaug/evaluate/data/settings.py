@@ -17,7 +17,7 @@ Unstated = Literal["ignore", "negative"]
 class PhantomData(StageSettings):
     """Simulated patients, whose findings are known."""
 
-    source: Literal["phantom"] = Field(
+    layout: Literal["phantom"] = Field(
         default="phantom", description="Simulated patients, one image each."
     )
     num_patients: int = Field(default=1000, ge=2, description="How many patients are sampled.")
@@ -52,14 +52,14 @@ class PairLabels(StageSettings):
 class RunData(PairLabels):
     """The real pairs of a run."""
 
-    source: Literal["run"] = Field("run", description="The real pairs of a run's folder.")
+    layout: Literal["run"] = Field("run", description="The real pairs of a run's folder.")
     run: Path = Field(description="The run's folder.")
 
 
 class ReadData(PairLabels):
     """Pairs as `pairaug read` finds them, without a run."""
 
-    source: Literal["read"] = Field("read", description="Whatever `pairaug read` can read.")
+    layout: Literal["read"] = Field("read", description="Whatever `pairaug read` can read.")
     read: ReadSettings = Field(description="As in the settings of a run.")
 
 
@@ -76,7 +76,7 @@ class LabelTable(StageSettings):
 class CheXpertData(LabelTable):
     """CheXpert's `train.csv`, `valid.csv` or the test set's `groundtruth.csv`."""
 
-    source: Literal["chexpert"] = Field(
+    layout: Literal["chexpert"] = Field(
         "chexpert", description="CheXpert: Path, and a column for each finding."
     )
     unstated: Unstated = Field("negative", description="What an empty cell counts as.")
@@ -88,7 +88,7 @@ class CheXpertData(LabelTable):
 class MimicData(LabelTable):
     """MIMIC-CXR-JPG's labels of studies, with the table that lists the images."""
 
-    source: Literal["mimic-cxr"] = Field(
+    layout: Literal["mimic-cxr"] = Field(
         "mimic-cxr",
         description="MIMIC-CXR-JPG: a CSV of labels by study, and one of images.",
     )
@@ -110,7 +110,7 @@ class MimicData(LabelTable):
 class NihData(LabelTable):
     """NIH ChestX-ray14's `Data_Entry_2017.csv`."""
 
-    source: Literal["nih"] = Field(
+    layout: Literal["nih"] = Field(
         "nih", description="ChestX-ray14: image, and its findings parted by |."
     )
     only: Path | None = Field(
@@ -121,7 +121,7 @@ class NihData(LabelTable):
 class PadChestData(LabelTable):
     """PadChest's table, labels as a list in one cell."""
 
-    source: Literal["padchest"] = Field(
+    layout: Literal["padchest"] = Field(
         "padchest", description="PadChest: ImageID, ImageDir, Labels and more."
     )
     projections: tuple[str, ...] = Field(
@@ -135,7 +135,7 @@ class PadChestData(LabelTable):
 class VinDrData(LabelTable):
     """VinDr-CXR's `image_labels_train.csv` or `image_labels_test.csv`."""
 
-    source: Literal["vindr"] = Field(
+    layout: Literal["vindr"] = Field(
         "vindr", description="VinDr-CXR: image_id, and a column for each finding."
     )
     suffix: str = Field(".dicom", description="What image files are called after their image_id.")
@@ -147,7 +147,7 @@ class VinDrData(LabelTable):
 class TableData(LabelTable):
     """Any table with one image a row."""
 
-    source: Literal["table"] = Field(
+    layout: Literal["table"] = Field(
         "table", description="An image a row, findings in columns or in a list."
     )
     file: str = Field("file", description="Column of the image's path, relative to `root`.")
@@ -189,9 +189,9 @@ LabelledData = Annotated[
     | PadChestData
     | VinDrData
     | TableData,
-    Field(discriminator="source"),
+    Field(discriminator="layout"),
 ]
 """The settings of `data`: those of the source that it names."""
 
-ReportData = Annotated[PhantomData | RunData | ReadData, Field(discriminator="source")]
+ReportData = Annotated[PhantomData | RunData | ReadData, Field(discriminator="layout")]
 """The sources that have reports, too."""

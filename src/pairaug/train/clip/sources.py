@@ -80,7 +80,7 @@ class PairSource(StageSettings):
     def where(self) -> str:
         """What messages call the source."""
         if self.read is not None:
-            return f"the {self.read.source} source"
+            return f"the {self.read.layout} source"
         return str(self.run or self.export)
 
 
