@@ -25,7 +25,7 @@ from pairaug.cli import app
 from pairaug.config import as_yaml, load_settings
 from pairaug.errors import PairAugError
 from pairaug.manifest import part_paths
-from pairaug.readers import Source
+from pairaug.readers import ReaderSettings
 from support.fuzz.checks import read_source
 from support.planted_trees import MARK, PLANTED, breakages, broken, files_of, table
 
@@ -37,7 +37,7 @@ Tell = Callable[..., str]
 def test_every_reader_has_a_planted_tree() -> None:
     known = {
         typing.get_args(kind.model_fields["layout"].annotation)[0]
-        for kind in typing.get_args(Source)
+        for kind in typing.get_args(ReaderSettings)
     }
     assert known - WITHOUT_FILES <= PLANTED.keys()
 

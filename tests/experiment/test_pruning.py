@@ -19,7 +19,7 @@ from pairaug.clip.similarity import cosine, directional_similarity
 from pairaug.errors import RunError, SettingsError
 from pairaug.experiment.noise import TRACE, exchanged
 from pairaug.experiment.pruning import run_pruning
-from pairaug.experiment.pruning_results import KINDS
+from pairaug.experiment.pruning_results import PRUNING_ARMS
 from pairaug.experiment.settings import PruningSettings
 from pairaug.manifest import read_pairs
 from pairaug.pair import Branch, ImageRef, Pair, Report
@@ -151,7 +151,7 @@ def test_each_fraction_is_pruned_trained_on_and_compared(finished: Path) -> None
         assert level["num_right_dropped"] == counted[False, False]
         assert level["num_wrong_kept"] == counted[True, True]
         assert level["num_wrong_dropped"] == counted[True, False]
-        assert list(level["arms"]) == list(KINDS)
+        assert list(level["arms"]) == list(PRUNING_ARMS)
         for arm in level["arms"].values():
             assert len(arm["by_seed"]) == 2
     clean, noisy = found["levels"]
@@ -166,7 +166,7 @@ def test_each_fraction_is_pruned_trained_on_and_compared(finished: Path) -> None
 def test_a_second_call_does_nothing_again(finished: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("trial.json")}
     content = (finished / "pruning.json").read_bytes()
-    assert len(before) == 2 * (1 + 2 * len(KINDS))
+    assert len(before) == 2 * (1 + 2 * len(PRUNING_ARMS))
     run_pruning(_settings(), finished)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert (finished / "pruning.json").read_bytes() == content

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from pairaug.errors import MissingExtraError, RunError
 from pairaug.export import DROP_REASONS, Export, ExportSettings, formats_in
-from pairaug.export.subset import Choice
+from pairaug.export.subset import Subset
 from pairaug.imaging.io import png_ref
 from pairaug.pair import Branch, ImageRef, Pair, Report
 from pairaug.stage import RunContext
@@ -126,7 +126,7 @@ def _many(num: int, variants: int) -> list[Pair]:
 
 
 def _chosen(pairs: list[Pair], seed: int = 0, **settings: Any) -> list[str]:
-    choice = Choice(ExportSettings.model_validate(settings), Pairs(pairs).outlines(), seed)
+    choice = Subset(ExportSettings.model_validate(settings), Pairs(pairs).outlines(), seed)
     return [pair.id for pair in pairs if pair.drop is None and choice.why_not(pair) is None]
 
 

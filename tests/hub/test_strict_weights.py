@@ -23,7 +23,7 @@ from pairaug.diffusion.pipeline import load_pipeline
 from pairaug.errors import ModelError
 from pairaug.evaluate.classifier import FindingsClassifier
 from pairaug.hub.choice import weight_files
-from pairaug.hub.files import Head, read_heads
+from pairaug.hub.files import FileHead, read_heads
 from pairaug.hub.folders import read_config
 from pairaug.hub.loading import (
     Differences,
@@ -59,7 +59,7 @@ def reshape(tensors: dict, name: str) -> None:
     if isinstance(value, Tensor):
         tensors[name] = torch.cat([value.reshape(-1), torch.zeros(1, dtype=value.dtype)])
     else:
-        tensors[name] = Head(value.dtype, (*value.shape, 2))
+        tensors[name] = FileHead(value.dtype, (*value.shape, 2))
 
 
 CHANGES = (remove, rename, reshape)

@@ -19,7 +19,7 @@ from pydicom.uid import JPEG2000Lossless
 from pairaug.errors import DataError, MissingExtraError
 from pairaug.imaging import decode_pool
 from pairaug.imaging.decode_pool import _batches
-from pairaug.imaging.inspect import Outcome, inspect_all
+from pairaug.imaging.inspect import InspectionResult, inspect_all
 from pairaug.imaging.io import encode_png
 from pairaug.pair import Pair, Report
 from pairaug.readers.normalize import RawRecord, RecordNormalizer
@@ -168,7 +168,7 @@ def test_a_missing_extra_stops_the_run_out_of_every_worker(
         taken(tmp_path, records("a", image()), num_workers=num_workers)
 
 
-def _without_extra(images: Sequence[Path | bytes]) -> list[Outcome]:
+def _without_extra(images: Sequence[Path | bytes]) -> list[InspectionResult]:
     return [MissingExtraError("reading images", "x", "dicom") for _ in images]
 
 
@@ -186,7 +186,7 @@ def test_images_that_break_their_decoder_are_drops_and_their_neighbours_are_not(
     ]
 
 
-def _breaks_down(images: Sequence[Path | bytes]) -> list[Outcome]:
+def _breaks_down(images: Sequence[Path | bytes]) -> list[InspectionResult]:
     for each in images:
         if isinstance(each, bytes) and each.endswith(b"!"):
             time.sleep(0.1)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from pairaug.errors import SettingsError
 from pairaug.pair import Pair
-from pairaug.rewrite.audit import Audit
+from pairaug.rewrite.audit import RequestLog
 from pairaug.rewrite.budget import Budget, BudgetSpentError, in_words, rough_tokens
 from pairaug.rewrite.cache import Usage
 from pairaug.rewrite.settings import BudgetSettings
@@ -217,7 +217,7 @@ def test_an_audit_that_cannot_be_written_ends_the_run_before_anything_is_sent(
 
 def test_a_long_run_is_audited_as_it_goes(tmp_path: Path):
     now = [0.0]
-    audit = Audit(tmp_path / "audit.jsonl", lambda: now[0], to="somewhere")
+    audit = RequestLog(tmp_path / "audit.jsonl", lambda: now[0], to="somewhere")
     for _ in range(30):
         audit.count(requests=1)
         now[0] += 1

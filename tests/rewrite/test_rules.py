@@ -19,7 +19,7 @@ from pairaug.rewrite import Reason
 from pairaug.rewrite.backends import Failure, Request
 from pairaug.rewrite.check import CheckResult, check
 from pairaug.rewrite.cleaning import source_report
-from pairaug.rewrite.rules import Rules
+from pairaug.rewrite.rules import RulesBackend
 from pairaug.rewrite.rules.edits import appear, resolve
 from pairaug.rewrite.rules.grading import grade
 from pairaug.rewrite.rules.kinds import KINDS, Described, sample
@@ -54,7 +54,7 @@ def answer_to(
     source = source_report(text)
     stated = tuple(extract(source))
     for _ in range(5):
-        rules = Rules()
+        rules = RulesBackend()
         answer = asyncio.run(rules.answer(Request(Branch(branch), source, stated, 50, seed)))
         assert not isinstance(answer, Failure), text
         report = answer.report
@@ -80,7 +80,7 @@ def test_every_manner_of_report_is_rewritten(branch: str, text: str):
 @pytest.mark.parametrize("text", ["Calcified granuloma on the left.", "Left pacemaker in place."])
 def test_where_nothing_can_be_reversed_the_rules_say_so(text: str):
     request = Request(Branch.INTER, text, tuple(extract(text)), 50, 0)
-    answer = asyncio.run(Rules().answer(request))
+    answer = asyncio.run(RulesBackend().answer(request))
     assert isinstance(answer, Failure)
     assert answer.reason is Reason.NOTHING_TO_CHANGE
 

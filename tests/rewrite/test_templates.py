@@ -9,13 +9,15 @@ from pydantic import ValidationError
 
 from pairaug.pair import Branch
 from pairaug.rewrite.backends import Rejected, Request
-from pairaug.rewrite.settings import Example, RewriteSettings
+from pairaug.rewrite.settings import RewriteSettings, WorkedExample
 from pairaug.rewrite.templates import Instructions, instructions_of, load_instructions
 
 REPORT = "Small left pleural effusion."
 EXAMPLES = (
-    Example(branch="intra", report="No edema. Left effusion.", answer="Mild edema. Left effusion."),
-    Example(branch="inter", report="Large heart.", answer="Heart size is normal."),
+    WorkedExample(
+        branch="intra", report="No edema. Left effusion.", answer="Mild edema. Left effusion."
+    ),
+    WorkedExample(branch="inter", report="Large heart.", answer="Heart size is normal."),
 )
 
 
@@ -71,4 +73,4 @@ def test_examples_are_settings_and_hold_no_marks():
     settings = RewriteSettings.model_validate({"examples": [EXAMPLES[0].model_dump()]})
     assert instructions_of(settings).examples == EXAMPLES[:1]
     with pytest.raises(ValidationError, match="de-identification mark"):
-        Example(branch="inter", report="No XXXX effusion.", answer="Left effusion.")
+        WorkedExample(branch="inter", report="No XXXX effusion.", answer="Left effusion.")

@@ -17,7 +17,7 @@ from pairaug.errors import RunError
 from pairaug.pair import Branch, ImageRef, Pair, Report
 from pairaug.record import RunRecord
 from pairaug.summary import SummarySettings, write_summary
-from pairaug.summary.examples import Choice, choose
+from pairaug.summary.examples import ExampleChoice, choose
 from pairaug.summary.figures import losses
 from pairaug.summary.records import load_pairs
 from pairaug.summary.thumbnails import DIFFERENCE_LIMIT, difference_uri, shrunk
@@ -160,11 +160,11 @@ def test_examples_are_kept_first_with_a_fraction_of_dropped_ones(
 ):
     pairs = load_pairs(write_run(make_pairs(30)) / "prune")
     everywhere = np.ones(len(pairs.ids), dtype=bool)
-    chosen = choose(pairs, Branch.INTRA, everywhere, Choice(8, 0.25, seed=1))
+    chosen = choose(pairs, Branch.INTRA, everywhere, ExampleChoice(8, 0.25, seed=1))
     living = [bool(pairs.is_living[pairs.row_of[pair_id]]) for pair_id in chosen]
     assert living == [True] * 6 + [False] * 2
-    assert chosen == choose(pairs, Branch.INTRA, everywhere, Choice(8, 0.25, seed=1))
-    assert chosen != choose(pairs, Branch.INTRA, everywhere, Choice(8, 0.25, seed=2))
+    assert chosen == choose(pairs, Branch.INTRA, everywhere, ExampleChoice(8, 0.25, seed=1))
+    assert chosen != choose(pairs, Branch.INTRA, everywhere, ExampleChoice(8, 0.25, seed=2))
 
 
 def test_embeddings_come_back_with_their_rows(write_run: WriteRun, make_pairs: MakePairs):

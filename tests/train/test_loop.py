@@ -15,7 +15,7 @@ from pairaug.train.loop import (
     Loop,
     LoopSettings,
     StepRandomness,
-    Task,
+    TrainingTask,
     indices_of_step,
     learning_rate_factor,
 )
@@ -25,7 +25,7 @@ class Stopped(Exception):
     """Stands for a kill."""
 
 
-def make_task(stop_at: int | None = None, loss_scale: float = 1.0) -> Task:
+def make_task(stop_at: int | None = None, loss_scale: float = 1.0) -> TrainingTask:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 1))
     steps = itertools.count()
@@ -41,7 +41,7 @@ def make_task(stop_at: int | None = None, loss_scale: float = 1.0) -> Task:
     def evaluate() -> dict[str, float]:
         return {"norm": float(model[0].weight.norm())}
 
-    return Task({"model": model}, losses, evaluate)
+    return TrainingTask({"model": model}, losses, evaluate)
 
 
 def settings(**changes) -> LoopSettings:
@@ -121,7 +121,7 @@ def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path):
 def test_another_identity_is_refused(tmp_path: Path):
     def run(images: str) -> None:
         task = make_task()
-        task = Task(task.modules, task.losses, task.evaluate, identity={"images": images})
+        task = TrainingTask(task.modules, task.losses, task.evaluate, identity={"images": images})
         Loop(tmp_path, settings(), task, num_images=7).run()
 
     run("one")
@@ -152,7 +152,7 @@ def test_the_averaged_weights_are_the_recursion_written_out(tmp_path: Path):
     history: list[Tensor] = []
     task = make_task()
     weight = task.modules["model"][0].weight
-    watched = Task(
+    watched = TrainingTask(
         task.modules,
         task.losses,
         task.evaluate,

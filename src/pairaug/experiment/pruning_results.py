@@ -22,10 +22,10 @@ from pairaug.metrics.bootstrap import Estimate
 from pairaug.metrics.paired import PairedMacros
 from pairaug.system.atomic import write_file
 
-Kind = Literal["unpruned", "unpruned_matched_size", "pruned"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+PruningArm = Literal["unpruned", "unpruned_matched_size", "pruned"]
+PRUNING_ARMS: tuple[PruningArm, ...] = get_args(PruningArm)
 
-_HEADER = ("noise rate", "pairs", "kept", "wrong found", "right lost", *KINDS,
+_HEADER = ("noise rate", "pairs", "kept", "wrong found", "right lost", *PRUNING_ARMS,
            "pruned minus no pruning", "pruned minus unpruned_matched_size")  # fmt: skip
 
 
@@ -58,7 +58,7 @@ class Level:
         """The fraction of the right pairs that it dropped, too; None if all are wrong."""
         return _fraction(self.num_right_dropped, self.num_right_kept)
 
-    def arm(self, kind: Kind) -> str:
+    def arm(self, kind: PruningArm) -> str:
         """The name of one of its three arms."""
         return f"{kind}, noise rate {self.noise_rate:.0%}"
 
@@ -106,7 +106,7 @@ def _arm(level: Level, found: Pruning) -> tuple[str, ...]:
         str(found.num_real + level.num_kept),
         "-" if level.found is None else f"{level.found:.0%}",
         "-" if level.lost is None else f"{level.lost:.0%}",
-        *(str(macros.estimate(level.arm(kind))) for kind in KINDS),
+        *(str(macros.estimate(level.arm(kind))) for kind in PRUNING_ARMS),
         signed(macros.difference(pruned, level.arm("unpruned"))),
         signed(macros.difference(pruned, level.arm("unpruned_matched_size"))),
     )
@@ -141,10 +141,10 @@ def _as_json(settings: PruningSettings, found: Pruning) -> dict[str, Any]:
                 "num_right_dropped": level.num_right_dropped,
                 "num_wrong_kept": level.num_wrong_kept,
                 "num_wrong_dropped": level.num_wrong_dropped,
-                "arms": {kind: _of_row(level.arm(kind), macros) for kind in KINDS},
+                "arms": {kind: _of_row(level.arm(kind), macros) for kind in PRUNING_ARMS},
                 "pruned_minus": {
                     kind: macros.difference(level.arm("pruned"), level.arm(kind)).as_dict()
-                    for kind in KINDS
+                    for kind in PRUNING_ARMS
                     if kind != "pruned"
                 },
             }
@@ -161,7 +161,7 @@ def _of_row(arm: str, macros: PairedMacros) -> dict[str, Any]:
 
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _RIGHT = 720, 340, 60, 34, 56, 70
-_COLOURS: dict[Kind, str] = {
+_COLOURS: dict[PruningArm, str] = {
     "unpruned": "#c9642a",
     "unpruned_matched_size": "#8a8f94",
     "pruned": "#3d6a8a",
@@ -170,8 +170,9 @@ _COLOURS: dict[Kind, str] = {
 
 def _figure(found: Pruning) -> str:
     """Macro AUROC over the noise rate, a line for each way, with intervals."""
-    estimates: dict[Kind, list[Estimate]] = {
-        kind: [found.macros.estimate(level.arm(kind)) for level in found.levels] for kind in KINDS
+    estimates: dict[PruningArm, list[Estimate]] = {
+        kind: [found.macros.estimate(level.arm(kind)) for level in found.levels]
+        for kind in PRUNING_ARMS
     }
     base = found.macros.estimate(BASE)
     every = [*(each for line in estimates.values() for each in line), base]
@@ -209,7 +210,7 @@ def _figure(found: Pruning) -> str:
 
 
 def _line(
-    kind: Kind, points: Sequence[tuple[float, Estimate]], y: Callable[[float], float]
+    kind: PruningArm, points: Sequence[tuple[float, Estimate]], y: Callable[[float], float]
 ) -> list[str]:
     """One way's line through its points `(x, estimate)`, with an interval at each."""
     colour = f'style="stroke:{_COLOURS[kind]}"'

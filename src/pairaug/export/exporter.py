@@ -26,11 +26,11 @@ from pairaug.export.chexzero import CheXzeroWriter
 from pairaug.export.encoded_image import encoded_image
 from pairaug.export.folder import FolderWriter
 from pairaug.export.huggingface import HuggingFaceWriter
-from pairaug.export.pair_stream import PairSource
+from pairaug.export.pair_stream import PairStream
 from pairaug.export.parquet import ParquetWriter
 from pairaug.export.record import Exported, Terms, Writer, key_of, record_of
 from pairaug.export.settings import ExportFormat, ExportSettings, check_installed, texts_of
-from pairaug.export.subset import Choice
+from pairaug.export.subset import Subset
 from pairaug.export.tally import ExportReport, Tally
 from pairaug.export.webdataset import WebDatasetWriter
 from pairaug.pair import Pair
@@ -53,7 +53,7 @@ class Export:
 
     def write(
         self,
-        pairs: PairSource,
+        pairs: PairStream,
         folder: Path,
         recipe: Mapping[str, Any],
         again: Collection[str] | None = None,
@@ -67,7 +67,7 @@ class Export:
         """
         settings, terms = self._settings, Terms.of(recipe)
         check_installed(settings)
-        job = _Job(pairs, Choice(settings, pairs.outlines(), self._context.seed), terms)
+        job = _ExportJob(pairs, Subset(settings, pairs.outlines(), self._context.seed), terms)
         with replacing(folder) as partial:
             earlier = read_report(folder)
             kept = self._kept(earlier, again)
@@ -102,7 +102,7 @@ class Export:
         self,
         folder: Path,
         formats: Sequence[ExportFormat],
-        job: _Job,
+        job: _ExportJob,
         report_progress: Callable[[int], None] | None = None,
     ) -> ExportReport:
         """Writes some layouts; what is in them, and their edition."""
@@ -124,7 +124,7 @@ class Export:
         return replace(tally.report(), edition=edition.hexdigest())
 
     def _chosen(
-        self, job: _Job, tally: Tally, report_progress: Callable[[int], None] | None
+        self, job: _ExportJob, tally: Tally, report_progress: Callable[[int], None] | None
     ) -> Iterator[Exported]:
         """The pairs that are written; why others are not goes into `tally`."""
         changed: set[str] = set()
@@ -193,11 +193,11 @@ class Export:
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class _ExportJob:
     """What is written, whichever the layouts."""
 
-    pairs: PairSource
-    choice: Choice
+    pairs: PairStream
+    choice: Subset
     terms: Terms
 
 

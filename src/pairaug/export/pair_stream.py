@@ -11,7 +11,7 @@ from pairaug.manifest import part_paths, read_columns, read_pairs
 from pairaug.pair import Pair
 
 
-class PairSource(Protocol):
+class PairStream(Protocol):
     """Pairs in the same order each time, dropped ones among them."""
 
     def __iter__(self) -> Iterator[Pair]: ...

@@ -31,7 +31,7 @@ class Outline(NamedTuple):
     split: str
 
 
-class Choice:
+class Subset:
     """Says of each pair whether it is written, whatever the order in which it is asked."""
 
     def __init__(self, settings: ExportSettings, outlines: Iterable[Outline], seed: int) -> None:

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from pairaug.findings.headings import asides
 from pairaug.findings.location import places_of, statements_of
-from pairaug.findings.presence import Reader
+from pairaug.findings.presence import StatementReader
 from pairaug.findings.regions import Regions
 from pairaug.findings.scope import Term, Token, answer_of, marks, term_pattern, terms
 from pairaug.findings.sentences import sentences
@@ -96,7 +96,7 @@ def _read(sentence: str) -> tuple[Statement, ...]:
         tokens.append(Token(term, match.start(), match.end()))
     if not tokens:
         return ()
-    reader = Reader(sentence, tokens, Regions(sentence, tokens))
+    reader = StatementReader(sentence, tokens, Regions(sentence, tokens))
     reader.read()
     statements = reader.regions.readings
     if reader.mentions:

@@ -26,7 +26,7 @@ _PATIENT = re.compile(
 
 
 @dataclass(slots=True)
-class Reader:
+class StatementReader:
     """Settles presence, term by term; a new one for each sentence."""
 
     text: str

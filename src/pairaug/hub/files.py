@@ -32,7 +32,7 @@ _WRAPPED = ("module.", "_orig_mod.")
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class FileHead:
     """A tensor as its file announces it."""
 
     dtype: str
@@ -43,13 +43,13 @@ class Head:
         return self.dtype in _FLOATS
 
 
-def read_heads(files: Sequence[Path], allow_pickle: bool = False) -> dict[str, Head]:
+def read_heads(files: Sequence[Path], allow_pickle: bool = False) -> dict[str, FileHead]:
     """Name → head of all tensors in `files`, which are whole and hold what can be calculated with.
 
     Raises `ModelError` for a damaged file, quantised weights, and shards that are not those of
     their index.
     """
-    heads: dict[str, Head] = {}
+    heads: dict[str, FileHead] = {}
     for path in files:
         own = _heads_of(path, allow_pickle)
         twice = sorted(heads.keys() & own.keys())
@@ -130,11 +130,11 @@ def hint_for(names: Sequence[str]) -> str:
     return ""
 
 
-def _heads_of(path: Path, allow_pickle: bool) -> dict[str, Head]:
+def _heads_of(path: Path, allow_pickle: bool) -> dict[str, FileHead]:
     if path.suffix != ".safetensors":
         tensors = _tensors_of(path, allow_pickle)
         return {
-            name: Head(str(value.dtype).removeprefix("torch."), tuple(value.shape))
+            name: FileHead(str(value.dtype).removeprefix("torch."), tuple(value.shape))
             for name, value in tensors.items()
         }
     check_downloaded(path)
@@ -143,7 +143,7 @@ def _heads_of(path: Path, allow_pickle: bool) -> dict[str, Head]:
             written_for = (file.metadata() or {}).get("format", "pt")
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             heads = {
-                name: Head(str(each.get_dtype()), tuple(each.get_shape()))
+                name: FileHead(str(each.get_dtype()), tuple(each.get_shape()))
                 for name, each in slices.items()
             }
     except (SafetensorError, OSError, ValueError) as error:
@@ -179,7 +179,7 @@ def _unpickled(path: Path, allow_pickle: bool) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _check_index(files: Sequence[Path], heads: Mapping[str, Head]) -> None:
+def _check_index(files: Sequence[Path], heads: Mapping[str, FileHead]) -> None:
     """The index of shards, where there is one, names these files and these tensors."""
     if not SHARD.search(files[0].name):
         return
@@ -202,7 +202,7 @@ def _check_index(files: Sequence[Path], heads: Mapping[str, Head]) -> None:
             )
 
 
-def _check_kinds(path: Path, heads: Mapping[str, Head]) -> None:
+def _check_kinds(path: Path, heads: Mapping[str, FileHead]) -> None:
     for name, head in sorted(heads.items()):
         if head.dtype not in _FLOATS | _WHOLE:
             raise ModelError(

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pairaug.errors import ModelError
 from pairaug.hub.choice import weight_files
-from pairaug.hub.files import Head, hint_for, read_heads, read_tensors
+from pairaug.hub.files import FileHead, hint_for, read_heads, read_tensors
 from pairaug.hub.folders import adapter_in, read_config
 from pairaug.hub.inference import one_line, quieted, without_progress_bar
 
@@ -61,7 +61,7 @@ def load_from(
 ) -> Any:
     """A transformers model of `config` from `weights` in its own names, of any version."""
     heads = {
-        name: Head(str(value.dtype).removeprefix("torch."), tuple(value.shape))
+        name: FileHead(str(value.dtype).removeprefix("torch."), tuple(value.shape))
         for name, value in weights.items()
     }
     with _named(where):
@@ -144,7 +144,7 @@ def _files_and_config(part: Part) -> tuple[list[Path], dict[str, Any]]:
     return weight_files(part.folder, part.allow_pickle), config
 
 
-def _check_against_model(part: Part, config: dict[str, Any], heads: dict[str, Head]) -> None:
+def _check_against_model(part: Part, config: dict[str, Any], heads: dict[str, FileHead]) -> None:
     _check_class(part, config)
     with _named(part.folder):
         compare = comparison(part, config)
@@ -152,7 +152,9 @@ def _check_against_model(part: Part, config: dict[str, Any], heads: dict[str, He
     refuse_differences(str(part.folder), found)
 
 
-def comparison(part: Part, config: dict[str, Any]) -> Callable[[Mapping[str, Head]], Differences]:
+def comparison(
+    part: Part, config: dict[str, Any]
+) -> Callable[[Mapping[str, FileHead]], Differences]:
     """A function from the weights of a file to their differences from the model of `config`.
 
     The model takes no memory.
@@ -162,12 +164,12 @@ def comparison(part: Part, config: dict[str, Any]) -> Callable[[Mapping[str, Hea
         with torch.device("meta"), quieted("diffusers"):
             model = part.kind.from_config(config)
 
-        def compare(heads: Mapping[str, Head]) -> Differences:
+        def compare(heads: Mapping[str, FileHead]) -> Differences:
             return _diffusers_differences(model, heads)
     else:
         kind, built = _transformers_config(part)
 
-        def compare(heads: Mapping[str, Head]) -> Differences:
+        def compare(heads: Mapping[str, FileHead]) -> Differences:
             found = _transformers(kind, built, _empty(heads), torch.float32)[1]
             left_over = [name for name in found.left_over if not spare.match(name)]
             return Differences(found.missing, left_over, found.misshapen)
@@ -216,7 +218,7 @@ def _filled(
         return model.eval()
 
 
-def _diffusers_differences(model: Any, heads: Mapping[str, Head]) -> Differences:
+def _diffusers_differences(model: Any, heads: Mapping[str, FileHead]) -> Differences:
     stored: dict[str, Any] = _empty(heads)
     model._fix_state_dict_keys_on_load(stored)  # attention as diffusers named it before 0.17
     needed = model.state_dict()
@@ -266,7 +268,7 @@ def _transformers(
     return model, found
 
 
-def _empty(heads: Mapping[str, Head]) -> dict[str, Tensor]:
+def _empty(heads: Mapping[str, FileHead]) -> dict[str, Tensor]:
     """Tensors of the right shapes that take no memory: one number, seen many times."""
     one, whole = torch.zeros((), dtype=torch.float32), torch.zeros((), dtype=torch.int64)
     return {

@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 from loky import ProcessPoolExecutor
 
 from pairaug.imaging.files import ImageError
-from pairaug.imaging.inspect import Outcome, inspect_all
+from pairaug.imaging.inspect import InspectionResult, inspect_all
 from pairaug.system.workers import open_workers
 
 Item = TypeVar("Item")
@@ -44,7 +44,7 @@ class Decoders:
 
     def inspected(
         self, items: Iterable[tuple[Item, Path | bytes | None]]
-    ) -> Iterator[tuple[Item, Outcome | None]]:
+    ) -> Iterator[tuple[Item, InspectionResult | None]]:
         """Each item, in order, with what its image is, or with what came of looking at it.
 
         One worker is this process itself; several begin with the first image, and have two batches
@@ -55,7 +55,7 @@ class Decoders:
             for item, image in items:
                 yield item, inspect_all([image])[0] if image is not None else None
             return
-        waiting: deque[_Batch[Item]] = deque()
+        waiting: deque[_DecodeBatch[Item]] = deque()
         try:
             for batch in _batches(items):
                 if batch.images:
@@ -70,7 +70,7 @@ class Decoders:
             for batch in waiting:
                 batch.cancel()
 
-    def _submit(self, images: Sequence[Path | bytes]) -> Future[list[Outcome]]:
+    def _submit(self, images: Sequence[Path | bytes]) -> Future[list[InspectionResult]]:
         try:
             if self._pool is not None:
                 return self._pool.submit(inspect_all, images)
@@ -81,14 +81,14 @@ class Decoders:
 
 
 @dataclass(slots=True)
-class _Batch(Generic[Item]):
+class _DecodeBatch(Generic[Item]):
     """Items that are handed over together."""
 
     items: list[tuple[Item, bool]] = field(default_factory=list)
     """Each with whether it has an image."""
     images: list[Path | bytes] = field(default_factory=list)
     num_bytes: int = 0
-    future: Future[list[Outcome]] | None = None
+    future: Future[list[InspectionResult]] | None = None
     failure: Exception | None = None
     """What listing the next item raised."""
 
@@ -98,7 +98,7 @@ class _Batch(Generic[Item]):
             self.images.append(image)
             self.num_bytes += len(image) if isinstance(image, bytes) else 0
 
-    def results(self) -> Iterator[tuple[Item, Outcome | None]]:
+    def results(self) -> Iterator[tuple[Item, InspectionResult | None]]:
         outcomes = iter(self._outcomes())
         for item, has_image in self.items:
             yield item, next(outcomes) if has_image else None
@@ -109,7 +109,7 @@ class _Batch(Generic[Item]):
         if self.future is not None:
             self.future.cancel()
 
-    def _outcomes(self) -> list[Outcome]:
+    def _outcomes(self) -> list[InspectionResult]:
         try:
             return self.future.result() if self.future is not None else []
         except BrokenProcessPool:
@@ -117,9 +117,9 @@ class _Batch(Generic[Item]):
             return _one_by_one(self.images)
 
 
-def _batches(items: Iterable[tuple[Item, Path | bytes | None]]) -> Iterator[_Batch[Item]]:
+def _batches(items: Iterable[tuple[Item, Path | bytes | None]]) -> Iterator[_DecodeBatch[Item]]:
     """Items in batches: of one at first, so that all processes begin at once, and then of more."""
-    source, batch, most = iter(items), _Batch[Item](), 1
+    source, batch, most = iter(items), _DecodeBatch[Item](), 1
     while True:
         try:
             batch.add(*next(source))
@@ -131,13 +131,13 @@ def _batches(items: Iterable[tuple[Item, Path | bytes | None]]) -> Iterator[_Bat
             break
         if len(batch.items) == most or batch.num_bytes >= _MAX_BYTES:
             yield batch
-            batch, most = _Batch(), min(2 * most, _MAX_IMAGES)
+            batch, most = _DecodeBatch(), min(2 * most, _MAX_IMAGES)
     yield batch
 
 
-def _one_by_one(images: Sequence[Path | bytes]) -> list[Outcome]:
+def _one_by_one(images: Sequence[Path | bytes]) -> list[InspectionResult]:
     """`images` in a process that takes one after the other, replaced whenever it falls."""
-    outcomes: list[Outcome] = []
+    outcomes: list[InspectionResult] = []
     while len(outcomes) < len(images):
         with open_workers(1) as pool:
             try:

@@ -43,10 +43,10 @@ def inspect_image(content: bytes, suffix: str = "", *, keep: bool = False) -> Im
     return ImageCheck(ImageRef(sha256=sha256(content), height=height, width=width), image.notes)
 
 
-Outcome = ImageCheck | Exception
+InspectionResult = ImageCheck | Exception
 
 
-def inspect_all(images: Sequence[Path | bytes]) -> list[Outcome]:
+def inspect_all(images: Sequence[Path | bytes]) -> list[InspectionResult]:
     """For each image, in a file or encoded, what it is or what looking at it raised.
 
     Images that have no file are kept.
@@ -54,7 +54,7 @@ def inspect_all(images: Sequence[Path | bytes]) -> list[Outcome]:
     return [_outcome(image) for image in images]
 
 
-def _outcome(image: Path | bytes) -> Outcome:
+def _outcome(image: Path | bytes) -> InspectionResult:
     try:
         if isinstance(image, bytes):
             return inspect_image(image, keep=True)

@@ -11,17 +11,17 @@ from typing import Literal
 
 import numpy as np
 
-Side = Literal["left", "right"]
-Zone = Literal["upper", "middle", "lower"]
-Severity = Literal["mild", "moderate", "severe"]
+from pairaug.findings.statement import Severity, Zone
 
-SIDES: tuple[Side, ...] = ("left", "right")
+PhantomSide = Literal["left", "right"]
+
+SIDES: tuple[PhantomSide, ...] = ("left", "right")
 ZONES: tuple[Zone, ...] = ("upper", "middle", "lower")
 SEVERITIES: tuple[Severity, ...] = ("mild", "moderate", "severe")
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Kind:
+class PhantomKind:
     """What a finding of one kind may state, and how often phantoms have it.
 
     `chance` is the probability per patient, or per side for a kind that has sides.
@@ -35,20 +35,22 @@ class Kind:
     is_device: bool = False
 
 
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, PhantomKind] = {
     kind.name: kind
     for kind in (
-        Kind("cardiomegaly", 0.26, severities=SEVERITIES),
-        Kind("edema", 0.16, severities=SEVERITIES),
-        Kind("pleural effusion", 0.20, has_side=True, severities=SEVERITIES),
-        Kind("pneumothorax", 0.10, has_side=True, severities=SEVERITIES),
-        Kind("consolidation", 0.15, has_side=True, zones=ZONES, severities=SEVERITIES),
-        Kind("atelectasis", 0.12, has_side=True, zones=("lower",), severities=SEVERITIES[:2]),
-        Kind("nodule", 0.07, has_side=True, zones=ZONES),
-        Kind("mass", 0.05, has_side=True, zones=ZONES),
-        Kind("pacemaker", 0.12, has_side=True, is_device=True),
-        Kind("central line", 0.08, has_side=True, is_device=True),
-        Kind("endotracheal tube", 0.12, is_device=True),
+        PhantomKind("cardiomegaly", 0.26, severities=SEVERITIES),
+        PhantomKind("edema", 0.16, severities=SEVERITIES),
+        PhantomKind("pleural effusion", 0.20, has_side=True, severities=SEVERITIES),
+        PhantomKind("pneumothorax", 0.10, has_side=True, severities=SEVERITIES),
+        PhantomKind("consolidation", 0.15, has_side=True, zones=ZONES, severities=SEVERITIES),
+        PhantomKind(
+            "atelectasis", 0.12, has_side=True, zones=("lower",), severities=SEVERITIES[:2]
+        ),
+        PhantomKind("nodule", 0.07, has_side=True, zones=ZONES),
+        PhantomKind("mass", 0.05, has_side=True, zones=ZONES),
+        PhantomKind("pacemaker", 0.12, has_side=True, is_device=True),
+        PhantomKind("central line", 0.08, has_side=True, is_device=True),
+        PhantomKind("endotracheal tube", 0.12, is_device=True),
     )
 }
 
@@ -66,7 +68,7 @@ class Finding:
     """One finding of a phantom; `side` is the patient's, so "left" is at the right of the image."""
 
     kind: str
-    side: Side | None = None
+    side: PhantomSide | None = None
     zone: Zone | None = None
     severity: Severity | None = None
 
@@ -114,7 +116,7 @@ def sample_findings(rng: np.random.Generator) -> tuple[Finding, ...]:
     sampled: list[Finding] = []
     for kind in KINDS.values():
         # One device of a kind at most: the side is sampled, not each side in turn.
-        sides: tuple[Side | None, ...] = (None,)
+        sides: tuple[PhantomSide | None, ...] = (None,)
         if kind.is_device and kind.has_side:
             sides = (
                 "left" if rng.random() < (0.8 if kind.name == "pacemaker" else 0.35) else "right",

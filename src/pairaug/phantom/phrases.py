@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pairaug.phantom.findings import Finding, Severity, Side, Zone
+from pairaug.phantom.findings import Finding, PhantomSide, Severity, Zone
 
 # A template is filled with: sev (an adjective or nothing), adv (the same as an adverb), side,
 # zone ("lower lobe") and where ("in the left lower lobe").
@@ -361,7 +361,7 @@ def fill(
     short: bool = False,
 ) -> str:
     """`template` with the words for `finding`; without words of severity unless `severity`."""
-    side: Side | str = finding.side or ""
+    side: PhantomSide | str = finding.side or ""
     words = dict.fromkeys(("sev", "adv", "zone", "where"), "")
     if finding.severity and severity:
         words["sev"] = pick(SEVERITY_WORDS[finding.kind][finding.severity], rng)

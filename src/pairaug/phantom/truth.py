@@ -11,7 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from pairaug.findings import Statement, extract
-from pairaug.phantom.findings import EXCLUSIVE, KINDS, SIDES, Finding, Kind, Severity, Side, Zone
+from pairaug.phantom.findings import (
+    EXCLUSIVE,
+    KINDS,
+    SIDES,
+    Finding,
+    PhantomKind,
+    PhantomSide,
+    Severity,
+    Zone,
+)
 from pairaug.phantom.render import RenderedImage, render
 from pairaug.phantom.study import Study
 
@@ -41,15 +50,15 @@ _FINDING_OF = {
 class _Stated:
     """What one report says of one kind: on which sides it is present, denied or left open."""
 
-    present: frozenset[Side | None]
-    denied: frozenset[Side | None]
-    left_open: frozenset[Side | None]
+    present: frozenset[PhantomSide | None]
+    denied: frozenset[PhantomSide | None]
+    left_open: frozenset[PhantomSide | None]
     statements: tuple[Statement, ...]
 
-    def severities(self, side: Side | None) -> list[Severity]:
+    def severities(self, side: PhantomSide | None) -> list[Severity]:
         return [s.severity for s in self.statements if s.severity and _is_of(s, side)]
 
-    def zones(self, side: Side | None) -> list[Zone]:
+    def zones(self, side: PhantomSide | None) -> list[Zone]:
         return [s.zone for s in self.statements if s.zone and _is_of(s, side)]
 
 
@@ -78,13 +87,13 @@ def changed_findings(
     """
     changed: list[Finding] = []
     for place, kind in enumerate(KINDS.values()):
-        current: dict[Side | None, Finding] = {
+        current: dict[PhantomSide | None, Finding] = {
             finding.side: finding for finding in findings if finding.kind == kind.name
         }
         rng = np.random.default_rng([seed, place])
         sampled_side = SIDES[int(rng.integers(2))] if kind.has_side else None
         sampled_zone = kind.zones[int(rng.integers(len(kind.zones)))] if kind.zones else None
-        usual: tuple[Side | None, ...] = tuple(current) or (sampled_side,)
+        usual: tuple[PhantomSide | None, ...] = tuple(current) or (sampled_side,)
         kinds = {finding.kind for finding in findings}
         old, new = (_stated(kind, statements, usual, kinds) for statements in (before, after))
         for side in SIDES if kind.has_side else (None,):
@@ -144,11 +153,18 @@ def _kinds_of(statement: Statement) -> tuple[str, ...]:
 
 
 def _stated(
-    kind: Kind, statements: Sequence[Statement], usual: tuple[Side | None, ...], present: set[str]
+    kind: PhantomKind,
+    statements: Sequence[Statement],
+    usual: tuple[PhantomSide | None, ...],
+    present: set[str],
 ) -> _Stated:
     """What `statements` say of `kind`; a statement without side is about the `usual` ones."""
     own = [s for s in statements if kind.name in _kinds_of(s) and _is_meant(kind, s, present)]
-    sides: dict[str, set[Side | None]] = {"present": set(), "absent": set(), "uncertain": set()}
+    sides: dict[str, set[PhantomSide | None]] = {
+        "present": set(),
+        "absent": set(),
+        "uncertain": set(),
+    }
     for statement in own:
         if kind.has_side and statement.side is not None:
             sides[statement.presence].update(_sides(statement))
@@ -164,7 +180,7 @@ def _stated(
     )
 
 
-def _is_meant(kind: Kind, statement: Statement, present: set[str]) -> bool:
+def _is_meant(kind: PhantomKind, statement: Statement, present: set[str]) -> bool:
     """False for the one of nodule and mass that an unnamed lesion is not."""
     kinds = _kinds_of(statement)
     if statement.finding != "lung lesion" or len(kinds) == 1 or statement.presence == "absent":
@@ -173,15 +189,15 @@ def _is_meant(kind: Kind, statement: Statement, present: set[str]) -> bool:
     return kind.name in meant
 
 
-def _sides(statement: Statement) -> tuple[Side, ...]:
+def _sides(statement: Statement) -> tuple[PhantomSide, ...]:
     return SIDES if statement.side == "bilateral" else (statement.side,) if statement.side else ()
 
 
-def _is_of(statement: Statement, side: Side | None) -> bool:
+def _is_of(statement: Statement, side: PhantomSide | None) -> bool:
     return side is None or statement.side is None or side in _sides(statement)
 
 
-def _is_gone(side: Side | None, old: _Stated, new: _Stated) -> bool:
+def _is_gone(side: PhantomSide | None, old: _Stated, new: _Stated) -> bool:
     if side in new.present or side in new.left_open:
         return False
     return side in old.present or side in new.denied - old.denied
@@ -201,7 +217,9 @@ def _altered(finding: Finding, old: _Stated, new: _Stated) -> Finding:
     return Finding(finding.kind, finding.side, zone, severity)
 
 
-def _added(kind: Kind, side: Side | None, new: _Stated, sampled_zone: Zone | None) -> Finding:
+def _added(
+    kind: PhantomKind, side: PhantomSide | None, new: _Stated, sampled_zone: Zone | None
+) -> Finding:
     severity: Severity | None = None
     zone: Zone | None = None
     if kind.severities:
@@ -213,6 +231,6 @@ def _added(kind: Kind, side: Side | None, new: _Stated, sampled_zone: Zone | Non
     return Finding(kind.name, side, zone, severity)
 
 
-def _nearest(severity: Severity, kind: Kind) -> Severity:
+def _nearest(severity: Severity, kind: PhantomKind) -> Severity:
     """`severity`, or the gravest that phantoms of this kind have."""
     return severity if severity in kind.severities else kind.severities[-1]

@@ -36,7 +36,7 @@ __all__ = [
     "RawRecord",
     "ReadSettings",
     "Reader",
-    "Source",
+    "ReaderSettings",
     "Split",
     "SplitFractions",
     "TableSource",
@@ -44,7 +44,7 @@ __all__ = [
     "open_reader",
 ]
 
-Source = (
+ReaderSettings = (
     PhantomSource
     | TableSource
     | MimicCxrSource
@@ -57,11 +57,11 @@ Source = (
     | CheXzeroSource
 )
 
-ReadSettings = Annotated[Source, Field(discriminator="layout")]
+ReadSettings = Annotated[ReaderSettings, Field(discriminator="layout")]
 """The settings of `read`: those of the layout that `source` names."""
 
 
-def open_reader(settings: Source, context: RunContext) -> Reader:
+def open_reader(settings: ReaderSettings, context: RunContext) -> Reader:
     """The reader of the layout that `settings` describe."""
     match settings:
         case PhantomSource():

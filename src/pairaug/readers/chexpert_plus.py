@@ -27,7 +27,7 @@ from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.opened import opened_lines
 from pairaug.readers.reader import Access, Provenance
 from pairaug.readers.rows import Row, file_sha256, json_objects, rows_of
-from pairaug.readers.sections import Text, report_of
+from pairaug.readers.sections import SectionChoice, report_of
 from pairaug.readers.splits import SPLIT_NAMES, SplitFractions
 from pairaug.settings import StageSettings
 from pairaug.stage import RunContext
@@ -70,7 +70,7 @@ class CheXpertPlusSource(StageSettings):
         description="Views to keep: PA, AP, Frontal (where it is not said which) or Lateral. None "
         "named: all.",
     )
-    text: Text = Field(
+    text: SectionChoice = Field(
         default="impression+findings",
         description="The sections that a pair's report has; an image without them is dropped.",
     )

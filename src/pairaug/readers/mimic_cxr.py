@@ -29,7 +29,7 @@ from pairaug.readers.mimic_studies import PLACE_OF, SECTION_OF
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.reader import Access, Provenance
 from pairaug.readers.rows import Row, file_sha256, rows_of
-from pairaug.readers.sections import Sections, Text, named_sections, report_of
+from pairaug.readers.sections import SectionChoice, Sections, named_sections, report_of
 from pairaug.readers.splits import SPLIT_NAMES, Split, SplitFractions
 from pairaug.settings import StageSettings
 from pairaug.stage import RunContext
@@ -76,14 +76,14 @@ class MimicCxrSource(StageSettings):
         default=("PA", "AP"),
         description="Values of `ViewPosition` to keep, whatever their case; none named: all.",
     )
-    text: Text = Field(
+    text: SectionChoice = Field(
         default="impression+findings",
         description="The sections that a pair's report has; a study without them is dropped.",
     )
     labels: Literal["chexpert", "negbio", "none"] = Field(
         default="chexpert", description="The labeler whose file gives the pairs' labels."
     )
-    encoding: str = Field(default="utf-8", description="Text encoding of the reports' files.")
+    encoding: str = Field(default="utf-8", description="SectionChoice encoding of the reports' files.")
 
 
 class MimicCxrReader:
@@ -215,9 +215,9 @@ _Found = tuple[Report | str, str]
 class _ReportTree:
     """Reports in one text file a study; a study's images follow each other, so one is remembered."""
 
-    def __init__(self, folder: Path, text: Text, encoding: str) -> None:
+    def __init__(self, folder: Path, text: SectionChoice, encoding: str) -> None:
         self._folder = folder
-        self._text: Text = text
+        self._text: SectionChoice = text
         self._encoding = encoding
         self._last: tuple[int, _Found] | None = None
 
@@ -249,8 +249,8 @@ class _SectionedReports:
     Texts are kept packed, as the table is not quite in the images' order.
     """
 
-    def __init__(self, table: Path, text: Text) -> None:
-        self._text: Text = text
+    def __init__(self, table: Path, text: SectionChoice) -> None:
+        self._text: SectionChoice = text
         self._lookup = Lookup(_packed_rows(table))
 
     def of(self, patient: int, study: int) -> _Found:

@@ -19,7 +19,7 @@ from typing import Any
 from pairaug.errors import DataError
 from pairaug.imaging.decode_pool import Decoders
 from pairaug.imaging.files import ImageError, MissingImageError
-from pairaug.imaging.inspect import Outcome
+from pairaug.imaging.inspect import InspectionResult
 from pairaug.pair import Branch, Pair, Report
 from pairaug.readers.identifiers import patient_key
 from pairaug.readers.image_paths import Missing, placed
@@ -131,7 +131,7 @@ class RecordNormalizer:
         return absolute(self.root / image)
 
     def _with_image(
-        self, pair: Pair, item: RawRecord, outcome: Outcome, shown: str, missing: Missing
+        self, pair: Pair, item: RawRecord, outcome: InspectionResult, shown: str, missing: Missing
     ) -> Pair:
         """`pair` with what was found of its image, or dropped."""
         # No message has the whole path in it, which may hold a patient's id.

@@ -22,7 +22,7 @@ from pairaug.readers.headings import DESCRIBES_IMAGE, MIMIC_KNOWN, is_sub_headin
 Sections = Mapping[str, str]
 """Name in its common form → text, of the last section of that name that is not empty."""
 
-Text = Literal["impression+findings", "impression", "findings"]
+SectionChoice = Literal["impression+findings", "impression", "findings"]
 """Which sections of a report a pair has."""
 
 _HEADING = re.compile(r"\n ([A-Z ()/,-]+):(?=\s|$)")
@@ -81,7 +81,7 @@ def _headings(text: str) -> Iterator[tuple[str, re.Match[str]]]:
             yield name, match
 
 
-def report_of(sections: Sections, text: Text = "impression+findings") -> Report:
+def report_of(sections: Sections, text: SectionChoice = "impression+findings") -> Report:
     """The report that `sections` hold, reduced to what `text` names, lines unwrapped.
 
     Where neither findings nor impression is there, a section such as REPORT, the last paragraph or

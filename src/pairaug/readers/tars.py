@@ -37,7 +37,7 @@ _CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")
 
 
 @dataclass(slots=True)
-class Item:
+class TarItem:
     """The members of one key, by what their names end in."""
 
     key: str
@@ -71,7 +71,7 @@ def shards_of(patterns: Sequence[Path]) -> list[Path]:
 
 def items_of(
     shard: Path, wanted: frozenset[str], last: frozenset[str] = frozenset()
-) -> Iterator[Item]:
+) -> Iterator[TarItem]:
     """The items of a shard with the content of their `wanted` members; others are passed over.
 
     `wanted` is what may follow the key, `last` what a longer ending such as `lateral.png` may end
@@ -81,7 +81,7 @@ def items_of(
     its kind. A shard that is damaged or cut short raises `DataError`, after the items before that
     place.
     """
-    item: Item | None = None
+    item: TarItem | None = None
     number = 0
     try:
         with tarfile.open(shard, "r:*", tarinfo=_Member) as tar:
@@ -94,7 +94,7 @@ def items_of(
                 if item is None or item.key != key or _is_next(item, suffix):
                     if item is not None:
                         yield _whole(item)
-                    item = Item(key, f"shard {shard.name} member {number}")
+                    item = TarItem(key, f"shard {shard.name} member {number}")
                 item.is_unsafe |= _is_unsafe(member.name)
                 item.members[suffix] = b""
                 is_wanted = suffix in wanted or suffix.rpartition(".")[2] in last
@@ -112,20 +112,20 @@ def items_of(
         yield _whole(item)
 
 
-def _is_next(item: Item, suffix: str) -> bool:
+def _is_next(item: TarItem, suffix: str) -> bool:
     """True where a member of the key of `item` belongs to the next item."""
     own = _own_name(item)
     return suffix in item.members or bool(own and own != suffix.rpartition(".")[0])
 
 
-def _own_name(item: Item) -> str | None:
+def _own_name(item: TarItem) -> str | None:
     """The part between the first and the last dot that all members share, an image and a text."""
     names, _, kinds = zip(*(suffix.rpartition(".") for suffix in item.members), strict=True)
     has_both = 0 < sum(kind in _TEXTS for kind in kinds) < len(kinds)
     return names[0] if has_both and len(set(names)) == 1 else None
 
 
-def _whole(item: Item) -> Item:
+def _whole(item: TarItem) -> TarItem:
     """`item` by its whole key, where its members share a name beyond the first dot."""
     if not (own := _own_name(item)):
         return item

@@ -27,7 +27,7 @@ from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.plain import report_of_plain, report_of_sections
 from pairaug.readers.reader import Provenance, StatedTerms
 from pairaug.readers.splits import SPLIT_NAMES, SplitFractions
-from pairaug.readers.tars import Item, items_of, shards_of
+from pairaug.readers.tars import TarItem, items_of, shards_of
 from pairaug.readers.text import cell_text, report_of_cells
 from pairaug.stage import RunContext
 from pairaug.system.json_text import JSONTextError, parse_json
@@ -137,7 +137,7 @@ class WebDatasetReader:
         is_ours = bool(record) and _is_ours(record or {}) and "/" in own_id
         return own_id.partition("/")[0] if is_ours else self._shards[0].parent.name
 
-    def _images(self, item: Item) -> Iterator[RawRecord]:
+    def _images(self, item: TarItem) -> Iterator[RawRecord]:
         """The item once for each of its images, which are of one patient."""
         record, suffixes = self._item(item), _images_of(item)
         if record.drop is not None or len(suffixes) < 2:
@@ -155,7 +155,7 @@ class WebDatasetReader:
                 trace={**record.trace, "study": record.id},
             )
 
-    def _item(self, item: Item) -> RawRecord:
+    def _item(self, item: TarItem) -> RawRecord:
         """The members' texts and labels, without an image."""
         if item.is_unsafe:
             where = item.where
@@ -188,7 +188,7 @@ class WebDatasetReader:
             drop=("synthetic", item.where) if is_synthetic else drop,
         )
 
-    def _id(self, item: Item, record: Mapping[str, Any]) -> str:
+    def _id(self, item: TarItem, record: Mapping[str, Any]) -> str:
         """The record's id without the name that will stand before it again, else the key."""
         return (_word(record, "id") or item.key).removeprefix(f"{self._name}/")
 
@@ -206,7 +206,7 @@ class WebDatasetReader:
                 return report_of_plain(whole.findings, self._settings.headless), drop
         return Report(), None
 
-    def _labels(self, record: Mapping[str, Any], item: Item) -> Labels:
+    def _labels(self, record: Mapping[str, Any], item: TarItem) -> Labels:
         labels = mapped_labels(record.get("labels"))
         said = item.members.get("cls", b"").decode("utf-8", "replace").strip()
         if said in self._settings.classes:
@@ -219,7 +219,7 @@ def _is_ours(record: Mapping[str, Any]) -> bool:
     return {"id", "branch", "synthetic", "patient_id", "findings", "impression"} <= record.keys()
 
 
-def _record_of(item: Item) -> Mapping[str, Any] | None:
+def _record_of(item: TarItem) -> Mapping[str, Any] | None:
     """The JSON member as a mapping, empty without one; None where it is something else.
 
     A text by itself is the report.
@@ -236,7 +236,7 @@ def _record_of(item: Item) -> Mapping[str, Any] | None:
     return {**{key.lower(): value for key, value in record.items()}, **record}
 
 
-def _text_of(item: Item) -> str | None:
+def _text_of(item: TarItem) -> str | None:
     names = (*_REPORTS, *(f"{name}.txt" for name in _REPORTS))
     content = next((item.members[name] for name in names if name in item.members), b"")
     try:
@@ -250,7 +250,7 @@ def _numbered(group: str | None) -> str | None:
     return group if group and any(character.isdigit() for character in group) else None
 
 
-def _images_of(item: Item) -> list[str]:
+def _images_of(item: TarItem) -> list[str]:
     """The endings of an item's images: the plain one if there is one, else all that name more.
 
     `0001.png` is the image of 0001, whatever else there is; without it `0001.frontal.png` and

@@ -14,7 +14,7 @@ from pairaug.errors import SettingsError
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-class Audit:
+class RequestLog:
     """One line of JSON before anything is sent, then the counts of every ten seconds of work."""
 
     def __init__(

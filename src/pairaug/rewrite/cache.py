@@ -57,7 +57,7 @@ class AnswerCache:
     def __init__(self, path: Path | None) -> None:
         """Open the file, or, with None, a cache that ends with this object."""
         self.path = path
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[_WaitingWrite] = []
         self._writing: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pairaug-answers")
         try:
@@ -135,24 +135,24 @@ class AnswerCache:
         The first one under a key stays, unless this one is to be written `over` it.
         """
         statement = _REPLACE if over else _KEEP
-        await self._add(_Waiting(statement, (key, answer), run, usage or Usage()))
+        await self._add(_WaitingWrite(statement, (key, answer), run, usage or Usage()))
 
     async def put_verdict(
         self, key: str, verdict: Mapping[str, Any], run: str, usage: Usage
     ) -> None:
         """Keep why there is no answer, and that `run` paid for that."""
-        await self._add(_Waiting(_KEEP_VERDICT, (key, json.dumps(verdict)), run, usage))
+        await self._add(_WaitingWrite(_KEEP_VERDICT, (key, json.dumps(verdict)), run, usage))
 
     async def spend(self, run: str, usage: Usage) -> None:
         """Keep that `run` paid `usage` for nothing that is kept."""
         if any(usage):
-            await self._add(_Waiting("", (), run, usage))
+            await self._add(_WaitingWrite("", (), run, usage))
 
     async def learn(self, server: str, lacks: Sequence[str]) -> None:
         """Keep what `server` was found not to take."""
-        await self._add(_Waiting(_LEARN, (server, " ".join(lacks)), "", Usage()))
+        await self._add(_WaitingWrite(_LEARN, (server, " ".join(lacks)), "", Usage()))
 
-    async def _add(self, one: _Waiting) -> None:
+    async def _add(self, one: _WaitingWrite) -> None:
         self._waiting.append(one)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
@@ -173,7 +173,7 @@ class AnswerCache:
                 for one in together:
                     one.done.set_result(None)
 
-    def _put_all(self, together: Sequence[_Waiting]) -> None:
+    def _put_all(self, together: Sequence[_WaitingWrite]) -> None:
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             for one in together:
@@ -199,7 +199,7 @@ class AnswerCache:
         self._writer.close()
 
 
-class _Waiting:
+class _WaitingWrite:
     """Something that is about to be written, and what a run paid for it."""
 
     def __init__(self, statement: str, values: tuple[str, ...], run: str, usage: Usage) -> None:

@@ -39,7 +39,7 @@ from pairaug.rewrite.templates import Message, folded
 _FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
 
 
-class Text(NamedTuple):
+class GeneratedText(NamedTuple):
     """An answer with the numbers of tokens that it took; None where the prompt is too long.
 
     `is_cut` where the most tokens that it could have came before its end.
@@ -117,12 +117,16 @@ class CausalModel:
         temperature: float,
         top_p: float,
         max_tokens: int,
-    ) -> list[Text]:
+    ) -> list[GeneratedText]:
         """An answer of at most `max_tokens` tokens to each conversation."""
         prompts = [self._prompt(conversation) for conversation in conversations]
         lengths = [len(ids) for ids in self._tokenizer(prompts, **_AS_IT_IS).input_ids]
         fitting = [n for n, length in enumerate(lengths) if length + max_tokens <= self._window]
-        answers = {n: Text(None, length, 0) for n, length in enumerate(lengths) if n not in fitting}
+        answers = {
+            n: GeneratedText(None, length, 0)
+            for n, length in enumerate(lengths)
+            if n not in fitting
+        }
         if fitting:
             sample = SeededSampling([seeds[n] for n in fitting], temperature, top_p)
             rows = self._rows(
@@ -162,10 +166,10 @@ class CausalModel:
             # Some templates know no system message.
             return self._tokenizer.apply_chat_template(folded(conversation), **options)
 
-    def _text(self, row: list[int], num_tokens_in: int) -> Text:
+    def _text(self, row: list[int], num_tokens_in: int) -> GeneratedText:
         stop = next((n for n, token in enumerate(row) if token in self._ends), len(row))
         text = self._tokenizer.decode(row[:stop], skip_special_tokens=True)
-        return Text(text, num_tokens_in, min(stop + 1, len(row)), is_cut=stop == len(row))
+        return GeneratedText(text, num_tokens_in, min(stop + 1, len(row)), is_cut=stop == len(row))
 
 
 # The template has put in the special tokens already.

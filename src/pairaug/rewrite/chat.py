@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from pairaug.errors import BackendError
 from pairaug.pair import Branch
-from pairaug.rewrite.audit import Audit
+from pairaug.rewrite.audit import RequestLog
 from pairaug.rewrite.backends import Answer, Failure, Request
 from pairaug.rewrite.budget import Budget, BudgetSpentError, Tab
 from pairaug.rewrite.cache import AnswerCache, Usage, cache_key
@@ -99,7 +99,7 @@ class ChatBackend:
             if branch is not Branch.REAL
         }
         self._recorder = Recorder(settings.record) if settings.record else None
-        self._audit = Audit(
+        self._audit = RequestLog(
             kept.audit if settings.backend in SERVERS else None,
             to=model.host,
             backend=self.name,

@@ -14,7 +14,7 @@ from pairaug.rewrite.backends import Request
 from pairaug.rewrite.budget import cost, rough_tokens
 from pairaug.rewrite.cache import Usage
 from pairaug.rewrite.cleaning import source_report
-from pairaug.rewrite.rules import Rules
+from pairaug.rewrite.rules import RulesBackend
 from pairaug.rewrite.settings import CHAT_MODELS, SERVERS, RewriteSettings
 from pairaug.rewrite.templates import instructions_of
 
@@ -27,7 +27,7 @@ _TOKENS_OF_JSON = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class CostEstimate:
     """For one attempt at each text; those that are refused are asked for again, and cost more."""
 
     num_reports: int
@@ -58,7 +58,7 @@ class Estimate:
 
 def estimate(
     reports: Iterable[str], settings: RewriteSettings, num_pairs: int | None = None
-) -> Estimate:
+) -> CostEstimate:
     """What rewriting `reports` would take; they may be the first of `num_pairs`."""
     distinct: dict[bytes, str] = {}
     num_given = num_reports = 0
@@ -83,7 +83,7 @@ def estimate(
     elif settings.backend == "rules" and tried:
         seconds = _seconds_by_rules(tried) * per_report * num_reports * fraction
     total = round(num_reports * fraction)
-    return Estimate(total, total * per_report, num_requests, usage, price, seconds)
+    return CostEstimate(total, total * per_report, num_requests, usage, price, seconds)
 
 
 def _usage(tried: Sequence[str], settings: RewriteSettings, num_requests: int) -> Usage:
@@ -111,7 +111,7 @@ def _request(report: str, settings: RewriteSettings, branch: str) -> Request:
 
 def _seconds_by_rules(tried: Sequence[str]) -> float:
     """Seconds that one text takes, as the rules take now for a few reports."""
-    rules, few = Rules(), tried[:20]
+    rules, few = RulesBackend(), tried[:20]
 
     async def rewrite_few() -> None:
         for report in few:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pairaug.rewrite.backends import Failure
 from pairaug.rewrite.budget import Tab
 from pairaug.rewrite.cache import Usage
-from pairaug.rewrite.causal_model import CausalModel, Text
+from pairaug.rewrite.causal_model import CausalModel, GeneratedText
 from pairaug.rewrite.completion import Completion, cut
 from pairaug.rewrite.reasons import Reason
 
@@ -32,7 +32,7 @@ class LocalModel:
         self.concurrency = 2 * batch_size
         self._loaded = loaded
         self._batch_size = batch_size
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[_WaitingPrompt] = []
         self._working: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pairaug-model")
 
@@ -41,10 +41,10 @@ class LocalModel:
         del key
         tab.reserve()
         done = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(body, done))
+        self._waiting.append(_WaitingPrompt(body, done))
         if self._working is None or self._working.done():
             self._working = asyncio.create_task(self._work())
-        found: Text = await done
+        found: GeneratedText = await done
         if found.text is None:
             tab.settle()
             why = f"its {found.num_tokens_in} tokens do not fit the model's window"
@@ -77,7 +77,7 @@ class LocalModel:
                     if not one.done.done():
                         one.done.set_result(text)
 
-    def _texts(self, batch: Sequence[_Waiting]) -> list[Text]:
+    def _texts(self, batch: Sequence[_WaitingPrompt]) -> list[GeneratedText]:
         first = batch[0].body
         return self._loaded.generate(
             [one.body["messages"] for one in batch],
@@ -92,8 +92,8 @@ class LocalModel:
         self._thread.shutdown(cancel_futures=True)
 
 
-class _Waiting(NamedTuple):
+class _WaitingPrompt(NamedTuple):
     """A request, and where its answer goes."""
 
     body: Mapping[str, Any]
-    done: asyncio.Future[Text]
+    done: asyncio.Future[GeneratedText]

@@ -11,7 +11,7 @@ from pairaug.errors import MissingExtraError
 from pairaug.rewrite.backends import Backend
 from pairaug.rewrite.cache import default_cache_path
 from pairaug.rewrite.privacy import refuse_if_remote
-from pairaug.rewrite.rules import Rules
+from pairaug.rewrite.rules import RulesBackend
 from pairaug.rewrite.settings import CHAT_MODELS, SERVERS, RewriteSettings
 from pairaug.rewrite.templates import instructions_of
 from pairaug.stage import RunContext
@@ -75,7 +75,7 @@ class Opener:
         self._access = access
         match self._settings.backend:
             case "rules":
-                return Rules()
+                return RulesBackend()
             case "replay":
                 return self._replay()
             case "transformers":

@@ -22,7 +22,7 @@ from pairaug.rewrite.event_loop import EventLoopThread
 from pairaug.rewrite.opening import Opener, check_backend, hashes_of
 from pairaug.rewrite.privacy import refuse_source
 from pairaug.rewrite.reasons import Reason
-from pairaug.rewrite.rules import Rules
+from pairaug.rewrite.rules import RulesBackend
 from pairaug.rewrite.sections import in_sections
 from pairaug.rewrite.settings import RewriteSettings
 from pairaug.rewrite.status import Status
@@ -35,7 +35,7 @@ from pairaug.stage import RunContext, seed_for
 _AHEAD = 4
 
 
-class Task(NamedTuple):
+class RewriteTask(NamedTuple):
     """One child to be made."""
 
     parent: Pair
@@ -81,7 +81,7 @@ class Rewrite:
         self._context = context
         check_backend(settings)
         self._opener = Opener(settings, context)
-        self._fallback = Rules() if settings.fallback == "rules" else None
+        self._fallback = RulesBackend() if settings.fallback == "rules" else None
         self._window = Window(settings.tokenizer) if settings.tokenizer else None
         self._status = Status(context.report_status)
         self._targets: Targets | None = None
@@ -144,7 +144,7 @@ class Rewrite:
             source = source_report(source, self._settings.max_words)
             stated = tuple(extract(source))
         tasks = [
-            Task(pair, Branch(branch), variant)
+            RewriteTask(pair, Branch(branch), variant)
             for branch in self._settings.branches
             for variant in range(self._settings.variants)
         ]
@@ -164,7 +164,7 @@ class Rewrite:
         yield from children
 
     async def _child(
-        self, task: Task, source: str, stated: tuple[Statement, ...] | None, backend: Backend
+        self, task: RewriteTask, source: str, stated: tuple[Statement, ...] | None, backend: Backend
     ) -> Pair:
         """The child of one task, accepted or dropped; `stated` is None for another language."""
         if stated is None:
@@ -183,7 +183,7 @@ class Rewrite:
         return child.dropped(self.name, outcome.reason.value, outcome.why)
 
     def _request(
-        self, task: Task, source: str, stated: tuple[Statement, ...], backend: Backend
+        self, task: RewriteTask, source: str, stated: tuple[Statement, ...], backend: Backend
     ) -> Request:
         seed = self._seed(task, source, backend)
         target = None
@@ -225,7 +225,9 @@ class Rewrite:
         entries["rejected"] = [one.why for one in rejected]
         return _Outcome(source, report, reason, why, entries)
 
-    async def _fallen_back(self, request: Request, failed: _Outcome, rules: Rules) -> _Outcome:
+    async def _fallen_back(
+        self, request: Request, failed: _Outcome, rules: RulesBackend
+    ) -> _Outcome:
         """What the rules make of it, with what failed before; that itself where they fail too."""
         target = request.target if request.target in rules.findings else None
         outcome = await self._attempted(replace(request, target=target), rules)
@@ -240,7 +242,7 @@ class Rewrite:
         }
         return replace(outcome, entries={**outcome.entries, "fallback_for": before})
 
-    def _new_child(self, task: Task, source: str, report: Report, **entries: Any) -> Pair:
+    def _new_child(self, task: RewriteTask, source: str, report: Report, **entries: Any) -> Pair:
         child = task.parent.child(
             task.name,
             branch=task.branch,
@@ -252,7 +254,7 @@ class Rewrite:
             entries |= self._window.marks(report.text)
         return child.with_trace(self.name, **entries, num_words=len(report.text.split()))
 
-    def _seed(self, task: Task, source: str, backend: Backend) -> int:
+    def _seed(self, task: RewriteTask, source: str, backend: Backend) -> int:
         """A seed for the child; where answers are shared, for its report."""
         whose = f"{task.parent.id}~{task.name}"
         if backend.seeds_by == "report":

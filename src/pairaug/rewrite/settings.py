@@ -34,7 +34,7 @@ class ServerSettings(StageSettings):
         return value
 
 
-class Example(StageSettings):
+class WorkedExample(StageSettings):
     """A worked example that the language model is shown before the report."""
 
     branch: Literal["inter", "intra"] = Field(description="Which instruction it belongs to.")
@@ -42,7 +42,7 @@ class Example(StageSettings):
     answer: str = Field(min_length=1, description="The rewrite that is wanted of it.")
 
     @model_validator(mode="after")
-    def _has_no_marks(self) -> Example:
+    def _has_no_marks(self) -> WorkedExample:
         if DE_IDENTIFIED.search(self.report) or DE_IDENTIFIED.search(self.answer):
             raise ValueError("an example holds a de-identification mark; take it out")
         return self
@@ -186,7 +186,7 @@ class RewriteSettings(ServerSettings):
         default=None,
         description="A folder with inter.txt and intra.txt in place of the packaged ones.",
     )
-    examples: tuple[Example, ...] = Field(
+    examples: tuple[WorkedExample, ...] = Field(
         default=(), description="Worked examples that the language model is shown."
     )
     timeout_seconds: float = Field(

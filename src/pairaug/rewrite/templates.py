@@ -14,7 +14,7 @@ from pairaug.errors import SettingsError
 from pairaug.findings import FINDINGS, extract
 from pairaug.pair import Branch
 from pairaug.rewrite.backends import Request
-from pairaug.rewrite.settings import Example, RewriteSettings
+from pairaug.rewrite.settings import RewriteSettings, WorkedExample
 from pairaug.rewrite.topics import changes_between
 
 Message = dict[str, str]
@@ -42,7 +42,7 @@ class Instructions:
     """The texts by the names of their files, and worked examples; "{max_words}" is filled in."""
 
     texts: dict[str, str]
-    examples: tuple[Example, ...] = ()
+    examples: tuple[WorkedExample, ...] = ()
 
     def messages(self, request: Request, answer_format: Literal["json", "text"]) -> list[Message]:
         """The conversation: instruction, examples, report, and each rejected answer with why."""
@@ -87,7 +87,9 @@ def instructions_of(settings: RewriteSettings) -> Instructions:
     return load_instructions(settings.instructions, settings.examples)
 
 
-def load_instructions(folder: Path | None = None, examples: Sequence[Example] = ()) -> Instructions:
+def load_instructions(
+    folder: Path | None = None, examples: Sequence[WorkedExample] = ()
+) -> Instructions:
     """The packaged instructions, or those of `folder`, which must hold inter.txt and intra.txt."""
     packaged = files("pairaug.rewrite").joinpath("instructions")
     texts = {
@@ -121,7 +123,7 @@ def _message(role: str, content: str) -> Message:
     return {"role": role, "content": content}
 
 
-def _as_answer(example: Example, answer_format: Literal["json", "text"]) -> str:
+def _as_answer(example: WorkedExample, answer_format: Literal["json", "text"]) -> str:
     if answer_format == "text":
         return example.answer
     changes = changes_between(extract(example.report), extract(example.answer))

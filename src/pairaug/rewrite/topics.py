@@ -58,7 +58,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _TopicStatements:
     """What a report says of one topic."""
 
     presence: Presence
@@ -156,7 +156,7 @@ def _is_same_side(one: Side | None, other: Side | None) -> bool:
     return one is None or other is None or "bilateral" in (one, other) or one == other
 
 
-def _said(statements: Iterable[Statement]) -> dict[Topic, _Said]:
+def _said(statements: Iterable[Statement]) -> dict[Topic, _TopicStatements]:
     by_topic: dict[Topic, list[Statement]] = {}
     for statement in statements:
         if statement.finding != "no finding":
@@ -164,7 +164,7 @@ def _said(statements: Iterable[Statement]) -> dict[Topic, _Said]:
     return {topic: _summed(own) for topic, own in by_topic.items()}
 
 
-def _summed(statements: Sequence[Statement]) -> _Said:
+def _summed(statements: Sequence[Statement]) -> _TopicStatements:
     """The strongest presence, with the sides and severities that go with it."""
     strongest = max(statements, key=lambda statement: _RANK[statement.presence])
     own = [s for s in statements if s.presence == strongest.presence]
@@ -175,10 +175,10 @@ def _summed(statements: Sequence[Statement]) -> _Said:
             sides.update(("left", "right") if both else (statement.side,))
     severities: frozenset[Severity] = frozenset(s.severity for s in own if s.severity)
     zones: frozenset[Zone] = frozenset(s.zone for s in own if s.zone)
-    return _Said(strongest.presence, frozenset(sides), severities, zones, strongest)
+    return _TopicStatements(strongest.presence, frozenset(sides), severities, zones, strongest)
 
 
-def _find(topic: Topic, said: dict[Topic, _Said]) -> _Said | None:
+def _find(topic: Topic, said: dict[Topic, _TopicStatements]) -> _TopicStatements | None:
     """What is said of a topic; a denial of all lesions or devices is one of each kind."""
     own = said.get(topic)
     general = said.get(Topic(topic.finding))
@@ -193,8 +193,8 @@ def _is_all_normal(statements: Iterable[Statement]) -> bool:
 
 def _change(
     topic: Topic,
-    old: dict[Topic, _Said],
-    new: dict[Topic, _Said],
+    old: dict[Topic, _TopicStatements],
+    new: dict[Topic, _TopicStatements],
     after: Sequence[Statement],
 ) -> Change | None:
     before, now = _find(topic, old), _find(topic, new)
@@ -227,7 +227,7 @@ def _change(
     return None
 
 
-def _as_change(said: _Said, before: str, after: str) -> Change:
+def _as_change(said: _TopicStatements, before: str, after: str) -> Change:
     statement = said.statement
     sides = _side_words(said.sides) if said.sides else None
     side: Side | None = sides if sides in ("left", "right", "bilateral") else None

@@ -21,7 +21,7 @@ from pairaug.notices import of_phantom_models
 from pairaug.readers import Counted
 from pairaug.readers.text import stated_report
 from pairaug.record import RunRecord
-from pairaug.rewrite.estimate import Estimate, estimate
+from pairaug.rewrite.estimate import CostEstimate, estimate
 from pairaug.run.device import with_device
 from pairaug.run.executor import num_expected
 from pairaug.run.fingerprints import (
@@ -177,7 +177,7 @@ class _Look:
                     self.unusable["report_not_english"].append(item.where)
                 yield text
 
-    def estimated(self) -> Estimate:
+    def estimated(self) -> CostEstimate:
         """What rewriting the reports would take."""
         rewrite = self._settings.rewrite
         if not self.is_part:
@@ -186,7 +186,7 @@ class _Look:
         num_pairs = self._expected and self._expected * len(texts) // max(1, self.num_seen)
         return estimate(texts, rewrite, num_pairs)
 
-    def in_words(self, told: Estimate) -> str:
+    def in_words(self, told: CostEstimate) -> str:
         """The estimate, and of what it is where not all reports were looked at."""
         of_what = "" if self._expected or not self.is_part else f"of the first {self.num_seen:,}: "
         return of_what + told.in_words(self._settings.rewrite)

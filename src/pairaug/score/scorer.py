@@ -26,7 +26,7 @@ class PairVectors:
     report: np.ndarray | None
 
 
-class Scorer:
+class PairScorer:
     """One encoder, which is asked for each distinct image and report once in its life.
 
     Vectors wait in a temporary file, so that memory holds no more than their keys.

@@ -14,7 +14,7 @@ from pairaug.clip.folder import weights_sha256
 from pairaug.imaging.files import ImageError
 from pairaug.imaging.io import load_image
 from pairaug.pair import Branch, ImageRef, Pair
-from pairaug.score.scorer import PairVectors, Scorer, rounded, scores_of
+from pairaug.score.scorer import PairScorer, PairVectors, rounded, scores_of
 from pairaug.score.settings import AuditSettings, ScoreSettings, folder_of
 from pairaug.stage import RunContext, batched
 
@@ -75,12 +75,12 @@ class Score:
         return {each.model: weights_sha256(folder_of(each)) for each in chosen}
 
     @cached_property
-    def _scorers(self) -> tuple[Scorer, ...]:
+    def _scorers(self) -> tuple[PairScorer, ...]:
         """The scorer, and the second one where it is asked for."""
         audit = self._settings.audit
         return (self._open(self._settings), *([self._open(audit)] if audit else []))
 
-    def _open(self, settings: ScoreSettings | AuditSettings) -> Scorer:
+    def _open(self, settings: ScoreSettings | AuditSettings) -> PairScorer:
         # Only now: tensor libraries and weights are loaded for the first pair.
         from pairaug.clip.encoders import open_encoder
 
@@ -92,7 +92,7 @@ class Score:
             window_policy=self._settings.long_report,
             allow_pickle=settings.allow_pickle,
         )
-        return Scorer(encoder)
+        return PairScorer(encoder)
 
     @property
     def _dtype(self) -> str:

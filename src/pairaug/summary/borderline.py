@@ -11,7 +11,7 @@ from pairaug.imaging.io import load_image
 from pairaug.pair import Branch, Pair
 from pairaug.summary import SummarySettings
 from pairaug.summary.examples import Tile
-from pairaug.summary.figures import Rules
+from pairaug.summary.figures import RuleLines
 from pairaug.summary.records import RunPairs
 from pairaug.summary.thumbnails import image_uri
 
@@ -27,7 +27,7 @@ class Strip:
     tiles: tuple[Tile, ...]
 
 
-def strips(pairs: RunPairs, rules: Rules, settings: SummarySettings) -> list[Strip]:
+def strips(pairs: RunPairs, rules: RuleLines, settings: SummarySettings) -> list[Strip]:
     """A strip for each branch that the rule has decided about."""
     count = min(4, settings.max_examples // 2)
     found = []
@@ -47,7 +47,7 @@ def strips(pairs: RunPairs, rules: Rules, settings: SummarySettings) -> list[Str
     return found
 
 
-def _margins(pairs: RunPairs, branch: Branch, rules: Rules) -> np.ndarray:
+def _margins(pairs: RunPairs, branch: Branch, rules: RuleLines) -> np.ndarray:
     """How far each pair's worst score is above its bound; without bounds, its agreement."""
     bounds = {score: bound for (name, score), bound in rules.items() if name == branch.value}
     if not bounds:

@@ -37,7 +37,7 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class GalleryExample:
     """A synthetic pair beside the one that it was made from."""
 
     id: str
@@ -50,7 +50,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ExampleChoice:
     """How many examples of a gallery are shown, and the fraction of them that are dropped pairs."""
 
     num_examples: int
@@ -58,7 +58,9 @@ class Choice:
     seed: int
 
 
-def choose(pairs: RunPairs, branch: Branch, has_image: np.ndarray, choice: Choice) -> list[str]:
+def choose(
+    pairs: RunPairs, branch: Branch, has_image: np.ndarray, choice: ExampleChoice
+) -> list[str]:
     """Ids of the examples of a branch, kept ones first; the same for the same run and seed.
 
     `has_image` is true for pairs that got as far as an image. Where one kind is short, the other
@@ -74,12 +76,12 @@ def choose(pairs: RunPairs, branch: Branch, has_image: np.ndarray, choice: Choic
     return [pairs.ids[row] for row in (*kept[:num_kept], *dropped[:num_dropped])]
 
 
-def inter_example(pair: Pair, source: Pair, pixels: int) -> Example:
+def inter_example(pair: Pair, source: Pair, pixels: int) -> GalleryExample:
     """A new patient: the image and its report, beside the report that it was made from."""
     return _example(pair, source, (_image("New image", pair.image, pixels),))
 
 
-def intra_example(pair: Pair, source: Pair, pixels: int) -> Example:
+def intra_example(pair: Pair, source: Pair, pixels: int) -> GalleryExample:
     """A changed condition: source, edited image and their difference, and the truth if known."""
     try:
         image, edited = _load(source.image), _load(pair.image)
@@ -110,12 +112,12 @@ def intra_example(pair: Pair, source: Pair, pixels: int) -> Example:
 
 def _example(
     pair: Pair, source: Pair, tiles: Sequence[Tile], extra: Mapping[str, float] | None = None
-) -> Example:
+) -> GalleryExample:
     text = pair.source_report or ""
     before, after = marked_difference(text, pair.report.text)
     is_long = max(len(text), len(pair.report.text)) > LONG_REPORT
     numbers = {**pair.scores, **(extra or {})}
-    return Example(
+    return GalleryExample(
         id=pair.id,
         branch=pair.branch.value,
         verdict=_verdict(pair),

@@ -13,7 +13,7 @@ from pairaug.summary.charts import Points, histogram, points_map, rates
 from pairaug.summary.flow import Lane, flow
 from pairaug.summary.records import RunPairs
 
-Rules = Mapping[tuple[str, str], float]
+RuleLines = Mapping[tuple[str, str], float]
 """(branch, score) → the value that a kept pair exceeds."""
 
 Nulls = Mapping[tuple[str, str], np.ndarray]
@@ -51,7 +51,7 @@ def flow_figure(pairs: RunPairs) -> Figure:
     return Figure(flow([lane for lane in lanes if lane.num_at_first or lane.name == "real"]))
 
 
-def score_figures(pairs: RunPairs, rules: Rules, nulls: Nulls | None = None) -> list[Figure]:
+def score_figures(pairs: RunPairs, rules: RuleLines, nulls: Nulls | None = None) -> list[Figure]:
     """A histogram for each branch and score that there are: the pruning rule and the null in it."""
     figures: list[Figure] = []
     real = pairs.of(Branch.REAL)

@@ -16,9 +16,15 @@ from pairaug.summary import SummarySettings
 from pairaug.summary.audit import audit_of
 from pairaug.summary.borderline import strips
 from pairaug.summary.charts import mark
-from pairaug.summary.examples import Choice, Example, choose, inter_example, intra_example
+from pairaug.summary.examples import (
+    ExampleChoice,
+    GalleryExample,
+    choose,
+    inter_example,
+    intra_example,
+)
 from pairaug.summary.figures import (
-    Rules,
+    RuleLines,
     flow_figure,
     label_figure,
     losses,
@@ -54,7 +60,9 @@ def render_page(
     name: str, facts: Mapping[str, Any], pairs: RunPairs, settings: SummarySettings
 ) -> str:
     """The HTML of the page; it asks nothing of the network."""
-    choice = Choice(settings.max_examples, settings.dropped_fraction, int(facts.get("seed", 0)))
+    choice = ExampleChoice(
+        settings.max_examples, settings.dropped_fraction, int(facts.get("seed", 0))
+    )
     examples = {
         branch: _examples(pairs, branch, settings, choice)
         for branch in (Branch.INTER, Branch.INTRA)
@@ -86,7 +94,7 @@ def render_page(
     )
 
 
-def rules_of(facts: Mapping[str, Any]) -> Rules:
+def rules_of(facts: Mapping[str, Any]) -> RuleLines:
     """The bound on each branch's score that pruning fitted, from `run.json`."""
     return {
         (branch, score): float(bound)
@@ -96,8 +104,8 @@ def rules_of(facts: Mapping[str, Any]) -> Rules:
 
 
 def _examples(
-    pairs: RunPairs, branch: Branch, settings: SummarySettings, choice: Choice
-) -> list[Example]:
+    pairs: RunPairs, branch: Branch, settings: SummarySettings, choice: ExampleChoice
+) -> list[GalleryExample]:
     chosen = choose(pairs, branch, ~np.isin(pairs.drop_stages, _BEFORE_A_IMAGE), choice)
     parents = {pair_id: pairs.parents[pairs.row_of[pair_id]] for pair_id in chosen}
     whole = pairs.whole([*chosen, *(parent for parent in parents.values() if parent)])

@@ -30,9 +30,9 @@ from pairaug.train.image_dataset import ImageDataset, ImageDatasetSettings, open
 from pairaug.train.loop import (
     Loop,
     LoopSettings,
-    Outcome,
     StepRandomness,
-    Task,
+    TrainingOutcome,
+    TrainingTask,
     choose_device,
     write_record,
 )
@@ -77,7 +77,7 @@ class ClassifierSettings(LoopSettings):
     )
 
 
-def train_classifier(settings: ClassifierSettings, out: Path) -> Outcome:
+def train_classifier(settings: ClassifierSettings, out: Path) -> TrainingOutcome:
     """Trains the classifier on images and their labels and saves it as float16 in `out/classifier`.
 
     A label that is not stated takes no part in the loss.
@@ -87,7 +87,7 @@ def train_classifier(settings: ClassifierSettings, out: Path) -> Outcome:
         return _train_classifier(settings, out)
 
 
-def _train_classifier(settings: ClassifierSettings, out: Path) -> Outcome:
+def _train_classifier(settings: ClassifierSettings, out: Path) -> TrainingOutcome:
     torch.manual_seed(settings.seed)
     device = choose_device(settings.device)
     dataset = open_dataset(settings.data, out)
@@ -108,7 +108,7 @@ def _train_classifier(settings: ClassifierSettings, out: Path) -> Outcome:
     def evaluate() -> dict[str, float]:
         return _metrics(model, dataset, device) if dataset.num_validation else {}
 
-    task = Task({"classifier": model}, losses, evaluate)
+    task = TrainingTask({"classifier": model}, losses, evaluate)
     outcome = Loop(out / "training", settings, task, dataset.num_train).run()
     folder = out / "classifier"
     with saving(folder), new_files(folder, last="config.json") as written:

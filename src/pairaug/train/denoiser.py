@@ -25,7 +25,14 @@ from pairaug.system.json_text import read_json_object
 from pairaug.train.arrays import open_array
 from pairaug.train.checkpoint import saving
 from pairaug.train.image_dataset import ImageDataset
-from pairaug.train.loop import Loop, LoopSettings, Outcome, StepRandomness, Task, choose_device
+from pairaug.train.loop import (
+    Loop,
+    LoopSettings,
+    StepRandomness,
+    TrainingOutcome,
+    TrainingTask,
+    choose_device,
+)
 from pairaug.train.tokenizer import (
     MAX_TOKENS,
     TOKENIZER_FILES,
@@ -96,7 +103,7 @@ class DenoiserSettings(LoopSettings):
 
 
 @dataclass(frozen=True, slots=True)
-class Latents:
+class LatentStatistics:
     """Where the latents of each image lie: float16, `image channel height width`, not scaled."""
 
     mean: np.ndarray
@@ -199,7 +206,7 @@ def _loaded_text_encoder(folder: Path) -> CLIPTextModel:
 
 def train_denoiser(
     settings: DenoiserSettings, dataset: ImageDataset, vae_folder: Path, out: Path
-) -> Outcome:
+) -> TrainingOutcome:
     """Trains denoiser and text encoder jointly; saves a diffusers folder in float16."""
     torch.manual_seed(settings.seed)
     device = choose_device(settings.device)
@@ -231,7 +238,7 @@ def train_denoiser(
 
     modules = {"unet": unet, "text_encoder": text_encoder}
     rates = {"text_encoder": settings.text_learning_rate / settings.learning_rate}
-    task = Task(
+    task = TrainingTask(
         modules,
         losses,
         evaluate,
@@ -316,7 +323,9 @@ def _tokenizer(settings: DenoiserSettings, dataset: ImageDataset, out: Path) -> 
     )
 
 
-def _sampled_latents(latents: Latents, randomness: StepRandomness, device: torch.device) -> Tensor:
+def _sampled_latents(
+    latents: LatentStatistics, randomness: StepRandomness, device: torch.device
+) -> Tensor:
     mean = torch.from_numpy(latents.mean[randomness.indices].astype(np.float32)).to(device)
     std = torch.from_numpy(latents.std[randomness.indices].astype(np.float32)).to(device)
     return mean + std * torch.empty_like(mean).normal_(generator=randomness.torch)
@@ -324,7 +333,7 @@ def _sampled_latents(latents: Latents, randomness: StepRandomness, device: torch
 
 def encode_latents(
     vae: AutoencoderKL, dataset: ImageDataset, folder: Path, device: torch.device
-) -> Latents:
+) -> LatentStatistics:
     """Mean and standard deviation of every image's latents, on disk; carried on where interrupted.
 
     Another autoencoder, or other images, in the same folder start anew.
@@ -350,7 +359,7 @@ def encode_latents(
             done = {"vae": key, "shape": shape, "num_images": stop}
             write_file(progress_path, json.dumps(done).encode())
             log.info("encoded %d of %d images", stop, len(dataset.images))
-    return Latents(mean, std)
+    return LatentStatistics(mean, std)
 
 
 def _num_encoded(folder: Path, key: str, shape: tuple[int, ...]) -> int:

@@ -13,7 +13,7 @@ from pairaug.system.atomic import remove_leftovers
 from pairaug.system.locks import locked
 from pairaug.train.denoiser import DenoiserSettings, train_denoiser
 from pairaug.train.image_dataset import ImageDatasetSettings, open_dataset
-from pairaug.train.loop import Outcome, write_record
+from pairaug.train.loop import TrainingOutcome, write_record
 from pairaug.train.vae import VaeSettings, train_vae
 
 
@@ -37,16 +37,16 @@ class GeneratorSettings(StageSettings):
     )
 
 
-def train_generator(settings: GeneratorSettings, out: Path) -> dict[str, Outcome]:
+def train_generator(settings: GeneratorSettings, out: Path) -> dict[str, TrainingOutcome]:
     """Trains the phases asked for; `out` is a diffusers folder once both are done."""
     with locked(out):
         remove_leftovers(out)
         return _train_generator(settings, out)
 
 
-def _train_generator(settings: GeneratorSettings, out: Path) -> dict[str, Outcome]:
+def _train_generator(settings: GeneratorSettings, out: Path) -> dict[str, TrainingOutcome]:
     dataset = open_dataset(settings.data, out)
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, TrainingOutcome] = {}
     if settings.phase in ("vae", "both"):
         outcomes["vae"] = train_vae(settings.vae, dataset, out)
         write_record(out / "vae", settings, outcomes["vae"])

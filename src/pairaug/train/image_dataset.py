@@ -88,7 +88,7 @@ class ImageDatasetSettings(StageSettings):
     num_workers: int = Field(default=2, ge=1, description="Processes that render phantoms.")
 
 
-class _Row(BaseModel, strict=True, extra="forbid"):
+class _ImageRow(BaseModel, strict=True, extra="forbid"):
     """A line of `reports.jsonl`."""
 
     reports: list[str] = Field(min_length=1)
@@ -337,10 +337,10 @@ def _remove_damaged(folder: Path, num_labels: int) -> None:
             path.unlink(missing_ok=True)
 
 
-def _rows_in(path: Path) -> list[_Row]:
+def _rows_in(path: Path) -> list[_ImageRow]:
     """The rows of all lines that are complete; `ValueError` where one is no row."""
     lines = path.read_bytes().splitlines(keepends=True)
-    return [_Row.model_validate(parse_json(line)) for line in lines if line.endswith(b"\n")]
+    return [_ImageRow.model_validate(parse_json(line)) for line in lines if line.endswith(b"\n")]
 
 
 def _num_lines(path: Path) -> int:

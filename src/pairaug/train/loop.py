@@ -47,7 +47,7 @@ class StepRandomness:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class TrainingTask:
     """What is trained: its modules, the losses of one step, and how it is judged.
 
     `losses` returns scalars; the one named "loss" is minimised. A loss that is detached has left
@@ -73,7 +73,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrainingOutcome:
     """How far a training went, and its last validation metrics."""
 
     steps: int
@@ -120,7 +120,9 @@ def indices_of_step(seed: int, step: int, batch_size: int, num_images: int) -> n
 class Loop:
     """One training in one folder, from its last checkpoint where there is one."""
 
-    def __init__(self, folder: Path, settings: LoopSettings, task: Task, num_images: int) -> None:
+    def __init__(
+        self, folder: Path, settings: LoopSettings, task: TrainingTask, num_images: int
+    ) -> None:
         self.folder, self.settings, self.task, self.num_images = folder, settings, task, num_images
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -146,7 +148,7 @@ class Loop:
         if task.processes.is_first and (folder / "evaluation.csv").exists():
             _cut_back(folder / "evaluation.csv", self.step)
 
-    def run(self) -> Outcome:
+    def run(self) -> TrainingOutcome:
         """Trains to the planned end; the averaged weights are in the modules afterwards."""
         started = time.monotonic() - self.seconds
         saved = evaluated = self.seconds
@@ -178,7 +180,9 @@ class Loop:
         metrics = self.metrics
         if self.best and self.best.step is not None:
             metrics = self.best.take(self.task.modules)
-        return Outcome(self.step, self.step * self.settings.batch_size, self.seconds, metrics)
+        return TrainingOutcome(
+            self.step, self.step * self.settings.batch_size, self.seconds, metrics
+        )
 
     def _own_device(self) -> torch.device:
         return choose_device(self.settings.device)
@@ -356,7 +360,7 @@ class Loop:
 class _Curves:
     """Means of the losses since the last line, appended to a CSV file that a resume cuts back."""
 
-    def __init__(self, path: Path, step: int, task: Task) -> None:
+    def __init__(self, path: Path, step: int, task: TrainingTask) -> None:
         self._path, self._task = path, task
         self._sums: dict[str, Tensor] = {}
         self._count = 0
@@ -380,7 +384,9 @@ class _Curves:
         log.info("step %d, %.1f samples/s, %s", row["step"], speed, _spoken(means))
 
 
-def write_record(folder: Path, settings: StageSettings, outcome: Outcome, **more: Any) -> None:
+def write_record(
+    folder: Path, settings: StageSettings, outcome: TrainingOutcome, **more: Any
+) -> None:
     """Writes `training.json`: the recipe, how far it went, on what, and the final metrics."""
     record = {
         "recipe": settings.model_dump(mode="json"),

@@ -18,7 +18,14 @@ from pairaug.hub.loading import Part, load_part
 from pairaug.system.atomic import new_files
 from pairaug.train.checkpoint import saving
 from pairaug.train.image_dataset import ImageDataset
-from pairaug.train.loop import Loop, LoopSettings, Outcome, StepRandomness, Task, choose_device
+from pairaug.train.loop import (
+    Loop,
+    LoopSettings,
+    StepRandomness,
+    TrainingOutcome,
+    TrainingTask,
+    choose_device,
+)
 
 
 class VaeSettings(LoopSettings):
@@ -137,7 +144,7 @@ def as_vae_input(images: np.ndarray, device: torch.device, num_channels: int = 1
     return pixels.contiguous(memory_format=torch.channels_last)
 
 
-def train_vae(settings: VaeSettings, dataset: ImageDataset, out: Path) -> Outcome:
+def train_vae(settings: VaeSettings, dataset: ImageDataset, out: Path) -> TrainingOutcome:
     """Trains the autoencoder and saves it, with its scale, as float16 under `out/vae`."""
     torch.manual_seed(settings.seed)
     device = choose_device(settings.device)
@@ -182,7 +189,7 @@ def train_vae(settings: VaeSettings, dataset: ImageDataset, out: Path) -> Outcom
         absolute, detail = reconstruction_losses(pixels, decoded.clamp(-1.0, 1.0))
         return {"absolute": float(absolute) / 2, "detail": float(detail)}
 
-    task = Task({"vae": vae}, losses, evaluate, identity={"images": dataset.fingerprint})
+    task = TrainingTask({"vae": vae}, losses, evaluate, identity={"images": dataset.fingerprint})
     outcome = Loop(out / "vae-training", settings, task, dataset.num_train).run()
     if settings.train_encoder:
         vae.register_to_config(scaling_factor=latent_scale(vae, dataset, device))

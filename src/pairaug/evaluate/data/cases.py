@@ -38,7 +38,7 @@ from pairaug.readers.normalize import absolute
 from pairaug.readers.rows import file_sha256
 from pairaug.stage import RunContext
 
-Settings = PhantomData | RunData | ReadData | LabelTable
+DataSettings = PhantomData | RunData | ReadData | LabelTable
 
 PHANTOM_FINDINGS = tuple(true_labels(()))
 """The observations of CheXpert that phantoms can have."""
@@ -80,7 +80,7 @@ class Cases:
         return self.stream()
 
 
-def open_cases(settings: Settings, aliases: Aliases | None = None) -> Cases:
+def open_cases(settings: DataSettings, aliases: Aliases | None = None) -> Cases:
     """The cases of the source that `settings` describe."""
     match settings:
         case PhantomData():

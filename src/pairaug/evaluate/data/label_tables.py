@@ -30,7 +30,7 @@ from pairaug.readers.labels import label_state
 from pairaug.readers.rows import column_names, rows_of
 from pairaug.readers.unquoted import are_names, is_name, name_list
 
-Labels = Mapping[str, int | None]
+LabelRow = Mapping[str, int | None]
 
 NIH_FINDINGS = (
     "atelectasis",
@@ -64,7 +64,7 @@ class LabelledImage:
     places: tuple[Path, ...]
     """Where it may be, relative to the root; the first that is there counts."""
     patient_id: str = field(repr=False)
-    labels: Labels
+    labels: LabelRow
     split: str | None = None
 
 

@@ -18,7 +18,7 @@ EDITION = "4"
 _NOTHING_TO_CHANGE = Failure("the rules know no change for it", Reason.NOTHING_TO_CHANGE)
 
 
-class Rules:
+class RulesBackend:
     """The backend that needs no model: each attempt is another sample from the request's seed."""
 
     name = "rules"

@@ -140,15 +140,15 @@ def written(patient: Patient, rng: Random, max_words: int, *, adds_normals: bool
     rng.shuffle(findings)
     impression = _impression([f for f in findings if not f.kind.is_device], patient, rng)
     room = max_words - len(impression.split())
-    said = [_Said(_region(finding), sentence(finding, rng)) for finding in findings]
-    said += [_Said(*remark) for remark in _denials(patient, rng)]
+    said = [_PatientStatements(_region(finding), sentence(finding, rng)) for finding in findings]
+    said += [_PatientStatements(*remark) for remark in _denials(patient, rng)]
     while _num_words(said) > room and len(said) > 1:
         del said[-1]
     for remark in _normals(patient, rng) if adds_normals else ():
         if _num_words(said) >= max(_MIN_WORDS, rng.randint(14, 30)):
             break
         if _num_words(said) + len(remark[1].split()) <= room:
-            said.append(_Said(*remark))
+            said.append(_PatientStatements(*remark))
     order: list[str] = list(_REGIONS)
     if rng.random() < 0.4:
         order = [*order[1:], order[0]]
@@ -157,7 +157,7 @@ def written(patient: Patient, rng: Random, max_words: int, *, adds_normals: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _PatientStatements:
     region: str
     text: str
 
@@ -183,7 +183,7 @@ def _region_of(topic: Topic) -> str:
             return "lungs"
 
 
-def _num_words(said: Sequence[_Said]) -> int:
+def _num_words(said: Sequence[_PatientStatements]) -> int:
     return sum(len(remark.text.split()) for remark in said)
 
 

@@ -37,7 +37,7 @@ _VERB = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ListItem:
     """One thing that a sentence lists, and what it states."""
 
     text: str
@@ -49,12 +49,12 @@ class Listed:
     """A sentence that lists items in a frame."""
 
     head: str
-    items: tuple[Item, ...]
+    items: tuple[ListItem, ...]
     tail: str
     is_denial: bool
     has_last_comma: bool
 
-    def with_items(self, items: Sequence[Item]) -> Listed:
+    def with_items(self, items: Sequence[ListItem]) -> Listed:
         return replace(self, items=tuple(items))
 
     def text(self) -> str:
@@ -101,7 +101,7 @@ def _listed(sentence: str, match: re.Match[str]) -> Listed | None:
     return Listed(head, items, tail, is_denial, has_last_comma)
 
 
-def _items(body: str, offset: int, statements: Sequence[Statement]) -> tuple[Item, ...] | None:
+def _items(body: str, offset: int, statements: Sequence[Statement]) -> tuple[ListItem, ...] | None:
     """The items of `body`, each with a statement; words that state nothing join a neighbour."""
     pieces = _SEPARATOR.split(body)
     texts, separators = pieces[::2], pieces[1::2]
@@ -123,7 +123,7 @@ def _items(body: str, offset: int, statements: Sequence[Statement]) -> tuple[Ite
     if waiting is not None and merged:
         merged[-1] = (merged[-1][0], bounds[-1][1])
     items = tuple(
-        Item(body[start:end], tuple(_stated_in(statements, offset + start, offset + end)))
+        ListItem(body[start:end], tuple(_stated_in(statements, offset + start, offset + end)))
         for start, end in merged
     )
     return items or None

@@ -13,12 +13,12 @@ from pairaug.train.clip.settings import ClipSettings
 from pairaug.train.clip.sources import PairSource
 
 if TYPE_CHECKING:
-    from pairaug.train.loop import Outcome
+    from pairaug.train.loop import TrainingOutcome
 
 __all__ = ["ClipSettings", "MixSettings", "PairSource", "train_clip"]
 
 
-def train_clip(settings: ClipSettings, out: Path, progress: Any = None) -> Outcome:
+def train_clip(settings: ClipSettings, out: Path, progress: Any = None) -> TrainingOutcome:
     """Trains a CLIP model, and leaves it in `out/clip`; an interrupted training is carried on.
 
     With `max_steps` set it takes exactly so many steps, whatever the number of pairs. `progress` is

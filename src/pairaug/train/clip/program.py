@@ -37,13 +37,13 @@ from pairaug.train.clip.saving import save_model
 from pairaug.train.clip.settings import ClipSettings
 from pairaug.train.clip.steps import leave_gradients
 from pairaug.train.early_stopping import BestMetric
-from pairaug.train.loop import Loop, Outcome, StepRandomness, Task, choose_device
+from pairaug.train.loop import Loop, StepRandomness, TrainingOutcome, TrainingTask, choose_device
 from pairaug.train.processes import Processes, joined_processes
 
 log = logging.getLogger(__name__)
 
 
-def train(settings: ClipSettings, out: Path, progress: Any = None) -> Outcome:
+def train(settings: ClipSettings, out: Path, progress: Any = None) -> TrainingOutcome:
     """Trains on this process, or as one of those that `torchrun` started."""
     with (
         joined_processes(choose_device(settings.device)) as processes,
@@ -77,7 +77,7 @@ class Training:
         check_vocabulary(model, self.tokenizer)
         self.encoder = PairEncoder(model.to(self.device), settings.image_mean, settings.image_std)
         self.tokens = token_table(self.pairs.reports, self.tokenizer, model)
-        self.head = Head(model, settings, self.device)
+        self.head = ContrastiveHead(model, settings, self.device)
         if settings.best_by is not None and len(self.pairs.validation) < 2:
             raise SettingsError(
                 f"best_by is {settings.best_by}, but there are no validation pairs: sources have no real "
@@ -99,7 +99,7 @@ class Training:
         """What a tower that is held fixed makes of every image."""
         self.autocast = autocast_for(settings.precision, model, self.device)
 
-    def run(self, progress: Any) -> Outcome:
+    def run(self, progress: Any) -> TrainingOutcome:
         settings = self.settings
         with ExitStack() as closing:
             outcome = self.loop(closing, progress).run()
@@ -119,7 +119,7 @@ class Training:
         self.ahead = closing.enter_context(
             Ahead(self.pairs.images, self._own_positions, settings.num_workers)
         )
-        task = Task(
+        task = TrainingTask(
             self._modules(),
             self._losses,
             self._metrics,
@@ -206,7 +206,7 @@ class Training:
         return made
 
 
-class Head:
+class ContrastiveHead:
     """The loss on vectors, with its temperature and, for the sigmoid loss, its bias."""
 
     def __init__(self, model: TwoTowerModel, settings: ClipSettings, device: torch.device) -> None:

@@ -14,7 +14,7 @@ from pairaug.system.atomic import new_files
 from pairaug.train.checkpoint import save_state, saving
 from pairaug.train.clip.model import TwoTowerModel, write_preprocessor
 from pairaug.train.clip.settings import ClipSettings
-from pairaug.train.loop import Outcome, write_record
+from pairaug.train.loop import TrainingOutcome, write_record
 
 
 def save_model(
@@ -22,7 +22,7 @@ def save_model(
     tokenizer: Any,
     settings: ClipSettings,
     size: int,
-    outcome: Outcome,
+    outcome: TrainingOutcome,
     out: Path,
 ) -> None:
     """Writes `out/clip`, and `out/chexzero.pt` where the model is one that OpenAI's code has.

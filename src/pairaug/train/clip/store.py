@@ -50,7 +50,7 @@ class _Image(BaseModel, strict=True, extra="forbid"):
     sha256: str | None = None
 
 
-class _Row(BaseModel, strict=True, extra="forbid"):
+class _PairRow(BaseModel, strict=True, extra="forbid"):
     """A line of `rows.jsonl`."""
 
     id: str
@@ -136,7 +136,7 @@ def _rows_in(path: Path) -> list[dict[str, Any]]:
         raise _DamagedError(f"{path.name} cannot be read") from error
     try:
         for row in rows:
-            _Row.model_validate(row)
+            _PairRow.model_validate(row)
     except ValidationError:
         # Its message quotes the line.
         raise _DamagedError(f"{path.name} has a line that is no pair") from None
