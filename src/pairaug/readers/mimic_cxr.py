@@ -83,7 +83,9 @@ class MimicCxrSource(StageSettings):
     labels: Literal["chexpert", "negbio", "none"] = Field(
         default="chexpert", description="The labeler whose file gives the pairs' labels."
     )
-    encoding: str = Field(default="utf-8", description="SectionChoice encoding of the reports' files.")
+    encoding: str = Field(
+        default="utf-8", description="SectionChoice encoding of the reports' files."
+    )
 
 
 class MimicCxrReader:
