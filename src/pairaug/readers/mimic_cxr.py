@@ -84,7 +84,7 @@ class MimicCxrSource(StageSettings):
         default="chexpert", description="The labeler whose file gives the pairs' labels."
     )
     encoding: str = Field(
-        default="utf-8", description="SectionChoice encoding of the reports' files."
+        default="utf-8", description="Text encoding of the reports' files."
     )
 
 
