@@ -23,7 +23,7 @@ from pairaug.imaging.io import load_image
 from pairaug.manifest import SCHEMA, part_paths, read_columns, read_part
 from pairaug.pair import Branch, Pair, Report
 from pairaug.run.counts import outcomes
-from pairaug.run.folder import RunFolder
+from pairaug.run.folder import RunFolder, folder_for, settings_file
 from pairaug.run.stages import STAGES, is_work
 
 if TYPE_CHECKING:
@@ -327,17 +327,6 @@ def _folder(config: str | Path | Mapping[str, Any] | Settings, out: str | Path |
     if not isinstance(config, str | Path):
         raise RunError("settings from no file need a folder: pairaug.run(settings, out=…)")
     return folder_for(settings_file(Path(config)))
-
-
-def settings_file(config: Path) -> Path:
-    """The file of settings: of a run's folder, its `run.yaml`."""
-    inside = config / "run.yaml"
-    return inside if inside.is_file() else config
-
-
-def folder_for(config: Path) -> Path:
-    """A run's own folder for its run.yaml, so that it resumes; else a folder named for the file."""
-    return config.parent if config.name == "run.yaml" else Path("runs") / config.stem
 
 
 def _progress(is_shown: bool) -> AbstractContextManager[ProgressReport | None]:

@@ -19,7 +19,6 @@ from pairaug.cli.shared import (
     Sets,
     one_line_errors,
     open_console,
-    settings_file,
     show_progress,
     stop_when_terminated,
 )
@@ -118,13 +117,14 @@ def run(
         # A look must fetch nothing; read by the hub library when it is first imported.
         os.environ["HF_HUB_OFFLINE"] = "1"
     from pairaug.config import load_settings
+    from pairaug.run.folder import folder_for, settings_file
 
     overrides = [*(sets or ())]
     overrides += [] if limit is None else [f"limit={limit}"]
     overrides += [] if engine is None else [f"engine={engine}"]
     config = settings_file(config)
     settings = load_settings(config, overrides)
-    folder = out or _folder_for(config)
+    folder = out or folder_for(config)
     if not dry_run:
         _run_chain(settings, folder, show_ids)
         return
@@ -176,11 +176,12 @@ def doctor(
 ) -> None:
     """Check settings, data, models, token window, disk and device before a long run."""
     from pairaug.run.doctor import diagnose
+    from pairaug.run.folder import folder_for, settings_file
     from pairaug.run.tables import print_check
 
     console, checks = open_console(), []
     config = config and settings_file(config)
-    folder = out or (_folder_for(config) if config else Path("runs/demo"))
+    folder = out or (folder_for(config) if config else Path("runs/demo"))
     for check in diagnose(config, sets or (), folder):
         print_check(console, check)
         checks.append(check)
@@ -349,10 +350,3 @@ def _quality_printer(
         print_quality(console, folder, record, show_ids=show_ids)
 
     return printed
-
-
-def _folder_for(config: Path) -> Path:
-    """A run's own folder for its run.yaml, so that it resumes; else a folder named for the file."""
-    if config.name == "run.yaml":
-        return config.parent
-    return Path("runs") / config.stem

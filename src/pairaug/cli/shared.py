@@ -77,12 +77,6 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def settings_file(config: Path) -> Path:
-    """The file of settings: of a run's folder, its `run.yaml`."""
-    inside = config / "run.yaml"
-    return inside if inside.is_file() else config
-
-
 def load_settings_of(model: type[Any], config: Path | None, sets: list[str] | None) -> Any:
     """The settings in a YAML file, with `--set` on top."""
     from pairaug.config import load_model

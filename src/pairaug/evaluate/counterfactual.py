@@ -19,7 +19,7 @@ from pairaug.errors import DataError
 from pairaug.evaluate.edits import (
     NOT_USED,
     Edit,
-    EditScores,
+    EditMetrics,
     Rewritten,
     distances,
     make_edit,
@@ -105,7 +105,7 @@ class Counterfactual:
     not_used: Mapping[str, int]
     """Rewritten reports that gave no edit, by reason."""
     changes: Mapping[str, int]
-    methods: Mapping[str, EditScores]
+    methods: Mapping[str, EditMetrics]
 
 
 def run_counterfactual(

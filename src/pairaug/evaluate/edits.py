@@ -66,7 +66,7 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
-class EditScores:
+class EditMetrics:
     """How one method's edited images compare with the right answers."""
 
     distance: Estimate
@@ -151,7 +151,7 @@ def score_edits(
     edits: Sequence[Edit],
     free_distances: np.ndarray,
     num_failed: int = 0,
-) -> EditScores:
+) -> EditMetrics:
     """All numbers of one method. `read` is what a classifier reads off the images, `image label`."""
     own = distances(images, edits)
     changes = np.array([edit.change for edit in edits])
@@ -159,7 +159,7 @@ def score_edits(
     present = np.stack([label_vector(edit.study.findings) for edit in edits]) > 0
     hit, is_altered = hits(read, edits), changes == "altered"
     untouched = squared_errors(np.stack([edit.source for edit in edits]), edits)
-    return EditScores(
+    return EditMetrics(
         distance=mean(own),
         ratio=ratio(own, free_distances),
         skill=ratio(untouched - squared_errors(images, edits), untouched),

@@ -68,3 +68,14 @@ class RunFolder:
         for folder in (self.path, *(path for path in self.path.iterdir() if path.is_dir())):
             remove_leftovers(folder)
         settle(self.result("export"))
+
+
+def settings_file(config: Path) -> Path:
+    """The file of settings: of a run's folder, its `run.yaml`."""
+    inside = config / "run.yaml"
+    return inside if inside.is_file() else config
+
+
+def folder_for(config: Path) -> Path:
+    """A run's own folder for its run.yaml, so that it resumes; else a folder named for the file."""
+    return config.parent if config.name == "run.yaml" else Path("runs") / config.stem
