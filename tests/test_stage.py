@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairaug.pair import Branch, Pair, Report
-from pairaug.stage import apply, batched, overlapped, seed_for
+from pairaug.stage import apply, batched, overlap, seed_for
 
 
 def make_pair(name: str) -> Pair:
@@ -156,7 +156,7 @@ def test_a_job_runs_while_the_next_one_is_fetched() -> None:
         fetched.set()
         yield lambda: 1
 
-    assert list(overlapped(jobs())) == [0, 1]
+    assert list(overlap(jobs())) == [0, 1]
 
 
 def test_overlapped_results_come_in_order_and_no_job_is_fetched_far_ahead() -> None:
@@ -168,17 +168,17 @@ def test_overlapped_results_come_in_order_and_no_job_is_fetched_far_ahead() -> N
             num_fetched += 1
             yield lambda number=number: number
 
-    for number, result in enumerate(overlapped(jobs())):
+    for number, result in enumerate(overlap(jobs())):
         assert result == number
         assert num_fetched <= number + 2
-    assert list(overlapped([])) == []
+    assert list(overlap([])) == []
 
 
 def test_what_a_job_raises_is_raised_by_whoever_asked() -> None:
     def broken() -> int:
         raise ZeroDivisionError("in the job")
 
-    results = overlapped([lambda: 1, broken, lambda: 3])
+    results = overlap([lambda: 1, broken, lambda: 3])
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError, match="in the job"):
         next(results)

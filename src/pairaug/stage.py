@@ -69,7 +69,7 @@ def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield group
 
 
-def overlapped(jobs: Iterable[Callable[[], Item]]) -> Iterator[Item]:
+def overlap(jobs: Iterable[Callable[[], Item]]) -> Iterator[Item]:
     """What each job returns, in order; each runs in another thread while the next is fetched.
 
     For work in two halves: the iterable does the first, on the device, whenever it is asked for the

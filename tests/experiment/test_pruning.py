@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from pairaug.cli import app
 from pairaug.clip.similarity import cosine, directional_similarity
 from pairaug.errors import RunError, SettingsError
-from pairaug.experiment.noise import TRACE, exchanged
+from pairaug.experiment.noise import TRACE, exchange_images
 from pairaug.experiment.pruning import run_pruning
 from pairaug.experiment.pruning_results import PRUNING_ARMS
 from pairaug.experiment.settings import PruningSettings
@@ -63,7 +63,7 @@ def _vector(values: tuple[float, ...] | None) -> np.ndarray:
 
 def test_images_change_places_between_patients_within_a_branch() -> None:
     before = _part()
-    after = exchanged(before, 0.5, SEED)
+    after = exchange_images(before, 0.5, SEED)
     assert [pair.id for pair in after] == [pair.id for pair in before]
     by_id = {pair.id: pair for pair in before}
     moved = [pair for pair in after if TRACE in pair.trace]
@@ -84,7 +84,7 @@ def test_images_change_places_between_patients_within_a_branch() -> None:
 
 def test_what_fails_at_a_fraction_fails_at_every_greater_one() -> None:
     chosen = [
-        {pair.id for pair in exchanged(_part(), fraction, SEED) if TRACE in pair.trace}
+        {pair.id for pair in exchange_images(_part(), fraction, SEED) if TRACE in pair.trace}
         for fraction in (0.0, 0.25, 0.5, 1.0)
     ]
     assert chosen[0] == set()
@@ -95,7 +95,7 @@ def test_what_fails_at_a_fraction_fails_at_every_greater_one() -> None:
 def test_scores_are_those_of_the_image_that_is_there() -> None:
     before = _part()
     sources = {pair.id: pair for pair in before}
-    for pair in exchanged(before, 1.0, SEED):
+    for pair in exchange_images(before, 1.0, SEED):
         if pair.branch is Branch.REAL:
             continue
         image, report = _vector(pair.image_embedding), _vector(pair.report_embedding)
@@ -112,7 +112,7 @@ def test_scores_are_those_of_the_image_that_is_there() -> None:
 def test_the_dropped_and_the_lonely_keep_their_images() -> None:
     part = _part(num_parents=1, num_children=3)
     part[1] = part[1].dropped("score", "unreadable_image")
-    after = exchanged(part, 1.0, SEED)
+    after = exchange_images(part, 1.0, SEED)
     assert all(one is other for one, other in zip(after, part, strict=True))
 
 

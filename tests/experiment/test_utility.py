@@ -21,7 +21,7 @@ from pairaug.manifest import read_pairs
 from pairaug.pair import Branch
 from pairaug.run import RunFolder
 from pairaug.run.progress import LineProgress, NoProgress
-from pairaug.system.locks import locked
+from pairaug.system.locks import hold_lock
 from support.small_run import RUN
 
 
@@ -129,7 +129,7 @@ def test_progress_counts_what_is_made(finished: Path) -> None:
 
 
 def test_one_process_works_on_an_experiment(finished: Path) -> None:
-    with locked(finished), pytest.raises(RunError, match="is being written by another process"):
+    with hold_lock(finished), pytest.raises(RunError, match="is being written by another process"):
         run_utility(_settings(), finished)
 
 

@@ -125,7 +125,7 @@ def _many(num: int, variants: int) -> list[Pair]:
     return pairs
 
 
-def _chosen(pairs: list[Pair], seed: int = 0, **settings: Any) -> list[str]:
+def _choose(pairs: list[Pair], seed: int = 0, **settings: Any) -> list[str]:
     choice = Subset(ExportSettings.model_validate(settings), Pairs(pairs).outlines(), seed)
     return [pair.id for pair in pairs if pair.drop is None and choice.why_not(pair) is None]
 
@@ -136,7 +136,7 @@ def test_the_ratio_holds_in_every_split(ratio: float) -> None:
     by_id = {pair.id: pair for pair in pairs}
     counts = Counter(
         (by_id[id_].split, by_id[id_].branch != "real")
-        for id_ in _chosen(pairs, synthetic_per_real=ratio)
+        for id_ in _choose(pairs, synthetic_per_real=ratio)
     )
     for split, num_real in (("train", 300), ("test", 100)):
         assert counts[split, False] == num_real
@@ -150,18 +150,18 @@ def test_the_ratio_counts_living_pairs_of_the_chosen_branches() -> None:
         for index, pair in enumerate(pairs)
     ]
     living = sum(pair.branch == "real" and pair.drop is None for pair in pairs)
-    chosen = _chosen(pairs, synthetic_per_real=1, branches=["inter"], include_real=False)
+    chosen = _choose(pairs, synthetic_per_real=1, branches=["inter"], include_real=False)
     assert len(chosen) == living
     assert all("~c0" in id_ or "~c2" in id_ for id_ in chosen)
 
 
 def test_the_draw_is_the_seeds_alone() -> None:
     pairs = _many(100, 3)
-    chosen = _chosen(pairs, synthetic_per_real=1)
-    assert set(_chosen(pairs[::-1], synthetic_per_real=1)) == set(chosen)
-    assert set(_chosen(pairs, seed=1, synthetic_per_real=1)) != set(chosen)
+    chosen = _choose(pairs, synthetic_per_real=1)
+    assert set(_choose(pairs[::-1], synthetic_per_real=1)) == set(chosen)
+    assert set(_choose(pairs, seed=1, synthetic_per_real=1)) != set(chosen)
     # More of them is more of the same.
-    assert set(chosen) < set(_chosen(pairs, synthetic_per_real=2))
+    assert set(chosen) < set(_choose(pairs, synthetic_per_real=2))
     # A fair sample takes of both branches.
     branches = Counter(id_[-1] for id_ in chosen if "~" in id_)
     assert all(branches[variant] > 15 for variant in "012")

@@ -11,7 +11,7 @@ from torch import nn
 from pairaug.clip.encoders import open_encoder
 from pairaug.diffusion.pipeline import load_pipeline
 from pairaug.errors import ModelError
-from pairaug.hub.inference import dtype_named, for_inference
+from pairaug.hub.inference import dtype_of, for_inference
 
 
 def unaligned(*shape: int) -> torch.Tensor:
@@ -46,4 +46,4 @@ def test_every_loaded_model_is_aligned(tiny_generator_folder: Path, tiny_scorer_
 
 def test_an_unknown_dtype_is_named():
     with pytest.raises(ModelError, match="unknown dtype int8; choose one of float32, bfloat16"):
-        dtype_named("int8")
+        dtype_of("int8")

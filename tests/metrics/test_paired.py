@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from pairaug.metrics import macro_auroc, paired_macro_difference, paired_macros
+from pairaug.metrics import compare_macros, macro_auroc, paired_macro_difference
 
 
 def _models(rng, labels, lift, num_seeds, noise):
@@ -32,7 +32,7 @@ def test_the_same_models_do_not_differ(labels):
 def test_values_are_means_of_macro_aurocs(labels):
     rng = np.random.default_rng(1)
     scores = {name: _models(rng, labels, lift, 3, 0.3) for name, lift in (("a", 1.0), ("b", 1.4))}
-    macros = paired_macros(labels, scores)
+    macros = compare_macros(labels, scores)
     alone = {
         name: [macro_auroc(labels, model).value for model in models]
         for name, models in scores.items()
@@ -48,7 +48,7 @@ def test_values_are_means_of_macro_aurocs(labels):
 
 def test_one_seed_is_the_bootstrap_of_its_cases(labels):
     model = _models(np.random.default_rng(1), labels, 1.0, 1, 0.3)
-    macros = paired_macros(labels, {"a": model}, seed=4)
+    macros = compare_macros(labels, {"a": model}, seed=4)
     found, alone = macros.estimate("a"), macro_auroc(labels, model[0], seed=4)
     assert (found.value, found.low, found.high) == pytest.approx(
         (alone.value, alone.low, alone.high)
@@ -82,9 +82,9 @@ def test_patients_are_drawn_whole(labels):
     rng = np.random.default_rng(1)
     models = {name: _models(rng, labels, 1.0, 2, 0.5) for name in "ab"}
     rows = np.repeat(np.arange(len(labels)), 3)
-    once = paired_macros(labels, models).difference("b", "a")
+    once = compare_macros(labels, models).difference("b", "a")
     thrice = {name: [model[rows] for model in each] for name, each in models.items()}
-    again = paired_macros(labels[rows], thrice, groups=rows).difference("b", "a")
+    again = compare_macros(labels[rows], thrice, groups=rows).difference("b", "a")
     assert (again.value, again.low, again.high) == pytest.approx((once.value, once.low, once.high))
 
 
@@ -92,7 +92,7 @@ def test_fraction_of_a_gap(labels):
     rng = np.random.default_rng(1)
     common = rng.normal(size=labels.shape)
     lifts = {"base": 0.6, "middle": 0.9, "upper bound": 1.2}
-    macros = paired_macros(
+    macros = compare_macros(
         labels, {name: [common + lift * labels] * 2 for name, lift in lifts.items()}
     )
     assert macros.fraction_of_gap("base", "base", "upper bound").value == 0.0
@@ -105,7 +105,7 @@ def test_fraction_of_a_gap(labels):
 
 def test_one_model_for_every_seed(labels):
     with pytest.raises(ValueError, match="as many models"):
-        paired_macros(labels, {"a": [labels, labels], "b": [labels]})
+        compare_macros(labels, {"a": [labels, labels], "b": [labels]})
 
 
 def _holds(rng: np.random.Generator, num_seeds: int) -> bool:

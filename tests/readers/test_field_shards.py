@@ -167,10 +167,10 @@ def test_names_that_are_not_utf_8_become_text(tmp_path: Path) -> None:
 
 
 def test_a_damaged_gzip_is_told(tmp_path: Path) -> None:
-    packed = gzip.compress(
+    pack = gzip.compress(
         tar(tmp_path / "x.tar", ("1.png", image(1)), ("1.txt", b"A.")).read_bytes()
     )
-    for content in (packed[: len(packed) // 2], packed[:200] + bytes(50) + packed[250:]):
+    for content in (pack[: len(pack) // 2], pack[:200] + bytes(50) + pack[250:]):
         (tmp_path / "y.tar.gz").write_bytes(content)
         source = WebDatasetSource(shards=(tmp_path / "y.tar.gz",), name="w")
         with pytest.raises(DataError, match=r"y\.tar\.gz is damaged or cut short after member"):

@@ -107,11 +107,11 @@ def test_ragged_rows_and_open_quotes_are_named_by_their_row(tmp_path: Path) -> N
 
 def test_packed_cut_and_foreign_files_are_one_line(tmp_path: Path) -> None:
     content = f'id,text\n1,"{SECRET}"\n'.encode() * 400
-    packed = gzip.compress(content)
+    pack = gzip.compress(content)
     path = tmp_path / "t.csv.gz"
-    path.write_bytes(packed[: len(packed) // 2])
+    path.write_bytes(pack[: len(pack) // 2])
     _refused(path, r"t\.csv\.gz is damaged or cut short; fetch it again")
-    path.write_bytes(packed[:40] + b"\0\0\0\0" + packed[44:])
+    path.write_bytes(pack[:40] + b"\0\0\0\0" + pack[44:])
     _refused(path, "is damaged or cut short")
     # Servers and browsers take .gz off, or leave it on.
     path.write_bytes(b"id,text\n1,a\n")

@@ -11,7 +11,7 @@ import pytest
 from pairaug.errors import DataError
 from pairaug.pair import Pair, Report
 from pairaug.readers import MimicCxrSource, open_reader
-from pairaug.readers.labels import packed, unpacked
+from pairaug.readers.labels import pack, unpack
 from pairaug.readers.lookup import Lookup
 from pairaug.stage import RunContext
 from support.layout_trees import CHEXPERT, csv, mimic, write
@@ -22,7 +22,7 @@ def _pairs(settings: Mapping[str, Any]) -> dict[str, Pair]:
     return {pair.id.removeprefix("mimic-cxr/"): pair for pair in reader}
 
 
-def _sectioned(root: Path) -> Path:
+def _split_report(root: Path) -> Path:
     return csv(
         root / "mimic_cxr_sectioned.csv",
         "study,impression,findings,last_paragraph,comparison",
@@ -66,7 +66,7 @@ def test_labels_are_those_of_the_labeler_that_is_named(tmp_path: Path) -> None:
 def test_the_sectioned_table_gives_the_reports_of_the_tree(tmp_path: Path) -> None:
     settings = mimic(tmp_path)
     from_tree = _pairs(settings)
-    from_table = _pairs({**settings, "reports": _sectioned(tmp_path)})
+    from_table = _pairs({**settings, "reports": _split_report(tmp_path)})
     same = ("s50000001/aa01", "s50000006/aa07", "s50000007/aa08")
     assert [from_table[key].report for key in same] == [from_tree[key].report for key in same]
     assert from_table["s50000011/aa12"].report.findings == "The lungs are clear."
@@ -193,8 +193,8 @@ def test_a_lookup_reads_no_further_than_it_must() -> None:
 
 def test_packed_labels_are_the_labels() -> None:
     labels = {"no finding": True, "edema": False, "support devices": None}
-    assert unpacked(packed(labels)) == labels
-    assert unpacked(0) == {}
+    assert unpack(pack(labels)) == labels
+    assert unpack(0) == {}
 
 
 _MEASURE = """

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pairaug.pair import Report
-from pairaug.readers.sections import named_sections, report_of, sections_of, unwrapped
+from pairaug.readers.sections import report_of, sections_of, split_sections, unwrap
 from support.layout_trees import (
     EMPTY_FINDINGS,
     NO_HEADINGS,
@@ -48,7 +48,7 @@ def test_sections_of_a_usual_report() -> None:
     ],
 )
 def test_headings_are_brought_to_a_common_form(heading: str, name: str) -> None:
-    assert named_sections(f"FINAL REPORT\n {heading}:  Text.\n")[-1] == (name, "  Text.\n")
+    assert split_sections(f"FINAL REPORT\n {heading}:  Text.\n")[-1] == (name, "  Text.\n")
 
 
 def test_what_is_no_heading_is_text() -> None:
@@ -120,4 +120,4 @@ def test_headings_of_other_layouts_hold_the_reading(heading: str) -> None:
     ],
 )  # fmt: skip
 def test_lines_that_are_statements_become_sentences(text: str, one_line: str) -> None:
-    assert unwrapped(text) == one_line
+    assert unwrap(text) == one_line

@@ -164,19 +164,19 @@ def test_names_that_lead_elsewhere_are_unsafe(tmp_path: Path, name: str) -> None
 
 def _bomb(path: Path, name: str, size: int, kind: bytes = tarfile.REGTYPE) -> Path:
     """A gzipped tar of a few kilobytes whose first member unpacks to `size` zeros."""
-    with gzip.open(path, "wb") as packed:
+    with gzip.open(path, "wb") as pack:
         member = tarfile.TarInfo(name)
         member.size, member.type = size, kind
-        packed.write(member.tobuf(tarfile.GNU_FORMAT))
+        pack.write(member.tobuf(tarfile.GNU_FORMAT))
         for _ in range(-(-size // 512) // 1024):
-            packed.write(bytes(512 * 1024))
+            pack.write(bytes(512 * 1024))
         good = io.BytesIO()
         with tarfile.open(fileobj=good, mode="w") as shard:
             for last, content in (("2.txt", b"IMPRESSION: Clear."), ("2.png", image(2))):
                 member = tarfile.TarInfo(last)
                 member.size = len(content)
                 shard.addfile(member, io.BytesIO(content))
-        packed.write(good.getvalue())
+        pack.write(good.getvalue())
     return path
 
 

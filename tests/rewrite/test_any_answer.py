@@ -15,7 +15,7 @@ from pairaug.rewrite.backends import Answer, Failure
 from pairaug.rewrite.completion import Completion, read_completion
 from pairaug.rewrite.known import LackError
 from pairaug.rewrite.reasons import Reason
-from pairaug.rewrite.refusals import Told, failure_of, told_by
+from pairaug.rewrite.refusals import ServerError, error_of_response, failure_of
 from pairaug.rewrite.structured import read_answer
 
 BODY: dict[str, Any] = {
@@ -54,7 +54,7 @@ def is_read(outcome: object) -> bool:
 def test_any_body(content: bytes):
     outcome, usage = read_completion(content)
     assert usage is None or min(usage) >= 0
-    assert isinstance(outcome, Told) or is_read(outcome)
+    assert isinstance(outcome, ServerError) or is_read(outcome)
 
 
 @given(VALUES, st.sampled_from(["stop", "length", None, 7]))
@@ -67,7 +67,7 @@ def test_any_message(message: Any, ended: Any):
 @given(st.integers(300, 599), st.binary() | VALUES.map(lambda value: json.dumps(value).encode()))
 def test_any_error(status: int, content: bytes):
     with contextlib.suppress(BackendError, LackError):
-        assert isinstance(failure_of(told_by(status, content), BODY, "host"), Failure)
+        assert isinstance(failure_of(error_of_response(status, content), BODY, "host"), Failure)
 
 
 @given(st.lists(MARKS | st.text(max_size=5), max_size=30).map("".join))

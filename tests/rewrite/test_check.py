@@ -7,7 +7,7 @@ import pytest
 from pairaug.findings import extract
 from pairaug.pair import Branch
 from pairaug.rewrite import MEANINGS, Reason
-from pairaug.rewrite.check import check, tidied
+from pairaug.rewrite.check import check, tidy
 from pairaug.rewrite.topics import changes_between
 
 SOURCE = (
@@ -159,7 +159,7 @@ def test_a_change_as_the_trace_has_it():
     ],
 )
 def test_quotes_labels_and_line_breaks_around_an_answer_are_no_fault(answer: str):
-    assert tidied(answer) == "No effusion. Edema."
+    assert tidy(answer) == "No effusion. Edema."
 
 
 def test_every_reason_has_a_meaning():

@@ -11,7 +11,7 @@ import pytest
 from pairaug.errors import BackendError, SettingsError
 from pairaug.pair import Pair
 from pairaug.rewrite import RewriteSettings
-from pairaug.rewrite.hosts import host_in, looked_up
+from pairaug.rewrite.hosts import host_in, resolve_host
 from pairaug.rewrite.privacy import is_local
 from support.chat import ChatServer, Reply
 
@@ -108,15 +108,15 @@ def test_a_name_is_local_where_all_its_addresses_are(
 ):
     names[host] = found
     if is_fine:
-        assert looked_up(host) == found
+        assert resolve_host(host) == found
     else:
         with pytest.raises(SettingsError, match=rf"{host} counts as local, but its address"):
-            looked_up(host)
+            resolve_host(host)
 
 
 def test_a_name_that_nobody_knows_is_named(names: dict[str, list[str]]):
     with pytest.raises(BackendError, match="gpu-01 has no address"):
-        looked_up("gpu-01")
+        resolve_host("gpu-01")
 
 
 @pytest.mark.parametrize("host", ["ai", "x.localhost"])

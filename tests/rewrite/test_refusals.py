@@ -208,12 +208,12 @@ def test_a_server_without_system_messages_gets_the_instruction_from_the_user(
     children = rewrite(pairs, branches=["inter"], concurrency=1)
     assert all(child.drop is None for child in children)
     assert len(chat_server.requests) == 4
-    first, folded = chat_server.requests[:2]
-    (message,) = folded["messages"]
+    first, fold = chat_server.requests[:2]
+    (message,) = fold["messages"]
     assert message["role"] == "user"
     assert message["content"].startswith(first["messages"][0]["content"] + "\n\n")
     assert message["content"].endswith(" cm left pleural effusion. No pneumothorax.")
-    assert "response_format" in folded  # it refused the role, not the schema
+    assert "response_format" in fold  # it refused the role, not the schema
     # An answer to the folded text is not one to the other.
     chat_server.answer = lambda request, number: Reply(REVERSED)
     other = tmp_path / "other"

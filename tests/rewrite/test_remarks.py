@@ -8,7 +8,7 @@ import pytest
 
 from pairaug.rewrite.rules.edits import appear, resolve
 from pairaug.rewrite.rules.grading import grade
-from pairaug.rewrite.rules.intra import changed_report
+from pairaug.rewrite.rules.intra import change_report
 from pairaug.rewrite.rules.kinds import KINDS, Described
 from pairaug.rewrite.topics import Topic
 
@@ -64,7 +64,7 @@ def test_a_degree_before_a_participle_is_an_adverb(sentence: str, graded: str) -
 def test_what_is_calcified_or_a_scar_neither_goes_nor_grows(report: str) -> None:
     first = report.split(". ")[0]
     for seed in range(40):
-        changed = changed_report(report, Random(seed), 50)
+        changed = change_report(report, Random(seed), 50)
         assert changed is not None
         assert first in changed.after
 

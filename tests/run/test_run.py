@@ -17,7 +17,7 @@ from pairaug.errors import ModelError, RunError, SettingsError
 from pairaug.manifest import part_paths, read_pairs
 from pairaug.run import STAGES, RunFolder, run, run_stage
 from pairaug.run.device import with_device
-from pairaug.system.locks import locked
+from pairaug.system.locks import hold_lock
 
 NUM_PATIENTS = 5
 
@@ -251,7 +251,7 @@ def test_a_damaged_part_is_named_and_can_be_made_again(
 
 def test_a_run_has_one_writer(finished: RunFolder, small_settings: Settings) -> None:
     with (
-        locked(finished.path),
+        hold_lock(finished.path),
         pytest.raises(RunError, match=rf"another process \(pid {os.getpid()}\)\. Wait for it"),
     ):
         run(small_settings, RunFolder(finished.path))

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from pairaug.errors import RunError, SettingsError
 from pairaug.readers import SplitFractions
-from pairaug.system.locks import locked
+from pairaug.system.locks import hold_lock
 from pairaug.train.clip import ClipSettings, train_clip
 from pairaug.train.loop import Loop
 
@@ -64,7 +64,7 @@ def train_killed_at(step: int, chosen: ClipSettings, out: Path) -> None:
 
 
 def test_one_process_trains_in_a_folder(cache: Path, tmp_path: Path):
-    with locked(tmp_path), pytest.raises(RunError, match="is being written by another process"):
+    with hold_lock(tmp_path), pytest.raises(RunError, match="is being written by another process"):
         train_clip(settings(cache), tmp_path)
 
 

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 
 from pairaug.errors import RunError
-from pairaug.system.locks import locked
+from pairaug.system.locks import hold_lock
 from pairaug.train.arrays import open_array
 from pairaug.train.checkpoint import load_state, save_state, saving
 from pairaug.train.clip.sources import PairSource
@@ -197,7 +197,7 @@ def test_trainings_that_fraction_images_wait_for_each_other(tmp_path: Path) -> N
         num_patients=3, num_validation=2, size=16, num_workers=1, cache=tmp_path
     )
     with ThreadPoolExecutor(1) as pool:
-        with locked(tmp_path):
+        with hold_lock(tmp_path):
             opening = pool.submit(open_dataset, chosen, tmp_path / "out")
             with pytest.raises(TimeoutError):
                 opening.result(timeout=0.5)

@@ -15,7 +15,7 @@ from torch import Tensor
 from pairaug import bundled
 from pairaug.diffusion.pipeline import load_pipeline
 from pairaug.errors import PairAugError
-from pairaug.train.clip.model import given_model, make_clip
+from pairaug.train.clip.model import load_given_model, make_clip
 from pairaug.train.clip.settings import ClipSettings
 from pairaug.train.denoiser import DenoiserSettings, make_denoiser, make_text_encoder
 from pairaug.train.generator import GeneratorSettings, train_generator
@@ -50,12 +50,12 @@ def denoiser(**changes: Any) -> DenoiserSettings:
 
 
 def test_train_clip_starts_from_the_bundled_scorer() -> None:
-    model = given_model(ClipSettings(init=BUNDLED))
+    model = load_given_model(ClipSettings(init=BUNDLED))
     assert_holds(model, stored_in(bundled.folder("scorer")))
 
 
 def test_a_bundled_configuration_makes_new_weights() -> None:
-    model: Any = given_model(ClipSettings(config=BUNDLED))
+    model: Any = load_given_model(ClipSettings(config=BUNDLED))
     stored = stored_in(bundled.folder("scorer"))
     assert {name: value.shape for name, value in model.state_dict().items()} == {
         name: value.shape for name, value in stored.items()
@@ -87,7 +87,7 @@ def test_the_bundled_classifier_has_no_tower_for_train_clip() -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda model: given_model(ClipSettings(init=model)),
+        lambda model: load_given_model(ClipSettings(init=model)),
         lambda model: make_vae(VaeSettings(init=model), 96),
         lambda model: make_denoiser(denoiser(init=model), 12, 4),
         lambda model: denoiser(init_text_encoder=model).text_folder,

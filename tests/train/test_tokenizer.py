@@ -14,7 +14,7 @@ from pairaug.train.tokenizer import (
     token_ids,
     token_table,
     train_tokenizer,
-    warn_of_truncated,
+    warn_of_truncation,
 )
 
 REPORTS = [
@@ -101,5 +101,5 @@ def test_only_reports_that_are_cut_are_called_so(folder: Path, caplog: pytest.Lo
     per_word = len(tokenizer(word * 2).input_ids) - len(tokenizer(word).input_ids)
     texts = [word * ((MAX_TOKENS - 2) // per_word), word * (MAX_TOKENS // per_word + 2), word]
     assert len(tokenizer(texts[0]).input_ids) <= MAX_TOKENS
-    warn_of_truncated(tokenizer, texts, token_ids(tokenizer, texts), MAX_TOKENS)
+    warn_of_truncation(tokenizer, texts, token_ids(tokenizer, texts), MAX_TOKENS)
     assert f"1 of 3 reports are longer than the window of {MAX_TOKENS} tokens" in caplog.text

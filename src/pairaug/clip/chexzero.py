@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
-from pairaug.clip.loading import check_shape, need, read_folder_weights, unwrapped
+from pairaug.clip.loading import check_shape, need, read_folder_weights, unwrap
 from pairaug.clip.towers import ClipTowers
 from pairaug.errors import ModelError
 from pairaug.hub.files import read_checkpoint
@@ -73,7 +73,7 @@ def _weights_of_file(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
             f"{path} is a checkpoint of open_clip, whose activation and transform are not "
             f"OpenAI's; convert it first: pairaug convert {path}"
         )
-    return unwrapped(content, path)
+    return unwrap(content, path)
 
 
 def image_size(weights: Mapping[str, Tensor], folder: Path) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pairaug.clip.encoders import open_encoder
 from pairaug.clip.folder import KINDS, model_type
-from pairaug.clip.loading import load_tokenizer, unwrapped
+from pairaug.clip.loading import load_tokenizer, unwrap
 from pairaug.clip.open_clip import is_open_clip, write_open_clip
 from pairaug.errors import ModelError
 from pairaug.hub.files import read_checkpoint
@@ -50,7 +50,7 @@ def convert_weights(
     if (target / _SAFE).exists():
         raise ModelError(f"{target / _SAFE} already exists; pass another --out folder")
     content = read_checkpoint(path, allow_pickle)
-    weights = unwrapped(content, path)
+    weights = unwrap(content, path)
     if is_open_clip(path, content):
         words = _tokenizer("chexzero", tokenizer or path.parent)
         write_open_clip(weights, str(content.get("name", "")), path, words, target)

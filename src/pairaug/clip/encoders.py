@@ -30,7 +30,7 @@ from pairaug.clip.transform import (
 )
 from pairaug.clip.window import WindowPolicy, Windows, fit_windows
 from pairaug.errors import ModelError
-from pairaug.hub.inference import dtype_named, for_inference
+from pairaug.hub.inference import dtype_of, for_inference
 from pairaug.hub.loading import check_part, open_config
 from pairaug.hub.tokenizers import check_vocabulary
 
@@ -92,7 +92,7 @@ def open_encoder(
         raise ModelError(
             f"{folder} holds a model of type {kind!r}; scorers known are: {', '.join(KINDS)}"
         )
-    towers, transform = _opened(kind, folder, dtype_named(dtype), allow_pickle)
+    towers, transform = _open(kind, folder, dtype_of(dtype), allow_pickle)
     towers.model = for_inference(towers.model, device)
     tokenizer = None if kind in IMAGE_ONLY_KINDS else load_tokenizer(folder, kind)
     if tokenizer is not None:
@@ -124,7 +124,7 @@ def check_scorer(folder: Path, allow_pickle: bool = False) -> None:
         check_vocabulary(load_tokenizer(folder, kind), num_words, folder)
 
 
-def _opened(
+def _open(
     kind: str, folder: Path, dtype: torch.dtype, allow_pickle: bool
 ) -> tuple[Towers, Transform]:
     if kind == "medclip":
@@ -172,10 +172,10 @@ class ClipEncoder:
         """One unit vector for each image."""
         vectors = []
         for group in _groups(images, self._batch_size):
-            pixels = _filled_up(self._transform(group), self._batch_size)
+            pixels = _fill_up(self._transform(group), self._batch_size)
             features = self._towers.image_features(pixels.to(self._model_device, self._model_dtype))
             vectors.append(_unit(features[: len(group)]))
-        return self._stacked(vectors)
+        return self._stack(vectors)
 
     @torch.inference_mode()
     def encode_reports(self, reports: Sequence[str]) -> UnitVectors:
@@ -192,7 +192,7 @@ class ClipEncoder:
             vector = rows[start] if end - start == 1 else mean / np.linalg.norm(mean)
             vectors.append(vector.astype(np.float32)[None])
             start = end
-        return self._stacked(vectors)
+        return self._stack(vectors)
 
     def windows(self, report: str) -> Windows:
         """What of a report is encoded, and how it is cut."""
@@ -212,7 +212,7 @@ class ClipEncoder:
         """One unit vector for each text, those of like length together."""
         ids = [self._tokenizer(text)["input_ids"] for text in texts]
         places = np.searchsorted(self._lengths, [len(each) for each in ids])
-        vectors = self._stacked([np.zeros((len(texts), self._towers.dimension), np.float32)])
+        vectors = self._stack([np.zeros((len(texts), self._towers.dimension), np.float32)])
         for place, length in enumerate(self._lengths):
             for rows in _groups(np.flatnonzero(places == place).tolist(), self._batch_size):
                 vectors[rows] = self._encode_ids([ids[row] for row in rows], length)
@@ -226,8 +226,8 @@ class ClipEncoder:
             padded[row, : len(each)] = torch.tensor(each)
             mask[row, : len(each)] = 1
         features = self._towers.text_features(
-            _filled_up(padded, self._batch_size).to(self._model_device),
-            _filled_up(mask, self._batch_size).to(self._model_device),
+            _fill_up(padded, self._batch_size).to(self._model_device),
+            _fill_up(mask, self._batch_size).to(self._model_device),
         )
         return _unit(features[: len(ids)])
 
@@ -236,7 +236,7 @@ class ClipEncoder:
         tokens = self._tokenizer(text, add_special_tokens=False, verbose=False)
         return len(tokens["input_ids"])
 
-    def _stacked(self, vectors: list[np.ndarray]) -> UnitVectors:
+    def _stack(self, vectors: list[np.ndarray]) -> UnitVectors:
         empty = np.zeros((0, self._towers.dimension), dtype=np.float32)
         return np.concatenate([empty, *vectors])
 
@@ -275,7 +275,7 @@ def _groups(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
         yield list(items[start : start + size])
 
 
-def _filled_up(rows: Tensor, size: int) -> Tensor:
+def _fill_up(rows: Tensor, size: int) -> Tensor:
     """`rows` with copies of the first one up to `size` rows.
 
     A matrix product sums in another order for another number of rows, so all batches have one size.

@@ -32,10 +32,10 @@ def load_tokenizer(folder: Path, kind: str = "") -> Any:
 
 def read_weights(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
     """The tensors of a weights file by name, out of what a training script wrapped them in."""
-    return unwrapped(read_checkpoint(path, allow_pickle), path)
+    return unwrap(read_checkpoint(path, allow_pickle), path)
 
 
-def unwrapped(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+def unwrap(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     """The weights of a checkpoint under their own names."""
     for name in WRAPPERS:
         if isinstance(content.get(name), Mapping):

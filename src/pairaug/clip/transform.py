@@ -99,7 +99,7 @@ class ImageTransform:
         """
         levels = [eight_bits(image) for image in images]
         if self._pads:
-            levels = [_squared(level) for level in levels]
+            levels = [_pad_to_square(level) for level in levels]
         channels = [np.repeat(level[None], self._num_channels, axis=0) for level in levels]
         prepared = self._processor(
             images=channels, input_data_format="channels_first", return_tensors="np"
@@ -128,7 +128,7 @@ class MedClipTransform:
 
     def __call__(self, images: Sequence[GreyImage]) -> Pixels:
         """Normalised pixels, the same in each channel."""
-        return _stacked([self._levels(image) for image in images], self._num_channels)
+        return _stack([self._levels(image) for image in images], self._num_channels)
 
     def to_json(self) -> str:
         """All that decides the pixels, in one spelling."""
@@ -161,7 +161,7 @@ class CheXzeroTransform:
 
     def __call__(self, images: Sequence[GreyImage]) -> Pixels:
         """Normalised pixels, the same in each channel."""
-        pixels = _stacked([self._levels(image) for image in images], 1)
+        pixels = _stack([self._levels(image) for image in images], 1)
         if self._size != self.PADDED:
             pixels = torch.nn.functional.interpolate(
                 pixels, size=(self._size, self._size), mode="bicubic", align_corners=False
@@ -178,7 +178,7 @@ class CheXzeroTransform:
         return (levels - np.float32(self.MEAN)) / np.float32(self.DEVIATION)
 
 
-def _squared(image: np.ndarray) -> np.ndarray:
+def _pad_to_square(image: np.ndarray) -> np.ndarray:
     """An eight-bit image in the middle of a black square."""
     height, width = image.shape
     side = max(height, width)
@@ -188,7 +188,7 @@ def _squared(image: np.ndarray) -> np.ndarray:
     return square
 
 
-def _stacked(images: Sequence[np.ndarray], num_channels: int) -> Pixels:
+def _stack(images: Sequence[np.ndarray], num_channels: int) -> Pixels:
     pixels = torch.tensor(np.stack(images))[:, None]
     return pixels.repeat(1, num_channels, 1, 1)
 

@@ -39,9 +39,9 @@ def fit_windows(
         return Windows((report,), (total,), total, truncated=False)
     if policy == "truncate":
         words = [piece for word in report.split() for piece in _pieces(word, count_tokens, limit)]
-        kept = _packed(words, limit)[:1]
+        kept = _pack(words, limit)[:1]
     else:
-        kept = _packed(_pieces(report, count_tokens, limit), limit)
+        kept = _pack(_pieces(report, count_tokens, limit), limit)
     texts, counts = zip(*kept, strict=True)
     return Windows(texts, counts, total, truncated=policy == "truncate")
 
@@ -60,7 +60,7 @@ def _pieces(text: str, count_tokens: Callable[[str], int], limit: int) -> list[t
     return [piece for part in parts for piece in _pieces(part, count_tokens, limit)]
 
 
-def _packed(pieces: list[tuple[str, int]], limit: int) -> list[tuple[str, int]]:
+def _pack(pieces: list[tuple[str, int]], limit: int) -> list[tuple[str, int]]:
     """Neighbouring pieces joined while together they fit."""
     packed: list[tuple[str, int]] = []
     for text, count in pieces:

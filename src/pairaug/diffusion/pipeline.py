@@ -31,7 +31,7 @@ from pairaug.diffusion.prompts import LongReport, Prompt
 from pairaug.diffusion.schedule import scheduler_config
 from pairaug.diffusion.text import Conditioning, TextEncoders, TextTower, check_same_tokens
 from pairaug.diffusion.windows import Layout
-from pairaug.hub.inference import dtype_named, for_inference
+from pairaug.hub.inference import dtype_of, for_inference
 from pairaug.hub.loading import load_part
 from pairaug.hub.tokenizers import check_vocabulary, open_tokenizer
 
@@ -207,7 +207,7 @@ def load_pipeline(
     Only its own parts are read: a safety checker, which blackens images, never is, nor a refiner.
     With `compile` the denoiser is compiled at its first steps, which takes minutes once.
     """
-    torch_dtype = dtype_named(dtype)
+    torch_dtype = dtype_of(dtype)
     # Stable Diffusion's VAE overflows in half precision; bfloat16 has the range.
     dtypes = {"vae": torch.float32 if dtype == "float16" else torch_dtype}
     models = {

@@ -24,7 +24,7 @@ from pairaug.diffusion.ddim import PredictionType, clean_and_noise, ddim_step
 from pairaug.diffusion.folder import encoders_of, scheduler_class_in
 from pairaug.errors import ModelError, SettingsError
 from pairaug.hub.folders import read_config
-from pairaug.hub.inference import one_line, quieted
+from pairaug.hub.inference import one_line, quiet_libraries
 
 SchedulerName = Literal["folder", "ddim", "dpm++2m", "unipc", "pndm"]
 
@@ -200,7 +200,7 @@ def check_scheduler(config: Mapping[str, Any], path: Path) -> None:
 def _check_levels(config: Mapping[str, Any], path: Path) -> None:
     """Raises `ModelError` unless the noise levels that `config` describes can be made."""
     try:
-        with quieted("diffusers"):
+        with quiet_libraries("diffusers"):
             scheduler: Any = DDIMScheduler.from_config(dict(config))
         scheduler.set_timesteps(1)
         betas = scheduler.betas
@@ -230,7 +230,7 @@ def prediction_type_of(config: Mapping[str, Any]) -> PredictionType:
 def ddim_solver(config: Mapping[str, Any], num_steps: int) -> DdimSolver:
     """DDIM over `num_steps` levels of the noise schedule that `config` describes."""
     _check_num_steps(config, num_steps, "DDIMScheduler")
-    with quieted("diffusers"):
+    with quiet_libraries("diffusers"):
         scheduler: Any = DDIMScheduler.from_config(dict(config))
     scheduler.set_timesteps(num_steps)
     timesteps = torch.as_tensor(scheduler.timesteps, dtype=torch.int64)
@@ -258,7 +258,7 @@ def make_solver(
     known = inspect.signature(scheduler_class.__init__).parameters
     off = {key: False for key in ("clip_sample", "thresholding") if key in known}
     try:
-        with quieted("diffusers"):
+        with quiet_libraries("diffusers"):
             scheduler = scheduler_class.from_config({**config, **off})
         return SchedulerSolver(scheduler, num_steps, generators)
     except (ValueError, TypeError, NotImplementedError, IndexError) as error:

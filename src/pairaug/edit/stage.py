@@ -32,7 +32,7 @@ from pairaug.edit.settings import EditSettings
 from pairaug.imaging.files import ImageError
 from pairaug.imaging.io import fit_square, load_image
 from pairaug.pair import Branch, Pair
-from pairaug.stage import RunContext, batched, overlapped, seed_for
+from pairaug.stage import RunContext, batched, overlap, seed_for
 
 if TYPE_CHECKING:
     from pairaug.diffusion.control import EditOptions
@@ -58,7 +58,7 @@ class Edit:
     def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
         """Each pair in order: with its image, dropped, or as it came; further candidates follow it."""
         # One group's images are decoded and compressed while the next one's are generated.
-        for num_edits, done in overlapped(self._groups(pairs)):
+        for num_edits, done in overlap(self._groups(pairs)):
             self._context.report_progress(num_edits)
             yield from done
 

@@ -12,7 +12,7 @@ from transformers import AutoModelForImageClassification
 from pairaug.clip.folder import weights_sha256
 from pairaug.errors import ModelError
 from pairaug.hub.folders import read_config
-from pairaug.hub.inference import dtype_named, for_inference
+from pairaug.hub.inference import dtype_of, for_inference
 from pairaug.hub.loading import Part, load_part
 from pairaug.imaging.io import fit_square
 from pairaug.phantom.findings import LABELS
@@ -24,7 +24,7 @@ class FindingsClassifier:
     """A classifier whose outputs are phantom findings, each present or not on its own."""
 
     def __init__(self, folder: Path, device: str = "cpu", dtype: str = "float32") -> None:
-        self._dtype = dtype_named(dtype)
+        self._dtype = dtype_of(dtype)
         model = load_part(Part(AutoModelForImageClassification, folder), self._dtype)
         self._columns = _columns(folder, model.config.id2label)
         self.thresholds = _thresholds(folder, model.config)
@@ -38,7 +38,7 @@ class FindingsClassifier:
         """float32 `image label` in [0, 1], in the order of `LABELS`, for images in [0, 1]."""
         rows = [np.zeros((0, len(LABELS)), dtype=np.float32)]
         for start in range(0, len(images), _BATCH):
-            group = [self._prepared(image) for image in images[start : start + _BATCH]]
+            group = [self._prepare(image) for image in images[start : start + _BATCH]]
             pixels = torch.tensor(np.stack(group))[:, None]
             channels = int(getattr(self._model.config, "num_channels", 1))
             pixels = pixels.expand(-1, channels, -1, -1).to(self._device, self._dtype)
@@ -49,7 +49,7 @@ class FindingsClassifier:
         """True where a probability exceeds its label's threshold."""
         return probabilities > self.thresholds
 
-    def _prepared(self, image: np.ndarray) -> np.ndarray:
+    def _prepare(self, image: np.ndarray) -> np.ndarray:
         # Eight bits, as the images that the classifier was trained on.
         levels = np.rint(np.clip(fit_square(image, self._size), 0.0, 1.0) * 255.0) / 255.0
         return ((levels - self._mean) / self._std).astype(np.float32)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from pairaug.bundled import BUNDLED
-from pairaug.evaluate.models import resolved_device
+from pairaug.evaluate.models import resolve_device
 from pairaug.settings import StageSettings
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def open_scorer(model: str, settings: EncoderEvaluation) -> Encoder:
 
     return open_encoder(
         scorer_folder(model, allow_pickle=settings.allow_pickle),
-        device=resolved_device(settings.device),
+        device=resolve_device(settings.device),
         dtype=settings.dtype,
         batch_size=settings.batch_size,
         allow_pickle=settings.allow_pickle,

@@ -19,7 +19,7 @@ from pairaug.evaluate.models import (
     PhantomBenchmark,
     open_classifier,
     open_generator,
-    resolved_device,
+    resolve_device,
 )
 from pairaug.evaluate.results import text_table, write_result
 from pairaug.metrics import Estimate, fraction, label_aurocs, macro_auroc, mean, paired_auroc
@@ -94,7 +94,7 @@ def run_fidelity(
     generated, num_failed = _generated(pipeline, studies, settings, report_progress)
     round_trips = round_trip_errors(pipeline, true)
     folder = scorer_folder(settings.scorer)
-    encoder = open_encoder(folder, device=resolved_device(settings.device))
+    encoder = open_encoder(folder, device=resolve_device(settings.device))
     reports = encoder.encode_reports([study.text for study in studies])
     result = measure_fidelity(
         np.stack([label_vector(study.findings) for study in studies]),

@@ -218,7 +218,7 @@ def _probe(
     for seed in range(settings.seed, settings.seed + settings.num_seeds):
         rows = patients_for(fraction, train.labels, train.patients, seed)
         chosen = _Part(train.vectors[rows], train.labels[rows], train.patients[rows])
-        logits, strength = _trained(settings, chosen, parts["validation"], test.vectors, seed)
+        logits, strength = _train(settings, chosen, parts["validation"], test.vectors, seed)
         scores.append(logits)
         images.append(int(rows.sum()))
         patients.append(len(np.unique(chosen.patients)))
@@ -236,7 +236,7 @@ def _probe(
     return FractionResult(fraction, tuple(images), tuple(patients), tuple(strengths), *metrics)
 
 
-def _trained(
+def _train(
     settings: LinearProbeSettings, train: _Part, validation: _Part, test: np.ndarray, seed: int
 ) -> tuple[np.ndarray, float]:
     """(logits of the test images, the L2 strength) of a layer on `train`."""

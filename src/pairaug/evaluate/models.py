@@ -39,7 +39,7 @@ class PhantomBenchmark(StageSettings):
     )
 
 
-def resolved_device(name: str) -> str:
+def resolve_device(name: str) -> str:
     """`name`, or what `auto` stands for here; `SettingsError` where PyTorch does not see it."""
     import torch
 
@@ -60,7 +60,7 @@ def open_generator(settings: PhantomBenchmark) -> Pipeline:
     from pairaug.diffusion.pipeline import load_pipeline
 
     folder = model_folder(settings.generator)
-    return load_pipeline(folder, device=resolved_device(settings.device), dtype=settings.dtype)
+    return load_pipeline(folder, device=resolve_device(settings.device), dtype=settings.dtype)
 
 
 def open_classifier(settings: PhantomBenchmark) -> FindingsClassifier:
@@ -69,4 +69,4 @@ def open_classifier(settings: PhantomBenchmark) -> FindingsClassifier:
     from pairaug.evaluate.classifier import FindingsClassifier
 
     folder = model_folder(settings.classifier, bundled_name="classifier")
-    return FindingsClassifier(folder, resolved_device(settings.device))
+    return FindingsClassifier(folder, resolve_device(settings.device))

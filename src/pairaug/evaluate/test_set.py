@@ -47,21 +47,21 @@ class LabelledTestSet:
         from pairaug.clip.encoders import open_encoder
 
         encoder = open_encoder(model, batch_size=64)
-        images = (image.astype(np.float32) / _FINEST for image in self._loaded[0])
+        images = (image.astype(np.float32) / _FINEST for image in self._load[0])
         return findings_probabilities(encoder, images, self.findings, self._templates)
 
     @property
     def labels(self) -> np.ndarray:
         """float32 `image finding`: 1, 0, or NaN where it is not stated."""
-        return self._loaded[1]
+        return self._load[1]
 
     @property
     def patients(self) -> np.ndarray:
         """Whose each image is, as a number: intervals resample patients."""
-        return self._loaded[2]
+        return self._load[2]
 
     @cached_property
-    def _loaded(self) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    def _load(self) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
         images, labels, patients = [], [], []
         lost: Counter[str] = Counter()
         for case in self._cases:

@@ -13,16 +13,16 @@ from pairaug.config import Settings, load_settings, settings_of
 from pairaug.evaluate.data.settings import LabelledData
 from pairaug.evaluate.prompts import TEMPLATES, TemplatePair
 from pairaug.evaluate.test_set import LabelledTestSet
-from pairaug.experiment.trials import Trial, done, finish_trials
+from pairaug.experiment.trials import Trial, finish_trials, finished_probabilities
 from pairaug.manifest import part_fingerprint, part_paths, read_columns
-from pairaug.metrics.paired import PairedMacros, paired_macros
+from pairaug.metrics.paired import PairedMacros, compare_macros
 from pairaug.run import RunFolder
 from pairaug.run import run as run_all
 from pairaug.run.device import with_device
 from pairaug.run.progress import ProgressReport
 from pairaug.settings import StageSettings
 from pairaug.stage import RunContext
-from pairaug.system.locks import locked
+from pairaug.system.locks import hold_lock
 from pairaug.train.clip import ClipSettings, PairSource
 from pairaug.train.clip.sources import is_used, run_stage
 
@@ -75,7 +75,7 @@ def prepared_run(
     settings: ComparisonSettings, out: Path, progress: ProgressReport
 ) -> Iterator[Settings]:
     """The settings of the run that is made in `out`/run; the folder stays locked meanwhile."""
-    with locked(out):
+    with hold_lock(out):
         run_settings = run_settings_of(settings)
         run_all(run_settings, RunFolder(out / "run"), progress)
         yield run_settings
@@ -148,7 +148,7 @@ def _deciding_stage(source: PairSource) -> Path:
     return scored if is_unpruned and part_paths(scored) else run_stage(source.run)
 
 
-def compared(
+def compare_arms(
     trials: Sequence[Trial],
     settings: ComparisonSettings,
     test_set: LabelledTestSet,
@@ -159,7 +159,7 @@ def compared(
 
     What the folder `out` holds of them is kept.
     """
-    earlier = {trial: done(trial, out / "trials") for trial in trials}
+    earlier = {trial: finished_probabilities(trial, out / "trials") for trial in trials}
     told = {(trial.arm, trial.seed): said for trial, said in earlier.items() if said is not None}
     progress.start("trials", len(trials), len(told), unit="trial")
     for trial, probabilities in finish_trials(
@@ -175,6 +175,6 @@ def compared(
     progress.finish()
     arms = list(dict.fromkeys(trial.arm for trial in trials))
     said = {arm: [told[arm, seed] for seed in range(settings.num_seeds)] for arm in arms}
-    return paired_macros(
+    return compare_macros(
         test_set.labels, said, groups=test_set.patients, num_resamples=settings.num_resamples
     )

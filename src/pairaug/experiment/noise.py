@@ -53,12 +53,12 @@ def make_noisy(
     for path in before:
         index = part_index(path)
         if not part_path(folder / "score", index).exists():
-            pairs = exchanged(read_part(path), rate, settings.seed)
+            pairs = exchange_images(read_part(path), rate, settings.seed)
             write_part(folder / "score", index, pairs, own_fingerprint, is_last=path == before[-1])
     prune_parts(folder, settings, context)
 
 
-def exchanged(pairs: Sequence[Pair], rate: float, seed: int) -> list[Pair]:
+def exchange_images(pairs: Sequence[Pair], rate: float, seed: int) -> list[Pair]:
     """The pairs of a part, in their order, with a fraction of the living generated images exchanged.
 
     Each synthetic pair is chosen or not by the hash of its id, so that what fails at a fraction fails at

@@ -12,7 +12,7 @@ from pairaug.metrics.bootstrap import Estimate
 _TICK = 0.05
 
 
-def signed(estimate: Estimate) -> str:
+def format_signed(estimate: Estimate) -> str:
     """A difference with its interval, such as `+0.015 [-0.002, +0.032]`."""
     return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
 
@@ -52,7 +52,7 @@ def html_page(
     notes: Sequence[str],
 ) -> str:
     """A page that needs no other file; `figure` is SVG, all else text, with `code` and *stress*."""
-    records = "".join(f"<li>{_marked(line)}</li>" for line in also)
+    records = "".join(f"<li>{_mark(line)}</li>" for line in also)
     return _PAGE.format(
         title=escape(title),
         heading=escape(heading),
@@ -62,11 +62,11 @@ def html_page(
             f"<tr>{''.join(f'<td>{_two_lines(cell)}</td>' for cell in row)}</tr>" for row in rows
         ),
         also=f"<ul>{records}</ul>" if records else "",
-        notes="<br>".join(_marked(line) for line in notes),
+        notes="<br>".join(_mark(line) for line in notes),
     )
 
 
-def _marked(line: str) -> str:
+def _mark(line: str) -> str:
     code = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(line))
     return re.sub(r"\*([^*]+)\*", r"<em>\1</em>", code)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pairaug.errors import SettingsError
 from pairaug.experiment.comparison import (
-    compared,
+    compare_arms,
     context_of,
     num_pairs_of,
     open_test_set,
@@ -60,7 +60,7 @@ def run_pruning(
             for seed in range(settings.num_seeds)
             for arm, of_row in sources.items()
         ]
-        macros = compared(trials, settings, test_set, out, progress)
+        macros = compare_arms(trials, settings, test_set, out, progress)
         num_real = num_pairs_of(sources[BASE])
         found = Pruning(levels, num_real, macros, test_set.findings, len(test_set.labels))
         return write_pruning(out, settings, found)

@@ -10,11 +10,11 @@ from typing import Any, Literal, get_args
 
 from pairaug.evaluate.results import text_table, write_result
 from pairaug.experiment.page import (
+    format_signed,
     html_page,
     markdown_table,
     paragraphs,
     seeds_in_words,
-    signed,
     ticks,
 )
 from pairaug.experiment.settings import BASE, PruningSettings
@@ -107,8 +107,8 @@ def _arm(level: Level, found: Pruning) -> tuple[str, ...]:
         "-" if level.found is None else f"{level.found:.0%}",
         "-" if level.lost is None else f"{level.lost:.0%}",
         *(str(macros.estimate(level.arm(kind))) for kind in PRUNING_ARMS),
-        signed(macros.difference(pruned, level.arm("unpruned"))),
-        signed(macros.difference(pruned, level.arm("unpruned_matched_size"))),
+        format_signed(macros.difference(pruned, level.arm("unpruned"))),
+        format_signed(macros.difference(pruned, level.arm("unpruned_matched_size"))),
     )
 
 

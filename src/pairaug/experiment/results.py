@@ -10,11 +10,11 @@ from typing import Any
 
 from pairaug.evaluate.results import text_table, write_result
 from pairaug.experiment.page import (
+    format_signed,
     html_page,
     markdown_table,
     paragraphs,
     seeds_in_words,
-    signed,
     ticks,
 )
 from pairaug.experiment.settings import BASE, Arm, UtilitySettings
@@ -83,13 +83,13 @@ def _arm(arm: Arm, settings: UtilitySettings, found: Utility) -> tuple[str, ...]
         str(found.num_steps[arm]),
         str(macros.estimate(arm)),
         "-" if deviation != deviation else f"{deviation:.3f}",
-        "-" if arm == BASE else signed(macros.difference(arm, BASE)),
+        "-" if arm == BASE else format_signed(macros.difference(arm, BASE)),
         _percent(macros.fraction_of_gap(arm, BASE, "upper_bound")) if has_gap else "-",
     )
 
 
 def _difference(arm: Arm, other: Arm, found: Utility) -> str:
-    return f"{arm} minus {other}: {signed(found.macros.difference(arm, other))}"
+    return f"{arm} minus {other}: {format_signed(found.macros.difference(arm, other))}"
 
 
 def _percent(estimate: Estimate) -> str:

@@ -56,7 +56,7 @@ class Trial:
         )
 
 
-def done(trial: Trial, folder: Path) -> np.ndarray | None:
+def finished_probabilities(trial: Trial, folder: Path) -> np.ndarray | None:
     """The probabilities of a finished trial, float32 `image finding`; None: still to be done.
 
     A kill may have left a model that was not to be kept; it goes. `RunError` where the folder holds
@@ -94,11 +94,11 @@ def finish_trials(
     `at_once` are trained side by side, each in a process of its own unless it is 1. `evaluate` gives
     the probabilities of a trained model's folder, in this process.
     """
-    for trial, record in _trained(trials, folder, at_once):
-        yield trial, _evaluated(trial, folder, record, test_set, keep_model=keep_models)
+    for trial, record in _train_all(trials, folder, at_once):
+        yield trial, _evaluate(trial, folder, record, test_set, keep_model=keep_models)
 
 
-def _trained(
+def _train_all(
     trials: Sequence[Trial], folder: Path, at_once: int
 ) -> Iterator[tuple[Trial, dict[str, Any]]]:
     if at_once == 1 or len(trials) < 2:
@@ -131,7 +131,7 @@ def _train(trial: Trial, folder: Path) -> dict[str, Any]:
     }
 
 
-def _evaluated(
+def _evaluate(
     trial: Trial,
     folder: Path,
     record: Mapping[str, Any],

@@ -76,7 +76,7 @@ def reword_upper_bound(upper_bound: Path, folder: Path, run: RunFolder, settings
     """
     own = {pair.id for pair in read_pairs(run.stage("read"))}
 
-    def worded(pairs: list[Pair]) -> Iterator[Pair]:
+    def reword(pairs: list[Pair]) -> Iterator[Pair]:
         for pair in pairs:
             child = None if pair.id in own else in_other_words(pair, "reworded", settings)
             yield pair if child is None or child.drop else child
@@ -94,7 +94,7 @@ def reword_upper_bound(upper_bound: Path, folder: Path, run: RunFolder, settings
     for path in before:
         index = part_index(path)
         if not part_path(stage, index).exists():
-            part = list(worded(read_part(path)))
+            part = list(reword(read_part(path)))
             write_part(stage, index, part, own_fingerprint, is_last=path == before[-1])
 
 

@@ -13,7 +13,7 @@ from pairaug.config import Settings
 from pairaug.errors import SettingsError
 from pairaug.experiment.arms import num_steps_of, sources_of
 from pairaug.experiment.comparison import (
-    compared,
+    compare_arms,
     context_of,
     num_pairs_of,
     open_test_set,
@@ -50,7 +50,7 @@ def run_utility(
             for seed in range(settings.num_seeds)
             for arm in settings.arms
         ]
-        macros = compared(trials, settings, test_set, out, progress)
+        macros = compare_arms(trials, settings, test_set, out, progress)
         found = Utility(num_pairs, num_steps, macros, test_set.findings, len(test_set.labels))
         return write_results(out, settings, found)
 

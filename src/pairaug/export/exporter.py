@@ -70,7 +70,7 @@ class Export:
         job = _ExportJob(pairs, Subset(settings, pairs.outlines(), self._context.seed), terms)
         with replacing(folder) as partial:
             earlier = read_report(folder)
-            kept = self._kept(earlier, again)
+            kept = self._keep(earlier, again)
             first: Sequence[ExportFormat] = [each for each in settings.formats if each not in kept]
             report = self._fill(partial, first, job, self._context.report_progress)
             if kept and earlier and report.edition == earlier.edition:
@@ -89,7 +89,7 @@ class Export:
             _LOG.warning("%d kept pairs were not exported: %s", lost, dict(report.lost))
         return report
 
-    def _kept(
+    def _keep(
         self, earlier: EarlierExport | None, again: Collection[str] | None
     ) -> list[ExportFormat]:
         """The layouts that need not be written if nothing has changed."""
@@ -113,7 +113,7 @@ class Export:
             for name in formats:
                 writers.append(self._writer(name, folder / name, job.terms))
                 closing.callback(writers[-1].close)
-            for item in self._chosen(job, tally, report_progress):
+            for item in self._choose(job, tally, report_progress):
                 for writer in writers:
                     writer.add(item)
                 edition.update(_as_json([item.record, item.text]).encode())
@@ -123,7 +123,7 @@ class Export:
             writer.finish(edition.hexdigest())
         return replace(tally.report(), edition=edition.hexdigest())
 
-    def _chosen(
+    def _choose(
         self, job: _ExportJob, tally: Tally, report_progress: Callable[[int], None] | None
     ) -> Iterator[Exported]:
         """The pairs that are written; why others are not goes into `tally`."""
@@ -135,7 +135,7 @@ class Export:
             item: Exported | str | None = None
             if left_out is None:
                 is_void = pair.parent_id in changed
-                item = "changed_image" if is_void else self._exported(pair, job.terms)
+                item = "changed_image" if is_void else self._export(pair, job.terms)
             if item == "changed_image":
                 changed.add(pair.id)
             if left_out is not None:
@@ -147,7 +147,7 @@ class Export:
             if report_progress is not None:
                 report_progress(1)
 
-    def _exported(self, pair: Pair, terms: Terms) -> Exported | str:
+    def _export(self, pair: Pair, terms: Terms) -> Exported | str:
         """The pair with all that writers need, or why it cannot be written."""
         text = pair.report.text_of(self._settings.text or "impression+findings")
         if not text:

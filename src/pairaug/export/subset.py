@@ -40,7 +40,7 @@ class Subset:
         self._seed = seed
         self._limits: Mapping[str, int] = {}
         if settings.synthetic_per_real is not None:
-            self._limits = self._sampled(outlines, settings.synthetic_per_real)
+            self._limits = self._sample(outlines, settings.synthetic_per_real)
 
     def why_not(self, pair: Pair) -> str | None:
         """Why a living pair is not written, as a reason, or None."""
@@ -56,7 +56,7 @@ class Subset:
         limit = self._limits.get(pair.split)
         return None if limit is None or self._lot(pair.id) <= limit else "beyond_ratio"
 
-    def _sampled(self, outlines: Iterable[Outline], per_real: float) -> dict[str, int]:
+    def _sample(self, outlines: Iterable[Outline], per_real: float) -> dict[str, int]:
         """Split → the highest lot that is still written, where there are more than enough.
 
         Eight bytes are held for each pair, so that millions stay small.

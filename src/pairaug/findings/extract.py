@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 
 from pairaug.findings.headings import asides
-from pairaug.findings.location import places_of, statements_of
+from pairaug.findings.location import locations_of, statements_of
 from pairaug.findings.presence import StatementReader
 from pairaug.findings.regions import Regions
 from pairaug.findings.scope import Term, Token, answer_of, marks, term_pattern, terms
@@ -24,7 +24,7 @@ def extract(text: str) -> list[Statement]:
 
     A finding on two sides or in two zones that are graded or placed apart gives two statements.
     """
-    lowered = _lowered(text)
+    lowered = _lower(text)
     skipped = asides(text) if any(mark in text for mark in (":", "\n", " - ")) else ()
     statements: list[Statement] = []
     before: tuple[Statement, ...] = ()
@@ -35,7 +35,7 @@ def extract(text: str) -> list[Statement]:
         if not said and before and end - start < _LONGEST_REST:
             said = _rest(lowered[start:end], before)
         before = said
-        statements += (_shifted(statement, start) for statement in said)
+        statements += (_shift(statement, start) for statement in said)
     stated = {s.finding for s in statements if s.presence != "absent"}
     if stated and "otherwise" in lowered:
         # "Otherwise clear" denies the rest, not what was named.
@@ -72,7 +72,7 @@ _MARKUP = str.maketrans("*_`'\u2019", "     ")
 _SHORT = re.compile(r"\b([a-z])/(?=[a-z]?\b)|\b(and)/(?=or\b)")
 
 
-def _lowered(text: str) -> str:
+def _lower(text: str) -> str:
     """`text` in lower case, of the same length, so that places in one are places in the other.
 
     The slash of "r/o", "w/" and "and/or" is a space.
@@ -100,14 +100,14 @@ def _read(sentence: str) -> tuple[Statement, ...]:
     reader.read()
     statements = reader.regions.readings
     if reader.mentions:
-        places = places_of(tokens, reader.mentions, reader.restart)
+        places = locations_of(tokens, reader.mentions, reader.restart)
         for mention, groups in zip(reader.mentions, places, strict=True):
             statements += statements_of(mention, groups)
         statements.sort(key=lambda statement: statement.start)
     return tuple(statements)
 
 
-def _shifted(s: Statement, by: int) -> Statement:
+def _shift(s: Statement, by: int) -> Statement:
     if not by:
         return s
     # A third of the time that `dataclasses.replace` takes, which counts over many reports.

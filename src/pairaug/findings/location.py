@@ -33,7 +33,7 @@ class Group:
         self.severity = self.severity or term.severity
 
 
-def places_of(tokens: list[Token], mentions: list[Mention], lower: int = 0) -> list[list[Group]]:
+def locations_of(tokens: list[Token], mentions: list[Mention], lower: int = 0) -> list[list[Group]]:
     """For each finding, the groups of words that place or grade it, from term `lower` on."""
     found: list[list[Group]] = [[] for _ in mentions]
     linked = [False] * len(mentions)  # to the one before, with which it may share a side
@@ -121,7 +121,7 @@ def statements_of(mention: Mention, groups: list[Group]) -> list[Statement]:
         side = groups[0].side if groups and has_side else None
         return [replace(base, side=side)]
     made: list[Statement] = []
-    for group in _completed(groups):
+    for group in _complete(groups):
         statement = replace(
             base,
             side=group.side if has_side else None,
@@ -130,10 +130,10 @@ def statements_of(mention: Mention, groups: list[Group]) -> list[Statement]:
         )
         if statement not in made:
             made.append(statement)
-    return _merged(made) if made else [base]
+    return _merge(made) if made else [base]
 
 
-def _completed(groups: list[Group]) -> list[Group]:
+def _complete(groups: list[Group]) -> list[Group]:
     """The groups with what they leave to their neighbours filled in.
 
     "Left and right lower lobe": the first takes its zone from the second. "Right middle and lower
@@ -161,7 +161,7 @@ def _completed(groups: list[Group]) -> list[Group]:
     return placed
 
 
-def _merged(statements: list[Statement]) -> list[Statement]:
+def _merge(statements: list[Statement]) -> list[Statement]:
     """A left and a right statement that are otherwise equal made into a bilateral one."""
     if len(statements) == 2 and {s.side for s in statements} == {"left", "right"}:
         one, other = statements

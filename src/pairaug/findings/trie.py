@@ -76,7 +76,7 @@ def pattern_of(phrases: Iterable[str]) -> str:
 def _branch(node: dict[str, Any]) -> str:
     if "~" in node:
         # What may follow a filler may as well follow without one: one branch, the longest wins.
-        return _FILLER + _branch(_joined({key: node[key] for key in node if key != "~"}, node["~"]))
+        return _FILLER + _branch(_join({key: node[key] for key in node if key != "~"}, node["~"]))
     options = [
         (_GAP if character == " " else re.escape(character)) + _branch(node[character])
         for character in sorted(node)
@@ -90,6 +90,6 @@ def _branch(node: dict[str, Any]) -> str:
     return f"(?:{joined})" if len(options) > 1 else joined
 
 
-def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+def _join(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """The tree of the phrases of both."""
-    return {key: _joined(one.get(key, {}), other.get(key, {})) for key in one.keys() | other.keys()}
+    return {key: _join(one.get(key, {}), other.get(key, {})) for key in one.keys() | other.keys()}

@@ -22,7 +22,7 @@ from pairaug.diffusion.prompts import ReportTooLongError
 from pairaug.generate.sampler import GeneratedCandidate, GenerationRequest, ReportSampler
 from pairaug.generate.settings import GenerateSettings
 from pairaug.pair import Branch, Pair
-from pairaug.stage import RunContext, overlapped, seed_for
+from pairaug.stage import RunContext, overlap, seed_for
 
 if TYPE_CHECKING:
     from pairaug.diffusion.pipeline import Pipeline
@@ -44,7 +44,7 @@ class Generate:
     def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
         """Each pair in order: with its image, dropped, or as it came; further candidates follow it."""
         # One group's images are decoded and compressed while the next one's are generated.
-        for num_images, done in overlapped(self._groups(pairs)):
+        for num_images, done in overlap(self._groups(pairs)):
             self._context.report_progress(num_images)
             yield from done
 

@@ -27,10 +27,10 @@ def weight_files(folder: Path, allow_pickle: bool) -> list[Path]:
 
     Without a variant before with one; `ModelError` where there are none or it cannot be told.
     """
-    found = _grouped(folder, "safetensors")
+    found = _group(folder, "safetensors")
     if not found and allow_pickle:
-        found = _grouped(folder, "bin")
-    if not found and _grouped(folder, "bin"):
+        found = _group(folder, "bin")
+    if not found and _group(folder, "bin"):
         raise ModelError(
             f"{folder} has pickled weights only, and such a file is a pickle, which can run code "
             "when loaded; convert it to safetensors, or set allow_pickle: true if you trust it"
@@ -46,7 +46,7 @@ def weight_files(folder: Path, allow_pickle: bool) -> list[Path]:
     return _complete(next(iter(found.values())))
 
 
-def _grouped(folder: Path, ending: str) -> dict[str, list[Path]]:
+def _group(folder: Path, ending: str) -> dict[str, list[Path]]:
     """Variant → files; what has another name than the libraries give is under its own."""
     groups: dict[str, list[Path]] = {}
     for path in sorted(folder.glob(f"*.{ending}")):

@@ -81,7 +81,7 @@ def read_checkpoint(path: Path, allow_pickle: bool) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        content = _unpickled(path, allow_pickle)
+        content = _unpickle(path, allow_pickle)
     except (UnpicklingError, EOFError) as error:
         # PyTorch's own words advise to read it without the restriction.
         raise ModelError(
@@ -164,7 +164,7 @@ def _tensors_of(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
     return tensors
 
 
-def _unpickled(path: Path, allow_pickle: bool) -> Any:
+def _unpickle(path: Path, allow_pickle: bool) -> Any:
     if not allow_pickle:
         raise ModelError(
             f"{path} is a pickle, which can run code when loaded; allow it explicitly "

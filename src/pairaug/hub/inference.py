@@ -24,7 +24,7 @@ Model = TypeVar("Model", bound=nn.Module)
 _ALIGNMENT = 64
 
 
-def dtype_named(name: str) -> torch.dtype:
+def dtype_of(name: str) -> torch.dtype:
     """The dtype of a setting; `ModelError` where there is none of that name."""
     if name not in _DTYPES:
         raise ModelError(f"unknown dtype {name}; choose one of {', '.join(_DTYPES)}")
@@ -59,7 +59,7 @@ def one_line(error: Exception) -> str:
 
 
 @contextmanager
-def quieted(library: Literal["diffusers", "transformers"]) -> Iterator[None]:
+def quiet_libraries(library: Literal["diffusers", "transformers"]) -> Iterator[None]:
     """Keeps the library's warnings off the terminal: what matters in them is refused in a line."""
     own = import_module(f"{library}.utils.logging")
     before = own.get_verbosity()

@@ -20,7 +20,7 @@ from pairaug.errors import ModelError
 from pairaug.hub.choice import weight_files
 from pairaug.hub.files import FileHead, hint_for, read_heads, read_tensors
 from pairaug.hub.folders import adapter_in, read_config
-from pairaug.hub.inference import one_line, quieted, without_progress_bar
+from pairaug.hub.inference import one_line, quiet_libraries, without_progress_bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def load_part(part: Part, dtype: torch.dtype) -> Any:
     files, config = _files_and_config(part)
     heads = read_heads(files, part.allow_pickle)
     _check_against_model(part, config, heads)
-    model = _filled(part, config, read_tensors(files, part.allow_pickle), dtype)
+    model = _fill(part, config, read_tensors(files, part.allow_pickle), dtype)
     check_finite(model, part.folder)
     return model
 
@@ -101,10 +101,10 @@ def refuse_differences(where: str, found: Differences) -> None:
             f"{_shape(needs)}{of}"
         )
     if found.missing:
-        said.append(f"lacks {_counted(found.missing)}; the first is {min(found.missing)}")
+        said.append(f"lacks {_count(found.missing)}; the first is {min(found.missing)}")
     if found.left_over:
         said.append(
-            f"has {_counted(found.left_over)} that its model has not; the first is "
+            f"has {_count(found.left_over)} that its model has not; the first is "
             f"{min(found.left_over)}"
         )
     if said:
@@ -161,7 +161,7 @@ def comparison(
     """
     spare = re.compile(part.left_over)
     if _is_diffusers(part.kind):
-        with torch.device("meta"), quieted("diffusers"):
+        with torch.device("meta"), quiet_libraries("diffusers"):
             model = part.kind.from_config(config)
 
         def compare(heads: Mapping[str, FileHead]) -> Differences:
@@ -202,7 +202,7 @@ def _is_diffusers(kind: Any) -> bool:
     return kind.__module__.startswith("diffusers.")
 
 
-def _filled(
+def _fill(
     part: Part, config: dict[str, Any], tensors: dict[str, Tensor], dtype: torch.dtype
 ) -> Any:
     with _named(part.folder):
@@ -211,7 +211,7 @@ def _filled(
             return _transformers(kind, built, tensors, dtype)[0]
         from diffusers.models.modeling_utils import no_init_weights
 
-        with no_init_weights(), _default_dtype(dtype), quieted("diffusers"):
+        with no_init_weights(), _default_dtype(dtype), quiet_libraries("diffusers"):
             model = part.kind.from_config(config)
         model._fix_state_dict_keys_on_load(tensors)
         model.load_state_dict(tensors, strict=True)
@@ -254,7 +254,7 @@ def _transformers_config(part: Part) -> tuple[Any, Any]:
 def _transformers(
     kind: Any, config: Any, tensors: dict[str, Tensor], dtype: torch.dtype
 ) -> tuple[Any, Differences]:
-    with without_progress_bar(), quieted("transformers"):
+    with without_progress_bar(), quiet_libraries("transformers"):
         model, loading = kind.from_pretrained(
             None,
             config=config,
@@ -297,7 +297,7 @@ def _named(where: Path) -> Iterator[None]:
         raise ModelError(f"cannot load the model in {where}: {one_line(error)}") from error
 
 
-def _counted(names: Sequence[str]) -> str:
+def _count(names: Sequence[str]) -> str:
     return f"{len(names)} weight{'s' * (len(names) != 1)}"
 
 

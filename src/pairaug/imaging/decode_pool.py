@@ -42,7 +42,7 @@ class Decoders:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def inspected(
+    def inspect_in_order(
         self, items: Iterable[tuple[Item, Path | bytes | None]]
     ) -> Iterator[tuple[Item, InspectionResult | None]]:
         """Each item, in order, with what its image is, or with what came of looking at it.

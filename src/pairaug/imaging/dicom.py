@@ -78,7 +78,7 @@ def read_dicom(content: bytes) -> tuple[np.ndarray, dict[str, Any]]:
     pydicom = _pydicom()
     with quiet():
         try:
-            dataset = pydicom.dcmread(BoundedFile(_inflated(content), _PER_READ), force=True)
+            dataset = pydicom.dcmread(BoundedFile(_inflate(content), _PER_READ), force=True)
             _check(dataset)
             return _image(dataset)
         except (MissingExtraError, ImageError, MemoryError):
@@ -103,7 +103,7 @@ def _pydicom() -> Any:
     return pydicom
 
 
-def _inflated(content: bytes) -> bytes:
+def _inflate(content: bytes) -> bytes:
     """`content`, its data set alone and unpacked where that is deflated; no more than an image."""
     if _DEFLATED not in content[132:1024] or content[128:132] != b"DICM":
         return content

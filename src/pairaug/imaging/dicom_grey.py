@@ -89,11 +89,11 @@ def _by_voi(
         if not _is_window(centre, width, function):
             ignored.append("window")
             continue
-        shown = _windowed(np.array([[low, high]]), centre, width, function)
+        shown = _apply_window(np.array([[low, high]]), centre, width, function)
         if low < high and np.ptp(shown) < _MIN_SHOWN:
             ignored.append("window_beside_values")
         else:
-            return _windowed(values, centre, width, function), "window"
+            return _apply_window(values, centre, width, function), "window"
     return None, "range"
 
 
@@ -117,7 +117,7 @@ def _by_lut(values: np.ndarray, lut: Lut) -> np.ndarray:
     return lut.of(values).astype(np.float32) / np.float32(2**lut.bits - 1)
 
 
-def _windowed(values: np.ndarray, centre: float, width: float, function: str) -> np.ndarray:
+def _apply_window(values: np.ndarray, centre: float, width: float, function: str) -> np.ndarray:
     """`values`, changed in place, by a window."""
     if function == "LINEAR":
         centre, width = centre - 0.5, width - 1.0

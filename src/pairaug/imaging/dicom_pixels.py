@@ -51,7 +51,7 @@ def stored_values(dataset: Any) -> np.ndarray:
     if not syntax.is_compressed or syntax.is_deflated:
         _check_length(dataset)
     elif syntax == RLELossless:
-        return aligned(_run_lengths(dataset), dataset, precision)
+        return align_values(_run_lengths(dataset), dataset, precision)
     elif not decoder.is_available:
         raise MissingExtraError("decompressing this DICOM image", "pylibjpeg", "dicom")
     else:
@@ -63,10 +63,10 @@ def stored_values(dataset: Any) -> np.ndarray:
         options |= {"correct_unused_bits": False}
         options |= {"apply_j2k_sign_correction": False, "apply_jls_sign_correction": False}
     stored, _ = decoder.as_array(dataset, raw=is_plain, index=0, **options)
-    return aligned(stored, dataset, precision) if is_plain else stored
+    return align_values(stored, dataset, precision) if is_plain else stored
 
 
-def aligned(stored: np.ndarray, dataset: Any, precision: int) -> np.ndarray:
+def align_values(stored: np.ndarray, dataset: Any, precision: int) -> np.ndarray:
     """`stored` without the bits that are no part of the values, which end at the high bit.
 
     `precision` is how many bits there are to begin with. A high bit that the values do not reach

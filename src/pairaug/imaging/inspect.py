@@ -36,7 +36,7 @@ def inspect_image(content: bytes, suffix: str = "", *, keep: bool = False) -> Im
     image = read_image(ImageRef(path=f"image{suffix}", png=content))
     wrong = image_defect(image.image)
     if wrong is not None:
-        return ImageCheck(ImageRef(), image.notes, wrong, _measured(image.notes))
+        return ImageCheck(ImageRef(), image.notes, wrong, _measure(image.notes))
     if keep:
         return ImageCheck(copied_ref(content, image.image), image.notes)
     height, width = image.image.shape
@@ -64,7 +64,7 @@ def _outcome(image: Path | bytes) -> InspectionResult:
         return error
 
 
-def _measured(notes: Mapping[str, Any]) -> str:
+def _measure(notes: Mapping[str, Any]) -> str:
     if "stored_range" not in notes:
         return ""
     low, high = notes["stored_range"]

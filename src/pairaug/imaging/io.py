@@ -71,7 +71,7 @@ def read_image(ref: ImageRef) -> DecodedImage:
     with open_image(content) as opened:
         opened.load()
         check_exif_of(opened)
-        return _decoded(opened, content)
+        return _decode(opened, content)
 
 
 def content_of(ref: ImageRef) -> bytes:
@@ -104,8 +104,8 @@ def fit_square(image: np.ndarray, size: int, fit: Fit = "crop") -> np.ndarray:
     resized = np.asarray(grey.resize((new_width, new_height), Image.Resampling.BICUBIC))
     square = np.zeros((size, size), dtype=np.float32)
     (to_rows, from_rows), (to_columns, from_columns) = (
-        _centred(new_height, size),
-        _centred(new_width, size),
+        _centre(new_height, size),
+        _centre(new_width, size),
     )
     square[to_rows, to_columns] = resized[from_rows, from_columns]
     return square.clip(0.0, 1.0)
@@ -148,7 +148,7 @@ def encode_png(image: np.ndarray) -> bytes:
 
 def png_ref(image: np.ndarray) -> ImageRef:
     """An `ImageRef` that carries `image` as PNG bytes, with its size and hash."""
-    return _carried(encode_png(image), image)
+    return _ref_with_bytes(encode_png(image), image)
 
 
 def copied_ref(content: bytes, image: np.ndarray) -> ImageRef:
@@ -157,15 +157,19 @@ def copied_ref(content: bytes, image: np.ndarray) -> ImageRef:
     The same bytes where they are an eight-bit grey PNG that is upright; else a new one.
     """
     is_grey_png = content.startswith(b"\x89PNG\r\n\x1a\n") and content[24:26] == b"\x08\x00"
-    return _carried(content, image) if is_grey_png and b"eXIf" not in content else png_ref(image)
+    return (
+        _ref_with_bytes(content, image)
+        if is_grey_png and b"eXIf" not in content
+        else png_ref(image)
+    )
 
 
-def _carried(png: bytes, image: np.ndarray) -> ImageRef:
+def _ref_with_bytes(png: bytes, image: np.ndarray) -> ImageRef:
     height, width = image.shape
     return ImageRef(png=png, sha256=sha256(png), height=height, width=width)
 
 
-def _decoded(opened: Image.Image, content: bytes) -> DecodedImage:
+def _decode(opened: Image.Image, content: bytes) -> DecodedImage:
     upright = ImageOps.exif_transpose(opened)
     if upright.mode == "F":
         raise ImageError("the image has floating point pixels; save it with 8 or 16 bits")
@@ -206,12 +210,12 @@ def _stated_depth(opened: Image.Image, content: bytes) -> int | None:
         stated = content[place + 8] if place > 0 else 0
     else:
         tags = _tags(opened)
-        (bits, *_), largest = _listed(tags.get(_BITS_PER_SAMPLE)), tags.get(_MAX_SAMPLE_VALUE)
-        stated = bits if 8 < bits < 16 else max(_listed(largest)).bit_length() % 16
+        (bits, *_), largest = _as_tuple(tags.get(_BITS_PER_SAMPLE)), tags.get(_MAX_SAMPLE_VALUE)
+        stated = bits if 8 < bits < 16 else max(_as_tuple(largest)).bit_length() % 16
     return stated if 8 <= stated <= 16 else None
 
 
-def _listed(value: Any) -> tuple[int, ...]:
+def _as_tuple(value: Any) -> tuple[int, ...]:
     """The numbers of a TIFF tag, which may be one, several or none."""
     values = value if isinstance(value, tuple) else (value,)
     return tuple(each for each in values if isinstance(each, int)) or (0,)
@@ -221,7 +225,7 @@ def _tags(opened: Image.Image) -> Mapping[int, Any]:
     return getattr(opened, "tag_v2", {})
 
 
-def _centred(length: int, size: int) -> tuple[slice, slice]:
+def _centre(length: int, size: int) -> tuple[slice, slice]:
     """Where in `size` pixels, and from where in `length` pixels, a centred copy goes."""
     if length >= size:
         start = (length - size) // 2

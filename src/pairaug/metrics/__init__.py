@@ -9,7 +9,7 @@ from pairaug.metrics.auroc import (
 )
 from pairaug.metrics.bootstrap import Estimate, bootstrap, fraction, mean, ratio
 from pairaug.metrics.findings import FindingMetrics, MacroMetrics, finding_metrics
-from pairaug.metrics.paired import PairedMacros, paired_macro_difference, paired_macros
+from pairaug.metrics.paired import PairedMacros, compare_macros, paired_macro_difference
 from pairaug.metrics.precision import average_precision, label_average_precisions
 from pairaug.metrics.seeds import SeedMetric, SeedMetrics, seed_metrics
 
@@ -23,6 +23,7 @@ __all__ = [
     "auroc",
     "average_precision",
     "bootstrap",
+    "compare_macros",
     "finding_metrics",
     "fraction",
     "label_aurocs",
@@ -32,7 +33,6 @@ __all__ = [
     "own_report_auroc",
     "paired_auroc",
     "paired_macro_difference",
-    "paired_macros",
     "ratio",
     "seed_metrics",
 ]

@@ -67,14 +67,14 @@ def bootstrap(
     AUROC without a positive case, are left out of its interval. `groups` names each case's group,
     such as its patient: then as many groups as there are, are resampled.
     """
-    values, resampled = resampled_values(statistic, num, seed, num_resamples, groups)
+    values, resampled = resample_values(statistic, num, seed, num_resamples, groups)
     return [
         interval(float(value), column, num, level)
         for value, column in zip(values, resampled.T, strict=True)
     ]
 
 
-def resampled_values(
+def resample_values(
     statistic: Callable[[Counts], Float[np.ndarray, "resample value"]],
     num: int,
     seed: int = 0,

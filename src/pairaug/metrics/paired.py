@@ -20,7 +20,7 @@ from pairaug.metrics.bootstrap import (
     Estimate,
     Groups,
     interval,
-    resampled_values,
+    resample_values,
 )
 from pairaug.metrics.ranking import mean_of_defined, rankings
 
@@ -70,7 +70,7 @@ class PairedMacros:
         return float(self.values[name].mean())
 
 
-def paired_macros(
+def compare_macros(
     labels: Shaped[np.ndarray, "case label"],
     scores: Mapping[str, Scores],
     seed: int = 0,
@@ -96,7 +96,7 @@ def paired_macros(
         each = [mean_of_defined(column_aurocs(ranked, counts)) for ranked in columns]
         return np.stack(each, axis=1)
 
-    values, resampled = resampled_values(macros, len(labels), seed, num_resamples, groups)
+    values, resampled = resample_values(macros, len(labels), seed, num_resamples, groups)
     by_seed = resampled.reshape(num_resamples, len(scores), num_seeds).transpose(0, 2, 1)
     means = over_resampled_seeds(by_seed, seed)
     rows = values.reshape(len(scores), num_seeds)
@@ -115,10 +115,10 @@ def paired_macro_difference(
 ) -> Estimate:
     """How much greater the macro AUROC of `scores` is, over seeds on average.
 
-    Resampled as by `paired_macros`.
+    Resampled as by `compare_macros`.
     """
     both = {"scores": scores, "base": base_scores}
-    return paired_macros(labels, both, seed, groups, num_resamples).difference("scores", "base")
+    return compare_macros(labels, both, seed, groups, num_resamples).difference("scores", "base")
 
 
 def over_resampled_seeds(

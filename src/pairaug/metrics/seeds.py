@@ -15,7 +15,7 @@ from pairaug.metrics.bootstrap import (
     Estimate,
     Groups,
     interval,
-    resampled_values,
+    resample_values,
 )
 from pairaug.metrics.findings import Averages, metric_values
 from pairaug.metrics.paired import over_resampled_seeds
@@ -65,7 +65,7 @@ def seed_metrics(
     def values(counts: Counts) -> np.ndarray:
         return np.concatenate([metric_values(each, averages, counts) for each in ranked], axis=1)
 
-    once, resampled = resampled_values(values, len(labels), seed, num_resamples, groups)
+    once, resampled = resample_values(values, len(labels), seed, num_resamples, groups)
     by_seed = once.reshape(len(models), -1)
     # What seeds add is stretched, and could leave the range of these metrics.
     means = over_resampled_seeds(resampled.reshape(num_resamples, len(models), -1), seed).clip(

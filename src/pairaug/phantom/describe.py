@@ -75,7 +75,7 @@ def describe(
     Findings section of 12 to 38 words, impression of 2 to 12. Everything in `findings` is stated
     in the findings section, and nothing that is present is denied.
     """
-    groups = _grouped(findings)
+    groups = _group(findings)
     topics = phrases_order(rng)
     said = next(
         sentences
@@ -90,7 +90,7 @@ def describe(
     said = _with_normals(said, findings, build, rng)
     order = {topic: place for place, topic in enumerate(topics)}
     said.sort(key=lambda sentence: order[sentence[0]])
-    text = " ".join(_capitalized(sentence) for _, sentence in said)
+    text = " ".join(_capitalize(sentence) for _, sentence in said)
     return text, _impression(groups, bool(build), rng)
 
 
@@ -102,7 +102,7 @@ def phrases_order(rng: np.random.Generator) -> tuple[str, ...]:
     return topics
 
 
-def _grouped(findings: Iterable[Finding]) -> list[list[Finding]]:
+def _group(findings: Iterable[Finding]) -> list[list[Finding]]:
     """Findings of one kind together; kinds in their fixed order."""
     by_kind: dict[str, list[Finding]] = {}
     for finding in sorted(findings, key=lambda finding: list(KINDS).index(finding.kind)):
@@ -116,7 +116,7 @@ def _positives(
     """(topic, sentence) for every group; each `level` above 0 says the same in fewer words."""
     if level == 2:
         parts = [_phrase(group, rng, short=True, severity=None).text for group in groups]
-        return [("lungs", _capitalized(", ".join(parts)) + ".")]
+        return [("lungs", _capitalize(", ".join(parts)) + ".")]
     said: list[tuple[str, str]] = []
     is_terse = level > 0 or rng.random() < 0.35
     pending: tuple[str, Phrase] | None = None
@@ -131,7 +131,7 @@ def _positives(
             continue
         phrase = _phrase(group, rng, short=level > 0, severity=severity or None)
         if pending and pending[0] == topic and level == 0 and rng.random() < 0.4:
-            said.append((topic, _joined(pending[1], phrase, rng)))
+            said.append((topic, _join(pending[1], phrase, rng)))
             pending = None
             continue
         if pending:
@@ -179,19 +179,19 @@ def _each_side(
 
 
 def _sentence(template: str, finding: Finding, rng: np.random.Generator) -> str:
-    return _capitalized(fill(template, finding, rng))
+    return _capitalize(fill(template, finding, rng))
 
 
 def _stated(phrase: Phrase, is_terse: bool, rng: np.random.Generator) -> str:
     if is_terse:
-        return _capitalized(phrase.text) + "."
+        return _capitalize(phrase.text) + "."
     frame = pick(phrases.THERE_ARE if phrase.is_plural else phrases.THERE_IS, rng)
-    return _capitalized(frame.format(np=phrase.with_article))
+    return _capitalize(frame.format(np=phrase.with_article))
 
 
-def _joined(one: Phrase, other: Phrase, rng: np.random.Generator) -> str:
+def _join(one: Phrase, other: Phrase, rng: np.random.Generator) -> str:
     if rng.random() < 0.5:
-        return _capitalized(f"{one.text} and {other.text}.")
+        return _capitalize(f"{one.text} and {other.text}.")
     verb = "are" if one.is_plural else "is"
     return f"There {verb} {one.with_article} and {other.with_article}."
 
@@ -234,7 +234,7 @@ def _denials(findings: Sequence[Finding], rng: np.random.Generator) -> list[tupl
         items = [pick(phrases.DENIED[kind], rng) for kind in kinds]
         topics = {TOPIC_OF.get(kind, "lungs") for kind in kinds}
         topic = "pleura" if topics == {"pleura"} else "lungs"
-        said.append((topic, _denied(items, rng)))
+        said.append((topic, _deny(items, rng)))
     one_sided = [finding for finding in findings if KINDS[finding.kind].has_side]
     for finding in one_sided:
         others = [other for other in one_sided if other.kind == finding.kind]
@@ -245,7 +245,7 @@ def _denials(findings: Sequence[Finding], rng: np.random.Generator) -> list[tupl
     return said
 
 
-def _denied(items: Sequence[str], rng: np.random.Generator) -> str:
+def _deny(items: Sequence[str], rng: np.random.Generator) -> str:
     frame = pick(phrases.DENIALS, rng)
     if any(item.endswith("s") and item != "atelectasis" for item in items[-1:]):
         frame = frame.replace(" is seen", "")
@@ -284,7 +284,7 @@ def _impression(
         if not devices or rng.random() < 0.4:
             return normal
         device = _phrase(devices[0], rng, short=True, severity=True).text
-        return _capitalized(f"{device} in place. {normal}")
+        return _capitalize(f"{device} in place. {normal}")
     parts: list[str] = []
     for group in listed:
         part = _impression_part(group, rng)
@@ -307,14 +307,14 @@ def _impression_part(group: Sequence[Finding], rng: np.random.Generator) -> str:
 def _impression_sentences(parts: Sequence[str], rng: np.random.Generator) -> str:
     has_comma = any("," in part for part in parts)
     if len(parts) == 1 or has_comma or rng.random() < 0.45:
-        return " ".join(_capitalized(part) + "." for part in parts)
+        return " ".join(_capitalize(part) + "." for part in parts)
     listed = ", ".join(parts[:-1]) + (", and " if len(parts) > 2 else " and ") + parts[-1]
-    return _capitalized(listed) + "."
+    return _capitalize(listed) + "."
 
 
 def _num_words(sentences: Iterable[tuple[str, str]]) -> int:
     return sum(len(text.split()) for _, text in sentences)
 
 
-def _capitalized(text: str) -> str:
+def _capitalize(text: str) -> str:
     return text[:1].upper() + text[1:]

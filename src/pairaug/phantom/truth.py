@@ -99,9 +99,9 @@ def changed_findings(
         for side in SIDES if kind.has_side else (None,):
             if side in current:
                 if not _is_gone(side, old, new):
-                    changed.append(_altered(current[side], old, new))
+                    changed.append(_alter(current[side], old, new))
             elif side in new.present - old.present:
-                changed.append(_added(kind, side, new, sampled_zone))
+                changed.append(_add(kind, side, new, sampled_zone))
     return tuple(changed)
 
 
@@ -203,7 +203,7 @@ def _is_gone(side: PhantomSide | None, old: _Stated, new: _Stated) -> bool:
     return side in old.present or side in new.denied - old.denied
 
 
-def _altered(finding: Finding, old: _Stated, new: _Stated) -> Finding:
+def _alter(finding: Finding, old: _Stated, new: _Stated) -> Finding:
     """`finding` with the severity and zone that only the new report gives."""
     severity, zone = finding.severity, finding.zone
     known = old.severities(finding.side)
@@ -217,7 +217,7 @@ def _altered(finding: Finding, old: _Stated, new: _Stated) -> Finding:
     return Finding(finding.kind, finding.side, zone, severity)
 
 
-def _added(
+def _add(
     kind: PhantomKind, side: PhantomSide | None, new: _Stated, sampled_zone: Zone | None
 ) -> Finding:
     severity: Severity | None = None

@@ -20,11 +20,11 @@ from pydantic import Field
 
 from pairaug.errors import DataError
 from pairaug.pair import Pair
-from pairaug.readers.labels import CHEXPERT_COLUMNS, chexpert_labels, packed, unpacked
+from pairaug.readers.labels import CHEXPERT_COLUMNS, chexpert_labels, pack, unpack
 from pairaug.readers.listing import one_file
 from pairaug.readers.lookup import Lookup
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
-from pairaug.readers.opened import opened_lines
+from pairaug.readers.opened import open_lines
 from pairaug.readers.reader import Access, Provenance
 from pairaug.readers.rows import Row, file_sha256, json_objects, rows_of
 from pairaug.readers.sections import SectionChoice, report_of
@@ -136,21 +136,21 @@ class CheXpertPlusReader:
                 patient_id=row["patient"] or (None if path is None else _patient_in(path)),
                 view=_view(row),
                 split=SPLIT_NAMES.get((row["split"] or "").lower()),
-                labels=unpacked((labels.get(image) if image and self._labels else None) or 0),
+                labels=unpack((labels.get(image) if image and self._labels else None) or 0),
                 trace={"row": number, "study": None if path is None else path.parent.as_posix()},
             )
 
     def _label_rows(self) -> Iterator[tuple[str, int]]:
         if self._labels is None:
             return
-        with opened_lines(self._labels, "utf-8") as lines:
+        with open_lines(self._labels, "utf-8") as lines:
             for number, row in json_objects(self._labels, lines):
                 where = f"{self._labels}: line {number}"
                 image = row.get("path_to_image")
                 if not isinstance(image, str):
                     raise DataError(f"{where} is not a JSON object with path_to_image")
                 stated = {key: row.get(column) for key, column in CHEXPERT_COLUMNS.items()}
-                yield image, packed(chexpert_labels(stated, where))
+                yield image, pack(chexpert_labels(stated, where))
 
 
 def _view(row: Row) -> str | None:

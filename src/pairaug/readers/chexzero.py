@@ -89,7 +89,7 @@ class CheXzeroReader:
 
     def count(self) -> int:
         """The images."""
-        with _opened(self._images) as images:
+        with _open(self._images) as images:
             return len(images)
 
     def __iter__(self) -> Iterator[Pair]:
@@ -117,7 +117,7 @@ class CheXzeroReader:
                 "splits; set read.paths to cxr_paths.csv",
                 self._name,
             )
-        with _opened(self._images) as images:
+        with _open(self._images) as images:
             self._check_counts(len(images))
             for (number, row), (_, path), image in zip_longest(
                 rows, paths, _images(images), fillvalue=(0, {})
@@ -161,7 +161,7 @@ class CheXzeroReader:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _open(path: Path) -> Iterator[Any]:
     """The dataset of images in the file at `path`."""
     try:
         import h5py

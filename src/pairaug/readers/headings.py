@@ -135,7 +135,7 @@ _JOINED = re.compile(
 )
 
 
-def folded(heading: str) -> str:
+def fold(heading: str) -> str:
     """`heading` in small letters, without accents, with single spaces."""
     apart = unicodedata.normalize("NFD", heading.casefold())
     bare = "".join(c for c in apart if not unicodedata.combining(c))
@@ -144,7 +144,7 @@ def folded(heading: str) -> str:
 
 def known_name(heading: str) -> str | None:
     """The common name of a heading of any case and of the languages known here."""
-    name = folded(heading)
+    name = fold(heading)
     # "Findings (chest)" are findings.
     for form in (name, _REMARK.sub("", name)):
         if form in KNOWN:
@@ -154,7 +154,7 @@ def known_name(heading: str) -> str | None:
 
 def is_sub_heading(heading: str) -> bool:
     """True for "LUNGS" and the like."""
-    words = set(re.findall(r"\w+", folded(heading)))
+    words = set(re.findall(r"\w+", fold(heading)))
     return bool(words & _PART_WORDS) and words <= _PART_WORDS | _BETWEEN_WORDS
 
 
@@ -165,7 +165,7 @@ MIMIC_KNOWN = {
 }
 KNOWN = {
     **{
-        folded(variant): name
+        fold(variant): name
         for name, variants in _OTHER_VARIANTS.items()
         for variant in (*([] if name == "reading" else [name]), *variants.split(", "))
     },

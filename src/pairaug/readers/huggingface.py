@@ -180,7 +180,7 @@ class HuggingFaceReader:
         """Each row as it stands, its image not decoded."""
         for split, dataset in self._datasets.items():
             with _readable(self._name, split):
-                rows = iter(self._undecoded(dataset))
+                rows = iter(self._without_decoding(dataset))
             for number in itertools.count(1):
                 with _readable(self._name, f"{split} row {number}"):
                     row = next(rows, None)
@@ -254,7 +254,7 @@ class HuggingFaceReader:
                     f"{name_list(list(row))}"
                 )
 
-    def _undecoded(self, dataset: IterableDataset) -> IterableDataset:
+    def _without_decoding(self, dataset: IterableDataset) -> IterableDataset:
         """`dataset` with its images as bytes or paths, so that one that is damaged is one drop."""
         from datasets import Image, List
 

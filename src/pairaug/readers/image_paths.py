@@ -28,7 +28,7 @@ _MAX_FOLDERS = 200
 """Looked into for an image; a dataset's own folders are fewer, patients' are more."""
 
 
-def placed(root: Path, written: Path) -> Path:
+def locate(root: Path, written: Path) -> Path:
     """`written`, or the one file in `root` that it can only mean.
 
     Backslashes, `%20`, `file://`, `~`, blanks at the ends, and accents that the disk spells as

@@ -53,7 +53,7 @@ def chexpert_labels(row: Mapping[str, object], where: str) -> Labels:
     return labels
 
 
-def packed(labels: Mapping[str, bool | None]) -> int:
+def pack(labels: Mapping[str, bool | None]) -> int:
     """All labels of a study in one number, for hundreds of thousands of them in memory."""
     return sum(
         _CODES[labels[finding]] << _BITS * place
@@ -62,7 +62,7 @@ def packed(labels: Mapping[str, bool | None]) -> int:
     )
 
 
-def unpacked(number: int) -> Labels:
+def unpack(number: int) -> Labels:
     """The labels that `packed` made `number` of."""
     states = {code: state for state, code in _CODES.items()}
     codes = ((finding, number >> _BITS * place & 3) for place, finding in enumerate(FINDINGS))

@@ -100,7 +100,7 @@ def listing_sha256(paths: Iterable[Path], root: Path) -> str:
     return digest.hexdigest()
 
 
-def decoded(content: bytes, encoding: str = "utf-8") -> str:
+def decode(content: bytes, encoding: str = "utf-8") -> str:
     """A file's text: a byte order mark goes before `encoding`."""
     return content.decode(encoding_of(content[:512], encoding)).removeprefix("\ufeff")
 
@@ -116,7 +116,7 @@ class UnusableReportError(Exception):
 def read_text(path: Path, encoding: str) -> str:
     """The text of a study's report; raises `UnusableReportError` if it is not there or no text."""
     try:
-        return decoded(read_regular(path, _MAX_BYTES), encoding)
+        return decode(read_regular(path, _MAX_BYTES), encoding)
     except UnicodeDecodeError:
         raise UnusableReportError("undecodable_report") from None
     except LookupError as error:

@@ -33,16 +33,16 @@ _INLINE = frozenset(
 _ENTITY = re.compile(r"&(?:nbsp|amp|lt|gt|quot|apos|#\d{1,5});")
 
 
-def plainly_marked(text: str) -> str:
+def plain_marks(text: str) -> str:
     """`text` with its known headings as lines that end in a colon, and without tags."""
     if "<" in text:
-        text = _TAG.sub(_untagged, text)
+        text = _TAG.sub(_without_tags, text)
     if "&" in text:
         text = _ENTITY.sub(lambda match: html.unescape(match[0]), text).replace("\u00a0", " ")
     return "\n".join(_with_colon(line) for line in text.splitlines())
 
 
-def _untagged(match: re.Match[str]) -> str:
+def _without_tags(match: re.Match[str]) -> str:
     closing, tag = match.groups()
     if tag.lower() in _BREAKS:
         return "\n"

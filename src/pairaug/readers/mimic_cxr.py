@@ -22,14 +22,14 @@ from pydantic import Field
 from pairaug.errors import DataError
 from pairaug.pair import Pair, Report
 from pairaug.readers.identifiers import whole_number
-from pairaug.readers.labels import CHEXPERT_COLUMNS, chexpert_labels, packed, unpacked
+from pairaug.readers.labels import CHEXPERT_COLUMNS, chexpert_labels, pack, unpack
 from pairaug.readers.listing import UnusableReportError, one_file, read_text
 from pairaug.readers.lookup import Lookup
 from pairaug.readers.mimic_studies import PLACE_OF, SECTION_OF
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.reader import Access, Provenance
 from pairaug.readers.rows import Row, file_sha256, rows_of
-from pairaug.readers.sections import SectionChoice, Sections, named_sections, report_of
+from pairaug.readers.sections import SectionChoice, Sections, report_of, split_sections
 from pairaug.readers.splits import SPLIT_NAMES, Split, SplitFractions
 from pairaug.settings import StageSettings
 from pairaug.stage import RunContext
@@ -83,9 +83,7 @@ class MimicCxrSource(StageSettings):
     labels: Literal["chexpert", "negbio", "none"] = Field(
         default="chexpert", description="The labeler whose file gives the pairs' labels."
     )
-    encoding: str = Field(
-        default="utf-8", description="Text encoding of the reports' files."
-    )
+    encoding: str = Field(default="utf-8", description="Text encoding of the reports' files.")
 
 
 class MimicCxrReader:
@@ -160,7 +158,7 @@ class MimicCxrReader:
                 patient_id=str(patient),
                 view=row["view"],
                 split=split,
-                labels=unpacked(labels.get(study) or 0),
+                labels=unpack(labels.get(study) or 0),
                 trace={"row": number, "study": f"s{study}", "sections": sections},
                 drop=None if isinstance(report, Report) else (report, where),
             )
@@ -201,7 +199,7 @@ class MimicCxrReader:
             if study is None:
                 raise DataError(f"{self._labels}: row {number} has no number in study_id")
             labels = chexpert_labels(row, f"{self._labels}: row {number}")
-            yield study, packed(labels)
+            yield study, pack(labels)
 
     def _open_reports(self) -> _ReportTree | _SectionedReports:
         settings = self._settings
@@ -227,18 +225,18 @@ class _ReportTree:
         if self._last is None or self._last[0] != study:
             path = _folder_of(self._folder, patient) / f"s{study}.txt"
             try:
-                found = self._sectioned(study, read_text(path, self._encoding))
+                found = self._split_report(study, read_text(path, self._encoding))
             except UnusableReportError as error:
                 found = error.reason, "none"
             self._last = study, found
         return self._last[1]
 
-    def _sectioned(self, study: int, text: str) -> _Found:
+    def _split_report(self, study: int, text: str) -> _Found:
         text = text.replace("\r\n", "\n")
         if study in PLACE_OF:
             reading = text[slice(*PLACE_OF[study])]
             return report_of({"findings": reading}, self._text), "authors' place"
-        sections = dict(named_sections(text))
+        sections = dict(split_sections(text))
         if study in SECTION_OF:
             reading = sections.get(SECTION_OF[study], "")
             return report_of({"findings": reading}, self._text), "authors' section"
@@ -253,7 +251,7 @@ class _SectionedReports:
 
     def __init__(self, table: Path, text: SectionChoice) -> None:
         self._text: SectionChoice = text
-        self._lookup = Lookup(_packed_rows(table))
+        self._lookup = Lookup(_pack_rows(table))
 
     def of(self, patient: int, study: int) -> _Found:
         del patient
@@ -265,7 +263,7 @@ class _SectionedReports:
         return report_of(sections, self._text), _rule(sections)
 
 
-def _packed_rows(table: Path) -> Iterator[tuple[int, bytes]]:
+def _pack_rows(table: Path) -> Iterator[tuple[int, bytes]]:
     columns = {"study": "study", **{name: name for name in _SECTIONED}}
     for number, row in rows_of(table, columns):
         study = whole_number((row["study"] or "").removeprefix("s"))

@@ -22,7 +22,7 @@ from pairaug.imaging.files import ImageError, MissingImageError
 from pairaug.imaging.inspect import InspectionResult
 from pairaug.pair import Branch, Pair, Report
 from pairaug.readers.identifiers import patient_key
-from pairaug.readers.image_paths import Missing, placed
+from pairaug.readers.image_paths import Missing, locate
 from pairaug.readers.splits import Split, SplitFractions
 from pairaug.readers.text import stated_report
 from pairaug.stage import RunContext
@@ -92,7 +92,7 @@ class RecordNormalizer:
             raise DataError(f"the folder of images {self.root} does not exist; set read.root")
         seen = _Seen(Missing(self.root))
         with Decoders(context.num_workers) as decoders:
-            for (record_pair, item, shown), outcome in decoders.inspected(
+            for (record_pair, item, shown), outcome in decoders.inspect_in_order(
                 self._jobs(records, seen)
             ):
                 pair = record_pair
@@ -113,10 +113,10 @@ class RecordNormalizer:
     ) -> Iterator[tuple[tuple[Pair, RawRecord, str], Path | bytes | None]]:
         """Each pair by itself, what may be shown of its path, and its image if there is one."""
         for item in records:
-            pair = self._checked(item, seen)
+            pair = self._check(item, seen)
             image, shown = None if pair.drop else item.image, ""
             if isinstance(image, Path):
-                image = self._absolute(placed(self.root, image))
+                image = self._absolute(locate(self.root, image))
                 item = replace(item, image=image)
                 shown = seen.missing.shown(image, item.patient_id)
                 # By the path as written: a link inside the root may well point to another disk.
@@ -168,7 +168,7 @@ class RecordNormalizer:
                 seen.num_text_only,
             )
 
-    def _checked(self, item: RawRecord, seen: _Seen) -> Pair:
+    def _check(self, item: RawRecord, seen: _Seen) -> Pair:
         """The pair as it is listed, without its image; dropped where it is no use."""
         seen.num += 1
         own_id = _storable(item.id or item.where.replace(" ", "-"))

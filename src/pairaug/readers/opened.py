@@ -44,7 +44,7 @@ _WINDOWS = {code: bytes([code]).decode("cp1252", "replace") for code in range(0x
 
 
 @contextmanager
-def opened_lines(path: Path, encoding: str) -> Iterator[Iterator[str]]:
+def open_lines(path: Path, encoding: str) -> Iterator[Iterator[str]]:
     """The lines of the file at `path`, their ends as they are.
 
     Raises `DataError` for a file that is missing, packed otherwise than by gzip, cut short or
@@ -56,7 +56,7 @@ def opened_lines(path: Path, encoding: str) -> Iterator[Iterator[str]]:
             head = file.peek(_HEAD)[:_HEAD]  # type: ignore[attr-defined]
             used = encoding_of(head, encoding)
             with io.TextIOWrapper(cast(BinaryIO, file), encoding=used, newline="") as lines:
-                yield _limited(lines, path, is_latin=codecs.lookup(used).name == "iso8859-1")
+                yield _limit(lines, path, is_latin=codecs.lookup(used).name == "iso8859-1")
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -107,7 +107,7 @@ def _check_known(path: Path, encoding: str) -> None:
         ) from error
 
 
-def _limited(lines: io.TextIOWrapper, path: Path, is_latin: bool) -> Iterator[str]:
+def _limit(lines: io.TextIOWrapper, path: Path, is_latin: bool) -> Iterator[str]:
     number = 0
     while line := lines.readline(MAX_CHARACTERS):
         number += 1

@@ -33,7 +33,7 @@ from pairaug.readers.listing import IMAGE_SUFFIXES, is_passed_over
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.reader import Access, Provenance
 from pairaug.readers.rows import rows_of
-from pairaug.readers.sections import unwrapped
+from pairaug.readers.sections import unwrap
 from pairaug.readers.splits import SplitFractions
 from pairaug.settings import StageSettings
 from pairaug.stage import RunContext
@@ -230,7 +230,7 @@ def _study(path: Path) -> _Study | None:
     texts: dict[str, list[str]] = {}
     for section in root.iter("AbstractText"):
         texts.setdefault((section.get("Label") or "").upper(), []).append(
-            unwrapped("".join(section.itertext()))
+            unwrap("".join(section.itertext()))
         )
     findings, impression = (
         "\n\n".join(filter(None, texts.get(label, []))) for label in ("FINDINGS", "IMPRESSION")

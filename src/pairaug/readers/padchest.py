@@ -25,7 +25,7 @@ from pairaug.readers.listing import one_file
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.reader import Access, Provenance
 from pairaug.readers.rows import file_sha256, rows_of
-from pairaug.readers.sections import unwrapped
+from pairaug.readers.sections import unwrap
 from pairaug.readers.splits import SplitFractions
 from pairaug.settings import StageSettings
 from pairaug.stage import RunContext
@@ -145,7 +145,7 @@ class PadChestReader:
             yield RawRecord(
                 where=f"row {number}",
                 id=None if image is None else image.rpartition(".")[0] or image,
-                report=Report(findings=unwrapped(row["report"] or "")),
+                report=Report(findings=unwrap(row["report"] or "")),
                 image=None if image is None else self._image(image, row["folder"]),
                 patient_id=row["patient"],
                 view=row["view"],

@@ -14,8 +14,8 @@ from typing import Literal
 from pairaug.findings import extract
 from pairaug.pair import Report
 from pairaug.readers.headings import DESCRIBES_IMAGE, KNOWN, is_sub_heading, known_name
-from pairaug.readers.marks import plainly_marked
-from pairaug.readers.sections import Sections, unwrapped
+from pairaug.readers.marks import plain_marks
+from pairaug.readers.sections import Sections, unwrap
 from pairaug.readers.text import visible
 
 _READINGS = ("findings", "impression", "reading")
@@ -74,11 +74,11 @@ class _Section:
 
 def report_of_plain(text: str, headless: Literal["findings", "impression"]) -> Report:
     """The report in a text of no known layout; without known headings all of it is one section."""
-    found = list(_sections(plainly_marked(visible(text))))
+    found = list(_sections(plain_marks(visible(text))))
     if _has_no_known(found):
-        return Report(**{headless: unwrapped("\n".join(section.text for section in found))})
+        return Report(**{headless: unwrap("\n".join(section.text for section in found))})
     texts = _by_name(found)
-    return Report(unwrapped(texts.get("findings", "")), unwrapped(texts.get("impression", "")))
+    return Report(unwrap(texts.get("findings", "")), unwrap(texts.get("impression", "")))
 
 
 def report_of_sections(report: Report) -> Report:
@@ -95,14 +95,14 @@ def report_of_sections(report: Report) -> Report:
 
 def _of_column(text: str, column: Literal["findings", "impression"]) -> Report:
     whole = Report(**{column: text})
-    found = list(_sections(plainly_marked(visible(text)))) if text else []
+    found = list(_sections(plain_marks(visible(text)))) if text else []
     if not any(section.name in _READINGS for section in found):
         return whole
     before = found[0].text
     if column not in [section.name for section in found] and _is_prose(before):
         found[0].name = column  # The column says what its text is.
     texts = _by_name(found)
-    return Report(unwrapped(texts.get("findings", "")), unwrapped(texts.get("impression", "")))
+    return Report(unwrap(texts.get("findings", "")), unwrap(texts.get("impression", "")))
 
 
 def plain_sections(text: str) -> Sections:
@@ -113,7 +113,7 @@ def plain_sections(text: str) -> Sections:
     other. Where nothing is headed as findings, they are the prose before the first heading and
     after the first paragraph of sections such as the indication.
     """
-    found = list(_sections(plainly_marked(visible(text))))
+    found = list(_sections(plain_marks(visible(text))))
     return {} if _has_no_known(found) else _by_name(found)
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from pairaug.errors import DataError
-from pairaug.readers.opened import MAX_CHARACTERS, opened_lines
+from pairaug.readers.opened import MAX_CHARACTERS, open_lines
 from pairaug.readers.text import cell_text
 from pairaug.readers.unquoted import are_names, name_list
 from pairaug.system.json_text import MAX_FILE_BYTES, JSONTextError, parse_json
@@ -77,7 +77,7 @@ def column_names(
     if kind == "parquet":
         with _parquet_file(path) as file:
             return tuple(file.schema_arrow.names)
-    with opened_lines(path, encoding) as lines:
+    with open_lines(path, encoding) as lines:
         if kind == "jsonl":
             return tuple(next((row for _, row in json_objects(path, lines)), {}))
         return tuple(next(_records(path, lines, delimiter or _DELIMITERS[kind], ()))[1])
@@ -108,7 +108,7 @@ def _format_of(path: Path) -> str:
 def _csv_rows(
     path: Path, columns: Mapping[str, str], encoding: str, delimiters: str
 ) -> Iterator[tuple[int, Mapping[str, str]]]:
-    with opened_lines(path, encoding) as lines:
+    with open_lines(path, encoding) as lines:
         records = _records(path, lines, delimiters, tuple(columns.values()))
         _, names = next(records)
         _check_columns(path, columns, names)
@@ -209,7 +209,7 @@ def _check_width(path: Path, number: int, cells: list[str], width: int) -> None:
 def _jsonl_rows(
     path: Path, columns: Mapping[str, str], encoding: str
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    with opened_lines(path, encoding) as lines:
+    with open_lines(path, encoding) as lines:
         checked = False
         for number, row in json_objects(path, lines):
             if not checked:

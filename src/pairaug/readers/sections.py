@@ -46,10 +46,10 @@ def sections_of(text: str) -> Sections:
     """The sections of a report as MIMIC-CXR lays it out: headings are lines of one space, capitals
     and a colon. What comes before the first is `preamble`; without any, all is `full report`.
     """
-    return dict(named_sections(text))
+    return dict(split_sections(text))
 
 
-def named_sections(text: str) -> list[tuple[str, str]]:
+def split_sections(text: str) -> list[tuple[str, str]]:
     """(name, text) of each section in order; empty findings and impressions are left out."""
     text = text.replace("\r\n", "\n")
     found = list(_headings(text))
@@ -87,17 +87,17 @@ def report_of(sections: Sections, text: SectionChoice = "impression+findings") -
     Where neither findings nor impression is there, a section such as REPORT, the last paragraph or
     the comparison stands for the findings, the last two as the dataset's authors do it.
     """
-    findings, impression = (unwrapped(sections.get(key, "")) for key in ("findings", "impression"))
+    findings, impression = (unwrap(sections.get(key, "")) for key in ("findings", "impression"))
     if not findings and not impression:
         spare = (sections.get(key, "") for key in ("reading", "last_paragraph", "comparison"))
-        findings = unwrapped(next(filter(str.strip, spare), ""))
+        findings = unwrap(next(filter(str.strip, spare), ""))
     return Report(
         findings=findings if "findings" in text else "",
         impression=impression if "impression" in text else "",
     )
 
 
-def unwrapped(text: str) -> str:
+def unwrap(text: str) -> str:
     """`text` with each paragraph on one line, and one blank line between paragraphs.
 
     Lines that are statements of their own, items of a list among them, become sentences; bullets go

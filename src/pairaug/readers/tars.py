@@ -55,7 +55,7 @@ def shards_of(patterns: Sequence[Path]) -> list[Path]:
     """The files that names with `{000..012}`, `{a,b}`, `*` and `?` stand for, in that order."""
     found: list[Path] = []
     for pattern in patterns:
-        for name in _expanded(str(pattern)):
+        for name in _expand(str(pattern)):
             path = Path(name)
             if any(sign in path.name for sign in "*?"):
                 matches = sorted(each for each in path.parent.glob(path.name) if each.is_file())
@@ -174,12 +174,12 @@ def _is_unsafe(name: str) -> bool:
     return name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or name[1:2] == ":"
 
 
-def _expanded(name: str) -> Iterator[str]:
+def _expand(name: str) -> Iterator[str]:
     for pattern in (_RANGE, _CHOICE):
         match = pattern.search(name)
         if match:
             for choice in _choices(match):
-                yield from _expanded(f"{name[: match.start()]}{choice}{name[match.end() :]}")
+                yield from _expand(f"{name[: match.start()]}{choice}{name[match.end() :]}")
             return
     yield name
 

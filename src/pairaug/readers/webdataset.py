@@ -22,7 +22,7 @@ from pydantic import Field, field_validator
 from pairaug.errors import DataError
 from pairaug.pair import FINDINGS, Pair, Report
 from pairaug.readers.labels import Labels, mapped_labels
-from pairaug.readers.listing import IMAGE_SUFFIXES, decoded, listing_sha256
+from pairaug.readers.listing import IMAGE_SUFFIXES, decode, listing_sha256
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.plain import report_of_plain, report_of_sections
 from pairaug.readers.reader import Provenance, StatedTerms
@@ -240,7 +240,7 @@ def _text_of(item: TarItem) -> str | None:
     names = (*_REPORTS, *(f"{name}.txt" for name in _REPORTS))
     content = next((item.members[name] for name in names if name in item.members), b"")
     try:
-        return decoded(content)
+        return decode(content)
     except UnicodeError:
         return None
 

@@ -31,10 +31,10 @@ from pairaug.hub.folders import (
     read_config,
     sha256_of_folder,
 )
-from pairaug.hub.inference import dtype_named, for_inference
+from pairaug.hub.inference import dtype_of, for_inference
 from pairaug.hub.loading import Part, check_part, load_part, open_config
 from pairaug.hub.tokenizers import check_vocabulary, open_tokenizer
-from pairaug.rewrite.templates import Message, folded
+from pairaug.rewrite.templates import Message, fold
 
 _FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
 
@@ -91,7 +91,7 @@ class CausalModel:
     """The model and its tokenizer, ready to answer."""
 
     def __init__(self, folder: Path, device: str, dtype: str) -> None:
-        model = load_part(Part(AutoModelForCausalLM, folder), dtype_named(dtype))
+        model = load_part(Part(AutoModelForCausalLM, folder), dtype_of(dtype))
         self._tokenizer: Any = open_tokenizer(AutoTokenizer, folder, padding_side="left")
         _check_tokenizer(self._tokenizer, model.config, folder)
         if self._tokenizer.pad_token is None:
@@ -164,7 +164,7 @@ class CausalModel:
             return self._tokenizer.apply_chat_template(list(conversation), **options)
         except TemplateError:
             # Some templates know no system message.
-            return self._tokenizer.apply_chat_template(folded(conversation), **options)
+            return self._tokenizer.apply_chat_template(fold(conversation), **options)
 
     def _text(self, row: list[int], num_tokens_in: int) -> GeneratedText:
         stop = next((n for n, token in enumerate(row) if token in self._ends), len(row))

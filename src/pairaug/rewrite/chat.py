@@ -18,7 +18,7 @@ from pairaug.rewrite.backends import Answer, Failure, Request
 from pairaug.rewrite.budget import Budget, BudgetSpentError, Tab
 from pairaug.rewrite.cache import AnswerCache, Usage, cache_key
 from pairaug.rewrite.completion import Completion
-from pairaug.rewrite.known import KnownServer, Lack, LackError, adapted
+from pairaug.rewrite.known import KnownServer, Lack, LackError, adapt
 from pairaug.rewrite.reasons import Reason
 from pairaug.rewrite.replay import Recorder, as_json, failure_in
 from pairaug.rewrite.settings import SERVERS, RewriteSettings
@@ -123,10 +123,10 @@ class ChatBackend:
         self._is_over_budget = False
 
     async def answer(self, request: Request) -> Answer | Failure:
-        outcome = self._kept(request)
+        outcome = self._cached(request)
         while outcome is None:
             try:
-                outcome = await self._asked_once(request, self._form())
+                outcome = await self._ask_once(request, self._form())
             except LackError as error:
                 await self._do_without(error)
         if self._recorder:
@@ -151,7 +151,7 @@ class ChatBackend:
         log.warning("%s", error)
         await self._cache.learn(self._server, known.lacks)
 
-    def _kept(self, request: Request) -> str | Failure | None:
+    def _cached(self, request: Request) -> str | Failure | None:
         """The cached answer, in whichever form it was asked for."""
         chosen = self._settings.answer_format
         formats: tuple[Format, ...] = ("json", "text") if chosen == "auto" else (chosen,)
@@ -159,12 +159,12 @@ class ChatBackend:
         for num_known in range(len(lacks), -1, -1):
             for answer_format in formats:
                 key = self._key(request, Form(answer_format, lacks[:num_known]))
-                kept = self._kept_under(key)
+                kept = self._cached_under(key)
                 if kept is not None:
                     return kept
         return None
 
-    def _kept_under(self, key: str) -> str | Failure | None:
+    def _cached_under(self, key: str) -> str | Failure | None:
         kept = self._cache.get(key)
         if kept is not None:
             if kept and not isinstance(read_answer(kept), Failure):
@@ -210,9 +210,9 @@ class ChatBackend:
         }
         if form.answer_format == "json" and self._chat_model.takes_schema:
             body["response_format"] = RESPONSE_FORMAT
-        return adapted(body, form.lacks)
+        return adapt(body, form.lacks)
 
-    async def _asked_once(self, request: Request, form: Form) -> str | Failure:
+    async def _ask_once(self, request: Request, form: Form) -> str | Failure:
         """The answer to a request that may be in flight already, for an equal report."""
         key = self._key(request, form)
         if key in self._in_flight:
@@ -224,7 +224,7 @@ class ChatBackend:
                 if form != self._form():
                     # Another request has learned it while this one waited.
                     raise LackError(self._known.lacks[-1])
-                outcome = await self._paid_for(key, self._body(request, form))
+                outcome = await self._request_answer(key, self._body(request, form))
             future.set_result(outcome)
         except BaseException as error:  # whatever it is, nobody may wait for ever
             # A cancelled request too: who waits for the same answer would otherwise wait for ever.
@@ -236,7 +236,7 @@ class ChatBackend:
             del self._in_flight[key]
         return outcome
 
-    async def _paid_for(self, key: str, body: dict[str, Any]) -> str | Failure:
+    async def _request_answer(self, key: str, body: dict[str, Any]) -> str | Failure:
         tab = Tab(self._budget, body["messages"], self._settings.max_tokens)
         try:
             outcome = await self._chat_model.complete(body, key, tab)
@@ -246,9 +246,9 @@ class ChatBackend:
             raise
         finally:
             self._note_sent(tab.used)
-        return await self._kept_from_now(key, outcome, tab.used)
+        return await self._cache_from_now(key, outcome, tab.used)
 
-    async def _kept_from_now(
+    async def _cache_from_now(
         self, key: str, outcome: Completion | Failure, used: Usage
     ) -> str | Failure:
         """The outcome, once it is on disk if a repeat would give it again, and its cost is."""

@@ -64,7 +64,7 @@ class CheckResult:
     changes: tuple[Change, ...] = ()
 
 
-def tidied(answer: str) -> str:
+def tidy(answer: str) -> str:
     """An answer without the quotes or the label that language models like to put around a text."""
     text = answer.strip()
     if len(text) > 1 and text[0] in "\"'“`" and text[-1] in "\"'”`":

@@ -13,7 +13,7 @@ from typing import Any
 from pairaug.rewrite.backends import Failure
 from pairaug.rewrite.cache import Usage
 from pairaug.rewrite.reasons import Reason
-from pairaug.rewrite.refusals import FILTERED, Told, told_in
+from pairaug.rewrite.refusals import FILTERED, ServerError, error_in_answer
 from pairaug.system.json_text import JSONTextError, parse_json
 
 UNREADABLE = Failure("an answer that cannot be read", Reason.UNREADABLE_ANSWER)
@@ -58,7 +58,7 @@ def cut(text: str, where: str) -> Failure:
     return Failure(f"its answer is cut {where}", Reason.CUT, again=bool(text.strip()), text=text)
 
 
-def read_completion(content: bytes) -> tuple[Completion | Failure | Told, Usage | None]:
+def read_completion(content: bytes) -> tuple[Completion | Failure | ServerError, Usage | None]:
     """The answer in a response of status 200, and the cost that it states, if it does.
 
     Some servers put an error into it: then it is that error, as `Told`.
@@ -74,7 +74,7 @@ def read_completion(content: bytes) -> tuple[Completion | Failure | Told, Usage 
     choice = choices[0] if isinstance(choices, list) and choices else None
     holder = choice if isinstance(choice, dict) and choice.get("error") else answer
     if holder.get("error") or holder.get("object") == "error":
-        return told_in(holder, status=None), usage
+        return error_in_answer(holder, status=None), usage
     return (_read_choice(choice) if isinstance(choice, dict) else UNREADABLE), usage
 
 

@@ -52,12 +52,12 @@ def open_client(settings: RewriteSettings) -> Any:
 def _http_client(settings: RewriteSettings) -> Any:
     import openai
 
-    from pairaug.rewrite.transport import PrivateTransport, bounded
+    from pairaug.rewrite.transport import PrivateTransport, limit_response
 
     options: dict[str, Any] = {
         "timeout": settings.timeout_seconds,
         "follow_redirects": False,
-        "event_hooks": {"response": [bounded]},
+        "event_hooks": {"response": [limit_response]},
     }
     # Over plain HTTP there is nothing to verify, and loading certificates takes its time.
     verify = is_encrypted(settings)
@@ -68,7 +68,7 @@ def _http_client(settings: RewriteSettings) -> Any:
     return openai.DefaultAsyncHttpxClient(verify=verify, **options)
 
 
-async def posted(client: Any, body: Mapping[str, Any], key: str) -> bytes:
+async def post(client: Any, body: Mapping[str, Any], key: str) -> bytes:
     """The body of the response to a chat completion. Raises `BadAnswerError`, or the client's."""
     from pairaug.rewrite.transport import Response
 
@@ -145,7 +145,7 @@ def is_encrypted(settings: RewriteSettings) -> bool:
     return address_of(settings)[1].lower().startswith("https:")
 
 
-def place_of(settings: RewriteSettings) -> str:
+def endpoint_of(settings: RewriteSettings) -> str:
     """Where a model is, for the keys of its answers and for messages."""
     if settings.backend == "azure":
         own = settings.azure

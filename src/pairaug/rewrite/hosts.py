@@ -89,7 +89,7 @@ def is_localhost(host: str) -> bool:
     return host == "localhost" or host.endswith(".localhost")
 
 
-def looked_up(host: str) -> list[str]:
+def resolve_host(host: str) -> list[str]:
     """The addresses of a host that counts as local.
 
     Raises `SettingsError` where one of them is not private, or, for `localhost` and names below it,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pairaug.rewrite.templates import folded
+from pairaug.rewrite.templates import fold
 
 
 class Lack(StrEnum):
@@ -49,13 +49,13 @@ class KnownServer:
     lacks: tuple[Lack, ...] = ()
 
 
-def adapted(body: Mapping[str, Any], lacks: Sequence[Lack]) -> dict[str, Any]:
+def adapt(body: Mapping[str, Any], lacks: Sequence[Lack]) -> dict[str, Any]:
     """A request without what its server does not take."""
-    adapted = dict(body)
+    adapt = dict(body)
     if Lack.SYSTEM in lacks:
-        adapted["messages"] = folded(body["messages"])
+        adapt["messages"] = fold(body["messages"])
     if Lack.MAX_TOKENS in lacks:
-        adapted["max_completion_tokens"] = body["max_tokens"]
+        adapt["max_completion_tokens"] = body["max_tokens"]
     for lack in lacks:
-        adapted.pop(lack.value, None)
-    return adapted
+        adapt.pop(lack.value, None)
+    return adapt

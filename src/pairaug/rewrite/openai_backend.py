@@ -27,10 +27,10 @@ from pairaug.rewrite.completion import (
     Completion,
     read_completion,
 )
-from pairaug.rewrite.endpoints import is_encrypted, open_client, place_of, posted
+from pairaug.rewrite.endpoints import endpoint_of, is_encrypted, open_client, post
 from pairaug.rewrite.privacy import host_of, refuse_if_remote
 from pairaug.rewrite.reasons import Reason
-from pairaug.rewrite.refusals import TOO_MANY_REQUESTS, Told, failure_of, told_by
+from pairaug.rewrite.refusals import TOO_MANY_REQUESTS, ServerError, error_of_response, failure_of
 from pairaug.rewrite.settings import RewriteSettings
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Server:
         # Azure knows a model by its deployment; the setting names it for prices and traces.
         deployment = settings.azure.deployment if settings.backend == "azure" else None
         self.model = settings.model or deployment or ""
-        self.place = place_of(settings)
+        self.place = endpoint_of(settings)
         self.host = host_of(settings)
         self.concurrency = settings.concurrency
         self.takes_schema = True
@@ -70,7 +70,7 @@ class Server:
         body, rng = {**body, "model": self._asked_for}, Random(key)
         outcome: Completion | Failure = UNREADABLE
         for repeat in range(self._retries + 1):
-            outcome, wait = await self._tried(body, key, tab)
+            outcome, wait = await self._try(body, key, tab)
             if isinstance(outcome, Completion) or not _may_differ(outcome):
                 self._note_answer(outcome)
                 return outcome
@@ -112,15 +112,15 @@ class Server:
             )
             raise self._is_gone
 
-    async def _tried(
+    async def _try(
         self, body: Mapping[str, Any], key: str, tab: Tab
     ) -> tuple[Completion | Failure, float | None]:
         """One request: what came of it, and how long the server asks to wait."""
         tab.reserve()
         used: Usage | None = None
         try:
-            outcome, used, wait = await self._asked(body, key, tab)
-            if isinstance(outcome, Told):
+            outcome, used, wait = await self._ask(body, key, tab)
+            if isinstance(outcome, ServerError):
                 outcome = failure_of(outcome, body, self.host)
         except BackendError as error:
             self._is_gone = error
@@ -129,9 +129,9 @@ class Server:
             tab.settle(used)
         return outcome, wait
 
-    async def _asked(
+    async def _ask(
         self, body: Mapping[str, Any], key: str, tab: Tab
-    ) -> tuple[Completion | Failure | Told, Usage | None, float | None]:
+    ) -> tuple[Completion | Failure | ServerError, Usage | None, float | None]:
         """The server's reply to one request, its cost, and how long it asks to wait."""
         import openai
 
@@ -140,7 +140,7 @@ class Server:
             # The client's own limit is for each piece of an answer, which may come byte by byte.
             with self._clients.least_busy() as client:
                 async with asyncio.timeout(self._timeout):
-                    content = await posted(client, body, key)
+                    content = await post(client, body, key)
         except BadAnswerError:
             return UNREADABLE, tab.estimated(), None
         except (openai.APITimeoutError, TimeoutError):
@@ -148,10 +148,10 @@ class Server:
         except openai.APIConnectionError:
             return Failure(_NO_CONNECTION), None, None
         except openai.APIStatusError as error:
-            told = told_by(error.status_code, error.response.content)
+            told = error_of_response(error.status_code, error.response.content)
             return told, None, _retry_after(error.response.headers)
         outcome, usage = read_completion(content)
-        if usage is None and not isinstance(outcome, Told):
+        if usage is None and not isinstance(outcome, ServerError):
             usage = tab.estimated(outcome.text) if outcome != UNREADABLE else tab.estimated()
         return outcome, usage, None
 

@@ -12,8 +12,8 @@ from pairaug.rewrite.hosts import (
     host_in,
     is_localhost,
     is_private,
-    looked_up,
     network_in,
+    resolve_host,
 )
 from pairaug.rewrite.settings import SERVERS, RewriteSettings
 
@@ -54,7 +54,7 @@ def is_local(settings: RewriteSettings) -> bool:
 
 def private_addresses(settings: RewriteSettings) -> list[str]:
     """The addresses of a local server, looked up. Raises where one of them is not private."""
-    return looked_up(host_of(settings))
+    return resolve_host(host_of(settings))
 
 
 def refuse_if_remote(settings: RewriteSettings, access: str = "") -> None:

@@ -25,10 +25,10 @@ def look(settings: RewriteSettings) -> str:
     check_backend(settings)
     # In a thread of its own: a notebook's has a loop that runs already.
     with EventLoopThread() as loop:
-        return loop.run(_asked(settings))
+        return loop.run(_ask(settings))
 
 
-async def _asked(settings: RewriteSettings) -> str:
+async def _ask(settings: RewriteSettings) -> str:
     import openai
 
     from pairaug.rewrite.transport import Response

@@ -48,7 +48,7 @@ _UNSUPPORTED = (
 )  # fmt: skip
 
 
-class Told(NamedTuple):
+class ServerError(NamedTuple):
     """A server's words about an error, in lower case."""
 
     status: int
@@ -60,26 +60,26 @@ class Told(NamedTuple):
         return any(word in self.text for word in words)
 
 
-def told_by(status: int, content: bytes) -> Told:
+def error_of_response(status: int, content: bytes) -> ServerError:
     """The error in a response of a status other than 200."""
     try:
         answer = parse_json(content)
     except JSONTextError:
-        return Told(status, content[:10_000].decode("utf-8", "replace").lower())
+        return ServerError(status, content[:10_000].decode("utf-8", "replace").lower())
     answer = answer[0] if isinstance(answer, list) and answer else answer  # Gemini's is in a list
-    return told_in(answer, status) if isinstance(answer, dict) else Told(status, "")
+    return error_in_answer(answer, status) if isinstance(answer, dict) else ServerError(status, "")
 
 
-def told_in(answer: Mapping[str, Any], status: int | None) -> Told:
+def error_in_answer(answer: Mapping[str, Any], status: int | None) -> ServerError:
     """The error in a JSON object; its status is in there too, where `status` is None."""
     error = answer.get("error") or answer
     if not isinstance(error, dict):
-        return Told(status or 200, str(error).lower())
+        return ServerError(status or 200, str(error).lower())
     code = str(error.get("code"))
     if status is None:
         status = int(code) if code in _STATUSES else 200
     words = " ".join(_texts_in({**error, "detail": answer.get("detail")}))
-    return Told(status, words.lower(), str(error.get("param") or "").lower())
+    return ServerError(status, words.lower(), str(error.get("param") or "").lower())
 
 
 def _texts_in(value: Any) -> list[str]:
@@ -91,7 +91,7 @@ def _texts_in(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def failure_of(told: Told, body: Mapping[str, Any], host: str) -> Failure:
+def failure_of(told: ServerError, body: Mapping[str, Any], host: str) -> Failure:
     """The meaning of an error for one request; a `BACKEND_ERROR` may be repeated.
 
     Raises `BackendError` where no request can succeed, and `LackError` where the server can do
@@ -119,7 +119,7 @@ def failure_of(told: Told, body: Mapping[str, Any], host: str) -> Failure:
     raise BackendError(f"{host} answers {status} ({hint})")
 
 
-def _refuse_lack(told: Told, body: Mapping[str, Any], host: str) -> None:
+def _refuse_lack(told: ServerError, body: Mapping[str, Any], host: str) -> None:
     """Raise `LackError` where the error names something of `body` that can be left out."""
     is_unsupported = told.says(*_UNSUPPORTED)
     if is_unsupported and told.param in LACK_OF_PARAMETER and told.param in body:

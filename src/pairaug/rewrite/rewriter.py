@@ -174,7 +174,7 @@ class Rewrite:
             child = self._new_child(task, source, Report())
             return child.dropped(self.name, Reason.NOTHING_TO_CHANGE.value, "it states no finding")
         request = self._request(task, source, stated, backend)
-        outcome = await self._attempted(request, backend)
+        outcome = await self._attempt(request, backend)
         if outcome.reason is not None and self._fallback is not None and backend.name != "rules":
             outcome = await self._fallen_back(request, outcome, self._fallback)
         child = self._new_child(task, outcome.source, outcome.report, **outcome.entries)
@@ -192,7 +192,7 @@ class Rewrite:
         max_words = self._settings.max_words
         return Request(task.branch, source, stated, max_words, seed, task.variant, target)
 
-    async def _attempted(self, request: Request, backend: Backend) -> _Outcome:
+    async def _attempt(self, request: Request, backend: Backend) -> _Outcome:
         """The first acceptable answer, or the last one with what it lacks."""
         entries: dict[str, Any] = {
             "backend": backend.name,
@@ -219,7 +219,7 @@ class Rewrite:
             verdict = check(request.branch, stated, report.text, request.max_words, request.target)
             if verdict.reason is None:
                 entries["changes"] = [change.as_json() for change in verdict.changes]
-                return _Outcome(source, report, None, "", entries | _claimed(answer))
+                return _Outcome(source, report, None, "", entries | _claim(answer))
             reason, why = verdict.reason, verdict.detail
             rejected.append(Rejected(answer.raw.strip() or report.text, why))
         entries["rejected"] = [one.why for one in rejected]
@@ -230,7 +230,7 @@ class Rewrite:
     ) -> _Outcome:
         """What the rules make of it, with what failed before; that itself where they fail too."""
         target = request.target if request.target in rules.findings else None
-        outcome = await self._attempted(replace(request, target=target), rules)
+        outcome = await self._attempt(replace(request, target=target), rules)
         if outcome.reason is not None:
             return failed
         before = {
@@ -276,6 +276,6 @@ def _with_access(pairs: Iterable[Pair]) -> tuple[Iterable[Pair], str]:
     return itertools.chain([first], iterator), _access_of(first)
 
 
-def _claimed(answer: Answer) -> dict[str, Any]:
+def _claim(answer: Answer) -> dict[str, Any]:
     """For the trace: what the model says that it changed, where it says so."""
     return {"claims": [asdict(claim) for claim in answer.claims]} if answer.claims else {}

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pairaug.findings import FINDINGS
 from pairaug.pair import Report
 from pairaug.rewrite.backends import Answer, Claim, Failure
-from pairaug.rewrite.check import tidied
+from pairaug.rewrite.check import tidy
 from pairaug.rewrite.reasons import Reason
 from pairaug.rewrite.thoughts import without_thoughts
 from pairaug.system.json_text import MAX_DEPTH, JSONTextError, parse_json
@@ -74,8 +74,8 @@ def read_answer(raw: str) -> Answer | Failure:
     except JSONTextError:
         return _UNREADABLE
     if found is None:
-        return Answer(Report(findings=tidied(text)), raw)
-    return Answer(Report(findings=tidied(found["report"])), raw, _claims(found.get("changes")))
+        return Answer(Report(findings=tidy(text)), raw)
+    return Answer(Report(findings=tidy(found["report"])), raw, _claims(found.get("changes")))
 
 
 def _object_in(text: str) -> dict[str, Any] | None:

@@ -47,11 +47,11 @@ class Instructions:
     def messages(self, request: Request, answer_format: Literal["json", "text"]) -> list[Message]:
         """The conversation: instruction, examples, report, and each rejected answer with why."""
         branch = request.branch.value
-        parts = [_filled(self.texts[branch], max_words=request.max_words)]
+        parts = [_fill(self.texts[branch], max_words=request.max_words)]
         if request.target:
             words = _TARGET_WORDS.get(request.target, request.target)
-            parts.append(_filled(self.texts[f"target-{branch}"], target=words))
-        parts.append(_filled(self.texts[answer_format], findings=", ".join(FINDINGS)))
+            parts.append(_fill(self.texts[f"target-{branch}"], target=words))
+        parts.append(_fill(self.texts[answer_format], findings=", ".join(FINDINGS)))
         messages = [_message("system", "\n".join(parts))]
         for example in self.examples:
             if example.branch == branch:
@@ -63,7 +63,7 @@ class Instructions:
         for rejected in request.rejected:
             if rejected.text:
                 messages.append(_message("assistant", rejected.text[:_MAX_OF_REJECTED]))
-                messages.append(_message("user", _filled(self.texts["again"], why=rejected.why)))
+                messages.append(_message("user", _fill(self.texts["again"], why=rejected.why)))
         return messages
 
     def fingerprint(self, branch: Branch) -> str:
@@ -111,7 +111,7 @@ def load_instructions(
     return Instructions(texts, tuple(examples))
 
 
-def folded(messages: Sequence[Message]) -> list[Message]:
+def fold(messages: Sequence[Message]) -> list[Message]:
     """The conversation for a model that knows no system message: it opens the user's first."""
     if len(messages) < 2 or messages[0]["role"] != "system":
         return list(messages)
@@ -131,7 +131,7 @@ def _as_answer(example: WorkedExample, answer_format: Literal["json", "text"]) -
     return json.dumps({"report": example.answer, "changes": told}, ensure_ascii=False)
 
 
-def _filled(template: str, **values: object) -> str:
+def _fill(template: str, **values: object) -> str:
     # Not str.format: a template may hold braces of its own, such as a JSON example.
     for name, value in values.items():
         template = template.replace(f"{{{name}}}", str(value))

@@ -161,10 +161,10 @@ def _said(statements: Iterable[Statement]) -> dict[Topic, _TopicStatements]:
     for statement in statements:
         if statement.finding != "no finding":
             by_topic.setdefault(topic_of(statement), []).append(statement)
-    return {topic: _summed(own) for topic, own in by_topic.items()}
+    return {topic: _sum(own) for topic, own in by_topic.items()}
 
 
-def _summed(statements: Sequence[Statement]) -> _TopicStatements:
+def _sum(statements: Sequence[Statement]) -> _TopicStatements:
     """The strongest presence, with the sides and severities that go with it."""
     strongest = max(statements, key=lambda statement: _RANK[statement.presence])
     own = [s for s in statements if s.presence == strongest.presence]

@@ -12,7 +12,7 @@ from httpx2 import AsyncByteStream, Response
 
 from pairaug.rewrite.completion import BadAnswerError
 
-__all__ = ["PrivateTransport", "Response", "bounded"]
+__all__ = ["PrivateTransport", "Response", "limit_response"]
 
 MAX_ANSWER_BYTES = 1 << 22
 """A rewritten report is a few hundred bytes; what thoughts a server adds is far below this."""
@@ -53,7 +53,7 @@ class PrivateTransport(httpx2.AsyncHTTPTransport):
         raise httpx2.ConnectError("no address", request=request)
 
 
-async def bounded(response: Response) -> None:
+async def limit_response(response: Response) -> None:
     """Limits what is read of a response; a hook of the client."""
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise BadAnswerError("packed")

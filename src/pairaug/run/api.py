@@ -28,7 +28,7 @@ from pairaug.run.stages import (
     check_models,
     look_at_server,
 )
-from pairaug.system.locks import locked
+from pairaug.system.locks import hold_lock
 
 OnRead = Callable[[RunRecord], None]
 """Called when the real pairs have been read, before anything is made from them."""
@@ -51,7 +51,7 @@ def run(
     """
     settings = with_device(settings)
     check_installed(settings)
-    with locked(folder.path):
+    with hold_lock(folder.path):
         folder.remove_leftovers()
         executor = RunExecutor(settings, folder, progress)
         fingerprints = executor.fingerprints()
@@ -97,7 +97,7 @@ def run_stage(
     settings = _changed_settings(stage, folder, overrides)
     if stage not in _REMADE_IN_PLACE:
         settings = with_device(settings)
-    with locked(folder.path):
+    with hold_lock(folder.path):
         folder.remove_leftovers()
         executor = RunExecutor(settings, folder, progress)
         if stage in AFTER_PARTS:
@@ -131,7 +131,7 @@ def export_to(
             "--to adds layouts to those of the export, and export.formats names all of them; "
             "give one of the two"
         )
-    with locked(folder.path):
+    with hold_lock(folder.path):
         folder.remove_leftovers()  # an export that a kill left aside is one that has layouts
     both = dict.fromkeys([*formats_in(folder.result("export")), *layouts])
     named = f"export.formats=[{', '.join(both)}]"

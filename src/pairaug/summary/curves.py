@@ -46,7 +46,7 @@ def curves(places: np.ndarray, lines: Sequence[Curve], label: str) -> str:
         )
         body.append(text(left - 5, y + 4, f"{value:.2f}", "tick", "end"))
         body.append(text(x, height - 8, f"{place:.2f}", "tick", "middle"))
-    ends = _apart([y_of(_last(line.values)) for line in lines], 13.0)
+    ends = _spread([y_of(_last(line.values)) for line in lines], 13.0)
     for line, end in zip(lines, ends, strict=True):
         corners = " ".join(
             f"{x_of(place):.1f},{y_of(value):.1f}"
@@ -63,7 +63,7 @@ def _last(values: np.ndarray) -> float:
     return float(finite[-1]) if len(finite) else 0.0
 
 
-def _apart(places: Sequence[float], step: float) -> list[float]:
+def _spread(places: Sequence[float], step: float) -> list[float]:
     """The places moved down until no two are nearer than `step`."""
     moved = [0.0] * len(places)
     least = -np.inf

@@ -11,7 +11,7 @@ from pairaug.errors import DataError
 from pairaug.imaging.io import fit_square, load_image
 from pairaug.pair import Branch, ImageRef, Pair
 from pairaug.summary.records import RunPairs
-from pairaug.summary.report_diff import marked_difference
+from pairaug.summary.report_diff import mark_difference
 from pairaug.summary.thumbnails import difference_uri, image_uri, true_image
 
 LONG_REPORT = 420
@@ -114,7 +114,7 @@ def _example(
     pair: Pair, source: Pair, tiles: Sequence[Tile], extra: Mapping[str, float] | None = None
 ) -> GalleryExample:
     text = pair.source_report or ""
-    before, after = marked_difference(text, pair.report.text)
+    before, after = mark_difference(text, pair.report.text)
     is_long = max(len(text), len(pair.report.text)) > LONG_REPORT
     numbers = {**pair.scores, **(extra or {})}
     return GalleryExample(

@@ -36,10 +36,10 @@ def nulls_of(pairs: RunPairs, seed: int) -> Nulls:
         for branch, sample in samples.items()
         for score in SCORES
     }
-    return {name: _thinned(values) for name, values in found.items() if len(values)}
+    return {name: _thin(values) for name, values in found.items() if len(values)}
 
 
-def _thinned(values: np.ndarray) -> np.ndarray:
+def _thin(values: np.ndarray) -> np.ndarray:
     """Sorted values, so few of them that picture them is quick, from end to end."""
     if len(values) <= _MAX_CURVE_POINTS:
         return values

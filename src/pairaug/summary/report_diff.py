@@ -17,7 +17,7 @@ _MIN_COMMON = 3
 """Words; a shorter common run between two longer changes is chance."""
 
 
-def marked_difference(before: str, after: str) -> tuple[str, str]:
+def mark_difference(before: str, after: str) -> tuple[str, str]:
     """(`before` with what went marked by <del>, `after` with what came marked by <ins>), escaped.
 
     Words compare without regard to case or to the blanks between them.
@@ -29,8 +29,8 @@ def marked_difference(before: str, after: str) -> tuple[str, str]:
         [new[place].casefold() for place in new_words],
     )
     return (
-        _marked(old, {old_words[place] for place in gone}, "del"),
-        _marked(new, {new_words[place] for place in come}, "ins"),
+        _mark(old, {old_words[place] for place in gone}, "del"),
+        _mark(new, {new_words[place] for place in come}, "ins"),
     )
 
 
@@ -85,7 +85,7 @@ def _words(tokens: Sequence[str]) -> list[int]:
     return [place for place, token in enumerate(tokens) if not token.isspace()]
 
 
-def _marked(tokens: Sequence[str], changed: set[int], tag: str) -> str:
+def _mark(tokens: Sequence[str], changed: set[int], tag: str) -> str:
     """The tokens as HTML; neighbouring changes share one tag, the blanks between them included."""
     pieces: list[str] = []
     place = 0

@@ -12,7 +12,7 @@ from pairaug.errors import RunError
 
 
 @contextmanager
-def locked(folder: Path, *, waits: bool = False) -> Iterator[None]:
+def hold_lock(folder: Path, *, waits: bool = False) -> Iterator[None]:
     """Keeps other processes from writing to a folder, which is made if it is not there.
 
     `RunError` if one does, unless this one `waits` for it. A process that is killed lets go by

@@ -20,7 +20,7 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
     Raises `IrregularFileError` for one of another kind or of more than `max_bytes`, else as `open`
     does.
     """
-    with _opened(path) as file:
+    with _open(path) as file:
         size = os.fstat(file.fileno()).st_size
         content = b"" if size > max_bytes else file.read(max_bytes + 1)
     if max(size, len(content)) > max_bytes:
@@ -30,12 +30,12 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
 
 def read_head(path: Path, num_bytes: int) -> bytes:
     """The first bytes of a regular file; raises as `read_regular` does."""
-    with _opened(path) as file:
+    with _open(path) as file:
         return file.read(num_bytes)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _open(path: Path) -> Iterator[BinaryIO]:
     _check(os.stat(path))  # noqa: PTH116
     # Not to wait, should the file have been exchanged for a pipe.
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123

@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from pairaug.system.atomic import new_files, remove_leftovers
-from pairaug.system.locks import locked
+from pairaug.system.locks import hold_lock
 from pairaug.train.augment import augment
 from pairaug.train.checkpoint import saving
 from pairaug.train.image_dataset import ImageDataset, ImageDatasetSettings, open_dataset
@@ -82,7 +82,7 @@ def train_classifier(settings: ClassifierSettings, out: Path) -> TrainingOutcome
 
     A label that is not stated takes no part in the loss.
     """
-    with locked(out):
+    with hold_lock(out):
         remove_leftovers(out)
         return _train_classifier(settings, out)
 

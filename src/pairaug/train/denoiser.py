@@ -148,7 +148,7 @@ def make_denoiser(
 ) -> UNet2DConditionModel:
     """A denoiser with cross-attention at every resolution: new, or that of `init`."""
     if settings.init is not None:
-        return _loaded_denoiser(settings.init, latent_size, channels)
+        return _load_denoiser(settings.init, latent_size, channels)
     num_levels = len(settings.block_out_channels)
     # diffusers' name for the number of heads at each resolution.
     num_heads: Any = tuple(width // settings.head_size for width in settings.block_out_channels)
@@ -169,7 +169,7 @@ def make_denoiser(
 def make_text_encoder(settings: DenoiserSettings, tokenizer: CLIPTokenizer) -> CLIPTextModel:
     """The text encoder: new, or that of `init_text_encoder` or `init`."""
     if settings.text_folder is not None:
-        return _loaded_text_encoder(settings.text_folder)
+        return _load_text_encoder(settings.text_folder)
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=settings.text_hidden_size,
@@ -182,7 +182,7 @@ def make_text_encoder(settings: DenoiserSettings, tokenizer: CLIPTokenizer) -> C
     return CLIPTextModel(config)
 
 
-def _loaded_denoiser(folder: Path, latent_size: int, channels: int) -> UNet2DConditionModel:
+def _load_denoiser(folder: Path, latent_size: int, channels: int) -> UNet2DConditionModel:
     unet = load_part(Part(UNet2DConditionModel, start_part(folder, "unet")), torch.float32)
     found = (unet.config["sample_size"], unet.config["in_channels"])
     if found != (latent_size, channels):
@@ -193,7 +193,7 @@ def _loaded_denoiser(folder: Path, latent_size: int, channels: int) -> UNet2DCon
     return unet
 
 
-def _loaded_text_encoder(folder: Path) -> CLIPTextModel:
+def _load_text_encoder(folder: Path) -> CLIPTextModel:
     part = Part(
         CLIPTextModel,
         folder / "text_encoder" if (folder / "text_encoder").is_dir() else folder,

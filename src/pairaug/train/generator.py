@@ -10,7 +10,7 @@ from pydantic import Field
 from pairaug.errors import ModelError
 from pairaug.settings import StageSettings
 from pairaug.system.atomic import remove_leftovers
-from pairaug.system.locks import locked
+from pairaug.system.locks import hold_lock
 from pairaug.train.denoiser import DenoiserSettings, train_denoiser
 from pairaug.train.image_dataset import ImageDatasetSettings, open_dataset
 from pairaug.train.loop import TrainingOutcome, write_record
@@ -39,7 +39,7 @@ class GeneratorSettings(StageSettings):
 
 def train_generator(settings: GeneratorSettings, out: Path) -> dict[str, TrainingOutcome]:
     """Trains the phases asked for; `out` is a diffusers folder once both are done."""
-    with locked(out):
+    with hold_lock(out):
         remove_leftovers(out)
         return _train_generator(settings, out)
 

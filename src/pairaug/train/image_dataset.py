@@ -32,7 +32,7 @@ from pairaug.phantom.study import sample_study
 from pairaug.settings import StageSettings
 from pairaug.system.atomic import disk_errors, remove_leftovers, write_file
 from pairaug.system.json_text import parse_json, read_json_object
-from pairaug.system.locks import locked
+from pairaug.system.locks import hold_lock
 from pairaug.system.workers import open_workers
 from pairaug.train.arrays import open_array
 
@@ -147,7 +147,7 @@ def open_dataset(settings: ImageDatasetSettings, out: Path) -> ImageDataset:
 def _alone_in(folder: Path) -> AbstractContextManager[None]:
     """Waits for other trainings that fill the same cache, unless it is one to read only."""
     folder.mkdir(parents=True, exist_ok=True)
-    return locked(folder, waits=True) if os.access(folder, os.W_OK) else nullcontext()
+    return hold_lock(folder, waits=True) if os.access(folder, os.W_OK) else nullcontext()
 
 
 def _fill_from_phantoms(
@@ -198,7 +198,7 @@ def render_chunk(
     for place, index in enumerate(range(*span)):
         study = sample_study(seed, index)
         images[place] = as_bytes(study.render(size).image)
-        texts = [_joined(*study.report(variant)) for variant in range(num_reports)]
+        texts = [_join(*study.report(variant)) for variant in range(num_reports)]
         texts += [study.reworded(variant) for variant in range(num_reworded)]
         lines.append(_line(texts, label_vector(study.findings).tolist()))
     return images, lines
@@ -276,7 +276,7 @@ def as_bytes(image: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-def _joined(findings: str, impression: str) -> str:
+def _join(findings: str, impression: str) -> str:
     return f"{impression.strip()} {findings.strip()}".strip()
 
 

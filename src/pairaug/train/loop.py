@@ -158,7 +158,7 @@ class Loop:
         while (progress := self._progress()) < 1.0 and not (self.best and self.best.is_stopped):
             rate, losses = self._one_step(progress)
             self.step += 1
-            self.seconds = self.task.processes.agreed(time.monotonic() - started)
+            self.seconds = self.task.processes.broadcast(time.monotonic() - started)
             self.metrics = None
             curves.add(self.step, losses)
             for observer in self.task.observers:
@@ -167,7 +167,7 @@ class Loop:
                 curves.write(self._row(rate))
             if self._is_time_to_evaluate(evaluated):
                 self.metrics = self._evaluate()
-                self.seconds = self.task.processes.agreed(time.monotonic() - started)
+                self.seconds = self.task.processes.broadcast(time.monotonic() - started)
                 evaluated = self.seconds
             if self.seconds - saved >= 60 * self.settings.checkpoint_minutes:
                 self._save()
@@ -289,16 +289,16 @@ class Loop:
             with torch.inference_mode(), self._autocast():
                 own = self.task.evaluate()
             # What decides must be one number in all processes, which may round differently.
-            metrics = {name: self.task.processes.agreed(value) for name, value in own.items()}
+            metrics = {name: self.task.processes.broadcast(value) for name, value in own.items()}
             if metrics and self.best:
                 self.best.consider(self.step, metrics, self.task.modules, self._is_first)
         if not metrics or not self._is_first:
             return metrics
-        row = {"step": self.step, "seconds": round(self.seconds, 1), **_rounded(metrics)}
+        row = {"step": self.step, "seconds": round(self.seconds, 1), **_round(metrics)}
         _append_row(self.folder / "evaluation.csv", row)
         for observer in self.task.observers:
             observer.evaluated(self.step, metrics)
-        log.info("for validation, step %d: %s", self.step, _spoken(metrics))
+        log.info("for validation, step %d: %s", self.step, _format_metrics(metrics))
         return metrics
 
     @property
@@ -317,7 +317,7 @@ class Loop:
         if not self._is_first:
             return
         state = {
-            "settings": {**_settled(self.settings), **self.task.identity},
+            "settings": {**_settle(self.settings), **self.task.identity},
             "step": self.step,
             "seconds": self.seconds,
             "modules": {name: module.state_dict() for name, module in self.task.modules.items()},
@@ -334,7 +334,7 @@ class Loop:
         remedy = "delete it and run the same command again: training then starts from step 0"
         names = ("settings", "step", "seconds", "modules", "averaged", "optimizer")
         state = load_state(self.checkpoint_path, self.device, names, remedy)
-        now, before = {**_settled(self.settings), **self.task.identity}, state["settings"]
+        now, before = {**_settle(self.settings), **self.task.identity}, state["settings"]
         # A setting that the checkpoint does not know came later; its default changes nothing.
         changed = sorted(key for key in now.keys() & before.keys() if now[key] != before[key])
         if changed:
@@ -379,9 +379,9 @@ class _Curves:
             return
         for observer in self._task.observers:
             observer.logged(row, means)
-        _append_row(self._path, {**row, **_rounded(means)})
+        _append_row(self._path, {**row, **_round(means)})
         speed = row["samples"] / max(row["seconds"], 1e-9)
-        log.info("step %d, %.1f samples/s, %s", row["step"], speed, _spoken(means))
+        log.info("step %d, %.1f samples/s, %s", row["step"], speed, _format_metrics(means))
 
 
 def write_record(
@@ -395,7 +395,7 @@ def write_record(
         "hours": round(outcome.seconds / 3600, 4),
         "samples_per_second": round(outcome.samples / max(outcome.seconds, 1e-9), 2),
         "hardware": _hardware(),
-        "metrics": _rounded(outcome.metrics),
+        "metrics": _round(outcome.metrics),
         **more,
     }
     write_file(folder / "training.json", (json.dumps(record, indent=2) + "\n").encode())
@@ -407,7 +407,7 @@ def _hardware() -> str:
     return f"{platform.machine()} CPU, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
 
 
-def _settled(settings: LoopSettings) -> dict[str, Any]:
+def _settle(settings: LoopSettings) -> dict[str, Any]:
     plain = settings.model_dump(mode="json", exclude=set(FREE))
     if "data" in plain:
         plain["data"] = dataset_identity(plain["data"])
@@ -449,9 +449,9 @@ def _is_of_step(row: Mapping[Any, Any], step: int) -> bool:
     return is_whole and str(row.get("step", "")).isdigit() and int(row["step"]) <= step
 
 
-def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+def _round(values: Mapping[str, float]) -> dict[str, float]:
     return {name: float(f"{value:.6g}") for name, value in values.items()}
 
 
-def _spoken(values: Mapping[str, float]) -> str:
+def _format_metrics(values: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in values.items())

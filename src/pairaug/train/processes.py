@@ -41,7 +41,7 @@ class Processes:
         fraction = batch_size // self.count
         return slice(self.rank * fraction, (self.rank + 1) * fraction)
 
-    def gathered(self, rows: Tensor) -> Tensor:
+    def all_gather(self, rows: Tensor) -> Tensor:
         """The rows of all processes in their order; gradients reach this process's own only."""
         if self.count == 1:
             return rows
@@ -62,7 +62,7 @@ class Processes:
         for value, piece in zip(chosen, pieces, strict=True):
             value.grad = piece.view_as(value).to(value.dtype)
 
-    def agreed(self, number: float) -> float:
+    def broadcast(self, number: float) -> float:
         """The first process's number in all: their clocks differ."""
         if self.count == 1:
             return number
@@ -77,7 +77,7 @@ class Processes:
 
 
 @contextmanager
-def joined_processes(device: torch.device) -> Iterator[Processes]:
+def join_processes(device: torch.device) -> Iterator[Processes]:
     """The processes that `torchrun` started, by its environment; one alone without it."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:

@@ -90,11 +90,11 @@ def token_table(dataset: ImageDataset, tokenizer: CLIPTokenizer) -> Tensor:
     for start in range(0, len(texts), 10_000):
         rows.append(token_ids(tokenizer, texts[start : start + 10_000]).to(torch.int16))
     table = torch.cat(rows)
-    warn_of_truncated(tokenizer, texts, table, MAX_TOKENS)
+    warn_of_truncation(tokenizer, texts, table, MAX_TOKENS)
     return table.reshape(len(dataset.reports), num_reports, -1)
 
 
-def warn_of_truncated(tokenizer: Any, texts: Sequence[str], table: Tensor, window: int) -> None:
+def warn_of_truncation(tokenizer: Any, texts: Sequence[str], table: Tensor, window: int) -> None:
     """Logs how many of the texts in `table`, `text token`, were longer than the window."""
     is_full = table[:, -2] != tokenizer.pad_token_id
     full = [texts[row] for row in is_full.nonzero().flatten().tolist()]

@@ -310,13 +310,13 @@ def llm_body(case: tuple[int, bytes]) -> str:
     from pairaug.rewrite.backends import Answer, Failure
     from pairaug.rewrite.completion import Completion, read_completion
     from pairaug.rewrite.known import LackError
-    from pairaug.rewrite.refusals import Told, failure_of, told_by
+    from pairaug.rewrite.refusals import Told, error_of_response, failure_of
     from pairaug.rewrite.structured import read_answer
 
     status, content = case
     body = {"messages": [{"role": "system"}], "max_tokens": 3, "seed": 1, "response_format": {}}
     told: Any
-    told = read_completion(content)[0] if status == 200 else told_by(status, content)
+    told = read_completion(content)[0] if status == 200 else error_of_response(status, content)
     try:
         if isinstance(told, Told):
             told = failure_of(told, body, "host")

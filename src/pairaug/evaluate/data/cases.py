@@ -33,7 +33,7 @@ from pairaug.phantom.findings import LABELS, label_vector
 from pairaug.phantom.study import Study, sample_study
 from pairaug.phantom.truth import true_labels
 from pairaug.readers import open_reader
-from pairaug.readers.image_paths import placed
+from pairaug.readers.image_paths import locate
 from pairaug.readers.normalize import absolute
 from pairaug.readers.rows import file_sha256
 from pairaug.stage import RunContext
@@ -91,7 +91,7 @@ def open_cases(settings: DataSettings, aliases: Aliases | None = None) -> Cases:
             cases = _read(settings)
         case LabelTable():
             cases = _table(settings)
-    return _renamed(cases, {finding_name(k): finding_name(v) for k, v in (aliases or {}).items()})
+    return _rename(cases, {finding_name(k): finding_name(v) for k, v in (aliases or {}).items()})
 
 
 def chosen_findings(cases: Cases, wanted: Iterable[str]) -> tuple[str, ...]:
@@ -196,7 +196,7 @@ def _table(settings: LabelTable) -> Cases:
     def stream() -> Iterator[Case]:
         folders: dict[int, int] = {}
         for image in labelled_images(settings, findings):
-            path = _found(root, image.places, folders)
+            path = _find(root, image.places, folders)
             if path is None:
                 tally["missing_image"] += 1
                 continue
@@ -211,10 +211,10 @@ def _table(settings: LabelTable) -> Cases:
     return Cases(name, findings, stream, hashes, tally=tally)
 
 
-def _found(root: Path, places: tuple[Path, ...], hits: dict[int, int]) -> Path | None:
+def _find(root: Path, places: tuple[Path, ...], hits: dict[int, int]) -> Path | None:
     """The first of `places` that is a file, those tried first where images mostly were."""
     for place in sorted(range(len(places)), key=lambda each: -hits.get(each, 0)):
-        path = absolute(root / placed(root, places[place]))
+        path = absolute(root / locate(root, places[place]))
         if path.is_relative_to(root) and os.path.isfile(path):  # noqa: PTH113
             hits[place] = hits.get(place, 0) + 1
             return path
@@ -225,7 +225,7 @@ def _loader(image: ImageRef) -> Callable[[], np.ndarray]:
     return lambda: load_image(image)
 
 
-def _renamed(cases: Cases, aliases: Aliases) -> Cases:
+def _rename(cases: Cases, aliases: Aliases) -> Cases:
     """`cases` with findings under other names; several under one name are present if any is."""
     if not aliases:
         return cases

@@ -89,8 +89,8 @@ def features_of(
     missing = [encoder for encoder, found in zip(encoders, kept, strict=True) if found is None]
     made = iter(())
     if missing:
-        encoded = _encoded(cases, missing, split_of, with_reports, report_progress)
-        made = iter([encoded] if len(missing) == 1 else _apart(encoded))
+        encoded = _encode(cases, missing, split_of, with_reports, report_progress)
+        made = iter([encoded] if len(missing) == 1 else _split_apart(encoded))
     every = [found or next(made) for found in kept]
     for path, found, features in zip(paths, kept, every, strict=True):
         if path is not None and found is None and not with_reports:
@@ -108,7 +108,7 @@ def features_of(
     )
 
 
-def _encoded(
+def _encode(
     cases: Cases,
     encoders: Sequence[Encoder],
     split_of: SplitOf,
@@ -121,7 +121,7 @@ def _encoded(
     splits: list[str] = []
     reports: list[str] = []
     unusable: Counter[str] = Counter()
-    for group in _loaded(cases, unusable):
+    for group in _load(cases, unusable):
         images = [image for _, image in group]
         for place, encoder in enumerate(encoders):
             vectors[place].append(encoder.encode_images(images))
@@ -143,7 +143,7 @@ def _encoded(
     )
 
 
-def _loaded(cases: Cases, unusable: Counter[str]) -> Iterator[list[tuple[Case, np.ndarray]]]:
+def _load(cases: Cases, unusable: Counter[str]) -> Iterator[list[tuple[Case, np.ndarray]]]:
     """Groups of cases with their images, the next ones decoded while one is being encoded."""
     waiting: deque[list[tuple[Case, Future[np.ndarray | str]]]] = deque()
 
@@ -176,7 +176,7 @@ def _image_of(case: Case) -> np.ndarray | str:
     return image_defect(image) or image
 
 
-def _apart(features: Features) -> list[Features]:
+def _split_apart(features: Features) -> list[Features]:
     """One record for each encoder."""
     rest = (features.labels, features.patients, features.splits, features.reports)
     return [Features((vectors,), *rest, features.unusable) for vectors in features.vectors]

@@ -125,7 +125,7 @@ def findings_of(settings: LabelTable) -> tuple[str, ...]:
 def _chexpert(settings: CheXpertData, findings: tuple[str, ...]) -> Iterator[LabelledImage]:
     columns = {"file": "Path", **_columns_of(settings.table, findings)}
     for number, row in rows_of(settings.table, columns):
-        path = Path(_need(row, "file", settings.table, number))
+        path = Path(_required(row, "file", settings.table, number))
         if settings.views == "frontal" and "lateral" in path.name.lower():
             continue
         patient = next((part for part in path.parts if _PATIENT.fullmatch(part)), str(path.parent))
@@ -146,15 +146,15 @@ def _mimic(settings: MimicData, findings: tuple[str, ...]) -> Iterator[LabelledI
     for number, row in rows_of(settings.table, columns):
         states = _states(row, findings, settings.table, number)
         codes = [2 if state is None else state for state in states.values()]
-        labels[patient_key(_need(row, "study", settings.table, number))] = np.array(
+        labels[patient_key(_required(row, "study", settings.table, number))] = np.array(
             codes, dtype=np.int8
         )
     for number, row in _mimic_images(settings):
-        study = patient_key(_need(row, "study", settings.images, number))
+        study = patient_key(_required(row, "study", settings.images, number))
         if study not in labels:
             continue
-        subject = patient_key(_need(row, "subject", settings.images, number))
-        image = f"{_need(row, 'image', settings.images, number)}.jpg"
+        subject = patient_key(_required(row, "subject", settings.images, number))
+        image = f"{_required(row, 'image', settings.images, number)}.jpg"
         inner = Path(f"p{subject[:2]}", f"p{subject}", f"s{study}", image)
         states = {
             finding: None if code == 2 else int(code)
@@ -195,10 +195,10 @@ def _nih(settings: NihData, findings: tuple[str, ...]) -> Iterator[LabelledImage
     wanted = None if settings.only is None else _names_in(settings.only)
     folders = [Path(), Path("images"), *(Path(f"images_{i:03d}", "images") for i in range(1, 13))]
     for number, row in rows_of(settings.table, columns):
-        name = _need(row, "file", settings.table, number)
+        name = _required(row, "file", settings.table, number)
         if wanted is not None and name not in wanted:
             continue
-        labels = _listed(_terms(row["labels"], "|"), findings)
+        labels = _labels_listed(_terms(row["labels"], "|"), findings)
         patient = row["patient"] or name
         yield LabelledImage(tuple(folder / name for folder in folders), patient, labels)
 
@@ -226,7 +226,7 @@ def _padchest(settings: PadChestData, findings: tuple[str, ...]) -> Iterator[Lab
     for row in _padchest_rows(settings):
         name = row["file"] or ""
         places = (Path(patient_key(row["folder"] or ""), name), Path(name), Path("images", name))
-        labels = _listed(_padchest_terms(row["labels"]), findings)
+        labels = _labels_listed(_padchest_terms(row["labels"]), findings)
         yield LabelledImage(places, row["patient"] or name, labels)
 
 
@@ -237,7 +237,7 @@ def _vindr(settings: VinDrData, findings: tuple[str, ...]) -> Iterator[LabelledI
     for number, row in rows_of(settings.table, columns):
         states = _states(row, findings, settings.table, number)
         found = votes.setdefault(
-            _need(row, "image", settings.table, number), np.zeros((2, len(findings)), np.int16)
+            _required(row, "image", settings.table, number), np.zeros((2, len(findings)), np.int16)
         )
         found[0] += [state == 1 for state in states.values()]
         found[1] += [state is not None for state in states.values()]
@@ -272,9 +272,9 @@ def _table_rows(settings: TableData) -> Iterator[tuple[int, Mapping[str, str | N
 
 def _table(settings: TableData, findings: tuple[str, ...]) -> Iterator[LabelledImage]:
     for number, row in _table_rows(settings):
-        path = Path(_need(row, "file", settings.table, number))
+        path = Path(_required(row, "file", settings.table, number))
         if settings.list_column is not None:
-            labels = _listed(_terms(row["labels"], settings.separator), findings)
+            labels = _labels_listed(_terms(row["labels"], settings.separator), findings)
         else:
             own = {finding: row[f"finding {finding}"] for finding in findings}
             labels = _states(own, findings, settings.table, number)
@@ -319,7 +319,7 @@ def _check_names(names: Iterable[str], table: Path, number: int) -> None:
         )
 
 
-def _listed(present: Iterable[str], findings: Iterable[str]) -> dict[str, int | None]:
+def _labels_listed(present: Iterable[str], findings: Iterable[str]) -> dict[str, int | None]:
     named = set(present)
     return {finding: int(finding in named) for finding in findings}
 
@@ -334,7 +334,7 @@ def _padchest_terms(cell: str | None) -> list[str]:
     return [name for name in names if name not in _NO_FINDINGS]
 
 
-def _need(row: Mapping[str, str | None], key: str, table: Path, number: int) -> str:
+def _required(row: Mapping[str, str | None], key: str, table: Path, number: int) -> str:
     value = row[key]
     if value is None:
         raise DataError(f"{table}: row {number} has no {key}")

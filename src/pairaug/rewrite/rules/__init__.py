@@ -9,7 +9,7 @@ from pairaug.pair import Branch, Report
 from pairaug.rewrite.backends import Answer, Failure, Request
 from pairaug.rewrite.reasons import Reason
 from pairaug.rewrite.rules.inter import other_patient, written
-from pairaug.rewrite.rules.intra import changed_report
+from pairaug.rewrite.rules.intra import change_report
 from pairaug.rewrite.rules.kinds import KINDS
 
 EDITION = "4"
@@ -34,7 +34,7 @@ class RulesBackend:
             if patient is None:
                 return _NOTHING_TO_CHANGE
             return Answer(written(patient, rng, request.max_words))
-        changed = changed_report(request.report, rng, request.max_words, request.target)
+        changed = change_report(request.report, rng, request.max_words, request.target)
         if changed is None:
             return _NOTHING_TO_CHANGE
         return Answer(Report(findings=changed.after), source=changed.before)

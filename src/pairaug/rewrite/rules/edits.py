@@ -58,7 +58,7 @@ def resolve(sentences: Sequence[str], topic: Topic) -> list[str] | None:
         is_remark = has_gone and leans_back(sentence)
         has_gone = bool(own) or is_remark
         if is_remark and not own:
-            kept += restated([s for s in extract(sentence) if not s.implied], sentence)
+            kept += restate([s for s in extract(sentence) if not s.implied], sentence)
             continue
         if not own:
             kept.append(sentence)
@@ -118,7 +118,7 @@ def _without(sentence: str, topic: Topic) -> tuple[list[str], str]:
         others = [
             s for s in extract(sentence) if s.finding != "no finding" and not _is_about(s, topic)
         ]
-        return restated(others, sentence), ""
+        return restate(others, sentence), ""
     left = [item for item in listed.items if not _any_about(item.statements, topic)]
     mixed = [
         s
@@ -129,7 +129,7 @@ def _without(sentence: str, topic: Topic) -> tuple[list[str], str]:
     ]
     gone = next(item.text for item in listed.items if _any_about(item.statements, topic))
     rest = [listed.with_items(left).text()] if left else []
-    return rest + restated(mixed, sentence), _plain(gone)
+    return rest + restate(mixed, sentence), _plain(gone)
 
 
 def _any_about(statements: Sequence[Statement], topic: Topic) -> bool:
@@ -147,7 +147,7 @@ def _plain(phrase: str) -> str:
     return words if words[1:2].isupper() else words[:1].lower() + words[1:]
 
 
-def restated(statements: Sequence[Statement], source: str) -> list[str]:
+def restate(statements: Sequence[Statement], source: str) -> list[str]:
     """Plain sentences that say `statements`, which were read from `source`."""
     said: list[str] = []
     denied: list[str] = []
@@ -207,7 +207,7 @@ def appear(
     for sentence in sentences:
         statements = extract(sentence)
         if _denies_all(statements, topic):
-            rest = restated([s for s in statements if not _is_about(s, topic)], sentence)
+            rest = restate([s for s in statements if not _is_about(s, topic)], sentence)
             kept += rest if rest else []
             if not is_said and not kept:
                 kept.append(tidy(f"{phrase}."))
@@ -265,7 +265,7 @@ def _undenied(sentence: str, finding: Described, others: Sequence[Statement]) ->
             if not any(_denies(statement, finding) for statement in item.statements)
         ]
         return [listed.with_items(left).text()] if left else []
-    return restated(others, sentence)
+    return restate(others, sentence)
 
 
 def _once(sentences: Sequence[str]) -> list[str]:

@@ -47,7 +47,7 @@ def grade(sentences: Sequence[str], topic: Topic, severity: Severity) -> list[st
     graded = [number for number in mentions if _grades(sentences[number], topic)]
     changed = list(sentences)
     for number in graded or mentions[:1]:
-        sentence = _graded(sentences[number], topic, severity)
+        sentence = _grade(sentences[number], topic, severity)
         if sentence is None:
             return None
         changed[number] = sentence
@@ -58,7 +58,7 @@ def _grades(sentence: str, topic: Topic) -> bool:
     return any(s.severity for s in extract(sentence) if topic_of(s) == topic)
 
 
-def _graded(sentence: str, topic: Topic, severity: Severity) -> str | None:
+def _grade(sentence: str, topic: Topic, severity: Severity) -> str | None:
     statement = next(
         s for s in extract(sentence) if s.presence == "present" and topic_of(s) == topic
     )

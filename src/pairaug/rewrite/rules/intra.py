@@ -50,7 +50,7 @@ class Changed(NamedTuple):
     after: str
 
 
-def changed_report(
+def change_report(
     report: str, rng: Random, max_words: int, target: str | None = None
 ) -> Changed | None:
     """`report` after one change in the patient, now and then two; None where there is none.
@@ -164,7 +164,7 @@ def _apply(
         case "resolve":
             return resolve(parts, option.topic)
         case "appear":
-            finding = _sampled(option.topic, stated, rng)
+            finding = _sample(option.topic, stated, rng)
             if finding is None:
                 return None
             phrase = noun_phrase(finding, rng, short=True)
@@ -174,7 +174,7 @@ def _apply(
             return grade(parts, option.topic, option.severity)
 
 
-def _sampled(topic: Topic, stated: Sequence[Statement], rng: Random) -> Finding | None:
+def _sample(topic: Topic, stated: Sequence[Statement], rng: Random) -> Finding | None:
     """A new finding that goes with those that the report states; None after a few attempts."""
     kind = KIND_OF[topic]
     present = [

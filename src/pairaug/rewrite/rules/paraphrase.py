@@ -48,7 +48,7 @@ def _patient(stated: Sequence[Statement]) -> Patient:
                 present[key] = statement
     held = {topic for topic, _ in present}
     findings = [
-        _described(statement)
+        _describe(statement)
         for (topic, side), statement in present.items()
         # "Effusion" beside "left effusion" says nothing of its own.
         if side is not None or not any(t == topic and s is not None for t, s in present)
@@ -66,7 +66,7 @@ def _detail(statement: Statement) -> int:
     return (statement.severity is not None) + (statement.zone is not None)
 
 
-def _described(statement: Statement) -> Described:
+def _describe(statement: Statement) -> Described:
     kind = KIND_OF[topic_of(statement)]
     severity = statement.severity if statement.severity in kind.severities else None
     zone = statement.zone if statement.zone in kind.zones else None

@@ -81,11 +81,11 @@ def parse(sentence: str) -> Listed | None:
     for frame in _FRAMES:
         match = frame.match(sentence)
         if match:
-            return _listed(sentence, match)
+            return _list(sentence, match)
     return None
 
 
-def _listed(sentence: str, match: re.Match[str]) -> Listed | None:
+def _list(sentence: str, match: re.Match[str]) -> Listed | None:
     head, body, tail = match.group("head"), match.group("body"), match.group("tail") or ""
     if _VERB.search(body):
         return None

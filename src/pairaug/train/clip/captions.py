@@ -16,7 +16,7 @@ from pairaug.hub.folders import start_folder
 from pairaug.system.atomic import new_files
 from pairaug.train.clip.model import TwoTowerModel, window_of
 from pairaug.train.clip.settings import ClipSettings
-from pairaug.train.tokenizer import TOKENIZER_FILES, train_tokenizer, warn_of_truncated
+from pairaug.train.tokenizer import TOKENIZER_FILES, train_tokenizer, warn_of_truncation
 
 
 def open_tokenizer(
@@ -30,7 +30,7 @@ def open_tokenizer(
 
     Of several processes, the one that `is_writing` is the first to come here.
     """
-    given = _given(settings)
+    given = _load_given(settings)
     if given is not None:
         kind = "chexzero" if given.is_file() else _kind(given)
         tokenizer = load_tokenizer(given.parent if given.is_file() else given, kind)
@@ -49,7 +49,7 @@ def open_tokenizer(
     return train_tokenizer((text for texts in reports for text in texts), folder)
 
 
-def _given(settings: ClipSettings) -> Path | None:
+def _load_given(settings: ClipSettings) -> Path | None:
     folder = settings.tokenizer or settings.init
     if folder is None:
         return None
@@ -96,5 +96,5 @@ def token_table(reports: Sequence[Sequence[str]], tokenizer: Any, model: TwoTowe
         )
         rows.append(encoded["input_ids"].to(torch.int32))
     table = torch.cat(rows)
-    warn_of_truncated(tokenizer, texts, table, window)
+    warn_of_truncation(tokenizer, texts, table, window)
     return table.reshape(len(reports), len(reports[0]), -1)

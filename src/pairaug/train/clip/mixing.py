@@ -71,10 +71,10 @@ class Shuffles:
 
     def _order(self, epoch: int) -> np.ndarray:
         if self._last is None or self._last[0] != epoch:
-            self._last = (epoch, self._shuffled(epoch))
+            self._last = (epoch, self._shuffle(epoch))
         return self._last[1]
 
-    def _shuffled(self, epoch: int) -> np.ndarray:
+    def _shuffle(self, epoch: int) -> np.ndarray:
         rng = np.random.default_rng([*self._seed, epoch])
         if not self._caps and (self._weights == 1.0).all():
             return self._positions[rng.permutation(len(self._positions))]

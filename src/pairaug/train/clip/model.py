@@ -48,10 +48,10 @@ _CLASSES: dict[str, Any] = {
 }
 
 
-def given_model(settings: ClipSettings) -> TwoTowerModel | None:
+def load_given_model(settings: ClipSettings) -> TwoTowerModel | None:
     """The model of `init`, or a new one of `config`; None where the settings name neither."""
     if settings.init is not None:
-        return _started_from(start_folder(settings.init, "scorer"), settings.allow_pickle)
+        return _start_from(start_folder(settings.init, "scorer"), settings.allow_pickle)
     if settings.config is None:
         return None
     folder = start_folder(settings.config, "scorer")
@@ -59,7 +59,7 @@ def given_model(settings: ClipSettings) -> TwoTowerModel | None:
     return with_flat_features(model_class(open_config(model_class, folder)))
 
 
-def _started_from(init: Path, allow_pickle: bool) -> TwoTowerModel:
+def _start_from(init: Path, allow_pickle: bool) -> TwoTowerModel:
     if init.is_file() or model_type(init) == "chexzero":
         return model_of_openai_weights(init, torch.float32, allow_pickle)
     model = load_part(Part(_class_of(init, "init"), init, allow_pickle), torch.float32)

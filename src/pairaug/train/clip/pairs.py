@@ -77,7 +77,7 @@ def open_pairs(settings: ClipSettings, size: int | None, out: Path) -> TrainingP
             raise DataError(f"{source.where} has no pairs of {_wanted(source)}; check sources")
     _check_patients(stores.values(), train, chosen)
     later = _validation_places(validation, settings)
-    return _joined(train, chosen, validation, later, settings, kept.size)
+    return _join(train, chosen, validation, later, settings, kept.size)
 
 
 def _of_images(settings: ClipSettings, size: int | None, out: Path) -> TrainingPairs:
@@ -168,7 +168,7 @@ def _patient(row: Mapping[str, Any]) -> tuple[str, str]:
     return dataset, row["source_patient_id"] or row["patient_id"]
 
 
-def _joined(
+def _join(
     train: Sequence[tuple[Store, PairSource]],
     chosen: Sequence[np.ndarray],
     validation: Sequence[tuple[Store, PairSource]],

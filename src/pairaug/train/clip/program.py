@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pairaug.clip.loss import contrastive_loss, sigmoid_loss
 from pairaug.errors import ModelError, SettingsError
 from pairaug.system.atomic import remove_leftovers
-from pairaug.system.locks import locked
+from pairaug.system.locks import hold_lock
 from pairaug.train.augment import augment
 from pairaug.train.clip.captions import check_vocabulary, open_tokenizer, token_table
 from pairaug.train.clip.metrics import validation_metrics
@@ -24,9 +24,9 @@ from pairaug.train.clip.model import (
     PairEncoder,
     TwoTowerModel,
     as_images,
-    given_model,
     image_size_of,
     is_siglip,
+    load_given_model,
     make_clip,
 )
 from pairaug.train.clip.observers import open_observers
@@ -38,7 +38,7 @@ from pairaug.train.clip.settings import ClipSettings
 from pairaug.train.clip.steps import leave_gradients
 from pairaug.train.early_stopping import BestMetric
 from pairaug.train.loop import Loop, StepRandomness, TrainingOutcome, TrainingTask, choose_device
-from pairaug.train.processes import Processes, joined_processes
+from pairaug.train.processes import Processes, join_processes
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +46,9 @@ log = logging.getLogger(__name__)
 def train(settings: ClipSettings, out: Path, progress: Any = None) -> TrainingOutcome:
     """Trains on this process, or as one of those that `torchrun` started."""
     with (
-        joined_processes(choose_device(settings.device)) as processes,
+        join_processes(choose_device(settings.device)) as processes,
         # One writes for all.
-        locked(out) if processes.is_first else nullcontext(),
+        hold_lock(out) if processes.is_first else nullcontext(),
     ):
         if processes.is_first:
             remove_leftovers(out)
@@ -63,7 +63,7 @@ class Training:
         self.out, self.processes = out, processes
         self.device = processes.device
         self.slice = processes.slice_of(settings.batch_size)
-        given = given_model(settings)
+        given = load_given_model(settings)
         size = settings.image_size if given is None else _size_of(given, settings)
         self.pairs = self._open(lambda: open_pairs(settings, size, out))
         self.tokenizer = self._open(

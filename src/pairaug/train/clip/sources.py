@@ -111,7 +111,7 @@ def pairs_of(source: PairSource, seed: int) -> Iterator[Pair]:
     if source.run is not None:
         return read_pairs(run_stage(source.run))
     if source.export is not None:
-        return _exported(source.export)
+        return _read_export(source.export)
     assert source.read is not None
     return iter(open_reader(source.read, RunContext(seed)))
 
@@ -153,7 +153,7 @@ def _export_files(export: Path) -> list[Path]:
     return files
 
 
-def _exported(export: Path) -> Iterator[Pair]:
+def _read_export(export: Path) -> Iterator[Pair]:
     for path in _export_files(export):
         if path.suffix == ".parquet":
             yield from _of_parquet(path)

@@ -40,7 +40,7 @@ def leave_gradients(
     if len(pieces) == 1:
         torch.manual_seed(seed)
         vectors = embed(images, reports)
-        loss = loss_of(*(processes.gathered(each) for each in vectors))
+        loss = loss_of(*(processes.all_gather(each) for each in vectors))
         loss.backward()
     else:
         with torch.no_grad():
@@ -51,7 +51,7 @@ def leave_gradients(
         image_vectors, report_vectors = (
             torch.cat(each).requires_grad_() for each in zip(*parts, strict=True)
         )
-        loss = loss_of(processes.gathered(image_vectors), processes.gathered(report_vectors))
+        loss = loss_of(processes.all_gather(image_vectors), processes.all_gather(report_vectors))
         loss.backward()
         assert image_vectors.grad is not None
         assert report_vectors.grad is not None

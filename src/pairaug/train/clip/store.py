@@ -31,7 +31,7 @@ from pairaug.pair import ImageRef, Pair
 from pairaug.stage import batched
 from pairaug.system.atomic import FOLDER_SUFFIX, disk_errors, new_folder
 from pairaug.system.json_text import JSONTextError, parse_json
-from pairaug.system.locks import locked
+from pairaug.system.locks import hold_lock
 from pairaug.train.clip.sources import PairSource, drop_of, identity_of, pairs_of
 from pairaug.train.image_dataset import as_bytes, counts_of
 
@@ -105,10 +105,10 @@ class Store:
             return self._images[places]
         images = np.empty((len(places), self._settings.size, self._settings.size), np.uint8)
         for row, place in enumerate(places):
-            images[row] = self._decoded(self.rows[place])
+            images[row] = self._decode(self.rows[place])
         return images
 
-    def _decoded(self, row: dict[str, Any]) -> np.ndarray:
+    def _decode(self, row: dict[str, Any]) -> np.ndarray:
         if row["image"] is None:
             raise ValueError("a pair without an image was asked for")
         image = row["image"]
@@ -162,7 +162,7 @@ def open_store(source: PairSource, settings: StoreSettings, cache: Path) -> Stor
             return Store(folder, settings)
         except _DamagedError as error:
             log.warning("%s is damaged (%s) and is made again", folder, error)
-    with disk_errors(folder), locked(cache, waits=True):
+    with disk_errors(folder), hold_lock(cache, waits=True):
         if folder.is_dir() and not _is_whole(folder, settings):
             shutil.rmtree(folder)
         if not folder.is_dir():  # another training may have been quicker; its store is the same
@@ -185,7 +185,7 @@ def _clear_leftovers(cache: Path) -> None:
     if not left:
         return
     # Not if another training is filling one right now: it holds the lock.
-    with suppress(RunError), locked(cache):
+    with suppress(RunError), hold_lock(cache):
         for folder in left:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -193,7 +193,7 @@ def _clear_leftovers(cache: Path) -> None:
 def _fill(folder: Path, source: PairSource, settings: StoreSettings) -> None:
     num = start = 0
     lost: Counter[str] = Counter()
-    write = partial(_streamed if settings.streamed else _decoded, settings=settings)
+    write = partial(_stream if settings.streamed else _decode, settings=settings)
     name = "images.bin" if settings.streamed else "images.u8"
     with (
         (folder / name).open("wb") as images,
@@ -234,7 +234,7 @@ def _usable(pairs: Iterable[Pair]) -> Iterator[Pair]:
             yield pair
 
 
-def _decoded(pair: Pair, settings: StoreSettings) -> tuple[bytes, dict[str, Any] | str]:
+def _decode(pair: Pair, settings: StoreSettings) -> tuple[bytes, dict[str, Any] | str]:
     """An image with what its row says of it, or with the reason why it cannot be used."""
     assert pair.image is not None
     try:
@@ -243,7 +243,7 @@ def _decoded(pair: Pair, settings: StoreSettings) -> tuple[bytes, dict[str, Any]
         return b"", error.reason
 
 
-def _streamed(pair: Pair, settings: StoreSettings) -> tuple[bytes, dict[str, Any] | str]:
+def _stream(pair: Pair, settings: StoreSettings) -> tuple[bytes, dict[str, Any] | str]:
     """An image with a path stays where it is; one that travels in its pair is copied."""
     del settings
     assert pair.image is not None
