@@ -62,7 +62,7 @@ def workplace(
         "data": {"layout": "run", "run": str(finished.path)},
     }
     (folder / "experiment.yaml").write_text(yaml.safe_dump(settings))
-    utility = {**settings, "rows": ["real, equal compute"]}
+    utility = {**settings, "arms": ["real_matched_steps"]}
     (folder / "utility.yaml").write_text(yaml.safe_dump(utility))
     return folder
 

@@ -29,9 +29,9 @@ pytestmark = needs_processes
 UTILITY = {
     "run": RUN,
     "num_seeds": 1,
-    "num_steps": 3,
+    "max_steps": 3,
     "controls_per_report": 1,
-    "rows": ["real, equal compute", "text-only", "+both"],
+    "arms": ["real_matched_steps", "text_only", "inter_and_intra"],
     "train": {"preset": "tiny", "batch_size": 4, "num_threads": 1},
     "data": {"layout": "phantom", "num_patients": 40, "seed": 12, "size": 64},
     "num_resamples": 50,

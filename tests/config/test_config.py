@@ -111,7 +111,7 @@ def test_a_section_without_content_is_no_error(write) -> None:
             "edit: {alignment: refin}",
             r"edit\.alignment in demo\.yaml is 'refin'; choose one of: .*'refine'",
         ),
-        ("read: {source: tabel}", r"read in demo\.yaml is .*; choose one of: 'phantom', 'table'"),
+        ("read: {layout: tabel}", r"read in demo\.yaml is .*; choose one of: 'phantom', 'table'"),
         (
             "edit: {num_steps: -3}",
             r"edit\.num_steps in demo\.yaml is -3; it should be greater than",

@@ -109,9 +109,9 @@ def test_the_short_way_finds_what_the_long_one_does(source: list[int], edited: l
 @settings(max_examples=200)
 @given(TOKENS, st.data())
 def test_the_short_way_holds_where_one_span_is_replaced(source: list[int], data) -> None:
-    start = data.generate(st.integers(1, len(source) - 1))
-    stop = data.generate(st.integers(start, len(source) - 1))
-    new = data.generate(st.lists(st.integers(4, 7), max_size=3))
+    start = data.draw(st.integers(1, len(source) - 1))
+    stop = data.draw(st.integers(start, len(source) - 1))
+    new = data.draw(st.lists(st.integers(4, 7), max_size=3))
     edited = [*source[:start], *new, *source[stop:]]
     assert matched_tokens(source, edited) == alignment._needleman_wunsch(source, edited)
 

@@ -62,7 +62,7 @@ def test_windows_begin_at_the_best_place_in_reach(
 
 @given(WORDS, st.data())
 def test_no_token_is_left_out_and_every_window_fits(words: list[int], data: st.DataObject) -> None:
-    bounds = [data.generate(st.sampled_from([INSIDE_WORD, AT_WORD, AT_SENTENCE])) for _ in words]
+    bounds = [data.draw(st.sampled_from([INSIDE_WORD, AT_WORD, AT_SENTENCE])) for _ in words]
     made = lay_out(words, bounds, SIZE)
     assert [word for window in made.windows() for word in window] == words
     assert all(len(window) <= SIZE - 2 for window in made.windows())

@@ -74,7 +74,7 @@ def test_what_a_number_needs_to_be_reproduced_is_there(
     assert told["captions"] == {
         "edema": {"positive": ["edema", "large edema"], "negative": ["no edema", "small edema"]}
     }
-    assert told["intervals"] == {"generates": 100, "level": 0.95, "generated": "patients"}
+    assert told["intervals"] == {"resamples": 100, "level": 0.95, "resampled": "patients"}
     assert ZeroShotSettings.model_validate(told["settings"]).data == phantoms
     assert "edema" in told["table"]
 
@@ -221,7 +221,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_here")
 def test_the_commands(tiny_scorer_folder: Path, tmp_path: Path) -> None:
-    data = "data: {layout: phantom, num_patients: 40, size: 32}\ndevice: cpu\nnum_draws: 100\n"
+    data = "data: {layout: phantom, num_patients: 40, size: 32}\ndevice: cpu\nnum_resamples: 100\n"
     Path("many.yaml").write_text(f"models: [{tiny_scorer_folder}]\n{data}")
     Path("one.yaml").write_text(f"model: {tiny_scorer_folder}\n{data}")
     for name, config, first in (

@@ -109,7 +109,7 @@ def _notes(settings: UtilitySettings, found: Utility) -> list[str]:
         notes.insert(
             1,
             "fraction of gap: of the way from there to `upper_bound`, which trains on as many *real* "
-            f"pairs as `inter_and_intra` has ({found.num_pairs['+both']});",
+            f"pairs as `inter_and_intra` has ({found.num_pairs['inter_and_intra']});",
         )
     if "upper_bound_reworded" in settings.arms:
         notes.insert(
