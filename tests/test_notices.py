@@ -18,11 +18,11 @@ from typer.testing import CliRunner
 from pairaug.cli import app
 from pairaug.hub.provenance import saw_phantoms_only
 from pairaug.manifest import read_pairs
-from pairaug.notices import notices, of_copies
+from pairaug.notices import copies_messages, notices
 from pairaug.pair import Branch
 from pairaug.run import RunFolder
 
-_FOREIGN = "Trained on simulated radiographs (phantoms) alone: "
+_FOREIGN = "Trained on simulated radiographs (phantoms) only: "
 
 
 def _study(folder: Path, count: int) -> list[str]:
@@ -67,7 +67,7 @@ def test_bundled_models_on_real_images_are_said_everywhere(
     for text in (printed, _do("doctor", run), _do("score", run), page, card):
         assert _FOREIGN + "generate.model bundled" in text
         assert "score.model bundled" in text
-    verdict = "This scorer does not tell these images' reports from others': AUROC 0."
+    verdict = "This scorer cannot tell matching from mismatched reports: AUROC 0."
     for text in (printed, _do("score", run), page, card):
         assert verdict in text.replace("\\", "")
         assert "on 22 real pairs of 22 patients" in text
@@ -88,8 +88,8 @@ def test_prune_again_says_what_changed(on_real_images: tuple[Path, str], tmp_pat
     shutil.copytree(on_real_images[0], folder.path)
     assert not (folder.path / "decisions").exists()
     lenient = ["prune.gate.when_failed=warn", "prune.inter={rule: quantile, quantile: 0.5}"]
-    told = _do("prune", folder.path, sets=lenient)
-    assert "prune.gate.when_failed is warn" in told
+    printed = _do("prune", folder.path, sets=lenient)
+    assert "prune.gate.when_failed is warn" in printed
     record = folder.load_record()
     before, after = record.decisions
     assert before["kept"] == {"inter": 0, "intra": 0}
@@ -97,13 +97,13 @@ def test_prune_again_says_what_changed(on_real_images: tuple[Path, str], tmp_pat
     for branch in (Branch.INTER, Branch.INTRA):
         assert after["kept"][branch.value] == sum(pair.branch is branch for pair in kept)
     assert after["kept"]["inter"] > 0
-    assert f"inter 0 → {after['kept']['inter']}" in told
+    assert f"inter 0 → {after['kept']['inter']}" in printed
     with (folder.path / "decisions" / "changes-00001.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert {row["id"] for row in rows} == {p.id for p in kept if p.branch is not Branch.REAL}
     assert {(row["before"], row["now"]) for row in rows} == {("scorer_cannot_tell", "kept")}
     assert after["changed"] == {"newly_kept": len(rows), "no_longer_kept": 0}
-    assert "decided as before" in _do("prune", folder.path)
+    assert "no change: the same pairs are kept" in _do("prune", folder.path)
     # A decision that was stopped is noted once it is complete, whichever command completes it.
     _do("prune", folder.path, sets=["prune.gate.when_failed=drop"])
     (folder.stage("prune") / "part-00000.parquet").unlink()
@@ -129,10 +129,10 @@ def test_a_run_of_nothing_usable_is_an_error_with_its_reasons(tmp_path: Path) ->
     for _ in range(2):  # resumed, too
         result = CliRunner().invoke(app, given)
         assert result.exit_code == 1
-        told = re.sub(r"\s+", " ", result.output)
-        assert "none of the 4 pairs of" in told
-        assert "missing_image 3, such as" in told
-        assert "unreadable_image 1" in told
+        printed = re.sub(r"\s+", " ", result.output)
+        assert "none of the 4 pairs of" in printed
+        assert "missing_image 3, for example" in printed
+        assert "unreadable_image 1" in printed
         assert not (tmp_path / "run" / "export").exists()
 
 
@@ -146,10 +146,10 @@ def test_doctor_looks_at_the_disk_of_the_run(
         return shutil._ntuple_diskusage(9, 0, 3 * 1024**3)
 
     monkeypatch.setattr(shutil, "disk_usage", usage)
-    told = _do("doctor", "--out", tmp_path / "other" / "run", sets=["read.num_patients=2"])
+    printed = _do("doctor", "--out", tmp_path / "other" / "run", sets=["read.num_patients=2"])
     assert looked == [tmp_path]
-    assert f"3.0 GB free for {tmp_path / 'other' / 'run'}" in told
-    assert "warning" not in told
+    assert f"3.0 GB free for {tmp_path / 'other' / 'run'}" in printed
+    assert "warning" not in printed
 
 
 def test_a_model_says_what_it_was_trained_on(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_phantoms_and_scorers_that_pass_need_no_notice() -> None:
 
 def test_a_search_for_copies_that_finds_none_says_how_near_they_are() -> None:
     found = {"bound": 0.93, "num_found": 0, "num_compared": 28, "num_sampled": 60}
-    (told,) = of_copies({"rule": {"memorised": {**found, "nearest": 0.871}}})
-    assert told.startswith("memorised: 0 of 28 kept images")
-    assert "than 0.9300" in told
-    assert "nearest similarity found is 0.8710" in told
+    (printed,) = copies_messages({"rule": {"memorised": {**found, "nearest": 0.871}}})
+    assert printed.startswith("memorised: 0 of 28 kept images")
+    assert "than 0.9300" in printed
+    assert "highest similarity is 0.8710" in printed

@@ -60,8 +60,8 @@ def commands_page() -> str:
         "# Commands",
         "",
         _NOTE,
-        "Exit codes: 0 done; 1 a problem that you can fix, told in one line; 2 wrong usage;",
-        "130 stopped by Ctrl-C, 143 by SIGTERM.",
+        "Exit codes: 0 done; 1 a problem that you can fix, printed as one line; 2 wrong usage;",
+        "130 stopped by Ctrl-C; 143 stopped by SIGTERM.",
         "",
     ]
     for path, command in commands():
@@ -98,9 +98,9 @@ def settings_page() -> str:
         "# Settings",
         "",
         _NOTE,
-        "Given in a YAML file, and by `--set section.name=value` on top. What a file leaves out",
-        "comes from its preset, and from the defaults below where the preset says nothing. An",
-        "unknown name is an error.",
+        "Write settings in a YAML file, and override single ones with `--set section.name=value`.",
+        "Other settings have the value of the preset, or the default below if the preset does not",
+        "set them. An unknown name is an error.",
         "",
         *_presets_table(),
         "## The run",
@@ -116,7 +116,7 @@ def settings_page() -> str:
                 lines += [f"### {name}: {_discriminator(model)}", "", _first_line(model), ""]
             lines += _table(model, f"{name}.")
     for command, (module, name) in _OTHER_SETTINGS.items():
-        lines += [f"## pairaug {command}", "", "Settings of the file that the command takes.", ""]
+        lines += [f"## pairaug {command}", "", "Settings in the YAML file of this command.", ""]
         lines += _table(getattr(importlib.import_module(f"pairaug.{module}"), name), "")
     return "\n".join(lines)
 
@@ -127,9 +127,8 @@ def drop_reasons_page() -> str:
         "# Drop reasons",
         "",
         _NOTE,
-        "A pair that cannot go on is kept in the parts with `drop_stage`, `drop_reason` and, where",
-        "there is a number to tell, `drop_detail`. `export` writes no parts; its reasons are",
-        "counted in its card.",
+        "Dropped pairs stay in the parts, with `drop_stage`, `drop_reason` and, for some reasons,",
+        "`drop_detail`. `export` writes no parts; its card counts the pairs dropped for each reason.",
         "",
     ]
     for stage, reasons in drop_reasons().items():
@@ -206,7 +205,7 @@ def _presets_table() -> list[str]:
     lines = [
         "## Presets",
         "",
-        "What each preset sets; an empty cell is the default.",
+        "Values that each preset sets. An empty cell means the default.",
         "",
         "| setting | " + " | ".join(f"`{preset}`" for preset in PRESETS) + " |",
         "|---" * (len(PRESETS) + 1) + "|",

@@ -1,4 +1,4 @@
-"""What a stage is, and the few things that every stage needs: batches, seeds and its context."""
+"""The Stage protocol, and what every stage needs: its context, batches and seeds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Stage(Protocol):
     """Anything that turns a stream of pairs into a stream of pairs.
 
     Each pair that goes in comes out: as itself, followed by children made from it, or dropped with
-    a reason. What is not the stage's business passes through untouched.
+    a reason. Pairs that the stage does not work on pass through unchanged.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Stage(Protocol):
 
 @runtime_checkable
 class Fitted(Protocol):
-    """A stage that looks at all pairs of a run once, before its first part."""
+    """A stage that reads all pairs of a run once, before its first part."""
 
     def fit(self, pairs: Iterable[Pair]) -> None: ...
 
@@ -44,20 +44,20 @@ def _ignore_status(text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What the program chooses once for all stages."""
+    """Seed, device and callbacks of a run, chosen once for all stages."""
 
     seed: int
     device: str = "cpu"
     dtype: str = "float32"
     compile: bool = False
     num_workers: int = 2
-    """Images decoded at once while reading; no result depends on it."""
+    """Images decoded in parallel while reading; it does not change results."""
     report_progress: Callable[[int], None] = _ignore_progress
-    """Called with the number of pairs whose work has just been done."""
+    """Called with the number of pairs that were just finished."""
     report_status: Callable[[str], None] = _ignore_status
-    """Called now and then with how the work goes, in a few words that hold no report text."""
+    """Called from time to time with a short status text, which holds no report text."""
     folder: Path | None = None
-    """The run's folder, where a stage may note what is no pair; None outside of a run."""
+    """The run folder, for files other than parts; None outside of a run."""
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
@@ -70,11 +70,11 @@ def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 
 def overlap(jobs: Iterable[Callable[[], Item]]) -> Iterator[Item]:
-    """What each job returns, in order; each runs in another thread while the next is fetched.
+    """Results of the jobs, in order; a job runs in another thread while the next is fetched.
 
-    For work in two halves: the iterable does the first, on the device, whenever it is asked for the
-    next job; the jobs are the second, decoding and compressing. One job at a time runs, and no more
-    than two wait. What a job raises is raised here.
+    For work in two halves: the iterable does the first half, on the device, when the next job is
+    requested; the jobs do the second, decoding and compressing. One job runs at a time, and at most
+    two wait. An error in a job is raised here.
     """
     with ThreadPoolExecutor(max_workers=1) as pool:
         previous: Future[Item] | None = None
@@ -88,10 +88,10 @@ def overlap(jobs: Iterable[Callable[[], Item]]) -> Iterator[Item]:
 
 
 def apply(stage: Stage, pairs: Sequence[Pair]) -> list[Pair]:
-    """What `stage` makes of `pairs`, in their order, each followed by the children made from it.
+    """Runs `stage` on `pairs` and returns them in the same order, each followed by its children.
 
-    The stage sees living pairs only; those dropped earlier keep their place. Raises if a pair was
-    lost or came out twice, or if a new pair's parent is not among `pairs`: a mistake in the stage.
+    The stage sees living pairs only; dropped pairs keep their position. Raises if a pair was lost
+    or came out twice, or if a new pair's parent is not among `pairs`: a bug in the stage.
     """
     results = list(stage(pair for pair in pairs if pair.drop is None))
     outcome = {pair.id: pair for pair in results}
@@ -119,7 +119,7 @@ def apply(stage: Stage, pairs: Sequence[Pair]) -> list[Pair]:
 def seed_for(run_seed: int, pair_id: str, stage: str) -> int:
     """A 63-bit seed for one pair at one stage.
 
-    It depends on nothing else, so order, batches, workers and resuming change no draw.
+    It depends on nothing else, so order, batches, workers and resuming change no result.
     """
     key = f"{run_seed}\0{stage}\0{pair_id}".encode()
     return int.from_bytes(blake2b(key, digest_size=8).digest(), "big") >> 1

@@ -127,7 +127,7 @@ def test_a_whole_small_run_and_its_stages(models: list[str]) -> None:
     pruned = pairaug("prune", "runs/demo", "--set", "prune.inter.threshold=-1")
     assert pruned.exit_code == 0, pruned.output
     assert "kept" in pruned.stdout
-    assert "To bring export and summary.html up to date: pairaug run" in pruned.stdout
+    assert "To update export and summary.html, run: pairaug run" in pruned.stdout
     assert pairaug("summarize", "runs/demo").exit_code == 0
 
 
@@ -173,7 +173,7 @@ def test_layouts_that_are_not_there_are_named(finished: RunFolder, tmp_path: Pat
     line = one_line(pairaug("export", "run", "--to", "zip"))
     assert "is 'zip'; choose one of: 'webdataset', 'parquet', 'huggingface', 'folder'" in line
     line = one_line(pairaug("export", "run", "--to", "folder", *_sets("export.formats=[parquet]")))
-    assert "--to adds layouts to those of the export" in line
+    assert "--to adds layouts to the export" in line
     line = one_line(pairaug("export", "run", *_sets("export.synthetic_per_real=-1")))
     assert "export.synthetic_per_real in --set is -1; it should be greater than or" in line
 
@@ -257,7 +257,7 @@ def test_stopping_by_hand_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["pairaug.run"], "run", interrupted)
     result = pairaug("demo")
     assert result.exit_code == 130
-    assert result.stderr.splitlines()[-1] == "pairaug: stopped; the same command resumes"
+    assert result.stderr.splitlines()[-1] == "pairaug: stopped; repeat the command to resume"
 
 
 def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

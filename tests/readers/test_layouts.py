@@ -226,8 +226,8 @@ def test_plans_and_checks_work(
     limited = change_settings(small_settings, [*overrides, "limit=2"])
     assert make_plan(limited, RunFolder(tmp_path / "run")).num_pairs == 2
     (data,) = (check for check in diagnose(None, overrides) if check.name == "data")
-    assert data.is_fine, data.found
-    assert "pairs can be used" in data.found
+    assert data.is_ok, data.message
+    assert "pairs can be used" in data.message
 
 
 @layouts

@@ -87,7 +87,7 @@ def test_what_is_shared_reserved_or_public_cannot_be_listed(listed: str):
 
 
 @pytest.mark.parametrize(
-    ("host", "found", "is_fine"),
+    ("host", "found", "is_ok"),
     [
         ("ai", ["10.0.0.7"], True),
         ("ai", ["fd00::7"], True),
@@ -104,10 +104,10 @@ def test_what_is_shared_reserved_or_public_cannot_be_listed(listed: str):
     ],
 )
 def test_a_name_is_local_where_all_its_addresses_are(
-    names: dict[str, list[str]], host: str, found: list[str], is_fine: bool
+    names: dict[str, list[str]], host: str, found: list[str], is_ok: bool
 ):
     names[host] = found
-    if is_fine:
+    if is_ok:
         assert resolve_host(host) == found
     else:
         with pytest.raises(SettingsError, match=rf"{host} counts as local, but its address"):

@@ -66,13 +66,13 @@ def test_a_run_finds_it_away_before_it_reads(tmp_path: Path):
 def test_the_doctor_looks_at_the_server_and_at_the_policy(chat_server: ChatServer, tmp_path: Path):
     def found(*overrides: str) -> tuple[bool, str]:
         checks = diagnose(None, overrides)
-        return next((c.is_fine, c.found) for c in checks if c.name == "language model")
+        return next((c.is_ok, c.message) for c in checks if c.name == "language model")
 
     chat_server.listed = Reply(body=b'{"data": [{"id": "m"}]}')
     assert found(*settings_for(chat_server.url)) == (True, "127.0.0.1 answers, and has m")
     assert found(*settings_for(AWAY))[0] is False
-    is_fine, words = found(*settings_for("https://api.example.org/v1"))
-    assert not is_fine
+    is_ok, words = found(*settings_for("https://api.example.org/v1"))
+    assert not is_ok
     assert "would send report text to api.example.org" in words
 
 

@@ -16,7 +16,7 @@ from pairaug.manifest import part_paths, write_part
 from pairaug.pair import Branch, Drop, ImageRef, Pair, Report
 from pairaug.run import RunFolder, quality
 from pairaug.run.doctor import diagnose
-from pairaug.run.quality import assess, hashed, unusable
+from pairaug.run.quality import assess, hash_id, list_unusable
 from pairaug.summary.page import load_facts
 from support.dicom_images import dataset_of, saved
 
@@ -92,7 +92,7 @@ def test_the_terminal_shows_it_with_ids_hashed_unless_asked(run_folder: Path) ->
     assert "data quality" in said
     assert "burnt-in annotation" in said
     assert "all stored values are 0" in said
-    assert hashed("t/SECRET") in said
+    assert hash_id("t/SECRET") in said
     assert "t/SECRET" not in said
     shown = CliRunner().invoke(app, ["read", str(run_folder), "--show-ids"])
     assert "t/SECRET" in shown.output
@@ -136,7 +136,7 @@ def test_nothing_usable_is_no_crash(tmp_path: Path) -> None:
     parts = _part(tmp_path, pairs)
     found = assess(parts)
     assert (found.usable, found.words, sum(found.patients.values())) == (0, {}, 0)
-    assert len(list(unusable(parts, 4, show_ids=True))) == 4
+    assert len(list(list_unusable(parts, 4, show_ids=True))) == 4
 
 
 def test_many_views_are_added_up(tmp_path: Path) -> None:
@@ -215,16 +215,16 @@ def _table_of(folder: Path, texts: list[str]) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("num_german", "is_fine"), [(20, False), (5, True), (0, True)])
+@pytest.mark.parametrize(("num_german", "is_ok"), [(20, False), (5, True), (0, True)])
 def test_doctor_and_terminal_say_that_reports_are_not_english(
-    tmp_path: Path, num_german: int, is_fine: bool
+    tmp_path: Path, num_german: int, is_ok: bool
 ) -> None:
     texts = ["Kein Pleuraerguss. Kein Pneumothorax."] * num_german
     folder = _table_of(tmp_path, texts + ["No effusion."] * (20 - num_german))
     (check,) = (each for each in diagnose(folder / "run.yaml") if each.name == "language")
-    assert check.is_fine is is_fine
+    assert check.is_ok is is_ok
     said = f"{num_german} of 20 reports are not in English: "
-    assert (said in check.found) is bool(num_german)
+    assert (said in check.message) is bool(num_german)
     done = CliRunner().invoke(app, ["read", str(folder)])
     assert done.exit_code == 0, done.output
     assert (said in done.output) is bool(num_german)

@@ -189,11 +189,11 @@ def test_what_is_lost_is_made_again_to_the_same_bytes(
         ("edit.cross_replace=1", r"edit was written .*\(edit\.cross_replace: 0\.5 → 1\.0\)"),
         (
             "prune.intra.margin=0.5",
-            r"prune was decided by another rule \(prune\.intra\.margin: 0\.003 → 0\.5\)",
+            r"prune was made with another rule \(prune\.intra\.margin: 0\.003 → 0\.5\)",
         ),
         (
             "export.pairs_per_shard=9",
-            r"export by other settings \(export\.pairs_per_shard: 1000 → 9",
+            r"the export of .* other settings \(export\.pairs_per_shard: 1000 → 9",
         ),
         ("summary.max_examples=2", r"pairaug summarize .* --set NAME=VALUE"),
     ],
@@ -219,7 +219,7 @@ def test_other_weights_are_refused_by_name(
     content[-1] ^= 1
     weights.write_bytes(bytes(content))
     changed = change_settings(small_settings, [f"score.model={other}"])
-    with pytest.raises(RunError, match=r"score was written .*weights of .*: another hash"):
+    with pytest.raises(RunError, match=r"score was written .*weights of .*: hash differs"):
         run(changed, copied)
 
 
@@ -227,7 +227,7 @@ def test_without_a_record_other_settings_are_still_refused(
     copied: RunFolder, small_settings: Settings
 ) -> None:
     copied.record_path.unlink()
-    with pytest.raises(RunError, match=r"run\.json, which would say which, does not"):
+    with pytest.raises(RunError, match=r"run\.json does not list them"):
         run(change_settings(small_settings, ["seed=7"]), copied)
 
 
@@ -392,9 +392,9 @@ def test_a_stage_made_again_after_deleting_it(copied: RunFolder, finished: RunFo
         (
             "prune",
             "edit.num_steps=3",
-            "pairaug prune can change settings of prune only, not edit.num",
+            "pairaug prune can change only settings of prune, not edit.num",
         ),
-        ("summary", "seed=3", "pairaug summarize can change settings of summary only, not seed"),
+        ("summary", "seed=3", "pairaug summarize can change only settings of summary, not seed"),
     ],
 )
 def test_a_stage_changes_its_own_settings_only(
@@ -427,7 +427,9 @@ def test_running_out_of_memory_says_what_to_lower(
         raise raised
 
     monkeypatch.setattr("pairaug.generate.Generate._generated", full)
-    with pytest.raises(RunError, match=r"generate ran out of memory on cpu\. Set generate\.batch_"):
+    with pytest.raises(
+        RunError, match=r"generate ran out of memory on cpu\. Lower generate\.batch_"
+    ):
         run(small_settings, RunFolder(tmp_path / "run"))
 
 
@@ -435,7 +437,7 @@ def test_a_device_that_is_not_there_is_refused(small_settings: Settings) -> None
     torch = pytest.importorskip("torch")
     if torch.backends.mps.is_available():
         pytest.skip("this machine has the device")
-    with pytest.raises(SettingsError, match="device is 'mps', but PyTorch sees none here"):
+    with pytest.raises(SettingsError, match="device is 'mps', but PyTorch does not see it here"):
         with_device(change_settings(small_settings, ["device=mps"]))
 
 
@@ -521,7 +523,7 @@ def test_a_folder_without_pairs_may_start_again_and_it_is_logged(
     text = finished.settings_path.read_text()
     folder.settings_path.write_text(text.replace("num_patients: 5", "num_patients: 6"))
     run(small_settings, folder)
-    assert "starts again: read.num_patients: 6 → 5" in caplog.text
+    assert "starts again with other settings: read.num_patients: 6 → 5" in caplog.text
 
 
 def test_a_damaged_part_of_the_page_is_named(copied: RunFolder) -> None:
@@ -535,5 +537,5 @@ def test_parts_by_two_rules_are_never_exported(copied: RunFolder, finished: RunF
     run_stage("prune", copied, ["prune.intra.margin=1"])
     name = "part-00000.parquet"
     shutil.copy(finished.stage("prune") / name, copied.stage("prune") / name)
-    with pytest.raises(RunError, match=r"prune has parts by different settings\. Delete"):
+    with pytest.raises(RunError, match=r"prune has parts with different settings\. Delete"):
         run_stage("export", copied)

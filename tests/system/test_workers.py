@@ -61,6 +61,6 @@ def test_a_command_that_is_terminated_says_so_and_resumes(tmp_path: Path) -> Non
         process.terminate()
         _, said = process.communicate(timeout=60)
     assert process.returncode == 143, said
-    assert said.splitlines()[-1] == "pairaug: stopped; the same command resumes"
+    assert said.splitlines()[-1] == "pairaug: stopped; repeat the command to resume"
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     assert (tmp_path / "run" / "summary.html").exists()

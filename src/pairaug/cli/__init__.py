@@ -1,6 +1,6 @@
-"""The command line: one thin command for each program and stage.
+"""The command line: one thin command per program and stage.
 
-Everything heavy is imported inside the commands, so that `pairaug --help` answers at once.
+Heavy imports are inside the commands, so that `pairaug --help` is fast.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 ShowIds = Annotated[
     bool,
     typer.Option(
-        "--show-ids", help="Name unusable studies by their ids, where else a hash stands for each."
+        "--show-ids", help="Show study ids instead of hashes in the list of rejected studies."
     ),
 ]
 
@@ -45,7 +45,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     # Tracebacks with local variables would print reports.
     pretty_exceptions_enable=False,
-    help="More image-report pairs for training medical vision-language models.",
+    help="Generate image-report pairs for training medical vision-language models.",
 )
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="evaluate")
@@ -53,9 +53,9 @@ app.add_typer(experiment.app, name="experiment")
 
 
 def main() -> None:
-    """The entry point of the `pairaug` command."""
+    """Runs the `pairaug` command."""
     keep_freed_memory()
-    # What torchrun starts, it ends; a process that waits for others would not hear of it.
+    # torchrun ends the processes it starts; a process that waits for the others must not do it.
     if "RANK" not in os.environ:
         stop_when_terminated()
     app()
@@ -71,7 +71,9 @@ def _show_version(wanted: bool) -> None:
 def _global_options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     del version
@@ -80,13 +82,13 @@ def _global_options(
 @app.command()
 @one_line_errors
 def demo(
-    out: Annotated[Path, typer.Option(help="The folder of the run.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/demo"),
     sets: Sets = None,
 ) -> None:
-    """Run the whole chain on simulated images with the bundled models; minutes on a CPU."""
+    """Run all stages on phantoms with the bundled models. Takes minutes on a CPU."""
     from pairaug.config import load_settings
 
-    _run_chain(load_settings(overrides=sets or (), preset="demo"), out)
+    _run_all(load_settings(overrides=sets or (), preset="demo"), out)
 
 
 @app.command()
@@ -96,25 +98,27 @@ def run(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The folder of the run; without it, runs/NAME for NAME.yaml.",
+            help="Run folder. Default: runs/NAME for NAME.yaml.",
             show_default=False,
         ),
     ] = None,
     sets: Sets = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Read at most so many pairs.", show_default=False)
+        int | None,
+        typer.Option(min=1, metavar="N", help="Read at most N pairs.", show_default=False),
     ] = None,
     engine: Annotated[
-        str | None, typer.Option(help="Where parts are worked on: local.", show_default=False)
+        str | None,
+        typer.Option(help="Where to run: local, which is this machine.", show_default=False),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")
+        bool, typer.Option("--dry-run", help="Print the plan and write nothing.")
     ] = False,
     show_ids: ShowIds = False,
 ) -> None:
-    """Run the whole chain on your data and models; the same command resumes it."""
+    """Run all stages on your data and models. Repeat the command to resume an interrupted run."""
     if dry_run:
-        # A look must fetch nothing; read by the hub library when it is first imported.
+        # A dry run downloads nothing. The hub library reads this when it is first imported.
         os.environ["HF_HUB_OFFLINE"] = "1"
     from pairaug.config import load_settings
     from pairaug.run.folder import folder_for, settings_file
@@ -126,7 +130,7 @@ def run(
     settings = load_settings(config, overrides)
     folder = out or folder_for(config)
     if not dry_run:
-        _run_chain(settings, folder, show_ids)
+        _run_all(settings, folder, show_ids)
         return
     from pairaug.run import RunFolder, make_plan
     from pairaug.run.tables import print_plan
@@ -140,13 +144,15 @@ def run(
 @app.command()
 @one_line_errors
 def phantom(
-    out: Annotated[Path, typer.Option(help="The folder to write; must be new or empty.")],
-    num_patients: Annotated[int, typer.Option(help="How many simulated patients.")] = 100,
-    seed: Annotated[int, typer.Option(help="Which patients.")] = 0,
-    size: Annotated[int, typer.Option(help="Pixels a side of each image.")] = 128,
-    masks: Annotated[bool, typer.Option("--masks", help="Write masks of all structures.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder to write. It must be new or empty.")],
+    num_patients: Annotated[int, typer.Option(help="Number of simulated patients.")] = 100,
+    seed: Annotated[int, typer.Option(help="Random seed of the patients.")] = 0,
+    size: Annotated[int, typer.Option(help="Width and height of each image in pixels.")] = 128,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="Also write a mask of each structure.")
+    ] = False,
 ) -> None:
-    """Write a dataset of simulated radiographs and reports whose truth is known."""
+    """Write a dataset of phantoms: simulated radiographs with known ground truth."""
     from pairaug.phantom.dataset import DatasetSize, write_dataset
 
     dataset = DatasetSize(num_patients=num_patients, seed=seed, size=size)
@@ -162,19 +168,18 @@ def phantom(
 def doctor(
     config: Annotated[
         Path | None,
-        typer.Argument(help="A YAML file of settings; without it, the demo.", show_default=False),
+        typer.Argument(help="YAML file of settings. Default: the demo preset.", show_default=False),
     ] = None,
     sets: Sets = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder the run will be written to; its free disk space is checked. "
-            "Default: runs/NAME for NAME.yaml.",
+            help="Run folder whose free disk space is checked. Default: runs/NAME for NAME.yaml.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Check settings, data, models, token window, disk and device before a long run."""
+    """Check settings, data and models before a long run. Also checks device and disk."""
     from pairaug.run.doctor import diagnose
     from pairaug.run.folder import folder_for, settings_file
     from pairaug.run.tables import print_check
@@ -185,7 +190,7 @@ def doctor(
     for check in diagnose(config, sets or (), folder):
         print_check(console, check)
         checks.append(check)
-    if not all(check.is_fine for check in checks):
+    if not all(check.is_ok for check in checks):
         raise typer.Exit(1)
 
 
@@ -195,7 +200,8 @@ def convert(
     weights: Annotated[
         Path,
         typer.Argument(
-            help="A .bin, .pt, .pth or .ckpt file, or a folder with one.", show_default=False
+            help="Weights file (.bin, .pt, .pth or .ckpt), or a folder with one.",
+            show_default=False,
         ),
     ],
     out: Annotated[
@@ -211,11 +217,12 @@ def convert(
     allow_pickle: Annotated[
         bool,
         typer.Option(
-            "--allow-pickle", help="Read a pickle. Use it only for a source that you trust."
+            "--allow-pickle",
+            help="Load pickled weights, which can run code. Use only if you trust them.",
         ),
     ] = False,
 ) -> None:
-    """Convert a scorer's published weights to safetensors, with their configuration."""
+    """Convert published scorer weights to safetensors. Adds the missing configuration."""
     from pairaug.clip.convert import convert_weights, describe
     from pairaug.run.device import quieten_model_libraries
 
@@ -224,7 +231,7 @@ def convert(
     typer.echo(describe(folder))
 
 
-def _do_stage(stage: str, run: Path, sets: list[str] | None, show_ids: bool = False) -> None:
+def _run_stage(stage: str, run: Path, sets: list[str] | None, show_ids: bool = False) -> None:
     from pairaug.run import RunFolder, run_stage
     from pairaug.run.tables import print_result
 
@@ -238,11 +245,11 @@ def _do_stage(stage: str, run: Path, sets: list[str] | None, show_ids: bool = Fa
 
 
 def _stage_command(stage: str, name: str, description: str) -> None:
-    """Adds the command that does one stage of an existing run."""
+    """Adds a command that runs one stage of an existing run."""
 
     @one_line_errors
     def command(run: Run, sets: Sets = None) -> None:
-        _do_stage(stage, run, sets)
+        _run_stage(stage, run, sets)
 
     command.__doc__ = description
     app.command(name)(command)
@@ -251,15 +258,18 @@ def _stage_command(stage: str, name: str, description: str) -> None:
 @app.command("read")
 @one_line_errors
 def read(run: Run, sets: Sets = None, show_ids: ShowIds = False) -> None:
-    """Read the real pairs of a run, and tell what they are like."""
-    _do_stage("read", run, sets, show_ids)
+    """Read the real pairs and print a data-quality table."""
+    _run_stage("read", run, sets, show_ids)
 
 
 for _stage, _description in (
-    ("rewrite", "Rewrite reports: new patients, and changes of the same one."),
-    ("generate", "Generate the images of new patients from their reports."),
-    ("edit", "Change images as their rewritten reports say."),
-    ("score", "Encode images and reports and note how well they agree."),
+    (
+        "rewrite",
+        "Rewrite reports, for new patients and for the same one.",
+    ),
+    ("generate", "Generate radiographs for new patients from their rewritten reports."),
+    ("edit", "Edit real radiographs to match their rewritten reports."),
+    ("score", "Score how well images and reports agree."),
 ):
     _stage_command(_stage, _stage, _description)
 
@@ -273,22 +283,22 @@ def prune(
         bool,
         typer.Option(
             "--sweep",
-            help="Decide nothing: show what each threshold would keep, and write sweep.html.",
+            help="Show what each threshold would keep, write sweep.html, and change nothing.",
         ),
     ] = False,
 ) -> None:
-    """Decide, or decide again, which synthetic pairs are kept; no models needed."""
+    """Keep or drop synthetic pairs by their scores. Can be repeated; needs no models."""
     if sweep:
         from pairaug.notices import notices
         from pairaug.run import RunFolder
         from pairaug.run.sweep import print_sweep, sweep_run
 
         print_sweep(open_console(), sweep_run(run))
-        for sentence in notices(RunFolder(run).load_record().as_json()):
-            typer.echo(f"WARNING {sentence}")
+        for message in notices(RunFolder(run).load_record().as_json()):
+            typer.echo(f"WARNING {message}")
         return
-    _do_stage("prune", run, sets)
-    typer.echo(f"To bring export and summary.html up to date: pairaug run {run}")
+    _run_stage("prune", run, sets)
+    typer.echo(f"To update export and summary.html, run: pairaug run {run}")
 
 
 @app.command("export")
@@ -300,18 +310,18 @@ def export(
         typer.Option(
             "--to",
             metavar="LAYOUT",
-            help="Write this layout, beside those that the export has: webdataset, parquet, "
-            "huggingface, folder or chexzero; may be given more than once, or as a list with "
-            "commas. Without it, the layouts of the run's settings.",
+            help="Add a layout to the export: webdataset, parquet, huggingface, folder or "
+            "chexzero. Repeat the option or separate layouts by commas. Default: the layouts in "
+            "the run's settings.",
             show_default=False,
         ),
     ] = None,
     sets: Sets = None,
 ) -> None:
-    """Write the kept pairs for training, again if need be; no models needed."""
+    """Export the kept pairs for training. Can be repeated; needs no models."""
     layouts = [name.strip() for text in to or () for name in text.split(",") if name.strip()]
     if not layouts:
-        _do_stage("export", run, sets)
+        _run_stage("export", run, sets)
         return
     from pairaug.run import RunFolder, export_to
     from pairaug.run.tables import print_result
@@ -322,10 +332,12 @@ def export(
     print_result(open_console(), folder, record, only="export")
 
 
-_stage_command("summary", "summarize", "Write summary.html, again if need be.")
+_stage_command(
+    "summary", "summarize", "Write summary.html, the HTML page about the run. Can be repeated."
+)
 
 
-def _run_chain(settings: Any, out: Path, show_ids: bool = False) -> None:
+def _run_all(settings: Any, out: Path, show_ids: bool = False) -> None:
     from pairaug.run import RunFolder
     from pairaug.run import run as run_all
     from pairaug.run.tables import print_result
@@ -340,13 +352,13 @@ def _run_chain(settings: Any, out: Path, show_ids: bool = False) -> None:
 def _quality_printer(
     progress: BarProgress | LineProgress, folder: RunFolder, show_ids: bool
 ) -> Callable[[RunRecord], None]:
-    """Prints what the real pairs are like: above the bars where there are some."""
+    """A function that prints the data-quality table, above the progress bars if there are any."""
     from pairaug.run.tables import print_quality
 
-    # On a terminal both consoles are the same screen, and only this one knows of the bars.
+    # Both consoles write to the same terminal; only the console of the bars prints above them.
     console = getattr(progress, "console", None) or open_console()
 
-    def printed(record: RunRecord) -> None:
+    def print_table(record: RunRecord) -> None:
         print_quality(console, folder, record, show_ids=show_ids)
 
-    return printed
+    return print_table

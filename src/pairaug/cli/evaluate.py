@@ -1,4 +1,4 @@
-"""`pairaug evaluate`: one command for each kind of measurement."""
+"""`pairaug evaluate`: one command per evaluation."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pairaug.cli.shared import (
     show_progress,
 )
 
-Out = Annotated[Path, typer.Option(help="The folder of the table and the JSON.")]
+Out = Annotated[Path, typer.Option(help="Folder for the table and its JSON file.")]
 
-app = typer.Typer(no_args_is_help=True, help="Measure models; a table with intervals.")
+app = typer.Typer(no_args_is_help=True, help="Evaluate models: tables with confidence intervals.")
 
 
 @app.command("counterfactual")
@@ -26,7 +26,7 @@ app = typer.Typer(no_args_is_help=True, help="Measure models; a table with inter
 def evaluate_counterfactual(
     config: OptionalConfig = None, out: Out = Path("runs/evaluate"), sets: Sets = None
 ) -> None:
-    """Edits of phantoms against the right answers, which only phantoms have."""
+    """Compare edits of phantoms with the ground truth that phantoms have."""
     from pairaug.evaluate import counterfactual as program
 
     settings = load_settings_of(program.CounterfactualSettings, config, sets)
@@ -39,7 +39,7 @@ def evaluate_counterfactual(
 def evaluate_fidelity(
     config: OptionalConfig = None, out: Out = Path("runs/evaluate"), sets: Sets = None
 ) -> None:
-    """Whether generated images show what their reports state, on new phantom patients."""
+    """Measure whether generated images show what their reports state, on new phantom patients."""
     from pairaug.evaluate import fidelity as program
 
     settings = load_settings_of(program.FidelitySettings, config, sets)
@@ -51,7 +51,7 @@ def evaluate_fidelity(
 def evaluate_zero_shot(
     config: OptionalConfig = None, out: Out = Path("runs/evaluate"), sets: Sets = None
 ) -> None:
-    """Findings by captions alone: a model, or several, on labelled images."""
+    """Classify findings zero-shot, by captions alone, with one or more CLIP models."""
     from pairaug.evaluate import zero_shot as program
 
     settings = load_settings_of(program.ZeroShotSettings, config, sets)
@@ -63,7 +63,7 @@ def evaluate_zero_shot(
 def evaluate_linear_probe(
     config: OptionalConfig = None, out: Out = Path("runs/evaluate"), sets: Sets = None
 ) -> None:
-    """Findings by a linear layer on a frozen image tower, trained on few labels and on all."""
+    """Classify findings by a linear layer on a frozen image encoder, at several label fractions."""
     from pairaug.evaluate import linear_probe as program
 
     settings = load_settings_of(program.LinearProbeSettings, config, sets)
@@ -75,7 +75,7 @@ def evaluate_linear_probe(
 def evaluate_retrieval(
     config: OptionalConfig = None, out: Out = Path("runs/evaluate"), sets: Sets = None
 ) -> None:
-    """An image's own report among those of all, and a report's image."""
+    """Retrieve each image's report among all reports, and each report's image."""
     from pairaug.evaluate import retrieval as program
 
     settings = load_settings_of(program.RetrievalSettings, config, sets)

@@ -1,4 +1,4 @@
-"""`pairaug experiment`: programs that run others to answer one question."""
+"""`pairaug experiment`: comparisons that train many models."""
 
 from __future__ import annotations
 
@@ -18,23 +18,21 @@ SettingsT = TypeVar("SettingsT")
 
 Out = Annotated[
     Path | None,
-    typer.Option(
-        help="The folder to write; without it, runs/NAME for NAME.yaml.", show_default=False
-    ),
+    typer.Option(help="Folder to write. Default: runs/NAME for NAME.yaml.", show_default=False),
 ]
 
-app = typer.Typer(no_args_is_help=True, help="Answer one question by many trainings.")
+app = typer.Typer(no_args_is_help=True, help="Run experiments that train many models.")
 
 
 @app.callback()
 def _experiments() -> None:
-    """Answer one question by many trainings."""
+    """Run experiments that train many models."""
 
 
 @app.command("utility")
 @one_line_errors
 def experiment_utility(config: Config, out: Out = None, sets: Sets = None) -> None:
-    """The paper's comparison at equal compute: do the synthetic pairs help? Resumes by itself."""
+    """Measure at equal compute whether synthetic pairs help. Repeat the command to resume."""
     from pairaug.experiment.settings import UtilitySettings
     from pairaug.experiment.utility import run_utility
 
@@ -44,7 +42,7 @@ def experiment_utility(config: Config, out: Out = None, sets: Sets = None) -> No
 @app.command("pruning")
 @one_line_errors
 def experiment_pruning(config: Config, out: Out = None, sets: Sets = None) -> None:
-    """When does pruning pay? By how often the generator fails. Resumes by itself."""
+    """Measure what pruning is worth at several noise rates. Repeat the command to resume."""
     from pairaug.experiment.pruning import run_pruning
     from pairaug.experiment.settings import PruningSettings
 
@@ -57,7 +55,7 @@ def _run(
     out: Path | None,
     config: Path,
 ) -> None:
-    """Runs an experiment in its folder, and prints its table and where the numbers are."""
+    """Runs an experiment and prints its table and the path of its JSON file."""
     logging.getLogger("pairaug.train").setLevel(logging.WARNING)
     with show_progress() as progress:
         path = experiment(settings, out or Path("runs") / config.stem, progress)

@@ -1,4 +1,4 @@
-"""What the commands share: arguments, errors in one line, progress on the terminal."""
+"""Arguments, one-line errors and progress that all commands share."""
 
 from __future__ import annotations
 
@@ -21,27 +21,29 @@ if TYPE_CHECKING:
 
     from pairaug.run.progress import BarProgress, LineProgress
 
-Config = Annotated[Path, typer.Argument(help="A YAML file of settings.", show_default=False)]
-Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
+Config = Annotated[Path, typer.Argument(help="YAML file of settings.", show_default=False)]
+Run = Annotated[Path, typer.Argument(help="Run folder.", show_default=False)]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A setting; may be given more than once."),
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Change one setting. Repeat the option for more."
+    ),
 ]
 OptionalConfig = Annotated[
-    Path | None, typer.Argument(help="A YAML file of settings.", show_default=False)
+    Path | None, typer.Argument(help="YAML file of settings.", show_default=False)
 ]
 
 
-_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
-"""Errors that no code can do anything about, wherever a file is written."""
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+"""Errors of the disk or its permissions, which the user has to solve."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM has come: schedulers send it where people press Ctrl-C."""
+    """Raised on SIGTERM, which schedulers send to stop a process."""
 
 
 def stop_when_terminated() -> None:
-    """Has SIGTERM end this process as Ctrl-C does, so that what it started ends with it."""
+    """Makes SIGTERM stop this process and the processes it started, as Ctrl-C does."""
 
     def stop(number: int, frame: object) -> None:
         del number, frame
@@ -51,9 +53,9 @@ def stop_when_terminated() -> None:
 
 
 def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """`command`, with problems that the user can fix printed as one line.
+    """`command` with errors that the user can fix printed as one line.
 
-    Exit code 1, and 130 or 143 where it was stopped.
+    Exit code 1 for an error, 130 after Ctrl-C, 143 after SIGTERM.
     """
 
     @functools.wraps(command)
@@ -64,13 +66,13 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
             typer.echo(f"pairaug: {error}", err=True)
             raise typer.Exit(1) from error
         except OSError as error:
-            if error.errno not in _OF_THE_DISK:
+            if error.errno not in _DISK_ERRORS:
                 raise
             where = f"{error.filename}: " if error.filename else ""
             typer.echo(f"pairaug: {where}{error.strerror}", err=True)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
-            typer.echo("pairaug: stopped; the same command resumes", err=True)
+            typer.echo("pairaug: stopped; repeat the command to resume", err=True)
             code = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
             raise typer.Exit(128 + code) from error
 
@@ -78,14 +80,14 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def load_settings_of(model: type[Any], config: Path | None, sets: list[str] | None) -> Any:
-    """The settings in a YAML file, with `--set` on top."""
+    """Settings of a YAML file with `--set` on top."""
     from pairaug.config import load_model
 
     return load_model(model, config, sets or ())
 
 
 def open_console(stderr: bool = False) -> Console:
-    """A terminal, or a pipe, to print tables to."""
+    """A console that prints tables to the terminal or a pipe."""
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False)
@@ -93,7 +95,7 @@ def open_console(stderr: bool = False) -> Console:
 
 @contextmanager
 def show_progress() -> Iterator[BarProgress | LineProgress]:
-    """Bars on a terminal, else lines; warnings go above them."""
+    """Progress bars on a terminal, lines elsewhere; warnings are printed above them."""
     from rich.logging import RichHandler
 
     from pairaug.run.progress import BarProgress, LineProgress
@@ -117,6 +119,6 @@ def show_progress() -> Iterator[BarProgress | LineProgress]:
 
 
 def quieten_libraries() -> None:
-    """The model libraries' own advice is about their insides; errors still come through."""
+    """Limits the log of the model libraries to errors."""
     for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
         os.environ.setdefault(name, "error")

@@ -1,4 +1,4 @@
-"""`pairaug train`: one command for each kind of model."""
+"""`pairaug train`: one command per kind of model."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from pairaug.cli.shared import (
 
 Out = Annotated[
     Path | None,
-    typer.Option(help="The folder to write; without it, runs/NAME.", show_default=False),
+    typer.Option(help="Folder to write. Default: runs/NAME for NAME.yaml.", show_default=False),
 ]
 
-app = typer.Typer(no_args_is_help=True, help="Train a model on pairs.")
+app = typer.Typer(no_args_is_help=True, help="Train models on image-report pairs.")
 
 
 @app.command("generator")
@@ -39,12 +39,12 @@ def train_generator(config: OptionalConfig = None, out: Out = None, sets: Sets =
 @app.command("clip")
 @one_line_errors
 def train_clip(config: OptionalConfig = None, out: Out = None, sets: Sets = None) -> None:
-    """Train a CLIP model on pairs of images and reports."""
+    """Train a CLIP model on image-report pairs."""
     from pairaug.train import clip
 
     settings = load_settings_of(clip.ClipSettings, config, sets)
     folder = out or Path("runs") / (config.stem if config else "train-clip")
-    # Of the processes that torchrun starts, one speaks.
+    # Only the first process of torchrun reports progress.
     if os.environ.get("RANK", "0") != "0":
         quieten_libraries()
         clip.train_clip(settings, folder)
@@ -58,7 +58,7 @@ def train_clip(config: OptionalConfig = None, out: Out = None, sets: Sets = None
 @app.command("classifier")
 @one_line_errors
 def train_classifier(config: OptionalConfig = None, out: Out = None, sets: Sets = None) -> None:
-    """Train a classifier of findings, for checks."""
+    """Train a classifier of findings, which checks generated and edited images."""
     from pairaug.train import classifier
 
     _train(

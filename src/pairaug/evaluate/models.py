@@ -49,7 +49,7 @@ def resolve_device(name: str) -> str:
         return "cuda" if found["cuda"] else "cpu"
     if not found[name]:
         raise SettingsError(
-            f"device is {name!r}, but PyTorch sees none here; set device to cpu or auto"
+            f"device is {name!r}, but PyTorch does not see it here; set device to cpu or auto"
         )
     return name
 

@@ -15,7 +15,7 @@ import yaml
 
 from pairaug.export.record import Terms
 from pairaug.export.tally import QUANTILES, ExportReport
-from pairaug.notices import notices, of_copies, of_gate
+from pairaug.notices import copies_messages, gate_message, notices
 
 _STAGES = ("read", "rewrite", "generate", "edit", "score", "prune")
 
@@ -185,8 +185,8 @@ def _making(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
             lines.append(f"- kept of {branch}, by {fitted.get('rule')}: {bounds or without}")
     gate = recipe.get("gate") or {}
     if gate.get("verdict") == "passed":
-        lines.append(f"- {_plain(of_gate(gate))}")
-    lines += [f"- {sentence}" for sentence in of_copies(recipe)]
+        lines.append(f"- {_plain(gate_message(gate))}")
+    lines += [f"- {sentence}" for sentence in copies_messages(recipe)]
     written = _settings(recipe, settings).rstrip()
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", written)), default=0))
     lines += ["", "Settings:", "", f"{fence}yaml", written, fence]

@@ -1,7 +1,7 @@
-"""Running: the chain of stages over a run folder, part by part, resumed by running it again.
+"""Runs: the pipeline of stages in a run folder, part by part. Running again resumes.
 
-`folder` is what a run folder holds, `fingerprints` what decides each stage's output, `chain` which
-stages there are, `program` the work itself; `progress` and `tables` are what a terminal shows.
+`api` has the programs, `executor` makes the parts, `stages` opens the stages, `fingerprints` finds
+changed settings, `folder` knows the files; `progress` and `tables` print to the terminal.
 """
 
 from __future__ import annotations

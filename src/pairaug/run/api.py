@@ -1,4 +1,4 @@
-"""The programs: a whole run, and one stage of one. Both leave alone what is done already.
+"""The programs: a whole run, and one stage of a run. Finished parts are never made again.
 
 `RunExecutor` makes the parts; the functions here check first whether they may be made.
 """
@@ -26,12 +26,12 @@ from pairaug.run.stages import (
     STAGES,
     check_installed,
     check_models,
-    look_at_server,
+    check_server,
 )
 from pairaug.system.locks import hold_lock
 
 OnRead = Callable[[RunRecord], None]
-"""Called when the real pairs have been read, before anything is made from them."""
+"""Called once the real pairs are read, before they are rewritten."""
 
 _REMADE_IN_PLACE = ("prune", *AFTER_PARTS)
 
@@ -42,12 +42,11 @@ def run(
     progress: ProgressReport | None = None,
     on_read: OnRead | None = None,
 ) -> RunRecord:
-    """The record of the run, once all stages are done and `summary.html` is written.
+    """Runs all stages, writes `summary.html`, and returns the record of the run.
 
-    `on_read` is called if this run reads; where an earlier one has read, it has been.
-
-    What is in the folder already is kept if it was made with the same settings, weights and data;
-    otherwise a `RunError` names what changed, before anything is touched.
+    Parts in the folder are kept if they were made with the same settings, weights and data;
+    otherwise a `RunError` names what changed, and no file is touched. `on_read` is called only if
+    the pairs are read now, not if an earlier run has read them.
     """
     settings = with_device(settings)
     check_installed(settings)
@@ -60,12 +59,12 @@ def run(
         )
         _check_after_parts(executor)
         if not folder.is_complete("rewrite"):
-            look_at_server(settings)  # before hours of reading
+            check_server(settings)  # before hours of reading
         check_started_with(folder, settings)
         for current in fingerprints:
             if not folder.is_complete(current.stage):
                 check_models(current.stage, settings)
-        executor.note(fingerprints)
+        executor.write_record(fingerprints)
         has_read = folder.is_complete("read")
         for current in fingerprints:
             executor.make(current)
@@ -88,11 +87,11 @@ def run_stage(
     layouts: Collection[str] | None = None,
     on_read: OnRead | None = None,
 ) -> RunRecord:
-    """The record of an existing run, once one stage of it is done.
+    """Runs one stage of an existing run and returns the record.
 
-    `overrides` ("a.b=c") may change this stage's settings, which then stand in `run.yaml`. Pruning
-    and what comes after it decide again in place; parts that took long are never thrown away.
-    `layouts` are the ones that an export writes whatever is there: all of its settings, if None.
+    `overrides` ("a.b=c") may change this stage's settings and are saved in `run.yaml`. `prune`,
+    `export` and `summary` replace their results; other stages never delete parts. `layouts` are the
+    layouts that an export writes again; None: all of its settings.
     """
     settings = _changed_settings(stage, folder, overrides)
     if stage not in _REMADE_IN_PLACE:
@@ -120,19 +119,18 @@ def export_to(
     overrides: Sequence[str] = (),
     progress: ProgressReport | None = None,
 ) -> RunRecord:
-    """The record of an existing run, once it has been exported to `layouts` too.
+    """Adds `layouts` to the export of an existing run and returns the record.
 
-    The layouts that its export has already stay in it; `run.yaml` then names all of them.
+    Existing layouts stay; `run.yaml` then lists all of them.
     """
     from pairaug.export import formats_in
 
     if any(override.partition("=")[0].strip() == "export.formats" for override in overrides):
         raise SettingsError(
-            "--to adds layouts to those of the export, and export.formats names all of them; "
-            "give one of the two"
+            "--to adds layouts to the export, and export.formats replaces them; use one of the two"
         )
     with hold_lock(folder.path):
-        folder.remove_leftovers()  # an export that a kill left aside is one that has layouts
+        folder.remove_leftovers()  # restores the previous export if writing a new one was killed
     both = dict.fromkeys([*formats_in(folder.result("export")), *layouts])
     named = f"export.formats=[{', '.join(both)}]"
     return run_stage("export", folder, [*overrides, named], progress, layouts=layouts)
@@ -144,7 +142,7 @@ def _make_stage(executor: RunExecutor, stage: str) -> None:
         stage, executor.fingerprint_on_disk(before) if before else None
     )
     _check_may_make(executor, current)
-    executor.note([current])
+    executor.write_record([current])
     executor.make(current)
 
 
@@ -159,12 +157,12 @@ def _check_may_make(executor: RunExecutor, current: StageFingerprint) -> None:
         changes = ", ".join(differences(recorded, current.inputs)) or "an earlier stage"
         raise RunError(
             f"{folder.stage(stage)} was written with other settings ({changes}). "
-            f"To make it again, delete {names} and run the same command."
+            f"To make it again, delete {names} and repeat the command."
         ) from error
 
 
 def _check_after_parts(executor: RunExecutor) -> None:
-    """Raises if `export` or `summary` are there by other settings of their own."""
+    """Raises if `export` or `summary` were written with other settings of their own."""
     for step in AFTER_PARTS:
         recorded = executor.record.fingerprints.get(step, {}).get("inputs")
         if recorded is None or not executor.folder.result(step).exists():
@@ -172,9 +170,9 @@ def _check_after_parts(executor: RunExecutor) -> None:
         changes = differences(recorded, own_settings(step, executor.settings))
         if changes:
             raise RunError(
-                f"{executor.folder.path} has its {step} by other settings ({', '.join(changes)}). "
-                f"To make it again in place: pairaug {_command(step)} {executor.folder.path} "
-                "--set NAME=VALUE; or pass a new --out folder."
+                f"the {step} of {executor.folder.path} was written with other settings "
+                f"({', '.join(changes)}). To replace it: pairaug {_command(step)} "
+                f"{executor.folder.path} --set NAME=VALUE; or pass a new --out folder."
             )
 
 
@@ -194,7 +192,7 @@ def _changed_settings(stage: str, folder: RunFolder, overrides: Sequence[str]) -
     ]
     if foreign:
         raise SettingsError(
-            f"pairaug {_command(stage)} can change settings of {stage} only, not {foreign[0]}"
+            f"pairaug {_command(stage)} can change only settings of {stage}, not {foreign[0]}"
         )
     return after
 

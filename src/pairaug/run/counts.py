@@ -1,4 +1,4 @@
-"""How many pairs each stage took in, made and dropped, counted from the parts themselves."""
+"""Counts of the pairs that each stage took in, created and dropped, from its parts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pairaug.run.stages import is_work
 def count_stage(stage: str, parts: Sequence[Path], before: Sequence[Path]) -> dict[str, Any]:
     """{in, created, living: {branch: pairs}, dropped: {reason: pairs}} of a complete stage.
 
-    `in` counts the pairs that the stage had work with, `created` the pairs that are new. `before` are
-    the parts that it read; there are none for the first stage.
+    `in` counts the pairs that the stage works on, `created` the new pairs. `before` are the parts
+    that the stage read; empty for the first stage.
     """
     num_all = num_before = num_in = 0
     living: Counter[str] = Counter()
@@ -39,7 +39,7 @@ def count_stage(stage: str, parts: Sequence[Path], before: Sequence[Path]) -> di
 
 
 def num_work(stage: str, path: Path) -> int:
-    """How many pairs of a part are work for `stage`."""
+    """Number of pairs in a part that `stage` works on."""
     return sum(
         number
         for branch, drop_stage, _, number in outcomes([path])
@@ -48,9 +48,9 @@ def num_work(stage: str, path: Path) -> int:
 
 
 def outcomes(parts: Sequence[Path]) -> Iterator[tuple[str, str | None, str, int]]:
-    """(branch, stage that dropped, reason, pairs), part by part, in the order of the first pair.
+    """(branch, drop stage, drop reason, number of pairs) per part, in the order of the first pair.
 
-    Counted by columns: a run of a million pairs is counted each time that it is pruned.
+    Counts columns, not pairs: a run of a million pairs is counted each time it is pruned.
     """
     names = ["branch", "drop_stage", "drop_reason"]
     for path in parts:

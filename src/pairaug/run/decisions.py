@@ -1,7 +1,7 @@
-"""What pruning decided, each time: kept beside the parts, so that two decisions can be compared.
+"""The history of pruning decisions, kept beside the parts so that decisions can be compared.
 
-`decisions/decision-00000.parquet` has a row for each pair that a rule looked at, and
-`changes-00001.csv` the pairs that decision 1 keeps and decision 0 did not, or the other way round.
+`decisions/decision-00000.parquet` has a row for each pair that a rule was applied to, and
+`changes-00001.csv` the pairs that only one of decisions 0 and 1 keeps.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ pc: Any = pyarrow.compute
 _SYNTHETIC = (Branch.INTER.value, Branch.INTRA.value)
 
 
-def note_decision(folder: RunFolder, record: RunRecord) -> None:
-    """Adds what stands in the complete parts of `prune` to the history, unless it is there.
+def append_decision(folder: RunFolder, record: RunRecord) -> None:
+    """Adds the decisions in the complete parts of `prune` to the history, unless it has them.
 
-    Called before parts are replaced and once they are complete: whichever moment a run is killed
-    at, no decision is lost and none is noted twice.
+    Called before parts are replaced and again when they are complete, so a killed run loses no
+    decision and records none twice.
     """
     parts = part_paths(folder.stage("prune"))
     fingerprint = part_fingerprint(parts[0])
     if record.decisions and record.decisions[-1]["fingerprint"] == fingerprint:
         return
-    number, table = len(record.decisions), _decided(parts)
+    number, table = len(record.decisions), _read_decisions(parts)
     buffer = BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     write_file(_path(folder, number), buffer.getvalue())
@@ -57,17 +57,17 @@ def note_decision(folder: RunFolder, record: RunRecord) -> None:
 
 
 def changes_path(folder: RunFolder, number: int) -> Path:
-    """The file with the pairs on which decision `number` differs from the one before it."""
+    """The file with the pairs that differ between decision `number` and the one before it."""
     return folder.path / "decisions" / f"changes-{number:05d}.csv"
 
 
-def changes_in_words(folder: RunFolder, record: RunRecord) -> str:
-    """From what to what the last decision changed; empty where it is the first."""
+def format_changes(folder: RunFolder, record: RunRecord) -> str:
+    """One line: pairs kept before and now; empty for the first decision."""
     if len(record.decisions) < 2:
         return ""
     before, after = record.decisions[-2:]
     branches = ", ".join(
-        f"{branch} {before['kept'][branch]:,} → {after['kept'][branch]:,}" for branch in _SYNTHETIC
+        f"{name} {before['kept'][name]:,} → {after['kept'][name]:,}" for name in _SYNTHETIC
     )
     changed = after.get("changed")
     if changed is None:
@@ -84,7 +84,7 @@ def _path(folder: RunFolder, number: int) -> Path:
     return folder.path / "decisions" / f"decision-{number:05d}.parquet"
 
 
-def _decided(parts: Sequence[Path]) -> pa.Table:
+def _read_decisions(parts: Sequence[Path]) -> pa.Table:
     """Id, branch and drop reason (null: kept) of the synthetic pairs that reached pruning."""
     tables = []
     for path in parts:
@@ -98,7 +98,7 @@ def _decided(parts: Sequence[Path]) -> pa.Table:
 
 
 def _write_changes(before: pa.Table, after: pa.Table, path: Path) -> dict[str, int]:
-    """Writes the pairs that are kept by one of two decisions; how many there are of each kind."""
+    """Writes the pairs that only one of two decisions keeps, and returns the two counts."""
     was = dict(zip(before["id"].to_pylist(), before["reason"].to_pylist(), strict=True))
     counts = {"newly_kept": 0, "no_longer_kept": 0}
     text = StringIO()

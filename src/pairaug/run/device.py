@@ -1,4 +1,4 @@
-"""The device and number type of a run, chosen once."""
+"""Choice of the device and dtype of a run."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pairaug.errors import SettingsError
 
 
 def with_device(settings: Settings) -> Settings:
-    """`settings` with `auto` replaced by what this machine has.
+    """`settings` with `auto` replaced by the device and dtype for this machine.
 
-    Raises `SettingsError` where a device is asked for that PyTorch does not see.
+    Raises `SettingsError` if PyTorch does not see the device.
     """
     device, dtype = choose_device(settings.device, settings.dtype)
     return settings.model_copy(update={"device": device, "dtype": dtype})
 
 
 def choose_device(device: Any = None, dtype: Any = None) -> tuple[str, str]:
-    """A device and a number type, by the names that settings have or as PyTorch's objects.
+    """Names of a device and a dtype, from such names or from PyTorch's objects.
 
-    None and `auto` stand for what this machine has. Raises `SettingsError` for a device that
-    PyTorch does not see.
+    None and `auto` choose for this machine. Raises `SettingsError` if PyTorch does not see the
+    device.
     """
     device_name = "auto" if device is None else str(device)
     dtype_name = "auto" if dtype is None else str(dtype).removeprefix("torch.")
@@ -34,9 +34,9 @@ def choose_device(device: Any = None, dtype: Any = None) -> tuple[str, str]:
 
 
 def import_tqdm() -> None:
-    """Imports tqdm without the warning that it gives in notebooks where ipywidgets is missing.
+    """Imports tqdm without its warning about missing ipywidgets in notebooks.
 
-    The hub libraries import it; their bars are turned off.
+    The hub libraries import it, and their progress bars are turned off.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "IProgress not found")
@@ -44,7 +44,7 @@ def import_tqdm() -> None:
 
 
 def quieten_model_libraries() -> None:
-    """Turns off the bar that transformers shows for each model it loads; ours is about pairs."""
+    """Turns off the progress bar that transformers shows for every model it loads."""
     import_tqdm()
     from transformers.utils import logging
 
@@ -59,11 +59,11 @@ def _available(device: str) -> str:
         return "cuda" if has_cuda else "cpu"
     kind, _, index = device.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (index and not index.isdecimal()):
-        raise SettingsError(f"there is no device {device!r}; choose cpu, cuda, cuda:N or mps")
+        raise SettingsError(f"unknown device {device!r}; choose cpu, cuda, cuda:N or mps")
     num_devices = torch.cuda.device_count() if kind == "cuda" else 1
     is_there = {"cpu": True, "cuda": has_cuda, "mps": torch.backends.mps.is_available()}[kind]
     if not is_there or int(index or 0) >= num_devices:
         raise SettingsError(
-            f"device is {device!r}, but PyTorch sees none here; set device to cpu or auto"
+            f"device is {device!r}, but PyTorch does not see it here; set device to cpu or auto"
         )
     return device

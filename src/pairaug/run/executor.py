@@ -1,6 +1,6 @@
-"""What a run does to its folder: missing parts are made, counted and timed, and written down.
+"""Execution of a run in its folder: makes missing parts, counts and times them, keeps the record.
 
-Pairs that are dropped stay in the parts, each with its reason.
+Dropped pairs stay in the parts, each with its reason.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pairaug.notices import is_simulated
 from pairaug.pair import Pair
 from pairaug.readers import Counted, Reader
 from pairaug.run.counts import count_stage, num_work
-from pairaug.run.decisions import note_decision
+from pairaug.run.decisions import append_decision
 from pairaug.run.device import quieten_model_libraries
 from pairaug.run.fingerprints import (
     StageFingerprint,
@@ -51,13 +51,13 @@ _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pyarrow", "pillow"
 
 @runtime_checkable
 class TableStage(Protocol):
-    """A stage that changes a part as a table, without unpacking its pairs and images."""
+    """A stage that processes a part as a table, without unpacking pairs and images."""
 
     def apply_to_table(self, table: pa.Table) -> pa.Table: ...
 
 
 class RunExecutor:
-    """One process's work on a run folder that it has locked."""
+    """Makes the parts of a run folder, which the caller has locked."""
 
     def __init__(
         self, settings: Settings, folder: RunFolder, progress: ProgressReport | None = None
@@ -78,7 +78,7 @@ class RunExecutor:
         )
 
     def fingerprints(self) -> list[StageFingerprint]:
-        """The fingerprints of all stages before pruning. Needs the source and the models."""
+        """Fingerprints of all stages before pruning; reads the source's files and the models."""
         fingerprints: list[StageFingerprint] = []
         for stage in STAGES[:-1]:
             fingerprints.append(
@@ -91,12 +91,12 @@ class RunExecutor:
         return stage_fingerprint(stage, self.settings, parent, self.record)
 
     def expected_prune(self, parent: StageFingerprint) -> list[StageFingerprint]:
-        """The fingerprint of pruning by the numbers that were fitted before, if there are any."""
+        """The fingerprint of pruning with the recorded fit, or none if nothing was fitted yet."""
         rule = self.record.decided_by
         return [prune_fingerprint(self.settings, parent, rule)] if rule else []
 
     def fingerprint_on_disk(self, stage: str) -> StageFingerprint:
-        """The fingerprint under which a complete stage was written."""
+        """The fingerprint in the parts of a complete stage."""
         if not self.folder.is_complete(stage):
             raise RunError(
                 f"{self.folder.stage(stage)} is not complete; "
@@ -105,21 +105,21 @@ class RunExecutor:
         values = {part_fingerprint(path) for path in part_paths(self.folder.stage(stage))}
         if len(values) > 1:
             raise RunError(
-                f"{self.folder.stage(stage)} has parts by different settings. Delete it, and run: "
-                f"pairaug {stage} {self.folder.path}"
+                f"{self.folder.stage(stage)} has parts with different settings. Delete it, and "
+                f"run: pairaug {stage} {self.folder.path}"
             )
         return StageFingerprint(
             stage, values.pop(), self.record.fingerprints.get(stage, {}).get("inputs", {})
         )
 
-    def note(self, fingerprints: Sequence[StageFingerprint]) -> None:
-        """Writes down what parts are about to be made with, so that no part lacks its record."""
+    def write_record(self, fingerprints: Sequence[StageFingerprint]) -> None:
+        """Writes settings, versions and fingerprints to the record, before the parts are made."""
         settings, record = self.settings, self.record
         record.seed, record.device, record.dtype = settings.seed, settings.device, settings.dtype
         record.versions = _versions()
         for each in fingerprints:
             if record.fingerprints.get(each.stage, {}).get("fingerprint") != each.value:
-                # What was counted of other parts goes in the same write.
+                # Also removes the counts of the parts made before.
                 record.forget(each.stage)
             record.fingerprints[each.stage] = each.as_record()
         record.write(self.folder.record_path)
@@ -143,25 +143,25 @@ class RunExecutor:
             self._assess()
 
     def check_usable(self) -> None:
-        """Raises `DataError` if no real pair can be used: nothing would come out of the run."""
+        """Raises `DataError` if no real pair can be used."""
         counts, stage = self.record.counts["read"], self.folder.stage("read")
         if sum(counts["living"].values()):
             return
         pairs = read_pairs(stage)
         details = {pair.drop.reason: pair.drop.detail for pair in pairs if pair.drop}
         reasons = "; ".join(
-            f"{reason} {number:,}" + (f", such as {details[reason]}" if details[reason] else "")
+            f"{reason} {number:,}" + (f", for example {details[reason]}" if details[reason] else "")
             for reason, number in counts["dropped"].items()
         )
         raise DataError(
             f"none of the {counts['in']:,} pairs of {self.record.source['name']} can be used: "
-            f"{reasons}. Mend the settings or the data, delete {self.folder.path}, and run again."
+            f"{reasons}. Fix the settings or the data, delete {self.folder.path}, and run again."
         )
 
     def prune(self, parent: StageFingerprint, *, again: bool = False) -> None:
-        """Fits the rules over all score parts and marks the pairs that fail them.
+        """Fits the rules over all score parts and drops the pairs that fail them.
 
-        `again` replaces what was decided by other rules.
+        `again` replaces the parts of other rules.
         """
         from pairaug.prune import Prune, PruneRule, measure_gate
 
@@ -169,10 +169,10 @@ class RunExecutor:
         expected = [each.value for each in self.expected_prune(parent)]
         if folder.is_complete("prune") and self.fingerprint_on_disk("prune").value in expected:
             self._count("prune")
-            self._note_decision()
+            self._append_decision()
             return
         if again and folder.is_complete("prune"):
-            note_decision(folder, self.record)  # before its parts go
+            append_decision(folder, self.record)  # before its parts go
         scored = part_paths(folder.stage("score"))
         decision = PruneRule(self.settings.prune).decide_parts(scored)
         is_foreign = "score" in self.record.phantom_models and not is_simulated(self.record.source)
@@ -187,48 +187,48 @@ class RunExecutor:
         ]
         if others and not again:
             raise RunError(
-                f"{folder.stage('prune')} was decided on other scores. Delete it, and run the same "
-                "command again."
+                f"{folder.stage('prune')} was made from other scores. Delete it, and repeat the "
+                "command."
             )
         for path in others:
             path.unlink()
-        self.note([current])
+        self.write_record([current])
         self.record.seconds.pop("prune", None)
         stage = Prune(self.settings.prune, fitted, self._context, decision.copies)
         self._make_parts(stage, current)
         self._count("prune")
-        self._note_decision()
+        self._append_decision()
 
-    def _note_decision(self) -> None:
-        """Adds the decision to the history, where an earlier one has been replaced."""
+    def _append_decision(self) -> None:
+        """Adds the decision to the history, if there is one."""
         if self.record.decisions:
-            note_decision(self.folder, self.record)
+            append_decision(self.folder, self.record)
 
     def write(
         self, step: str, *, again: bool = False, layouts: Collection[str] | None = None
     ) -> None:
-        """Writes the export or the summary, unless it is there and of the same pairs.
+        """Writes the export or the summary, unless it exists for the same pairs.
 
-        `layouts` are those that the export writes again; all of them, if None.
+        `layouts` are the layouts that the export writes again; None: all of them.
         """
         current = fingerprint_of(step, self.settings, self.fingerprint_on_disk("prune"))
         recorded = self.record.fingerprints.get(step, {}).get("fingerprint")
         if recorded == current.value and self.folder.result(step).exists() and not again:
             return
-        # Until it is noted again, the result is taken for unfinished, whatever is in its place.
+        # The result counts as unfinished until it is in the record again.
         self.record.forget(step)
-        self.note([])
+        self.write_record([])
         self._complete_counts()
-        with self._timed(step):
+        with self._time(step):
             if step == "export":
                 self._export(layouts)
             else:
                 self._summarize()
         self.record.fingerprints[step] = current.as_record()
-        self.note([])
+        self.write_record([])
 
     def _complete_counts(self) -> None:
-        """Counts what a run that was killed has not counted: the card and the page show it."""
+        """Adds counts that a killed run did not write; the card and the page show them."""
         for stage in STAGES:
             if stage not in self.record.counts:
                 self._count(stage)
@@ -267,7 +267,7 @@ class RunExecutor:
         reader = open_source(self.settings, self._context)
         groups = batched(islice(reader, self.settings.limit), self.settings.part_size)
         self._progress.start("read", num_expected(self.settings, reader))
-        with self._timed("read"):
+        with self._time("read"):
             for index, (pairs, is_last) in enumerate(_with_end(groups)):
                 if not part_path(stage, index).exists():
                     write_part(stage, index, pairs, current.value, is_last=is_last)
@@ -286,7 +286,7 @@ class RunExecutor:
         sizes = [num_work(name, path) for path in before]
         self._progress.start(name, sum(sizes), sum(sizes) - sum(sizes[i] for i in missing))
         for index in missing:
-            with self._timed(name), self._memory_errors(name):
+            with self._time(name), self._memory_errors(name):
                 is_last = index + 1 == len(before)
                 to, own_fingerprint = folder.stage(name), current.value
                 if isinstance(stage, TableStage):
@@ -299,42 +299,42 @@ class RunExecutor:
         self._progress.finish()
 
     def _count(self, stage: str) -> None:
-        place = STAGES.index(stage)
-        before = part_paths(self.folder.stage(STAGES[place - 1])) if place else []
+        index = STAGES.index(stage)
+        before = part_paths(self.folder.stage(STAGES[index - 1])) if index else []
         parts = part_paths(self.folder.stage(stage))
         self.record.counts[stage] = count_stage(stage, parts, before)
         self.record.write(self.folder.record_path)
 
     @contextmanager
     def _memory_errors(self, stage: str) -> Iterator[None]:
-        """Turns running out of memory into a line that says what to lower."""
+        """Turns running out of memory into an error that names the setting to lower."""
         try:
             yield
         except (MemoryError, RuntimeError) as error:
-            # PyTorch's own error, by name: this module does without PyTorch.
+            # PyTorch's error is recognised by name, because this module does not import PyTorch.
             if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
                 raise
             raise RunError(
-                f"{stage} ran out of memory on {self.settings.device}. Set {stage}.batch_size "
-                f"lower, delete {self.folder.stage(stage)} if it is there, and run again."
+                f"{stage} ran out of memory on {self.settings.device}. Lower {stage}.batch_size, "
+                f"delete {self.folder.stage(stage)} if it exists, and run again."
             ) from error
 
     @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
+    def _time(self, stage: str) -> Iterator[None]:
         started = time.monotonic()
         yield
         self.record.add_seconds(stage, time.monotonic() - started)
 
 
 def num_expected(settings: Settings, reader: Reader) -> int | None:
-    """How many real pairs will be read, where that is known before reading."""
+    """Number of real pairs that will be read; None if it is not known before reading."""
     records = reader.count() if isinstance(reader, Counted) else None
     known = [settings.limit, records]
     return min((number for number in known if number is not None), default=None)
 
 
 def _with_end(groups: Iterable[list[Pair]]) -> Iterator[tuple[list[Pair], bool]]:
-    """Each group, and whether it is the last one."""
+    """(group, True for the last one)."""
     previous: list[Pair] | None = None
     for group in groups:
         if previous is not None:

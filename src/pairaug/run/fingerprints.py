@@ -1,7 +1,7 @@
-"""What decides each stage's output, its fingerprint, and what to say when a folder has another one.
+"""Fingerprints of stages, and errors for a folder whose parts have other fingerprints.
 
-A stage's fingerprint covers its settings, its weights and its input's fingerprint. Batch sizes are
-covered too: on some devices they change the last bits of a result.
+A stage's fingerprint is a hash of its settings, its weights and its input's fingerprint. Batch
+sizes are included: on some devices they change the last bits of a result.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ log = logging.getLogger(__name__)
 
 _MAX_NAMED = 3
 
-# Where answers are kept and how fast they are asked for changes none of them.
+# Settings that do not change a result, such as the path of the cache.
 _WITHOUT_EFFECT = (
     "rewrite.cache",
     "rewrite.record",
-    "rewrite.recording",  # its content counts
+    "rewrite.recording",  # the hash of its content is included
     "rewrite.audit",
     "rewrite.concurrency",
     "rewrite.budget.",
@@ -49,29 +49,29 @@ _WITHOUT_EFFECT = (
     "rewrite.data_policy",
     "engine",
     "num_workers",
-    "preset",  # the settings that it gave are compared
+    "preset",  # the values it sets are compared
 )
 
 
 @dataclass(frozen=True, slots=True)
 class StageFingerprint:
-    """The fingerprint of one stage, and what it was made from, by name."""
+    """The fingerprint of one stage, and the named inputs that it is a hash of."""
 
     stage: str
     value: str
     inputs: Mapping[str, Any]
 
     def as_record(self) -> dict[str, Any]:
-        """How `run.json` keeps it."""
+        """The entry of `run.json`."""
         return {"fingerprint": self.value, "inputs": dict(self.inputs)}
 
 
 def stage_fingerprint(
     stage: str, settings: Settings, parent: StageFingerprint | None, record: RunRecord
 ) -> StageFingerprint:
-    """The fingerprint of a stage before pruning; its source and weights are noted in `record`.
+    """The fingerprint of a stage before pruning. Adds its source and weights to `record`.
 
-    Raises where the source or a model is not there.
+    Raises if the source or a model is missing.
     """
     more: dict[str, Any] = {}
     if stage == "read":
@@ -100,7 +100,7 @@ def stage_fingerprint(
 def prune_fingerprint(
     settings: Settings, parent: StageFingerprint, rule: Mapping[str, Any]
 ) -> StageFingerprint:
-    """The fingerprint of pruning by the fitted numbers in `rule`."""
+    """The fingerprint of pruning with the fitted numbers in `rule`."""
     return fingerprint_of("prune", settings, parent, flatten({"fitted": rule}))
 
 
@@ -110,13 +110,13 @@ def fingerprint_of(
     parent: StageFingerprint | None,
     more: Mapping[str, Any] | None = None,
 ) -> StageFingerprint:
-    """The fingerprint of `stage` by its settings, and by `more` that it depends on."""
+    """The fingerprint of `stage` from its settings and the inputs in `more`."""
     inputs = {**(more or {}), **own_settings(stage, settings)}
     return StageFingerprint(stage, fingerprint(inputs, parent.value if parent else None), inputs)
 
 
 def own_settings(stage: str, settings: Settings) -> dict[str, Any]:
-    """The settings of one stage that bear on its output, by dotted name, as plain values."""
+    """Settings of one stage that change its output: dotted name → plain value."""
     named = flatten({stage: getattr(settings, stage).model_dump(mode="json")})
     return {name: value for name, value in named.items() if not _is_without_effect(name)}
 
@@ -129,9 +129,9 @@ def _is_without_effect(name: str) -> bool:
 def check_unchanged(
     folder: RunFolder, record: RunRecord, fingerprints: list[StageFingerprint]
 ) -> None:
-    """Raises `RunError` if parts in the folder were made under other fingerprints than `fingerprints`.
+    """Raises `RunError` if parts in the folder have other fingerprints than `fingerprints`.
 
-    `fingerprints` begins with the first stage; the error names what changed since.
+    `fingerprints` begins with the first stage; the error names the settings that changed.
     """
     changes: list[str] = []
     for expected in fingerprints:
@@ -139,67 +139,71 @@ def check_unchanged(
         changes += differences(recorded.get("inputs", {}), expected.inputs) if recorded else []
         parts = part_paths(folder.stage(expected.stage))
         if any(part_fingerprint(path) != expected.value for path in parts):
-            raise RunError(_refusal(folder, expected.stage, changes))
+            raise RunError(_conflict_message(folder, expected.stage, changes))
 
 
 def check_started_with(folder: RunFolder, settings: Settings) -> None:
-    """Raises `RunError` if the folder was started with other settings, for stages yet to come too.
+    """Raises `RunError` if the folder was started with other settings, also of later stages.
 
-    Where nothing has been made yet, other settings are a new start, and what changed is logged.
+    If the folder has no parts yet, the run starts again and the changes are logged.
     """
     if not folder.settings_path.is_file():
         return
     started = load_settings(folder.settings_path)
     if "auto" in (started.device, started.dtype):
         started = with_device(started)
-    changes = differences(_with_effect(started), _with_effect(settings))
+    changes = differences(_settings_with_effect(started), _settings_with_effect(settings))
     if changes and any(part_paths(folder.stage(stage)) for stage in STAGES):
         raise RunError(
-            f"{folder.path} was started with other settings ({_named(changes)}). Resume with: "
-            f"pairaug run {folder.path}; or pass a new --out folder."
+            f"{folder.path} was started with other settings ({_join_changes(changes)}). Resume "
+            f"with: pairaug run {folder.path}; or pass a new --out folder."
         )
     if changes:
-        log.warning("%s has no pairs yet, and starts again: %s", folder.path, _named(changes))
+        log.warning(
+            "%s has no pairs yet; the run starts again with other settings: %s",
+            folder.path,
+            _join_changes(changes),
+        )
 
 
-def _with_effect(settings: Settings) -> dict[str, Any]:
+def _settings_with_effect(settings: Settings) -> dict[str, Any]:
     named = flatten(settings.model_dump(mode="json"))
     return {name: value for name, value in named.items() if not _is_without_effect(name)}
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What changed, one phrase each: "seed: 0 → 1"."""
+    """Changed inputs, such as "seed: 0 → 1"."""
     names = [*old, *(name for name in new if name not in old)]
     return [
-        _change(name, old.get(name), new.get(name))
+        _format_change(name, old.get(name), new.get(name))
         for name in names
         if old.get(name) != new.get(name)
     ]
 
 
-def _change(name: str, old: Any, new: Any) -> str:
+def _format_change(name: str, old: Any, new: Any) -> str:
     if name.startswith(("weights of ", "content of ")):
-        return f"{name}: another hash"
+        return f"{name}: hash differs"
     return f"{name}: {old} → {new}"
 
 
-def _named(changes: Sequence[str]) -> str:
+def _join_changes(changes: Sequence[str]) -> str:
     named = ", ".join(changes[:_MAX_NAMED])
     more = len(changes) - _MAX_NAMED
     return f"{named} and {more} more" if more > 0 else named
 
 
-def _refusal(folder: RunFolder, stage: str, changes: list[str]) -> str:
+def _conflict_message(folder: RunFolder, stage: str, changes: list[str]) -> str:
     where = folder.stage(stage)
     if not changes:
         return (
-            f"{where} was written with other settings, and {folder.record_path}, which would say "
-            "which, does not. Pass a new --out folder, or delete this one."
+            f"{where} was written with other settings, and {folder.record_path} does not list "
+            "them. Pass a new --out folder, or delete this one."
         )
-    named = _named(changes)
+    named = _join_changes(changes)
     if stage == "prune" and all(change.startswith("prune.") for change in changes):
         return (
-            f"{where} was decided by another rule ({named}). To decide again in place: "
+            f"{where} was made with another rule ({named}). To prune again: "
             f"pairaug prune {folder.path} --set NAME=VALUE; or pass a new --out folder."
         )
     return (

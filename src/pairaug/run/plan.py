@@ -1,4 +1,4 @@
-"""What a run would do, without doing it: stages, models, room on the disk, what is in the way."""
+"""The plan of a run, printed by --dry-run: stages, models, times, disk space and problems."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pairaug.errors import PairAugError
 from pairaug.findings import is_english
 from pairaug.hub.folders import read_config
 from pairaug.manifest import part_paths
-from pairaug.notices import of_phantom_models
+from pairaug.notices import phantom_model_warning
 from pairaug.readers import Counted
 from pairaug.readers.text import stated_report
 from pairaug.record import RunRecord
@@ -37,73 +37,73 @@ from pairaug.run.timing import Timing, time_stages
 from pairaug.stage import RunContext
 
 _NUM_TRIED = 500
-"""Pairs whose reports are looked at, where the source can count them without reading reports."""
+"""Reports that are read if the source can be counted without reading all of them."""
 
-# An eight-bit PNG of a phantom image has 0.61 bytes a pixel at 128 pixels, 0.53 at 256.
+# An 8-bit PNG of a phantom has 0.61 bytes per pixel at 128 pixels, 0.53 at 256.
 _BYTES_PER_PIXEL = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run would do, as far as it can be known before reading."""
+    """The plan of a run, as far as it is known before reading."""
 
     folder: Path
     source: str
     num_pairs: int | None
-    """Real pairs; None where the source cannot be read."""
+    """Real pairs; None if the source cannot be read."""
     num_parts: int | None
     parts_done: Mapping[str, int]
-    """Stage → parts that are there already."""
+    """Stage → number of existing parts."""
     models: Mapping[str, str]
-    """"stage: model" → the hash of its weights, or nothing where it cannot be used."""
+    """stage: model → hash of its weights; models that cannot be used are left out."""
     unusable: Mapping[str, tuple[str, ...]]
-    """Drop reason → where the pairs stand whose reports or list entries are of no use."""
+    """Drop reason → locations of the pairs in the source, such as "row 12"."""
     rewriting: str
-    """What rewriting would take, in words; empty where the reports cannot be read."""
+    """Requests, tokens, cost and time of rewriting; empty if the reports cannot be read."""
     times: Mapping[str, Timing]
-    """Stage → how long it will take, where that could be estimated."""
+    """Stage → estimated time; stages without an estimate are left out."""
     bytes_needed: int | None
-    """About how much the images will take, in parts and export."""
+    """Estimated size of the images in parts and export."""
     bytes_free: int
     warning: str
     """Warnings about the models; empty if there are none."""
     problems: tuple[str, ...]
-    """What would stop the run, one line each."""
+    """Errors that would stop the run, one line each."""
 
 
 def make_plan(settings: Settings, folder: RunFolder) -> Plan:
-    """What `run` would do with these settings in this folder; nothing is written."""
+    """The plan of `run` with these settings in this folder; writes nothing."""
     problems: list[str] = []
     record = folder.load_record()
     source, models = dict[str, str](), dict[str, str]()
-    with _noting(problems):
+    with _collect_errors(problems):
         settings = with_device(settings)
-    with _noting(problems):
+    with _collect_errors(problems):
         check_installed(settings)
-    with _noting(problems):
+    with _collect_errors(problems):
         stage_fingerprint("read", settings, None, record)
         source = record.source
     for stage in STAGES:
-        with _noting(problems):
+        with _collect_errors(problems):
             check_models(stage, settings)
             for model, sha256 in weights_of(stage, settings).items():
                 models[f"{stage}: {model}"] = sha256
     if not problems:
-        with _noting(problems):
+        with _collect_errors(problems):
             _check_folder(settings, folder, record)
     num_pairs = num_bytes = None
     rewriting, rewrites, unusable = "", None, {}
-    with _noting(problems):
-        look = _Look(settings)
-        rewrites = look.estimated()
-        rewriting = look.in_words(rewrites)
-        num_pairs = look.num_pairs
-        unusable = look.unusable
+    with _collect_errors(problems):
+        scan = _SourceScan(settings)
+        rewrites = scan.estimate()
+        rewriting = scan.format_estimate(rewrites)
+        num_pairs = scan.num_pairs
+        unusable = scan.unusable
         if num_pairs is not None and not problems:  # a damaged model has no size
-            num_bytes = _bytes_needed(settings, num_pairs, look)
+            num_bytes = _bytes_needed(settings, num_pairs, scan)
     times: dict[str, Timing] = {}
     if rewrites is not None and not problems:
-        with _noting(problems):
+        with _collect_errors(problems):
             times = time_stages(settings, record, rewrites.num_reports, num_pairs or 0)
     return Plan(
         folder=folder.path,
@@ -112,12 +112,12 @@ def make_plan(settings: Settings, folder: RunFolder) -> Plan:
         num_parts=folder.num_parts() or (num_pairs and math.ceil(num_pairs / settings.part_size)),
         parts_done={stage: len(part_paths(folder.stage(stage))) for stage in STAGES},
         models=models,
-        unusable={reason: tuple(places) for reason, places in unusable.items()},
+        unusable={reason: tuple(locations) for reason, locations in unusable.items()},
         rewriting=rewriting,
         times=times,
         bytes_needed=num_bytes,
         bytes_free=shutil.disk_usage(nearest_folder(folder.path)).free,
-        warning=of_phantom_models(record.as_json()),
+        warning=phantom_model_warning(record.as_json()),
         problems=tuple(dict.fromkeys(problems)),
     )
 
@@ -134,9 +134,10 @@ def _check_folder(settings: Settings, folder: RunFolder, record: RunRecord) -> N
     check_started_with(folder, settings)
 
 
-class _Look:
-    """A look at what the source lists, images left alone: all of it, or the first few hundred where
-    the source can count without reading reports.
+class _SourceScan:
+    """Scans the reports of the source, without images.
+
+    It reads the first 500 if the source can count its pairs, else all of them.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -149,15 +150,15 @@ class _Look:
         self.is_part = self._is_counted and (expected is None or expected > _NUM_TRIED)
         self._expected = expected
         self.unusable: defaultdict[str, list[str]] = defaultdict(list)
-        """Reason → places in the source of what cannot be used or rewritten, images left aside."""
+        """Drop reason → locations of pairs whose reports cannot be used or rewritten."""
 
     @property
     def num_pairs(self) -> int | None:
-        """Real pairs that will be read; complete once `reports` has been gone through."""
+        """Real pairs that will be read; known once `reports` is exhausted."""
         return self._expected if self.is_part else self.num_seen
 
     def reports(self) -> Iterator[str]:
-        """The texts of what is not dropped at once, by its layout or for its view."""
+        """Reports of the pairs that are not dropped for their layout or view."""
         views = {view.lower() for view in getattr(self._settings.read, "views", ())}
         known = [most for most in (self._most, self._settings.limit) if most is not None]
         for item in islice(self._reader.records(), min(known, default=None)):
@@ -177,8 +178,8 @@ class _Look:
                     self.unusable["report_not_english"].append(item.where)
                 yield text
 
-    def estimated(self) -> CostEstimate:
-        """What rewriting the reports would take."""
+    def estimate(self) -> CostEstimate:
+        """Requests, tokens, cost and time of rewriting the reports."""
         rewrite = self._settings.rewrite
         if not self.is_part:
             return estimate(self.reports(), rewrite)
@@ -186,14 +187,14 @@ class _Look:
         num_pairs = self._expected and self._expected * len(texts) // max(1, self.num_seen)
         return estimate(texts, rewrite, num_pairs)
 
-    def in_words(self, told: CostEstimate) -> str:
-        """The estimate, and of what it is where not all reports were looked at."""
-        of_what = "" if self._expected or not self.is_part else f"of the first {self.num_seen:,}: "
-        return of_what + told.in_words(self._settings.rewrite)
+    def format_estimate(self, needed: CostEstimate) -> str:
+        """The estimate as one line; it names the number of reports if not all were read."""
+        prefix = "" if self._expected or not self.is_part else f"first {self.num_seen:,} reports: "
+        return prefix + needed.in_words(self._settings.rewrite)
 
 
-def _bytes_needed(settings: Settings, num_pairs: int, look: _Look) -> int:
-    """About what the images take: each stage's parts hold those that were made before it."""
+def _bytes_needed(settings: Settings, num_pairs: int, scan: _SourceScan) -> int:
+    """Estimated size of the images; the parts of a stage repeat those of the stage before."""
     rewrite = settings.rewrite
     num_inter = num_pairs * rewrite.variants * ("inter" in rewrite.branches)
     num_intra = num_pairs * rewrite.variants * ("intra" in rewrite.branches)
@@ -202,14 +203,14 @@ def _bytes_needed(settings: Settings, num_pairs: int, look: _Look) -> int:
     # In the parts of generate to prune, or of edit to prune, and in two exports.
     generated = 6 * num_inter * _side(generator_folder(settings.generate)) ** 2
     generated += 5 * num_intra * _side(generator_folder(settings.edit)) ** 2
-    # A phantom has no file, so its image is in the parts of all stages too; so are images in tars.
+    # Images without a file of their own (phantoms, images in tars) are in the parts of all stages.
     phantoms = 8 * num_pairs * getattr(settings.read, "size", 0) ** 2
-    carried = 8 * num_pairs * look.num_image_bytes / max(1, look.num_seen)
+    carried = 8 * num_pairs * scan.num_image_bytes / max(1, scan.num_seen)
     return round((generated + phantoms) * _BYTES_PER_PIXEL + carried)
 
 
 def _side(generator: Path) -> int:
-    """The side in pixels of a generator's images, from its configuration."""
+    """Width in pixels of a generator's images, from its configuration."""
     unet = read_config(generator / "unet" / "config.json")
     vae = read_config(generator / "vae" / "config.json")
     side = unet["sample_size"]
@@ -218,8 +219,8 @@ def _side(generator: Path) -> int:
 
 
 @contextmanager
-def _noting(problems: list[str]) -> Iterator[None]:
-    """Notes a problem that the user can fix and goes on, so that one look shows all of them."""
+def _collect_errors(problems: list[str]) -> Iterator[None]:
+    """Collects an error that the user can fix and continues, so that the plan shows all of them."""
     try:
         yield
     except PairAugError as error:
@@ -227,6 +228,6 @@ def _noting(problems: list[str]) -> Iterator[None]:
 
 
 def nearest_folder(path: Path) -> Path:
-    """The path, or the closest folder above it that exists."""
+    """The path, or the closest existing folder above it."""
     path = path.absolute()
     return next(folder for folder in (path, *path.parents) if folder.exists())

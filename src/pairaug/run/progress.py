@@ -1,4 +1,4 @@
-"""How far a run is: a bar for each stage on a terminal, a line now and then everywhere else."""
+"""Progress of a run: one bar per stage on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class ProgressReport(Protocol):
-    """Told what happens, in pairs unless it says otherwise; stages come one after another."""
+    """Receives the progress of stages, one after another, in pairs or another unit."""
 
     def start(self, stage: str, total: int | None, done: int = 0, unit: str = "pair") -> None:
-        """A stage begins, `done` of its `total` pairs (None: not known) by an earlier run."""
+        """A stage starts; `done` of its `total` pairs (None: unknown) are from an earlier run."""
         ...
 
     def advance(self, num_done: int) -> None:
-        """So many more pairs are done."""
+        """`num_done` more pairs are done."""
         ...
 
     def note(self, text: str) -> None:
-        """How the work goes, in a few words."""
+        """Shows a short status text."""
         ...
 
     def finish(self) -> None:
-        """The stage that began last is complete."""
+        """The current stage is complete."""
         ...
 
 
@@ -61,7 +61,7 @@ class NoProgress:
 
 
 class BarProgress:
-    """One bar for each stage, with rate and remaining time; use it as a context."""
+    """One bar per stage, with rate and remaining time; a context manager."""
 
     def __init__(self, console: Console) -> None:
         self._bars = Progress(
@@ -77,7 +77,7 @@ class BarProgress:
         )
         self._task: TaskID | None = None
         self.console = console
-        """What is printed here while bars are shown stands above them."""
+        """Prints above the bars while they are shown."""
 
     def __enter__(self) -> BarProgress:
         self._bars.start()
@@ -101,14 +101,14 @@ class BarProgress:
         if self._task is None:
             return
         task = next(task for task in self._bars.tasks if task.id == self._task)
-        # A stage may do less than was foreseen; its bar is full all the same.
+        # A stage may do less than expected; fill its bar anyway.
         total = task.completed if task.total is None else task.total
         self._bars.update(self._task, total=total, completed=total)
         self._bars.stop_task(self._task)
 
 
 class LineProgress:
-    """A line when a stage ends, and every ten seconds before that; use it as a context."""
+    """A line every ten seconds and at the end of a stage; a context manager."""
 
     def __init__(
         self,
@@ -141,34 +141,36 @@ class LineProgress:
         now = self._clock()
         if now - self._last_line >= self._seconds_between and self._done != self._total:
             self._last_line = now
-            self._write(self._line(now) + self._noted())
+            self._write(self._format_line(now) + self._format_note())
 
     def note(self, text: str) -> None:
         self._note = text
 
     def finish(self) -> None:
         seconds = self._clock() - self._started
-        done = _counted(self._done - self._done_before, self._unit)
+        done = _format_count(self._done - self._done_before, self._unit)
         earlier = f" ({self._done_before} were done before)" if self._done_before else ""
-        self._write(f"{self._stage}: done, {done} in {_duration(seconds)}{earlier}{self._noted()}")
+        line = f"{self._stage}: done, {done} in {_format_duration(seconds)}"
+        self._write(f"{line}{earlier}{self._format_note()}")
 
-    def _noted(self) -> str:
+    def _format_note(self) -> str:
         return f"; {self._note}" if self._note else ""
 
-    def _line(self, now: float) -> str:
+    def _format_line(self, now: float) -> str:
         seconds = max(now - self._started, 1e-9)
         rate = (self._done - self._done_before) / seconds
         if self._total is None:
-            return f"{self._stage}: {_counted(self._done, self._unit)}, {_speed(rate, self._unit)}"
+            done = _format_count(self._done, self._unit)
+            return f"{self._stage}: {done}, {_format_rate(rate, self._unit)}"
         left = (self._total - self._done) / rate if rate else 0.0
         return (
-            f"{self._stage}: {self._done} of {_counted(self._total, self._unit)}, "
-            f"{_speed(rate, self._unit)}, about {_duration(max(left, 0.0))} left"
+            f"{self._stage}: {self._done} of {_format_count(self._total, self._unit)}, "
+            f"{_format_rate(rate, self._unit)}, about {_format_duration(max(left, 0.0))} left"
         )
 
 
 class NotebookProgress(LineProgress):
-    """One line for each stage in the output of a notebook's cell, kept up to date."""
+    """One line per stage in a notebook cell, updated in place."""
 
     def __init__(self) -> None:
         super().__init__(self._show, seconds_between=0.5)
@@ -181,13 +183,13 @@ class NotebookProgress(LineProgress):
         self._handle = display(_Line(f"{stage} …"), display_id=True)
 
     def _show(self, line: str) -> None:
-        share = f'value="{self._done}" max="{self._total}"' if self._total else ""
+        bounds = f'value="{self._done}" max="{self._total}"' if self._total else ""
         is_over = line.startswith(f"{self._stage}: done")
-        self._handle.update(_Line(line, "" if is_over else f"<progress {share}></progress> "))
+        self._handle.update(_Line(line, "" if is_over else f"<progress {bounds}></progress> "))
 
 
 class _Line:
-    """A line of text, with a bar before it where HTML is shown."""
+    """A line of text, with a bar before it in HTML output."""
 
     def __init__(self, text: str, bar: str = "") -> None:
         self._text, self._bar = text, bar
@@ -200,28 +202,28 @@ class _Line:
 
 
 class _RateColumn(ProgressColumn):
-    """Pairs a second, or what else is counted."""
+    """Pairs, or another unit, per second."""
 
     def render(self, task: Task) -> Text:
-        # Over in no time, a rate says nothing.
+        # A rate over less than a second is noise.
         speed = (task.finished_speed or task.speed) if (task.elapsed or 0.0) > 1.0 else None
         return Text(
-            _speed(speed, task.fields["unit"]) if speed else "", style="progress.data.speed"
+            _format_rate(speed, task.fields["unit"]) if speed else "", style="progress.data.speed"
         )
 
 
-def _counted(number: int, unit: str) -> str:
+def _format_count(number: int, unit: str) -> str:
     return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 
 
-def _speed(rate: float, unit: str) -> str:
-    """A rate in pairs a second, the other way round where it is slow."""
+def _format_rate(rate: float, unit: str) -> str:
+    """A rate in pairs per second, or seconds per pair if it is slow."""
     if rate >= 1:
         return f"{rate:.1f} {unit}s/s"
     return f"{1 / rate:.1f} s/{unit}" if rate else "waiting"
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,7 +1,7 @@
-"""What the real pairs of a run are like, counted from the parts that reading wrote.
+"""Data quality of the real pairs of a run, counted from the parts of `read`.
 
-One part is in memory at a time. Of the whole set only numbers are kept: counters, and eight bytes
-for each image, study and patient, by which they are told apart.
+One part is in memory at a time. Of the whole dataset only counters are kept, and an 8-byte hash of
+each image, study and patient.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pairaug.pair import FINDINGS
 SPLITS = ("train", "validation", "test")
 MISSING = "missing_image"
 UNREADABLE = ("unreadable_image", "image_not_finite", "image_constant", "image_saturated")
-"""Drop reasons of images that are there and of no use."""
+"""Drop reasons of images that exist and cannot be used."""
 
 _QUANTILES = {"least": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "most": 1.0}
 _MAX_VIEWS = 12
@@ -37,7 +37,7 @@ _VIEW_WORD = (
     "other|nan|none|antero|postero|anterior|posterior|anteroposterior|posteroanterior"
 )
 _VIEW = re.compile(rf"({_VIEW_WORD})([ _/-]+({_VIEW_WORD})){{0,3}}", re.IGNORECASE)
-"""The words that name views: any other may be a patient's name."""
+"""Words that name views. Other text is not shown, since it may be a patient's name."""
 _COLUMNS = (
     "id",
     "patient_id",
@@ -54,56 +54,56 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """The counts of a source, usable or not; what says "usable" leaves out what was dropped."""
+    """Counts of a source. Usable pairs are those that were not dropped."""
 
     records: int
-    """Pairs that the source lists: images, each with its report."""
+    """Pairs that the source lists."""
     studies: int
-    """Different studies among them; each pair is its own where the source does not say."""
+    """Distinct studies among them; each pair counts as one if the source names no studies."""
     usable: int
     images: int
     """Usable pairs with an image."""
     text_only: int
-    """Usable pairs that have a report and no image."""
+    """Usable pairs with a report and no image."""
     missing_images: int
     unreadable_images: int
     duplicate_images: int
-    """Usable images that are, byte for byte, an image that came before."""
+    """Usable images that are byte for byte equal to an earlier one."""
     images_in_two_splits: int
-    """Different images that are in more than one split."""
+    """Distinct images that are in more than one split."""
     no_findings: int
     """Listed reports whose findings section is empty; `no_impression` and `no_text` likewise."""
     no_impression: int
     no_text: int
     not_english: int
-    """Usable reports in another language: no findings are read from them, and none is rewritten."""
+    """Usable reports in another language; no findings are extracted, and none is rewritten."""
     burnt_in: int
-    """Images whose DICOM header says that something is written on them."""
+    """Images whose DICOM header states a burnt-in annotation."""
     shallow: int
-    """Images of 16 bits that are read as of fewer, since no value of theirs needs more."""
+    """16-bit images read with fewer bits, because their values need no more."""
     ignored_headers: int
-    """DICOM images of which a window, table or slope was of no use, and passed over."""
+    """DICOM images with an invalid window, lookup table or slope, which was ignored."""
     patients: Mapping[str, int]
     """Split → usable patients."""
     views: Mapping[str, int]
-    """View → listed pairs; the rarest are added up."""
+    """View → listed pairs; the rarest views are summed up."""
     words: Mapping[str, int]
-    """Quantile → words of a usable report."""
+    """Quantile → number of words of usable reports."""
     stated: Mapping[str, Mapping[str, int]]
     """Finding → {present, absent, not stated} in usable reports."""
     stated_by: str
-    """`labels` of the source, or `report`: read from the text by PairAug."""
+    """`labels`: from the source; `report`: extracted from the text."""
     dropped: Mapping[str, int]
     """Reason → pairs."""
 
     def as_json(self) -> dict[str, Any]:
-        """The counts as plain values, as `run.json` keeps them."""
+        """The counts as plain values, for `run.json`."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
-class Unusable:
-    """One study that was dropped, as it is listed for people."""
+class UnusableStudy:
+    """A rejected study in the list for the user."""
 
     reason: str
     identifier: str
@@ -112,12 +112,12 @@ class Unusable:
 
 
 def is_current(quality: Mapping[str, Any]) -> bool:
-    """True if recorded counts are those that this version makes."""
+    """True if recorded counts have the fields of this version."""
     return quality.keys() == {each.name for each in fields(Quality)}
 
 
 def assess(parts: Sequence[Path]) -> Quality:
-    """The counts over the parts that `read` wrote."""
+    """Counts over the parts of `read`."""
     tally = _Tally()
     for path in parts:
         tally.add(read_columns(path, _COLUMNS))
@@ -128,10 +128,10 @@ def assess(parts: Sequence[Path]) -> Quality:
     return tally.result(_by_finding(stated, tally.num_usable), stated_by)
 
 
-def unusable(parts: Sequence[Path], most: int, *, show_ids: bool) -> Iterator[Unusable]:
-    """Dropped studies in the order of the parts, at most so many for each reason.
+def list_unusable(parts: Sequence[Path], most: int, *, show_ids: bool) -> Iterator[UnusableStudy]:
+    """Dropped studies in the order of the parts, at most `most` for each reason.
 
-    Without `show_ids` a study is known by a hash of its id alone, and no path is shown whole.
+    Without `show_ids` each study is shown by a hash of its id, and no full path is shown.
     """
     shown: Counter[str] = Counter()
     for path in parts:
@@ -140,22 +140,22 @@ def unusable(parts: Sequence[Path], most: int, *, show_ids: bool) -> Iterator[Un
             reason = row["drop_reason"]
             shown[reason] += 1
             if shown[reason] <= most:
-                name = row["id"] if show_ids else hashed(row["id"])
+                name = row["id"] if show_ids else hash_id(row["id"])
                 detail = row["drop_detail"] or ""
                 tried = trace_in(row["trace"]).get("read", {}).get("tried")
                 if show_ids and tried:
                     detail += f" ({tried})"
-                yield Unusable(reason, name, detail)
+                yield UnusableStudy(reason, name, detail)
 
 
-def hashed(pair_id: str) -> str:
-    """What stands for an id where ids are not shown: the same for the same id, in every run."""
+def hash_id(pair_id: str) -> str:
+    """The hash shown in place of an id; the same in every run."""
     return blake2b(pair_id.encode(), digest_size=6).hexdigest()
 
 
 @dataclass(slots=True)
 class _Tally:
-    """Counts that grow from part to part."""
+    """Running counts over parts."""
 
     num_listed: int = 0
     num_usable: int = 0
@@ -180,13 +180,13 @@ class _Tally:
         for row in table.to_pylist():
             noted = trace_in(row["trace"]).get("read", {})
             self._add_listed(row, noted)
-            studies.append(_number(f"{noted.get('study') or row['id']}"))
+            studies.append(_hash64(f"{noted.get('study') or row['id']}"))
             if row["drop_reason"] is not None:
                 continue
             split = SPLITS.index(row["split"])
-            patients.append((_number(row["patient_id"]), split))
+            patients.append((_hash64(row["patient_id"]), split))
             if row["image_sha256"]:
-                images.append((_number(row["image_sha256"]), split))
+                images.append((_hash64(row["image_sha256"]), split))
             self._add_usable(row)
         self.studies.append(np.array(studies, dtype=np.uint64))
         self.images.append(np.array(images, dtype=np.uint64).reshape(-1, 2))
@@ -195,7 +195,7 @@ class _Tally:
     def _add_listed(self, row: Mapping[str, Any], noted: Mapping[str, Any]) -> None:
         self.num_listed += 1
         view = str(noted.get("view") or "")
-        # The column may be another's, of patients or reports, and views are printed.
+        # Views are printed, and a wrong column may hold names of patients or reports.
         shown = view if _VIEW.fullmatch(view) else _OTHERS
         self.views[shown if view else _NOT_STATED] += 1
         self.num_burnt_in += noted.get("burnt_in_annotation") == "YES"
@@ -241,10 +241,10 @@ class _Tally:
             shallow=self.num_shallow,
             ignored_headers=self.num_ignored_headers,
             patients={
-                split: int(np.count_nonzero(patients == place))
-                for place, split in enumerate(SPLITS)
+                split: int(np.count_nonzero(patients == index))
+                for index, split in enumerate(SPLITS)
             },
-            views=_commonest(self.views),
+            views=_most_common(self.views),
             words=_quantiles(self.lengths),
             stated=stated,
             stated_by=stated_by,
@@ -253,7 +253,7 @@ class _Tally:
 
 
 def _stated_in_reports(parts: Iterable[Path]) -> Counter[tuple[str, int]]:
-    """(finding, 1 or 0) → usable reports that state or deny it, read from their text."""
+    """(finding, 1 or 0) → number of usable reports that state or deny it."""
     counts: Counter[tuple[str, int]] = Counter()
     for path in parts:
         for row in read_columns(path, ["findings", "impression", "drop_reason"]).to_pylist():
@@ -276,8 +276,8 @@ def _by_finding(
     return found
 
 
-def _commonest(views: Counter[str]) -> dict[str, int]:
-    """The views by how often they come; beyond the first dozen, together."""
+def _most_common(views: Counter[str]) -> dict[str, int]:
+    """The twelve most common views, and the sum of the others."""
     named = Counter({view: num for view, num in views.items() if view != _OTHERS})
     shown = dict(named.most_common(_MAX_VIEWS))
     rest = views.total() - sum(shown.values())
@@ -285,7 +285,7 @@ def _commonest(views: Counter[str]) -> dict[str, int]:
 
 
 def _quantiles(lengths: Mapping[int, int]) -> dict[str, int]:
-    """Each of `_QUANTILES` → the least length that so large a fraction of reports does not exceed."""
+    """Quantile → the smallest length that this fraction of reports does not exceed."""
     if not lengths:
         return {}
     ordered = sorted(lengths)
@@ -296,5 +296,5 @@ def _quantiles(lengths: Mapping[int, int]) -> dict[str, int]:
     }
 
 
-def _number(text: str) -> int:
+def _hash64(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")

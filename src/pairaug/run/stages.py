@@ -1,4 +1,4 @@
-"""Which stages there are, what is work for each, and how each is opened; no stage's inside.
+"""The list of stages, the branches that each works on, and functions that open and check them.
 
 Stages are imported when they are opened, so that pruning needs no model and no tensor library.
 """
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from pairaug.readers import Reader
 
 STAGES = ("read", "rewrite", "generate", "edit", "score", "prune")
-"""The stages that write parts, in order; each reads the parts of the one before it."""
+"""Stages that write parts, in order; each reads the parts of the stage before."""
 
 AFTER_PARTS = ("export", "summary")
-"""What is written last, from the parts of `prune`, as a whole."""
+"""Steps that are made from all parts of `prune`."""
 
 MODEL_STAGES = ("generate", "edit", "score")
-"""The stages whose results depend on the device and on model weights."""
+"""Stages whose results depend on the device and on model weights."""
 
 GENERATOR_STAGES = ("generate", "edit")
-"""Those among them that generate with a latent diffusion model."""
+"""Stages that use a latent diffusion model."""
 
 _WORK = {
     "read": (Branch.REAL,),
@@ -37,7 +37,7 @@ _WORK = {
 
 
 def is_work(stage: str, branch: Branch) -> bool:
-    """True if a stage does something for living pairs of this branch; it passes others through."""
+    """True if a stage works on pairs of this branch; it passes others through."""
     return branch in _WORK[stage]
 
 
@@ -49,7 +49,7 @@ def open_source(settings: Settings, context: RunContext) -> Reader:
 
 
 def open_stage(stage: str, settings: Settings, context: RunContext) -> Stage:
-    """A stage that works part by part, its models loaded when first used."""
+    """A stage that works part by part; its models are loaded at first use."""
     match stage:
         case "rewrite":
             from pairaug.rewrite import Rewrite
@@ -72,16 +72,16 @@ def open_stage(stage: str, settings: Settings, context: RunContext) -> Stage:
 
 
 def check_installed(settings: Settings) -> None:
-    """Raises `MissingExtraError` if the export would lack a library, hours later."""
+    """Raises `MissingExtraError` if the export needs a library that is not installed."""
     from pairaug.export import check_installed as check_export
 
     check_export(settings.export)
 
 
 def check_allowed(settings: Settings) -> None:
-    """Raises `SettingsError` if reports would go where their source's terms forbid it.
+    """Raises `SettingsError` if the terms of the source forbid sending its reports to the backend.
 
-    Asked before anything is read, so that nobody learns it after hours.
+    Called before anything is read.
     """
     from pairaug.rewrite.privacy import refuse_if_remote, refuse_source
 
@@ -89,10 +89,10 @@ def check_allowed(settings: Settings) -> None:
     refuse_source(settings.rewrite, settings.read.access)
 
 
-def look_at_server(settings: Settings) -> str:
-    """The answer of a language model's server before any text is sent; or empty.
+def check_server(settings: Settings) -> str:
+    """A message from the language model's server, before any text is sent; empty without a server.
 
-    Raises where it is away, knows the key to be wrong, or may not get this source's text.
+    Raises if the server cannot be reached, rejects the key, or may not receive this source's text.
     """
     from pairaug.rewrite.settings import SERVERS
 
@@ -105,9 +105,9 @@ def look_at_server(settings: Settings) -> str:
 
 
 def check_models(stage: str, settings: Settings) -> None:
-    """Raises `ModelError` unless each local model of a stage is whole; most read no weights.
+    """Raises `ModelError` unless every model of a stage is complete. Most checks load no weights.
 
-    Loading it says the same, but may come hours later.
+    Loading the model raises the same error, but possibly hours later.
     """
     match stage:
         case "rewrite" if settings.rewrite.backend == "transformers":
@@ -140,9 +140,9 @@ def _check_scorer(settings: Any) -> None:
 
 
 def weights_of(stage: str, settings: Settings) -> dict[str, str]:
-    """Model → SHA-256 over its weights, for the models that a stage uses.
+    """Model → SHA-256 of its weights, for every model that a stage uses.
 
-    Raises `ModelError` where one is not there.
+    Raises `ModelError` if one is missing.
     """
     match stage:
         case "rewrite":
@@ -166,7 +166,7 @@ def weights_of(stage: str, settings: Settings) -> dict[str, str]:
 
 
 def phantom_model(stage: str, settings: Settings) -> str | None:
-    """The stage's model where it has been trained on simulated patients alone, else None."""
+    """The stage's model if it was trained on phantoms only, else None."""
     if stage not in MODEL_STAGES:
         return None
     from pairaug.hub.provenance import saw_phantoms_only

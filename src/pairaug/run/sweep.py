@@ -1,4 +1,4 @@
-"""What each threshold would keep: shares, label balance and mean scores, without deciding."""
+"""A sweep over thresholds: fraction kept, label balance and mean scores, without pruning."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ _MAX_FINDINGS = 6
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """One branch by one score: arrays have one entry a threshold."""
+    """The sweep of one score of one branch; arrays have one entry per threshold."""
 
     branch: str
     score: str
     num_pairs: int
     thresholds: np.ndarray
     kept: np.ndarray
-    """Fraction of the scored pairs that lie above."""
+    """Fraction of the scored pairs above the threshold."""
     means: dict[str, np.ndarray]
-    """Score → mean over the kept pairs; NaN where none is kept."""
+    """Score → mean over the kept pairs; NaN if none is kept."""
     balance: dict[str, np.ndarray]
-    """Finding → fraction of the kept pairs that state it as present."""
+    """Finding → fraction of the kept pairs with it."""
     shift: np.ndarray
-    """The largest difference of such a fraction to that of the real pairs."""
+    """Largest difference, over findings, between kept and real pairs in this fraction."""
 
 
 def sweep_run(run: Path) -> tuple[Path, list[Sweep]]:
-    """(the page that was written, what it shows) of a run whose pairs are scored."""
+    """Writes sweep.html for a run with scores; returns its path and the sweeps."""
     folder = RunFolder(run)
     parts = part_paths(folder.stage("score"))
     if not parts:
@@ -65,7 +65,7 @@ def sweep_run(run: Path) -> tuple[Path, list[Sweep]]:
 
 
 def print_sweep(console: Console, result: tuple[Path, list[Sweep]]) -> None:
-    """Prints a table for each branch and score, and where the plots are."""
+    """Prints a table for each branch and score, and the path of the plots."""
     path, sweeps = result
     for sweep in sweeps:
         title = f"{sweep.branch}: {sweep.score} of {sweep.num_pairs:,} scored pairs"
@@ -74,20 +74,20 @@ def print_sweep(console: Console, result: tuple[Path, list[Sweep]]) -> None:
         for name in names:
             table.add_column(name, justify="left" if not name else "right")
         step = (len(sweep.thresholds) - 1) // (_NUM_PRINTED - 1)
-        for place in range(0, len(sweep.thresholds), step):
-            table.add_row(*_cells(sweep, place))
+        for index in range(0, len(sweep.thresholds), step):
+            table.add_row(*_cells(sweep, index))
         console.print(table)
     if not sweeps:
-        console.print("no synthetic pair is scored")
+        console.print("no synthetic pair has a score")
     console.print(f"plots     {path}", highlight=False, soft_wrap=True)
 
 
-def _cells(sweep: Sweep, place: int) -> Iterator[str]:
-    yield f"{sweep.thresholds[place]:.3f}"
-    yield f"{sweep.kept[place]:.1%}"
-    yield "█" * round(20 * sweep.kept[place])
+def _cells(sweep: Sweep, index: int) -> Iterator[str]:
+    yield f"{sweep.thresholds[index]:.3f}"
+    yield f"{sweep.kept[index]:.1%}"
+    yield "█" * round(20 * sweep.kept[index])
     for values in (*sweep.means.values(), sweep.shift):
-        yield f"{values[place]:.3f}" if np.isfinite(values[place]) else "-"
+        yield f"{values[index]:.3f}" if np.isfinite(values[index]) else "-"
 
 
 def _read(parts: list[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -114,7 +114,7 @@ def _sweep(
     thresholds = np.linspace(low - 1e-9, high, _NUM_THRESHOLDS)
     masks = [own > threshold for threshold in thresholds]
     balance = np.stack([_fractions(labels[mask]) for mask in masks])
-    # The findings that tell most: those stated most often before anything is dropped.
+    # The findings that are most common before pruning.
     shown = np.argsort(-balance[0], kind="stable")[:_MAX_FINDINGS]
     return Sweep(
         branch,
@@ -123,17 +123,17 @@ def _sweep(
         thresholds,
         np.array([mask.mean() for mask in masks]),
         {
-            name: np.array([_mean(scores[mask, place]) for mask in masks])
-            for place, name in enumerate(SCORES)
-            if np.isfinite(scores[:, place]).any()
+            name: np.array([_mean(scores[mask, index]) for mask in masks])
+            for index, name in enumerate(SCORES)
+            if np.isfinite(scores[:, index]).any()
         },
-        {FINDINGS[place]: balance[:, place] for place in shown if balance[0, place] > 0},
+        {FINDINGS[index]: balance[:, index] for index in shown if balance[0, index] > 0},
         np.abs(balance - real).max(axis=1),
     )
 
 
 def _fractions(labels: np.ndarray) -> np.ndarray:
-    """The fraction of pairs that state each finding; NaN without pairs."""
+    """Fraction of pairs with each finding; NaN without pairs."""
     return labels.mean(axis=0) if len(labels) else np.full(len(FINDINGS), np.nan)
 
 
@@ -167,10 +167,10 @@ def _page(name: str, sweeps: list[Sweep]) -> str:
         '<meta name="robots" content="noindex">'
         f"<title>{escape(name)} · thresholds</title><style>{_STYLE}</style></head>\n"
         f"<body><h1>{escape(name)}: what each threshold keeps</h1>\n"
-        "<p>Pairs that earlier stages dropped are left out. The label shift is the largest "
-        "difference, over findings, between the fraction of kept pairs that state one and the fraction "
-        "of real pairs that do. Written by <code>pairaug prune --sweep</code>; nothing was "
-        f"decided.</p>\n{''.join(figures)}</body></html>\n"
+        "<p>Pairs dropped by earlier stages are left out. The label shift is the largest "
+        "difference, over findings, between the fraction of kept pairs and the fraction of real pairs "
+        "with a finding. Written by <code>pairaug prune --sweep</code>, which drops no pairs."
+        f"</p>\n{''.join(figures)}</body></html>\n"
     )
 
 

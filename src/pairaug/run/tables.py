@@ -1,4 +1,4 @@
-"""What a terminal shows of a run: the table at its end, plans and checks."""
+"""Tables for the terminal: results, data quality, plans and checks."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from pairaug.manifest import part_paths
-from pairaug.notices import notices, of_copies
+from pairaug.notices import copies_messages, notices
 from pairaug.record import RunRecord
-from pairaug.run.decisions import changes_in_words
-from pairaug.run.doctor import Check, not_english
+from pairaug.run.decisions import format_changes
+from pairaug.run.doctor import Check, not_english_message
 from pairaug.run.folder import RunFolder
 from pairaug.run.plan import Plan
-from pairaug.run.quality import unusable
+from pairaug.run.quality import list_unusable
 
-# Stage → what has happened to a pair that it leaves living, and the branches that it works on.
+# Stage → the state of a pair that it keeps, and the branches that the stage works on.
 _ROWS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "read": ("read", ("real",)),
     "rewrite": ("rewritten", ("inter", "intra")),
@@ -40,17 +40,17 @@ def print_result(
     only: str | None = None,
     num_decisions_before: int = 0,
 ) -> None:
-    """Prints what became of the pairs, how long it took, and where to look.
+    """Prints counts and times of the stages, warnings, and the paths of the results.
 
-    `only` is the one stage that was done; `num_decisions_before` the length that the history of
-    pruning had.
+    `only` is the stage that was run, if not all were; `num_decisions_before` is the number of
+    pruning decisions before it.
     """
     console.print(result_table(record, only))
     if only == "prune" and record.decisions:
         is_new = len(record.decisions) > num_decisions_before
-        changed = changes_in_words(folder, record) if is_new else "decided as before: no change"
-        console.print(changed, highlight=False, soft_wrap=True)
-    for line in _told(record, only):
+        line = format_changes(folder, record) if is_new else "no change: the same pairs are kept"
+        console.print(line, highlight=False, soft_wrap=True)
+    for line in _warnings(record, only):
         console.print(line, highlight=False, soft_wrap=True)
     if folder.result("export").is_dir():
         console.print(f"export    {folder.result('export')}", highlight=False, soft_wrap=True)
@@ -58,17 +58,17 @@ def print_result(
         console.print(f"summary   {folder.result('summary')}", highlight=False, soft_wrap=True)
 
 
-def _told(record: RunRecord, only: str | None) -> Iterator[str | Text]:
-    """Warnings about the result, beside its counts."""
+def _warnings(record: RunRecord, only: str | None) -> Iterator[str | Text]:
+    """Messages about copies, and warnings."""
     facts = record.as_json()
     if only in (None, "prune"):
-        yield from of_copies(facts)
+        yield from copies_messages(facts)
     if only in (None, "generate", "edit", "score", "prune", "export"):
-        yield from (Text(f"WARNING {sentence}", "yellow") for sentence in notices(facts))
+        yield from (Text(f"WARNING {message}", "yellow") for message in notices(facts))
 
 
 def result_table(record: RunRecord, only: str | None = None) -> Table:
-    """One row for each stage that was done: pairs by branch, drops by reason, seconds."""
+    """One row per finished stage: pairs by branch, drops by reason, seconds."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("pairs")
     for name in ("real", "inter", "intra"):
@@ -84,7 +84,7 @@ def result_table(record: RunRecord, only: str | None = None) -> Table:
             for branch in ("real", "inter", "intra")
         ]
         seconds = f"{record.seconds.get(stage, 0.0):,.1f}"
-        table.add_row(done, *cells, _reasons(counts), seconds)
+        table.add_row(done, *cells, _format_drops(counts), seconds)
     if only is None:
         total = f"{sum(record.seconds.values()):,.1f}"
         table.add_row(Text("total", style="bold"), "", "", "", "", total)
@@ -92,24 +92,28 @@ def result_table(record: RunRecord, only: str | None = None) -> Table:
 
 
 _MAX_UNUSABLE = 3
-"""Studies named for each reason; the parts have them all."""
+"""Studies listed for each reason; the parts have all of them."""
 
 
 def print_quality(
     console: Console, folder: RunFolder, record: RunRecord, *, show_ids: bool = False
 ) -> None:
-    """Prints what the real pairs are like, and a few of those that cannot be used."""
+    """Prints the data-quality table of the real pairs, and a few rejected studies."""
     quality = record.quality
     console.print(Text("data quality", style="bold"))
-    console.print(Columns([_facts(_quality_rows(quality)), _stated_table(quality)], padding=(0, 4)))
+    console.print(
+        Columns([_key_value_table(_quality_rows(quality)), _stated_table(quality)], padding=(0, 4))
+    )
     if quality.get("not_english"):
-        console.print(not_english(quality["not_english"], quality["usable"]), soft_wrap=True)
+        console.print(
+            not_english_message(quality["not_english"], quality["usable"]), soft_wrap=True
+        )
     if quality["dropped"]:
         console.print(_unusable_table(folder, quality["dropped"], show_ids))
 
 
 def _quality_rows(quality: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What is counted, in words, with its number; zeros that say nothing are left out."""
+    """(name, number) of every count; some counts are shown only if they are not 0."""
     always = [
         ("studies", f"{quality['studies']:,}"),
         ("pairs listed", f"{quality['records']:,}"),
@@ -117,18 +121,18 @@ def _quality_rows(quality: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("images", f"{quality['images']:,}"),
         ("images missing", f"{quality['missing_images']:,}"),
         ("images unusable", f"{quality['unreadable_images']:,}"),
-        ("images twice", f"{quality['duplicate_images']:,}"),
+        ("duplicate images", f"{quality['duplicate_images']:,}"),
     ]
     sometimes = [
         ("images in two splits", quality["images_in_two_splits"]),
         ("text without image", quality["text_only"]),
         ("burnt-in annotation", quality["burnt_in"]),
-        # A run that an earlier version read has no such counts.
-        ("16 bits read as fewer", quality.get("shallow", 0)),
-        ("DICOM windows passed over", quality.get("ignored_headers", 0)),
+        # Runs of earlier versions do not have these counts.
+        ("16-bit images with fewer bits", quality.get("shallow", 0)),
+        ("DICOM headers ignored", quality.get("ignored_headers", 0)),
         ("no findings section", quality["no_findings"]),
         ("no impression", quality["no_impression"]),
-        ("no text at all", quality["no_text"]),
+        ("no text", quality["no_text"]),
         ("not in English", quality.get("not_english", 0)),
     ]
     rows = always + [(name, f"{number:,}") for name, number in sometimes if number]
@@ -137,7 +141,7 @@ def _quality_rows(quality: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows + [(f"words, {name}", f"{num:,}") for name, num in quality["words"].items()]
 
 
-def _facts(rows: list[tuple[str, str]]) -> Table:
+def _key_value_table(rows: list[tuple[str, str]]) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(justify="right")
@@ -159,13 +163,13 @@ def _stated_table(quality: Mapping[str, Any]) -> Table:
 
 def _unusable_table(folder: RunFolder, dropped: Mapping[str, int], show_ids: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("unusable", "pairs", "id" if show_ids else "hash of id", "where and why"):
+    for name in ("rejected", "pairs", "id" if show_ids else "hash of id", "where and why"):
         table.add_column(name, justify="right" if name == "pairs" else "left", overflow="fold")
-    named = list(unusable(part_paths(folder.stage("read")), _MAX_UNUSABLE, show_ids=show_ids))
+    named = list(list_unusable(part_paths(folder.stage("read")), _MAX_UNUSABLE, show_ids=show_ids))
     for reason, number in dropped.items():
         mine = [each for each in named if each.reason == reason]
-        for place, each in enumerate(mine):
-            first = (reason, f"{number:,}") if place == 0 else ("", "")
+        for index, each in enumerate(mine):
+            first = (reason, f"{number:,}") if index == 0 else ("", "")
             table.add_row(*first, each.identifier, each.detail)
         if number > len(mine):
             table.add_row("", "", f"and {number - len(mine):,} more", f"in {folder.stage('read')}")
@@ -173,24 +177,30 @@ def _unusable_table(folder: RunFolder, dropped: Mapping[str, int], show_ids: boo
 
 
 def print_plan(console: Console, plan: Plan) -> None:
-    """Prints what a run would do."""
+    """Prints the plan of a run."""
     pairs = "?" if plan.num_pairs is None else f"{plan.num_pairs:,} pairs"
     parts = "" if plan.num_parts is None else f" in {plan.num_parts:,} part"
     parts += "s" if plan.num_parts not in (None, 1) else ""
-    needed = "" if plan.bytes_needed is None else f"about {_size(plan.bytes_needed)} of images, "
+    needed = (
+        "" if plan.bytes_needed is None else f"about {_format_size(plan.bytes_needed)} of images, "
+    )
     facts = Table(box=None, pad_edge=False, show_header=False)
     facts.add_row("folder", str(plan.folder))
-    facts.add_row("disk", f"{needed}{_size(plan.bytes_free)} free")
+    facts.add_row("disk", f"{needed}{_format_size(plan.bytes_free)} free")
     facts.add_row("read", f"{pairs} from {plan.source or '?'}{parts}")
-    for reason, places in plan.unusable.items():
-        named = ", ".join(places[:_MAX_UNUSABLE])
-        more = f" and {len(places) - _MAX_UNUSABLE:,} more" if len(places) > _MAX_UNUSABLE else ""
-        facts.add_row("not usable", f"{len(places):,} {reason}: {named}{more}")
+    for reason, locations in plan.unusable.items():
+        named = ", ".join(locations[:_MAX_UNUSABLE])
+        more = (
+            f" and {len(locations) - _MAX_UNUSABLE:,} more"
+            if len(locations) > _MAX_UNUSABLE
+            else ""
+        )
+        facts.add_row("rejected", f"{len(locations):,} {reason}: {named}{more}")
     if plan.rewriting:
         facts.add_row("rewrite", plan.rewriting)
     for stage, timing in plan.times.items():
-        facts.add_row(stage, timing.in_words())
-    facts.add_row("stages", ", ".join(_with_parts(stage, plan) for stage in plan.parts_done))
+        facts.add_row(stage, timing.format())
+    facts.add_row("stages", ", ".join(_format_stage(stage, plan) for stage in plan.parts_done))
     for model, sha256 in plan.models.items():
         facts.add_row("model", f"{model}, SHA-256 {sha256[:12]}")
     if plan.warning:
@@ -201,23 +211,23 @@ def print_plan(console: Console, plan: Plan) -> None:
 
 
 def print_check(console: Console, check: Check) -> None:
-    """Prints one finding of the doctor."""
-    verdict = Text("ok     ", "green") if check.is_fine else Text("problem", "bold red")
-    if check.is_fine and check.is_warning:
-        verdict = Text("warning", "yellow")
-    console.print(verdict, f"{check.name}: {check.found}", soft_wrap=True)
+    """Prints the result of one check."""
+    label = Text("ok     ", "green") if check.is_ok else Text("problem", "bold red")
+    if check.is_ok and check.is_warning:
+        label = Text("warning", "yellow")
+    console.print(label, f"{check.name}: {check.message}", soft_wrap=True)
 
 
-def _with_parts(stage: str, plan: Plan) -> str:
+def _format_stage(stage: str, plan: Plan) -> str:
     done = plan.parts_done[stage]
     return f"{stage} ({done} parts done)" if done else stage
 
 
-def _reasons(counts: Mapping[str, Any]) -> str:
+def _format_drops(counts: Mapping[str, Any]) -> str:
     return ", ".join(f"{reason} {number:,}" for reason, number in counts.get("dropped", {}).items())
 
 
-def _size(num_bytes: int) -> str:
+def _format_size(num_bytes: int) -> str:
     if num_bytes < 1024**3:
         return f"{num_bytes / 1024**2:,.0f} MB"
     return f"{num_bytes / 1024**3:,.1f} GB"

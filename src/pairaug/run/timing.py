@@ -1,7 +1,8 @@
-"""How long the stages with models will take: as fast as in this folder before, or as a few go now.
+"""Estimated times of the stages with models.
 
-An estimate. A few images are generated, edited and scored with the run's own models and settings,
-but with few steps, and the time for all steps follows from the difference.
+The times recorded in this folder are used if there are any. Otherwise a few images are generated,
+edited and scored with the run's models and settings but few steps; the time for all steps follows
+from the difference.
 """
 
 from __future__ import annotations
@@ -21,46 +22,46 @@ from pairaug.run.stages import open_stage
 from pairaug.stage import RunContext, apply
 
 _FEW = 2
-"""Images that are timed at once, if batches are not smaller."""
+"""Images that are timed in one batch, unless batches are smaller."""
 
 _STEPS = (2, 4)
 _SIDE = 128
 
-# About as long as a report that was rewritten is.
+# About as long as a rewritten report.
 _BEFORE = "The lungs are clear. Heart size is normal. No pleural effusion or pneumothorax."
 _AFTER = "There is a large left pleural effusion. Heart size is normal. No pneumothorax."
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One stage: how many pairs it will work on, and how long one takes."""
+    """Estimated number of pairs of one stage, and the time for one."""
 
     num_pairs: int
     seconds_each: float
     device: str
     is_measured: bool
-    """True: as it was in this folder before. False: from a few images with few steps."""
+    """True: recorded in this folder. False: from a few images with few steps."""
 
     @property
     def seconds(self) -> float:
-        """For all pairs, in one process."""
+        """Time for all pairs in one process."""
         return self.num_pairs * self.seconds_each
 
-    def in_words(self) -> str:
-        """One line."""
-        how = "as fast as before" if self.is_measured else "estimated by trying a few"
+    def format(self) -> str:
+        """The estimate as one line."""
+        how = "measured in this folder" if self.is_measured else "estimated from a few images"
         return (
-            f"at most {self.num_pairs:,} pairs, about {_duration(self.seconds)} on {self.device} "
-            f"({self.seconds_each:.2g} s each, {how})"
+            f"at most {self.num_pairs:,} pairs, about {_format_duration(self.seconds)} on "
+            f"{self.device} ({self.seconds_each:.2g} s each, {how})"
         )
 
 
 def time_stages(
     settings: Settings, record: RunRecord, num_reports: int, num_pairs: int
 ) -> dict[str, Timing]:
-    """Stage → its time, if every report is rewritten and every image is made; nothing is written.
+    """Stage → its time if every report is rewritten and every image is generated; writes nothing.
 
-    Empty for what there is no work for. Raises what opening a model raises.
+    Stages without pairs to work on are left out. Raises the errors of opening a model.
     """
     rewrite, per_branch = settings.rewrite, num_reports * settings.rewrite.variants
     num_inter = per_branch * ("inter" in rewrite.branches)
@@ -74,36 +75,36 @@ def time_stages(
     }
     times = {}
     for stage, number in work.items():
-        each = _measured_before(record, stage)
+        each = _recorded_seconds(record, stage)
         is_measured = each is not None
         if number:
-            each = _timed(stage, settings) if each is None else each
+            each = _measure_seconds(stage, settings) if each is None else each
             times[stage] = Timing(number, each, settings.device, is_measured)
     return times
 
 
-def _measured_before(record: RunRecord, stage: str) -> float | None:
+def _recorded_seconds(record: RunRecord, stage: str) -> float | None:
     seconds, counts = record.seconds.get(stage), record.counts.get(stage)
     return seconds / counts["in"] if seconds and counts and counts["in"] else None
 
 
-def _timed(stage: str, settings: Settings) -> float:
-    """Seconds for one pair with all steps."""
+def _measure_seconds(stage: str, settings: Settings) -> float:
+    """Seconds per pair with all steps."""
     quieten_model_libraries()
     if stage == "score":
-        return _seconds_of(stage, settings, {})
+        return _time_stage(stage, settings, {})
     own = settings.generate if stage == "generate" else settings.edit
     fewer, more = (
-        _seconds_of(stage, settings, {f"{stage}.num_steps": steps, f"{stage}.num_images": 1})
+        _time_stage(stage, settings, {f"{stage}.num_steps": steps, f"{stage}.num_images": 1})
         for steps in _STEPS
     )
-    # Noise in two short times must not make a step cost nothing.
+    # Keep the time of a step above zero when the two measurements are noisy.
     per_step = max(more - fewer, 0.1 * more) / (_STEPS[1] - _STEPS[0])
     return max(fewer - _STEPS[0] * per_step, 0.0) + own.num_steps * per_step
 
 
-def _seconds_of(stage: str, settings: Settings, changes: Mapping[str, object]) -> float:
-    """Seconds for one pair by a stage with changed settings, the second time that it is used."""
+def _time_stage(stage: str, settings: Settings, changes: Mapping[str, object]) -> float:
+    """Seconds per pair of a stage with changed settings, after one warm-up batch."""
     settings = change_settings(settings, [f"{name}={value}" for name, value in changes.items()])
     context = RunContext(seed=0, device=settings.device, dtype=settings.dtype)
     opened = open_stage(stage, settings, context)
@@ -116,12 +117,12 @@ def _seconds_of(stage: str, settings: Settings, changes: Mapping[str, object]) -
 
 
 def _pairs(stage: str, number: int, name: str) -> list[Pair]:
-    """Pairs of noise that the stage has work for; edits come after the pair they change."""
+    """Pairs with noise images for the stage; each child follows its parent."""
     rng = np.random.default_rng(len(name))
     pairs = []
-    for place in range(number):
+    for index in range(number):
         image = png_ref(rng.random((_SIDE, _SIDE), dtype=np.float32))
-        real = Pair(f"{name}/{place}", Branch.REAL, "nobody", Report(_BEFORE)).with_image(image)
+        real = Pair(f"{name}/{index}", Branch.REAL, "nobody", Report(_BEFORE)).with_image(image)
         if stage == "score":
             pairs.append(real)
             continue
@@ -131,7 +132,7 @@ def _pairs(stage: str, number: int, name: str) -> list[Pair]:
     return pairs
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"

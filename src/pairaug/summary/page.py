@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from pairaug.notices import keeps_nothing, notices, of_copies, of_gate
+from pairaug.notices import copies_messages, gate_message, keeps_nothing, notices
 from pairaug.pair import Branch
 from pairaug.summary import SummarySettings
 from pairaug.summary.audit import audit_of
@@ -75,8 +75,8 @@ def render_page(
         facts=facts,
         is_phantom=facts.get("source", {}).get("layout") == "phantom",
         notices=notices(facts),
-        gate=of_gate(facts["gate"]) if facts.get("gate") else "",
-        copies=of_copies(facts),
+        gate=gate_message(facts["gate"]) if facts.get("gate") else "",
+        copies=copies_messages(facts),
         counts=_counts(pairs),
         quality=facts.get("quality") or None,
         flow=flow_figure(pairs),

@@ -58,14 +58,14 @@ class Bounded:
             self.close()
             raise AssertionError(f"{check.__name__} waits for what never comes")
         try:
-            is_fine, found = pipe.recv()
+            is_ok, found = pipe.recv()
         except EOFError:
             self._child.join()
             ended = signal.Signals(-self._child.exitcode).name if self._child.exitcode < 0 else ""
             self.close()
             slow = f" (more than {SECONDS} s)" if ended == "SIGPROF" else ""
             raise AssertionError(f"{check.__name__} ended its process: {ended}{slow}") from None
-        assert is_fine, found
+        assert is_ok, found
         return found
 
     def close(self) -> None:
