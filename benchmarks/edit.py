@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from live_tensors import LiveTensors
 
 from pairaug.bundled import folder
-from pairaug.diffusion.control import EditOptions
+from pairaug.diffusion.edit_plan import EditOptions
 from pairaug.diffusion.editing import edit_inverted, edit_regenerated
 from pairaug.diffusion.inversion import invert_images
 from pairaug.diffusion.pipeline import Pipeline
@@ -51,14 +51,14 @@ NAMES = (
     "regenerated",
     "inversion",
     "inverted",
-    "inverted, no drift",
+    "inverted, no drift correction",
     "a third of the steps, batched",
 )
 
 Measurement = dict[str, float]
 
 
-def random_bundle(width: float, latents: int, device: str, dtype: str) -> Pipeline:
+def random_pipeline(width: float, latents: int, device: str, dtype: str) -> Pipeline:
     """Stable Diffusion 1.5's denoiser at `width` of its channels, `latents` x `latents` positions.
 
     The text encoder and the VAE are small: what they cost is no part of the comparison.
@@ -120,7 +120,7 @@ def methods(
     pipeline: Pipeline, steps: int, batch: int
 ) -> dict[str, tuple[int, Callable[[], object]]]:
     """Name → how many edits or images one call makes, and the call."""
-    options = EditOptions(num_steps=steps, scheduler="ddim")
+    options = EditOptions(num_inference_steps=steps, scheduler="ddim")
     size = pipeline.image_size
     image = np.random.default_rng(0).random((1, size, size), dtype=np.float32)
     few = max(1, steps // 3)
@@ -132,8 +132,8 @@ def methods(
             len(pipeline.denoiser.attn_processors),
             mapper.to(pipeline.device),
             alphas.to(pipeline.device),
-            min(steps, int(options.cross_replace * (steps + 1))),
-            int(options.self_replace * steps),
+            min(steps, int(options.cross_replace_steps * (steps + 1))),
+            int(options.self_replace_steps * steps),
             options.self_max_positions,
         )
         noise = torch.randn(pipeline.latent_shape(), generator=torch.Generator().manual_seed(0))
@@ -152,8 +152,8 @@ def methods(
     def inversion() -> object:
         return invert_images(pipeline, image, [SOURCE], steps)
 
-    def inverted(drift: bool) -> object:
-        own = EditOptions(num_steps=steps, drift=drift)
+    def inverted(correct_drift: bool) -> object:
+        own = EditOptions(num_inference_steps=steps, correct_drift=correct_drift)
         return edit_inverted(pipeline, recorded(), [EDITED], own, [0])
 
     kept: list[Any] = []
@@ -164,7 +164,7 @@ def methods(
         return kept[0]
 
     def default() -> object:
-        own = EditOptions(num_steps=few, scheduler="dpm++2m")
+        own = EditOptions(num_inference_steps=few, scheduler="dpm++2m")
         texts = [SOURCE] * batch, [EDITED] * batch
         return edit_regenerated(pipeline, *texts, range(batch), own, batch)
 
@@ -174,18 +174,18 @@ def methods(
         "plain, 4 rows": (2, lambda: plain(2)),
         "regenerated": (1, regenerated),
         "inversion": (1, inversion),
-        "inverted": (1, lambda: inverted(drift=True)),
-        "inverted, no drift": (1, lambda: inverted(drift=False)),
+        "inverted": (1, lambda: inverted(correct_drift=True)),
+        "inverted, no drift correction": (1, lambda: inverted(correct_drift=False)),
         "a third of the steps, batched": (batch, default),
     }
 
 
 def measure(name: str, options: argparse.Namespace) -> Measurement:
-    """Seconds per edit or image of one warm call, and the memory that it took beyond the model's."""
+    """Seconds per edit or image of one warm call, and its memory beyond the model's."""
     keep_freed_memory()  # as the command does
     if options.threads:
         torch.set_num_threads(options.threads)
-    pipeline = random_bundle(options.width, options.latents, options.device, options.dtype)
+    pipeline = random_pipeline(options.width, options.latents, options.device, options.dtype)
     num_images, call = methods(pipeline, options.steps, options.batch)[name]
     few = methods(pipeline, 2, options.batch)
     with torch.inference_mode():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from pairaug.diffusion.attention import Swap, cross_attention
+from pairaug.diffusion.attention import AttentionSwap, cross_attention
 from pairaug.findings import extract
 from pairaug.manifest import read_part, write_part
 from pairaug.pair import Pair
@@ -47,7 +47,7 @@ def test_read_a_part_of_32_pairs(benchmark: BenchmarkFixture, pairs: list[Pair],
     benchmark(lambda: read_part(path))
 
 
-def _attention_inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Swap]:
+def _attention_inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, AttentionSwap]:
     """Latents of 64 x 64 positions, 8 heads of 40 features, 77 tokens; one source and one edit."""
     generator = torch.Generator().manual_seed(0)
 
@@ -56,7 +56,7 @@ def _attention_inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Swap]
 
     mapping = torch.eye(77)[None]
     alpha = (torch.arange(77) < 40).float()[None]
-    swap = Swap(
+    swap = AttentionSwap(
         source_rows=torch.tensor([1]),
         moved=mapping * alpha[:, None],
         kept=1.0 - alpha,
@@ -66,7 +66,7 @@ def _attention_inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Swap]
 
 
 def _explicit(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, swap: Swap
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, swap: AttentionSwap
 ) -> torch.Tensor:
     """The same with the maps themselves, as prompt-to-prompt's own code does it."""
     assert swap.moved is not None

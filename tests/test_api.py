@@ -23,8 +23,8 @@ NEW_REPORT = "Small right pleural effusion. No pneumothorax. The heart is not en
 SMALL_RUN: dict[str, Any] = {
     "preset": "demo",
     "part_size": 2,
-    "generate": {"num_steps": 4},
-    "edit": {"num_steps": 4},
+    "generate": {"num_inference_steps": 4},
+    "edit": {"num_inference_steps": 4},
 }
 
 
@@ -99,17 +99,17 @@ def test_defaults_are_those_of_the_default_preset():
     generate = inspect.signature(pairaug.Generator.generate).parameters
     edit = inspect.signature(pairaug.Generator.edit).parameters
     prune = inspect.signature(pairaug.prune).parameters
-    assert generate["num_inference_steps"].default == settings.generate.num_steps
+    assert generate["num_inference_steps"].default == settings.generate.num_inference_steps
     assert generate["guidance_scale"].default == settings.generate.guidance_scale
     assert generate["scheduler"].default == settings.generate.scheduler
-    assert edit["num_inference_steps"].default == settings.edit.num_steps
+    assert edit["num_inference_steps"].default == settings.edit.num_inference_steps
     assert edit["guidance_scale"].default == settings.edit.guidance_scale
-    assert edit["cross_replace_steps"].default == settings.edit.cross_replace
-    assert edit["self_replace_steps"].default == settings.edit.self_replace
+    assert edit["cross_replace_steps"].default == settings.edit.cross_replace_steps
+    assert edit["self_replace_steps"].default == settings.edit.self_replace_steps
     assert edit["blend_threshold"].default == settings.edit.blend_threshold
-    assert edit["noise_strength"].default == settings.edit.variation
-    assert edit["local_blend"].default == "difference"
-    assert settings.edit.alignment == "blend"
+    assert edit["noise_strength"].default == settings.edit.noise_strength
+    assert edit["local_blend"].default == settings.edit.local_blend
+    assert settings.edit.alignment == "refine"
     assert edit["fit"].default == settings.edit.fit
     assert prune["inter"].default == settings.prune.inter
     assert prune["intra"].default == settings.prune.intra

@@ -183,7 +183,7 @@ def test_a_wrong_option_of_generate_is_one_line(
     ("options", "message"),
     [
         ({"cross_replace_steps": 2}, "in edit is 2"),
-        ({"local_blend": "attention"}, "choose one of: difference, none"),
+        ({"local_blend": "attention"}, "local_blend in edit is 'attention'; choose one of"),
         ({"blend_threshold": 1.0}, "blend_threshold in edit is 1.0"),
         ({"fit": "stretch"}, "fit in edit is 'stretch'; choose one of"),
     ],

@@ -15,8 +15,8 @@ CONFIG: dict[str, Any] = {
     "preset": "demo",
     "part_size": 2,
     "rewrite": {"variants": 2},
-    "generate": {"num_steps": 1, "guidance_scale": 1.0},
-    "edit": {"num_steps": 2, "guidance_scale": 1.0},
+    "generate": {"num_inference_steps": 1, "guidance_scale": 1.0},
+    "edit": {"num_inference_steps": 2, "guidance_scale": 1.0},
     "prune": {
         "inter": {"rule": "quantile", "quantile": 0.5},
         "intra": {"rule": "mean-margin", "margin": 0.01},

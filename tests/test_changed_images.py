@@ -103,7 +103,7 @@ def test_edits_of_it_are_dropped(tmp_path: Path, tiny_generator_folder: Path, re
     spoilt, good = real(tmp_path, 0), real(tmp_path, 1)
     spoil(spoilt, reason)
     pairs = [pair for each in (spoilt, good) for pair in (each, child(each, Branch.INTRA))]
-    settings = EditSettings(model=str(tiny_generator_folder), num_steps=2)
+    settings = EditSettings(model=str(tiny_generator_folder), num_inference_steps=2)
     after = list(apply(Edit(settings, RunContext(seed=0)), pairs))
     assert reasons(after) == [None, reason, None, None]
     assert reason in EDIT_REASONS

@@ -43,7 +43,11 @@ def make(tiny_generator_folder: Path, tiny_scorer_folder: Path) -> Make:
     """A stage by name, with tiny models and a batch size."""
 
     def make_stage(name: str, batch_size: int = 2, context: RunContext = CONTEXT) -> Stage:
-        generator = {"model": str(tiny_generator_folder), "num_steps": 2, "batch_size": batch_size}
+        generator = {
+            "model": str(tiny_generator_folder),
+            "num_inference_steps": 2,
+            "batch_size": batch_size,
+        }
         match name:
             case "rewrite":
                 return Rewrite(RewriteSettings(), context)

@@ -23,7 +23,7 @@ COMMANDS = (
     "run old",
     "run old/run.yaml",
     "run old/run.yaml --dry-run",
-    "run old --set edit.num_steps=3",
+    "run old --set edit.num_inference_steps=3",
     "export old --to folder",
     "train clip clip.yaml --out clip",
     "train generator --set data.layout=run --set data.run=old --out generator",

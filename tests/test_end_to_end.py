@@ -22,8 +22,8 @@ from pairaug.run import STAGES
 SMALL = (
     "read.num_patients=8",
     "part_size=2",
-    "generate.num_steps=6",
-    "edit.num_steps=6",
+    "generate.num_inference_steps=6",
+    "edit.num_inference_steps=6",
     "prune.inter.threshold=-1",
     "prune.intra.margin=0.2",
 )
@@ -122,9 +122,9 @@ def test_the_page_is_whole_and_asks_nothing_of_the_network(demo) -> None:
 def test_a_changed_setting_is_an_error_that_names_it(demo) -> None:
     before = bytes_of(demo[0])
     done = subprocess.run(
-        command(demo[0], "edit.num_steps=7"), capture_output=True, text=True, check=False
+        command(demo[0], "edit.num_inference_steps=7"), capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "edit.num_steps: 6 → 7" in done.stderr
+    assert "edit.num_inference_steps: 6 → 7" in done.stderr
     assert done.stderr.count("\n") == 1
     assert bytes_of(demo[0]) == before

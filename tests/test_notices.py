@@ -54,7 +54,11 @@ def on_real_images(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]
     folder = tmp_path_factory.mktemp("real")
     settings = folder / "mine.yaml"
     settings.write_text("preset: demo\n", encoding="utf-8")
-    sets = [*_study(folder / "study", 22), "generate.num_steps=1", "edit.num_steps=1"]
+    sets = [
+        *_study(folder / "study", 22),
+        "generate.num_inference_steps=1",
+        "edit.num_inference_steps=1",
+    ]
     return folder / "run", _do("run", settings, "--out", folder / "run", sets=sets)
 
 
@@ -119,7 +123,11 @@ def test_prune_again_says_what_changed(on_real_images: tuple[Path, str], tmp_pat
 
 
 def test_a_run_of_nothing_usable_is_an_error_with_its_reasons(tmp_path: Path) -> None:
-    sets = [*_study(tmp_path / "study", 4), "generate.num_steps=1", "edit.num_steps=1"]
+    sets = [
+        *_study(tmp_path / "study", 4),
+        "generate.num_inference_steps=1",
+        "edit.num_inference_steps=1",
+    ]
     for name in ("0.png", "1.png", "2.png"):
         (tmp_path / "study" / name).unlink()
     (tmp_path / "study" / "3.png").write_bytes(b"no image")

@@ -141,9 +141,9 @@ def models(tiny_generator_folder: Path, tiny_scorer_folder: Path) -> dict[str, s
     """The settings of a run that takes a moment."""
     return {
         "generate.model": str(tiny_generator_folder),
-        "generate.num_steps": "2",
+        "generate.num_inference_steps": "2",
         "edit.model": str(tiny_generator_folder),
-        "edit.num_steps": "2",
+        "edit.num_inference_steps": "2",
         "score.model": str(tiny_scorer_folder),
         "rewrite.min_words": "1",
     }

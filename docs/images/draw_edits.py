@@ -14,18 +14,18 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pairaug.bundled import folder
-from pairaug.diffusion.control import EditOptions
+from pairaug.diffusion.edit_plan import EditOptions
 from pairaug.diffusion.editing import edit_inverted, edit_regenerated
 from pairaug.diffusion.inversion import invert_images
 from pairaug.diffusion.pipeline import load_pipeline
-from pairaug.evaluate.counterfactual import CounterfactualSettings, draw_edits, rules_rewriter
+from pairaug.evaluate.counterfactual import CounterfactualSettings, rules_rewriter, sample_edits
 
 NUM_STEPS, SCALE, MARGIN, HEAD = 20, 2, 14, 46
 PATIENTS = (3, 8, 13)
 METHODS = {
     "inverted\nrefine": EditOptions(NUM_STEPS),
-    "inverted\nreplace": EditOptions(NUM_STEPS, alignment="substitute"),
-    "inverted, refine\nlocal blend": EditOptions(NUM_STEPS, alignment="blend"),
+    "inverted\nreplace": EditOptions(NUM_STEPS, alignment="replace"),
+    "inverted, refine\nlocal blend": EditOptions(NUM_STEPS, local_blend="difference"),
     "regenerated\nrefine (paper)": EditOptions(NUM_STEPS),
 }
 
@@ -34,7 +34,7 @@ def main() -> None:
     """Writes the figure to the path of the first argument."""
     pipeline = load_pipeline(folder("generator"))
     settings = CounterfactualSettings()
-    edits, _ = draw_edits(
+    edits, _ = sample_edits(
         settings.seed, max(PATIENTS) + 1, pipeline.image_size, rules_rewriter(settings.seed)
     )
     chosen = [edits[patient] for patient in PATIENTS]
@@ -48,8 +48,7 @@ def main() -> None:
             made = edit_inverted(pipeline, inversion, after, options, range(len(chosen)))
         else:
             made = edit_regenerated(pipeline, before, after, PATIENTS, options)
-        is_held = options.alignment == "blend"
-        columns.append((name, made.images, made.region if is_held else None))
+        columns.append((name, made.images, made.region if options.blends else None))
     columns.append(("true\ncounterfactual", np.stack([edit.truth for edit in chosen]), None))
     captions = [changed_words(edit.before, edit.after) for edit in chosen]
     # At the size at which it is shown, well below the limit on files in the project.

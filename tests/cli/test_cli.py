@@ -41,8 +41,8 @@ def models(tiny_generator_folder: Path, tiny_scorer_folder: Path) -> list[str]:
         f"generate.model={tiny_generator_folder}",
         f"edit.model={tiny_generator_folder}",
         f"score.model={tiny_scorer_folder}",
-        "generate.num_steps=2",
-        "edit.num_steps=2",
+        "generate.num_inference_steps=2",
+        "edit.num_inference_steps=2",
         "part_size=2",
         "device=cpu",
     )
@@ -316,8 +316,8 @@ def test_training_refuses_unknown_settings(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["counterfactual", "fidelity"])
 def test_evaluation_refuses_wrong_values(kind: str) -> None:
-    line = one_line(pairaug("evaluate", kind, "--set", "num_steps=0"))
-    assert "num_steps in --set is 0; it should be greater than or equal to 1" in line
+    line = one_line(pairaug("evaluate", kind, "--set", "num_inference_steps=0"))
+    assert "num_inference_steps in --set is 0; it should be greater than or equal to 1" in line
 
 
 def test_run_takes_the_folder_of_a_run_and_resumes_it(models: list[str]) -> None:

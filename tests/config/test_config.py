@@ -34,26 +34,26 @@ def test_every_preset_is_valid_and_says_its_name(preset: str) -> None:
 
 def test_the_paper_is_the_papers() -> None:
     settings = load_settings(overrides=["read.layout=phantom"], preset="paper")
-    assert (settings.generate.num_steps, settings.generate.guidance_scale) == (50, 4.0)
-    assert (settings.edit.num_steps, settings.edit.guidance_scale) == (75, 4.0)
-    assert (settings.edit.source, settings.edit.alignment) == ("regenerate", "refine")
+    assert (settings.generate.num_inference_steps, settings.generate.guidance_scale) == (50, 4.0)
+    assert (settings.edit.num_inference_steps, settings.edit.guidance_scale) == (75, 4.0)
+    assert (settings.edit.method, settings.edit.alignment) == ("regenerate", "refine")
     prune = settings.prune.model_dump()
     assert (prune["inter"]["rule"], prune["inter"]["threshold"]) == ("threshold", 0.3)
     assert (prune["intra"]["rule"], prune["intra"]["margin"]) == ("mean-margin", 0.003)
 
 
 def test_set_is_on_top_of_the_file_and_the_file_on_top_of_the_preset(write) -> None:
-    path = write("preset: demo\nseed: 3\ngenerate: {num_steps: 7}\n")
-    settings = load_settings(path, ["generate.num_steps=9"])
+    path = write("preset: demo\nseed: 3\ngenerate: {num_inference_steps: 7}\n")
+    settings = load_settings(path, ["generate.num_inference_steps=9"])
     assert (settings.preset, settings.seed) == ("demo", 3)
-    assert settings.generate.num_steps == 9
+    assert settings.generate.num_inference_steps == 9
     assert settings.read.layout == "phantom"
-    assert load_settings(path).generate.num_steps == 7
+    assert load_settings(path).generate.num_inference_steps == 7
 
 
 def test_the_preset_may_be_set_too(write) -> None:
     path = write("preset: demo\nread: {layout: phantom}\n")
-    assert load_settings(path, ["preset=paper"]).edit.num_steps == 75
+    assert load_settings(path, ["preset=paper"]).edit.num_inference_steps == 75
 
 
 def test_values_of_set_have_yaml_types() -> None:
@@ -100,7 +100,7 @@ def test_a_section_without_content_is_no_error(write) -> None:
         ("scroe: {}", r"unknown setting scroe in demo\.yaml; did you mean score\?"),
         (
             "edit: {wholly_unlike: 1}",
-            r"unknown setting edit\.wholly_unlike .*; edit has: .*num_steps",
+            r"unknown setting edit\.wholly_unlike .*; edit has: .*num_inference_steps",
         ),
         ("prune: {inter: {treshold: 1}}", r"did you mean prune\.inter\.threshold\?"),
         (
@@ -113,12 +113,12 @@ def test_a_section_without_content_is_no_error(write) -> None:
         ),
         ("read: {layout: tabel}", r"read in demo\.yaml is .*; choose one of: 'phantom', 'table'"),
         (
-            "edit: {num_steps: -3}",
-            r"edit\.num_steps in demo\.yaml is -3; it should be greater than",
+            "edit: {num_inference_steps: -3}",
+            r"edit\.num_inference_steps in demo\.yaml is -3; it should be greater than",
         ),
         (
-            "edit: {num_steps: many}",
-            r"edit\.num_steps in demo\.yaml is 'many'; it should be a valid integer",
+            "edit: {num_inference_steps: many}",
+            r"edit\.num_inference_steps in demo\.yaml is 'many'; it should be a valid integer",
         ),
         ("seed: .nan", r"seed in demo\.yaml is nan; "),
         ("engine: ray", r"engine in demo\.yaml is 'ray'; choose one of: 'local'"),
@@ -186,7 +186,10 @@ LAUGHS = "l0: &l0 [x, x]\n" + "".join(
         ("? null\n: b", r"line 1, column 3: this cannot be a name"),
         ("preset: demo\n1: b", r"unknown setting 1 in demo\.yaml"),
         ("seed: 1\n'seed': 2", r"line 2, column 1: seed is given twice"),
-        ("edit: {num_steps: 1, num_steps: 2}", r"num_steps is given twice"),
+        (
+            "edit: {num_inference_steps: 1, num_inference_steps: 2}",
+            r"num_inference_steps is given twice",
+        ),
         ("seed: &a [*a]", r"line 1, column 7: found unconstructable recursive node"),
         ("seed: &a {b: *a}", r"line 1, column 7: found unconstructable recursive node"),
         (LAUGHS, r"demo\.yaml has more than 20,000 values"),
@@ -320,7 +323,7 @@ def test_a_settings_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_resolved_settings_read_back_to_the_same(tmp_path: Path) -> None:
-    settings = load_settings(overrides=["seed=5", "edit.num_steps=3"], preset="demo")
+    settings = load_settings(overrides=["seed=5", "edit.num_inference_steps=3"], preset="demo")
     path = tmp_path / "run.yaml"
     path.write_text(as_yaml(settings), encoding="utf-8")
     assert load_settings(path) == settings
@@ -352,13 +355,13 @@ def test_the_bundled_model_is_never_a_folder_of_that_name(write) -> None:
 
 def test_changed_settings_keep_the_rest() -> None:
     before = load_settings(overrides=["seed=5"], preset="demo")
-    after = change_settings(before, ["edit.num_steps=3"])
+    after = change_settings(before, ["edit.num_inference_steps=3"])
     changed = {
         name
         for name, value in flatten(after.model_dump(mode="json")).items()
         if flatten(before.model_dump(mode="json"))[name] != value
     }
-    assert changed == {"edit.num_steps"}
+    assert changed == {"edit.num_inference_steps"}
 
 
 def test_an_optional_section_is_taken_back_by_null() -> None:

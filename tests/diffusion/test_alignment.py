@@ -45,15 +45,15 @@ def test_padding_of_a_shorter_edit_takes_the_position_that_the_reference_takes()
     assert columns(mapping) == [[0], [3], [4], [3], [4], [5]]
 
 
-def test_substitute_maps_a_replaced_token_to_the_one_it_replaces() -> None:
-    mapping, alpha = align("substitute", [0, 10, 11, 1], [0, 20, 11, 1], window=5)
+def test_replace_maps_a_replaced_token_to_the_one_it_replaces() -> None:
+    mapping, alpha = align("replace", [0, 10, 11, 1], [0, 20, 11, 1], window=5)
     assert alpha.tolist() == [1] * 5
     assert torch.equal(mapping, torch.eye(5))
 
 
-def test_substitute_maps_spans_of_equal_length_token_by_token() -> None:
+def test_replace_maps_spans_of_equal_length_token_by_token() -> None:
     assert replaced_spans([0, 10, 11, 5, 1], [0, 20, 21, 5, 1]) == [(range(1, 3), range(1, 3))]
-    mapping, alpha = align("substitute", [0, 10, 11, 5, 1], [0, 20, 21, 5, 1], window=6)
+    mapping, alpha = align("replace", [0, 10, 11, 5, 1], [0, 20, 21, 5, 1], window=6)
     assert alpha.tolist() == [1] * 6
     assert torch.equal(mapping, torch.eye(6))
 
@@ -65,27 +65,27 @@ def test_substitute_maps_spans_of_equal_length_token_by_token() -> None:
         ([0, 10, 5, 1], [0, 20, 21, 22, 5, 1], [1], [1, 2, 3]),
     ],
 )
-def test_substitute_spreads_spans_of_other_lengths_and_keeps_their_attention(
+def test_replace_spreads_spans_of_other_lengths_and_keeps_their_attention(
     source: list[int], edited: list[int], old: list[int], new: list[int]
 ) -> None:
     assert [(list(a), list(b)) for a, b in replaced_spans(source, edited)] == [(old, new)]
-    mapping, alpha = align("substitute", source, edited, window=8)
+    mapping, alpha = align("replace", source, edited, window=8)
     assert alpha[new].tolist() == [1.0] * len(new)
     assert torch.allclose(mapping[old][:, new].sum(dim=1), torch.ones(len(old)))
     assert torch.allclose(mapping[old][:, new], torch.tensor(1.0 / len(new)))
 
 
-def test_substitute_leaves_pure_insertions_and_deletions_alone() -> None:
-    inserted, alpha = align("substitute", [0, 10, 1], [0, 10, 20, 1], window=5)
+def test_replace_leaves_pure_insertions_and_deletions_alone() -> None:
+    inserted, alpha = align("replace", [0, 10, 1], [0, 10, 20, 1], window=5)
     assert alpha.tolist() == [1, 1, 0, 1, 1]
     assert columns(inserted)[2] == []
-    deleted, alpha = align("substitute", [0, 10, 20, 1], [0, 10, 1], window=5)
+    deleted, alpha = align("replace", [0, 10, 20, 1], [0, 10, 1], window=5)
     assert alpha.tolist() == [1] * 5
     assert columns(deleted)[:3] == [[0], [1], [3]]
 
 
 def test_equal_reports_are_the_identity() -> None:
-    for kind in ("refine", "substitute"):
+    for kind in ("refine", "replace"):
         mapping, alpha = align(kind, [0, 3, 4, 3, 1], [0, 3, 4, 3, 1], window=8)
         assert torch.equal(mapping, torch.eye(8))
         assert torch.equal(alpha, torch.ones(8))

@@ -11,7 +11,7 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import nn
 
 from pairaug.diffusion.attention import (
-    Swap,
+    AttentionSwap,
     SwapProcessor,
     cross_attention,
     self_attention,
@@ -39,7 +39,7 @@ def test_cross_attention_equals_mixed_maps_and_leaves_other_rows_alone() -> None
     mapping = torch.rand(3, TOKENS, TOKENS, generator=generator)
     weight = torch.rand(3, TOKENS, generator=generator)
     sources = torch.tensor([4, 3, 4])
-    swap = Swap(sources, mapping * weight[:, None], 1.0 - weight, 0)
+    swap = AttentionSwap(sources, mapping * weight[:, None], 1.0 - weight, 0)
     expected = maps(query, key)
     own = expected[:3]
     taken = expected[sources] @ mapping[:, None]
@@ -55,7 +55,7 @@ def test_self_attention_takes_the_sources_maps_up_to_the_size_limit() -> None:
     expected = maps(query, key)
     own = expected @ value
     expected[:2] = expected[sources]
-    swap = Swap(sources, None, None, POSITIONS)
+    swap = AttentionSwap(sources, None, None, POSITIONS)
     assert torch.allclose(self_attention(query, key, value, swap), expected @ value, atol=1e-6)
     too_small = swap._replace(max_self_positions=POSITIONS - 1)
     assert torch.allclose(self_attention(query, key, value, too_small), own, atol=1e-6)
@@ -87,8 +87,8 @@ def test_every_layer_is_hooked_and_given_back_even_after_an_error(pipeline: Pipe
 def test_a_swap_outside_of_swapping_is_never_left_out_in_silence(velocity_bundle: Pipeline) -> None:
     text = velocity_bundle.encode_prompts(["normal heart", "enlarged heart"])
     latents = torch.zeros(2, *velocity_bundle.latent_shape())
-    swap = Swap(torch.tensor([1]), None, None, 64)
-    with pytest.raises(RuntimeError, match="layers do not obey"):
+    swap = AttentionSwap(torch.tensor([1]), None, None, 64)
+    with pytest.raises(RuntimeError, match="outside of `swapping`"):
         velocity_bundle.predict(latents, torch.tensor(300), text, swap)
 
 
@@ -127,7 +127,7 @@ def test_an_attention_layer_of_another_class_is_refused(pipeline: Pipeline) -> N
 def test_a_swap_compiles_without_a_graph_break(
     velocity_bundle: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The denoiser with both swaps on, traced whole: control is tensors, nothing is counted."""
+    """The denoiser with both swaps on, traced whole: the swap is tensors, nothing is counted."""
     # The checks of shapes, which only tests have, would break the graph themselves.
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     pipeline = velocity_bundle
@@ -136,7 +136,9 @@ def test_a_swap_compiles_without_a_graph_break(
     # A copy: a tensor made in inference mode cannot be traced.
     states = text.tokens.clone()
     num_tokens = states.shape[1]
-    swap = Swap(torch.tensor([1]), torch.eye(num_tokens)[None], torch.ones(1, num_tokens), 64)
+    swap = AttentionSwap(
+        torch.tensor([1]), torch.eye(num_tokens)[None], torch.ones(1, num_tokens), 64
+    )
     arguments = {"cross_attention_kwargs": {"swap": swap}, "return_dict": False}
     with torch.no_grad(), swapping(pipeline.denoiser):
         expected = pipeline.denoiser(latents, torch.tensor(300), states, **arguments)[0]

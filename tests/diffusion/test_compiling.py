@@ -10,12 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from pairaug.diffusion.attention import Swap, Watch
-from pairaug.diffusion.compiling import (
-    of_any_length,
-    swap_of_any_length,
-    watch_of_any_length,
-)
+from pairaug.diffusion.attention import AttentionSwap
+from pairaug.diffusion.compiling import of_any_length, swap_of_any_length
 from pairaug.diffusion.pipeline import load_pipeline
 from pairaug.errors import ModelError
 from support import TESTS, program
@@ -29,7 +25,7 @@ def measured(what: str, folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_parts_of_any_size_fraction_their_graphs_and_equal_what_is_not_compiled(
+def test_parts_of_any_size_share_their_graphs_and_equal_what_is_not_compiled(
     tiny_generator_folder: Path,
 ) -> None:
     found = measured("count", tiny_generator_folder)
@@ -51,10 +47,8 @@ def test_inputs_are_dense_copies_whatever_they_were() -> None:
         assert of_any_length(dense).is_inference() == made_inside.is_inference()
 
 
-def test_a_watch_is_still_written_to_where_its_owner_reads() -> None:
-    watch = Watch(torch.arange(2), torch.ones(2, 7), torch.zeros(2, 1, 4, 4), 256)
-    assert watch_of_any_length(watch).total is watch.total
-    swap = Swap(torch.arange(2, 4), None, None, 0)
+def test_a_swap_without_maps_stays_without() -> None:
+    swap = AttentionSwap(torch.arange(2, 4), None, None, 0)
     assert swap_of_any_length(swap).moved is None
 
 

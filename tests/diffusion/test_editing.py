@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pairaug.diffusion.alignment import align
-from pairaug.diffusion.control import EditOptions
+from pairaug.diffusion.edit_plan import EditOptions
 from pairaug.diffusion.editing import (
     EditedImages,
     edit_images,
@@ -37,13 +37,13 @@ def expected_latents(
     if options.alignment == "refine":
         mapper, alphas = refine_mapper(source, edited, pipeline.window)
     else:
-        mapper, alphas = align("substitute", source, edited, pipeline.window)
+        mapper, alphas = align("replace", source, edited, pipeline.window)
     controller = Controller(
         num_layers=len(pipeline.denoiser.attn_processors),
         mapper=mapper,
         alphas=alphas,
-        num_cross_steps=int(options.cross_replace * (options.num_steps + 1)),
-        num_self_steps=int(options.self_replace * options.num_steps),
+        num_cross_steps=int(options.cross_replace_steps * (options.num_inference_steps + 1)),
+        num_self_steps=int(options.self_replace_steps * options.num_inference_steps),
         max_self_positions=options.self_max_positions,
     )
     latents = explicit_edit(
@@ -51,30 +51,30 @@ def expected_latents(
         SOURCE[row],
         EDITED[row],
         controller,
-        options.num_steps,
+        options.num_inference_steps,
         options.guidance_scale,
         noise=noise,
         trajectory=trajectory,
-        drift=options.drift,
+        correct_drift=options.correct_drift,
     )
-    assert ("self" in controller.calls) == (options.self_replace > 0)
+    assert ("self" in controller.calls) == (options.self_replace_steps > 0)
     assert "cross" in controller.calls
     return latents
 
 
 def edited_from(pipeline: Pipeline, images: np.ndarray, options: EditOptions) -> EditedImages:
     rows = len(images)
-    inversion = invert_images(pipeline, images, SOURCE[:rows], options.num_steps)
+    inversion = invert_images(pipeline, images, SOURCE[:rows], options.num_inference_steps)
     return edit_inverted(pipeline, inversion, EDITED[:rows], options, range(rows))
 
 
-@pytest.mark.parametrize("self_replace", [0.0, 0.5])
-@pytest.mark.parametrize("alignment", ["refine", "substitute"])
+@pytest.mark.parametrize("self_replace_steps", [0.0, 0.5])
+@pytest.mark.parametrize("alignment", ["refine", "replace"])
 def test_fused_edit_equals_explicit_maps_for_a_drawn_source(
-    pipeline: Pipeline, alignment: str, self_replace: float
+    pipeline: Pipeline, alignment: str, self_replace_steps: float
 ) -> None:
     """For seven different pairs in one batch, and for the first of them alone."""
-    options = replace(OPTIONS, alignment=alignment, self_replace=self_replace)
+    options = replace(OPTIONS, alignment=alignment, self_replace_steps=self_replace_steps)
     noise, _ = initial_latents(pipeline, SEEDS)
     expected = torch.stack(
         [expected_latents(pipeline, row, options, noise=noise[row]) for row in range(7)]
@@ -85,20 +85,29 @@ def test_fused_edit_equals_explicit_maps_for_a_drawn_source(
 
 
 @pytest.mark.parametrize(
-    ("alignment", "self_replace", "drift"),
+    ("alignment", "self_replace_steps", "correct_drift"),
     [
         ("refine", 0.0, True),
         ("refine", 0.5, True),
         ("refine", 0.5, False),
-        ("substitute", 0.0, True),
-        ("substitute", 0.5, True),
+        ("replace", 0.0, True),
+        ("replace", 0.5, True),
     ],
 )
 def test_fused_edit_equals_explicit_maps_for_an_inverted_source(
-    pipeline: Pipeline, images: np.ndarray, alignment: str, self_replace: float, drift: bool
+    pipeline: Pipeline,
+    images: np.ndarray,
+    alignment: str,
+    self_replace_steps: float,
+    correct_drift: bool,
 ) -> None:
-    options = replace(OPTIONS, alignment=alignment, self_replace=self_replace, drift=drift)
-    inversion = invert_images(pipeline, images, SOURCE, options.num_steps)
+    options = replace(
+        OPTIONS,
+        alignment=alignment,
+        self_replace_steps=self_replace_steps,
+        correct_drift=correct_drift,
+    )
+    inversion = invert_images(pipeline, images, SOURCE, options.num_inference_steps)
     paths = inversion.trajectory.unbind(dim=1)
     expected = torch.stack(
         [expected_latents(pipeline, row, options, trajectory=paths[row]) for row in range(7)]
@@ -108,7 +117,7 @@ def test_fused_edit_equals_explicit_maps_for_an_inverted_source(
     assert_close(alone.latents, expected[3:4])
 
 
-@pytest.mark.parametrize("alignment", ["refine", "substitute"])
+@pytest.mark.parametrize("alignment", ["refine", "replace"])
 def test_fused_edit_equals_explicit_maps_with_two_text_encoders(
     sdxl_bundle: Pipeline, images: np.ndarray, alignment: str
 ) -> None:
@@ -116,7 +125,7 @@ def test_fused_edit_equals_explicit_maps_with_two_text_encoders(
     options, rows = replace(OPTIONS, alignment=alignment), [0, 1, 4]
     source, edited = [SOURCE[row] for row in rows], [EDITED[row] for row in rows]
     noise, _ = initial_latents(sdxl_bundle, SEEDS[:3])
-    inversion = invert_images(sdxl_bundle, images[:3], source, options.num_steps)
+    inversion = invert_images(sdxl_bundle, images[:3], source, options.num_inference_steps)
     generated = edit_regenerated(sdxl_bundle, source, edited, SEEDS[:3], options).latents
     held = edit_inverted(sdxl_bundle, inversion, edited, options, range(3)).latents
     for place, row in enumerate(rows):
@@ -137,15 +146,15 @@ def test_edit_to_the_same_report_returns_the_image_with_two_text_encoders(
 
 def test_swapping_changes_the_image(velocity_bundle: Pipeline, images: np.ndarray) -> None:
     """Each kind of swap, on its own and in its size limit, has an effect that can be seen."""
-    plain, images = replace(OPTIONS, cross_replace=0.0, self_replace=0.0), images[:3]
+    plain, images = replace(OPTIONS, cross_replace_steps=0.0, self_replace_steps=0.0), images[:3]
     without = edited_from(velocity_bundle, images, plain).images
-    crossed = edited_from(velocity_bundle, images, replace(plain, cross_replace=0.5)).images
-    selfed = edited_from(velocity_bundle, images, replace(plain, self_replace=0.5)).images
+    crossed = edited_from(velocity_bundle, images, replace(plain, cross_replace_steps=0.5)).images
+    selfed = edited_from(velocity_bundle, images, replace(plain, self_replace_steps=0.5)).images
     wider = edited_from(
-        velocity_bundle, images, replace(plain, self_replace=0.5, self_max_positions=64)
+        velocity_bundle, images, replace(plain, self_replace_steps=0.5, self_max_positions=64)
     ).images
     narrower = edited_from(
-        velocity_bundle, images, replace(plain, self_replace=0.5, self_max_positions=15)
+        velocity_bundle, images, replace(plain, self_replace_steps=0.5, self_max_positions=15)
     ).images
     for changed, unchanged in ((crossed, without), (selfed, without), (wider, selfed)):
         assert np.abs(changed - unchanged).mean() > 1e-3
@@ -181,16 +190,16 @@ def test_edit_to_the_same_report_returns_the_drawn_source(
 ) -> None:
     options = replace(OPTIONS, scheduler=scheduler)
     edited = edit_regenerated(velocity_bundle, SOURCE, SOURCE, SEEDS, options)
-    sampling = SamplingOptions(options.num_steps, options.guidance_scale, scheduler)
+    sampling = SamplingOptions(options.num_inference_steps, options.guidance_scale, scheduler)
     assert_close(edited.latents, sample_latents(velocity_bundle, SOURCE, SEEDS, sampling), 2e-5)
 
 
-@pytest.mark.parametrize("guidance_from", ["empty", "source-report"])
+@pytest.mark.parametrize("negative_prompt", ["empty", "source"])
 @pytest.mark.parametrize("guidance_scale", [1.0, 7.5])
 def test_edit_to_the_same_report_returns_the_inverted_image(
-    pipeline: Pipeline, images: np.ndarray, guidance_scale: float, guidance_from: str
+    pipeline: Pipeline, images: np.ndarray, guidance_scale: float, negative_prompt: str
 ) -> None:
-    options = replace(OPTIONS, guidance_scale=guidance_scale, guidance_from=guidance_from)
+    options = replace(OPTIONS, guidance_scale=guidance_scale, negative_prompt=negative_prompt)
     edited, errors = edit_images(pipeline, images[:3], SOURCE[:3], SOURCE[:3], options)
     round_trip = pipeline.decode_latents(pipeline.encode_latents(images[:3]))
     assert np.abs(edited.images - round_trip).max() <= 1e-4
@@ -200,16 +209,16 @@ def test_edit_to_the_same_report_returns_the_inverted_image(
 def test_without_drift_guidance_leads_away_from_the_image(
     velocity_bundle: Pipeline, images: np.ndarray
 ) -> None:
-    options = replace(OPTIONS, drift=False)
+    options = replace(OPTIONS, correct_drift=False)
     edited, _ = edit_images(velocity_bundle, images, SOURCE, SOURCE, options)
     round_trip = velocity_bundle.decode_latents(velocity_bundle.encode_latents(images))
     assert np.abs(edited.images - round_trip).mean() > 1e-3
 
 
 def test_no_swap_is_free_sampling_from_the_same_noise(velocity_bundle: Pipeline) -> None:
-    options = replace(OPTIONS, cross_replace=0.0, self_replace=0.0)
+    options = replace(OPTIONS, cross_replace_steps=0.0, self_replace_steps=0.0)
     edited = edit_regenerated(velocity_bundle, SOURCE, EDITED, SEEDS, options)
-    sampling = SamplingOptions(options.num_steps, options.guidance_scale, "ddim")
+    sampling = SamplingOptions(options.num_inference_steps, options.guidance_scale, "ddim")
     assert_close(edited.latents, sample_latents(velocity_bundle, EDITED, SEEDS, sampling))
     assert edited.self_swapped == 0.0
     assert not edited.cross_swapped.any()
@@ -219,13 +228,19 @@ def test_guidance_one_is_the_conditional_prediction(
     velocity_bundle: Pipeline, images: np.ndarray
 ) -> None:
     """Both ways of guiding end there, and no row is spent on what guidance starts from."""
-    options = replace(OPTIONS, guidance_scale=1.0, drift=False, cross_replace=0.0, self_replace=0.0)
+    options = replace(
+        OPTIONS,
+        guidance_scale=1.0,
+        correct_drift=False,
+        cross_replace_steps=0.0,
+        self_replace_steps=0.0,
+    )
     from_empty = edited_from(velocity_bundle, images, options).latents
     from_source = edited_from(
-        velocity_bundle, images, replace(options, guidance_from="source-report")
+        velocity_bundle, images, replace(options, negative_prompt="source")
     ).latents
-    inversion = invert_images(velocity_bundle, images, SOURCE, options.num_steps)
-    solver = ddim_solver(velocity_bundle.scheduler_config, options.num_steps)
+    inversion = invert_images(velocity_bundle, images, SOURCE, options.num_inference_steps)
+    solver = ddim_solver(velocity_bundle.scheduler_config, options.num_inference_steps)
     text = velocity_bundle.encode_prompts(EDITED)
     conditional = denoise(velocity_bundle, inversion.trajectory[0], text, solver, 1.0)
     assert_close(from_empty, conditional)
@@ -235,10 +250,14 @@ def test_guidance_one_is_the_conditional_prediction(
 def test_guidance_from_the_source_report(velocity_bundle: Pipeline, images: np.ndarray) -> None:
     """eps(z, y) + g * (eps(z, y') - eps(z, y)), checked against a loop of its own."""
     options = replace(
-        OPTIONS, guidance_from="source-report", drift=False, cross_replace=0.0, self_replace=0.0
+        OPTIONS,
+        negative_prompt="source",
+        correct_drift=False,
+        cross_replace_steps=0.0,
+        self_replace_steps=0.0,
     )
-    inversion = invert_images(velocity_bundle, images, SOURCE, options.num_steps)
-    solver = ddim_solver(velocity_bundle.scheduler_config, options.num_steps)
+    inversion = invert_images(velocity_bundle, images, SOURCE, options.num_inference_steps)
+    solver = ddim_solver(velocity_bundle.scheduler_config, options.num_inference_steps)
     source, edited = velocity_bundle.encode_prompts(SOURCE), velocity_bundle.encode_prompts(EDITED)
     latents = inversion.trajectory[0]
     with torch.inference_mode():
@@ -250,13 +269,13 @@ def test_guidance_from_the_source_report(velocity_bundle: Pipeline, images: np.n
     assert_close(edited_from(velocity_bundle, images, options).latents, latents)
 
 
-@pytest.mark.parametrize("source", ["invert", "regenerate"])
+@pytest.mark.parametrize("method", ["invert", "regenerate"])
 def test_batch_mates_and_order_change_an_edit_by_no_more_than_float_noise(
-    velocity_bundle: Pipeline, images: np.ndarray, source: str
+    velocity_bundle: Pipeline, images: np.ndarray, method: str
 ) -> None:
     def edited(rows: list[int], batch_size: int) -> np.ndarray:
         before, after = [SOURCE[row] for row in rows], [EDITED[row] for row in rows]
-        if source == "invert":
+        if method == "invert":
             return edit_images(
                 velocity_bundle, images[rows], before, after, OPTIONS, batch_size=batch_size
             )[0].images
@@ -309,5 +328,5 @@ def test_inverted_edits_refuse_other_solvers(velocity_bundle: Pipeline, images: 
 def test_drawn_sources_refuse_guidance_from_their_report(velocity_bundle: Pipeline) -> None:
     with pytest.raises(ValueError, match="guided from the empty text"):
         edit_regenerated(
-            velocity_bundle, SOURCE, EDITED, SEEDS, replace(OPTIONS, guidance_from="source-report")
+            velocity_bundle, SOURCE, EDITED, SEEDS, replace(OPTIONS, negative_prompt="source")
         )

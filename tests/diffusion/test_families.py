@@ -39,7 +39,7 @@ class Family:
     upstream: Any
 
     @property
-    def num_steps(self) -> int:
+    def num_inference_steps(self) -> int:
         # Where timesteps are trailing, diffusers' DDIM goes on from 666 to 333, and then takes that
         # level's prediction at 332, unless the steps divide 1000.
         return 4 if self.pipeline.scheduler_config.get("timestep_spacing") == "trailing" else 3
@@ -105,7 +105,7 @@ def test_guided_ddim_is_the_pipelines(family: Family) -> None:
         family.upstream.scheduler.config, clip_sample=False
     )
     theirs = sampled(family, latents)
-    solver = ddim_solver(family.pipeline.scheduler_config, family.num_steps)
+    solver = ddim_solver(family.pipeline.scheduler_config, family.num_inference_steps)
     text = family.pipeline.encode_prompts([*PROMPTS, *([""] * 3)])
     assert_close(denoise(family.pipeline, latents, text, solver, 3.0), theirs, 1e-4)
 
@@ -117,7 +117,7 @@ def test_the_models_own_scheduler_is_the_pipelines(family: Family) -> None:
     family.upstream.scheduler = kind.from_pretrained(family.folder / "scheduler")
     theirs = sampled(family, latents)
     solver = make_solver(
-        pipeline.scheduler_config, "folder", family.num_steps, [torch.Generator()] * 3
+        pipeline.scheduler_config, "default", family.num_inference_steps, [torch.Generator()] * 3
     )
     text = pipeline.encode_prompts([*PROMPTS, *([""] * 3)])
     assert_close(denoise(pipeline, latents, text, solver, 3.0), theirs, 1e-4)
@@ -268,7 +268,7 @@ def sampled(family: Family, latents: torch.Tensor) -> torch.Tensor:
     return family.upstream(
         PROMPTS,
         latents=latents.clone(),
-        num_inference_steps=family.num_steps,
+        num_inference_steps=family.num_inference_steps,
         guidance_scale=3.0,
         output_type="latent",
     ).images

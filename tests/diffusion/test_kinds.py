@@ -61,7 +61,7 @@ def test_schedules_without_betas_are_refused(copied: Path, name: str) -> None:
 def test_distilled_schedules_say_how_many_steps_they_take(copied: Path, name: str) -> None:
     pipeline = load_pipeline(with_scheduler(copied, name))
     with pytest.raises(SettingsError, match="between 1 and 50 for this model, got 60"):
-        make_solver(pipeline.scheduler_config, "folder", 60, [])
+        make_solver(pipeline.scheduler_config, "default", 60, [])
 
 
 @pytest.mark.parametrize("name", ["TCDScheduler", "LCMScheduler", "DDIMScheduler", "PNDMScheduler"])
@@ -84,7 +84,7 @@ def test_latents_are_the_pipelines(copied: Path, name: str) -> None:
         generator=generators(),
         output_type="latent",
     ).images
-    solver = make_solver(pipeline.scheduler_config, "folder", 4, generators())
+    solver = make_solver(pipeline.scheduler_config, "default", 4, generators())
     text = pipeline.encode_prompts([*PROMPTS, "", ""])
     assert torch.allclose(denoise(pipeline, noise, text, solver, 3.0), expected, atol=1e-4)
 
@@ -221,7 +221,7 @@ def test_unknown_keys_of_a_configuration_leave_the_terminal_alone(
         rewrite(copied / path, trained_by="us")
     check_generator(copied)
     pipeline = load_pipeline(copied)
-    for name in ("folder", "ddim", "dpm++2m"):
+    for name in ("default", "ddim", "dpm++2m"):
         make_solver(pipeline.scheduler_config, name, 4, [])
     assert capfd.readouterr() == ("", "")
 

@@ -1,4 +1,4 @@
-"""Text beyond the window, end to end on models: encoded whole, generated from, inverted and edited."""
+"""Text beyond the window, end to end: encoded whole, generated from, inverted and edited."""
 
 from __future__ import annotations
 
@@ -131,15 +131,15 @@ def test_long_neighbours_do_not_change_an_inversion(
         assert alone.errors[0] == pytest.approx(together.errors[row], abs=1e-5)
 
 
-@pytest.mark.parametrize("source", ["invert", "regenerate"])
+@pytest.mark.parametrize("method", ["invert", "regenerate"])
 def test_long_neighbours_do_not_change_an_edit(
-    velocity_bundle: Pipeline, images: np.ndarray, source: str
+    velocity_bundle: Pipeline, images: np.ndarray, method: str
 ) -> None:
     before, after = [SHORT, LONG, SHORT], ["mild edema", EDITED, LONG]
 
     def edited(rows: list[int]) -> np.ndarray:
         texts = [before[row] for row in rows], [after[row] for row in rows]
-        if source == "invert":
+        if method == "invert":
             return edit_images(velocity_bundle, images[rows], *texts, OPTIONS)[0].images
         return edit_regenerated(velocity_bundle, *texts, [31 + row for row in rows], OPTIONS).images
 
@@ -174,19 +174,16 @@ def test_an_equal_long_text_returns_the_image(
     assert edited.cross_swapped.tolist() == [0.5, 0.5]
 
 
-@pytest.mark.parametrize("blend_by", ["difference", "attention"])
-def test_an_equal_long_text_has_no_region(
-    velocity_bundle: Pipeline, images: np.ndarray, blend_by: str
-) -> None:
-    options = replace(OPTIONS, alignment="blend", blend_by=blend_by)
-    inversion = invert_images(velocity_bundle, images[:1], [LONG], options.num_steps)
+def test_an_equal_long_text_has_no_region(velocity_bundle: Pipeline, images: np.ndarray) -> None:
+    options = replace(OPTIONS, local_blend="difference")
+    inversion = invert_images(velocity_bundle, images[:1], [LONG], options.num_inference_steps)
     same = edit_inverted(velocity_bundle, inversion, [LONG], options, [0])
     assert torch.equal(same.latents, inversion.trajectory[-1])
     other = edit_inverted(velocity_bundle, inversion, [EDITED], options, [0])
     assert float((other.latents - inversion.trajectory[-1]).abs().max()) > 1e-3
 
 
-@pytest.mark.parametrize("alignment", ["refine", "substitute"])
+@pytest.mark.parametrize("alignment", ["refine", "replace"])
 @pytest.mark.parametrize(("source", "edited"), [(LONG, EDITED), (LONG, SHORT), (SHORT, LONG)])
 def test_fused_edit_of_two_windows_equals_explicit_maps(
     any_bundle: Pipeline, images: np.ndarray, source: str, edited: str, alignment: str
@@ -197,7 +194,7 @@ def test_fused_edit_of_two_windows_equals_explicit_maps(
     if alignment == "refine":
         maps = mapper_over_windows(before.windows(), after.windows(), WINDOW)
     else:
-        maps = align_layouts("substitute", before, after)
+        maps = align_layouts("replace", before, after)
 
     def expected(**start: torch.Tensor) -> torch.Tensor:
         controller = Controller(
@@ -209,12 +206,19 @@ def test_fused_edit_of_two_windows_equals_explicit_maps(
             max_self_positions=options.self_max_positions,
         )
         latents = explicit_edit(
-            any_bundle, source, edited, controller, options.num_steps, 3.0, drift=True, **start
+            any_bundle,
+            source,
+            edited,
+            controller,
+            options.num_inference_steps,
+            3.0,
+            correct_drift=True,
+            **start,
         )
         assert {"cross", "self"} <= set(controller.calls)
         return latents
 
-    inversion = invert_images(any_bundle, images[:1], [source], options.num_steps)
+    inversion = invert_images(any_bundle, images[:1], [source], options.num_inference_steps)
     actual = edit_inverted(any_bundle, inversion, [edited], options, [0]).latents[0]
     assert_close(actual, expected(trajectory=inversion.trajectory[:, 0]))
     noise, _ = initial_latents(any_bundle, SEEDS[:1])

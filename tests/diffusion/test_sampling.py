@@ -18,7 +18,7 @@ from pairaug.diffusion.schedule import make_solver
 
 PROMPTS = ["normal heart size", "large right nodule", "no edema", "the lungs are clear"]
 SEEDS = [5, 6, 7, 8]
-SCHEDULERS = ["folder", "dpm++2m", "unipc", "pndm"]
+SCHEDULERS = ["default", "dpm++2m", "unipc", "pndm"]
 
 
 def test_initial_latents_hang_on_their_seed_alone(velocity_bundle: Pipeline) -> None:
@@ -122,7 +122,7 @@ def test_latents_begin_at_the_solvers_scale(velocity_bundle: Pipeline) -> None:
 def test_a_schedulers_own_scale_and_input_are_used() -> None:
     generators = [torch.Generator().manual_seed(1)]
     settings = {"_class_name": "EulerDiscreteScheduler", "beta_schedule": "scaled_linear"}
-    solver = make_solver(settings, "folder", 4, generators)
+    solver = make_solver(settings, "default", 4, generators)
     assert solver.initial_scale > 10
     latents = torch.ones(1, 4, 8, 8)
     expected = 1.0 / (solver.initial_scale**2) ** 0.5

@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from pairaug.diffusion.ddim import clean_and_noise, ddim_step, guided
+from pairaug.diffusion.ddim import classifier_free_guidance, clean_and_noise, ddim_step
 from pairaug.diffusion.schedule import (
     DdimSolver,
     SchedulerSolver,
@@ -86,9 +86,11 @@ def test_velocity_needs_no_signal_at_the_noisiest_level() -> None:
 
 def test_guidance_is_linear_between_and_beyond_its_two_predictions() -> None:
     base, conditional = latents(0), latents(1)
-    assert torch.allclose(guided(base, conditional, 1.0), conditional, atol=1e-6)
-    assert torch.equal(guided(base, conditional, 0.0), base)
-    assert torch.allclose(guided(base, conditional, 3.0), 3 * conditional - 2 * base, atol=1e-5)
+    assert torch.allclose(classifier_free_guidance(base, conditional, 1.0), conditional, atol=1e-6)
+    assert torch.equal(classifier_free_guidance(base, conditional, 0.0), base)
+    assert torch.allclose(
+        classifier_free_guidance(base, conditional, 3.0), 3 * conditional - 2 * base, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,14 +119,14 @@ def test_the_folders_scheduler_is_the_default_and_is_never_clipped() -> None:
     # Not in a saved file; it would have diffusers take its default in place of ours.
     ancestral.pop("_use_default_values")
     generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
-    solver = make_solver(ancestral, "folder", 5, generators)
+    solver = make_solver(ancestral, "default", 5, generators)
     assert isinstance(solver, SchedulerSolver)
     assert not solver._scheduler.config.clip_sample
     assert not solver._scheduler.config.thresholding
     far = torch.full((2, 4, 8, 8), 5.0)
     cleaner = solver.step(torch.zeros_like(far), 4, far)
     assert float(cleaner.min()) > 4.0
-    assert isinstance(make_solver(config(), "folder", 5, []), DdimSolver)
+    assert isinstance(make_solver(config(), "default", 5, []), DdimSolver)
 
 
 def test_noise_added_on_the_way_is_each_rows_own() -> None:
@@ -132,7 +134,7 @@ def test_noise_added_on_the_way_is_each_rows_own() -> None:
 
     def stepped(seeds: list[int]) -> torch.Tensor:
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        solver = make_solver(settings, "folder", 5, generators)
+        solver = make_solver(settings, "default", 5, generators)
         rows = torch.zeros(len(seeds), 4, 8, 8)
         return solver.step(rows, 0, rows)
 
@@ -147,4 +149,4 @@ def test_what_cannot_be_sampled_is_refused() -> None:
     with pytest.raises(SettingsError, match="between 1 and 1000 for this model, got 1001"):
         ddim_solver(config(), 1001)
     with pytest.raises(ModelError, match="a MadeUpScheduler, which PairAug does not follow"):
-        make_solver({**config(), "_class_name": "MadeUpScheduler"}, "folder", 5, [])
+        make_solver({**config(), "_class_name": "MadeUpScheduler"}, "default", 5, [])

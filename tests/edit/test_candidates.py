@@ -28,9 +28,9 @@ def settings(
 ) -> dict[str, Any]:
     return {
         "model": str(tiny_generator_folder),
-        "num_steps": 3,
+        "num_inference_steps": 3,
         "batch_size": 4,
-        "source": request.param,
+        "method": request.param,
         "num_images": 3,
         "accept": {"model": str(tiny_scorer_folder)},
     }
@@ -56,7 +56,7 @@ def test_all_tries_are_pairs_of_their_own_with_images_of_their_own(settings: dic
     assert [pair.id for pair in after] == ["made/0", "made/0~inter-0", *ids]
     candidates = after[2:]
     assert {pair.parent_id for pair in candidates} == {"made/0"}
-    first = None if settings["layout"] == "invert" else seed_for(3, ids[0], "edit")
+    first = None if settings["method"] == "invert" else seed_for(3, ids[0], "edit")
     seeds = [first, *(seed_for(3, pair_id, "edit") for pair_id in ids[1:])]
     assert [pair.trace["edit"]["seed"] for pair in candidates] == seeds
     assert [pair.trace["edit"]["candidate"] for pair in candidates] == [0, 1, 2]
@@ -74,8 +74,10 @@ def test_another_run_draws_other_tries(settings: dict) -> None:
 @pytest.mark.parametrize("settings", ["invert"], indirect=True)
 def test_more_variation_moves_a_try_further(settings: dict) -> None:
     distances = []
-    for variation in (1e-4, 0.9):
-        candidates = edited({**settings, "num_images": 2, "variation": variation}, PAIRS[:3])[2:]
+    for noise_strength in (1e-4, 0.9):
+        candidates = edited(
+            {**settings, "num_images": 2, "noise_strength": noise_strength}, PAIRS[:3]
+        )[2:]
         distances.append(np.abs(pixels(candidates[0]) - pixels(candidates[1])).mean())
     assert distances[0] < 0.5 * distances[1]
 
@@ -109,7 +111,7 @@ def test_first_passing_draws_no_more_than_it_needs(
     s1 = np.array(scores)[:, 0].reshape(3, 3)
     # Above it: the first candidates of one or two requests, and later ones of others.
     bound = float(np.median(s1[:, 0])) - 1e-4
-    name = "edit_inverted" if settings["layout"] == "invert" else "edit_regenerated"
+    name = "edit_inverted" if settings["method"] == "invert" else "edit_regenerated"
     generate, counts = getattr(editing, name), []
 
     def counted(*arguments: Any) -> Any:

@@ -89,14 +89,14 @@ AROUND = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("source", ["invert", "regenerate"])
+@pytest.mark.parametrize("method", ["invert", "regenerate"])
 def test_technique_comparison_and_advice_change_no_byte_of_an_edit(
-    tiny_generator_folder: Path, source: str
+    tiny_generator_folder: Path, method: str
 ) -> None:
     """The same phantoms with and without: where the cleaned text is equal, so is the image."""
     rewrite = Rewrite(RewriteSettings(backend="rules", branches=("intra",)), RunContext(seed=1))
     settings = EditSettings.model_validate(
-        {"model": str(tiny_generator_folder), "num_steps": 2, "source": source}
+        {"model": str(tiny_generator_folder), "num_inference_steps": 2, "method": method}
     )
     stage = Edit(settings, RunContext(seed=1))
     num_equal = 0

@@ -20,7 +20,7 @@ from support.edit_pairs import PAIRS, SOURCES, image_of, intra, pixels
 
 @pytest.fixture(scope="module")
 def model(tiny_generator_folder: Path) -> dict:
-    return {"model": str(tiny_generator_folder), "num_steps": 3, "batch_size": 2}
+    return {"model": str(tiny_generator_folder), "num_inference_steps": 3, "batch_size": 2}
 
 
 @pytest.fixture(scope="module")
@@ -51,21 +51,21 @@ def test_the_trace_of_an_inverted_edit(made: list[Pair], model: dict) -> None:
     assert trace == {
         "model": model["model"],
         "revision": None,
-        "source": "invert",
+        "method": "invert",
         "seed": None,
         "candidate": 0,
         "keep": "all",
-        "variation": 0.3,
-        "num_steps": 3,
+        "noise_strength": 0.3,
+        "num_inference_steps": 3,
         "guidance_scale": 4.0,
-        "guidance_from": "empty",
-        "drift": True,
-        "scheduler": "folder",
+        "negative_prompt": "empty",
+        "correct_drift": True,
+        "scheduler": "default",
         "alignment": "refine",
-        "cross_replace": 0.5,
-        "self_replace": 0.2,
+        "cross_replace_steps": 0.5,
+        "self_replace_steps": 0.2,
         "self_max_positions": 256,
-        "blend_by": "difference",
+        "local_blend": "none",
         "blend_threshold": 0.35,
         "fit": "crop",
         "long_report": "shorten",
@@ -281,12 +281,12 @@ def test_progress_is_reported_by_pairs_edited(model: dict) -> None:
     [
         ({"num_images": 2, "keep": "first-accepted"}, "needs something to pass"),
         ({"accept": {"margin": 0.1}}, "margin"),
-        ({"scheduler": "unipc"}, "scheduler unipc needs source: regenerate"),
+        ({"scheduler": "unipc"}, "scheduler unipc needs method: regenerate"),
         (
-            {"source": "regenerate", "guidance_from": "source-report"},
-            "source-report needs source: invert",
+            {"method": "regenerate", "negative_prompt": "source"},
+            "negative_prompt: source needs method: invert",
         ),
-        ({"cross_replace": 1.5}, "cross_replace"),
+        ({"cross_replace_steps": 1.5}, "cross_replace_steps"),
         ({"eta": 0.5}, "eta"),
     ],
 )

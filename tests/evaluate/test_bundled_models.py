@@ -16,7 +16,7 @@ from pairaug.evaluate.fidelity import FidelitySettings, run_fidelity
 
 @pytest.fixture(scope="module")
 def fidelity(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    settings = FidelitySettings(num_patients=48, num_steps=10, device="cpu")
+    settings = FidelitySettings(num_patients=48, num_inference_steps=10, device="cpu")
     return json.loads(run_fidelity(settings, tmp_path_factory.mktemp("fidelity")).read_text())
 
 
@@ -24,7 +24,7 @@ def fidelity(tmp_path_factory: pytest.TempPathFactory) -> dict:
 def edits(tmp_path_factory: pytest.TempPathFactory) -> dict:
     settings = CounterfactualSettings(
         num_edits=16,
-        num_steps=10,
+        num_inference_steps=10,
         device="cpu",
         methods=("inverted", "inverted_no_region", "source", "truth"),
     )
@@ -62,5 +62,5 @@ def test_an_edit_is_of_the_same_patient(edits: dict):
 
 
 def test_an_edit_shows_the_change(edits: dict):
-    assert edits["inverted"]["hits"]["value"] > 0.5
-    assert edits["truth"]["hits"]["value"] > 0.8
+    assert edits["inverted"]["success_rate"]["value"] > 0.5
+    assert edits["truth"]["success_rate"]["value"] > 0.8

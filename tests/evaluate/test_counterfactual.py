@@ -16,9 +16,9 @@ from pairaug.evaluate.counterfactual import (
     CounterfactualSettings,
     as_json,
     compare,
-    draw_edits,
     format_counterfactual,
     run_counterfactual,
+    sample_edits,
 )
 from pairaug.evaluate.edits import Rewritten
 from pairaug.phantom.study import sample_study
@@ -44,16 +44,16 @@ def pipeline(generator_folder):
 
 @pytest.fixture(scope="module")
 def edits(pipeline):
-    return draw_edits(3, 5, pipeline.image_size, _with_a_tube)[0]
+    return sample_edits(3, 5, pipeline.image_size, _with_a_tube)[0]
 
 
 def _compare(pipeline, classifier_folder, edits, **settings):
-    wanted = CounterfactualSettings(num_steps=3, **settings)
+    wanted = CounterfactualSettings(num_inference_steps=3, **settings)
     return compare(pipeline, FindingsClassifier(classifier_folder), edits, wanted)
 
 
 def test_edits_are_of_new_patients_and_what_is_left_out_is_counted():
-    edits, not_used = draw_edits(3, 12, 32, _with_a_tube)
+    edits, not_used = sample_edits(3, 12, 32, _with_a_tube)
     assert len({edit.study.patient_id for edit in edits}) == 12
     assert not_used["no_rewrite"] >= 2
     has_tube = sum(
@@ -67,7 +67,7 @@ def test_edits_are_of_new_patients_and_what_is_left_out_is_counted():
 
 def test_a_rewriter_that_changes_nothing_is_given_up_on():
     with pytest.raises(DataError, match=r"of 40 phantoms only 0 gave an edit"):
-        draw_edits(3, 2, 32, lambda study: Rewritten(study.text, study.text))
+        sample_edits(3, 2, 32, lambda study: Rewritten(study.text, study.text))
 
 
 def test_every_method_is_measured(pipeline, classifier_folder, edits):
@@ -78,7 +78,7 @@ def test_every_method_is_measured(pipeline, classifier_folder, edits):
     for scores in result.methods.values():
         assert 0 < scores.distance.value < 1
         assert scores.num_failed == 0
-        assert math.isnan(scores.altered.value)
+        assert math.isnan(scores.partial_success.value)
     values = [scores.distance.value for scores in result.methods.values()]
     assert len(set(values)) == len(values), "two methods gave the same images"
 
@@ -123,8 +123,8 @@ def test_table_and_json(pipeline, classifier_folder, edits):
     assert "simulated" in table
     assert METHODS["inverted"] in table
     told = json.loads(json.dumps(as_json(result), allow_nan=False))
-    assert told["methods"]["inverted"]["hits_by_change"]["added"]["num"] == 5
-    assert told["methods"]["inverted"]["altered"]["value"] is None
+    assert told["methods"]["inverted"]["success_rate_by_change"]["added"]["num"] == 5
+    assert told["methods"]["inverted"]["partial_success"]["value"] is None
 
 
 def test_the_program(generator_folder, classifier_folder, tmp_path):
@@ -133,14 +133,14 @@ def test_the_program(generator_folder, classifier_folder, tmp_path):
         generator=str(generator_folder),
         classifier=str(classifier_folder),
         num_edits=3,
-        num_steps=2,
+        num_inference_steps=2,
         methods=("inverted",),
         device="cpu",
     )
     path = run_counterfactual(settings, tmp_path / "out", told.append)
     content = json.loads(path.read_text())
     assert content["num_edits"] == 3
-    assert content["settings"]["num_steps"] == 2
+    assert content["settings"]["num_inference_steps"] == 2
     assert set(content["methods"]) == {"inverted", "free"}
     assert len(content["models"]["generator"]) == 64
     assert sum(told) == 6

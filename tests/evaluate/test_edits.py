@@ -1,4 +1,4 @@
-"""Scores of edited images: what must come out for the right answer, for the source, and between."""
+"""Scores of edited images: for the true counterfactual, for the source, and between."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pairaug.evaluate.edits import (
     Edit,
     Rewritten,
     distances,
-    hits,
     make_edit,
     progress,
     score_edits,
+    successes,
 )
 from pairaug.phantom.findings import LABELS, Finding, label_vector
 from pairaug.phantom.study import sample_study
@@ -79,7 +79,7 @@ def test_what_is_asked(edits, altered):
     assert (altered.change, altered.asked.any()) == ("altered", False)
 
 
-def test_the_right_answer_scores_full_marks(edits, altered):
+def test_the_true_counterfactual_scores_full_marks(edits, altered):
     every = [*edits, altered]
     images, read = _images(every, "truth"), _read(every, "truth")
     scores = score_edits(images, read, every, np.full(4, 0.2))
@@ -87,15 +87,15 @@ def test_the_right_answer_scores_full_marks(edits, altered):
     assert scores.ratio.value == 0.0
     assert scores.skill.value == 1.0
     assert scores.each_distance == (0.0,) * 4
-    assert scores.each_hit == (True, True, True, None)
-    assert scores.hits.value == 1.0
-    assert scores.hits.num == 3
-    assert {change: hit.value for change, hit in scores.hits_by_change.items()} == {
+    assert scores.each_success == (True, True, True, None)
+    assert scores.success_rate.value == 1.0
+    assert scores.success_rate.num == 3
+    assert {change: rate.value for change, rate in scores.success_rate_by_change.items()} == {
         "added": 1.0,
         "removed": 1.0,
     }
-    assert scores.altered.value == 1.0
-    assert (scores.kept.value, scores.invented.value) == (1.0, 0.0)
+    assert scores.partial_success.value == 1.0
+    assert (scores.preserved.value, scores.hallucinated.value) == (1.0, 0.0)
     assert progress(images, every) == pytest.approx(np.ones(4))
 
 
@@ -105,9 +105,9 @@ def test_the_source_left_as_it_is_scores_none(edits, altered):
     scores = score_edits(images, read, every, distances(images, every))
     assert scores.ratio.value == 1.0
     assert scores.skill.value == 0.0
-    assert scores.hits.value == 0.0
-    assert scores.altered.value == 0.0
-    assert scores.kept.value == 1.0
+    assert scores.success_rate.value == 0.0
+    assert scores.partial_success.value == 0.0
+    assert scores.preserved.value == 1.0
     assert scores.distance.value > 0
     assert progress(images, every) == pytest.approx(np.zeros(4), abs=1e-9)
 
@@ -143,26 +143,26 @@ def test_every_changed_label_must_follow():
     assert edit.change == "added and removed"
     both = label_vector(edit.findings) > 0
     half = label_vector([*study.findings, *edit.findings]) > 0
-    assert hits(both[None], [edit]).tolist() == [True]
-    assert hits(half[None], [edit]).tolist() == [False]
+    assert successes(both[None], [edit]).tolist() == [True]
+    assert successes(half[None], [edit]).tolist() == [False]
 
 
-def test_kept_and_invented_count_what_was_to_stay(edits):
+def test_preserved_and_hallucinated_count_unchanged_findings(edits):
     read = _read(edits, "truth")
     read[0, LABELS.index("cardiomegaly")] = False  # was to stay: the only one that was
     read[1, LABELS.index("pacemaker")] = True
     scores = score_edits(_images(edits, "truth"), read, edits, np.ones(3))
-    assert scores.kept.value == 0.0
+    assert scores.preserved.value == 0.0
     absent = sum(
         int(((edit.asked == 0) & (label_vector(edit.study.findings) == 0)).sum()) for edit in edits
     )
-    assert scores.invented.value == pytest.approx(1 / absent)
+    assert scores.hallucinated.value == pytest.approx(1 / absent)
 
 
 def test_nothing_altered_is_undefined(edits):
     scores = score_edits(_images(edits, "truth"), _read(edits, "truth"), edits, np.ones(3))
-    assert math.isnan(scores.altered.value)
-    assert scores.altered.as_dict()["value"] is None
+    assert math.isnan(scores.partial_success.value)
+    assert scores.partial_success.as_dict()["value"] is None
 
 
 @pytest.mark.parametrize(
@@ -171,10 +171,10 @@ def test_nothing_altered_is_undefined(edits):
         (None, "no_rewrite"),
         ("{text}", "nothing_changed"),
         ("{text} Displaced left rib fracture.", "foreign"),
-        ("{text} Large left pneumothorax.", "not_drawable"),
+        ("{text} Large left pneumothorax.", "not_renderable"),
     ],
 )
-def test_what_is_no_edit(after, reason):
+def test_reasons_for_no_edit(after, reason):
     studies = (sample_study(1, index) for index in range(20_000))
     study = next(
         s

@@ -95,7 +95,7 @@ def test_the_program(classifier_folder, tmp_path):
         classifier=str(classifier_folder),
         scorer=str(write_clip(tmp_path / "scorer")),
         num_patients=6,
-        num_steps=2,
+        num_inference_steps=2,
         batch_size=4,
         device="cpu",
     )

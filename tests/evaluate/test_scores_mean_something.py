@@ -10,7 +10,7 @@ import pytest
 from pairaug.bundled import folder
 from pairaug.clip.encoders import Encoder, open_encoder
 from pairaug.clip.similarity import directional_similarity
-from pairaug.evaluate.counterfactual import draw_edits, rules_rewriter
+from pairaug.evaluate.counterfactual import rules_rewriter, sample_edits
 from pairaug.evaluate.edits import Edit
 from pairaug.findings import extract
 from pairaug.metrics import auroc, paired_auroc
@@ -30,7 +30,7 @@ def encoder() -> Encoder:
 
 @pytest.fixture(scope="module")
 def edits() -> list[Edit]:
-    return draw_edits(SEED, NUM_EDITS, SIZE, rules_rewriter(SEED))[0]
+    return sample_edits(SEED, NUM_EDITS, SIZE, rules_rewriter(SEED))[0]
 
 
 def test_own_reports_score_above_shuffled_ones(encoder: Encoder) -> None:

@@ -430,7 +430,7 @@ def test_the_card_says_how_it_was_made_and_on_what_terms(tmp_path: Path) -> None
         "- score: `bundled`, SHA-256 `abc123`",
         "- edit: `roentgen`, SHA-256 `def`",
         "- kept of inter, by threshold: image_report > 0.3000",
-        "edit.num_steps: 50",
+        "edit.num_inference_steps: 50",
         "edit.model: roentgen",
         "Not for clinical use",
         "PairAug 0.1.0, seed 7",

@@ -26,7 +26,7 @@ NUM_IMAGES = 3
 def settings(tiny_generator_folder: Path, tiny_scorer_folder: Path) -> dict[str, Any]:
     return {
         "model": str(tiny_generator_folder),
-        "num_steps": 2,
+        "num_inference_steps": 2,
         "batch_size": 2,
         "num_images": NUM_IMAGES,
         "accept": {"model": str(tiny_scorer_folder)},

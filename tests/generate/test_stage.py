@@ -20,7 +20,7 @@ from support.generate_pairs import PAIRS, image
 
 @pytest.fixture(scope="module")
 def settings(tiny_generator_folder: Path) -> GenerateSettings:
-    return GenerateSettings(model=str(tiny_generator_folder), num_steps=2, batch_size=2)
+    return GenerateSettings(model=str(tiny_generator_folder), num_inference_steps=2, batch_size=2)
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +50,9 @@ def test_the_trace_says_how_and_never_what(
         "model": settings.model,
         "revision": None,
         "weights": weights_sha256(tiny_generator_folder),
-        "num_steps": 2,
+        "num_inference_steps": 2,
         "guidance_scale": 4.0,
-        "scheduler": "folder",
+        "scheduler": "default",
         "prompt_characters": len("mild edema"),
         "num_tokens": 4,
         "num_windows": 1,
@@ -203,7 +203,7 @@ def test_weights_are_named_by_model(settings: GenerateSettings, made: list[Pair]
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"num_steps": 0},
+        {"num_inference_steps": 0},
         {"long_report": "cut"},
         {"guidance_scale": 0.5},
         {"scheduler": "euler"},

@@ -34,8 +34,8 @@ def settings() -> dict[str, Any]:
         "device": "cpu",
         "part_size": 4,
         "read.num_patients": 12,
-        "generate.num_steps": 8,
-        "edit.num_steps": 8,
+        "generate.num_inference_steps": 8,
+        "edit.num_inference_steps": 8,
         "prune.inter.threshold": 0.6,
         "prune.intra.margin": 0.3,
     }

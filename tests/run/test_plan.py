@@ -110,10 +110,10 @@ def test_the_time_for_all_steps_follows_from_two_short_tries(
     small_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def pretended(stage: str, settings: Settings, changes: dict[str, object]) -> float:
-        return 1.0 + 0.5 * int(str(changes.get(f"{stage}.num_steps", 0)))
+        return 1.0 + 0.5 * int(str(changes.get(f"{stage}.num_inference_steps", 0)))
 
     monkeypatch.setattr(timing, "_time_stage", pretended)
-    many = change_settings(small_settings, ["edit.num_steps=40", "edit.num_images=3"])
+    many = change_settings(small_settings, ["edit.num_inference_steps=40", "edit.num_images=3"])
     edit = timing.time_stages(many, RunRecord(), 4, 4)["edit"]
     assert (edit.num_pairs, edit.seconds_each) == (12, pytest.approx(21.0))
 

@@ -186,7 +186,10 @@ def test_what_is_lost_is_made_again_to_the_same_bytes(
         ("part_size=4", r"\(part_size: 2 → 4\)"),
         ("rewrite.max_words=40", r"rewrite was written .*\(rewrite\.max_words: 50 → 40\)"),
         ("generate.guidance_scale=2", r"generate was written .*guidance_scale: 4\.0 → 2\.0\)"),
-        ("edit.cross_replace=1", r"edit was written .*\(edit\.cross_replace: 0\.5 → 1\.0\)"),
+        (
+            "edit.cross_replace_steps=1",
+            r"edit was written .*\(edit\.cross_replace_steps: 0\.5 → 1\.0\)",
+        ),
         (
             "prune.intra.margin=0.5",
             r"prune was made with another rule \(prune\.intra\.margin: 0\.003 → 0\.5\)",
@@ -366,20 +369,20 @@ def test_stages_one_by_one_are_the_whole_run(
 
 def test_a_stage_that_took_long_is_not_thrown_away(copied: RunFolder, finished: RunFolder) -> None:
     message = (
-        r"edit was written with other settings \(edit\.num_steps: 2 → 3\)\. To make it again, "
+        r"edit was written with other settings \(edit\.num_inference_steps: 2 → 3\)\. To make it again, "
         r"delete .*edit, .*score, .*prune and repeat"
     )
     with pytest.raises(RunError, match=message):
-        run_stage("edit", copied, ["edit.num_steps=3"])
+        run_stage("edit", copied, ["edit.num_inference_steps=3"])
     assert bytes_of(copied) == bytes_of(finished)
-    assert load_settings(copied.settings_path).edit.num_steps == 2
+    assert load_settings(copied.settings_path).edit.num_inference_steps == 2
 
 
 def test_a_stage_made_again_after_deleting_it(copied: RunFolder, finished: RunFolder) -> None:
     for stage in ("edit", "score", "prune"):
         shutil.rmtree(copied.stage(stage))
     for stage in ("edit", "score", "prune"):
-        run_stage(stage, copied, ["edit.num_steps=3"] if stage == "edit" else ())
+        run_stage(stage, copied, ["edit.num_inference_steps=3"] if stage == "edit" else ())
     changed = {
         name for name, value in bytes_of(copied).items() if bytes_of(finished)[name] != value
     }
@@ -391,7 +394,7 @@ def test_a_stage_made_again_after_deleting_it(copied: RunFolder, finished: RunFo
     [
         (
             "prune",
-            "edit.num_steps=3",
+            "edit.num_inference_steps=3",
             "pairaug prune can change only settings of prune, not edit.num",
         ),
         ("summary", "seed=3", "pairaug summarize can change only settings of summary, not seed"),
@@ -485,8 +488,8 @@ def cut_down_to(folder: RunFolder, stage: str) -> None:
 @pytest.mark.parametrize(
     ("stopped_in", "override", "change"),
     [
-        ("edit", "edit.num_steps=3", r"edit\.num_steps: 2 → 3"),
-        ("generate", "edit.num_steps=3", r"edit\.num_steps: 2 → 3"),
+        ("edit", "edit.num_inference_steps=3", r"edit\.num_inference_steps: 2 → 3"),
+        ("generate", "edit.num_inference_steps=3", r"edit\.num_inference_steps: 2 → 3"),
         ("rewrite", "score.batch_size=5", r"score\.batch_size: \d+ → 5"),
         ("score", "prune.intra.margin=0.5", r"prune\.intra\.margin: 0\.003 → 0\.5"),
         ("prune", "export.text=findings", r"export\.text: .* → findings"),

@@ -1,4 +1,4 @@
-"""Edits with a compiled denoiser, in a process of its own; prints what it saw as JSON.
+"""Edits with a compiled denoiser, in a process of its own; prints the counts as JSON.
 
 In the test's own process every function is wrapped by the shape checker, which the compiler cannot
 read through.
@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from pairaug.diffusion.compiling import compile_denoiser
-from pairaug.diffusion.control import EditOptions
+from pairaug.diffusion.edit_plan import EditOptions
 from pairaug.diffusion.editing import edit_images
 from pairaug.diffusion.pipeline import Pipeline, load_pipeline
 
-OPTIONS = EditOptions(num_steps=4, drift=False, self_replace=0.0)
+OPTIONS = EditOptions(num_inference_steps=4, correct_drift=False, self_replace_steps=0.0)
 
 
 def part(pipeline: Pipeline, num_images: int, options: EditOptions = OPTIONS) -> np.ndarray:
@@ -58,16 +58,12 @@ def counted(folder: Path) -> dict[str, Any]:
 
 
 def to_machine_code(folder: Path) -> dict[str, Any]:
-    """With the real compiler, and everything that an edit can ask of a graph."""
+    """With the real compiler, and every kind of call that an edit makes."""
     plain, compiled = load_pipeline(folder), load_pipeline(folder, compile=True)
     largest = 0.0
-    for alignment, blend_by in (
-        ("refine", "difference"),
-        ("blend", "difference"),
-        ("blend", "attention"),
-    ):
+    for local_blend in ("none", "difference"):
         options = replace(
-            OPTIONS, alignment=alignment, blend_by=blend_by, drift=True, self_replace=0.5
+            OPTIONS, local_blend=local_blend, correct_drift=True, self_replace_steps=0.5
         )
         difference = np.abs(part(compiled, 2, options) - part(plain, 2, options)).max()
         largest = max(largest, float(difference))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pairaug.diffusion.control import EditOptions
+from pairaug.diffusion.edit_plan import EditOptions
 
 SOURCE = [
     "the heart size is normal. no pleural effusion",
@@ -26,11 +26,11 @@ EDITED = [
 ]
 SEEDS = [11, 12, 13, 14, 15, 16, 17]
 OPTIONS = EditOptions(
-    num_steps=4,
+    num_inference_steps=4,
     guidance_scale=3.0,
     scheduler="ddim",
-    cross_replace=0.5,
-    self_replace=0.5,
+    cross_replace_steps=0.5,
+    self_replace_steps=0.5,
     self_max_positions=16,
 )
 

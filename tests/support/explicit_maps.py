@@ -145,15 +145,15 @@ def explicit_edit(
     source_prompt: str,
     edited_prompt: str,
     controller: Controller,
-    num_steps: int,
+    num_inference_steps: int,
     guidance_scale: float,
     noise: Tensor | None = None,
     trajectory: Tensor | None = None,
-    drift: bool = False,
+    correct_drift: bool = False,
 ) -> Tensor:
     """The edited latents: from shared `noise`, or from a recorded `trajectory` of the source."""
     scheduler = DDIMScheduler.from_config(pipeline.scheduler_config, clip_sample=False)
-    scheduler.set_timesteps(num_steps)
+    scheduler.set_timesteps(num_inference_steps)
     text = pipeline.encode_prompts(["", "", source_prompt, edited_prompt])
     told = {"encoder_hidden_states": text.tokens}
     if text.pooled is not None:
@@ -174,7 +174,7 @@ def explicit_edit(
                 empty, conditional = output.chunk(2)
                 output = empty + guidance_scale * (conditional - empty)
                 latents = scheduler.step(output, timestep, latents).prev_sample
-                if drift and trajectory is not None:
+                if correct_drift and trajectory is not None:
                     latents[1] += trajectory[index + 1] - latents[0]
     finally:
         pipeline.denoiser.set_attn_processor(before)

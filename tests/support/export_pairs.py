@@ -35,7 +35,7 @@ RECIPE: Mapping[str, Any] = {
     "fingerprints": {
         "edit": {
             "inputs": {
-                "edit.num_steps": 50,
+                "edit.num_inference_steps": 50,
                 "edit.model": "/home/somebody/models/roentgen",
                 "seed": 7,
             }

@@ -9,8 +9,8 @@ RUN: dict[str, Any] = {
     "part_size": 3,
     "read": {"layout": "phantom", "num_patients": 6, "seed": 11},
     "rewrite": {"variants": 2},
-    "generate": {"num_steps": 1, "guidance_scale": 1.0},
-    "edit": {"num_steps": 2, "guidance_scale": 1.0},
+    "generate": {"num_inference_steps": 1, "guidance_scale": 1.0},
+    "edit": {"num_inference_steps": 2, "guidance_scale": 1.0},
     "prune": {
         "inter": {"rule": "quantile", "quantile": 0.3},
         "intra": {"rule": "quantile", "quantile": 0.3},

@@ -52,7 +52,7 @@ def test_workers_end_with_the_process_that_opened_them(signal_number: int) -> No
 
 def test_a_command_that_is_terminated_says_so_and_resumes(tmp_path: Path) -> None:
     settings = ["--set", "read.num_patients=4", "--set", "part_size=1"]
-    settings += ["--set", "generate.num_steps=2", "--set", "edit.num_steps=2"]
+    settings += ["--set", "generate.num_inference_steps=2", "--set", "edit.num_inference_steps=2"]
     pairaug = Path(sys.executable).with_name("pairaug")
     command = [str(pairaug), "demo", "--out", str(tmp_path / "run"), *settings]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

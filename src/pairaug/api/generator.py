@@ -143,13 +143,15 @@ class Generator:
         settings = checked(
             GenerateSettings,
             "generate",
-            num_steps=num_inference_steps,
+            num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
-            scheduler="folder" if scheduler == "default" else scheduler,
+            scheduler=scheduler,
             num_images=num_images,
             batch_size=batch_size,
         )
-        options = SamplingOptions(settings.num_steps, settings.guidance_scale, settings.scheduler)
+        options = SamplingOptions(
+            settings.num_inference_steps, settings.guidance_scale, settings.scheduler
+        )
         reports = [text for text in read_reports(report) for _ in range(settings.num_images)]
         prompts = self._prompts(reports)
         seeds = _seeds(seed, len(reports))
@@ -236,31 +238,31 @@ class Generator:
             ((128, 128), (128, 128))
         """
         from pairaug.api.settings import checked
-        from pairaug.diffusion.control import EditOptions
+        from pairaug.diffusion.edit_plan import EditOptions
         from pairaug.diffusion.editing import edit_images
         from pairaug.edit.settings import EditSettings
 
         settings = checked(
             EditSettings,
             "edit",
-            num_steps=num_inference_steps,
+            num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
-            cross_replace=cross_replace_steps,
-            self_replace=self_replace_steps,
-            alignment=_alignment(local_blend),
+            cross_replace_steps=cross_replace_steps,
+            self_replace_steps=self_replace_steps,
+            local_blend=local_blend,
             blend_threshold=blend_threshold,
-            variation=noise_strength,
+            noise_strength=noise_strength,
             fit=fit,
             batch_size=batch_size,
         )
         options = EditOptions(
-            num_steps=settings.num_steps,
+            num_inference_steps=settings.num_inference_steps,
             guidance_scale=settings.guidance_scale,
-            alignment=settings.alignment,
-            cross_replace=settings.cross_replace,
-            self_replace=settings.self_replace,
+            local_blend=settings.local_blend,
+            cross_replace_steps=settings.cross_replace_steps,
+            self_replace_steps=settings.self_replace_steps,
             blend_threshold=settings.blend_threshold,
-            variation=settings.variation,
+            noise_strength=settings.noise_strength,
         )
         images = [fit_square(each, self.image_size, settings.fit) for each in read_images(image)]
         jobs = self._jobs(len(images), read_reports(report), read_reports(new_report))
@@ -382,13 +384,6 @@ def _seeds(seed: int | Sequence[int] | None, number: int) -> list[int]:
     if not all(isinstance(each, int) and 0 <= each < 2**63 for each in seeds):
         raise SettingsError("a seed must be an integer, at least 0, or a list of them")
     return seeds
-
-
-def _alignment(local_blend: str) -> str:
-    alignments = {"difference": "blend", "none": "refine"}
-    if local_blend not in alignments:
-        raise SettingsError(f"local_blend is {local_blend!r}; choose one of: difference, none")
-    return alignments[local_blend]
 
 
 def _enlarged(region: np.ndarray, side: int) -> np.ndarray:

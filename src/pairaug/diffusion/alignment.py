@@ -1,4 +1,4 @@
-"""Which token of the source report each token of the edited report corresponds to.
+"""Alignment of the source report's tokens with those of the edited report.
 
 A token without a counterpart keeps its own attention map; the others take the source's. Token ids
 come in as plain integers, with both special tokens and without padding.
@@ -13,14 +13,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-AlignmentKind = Literal["refine", "substitute", "blend"]
+AlignmentKind = Literal["refine", "replace"]
 
 
 class Alignment(NamedTuple):
-    """How the source's attention maps become the edited report's.
+    """The weights that turn the source's attention maps into those of the edited report.
 
-    Column j of `mapping` says which source maps token j of the edited report takes, and `alpha`
-    whether it does (1) or keeps its own map (0):
+    Column j of `mapping` holds the weights of the source's maps for token j of the edited report;
+    `alpha` is 1 if the token takes them and 0 if it keeps its own map:
 
         mixed[:, j] = alpha_j * (source_maps @ mapping)[:, j] + (1 - alpha_j) * own_maps[:, j]
     """
@@ -32,18 +32,16 @@ class Alignment(NamedTuple):
 def align(
     kind: AlignmentKind, source: Sequence[int], edited: Sequence[int], window: int
 ) -> Alignment:
-    """The alignment of two token sequences, each padded to `window`.
-
-    `blend` aligns as `refine` does; what it adds is not about tokens (see `region.py`).
-    """
-    return (substitute if kind == "substitute" else refine)(source, edited, window)
+    """The alignment of two token sequences, each padded to `window`."""
+    return (replace if kind == "replace" else refine)(source, edited, window)
 
 
 def refine(source: Sequence[int], edited: Sequence[int], window: int) -> Alignment:
-    """Shared tokens take the source's maps, new tokens keep their own.
+    """An alignment in which shared tokens take the source's maps and new tokens keep their own.
 
-    Shared are the matches of a global alignment (gap 0, match 1, mismatch -1), as for
-    prompt-to-prompt's `AttentionRefine`. A padding position takes the source's map of the same one.
+    Shared tokens are the matches of a global alignment (gap 0, match 1, mismatch -1), as in
+    prompt-to-prompt's `AttentionRefine`. A padding position takes the source's map of the same
+    position.
     """
     mapping, alpha = _padding(len(edited), window)
     for position, match in enumerate(matched_tokens(source, edited)):
@@ -53,13 +51,14 @@ def refine(source: Sequence[int], edited: Sequence[int], window: int) -> Alignme
     return Alignment(mapping, alpha)
 
 
-def substitute(source: Sequence[int], edited: Sequence[int], window: int) -> Alignment:
-    """As `refine`, but tokens that replace others take the maps of those that they replace.
+def replace(source: Sequence[int], edited: Sequence[int], window: int) -> Alignment:
+    """An alignment as by `refine`, in which replaced tokens also take the source's maps.
 
-    A span between two shared tokens that is not empty on either side counts as replaced. Spans of
-    equal length go token by token; otherwise each new token takes the sum of the replaced tokens'
-    maps over the number of new tokens, which keeps the attention that the span receives, as
-    prompt-to-prompt's `AttentionReplace` does. Pure insertions keep their own maps.
+    A span between two shared tokens that is empty on neither side counts as replaced. In spans of
+    equal length, each new token takes the map of the token that it replaces. Otherwise each new
+    token takes the sum of the replaced tokens' maps over the number of new tokens, which keeps the
+    attention that the span receives, as prompt-to-prompt's `AttentionReplace` does. Pure insertions
+    keep their own maps.
     """
     mapping, alpha = refine(source, edited, window)
     for old, new in replaced_spans(source, edited):
@@ -73,11 +72,11 @@ def substitute(source: Sequence[int], edited: Sequence[int], window: int) -> Ali
 
 
 def matched_tokens(source: Sequence[int], edited: Sequence[int]) -> list[int | None]:
-    """For each token of `edited` the position of the source token that it matches, or None.
+    """The position of the matching source token for each token of `edited`, or None.
 
-    A global alignment with gap 0, match 1 and mismatch -1. Where several are best, a gap in the
-    source is preferred to one in the edited text, and that to a match, going back from the end,
-    which is the order that the reference takes.
+    A global alignment with gap 0, match 1 and mismatch -1. Of several best alignments, a gap in the
+    source is preferred to a gap in the edited text, and that to a match, going back from the end,
+    as in the authors' code.
     """
     outer = _matched_around_one_change(source, edited)
     return _needleman_wunsch(source, edited) if outer is None else outer
@@ -86,9 +85,9 @@ def matched_tokens(source: Sequence[int], edited: Sequence[int]) -> list[int | N
 def _matched_around_one_change(
     source: Sequence[int], edited: Sequence[int]
 ) -> list[int | None] | None:
-    """The alignment in linear time where nothing but one span differs; None where it is unsure.
+    """The alignment in linear time if only one span differs; None if it may not be the best.
 
-    What lies before and after the span matches one to one. No other alignment is as good if the
+    The tokens before and after the span match one to one. No other alignment is as good if the
     span's tokens, on either side, occur nowhere in the other text.
     """
     shorter = min(len(source), len(edited))
@@ -104,7 +103,7 @@ def _matched_around_one_change(
 
 
 def _needleman_wunsch(source: Sequence[int], edited: Sequence[int]) -> list[int | None]:
-    """The alignment in quadratic time, whatever differs."""
+    """The alignment in quadratic time, for any two texts."""
     rows, columns = len(source) + 1, len(edited) + 1
     score = [[0] * columns for _ in range(rows)]
     for i in range(1, rows):
@@ -123,21 +122,6 @@ def _needleman_wunsch(source: Sequence[int], edited: Sequence[int]) -> list[int 
             i, j = i - 1, j - 1
             matches[j] = i
     return matches
-
-
-def unmatched(
-    source: Sequence[int], edited: Sequence[int], window: int
-) -> tuple[Float[Tensor, " source_token"], Float[Tensor, " edited_token"]]:
-    """1 at the tokens of either text that the other has no counterpart for, 0 at the rest."""
-    matches = matched_tokens(source, edited)
-    removed, added = torch.zeros(window), torch.zeros(window)
-    removed[: len(source)] = 1.0
-    for position, match in enumerate(matches):
-        if match is None:
-            added[position] = 1.0
-        else:
-            removed[match] = 0.0
-    return removed, added
 
 
 def replaced_spans(source: Sequence[int], edited: Sequence[int]) -> list[tuple[range, range]]:

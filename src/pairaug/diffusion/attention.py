@@ -1,8 +1,7 @@
 """Attention processors that let an edited row take the attention maps of its source row.
 
-They count nothing and remember nothing: what to swap comes in with each call as tensors. No map is
-built for it; prompt-to-prompt's mixed maps are applied to the values, which is the same thing. Only
-what a `Watch` asks for is built, and added up as it comes.
+They keep no state: the `AttentionSwap` comes in with each call as tensors. No attention map is
+built: prompt-to-prompt's mixed maps are applied to the values term by term, with the same result.
 """
 
 from __future__ import annotations
@@ -22,13 +21,14 @@ from pairaug.errors import ModelError
 Heads = Float[Tensor, "row head position feature"]
 
 
-class Swap(NamedTuple):
-    """What the attention processors need to know about one step.
+class AttentionSwap(NamedTuple):
+    """The attention that edited rows take from their source's row in one step.
 
-    The first rows are edits, one for each of `source_rows`; all others attend as always. With w the
-    weight of the source's map per token of the edited report (alpha where and while it is taken):
-    `moved` is the alignment's mapping times w, `kept` is 1 - w; both None leave cross-attention
-    alone. Self-attention over at most `max_self_positions` positions is the source's; 0: none is.
+    The first rows of a batch are edits, one for each of `source_rows`; all other rows attend as
+    usual. With w the weight of the source's map for each token of the edited report, `moved` is the
+    alignment's mapping times w and `kept` is 1 - w. If both are None, cross-attention is not
+    swapped. Self-attention is swapped in layers of at most `max_self_positions` positions; 0 swaps
+    none.
     """
 
     source_rows: Int[Tensor, " edit"]
@@ -37,46 +37,18 @@ class Swap(NamedTuple):
     max_self_positions: int
 
 
-class Watch(NamedTuple):
-    """Asks for the attention that some rows pay to some words, summed over layers and heads.
-
-    `words` is 1 at a row's words and 0 elsewhere. Layers of at most `max_positions` add to `total`,
-    each brought to its size; larger ones hold texture, and their maps would be large.
-    """
-
-    rows: Int[Tensor, " watched"]
-    words: Float[Tensor, "watched token"]
-    total: Float[Tensor, "watched 1 height width"]
-    max_positions: int
-
-
-def watch_attention(
-    query: Heads, key: Float[Tensor, "row head token feature"], watch: Watch
-) -> None:
-    """Adds one layer's maps, softmax(q k / sqrt(d)) summed over a row's words, to `watch.total`."""
-    num_positions, num_features = query.shape[2:]
-    if num_positions > watch.max_positions:
-        return
-    scores = query[watch.rows] @ key[watch.rows].transpose(-1, -2) / num_features**0.5
-    maps = scores.float().softmax(dim=-1) @ watch.words[:, None, :, None]
-    height, width = watch.total.shape[-2:]
-    shrunk = round((height * width / num_positions) ** 0.5)
-    square = maps.mean(dim=1).reshape(len(maps), 1, height // shrunk, width // shrunk)
-    watch.total.add_(F.interpolate(square, size=(height, width), mode="bilinear"))
-
-
 def cross_attention(
     query: Heads,
     key: Float[Tensor, "row head token feature"],
     value: Float[Tensor, "row head token feature"],
-    swap: Swap,
+    swap: AttentionSwap,
 ) -> Heads:
-    """Attention to tokens, in which edited rows mix the source's map with their own.
+    """Attention to tokens, with the source's map mixed into that of each edited row.
 
         out_edit = SDPA(q_src, k_src, mapping @ (w * v_edit))
                  + SDPA(q_edit, k_edit, (1 - w) * v_edit)
 
-    Hertz et al. 2022, section 3.2, whose mixed map P_src @ (mapping * w) + P_edit * (1 - w) is here
+    Hertz et al. 2022, section 3.2: their mixed map P_src @ (mapping * w) + P_edit * (1 - w),
     multiplied by the values term by term.
     """
     if swap.moved is None or swap.kept is None:
@@ -86,17 +58,19 @@ def cross_attention(
     moved = swap.moved[:, None].to(value.dtype) @ edited_value
     kept = swap.kept[:, None, :, None].to(value.dtype) * edited_value
     own = F.scaled_dot_product_attention(query, key, torch.cat([kept, value[num_edits:]]))
-    # Added in place: at 64 x 64 positions a second copy of all rows is no small thing.
+    # Added in place: at 64 x 64 positions a second copy of all rows takes much memory.
     own[:num_edits] += F.scaled_dot_product_attention(
         query[swap.source_rows], key[swap.source_rows], moved
     )
     return own
 
 
-def self_attention(query: Heads, key: Heads, value: Heads, swap: Swap) -> Heads:
-    """Attention between positions, in which edited rows look where their source looks.
+def self_attention(query: Heads, key: Heads, value: Heads, swap: AttentionSwap) -> Heads:
+    """Attention between positions, with the source's map in place of each edited row's.
 
-    out_edit = SDPA(q_src, k_src, v_edit), on maps small enough to hold layout rather than texture.
+        out_edit = SDPA(q_src, k_src, v_edit)
+
+    Only for maps of at most `max_self_positions` positions: larger ones hold texture, not layout.
     """
     if query.shape[2] <= swap.max_self_positions:
         num_edits = len(swap.source_rows)
@@ -106,9 +80,9 @@ def self_attention(query: Heads, key: Heads, value: Heads, swap: Swap) -> Heads:
 
 
 class SwapProcessor:
-    """Computes one attention call of the denoiser, with what `swap` says exchanged.
+    """Computes one attention call of the denoiser, with the attention that `swap` names swapped.
 
-    Without `swap` it computes what diffusers' own `AttnProcessor2_0` does.
+    Without `swap` the result is that of diffusers' own `AttnProcessor2_0`.
     """
 
     def __call__(
@@ -118,8 +92,7 @@ class SwapProcessor:
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
-        swap: Swap | None = None,
-        watch: Watch | None = None,
+        swap: AttentionSwap | None = None,
     ) -> Tensor:
         if attention_mask is not None:
             raise ValueError("attention masks cannot be combined with a swap")
@@ -144,8 +117,6 @@ class SwapProcessor:
             query = attn.norm_q(query)
         if attn.norm_k is not None:
             key = attn.norm_k(key)
-        if watch is not None and encoder_hidden_states is not None:
-            watch_attention(query, key, watch)
         if swap is None:
             attended = F.scaled_dot_product_attention(query, key, value)
         elif encoder_hidden_states is None:
@@ -163,10 +134,11 @@ class SwapProcessor:
 
 @contextmanager
 def swapping(denoiser: Any) -> Iterator[int]:
-    """Within it, every attention layer of `denoiser` obeys `Swap`; afterwards all is as before.
+    """Within it, every attention layer of `denoiser` takes an `AttentionSwap`.
 
-    Yields the number of layers. Raises `ModelError` where the denoiser has none, or has one that
-    cannot be made to obey: an edit by the others alone would look like one and be another.
+    Yields the number of layers; the original processors are put back at the end. Raises
+    `ModelError` if the denoiser has no attention layers, or one whose processor cannot be replaced:
+    a swap in only some of the layers would be another edit.
     """
     before = dict(denoiser.attn_processors)
     _check_layers(denoiser, before)
@@ -178,7 +150,7 @@ def swapping(denoiser: Any) -> Iterator[int]:
 
 
 def is_swapping(denoiser: Any) -> bool:
-    """True within `swapping`: every attention layer obeys `Swap`."""
+    """True within `swapping`: every attention layer takes an `AttentionSwap`."""
     processors = denoiser.attn_processors.values()
     return bool(processors) and all(type(each) is SwapProcessor for each in processors)
 

@@ -1,4 +1,4 @@
-"""Compiling the denoiser: one graph for all batch sizes, and inputs that ask for no other."""
+"""Compiling the denoiser: one graph for all batch sizes, and inputs that fit that graph."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pairaug.diffusion.attention import Swap, Watch
+from pairaug.diffusion.attention import AttentionSwap
 from pairaug.errors import ModelError
 
-# Graphs of one denoiser: with each kind of swap and with none, with a watch, and of all these one
-# for a single row. PyTorch's own limit of 8 is for code that should have a single graph.
+# Graphs of one denoiser: one for each kind of swap and one without, and for each of these another
+# for a single row. PyTorch's default limit of 8 is meant for code that should have a single graph.
 _MAX_GRAPHS = 48
 
 
 def compile_denoiser(denoiser: nn.Module, backend: str | Callable[..., Any] = "inductor") -> None:
-    """Has `denoiser` compiled whenever it meets a new kind of call; a graph break raises.
+    """Compiles `denoiser` at its next call and at every new kind of call; a graph break raises.
 
-    Raises `ModelError` where there is no compiler to do it with.
+    Raises `ModelError` if the CPU has no C++ compiler.
     """
     if backend == "inductor" and next(denoiser.parameters()).device.type == "cpu":
         _check_cpp_compiler()
@@ -42,10 +42,10 @@ def _check_cpp_compiler() -> None:
 
 
 def of_any_length(rows: Tensor) -> Tensor:
-    """`rows` as a dense copy, whose number of rows is no part of what is compiled.
+    """A dense copy of `rows` whose number of rows does not trigger another compilation.
 
-    Memory in another order, or a tensor made outside of inference mode, would be another kind of
-    input to the compiler, and compiled again.
+    The copy is needed because memory in another order, or a tensor made outside of inference mode,
+    counts as another kind of input and would be compiled again.
     """
     dense = torch.empty(rows.shape, dtype=rows.dtype, device=rows.device).copy_(rows)
     if dense.ndim and len(dense) > 1:
@@ -53,17 +53,10 @@ def of_any_length(rows: Tensor) -> Tensor:
     return dense
 
 
-def swap_of_any_length(swap: Swap) -> Swap:
-    """`swap` with all of its tensors as `of_any_length` has them; None stays None."""
+def swap_of_any_length(swap: AttentionSwap) -> AttentionSwap:
+    """`swap` with each of its tensors copied by `of_any_length`; None stays None."""
     return swap._replace(
         source_rows=of_any_length(swap.source_rows),
         moved=None if swap.moved is None else of_any_length(swap.moved),
         kept=None if swap.kept is None else of_any_length(swap.kept),
     )
-
-
-def watch_of_any_length(watch: Watch) -> Watch:
-    """`watch` likewise, but for `total`, which is written to."""
-    if len(watch.total) > 1:
-        torch._dynamo.maybe_mark_dynamic(watch.total, 0)
-    return watch._replace(rows=of_any_length(watch.rows), words=of_any_length(watch.words))

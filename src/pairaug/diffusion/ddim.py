@@ -18,7 +18,7 @@ def clean_and_noise(
     alpha_bar: Float[Tensor, ""],
     prediction_type: PredictionType,
 ) -> tuple[Latents, Latents]:
-    """The clean latents and the noise that a prediction at noise level `alpha_bar` amounts to.
+    """The clean latents and the noise that follow from a prediction at noise level `alpha_bar`.
 
         epsilon:       x0 = (x_t - sqrt(1 - a_t) * eps) / sqrt(a_t)
         v_prediction:  x0  = sqrt(a_t) * x_t - sqrt(1 - a_t) * v
@@ -51,10 +51,10 @@ def ddim_step(
     return alpha_bar_next.sqrt() * clean + (1.0 - alpha_bar_next).sqrt() * noise
 
 
-def guided(base: Latents, conditional: Latents, guidance_scale: float) -> Latents:
-    """The prediction pushed from `base` through `conditional`: base + g * (conditional - base).
+def classifier_free_guidance(base: Latents, conditional: Latents, guidance_scale: float) -> Latents:
+    """Classifier-free guidance: base + guidance_scale * (conditional - base).
 
-    Ho and Salimans 2022, with g = 1 + w; 1 is the conditional prediction. It is linear, so it may
-    be applied to epsilon and to v alike.
+    Ho and Salimans 2022, with guidance_scale = 1 + w; 1 is the conditional prediction. `base` is
+    the prediction for the negative prompt. Guidance is linear, so epsilon and v can both be guided.
     """
     return base + guidance_scale * (conditional - base)

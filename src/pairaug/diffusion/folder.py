@@ -109,7 +109,7 @@ def _class_in(index: dict[str, Any], part: str) -> str | None:
 
 
 def _fetched(model: str, revision: str | None, allow_pickle: bool) -> Path:
-    """The folder in the hub's cache, with the files in it that `load_pipeline` reads, and no others.
+    """The folder in the hub's cache, with only those files that `load_pipeline` reads.
 
     The index comes first: a model that cannot be used is refused before its weights are fetched.
     """

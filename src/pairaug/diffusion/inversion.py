@@ -1,4 +1,4 @@
-"""Latents that regenerate a real image: DDIM run backwards, with every level of it recorded."""
+"""Latents that regenerate a real image: DDIM run backwards, with every noise level recorded."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Inversion:
     """Images as latents at every noise level, with the reports they were inverted under.
 
     `trajectory[0]` is the noisiest level and `trajectory[-1]` the VAE's latents of the images.
-    `errors` is the mean absolute difference, on the images' scale of 0 to 1, between each image and
-    what plain DDIM makes of `trajectory[0]` at guidance 1: the VAE's loss and the inversion's.
+    `errors` is the mean absolute difference, on a scale of 0 to 1, between each image and its
+    reconstruction from `trajectory[0]` by DDIM at guidance 1: the error of VAE and inversion.
     """
 
     trajectory: Float[Tensor, "level image channel height width"]
@@ -45,22 +45,26 @@ def invert_images(
     pipeline: Pipeline,
     images: Images,
     prompts: Sequence[str],
-    num_steps: int,
+    num_inference_steps: int,
     num_corrections: int = 0,
 ) -> Inversion:
     """The DDIM trajectory of one batch of images, each under its own report, at guidance 1.
 
-    Images whose reports take different numbers of windows are inverted one group after the other.
+    Images whose reports have different numbers of windows are inverted in separate groups.
 
-    A step back to a noisier level needs the prediction at that level, which is not known yet: the
-    cleaner latents stand in for it. Each of `num_corrections` repeats the step with its own
-    result in their place, a fixed-point iteration that costs one more prediction.
+    A step back to a noisier level needs the prediction at that level, which is not known yet; the
+    cleaner latents are used instead. Each of `num_corrections` repeats the step with its own result
+    in their place: a fixed-point iteration that takes one more prediction.
     """
     counts = [pipeline.layout(prompt).num_windows for prompt in prompts]
     groups = list(batches_by(counts, max(1, len(prompts))))
     parts = [
         _inverted(
-            pipeline, images[rows], [prompts[row] for row in rows], num_steps, num_corrections
+            pipeline,
+            images[rows],
+            [prompts[row] for row in rows],
+            num_inference_steps,
+            num_corrections,
         )
         for rows in groups
     ]
@@ -76,13 +80,17 @@ def invert_images(
 
 
 def _inverted(
-    pipeline: Pipeline, images: Images, prompts: Sequence[str], num_steps: int, num_corrections: int
+    pipeline: Pipeline,
+    images: Images,
+    prompts: Sequence[str],
+    num_inference_steps: int,
+    num_corrections: int,
 ) -> Inversion:
-    solver = ddim_solver(pipeline.scheduler_config, num_steps)
+    solver = ddim_solver(pipeline.scheduler_config, num_inference_steps)
     text = pipeline.encode_prompts(prompts)
     latents = pipeline.encode_latents(images)
     levels = [latents]
-    for step_index in reversed(range(num_steps)):
+    for step_index in reversed(range(num_inference_steps)):
         guess = latents
         for _ in range(1 + num_corrections):
             prediction = pipeline.predict(guess, solver.timesteps[step_index], text)

@@ -1,7 +1,7 @@
 """The VAE, text encoders, denoiser and schedule that belong together, loaded from one folder.
 
-What the models are asked for is here too: latents of images, images of latents, and predictions;
-texts are `text.py`'s. Loops over noise levels are in `sampling.py` and `editing.py`.
+`Pipeline` encodes and decodes images and predicts noise. Texts are encoded in `text.py`; the loops
+over noise levels are in `sampling.py` and `editing.py`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from pairaug.diffusion.attention import Swap, Watch, is_swapping
+from pairaug.diffusion.attention import AttentionSwap, is_swapping
 from pairaug.diffusion.checks import check_parts, enlarge_old, parts_of
 from pairaug.diffusion.compiling import (
     compile_denoiser,
     of_any_length,
     swap_of_any_length,
-    watch_of_any_length,
 )
 from pairaug.diffusion.folder import encoders_of, weights_sha256, zeroes_empty_text
 from pairaug.diffusion.prompts import LongReport, Prompt
@@ -83,7 +82,7 @@ class Pipeline:
         return int(self.denoiser.config["in_channels"]), side, side
 
     def fit_prompt(self, text: str, long_report: LongReport = "shorten") -> Prompt:
-        """`text` as a prompt; what became of one beyond the window is in the result.
+        """`text` as a prompt, shortened if it exceeds the window; the result says by how much.
 
         Raises `ReportTooLongError` where `long_report` is `error`.
         """
@@ -92,7 +91,7 @@ class Pipeline:
     def fit_prompts(
         self, source: str, edited: str, long_report: LongReport = "shorten"
     ) -> tuple[Prompt, Prompt]:
-        """The prompts of an edit, shortened alike, so that they differ where the texts do.
+        """The two prompts of an edit, shortened alike, so that they differ only where the texts do.
 
         Raises `ReportTooLongError` where `long_report` is `error`.
         """
@@ -107,16 +106,16 @@ class Pipeline:
         return self.text_encoders.layout(prompt)
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
-        """What the denoiser is told by each prompt, padded to the window as in training.
+        """The denoiser's text conditioning for each prompt, padded to the window as in training.
 
-        Nothing is cut: a prompt beyond the window takes several, and then all of them are padded
-        with windows of the empty text to as many. See `fit_prompt` for what a report may take.
+        Nothing is truncated: a prompt beyond the window takes several windows, and all prompts are
+        padded with windows of the empty text to the same number. See `fit_prompt` for reports.
         """
         return self.text_encoders.encode(prompts, self.device)
 
     @torch.inference_mode()
     def encode_latents(self, images: Images) -> Latents:
-        """Scaled latents of images: the posterior's mean, so nothing is generated."""
+        """Scaled latents of images: the posterior's mean, so nothing is sampled."""
         pixels = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None]
         pixels = (2.0 * pixels - 1.0).to(self.device, self.vae.dtype)
         pixels = pixels.expand(-1, int(self.vae.config["in_channels"]), -1, -1)
@@ -139,13 +138,12 @@ class Pipeline:
         latents: Latents,
         timestep: Int[Tensor, ""] | Float[Tensor, ""],
         text: Conditioning,
-        swap: Swap | None = None,
-        watch: Watch | None = None,
+        swap: AttentionSwap | None = None,
     ) -> Latents:
         """The denoiser's output for each row, float32: epsilon or v, as the model was trained.
 
-        `swap` and `watch` are for the processors of `attention.swapping`; outside of it this
-        raises, because diffusers' own processors would leave them out without a word.
+        `swap` needs the processors of `attention.swapping`. Outside of that context this raises,
+        because diffusers' own processors would silently ignore the swap.
         """
         rows, timestep = latents.to(self.dtype), timestep.to(self.device)
         added = self._added(text)
@@ -153,25 +151,20 @@ class Pipeline:
         if self.is_compiled:
             rows, tokens, timestep = (of_any_length(each) for each in (rows, tokens, timestep))
             swap = None if swap is None else swap_of_any_length(swap)
-            watch = None if watch is None else watch_of_any_length(watch)
             added = added and {name: of_any_length(value) for name, value in added.items()}
-        asked = {"swap": swap, "watch": watch}
-        given = {name: value for name, value in asked.items() if value is not None}
-        if given and not is_swapping(self.denoiser):
-            raise RuntimeError(
-                f"{' and '.join(given)} asked for, but the denoiser's layers do not obey it"
-            )
+        if swap is not None and not is_swapping(self.denoiser):
+            raise RuntimeError("a swap was passed outside of `swapping`: it would have no effect")
         return self.denoiser(
             rows,
             timestep,
             encoder_hidden_states=tokens,
             added_cond_kwargs=added,
-            cross_attention_kwargs=given or None,
+            cross_attention_kwargs=None if swap is None else {"swap": swap},
             return_dict=False,
         )[0].float()
 
     def _added(self, text: Conditioning) -> dict[str, Tensor] | None:
-        """What SDXL's denoiser is told besides: whole texts, and an image of its own size, uncropped.
+        """SDXL's additional conditions: the pooled text, and a size of `image_size`, uncropped.
 
         Podell et al. 2023, section 2.2: original height and width, top and left of the crop, target
         height and width.

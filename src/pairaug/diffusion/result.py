@@ -1,4 +1,4 @@
-"""What editing gives: latents, images once they are asked for, and how much was swapped."""
+"""The result of editing: latents, images decoded on demand, and how much was swapped."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from pairaug.diffusion.pipeline import Pipeline
 
 @dataclass(frozen=True)
 class EditedImages:
-    """Edited images, as latents until somebody looks at them, and how much was swapped.
+    """Edited images, as latents that are decoded on first use, and how much was swapped.
 
     `cross_swapped` is the fraction of cross-attention that was the source's: of the edited report's
-    tokens, padding left out, times the steps. `self_swapped` is the fraction of the steps in which
-    self-attention was. `region` is, at each position of the latents, how much of the edit is in the
-    image: 1 everywhere unless it was blended. `relevance` is what the region was cut from, each
-    image's greatest 1: by attention, how much the changed words are attended to; 0 everywhere
-    without a region.
+    tokens, without padding, times that of the steps. `self_swapped` is the fraction of the steps in
+    which self-attention was the source's. `region` is the weight of the edit at each position of
+    the latents: 1 everywhere without a local blend.
     """
 
     pipeline: Pipeline = field(repr=False)
@@ -31,21 +29,20 @@ class EditedImages:
     cross_swapped: Float[np.ndarray, " image"]
     self_swapped: float
     region: Float[np.ndarray, "image height width"]
-    relevance: Float[np.ndarray, "image height width"]
 
     @cached_property
     def images(self) -> Float[np.ndarray, "image row column"]:
-        """The images in [0, 1], NaN where the model went astray; decoded once."""
+        """The images in [0, 1], NaN where the model gave NaN; decoded once."""
         return self.pipeline.decode_latents(self.latents)
 
     @property
     def changed_area(self) -> Float[np.ndarray, " image"]:
-        """The fraction of each image that could change at all."""
+        """The fraction of each image that could change."""
         return self.region.mean(axis=(1, 2))
 
     @staticmethod
     def joined(parts: Sequence[EditedImages], order: Sequence[int]) -> EditedImages:
-        """The parts as one; image i of all parts, counted through, becomes image `order[i]`."""
+        """The parts as one; image i, counted over all parts, becomes image `order[i]`."""
         if not parts:
             raise ValueError("there is nothing to edit")
         back = np.argsort(np.asarray(order))
@@ -55,5 +52,4 @@ class EditedImages:
             np.concatenate([part.cross_swapped for part in parts])[back],
             parts[0].self_swapped,
             np.concatenate([part.region for part in parts])[back],
-            np.concatenate([part.relevance for part in parts])[back],
         )

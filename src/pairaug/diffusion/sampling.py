@@ -1,4 +1,4 @@
-"""Generating images from prompts: initial latents by seed, guidance, and the loop over noise levels."""
+"""Images generated from prompts: initial latents by seed, guidance, the loop over noise levels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pairaug.diffusion.ddim import guided
+from pairaug.diffusion.ddim import classifier_free_guidance
 from pairaug.diffusion.pipeline import Pipeline
 from pairaug.diffusion.schedule import SchedulerName, Solver, make_solver
 from pairaug.diffusion.text import Conditioning
@@ -21,11 +21,11 @@ Latents = Float[Tensor, "batch channel height width"]
 
 @dataclass(frozen=True, slots=True)
 class SamplingOptions:
-    """How images are generated; a `guidance_scale` of 1 is conditional only, and half the work."""
+    """The options of generation. `guidance_scale` 1 turns guidance off and takes half the time."""
 
-    num_steps: int = 50
+    num_inference_steps: int = 50
     guidance_scale: float = 4.0
-    scheduler: SchedulerName = "folder"
+    scheduler: SchedulerName = "default"
 
 
 def generate_images(
@@ -35,10 +35,10 @@ def generate_images(
     options: SamplingOptions,
     batch_size: int = 8,
 ) -> Float[np.ndarray, "image row column"]:
-    """One image per prompt, in [0, 1] at the model's size, NaN where the model went astray.
+    """One image per prompt, in [0, 1] at the model's size, NaN where the model gave NaN.
 
-    An image depends on its prompt and its seed; the images generated beside it change it by no more than
-    float noise: prompts of different numbers of windows are not generated in one batch.
+    An image depends on its prompt and its seed; the other images of its batch change it only by
+    rounding. Prompts with different numbers of windows are generated in separate batches.
     """
     if not prompts:
         return np.zeros((0, pipeline.image_size, pipeline.image_size), dtype=np.float32)
@@ -69,7 +69,7 @@ def _generated(
 ) -> Latents:
     latents, generators = initial_latents(pipeline, seeds)
     solver = make_solver(
-        pipeline.scheduler_config, options.scheduler, options.num_steps, generators
+        pipeline.scheduler_config, options.scheduler, options.num_inference_steps, generators
     )
     is_guided = options.guidance_scale != 1.0
     texts = [*prompts, *([""] * len(prompts) if is_guided else [])]
@@ -81,9 +81,9 @@ def _generated(
 def initial_latents(
     pipeline: Pipeline, seeds: Sequence[int]
 ) -> tuple[Latents, list[torch.Generator]]:
-    """Standard normal latents, one row per seed, and the generators that go on from there.
+    """Standard normal latents, one row per seed, and the generators that sampled them.
 
-    Sampled on the CPU in float32, so that the device and the dtype change no sample.
+    Sampled on the CPU in float32, so that the same seed gives the same latents on any device.
     """
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     shape = pipeline.latent_shape()
@@ -95,7 +95,7 @@ def initial_latents(
 def denoise(
     pipeline: Pipeline, latents: Latents, text: Conditioning, solver: Solver, guidance_scale: float
 ) -> Latents:
-    """Standard normal `latents` taken to the clean end.
+    """Standard normal `latents` denoised to the clean end.
 
     `text` holds the conditional rows, followed by the rows for the empty text unless
     `guidance_scale` is 1.
@@ -108,7 +108,7 @@ def denoise(
         prediction = (
             predictions[0]
             if num_copies == 1
-            else guided(predictions[1], predictions[0], guidance_scale)
+            else classifier_free_guidance(predictions[1], predictions[0], guidance_scale)
         )
         latents = solver.step(prediction, step_index, latents)
     return latents

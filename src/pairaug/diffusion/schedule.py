@@ -1,7 +1,8 @@
 """Timesteps and solvers: how a prediction of the denoiser moves latents to the next noise level.
 
-Noise levels are numbered by `step_index`: 0 is the noisiest, `num_steps` the clean end. DDIM is
-our own, because inversion runs it backwards; the other solvers are diffusers' scheduler classes.
+Noise levels are numbered by `step_index`: 0 is the noisiest, `num_inference_steps` the clean end.
+DDIM is our own, because inversion runs it backwards; the other solvers are diffusers' scheduler
+classes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pairaug.errors import ModelError, SettingsError
 from pairaug.hub.folders import read_config
 from pairaug.hub.inference import one_line, quiet_libraries
 
-SchedulerName = Literal["folder", "ddim", "dpm++2m", "unipc", "pndm"]
+SchedulerName = Literal["default", "ddim", "dpm++2m", "unipc", "pndm"]
 
 Latents = Float[Tensor, "batch channel height width"]
 
@@ -62,20 +63,20 @@ _FEW_STEPS = ("LCMScheduler", "TCDScheduler")
 
 @runtime_checkable
 class Solver(Protocol):
-    """One run over the noise levels. It may remember earlier predictions: one per group of rows."""
+    """One run over the noise levels of one group of rows; it may keep earlier predictions."""
 
     @property
     def timesteps(self) -> Int[Tensor, " step"] | Float[Tensor, " step"]:
-        """The timestep of each step, the noisiest first; fractions of one too, by some solvers."""
+        """The timestep of each step, the noisiest first; fractional for some solvers."""
         ...
 
     @property
     def initial_scale(self) -> float:
-        """What standard normal latents are multiplied by before the first step."""
+        """The factor for standard normal latents before the first step."""
         ...
 
     def scaled(self, latents: Latents, step_index: int) -> Latents:
-        """The latents as the denoiser wants to see them."""
+        """The latents scaled to the denoiser's input."""
         ...
 
     def step(self, prediction: Latents, step_index: int, latents: Latents) -> Latents:
@@ -93,7 +94,7 @@ class NoiseLevels:
 
 @dataclass(frozen=True, slots=True)
 class DdimSolver:
-    """DDIM without added noise. It remembers nothing, so it can be shared and run backwards."""
+    """DDIM without added noise. It keeps no state, so it can be shared and run backwards."""
 
     levels: NoiseLevels
     prediction_type: PredictionType
@@ -124,13 +125,15 @@ class DdimSolver:
 
 
 class SchedulerSolver:
-    """A scheduler of diffusers, over one group of rows, each with its own generator."""
+    """A scheduler of diffusers for one group of rows, each with its own generator."""
 
-    def __init__(self, scheduler: Any, num_steps: int, generators: Sequence[torch.Generator]):
+    def __init__(
+        self, scheduler: Any, num_inference_steps: int, generators: Sequence[torch.Generator]
+    ):
         with warnings.catch_warnings():
             # Some schedulers make NumPy arrays of tensors in a way that NumPy 2 warns about.
             warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-            scheduler.set_timesteps(num_steps)
+            scheduler.set_timesteps(num_inference_steps)
         self.timesteps = scheduler.timesteps
         self.initial_scale = float(scheduler.init_noise_sigma)
         self._scheduler = scheduler
@@ -227,12 +230,12 @@ def prediction_type_of(config: Mapping[str, Any]) -> PredictionType:
     return kind
 
 
-def ddim_solver(config: Mapping[str, Any], num_steps: int) -> DdimSolver:
-    """DDIM over `num_steps` levels of the noise schedule that `config` describes."""
-    _check_num_steps(config, num_steps, "DDIMScheduler")
+def ddim_solver(config: Mapping[str, Any], num_inference_steps: int) -> DdimSolver:
+    """DDIM over `num_inference_steps` levels of the noise schedule that `config` describes."""
+    _check_num_steps(config, num_inference_steps, "DDIMScheduler")
     with quiet_libraries("diffusers"):
         scheduler: Any = DDIMScheduler.from_config(dict(config))
-    scheduler.set_timesteps(num_steps)
+    scheduler.set_timesteps(num_inference_steps)
     timesteps = torch.as_tensor(scheduler.timesteps, dtype=torch.int64)
     alpha_bar = torch.cat(
         [scheduler.alphas_cumprod[timesteps], scheduler.final_alpha_cumprod.reshape(1)]
@@ -244,14 +247,14 @@ def ddim_solver(config: Mapping[str, Any], num_steps: int) -> DdimSolver:
 def make_solver(
     config: Mapping[str, Any],
     name: SchedulerName,
-    num_steps: int,
+    num_inference_steps: int,
     generators: Sequence[torch.Generator],
 ) -> Solver:
-    """A fresh solver for one group of rows; `folder` takes the class that the model comes with."""
-    class_name = str(config.get("_class_name") if name == "folder" else _CLASS_NAMES[name])
+    """A new solver for one group of rows; `default` is the model's own scheduler class."""
+    class_name = str(config.get("_class_name") if name == "default" else _CLASS_NAMES[name])
     if class_name == "DDIMScheduler":
-        return ddim_solver(config, num_steps)
-    _check_num_steps(config, num_steps, class_name)
+        return ddim_solver(config, num_inference_steps)
+    _check_num_steps(config, num_inference_steps, class_name)
     prediction_type_of(config)
     scheduler_class = _class_named(class_name)
     # Latents are not confined to [-1, 1]: clipping them, some classes' default, ruins them.
@@ -260,11 +263,11 @@ def make_solver(
     try:
         with quiet_libraries("diffusers"):
             scheduler = scheduler_class.from_config({**config, **off})
-        return SchedulerSolver(scheduler, num_steps, generators)
+        return SchedulerSolver(scheduler, num_inference_steps, generators)
     except (ValueError, TypeError, NotImplementedError, IndexError) as error:
         raise SettingsError(
-            f"the scheduler {class_name} cannot take {num_steps} steps with this model's schedule "
-            f"({one_line(error)}); choose another number of steps or another scheduler"
+            f"the scheduler {class_name} cannot take {num_inference_steps} steps with this model's "
+            f"schedule ({one_line(error)}); choose another number of steps or another scheduler"
         ) from error
 
 
@@ -279,12 +282,13 @@ def _knows(config: Mapping[str, Any], key: str) -> bool:
     return key in inspect.signature(scheduler_class.__init__).parameters
 
 
-def _check_num_steps(config: Mapping[str, Any], num_steps: int, class_name: str) -> None:
+def _check_num_steps(config: Mapping[str, Any], num_inference_steps: int, class_name: str) -> None:
     most = int(config.get("num_train_timesteps", 1000))
     if class_name in _FEW_STEPS:
         # The levels that such a model was distilled to jump between.
         most = int(config.get("original_inference_steps", 50))
-    if not 1 <= num_steps <= most:
+    if not 1 <= num_inference_steps <= most:
         raise SettingsError(
-            f"num_steps must be between 1 and {most} for this model, got {num_steps}"
+            f"num_inference_steps must be between 1 and {most} for this model, "
+            f"got {num_inference_steps}"
         )

@@ -1,4 +1,4 @@
-"""The source's side of an edit: a recorded trajectory, or an image that is generated along."""
+"""The source's side of an edit: a recorded trajectory, or an image generated with the edit."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ class Source(Protocol):
 
     @property
     def is_guided(self) -> bool:
-        """True if its prediction is guided from the empty text."""
+        """True if classifier-free guidance applies to its prediction too."""
         ...
 
     @property
     def runs_to_end(self) -> bool:
-        """True if its rows stay in the batch once nothing is swapped any more."""
+        """True if its rows stay in the batch after the last swap."""
         ...
 
     def model_input(self, step_index: int) -> Latents:
-        """What the denoiser sees of the source at this step."""
+        """The denoiser's input for the source at this step."""
         ...
 
     def advance(self, prediction: Latents, step_index: int) -> Latents | None:
-        """Takes the source to the next level; returns what each source's edits are moved by."""
+        """Takes the source to the next level; returns the drift correction of its edits, if any."""
         ...
 
     def latents_at(self, level: int) -> Latents:
@@ -42,29 +42,29 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RecordedSource:
-    """An inverted image, held on its recorded trajectory.
+    """An inverted image, kept on its recorded trajectory.
 
-    With drift, each step of the edit is corrected by what the same step misses on the source:
+    `correct_drift` adds the source's reconstruction error of each step to the edit:
 
         z_edit' = step(z_edit) + (recorded z_src' - step(recorded z_src))
 
-    so that an edit that says what the source says follows the recording at any guidance.
+    so that an edit to an unchanged report follows the recording at any guidance scale.
     """
 
     trajectory: Float[Tensor, "level image channel height width"]
     solver: DdimSolver
-    drift: bool
+    correct_drift: bool
     is_guided: bool
 
     @property
     def runs_to_end(self) -> bool:
-        return self.drift
+        return self.correct_drift
 
     def model_input(self, step_index: int) -> Latents:
         return self.solver.scaled(self.trajectory[step_index], step_index)
 
     def advance(self, prediction: Latents, step_index: int) -> Latents | None:
-        if not self.drift:
+        if not self.correct_drift:
             return None
         stepped = self.solver.step(prediction, step_index, self.trajectory[step_index])
         return self.trajectory[step_index + 1] - stepped
@@ -75,7 +75,7 @@ class RecordedSource:
 
 @dataclass(slots=True)
 class RegeneratedSource:
-    """A source generated along with its edit, from the same noise, by a solver of its own."""
+    """A source generated together with its edit, from the same noise, with its own solver."""
 
     latents: Latents
     solver: Solver
@@ -89,5 +89,5 @@ class RegeneratedSource:
         self.latents = self.solver.step(prediction, step_index, self.latents)
 
     def latents_at(self, level: int) -> Latents:
-        # It is never asked for another level than the one that it was last taken to.
+        # Callers only ask for the level that `advance` last reached.
         return self.latents

@@ -1,6 +1,6 @@
-"""Texts laid out in windows, as many as they need, and the alignment of two texts laid out so.
+"""Texts split into as many windows as they need, and the alignment of two such texts.
 
-Token ids and positions only: what encodes a window is `text.py`'s.
+Token ids and positions only; `text.py` encodes the windows.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from pairaug.diffusion.alignment import Alignment, AlignmentKind, align, unmatched
+from pairaug.diffusion.alignment import Alignment, AlignmentKind, align
 
-# How good a place is to begin a window at; the best one in reach is taken.
+# Preference of a token as the first of a window: the highest in reach is used.
 INSIDE_WORD, AT_WORD, AT_SENTENCE = 0, 1, 2
 
 
@@ -22,7 +21,7 @@ INSIDE_WORD, AT_WORD, AT_SENTENCE = 0, 1, 2
 class Layout:
     """The tokens of one text in windows of `size` positions, one after the other.
 
-    A window is the begin token, its fraction of the text's own tokens, the end token, and padding.
+    A window is the begin token, its part of the text's own tokens, the end token, and padding.
     `words` are the text's own tokens; window k holds those from `starts[k]` on.
     """
 
@@ -45,7 +44,7 @@ class Layout:
         return replace(self, starts=self.starts + (len(self.words),) * missing)
 
     def word_positions(self) -> list[int]:
-        """Where each of `words` stands."""
+        """The position of each of `words`."""
         return [
             window * self.size + 1 + index
             for window, words in enumerate(self.windows())
@@ -53,21 +52,21 @@ class Layout:
         ]
 
     def end_positions(self) -> list[int]:
-        """Where the end token of each window stands; padding follows it."""
+        """The position of each window's end token; padding follows it."""
         windows = enumerate(self.windows())
         return [window * self.size + 1 + len(words) for window, words in windows]
 
     def token_positions(self) -> list[int]:
-        """Every position that is not padding."""
+        """All positions that are not padding."""
         ends = enumerate(self.end_positions())
         return [place for window, end in ends for place in range(window * self.size, end + 1)]
 
 
 def lay_out(words: Sequence[int], bounds: Sequence[int], size: int) -> Layout:
-    """`words` in windows of `size` positions, each as full as its end at a good place allows.
+    """`words` in windows of `size` positions, each as full as a good split allows.
 
-    `bounds` says of each token how good a place it is to begin a window at. Sentences stay whole
-    where they fit, so that no "no" is parted from what it denies; then words. No token is left out.
+    `bounds` holds the preference of each token as the first of a window. Sentences stay whole where
+    they fit, so that no "no" is parted from what it denies; then words. No token is left out.
     """
     room = size - 2
     starts = [0]
@@ -79,10 +78,10 @@ def lay_out(words: Sequence[int], bounds: Sequence[int], size: int) -> Layout:
 
 
 def align_layouts(kind: AlignmentKind, source: Layout, edited: Layout) -> Alignment:
-    """The alignment of two texts over all positions of their windows, which are as many.
+    """The alignment of two texts over all positions; both have the same number of windows.
 
-    Words align across windows, as `align` has it. The begin and end token and the padding of a
-    window take the maps of the same window's: begin of begin, end of end, padding of its position.
+    Words align across windows, as by `align`. The begin token, end token and padding of a window
+    take the maps of the same window: begin of begin, end of end, padding of its position.
     """
     length = max(len(source.words), len(edited.words))
     mapping_of_words, alpha_of_words = align(kind, source.words, edited.words, length)
@@ -100,26 +99,11 @@ def align_layouts(kind: AlignmentKind, source: Layout, edited: Layout) -> Alignm
     return Alignment(mapping, alpha)
 
 
-def unmatched_in_layouts(
-    source: Layout, edited: Layout
-) -> tuple[Float[Tensor, " source_token"], Float[Tensor, " edited_token"]]:
-    """1 at the words of either text that the other has no counterpart for, 0 at the rest."""
-    length = max(len(source.words), len(edited.words))
-    sides = []
-    for layout, of_words in zip(
-        (source, edited), unmatched(source.words, edited.words, length), strict=True
-    ):
-        of_positions = torch.zeros(layout.num_windows * layout.size)
-        of_positions[_places(layout.word_positions())] = of_words[: len(layout.words)]
-        sides.append(of_positions)
-    return sides[0], sides[1]
-
-
 def batches_by(counts: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Places of equal counts together, in order, at most `size` at a time; small counts first.
+    """Indices of equal counts together, in order, at most `size` at a time; small counts first.
 
-    Padding with windows changes what an image is generated from, so texts of other lengths must not
-    share a batch: an image would depend on its neighbours.
+    Padding with windows changes the conditioning, so texts with different numbers of windows must
+    not share a batch: an image would depend on its neighbours.
     """
     for count in sorted(set(counts)):
         places = [place for place, other in enumerate(counts) if other == count]

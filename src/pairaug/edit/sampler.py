@@ -1,4 +1,4 @@
-"""Edits to be made, and samplers of them: from inverted real images, or from noise."""
+"""Requests for edits, and samplers that make them from inverted images or from noise."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pairaug.pair import Pair
 from pairaug.stage import batched
 
 if TYPE_CHECKING:
-    from pairaug.diffusion.control import EditOptions
+    from pairaug.diffusion.edit_plan import EditOptions
     from pairaug.diffusion.inversion import Inversion
     from pairaug.diffusion.pipeline import Pipeline
     from pairaug.diffusion.result import EditedImages
 
 SeedOf = Callable[[str], int]
-"""The seed of a pair's generates, by its id."""
+"""The seed for a pair's id."""
 
 
 class SourceKey(NamedTuple):
@@ -33,7 +33,7 @@ class SourceKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EditRequest:
-    """One edit to be made: the pair that wants an image, its source, and both prompts.
+    """One edit to make: the pair without an image, its source, and both prompts.
 
     `source_prompt` is the text that was rewritten, never all of the source's report.
     """
@@ -50,14 +50,14 @@ class EditRequest:
 
 @dataclass(frozen=True, slots=True)
 class EditCandidate:
-    """One image generated for a request: a row of a batch, which is decoded when the first is looked at."""
+    """One image generated for a request: a row of a batch, decoded at the first use of any row."""
 
     request: EditRequest
     number: int
     edited: EditedImages
     row: int
     measured: Mapping[str, Any]
-    """What drawing found out, for the trace."""
+    """Values for the trace."""
 
     @property
     def image(self) -> Float[np.ndarray, "row column"]:
@@ -66,7 +66,7 @@ class EditCandidate:
 
 @dataclass(frozen=True, slots=True)
 class InversionSampler:
-    """Edits of inverted images. The first candidate of a request has nothing random in it."""
+    """Makes edits of inverted images. The first candidate of a request is deterministic."""
 
     pipeline: Pipeline
     inversion: Inversion
@@ -100,7 +100,7 @@ class InversionSampler:
 
 @dataclass(frozen=True, slots=True)
 class RegenerationSampler:
-    """Edits of sources that are generated along from their reports, each candidate from its own noise."""
+    """Makes edits of sources generated from their reports, each candidate from its own noise."""
 
     pipeline: Pipeline
     options: EditOptions

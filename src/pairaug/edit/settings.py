@@ -1,4 +1,4 @@
-"""The settings of `edit`, and why it drops pairs."""
+"""The settings and drop reasons of `edit`."""
 
 from __future__ import annotations
 
@@ -26,87 +26,88 @@ DROP_REASONS = {
 
 
 class AcceptEditSettings(AcceptSettings):
-    """What a candidate of an edit is judged by: the paper's three scores."""
+    """Bounds that a candidate of an edit is accepted by: the paper's three scores."""
 
     image_image: float | None = Field(
         default=None,
         ge=-1,
         le=1,
-        description="A candidate passes above it: image against image, S2.",
+        description="Lower bound of the edited image's similarity to its source, S2.",
     )
     change: float | None = Field(
         default=None,
         ge=-1,
         le=1,
-        description="A candidate passes above it: direction of change, S3.",
+        description="Lower bound of the similarity of the changes in image and report, S3.",
     )
 
 
 class EditSettings(CandidateSettings):
-    """Which model edits, from what source, and how much of the source's attention it keeps."""
+    """The editing model, the source of an edit, and how much of the source's attention is kept."""
 
-    source: Literal["invert", "regenerate"] = Field(
+    method: Literal["invert", "regenerate"] = Field(
         default="invert",
-        description="`invert` edits the real image, by way of its DDIM trajectory; `regenerate` "
-        "generates the source anew from its report, as the paper does, and keeps nothing of the image.",
+        description="`invert` edits the real image, inverted by DDIM; `regenerate` generates the "
+        "source from its report, as the paper does, and keeps nothing of the real image.",
     )
-    num_steps: int = Field(
+    num_inference_steps: int = Field(
         default=75, ge=1, description="Denoising steps. 75 in the authors' IntraAug_Step2_T2I.py."
     )
     guidance_scale: float = Field(
         default=4.0,
         ge=1.0,
-        description="Weight of the changed report; 1 is no guidance. 4 in the authors' "
-        "IntraAug_Step2_T2I.py.",
+        description="Weight of the changed report over `negative_prompt`; 1 turns guidance off. "
+        "4 in the authors' IntraAug_Step2_T2I.py.",
     )
-    guidance_from: Literal["empty", "source-report"] = Field(
+    negative_prompt: Literal["empty", "source"] = Field(
         default="empty",
-        description="What guidance pushes away from: the empty text, or, for inverted images, the "
-        "source's report.",
+        description="Guidance leads away from this text: `empty` is the empty text, `source` the "
+        "source's report. `source` needs `method: invert`.",
     )
-    drift: bool = Field(
+    correct_drift: bool = Field(
         default=True,
-        description="Add to the edit what the guided steps miss on the inverted source, so that "
-        "an unchanged report returns the image at any guidance.",
+        description="Add the source's reconstruction error to the edit at every step, so that an "
+        "unchanged report reproduces the input at any guidance scale. No effect with `method: "
+        "regenerate`.",
     )
-    scheduler: Literal["folder", "ddim", "dpm++2m", "unipc", "pndm"] = Field(
-        default="folder",
-        description="The solver of `regenerate`; `folder` takes the one that the model comes "
-        "with. Inverted images always go by ddim.",
+    scheduler: Literal["default", "ddim", "dpm++2m", "unipc", "pndm"] = Field(
+        default="default",
+        description="The solver of `method: regenerate`; `default` is the model's own. Inverted "
+        "images are always edited by DDIM.",
     )
-    alignment: Literal["refine", "substitute", "blend"] = Field(
+    alignment: Literal["refine", "replace"] = Field(
         default="refine",
-        description="`refine`: shared words take the source's attention, new ones keep their own "
-        "(the authors' AttentionRefine); `substitute`: replaced words take the attention of those "
-        "that they replace; `blend`: `refine`, with the change kept where the two reports make a "
-        "difference to the model, and the source's image everywhere else.",
+        description="`refine`: tokens shared by both reports reuse the source's cross-attention "
+        "maps; new tokens keep their own (the authors' AttentionRefine). `replace`: replaced "
+        "tokens also reuse the maps of the tokens they replace.",
     )
-    blend_by: Literal["difference", "attention"] = Field(
-        default="difference",
-        description="Where that is: `difference`, where the model's predictions for the image "
-        "differ under the two reports; `attention`, where it attends to the words that only one "
-        "of the reports has.",
+    local_blend: Literal["none", "difference"] = Field(
+        default="none",
+        description="`difference` changes only the region where the model's predictions differ "
+        "between the two reports, and keeps the source's latents outside; `none` lets the whole "
+        "image change.",
     )
     blend_threshold: float = Field(
         default=0.35,
         gt=0.0,
         lt=1.0,
-        description="Where the region of `blend` ends, as a fraction of the image's largest "
-        "difference or attention. Lower lets more of the image change.",
+        description="Border of the region of `local_blend`, as a fraction of the image's largest "
+        "difference. A lower value lets more of the image change.",
     )
-    cross_replace: float = Field(
+    cross_replace_steps: float = Field(
         default=0.5,
         ge=0.0,
         le=1.0,
-        description="Fraction of the steps in which cross-attention is the source's; the paper's "
-        "eta. 0.5 in the authors' IntraAug_Step2_T2I.py.",
+        description="Fraction of the steps, from the first, that use the source's cross-attention "
+        "maps; the paper's eta. 0.5 in the authors' IntraAug_Step2_T2I.py.",
     )
-    self_replace: float = Field(
+    self_replace_steps: float = Field(
         default=0.2,
         ge=0.0,
         le=1.0,
-        description="Fraction of the steps in which self-attention is the source's. 0.2 in the "
-        "authors' IntraAug_Step2_T2I.py.",
+        description="Fraction of the steps, from the first, that use the source's self-attention "
+        "maps. A higher value keeps more of the layout. 0.2 in the authors' "
+        "IntraAug_Step2_T2I.py.",
     )
     self_max_positions: int = Field(
         default=256,
@@ -117,45 +118,47 @@ class EditSettings(CandidateSettings):
     num_images: int = Field(
         default=1,
         ge=1,
-        description="Images generated per changed report, or the most that are. The authors generate 10.",
+        description="Candidates per changed report; with `keep: first-accepted`, the most that "
+        "are generated. The authors generate 10.",
     )
     accept: AcceptEditSettings = Field(
         default_factory=AcceptEditSettings,
-        description="What candidates are judged by, unless all are kept.",
+        description="Scores and bounds that candidates are accepted by, unless `keep` is `all`.",
     )
-    variation: float = Field(
+    noise_strength: float = Field(
         default=0.3,
         gt=0.0,
         le=1.0,
-        description="Fraction of fresh noise, by variance, that a further candidate of an inverted edit "
-        "starts with. The first candidate has none: it starts where the image's own trajectory does.",
+        description="Fraction of noise, by variance, mixed into the inverted latents of every "
+        "candidate after the first. The first has none.",
     )
     max_inversion_error: float | None = Field(
         default=None,
         gt=0.0,
-        description="Drop the edits of an image that the model regenerates worse than this: mean "
-        "absolute difference on a scale of 0 to 1. Not set: none is dropped for it.",
+        description="Drop the edits of an image whose reconstruction has a larger mean absolute "
+        "error, on a scale of 0 to 1. Default: no limit.",
     )
     fit: Fit = Field(
         default="crop",
-        description="How an image becomes square: `crop` keeps the centre, as latent diffusion "
+        description="Ways to make an image square: `crop` keeps the center, as latent diffusion "
         "models are trained; `pad` keeps the whole image, on black.",
     )
     long_report: LongReport = Field(
         default="shorten",
-        description="A report beyond the text encoder's window: `shorten` leaves out sentences "
-        "that only deny findings, then sentences from the end; `chunk` encodes it whole, in "
-        "several windows; `error` drops the pair. Of an edit's two reports, sentences that stand "
-        "in both are left out of both, before any that only one has.",
+        description="For reports beyond the text encoder's window: `shorten` removes sentences "
+        "that only deny findings, then sentences from the end; `chunk` encodes the whole report "
+        "in several windows; `error` drops the pair. Sentences that both reports of an edit share "
+        "are removed from both, before a sentence of only one.",
     )
-    batch_size: int = Field(default=8, ge=1, description="Edits made at once.")
+    batch_size: int = Field(default=8, ge=1, description="Edits per batch.")
 
     @model_validator(mode="after")
     def _goes_together(self) -> EditSettings:
-        if self.source == "invert" and self.scheduler not in ("folder", "ddim"):
+        if self.method == "invert" and self.scheduler not in ("default", "ddim"):
             raise ValueError(
-                f"scheduler {self.scheduler} needs source: regenerate; inverted images go by ddim"
+                f"scheduler {self.scheduler} needs method: regenerate; inverted images are edited "
+                "by ddim"
             )
-        if self.source == "regenerate" and self.guidance_from == "source-report":
-            raise ValueError("guidance_from: source-report needs source: invert")
+        if self.method == "regenerate" and self.negative_prompt == "source":
+            raise ValueError("negative_prompt: source needs method: invert")
         return self

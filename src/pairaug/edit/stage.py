@@ -35,10 +35,10 @@ from pairaug.pair import Branch, Pair
 from pairaug.stage import RunContext, batched, overlap, seed_for
 
 if TYPE_CHECKING:
-    from pairaug.diffusion.control import EditOptions
+    from pairaug.diffusion.edit_plan import EditOptions
     from pairaug.diffusion.pipeline import Pipeline
 
-# Settings that the trace of an image leaves out: they say which images there are, not what one is.
+# Settings that an image's trace leaves out: they decide which images exist, not what one shows.
 _NOT_TRACED = {"allow_pickle", "num_images", "accept", "max_inversion_error", "batch_size"}
 
 
@@ -46,7 +46,7 @@ class Edit:
     """The stage: gives each intra pair an edit of its source's image; other pairs pass through.
 
     A pair's source must come before it in the stream. Each source's image is inverted once for all
-    edits of it that stand together.
+    consecutive edits of it.
     """
 
     name = "edit"
@@ -56,7 +56,7 @@ class Edit:
         self._context = context
 
     def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
-        """Each pair in order: with its image, dropped, or as it came; further candidates follow it."""
+        """Each pair in order, with its image, dropped, or unchanged; other candidates follow it."""
         # One group's images are decoded and compressed while the next one's are generated.
         for num_edits, done in overlap(self._groups(pairs)):
             self._context.report_progress(num_edits)
@@ -64,7 +64,7 @@ class Edit:
 
     @staticmethod
     def weights(settings: EditSettings) -> dict[str, str]:
-        """The models that decide what comes out, and their SHA-256, for the fingerprint."""
+        """The models that affect the result, and their SHA-256, for the fingerprint."""
         hashes = {settings.model: weights_sha256(generator_folder(settings))}
         return (
             {**hashes, **CandidateScorer.weights(settings.accept, Branch.INTRA)}
@@ -73,7 +73,7 @@ class Edit:
         )
 
     def _groups(self, pairs: Iterable[Pair]) -> Iterator[Callable[[], tuple[int, list[Pair]]]]:
-        """Edits generated group by group; each is followed by what is left to be done for it."""
+        """Edits generated group by group, each as the function that finishes it."""
         sources: dict[str, Pair] = {}
         waiting: list[Pair] = []
         mine: list[Pair] = []
@@ -94,7 +94,7 @@ class Edit:
     def _generated(
         self, waiting: Sequence[Pair], mine: Sequence[Pair], sources: Mapping[str, Pair]
     ) -> Callable[[], tuple[int, list[Pair]]]:
-        """Generates the edits of a group; what it returns puts their images into the pairs."""
+        """Generates the edits of a group; the function returned puts the images into the pairs."""
         requests: list[EditRequest] = []
         dropped: dict[str, Pair] = {}
         for pair in mine:
@@ -105,7 +105,7 @@ class Edit:
                 requests.append(request)
         if not requests:
             chosen = []
-        elif self._settings.source == "invert":
+        elif self._settings.method == "invert":
             chosen = self._from_images(requests, dropped)
         else:
             chosen = self._chosen(
@@ -117,7 +117,7 @@ class Edit:
         return partial(self._finished, waiting, len(mine), chosen, dropped)
 
     def _request(self, pair: Pair, sources: Mapping[str, Pair]) -> EditRequest | Pair:
-        """What is to be done for a pair, or the pair dropped."""
+        """The edit that a pair asks for, or the pair dropped."""
         source = sources.get(pair.parent_id or "")
         if source is None:
             return pair.dropped(self.name, "source_missing")
@@ -163,7 +163,7 @@ class Edit:
 
         settings = self._settings
         prompts = [key.prompt for key in keys]
-        inversion = invert_images(self._pipeline, images, prompts, settings.num_steps)
+        inversion = invert_images(self._pipeline, images, prompts, settings.num_inference_steps)
         errors = dict(zip(keys, inversion.errors.tolist(), strict=True))
         held: list[EditRequest] = []
         for request in requests:
@@ -194,11 +194,11 @@ class Edit:
         chosen: Sequence[Chosen[EditCandidate]],
         dropped: Mapping[str, Pair],
     ) -> tuple[int, list[Pair]]:
-        """The pairs that have been waiting, with the outcome of each edit in its pair's place."""
+        """The waiting pairs, with the result of each edit in its pair's position."""
         return num_edits, in_place(waiting, chosen, dropped, self._outcome)
 
     def _outcome(self, chosen: Chosen[EditCandidate]) -> Pair:
-        """The pair with its image, or dropped for what the image is."""
+        """The pair with its image, or dropped if the image is unusable."""
         generated, request, settings = chosen.generated, chosen.generated.request, self._settings
         edited, row = generated.edited, generated.row
         pair = request.pair
@@ -247,22 +247,22 @@ class Edit:
 
     @cached_property
     def _options(self) -> EditOptions:
-        from pairaug.diffusion.control import EditOptions
+        from pairaug.diffusion.edit_plan import EditOptions
 
         settings = self._settings
         return EditOptions(
-            num_steps=settings.num_steps,
+            num_inference_steps=settings.num_inference_steps,
             guidance_scale=settings.guidance_scale,
-            guidance_from=settings.guidance_from,
-            drift=settings.drift,
+            negative_prompt=settings.negative_prompt,
+            correct_drift=settings.correct_drift,
             scheduler=settings.scheduler,
             alignment=settings.alignment,
-            cross_replace=settings.cross_replace,
-            self_replace=settings.self_replace,
+            cross_replace_steps=settings.cross_replace_steps,
+            self_replace_steps=settings.self_replace_steps,
             self_max_positions=settings.self_max_positions,
-            blend_by=settings.blend_by,
+            local_blend=settings.local_blend,
             blend_threshold=settings.blend_threshold,
-            variation=settings.variation,
+            noise_strength=settings.noise_strength,
         )
 
 

@@ -1,6 +1,7 @@
-"""Intra edits of phantoms against the true counterfactual: same patient, changed findings.
+"""Edits of phantoms against the true counterfactual: same patient, changed findings.
 
-Only phantoms can be generated again with other findings, so only here is the right answer known.
+The true counterfactual is known for phantoms only, because they can be rendered again with other
+findings.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from pairaug.phantom.study import Study, sample_study
 from pairaug.stage import RunContext, batched, seed_for
 
 if TYPE_CHECKING:
-    from pairaug.diffusion.control import EditOptions, GuidanceFrom
+    from pairaug.diffusion.edit_plan import EditOptions, NegativePrompt
     from pairaug.diffusion.inversion import Inversion
     from pairaug.diffusion.pipeline import Pipeline
     from pairaug.evaluate.classifier import FindingsClassifier
@@ -41,9 +42,9 @@ Method = Literal[
     "inverted",
     "inverted_no_region",
     "inverted_no_swap",
-    "inverted_no_drift",
-    "inverted_from_report",
-    "inverted_from_report_no_drift",
+    "inverted_no_correction",
+    "inverted_source_prompt",
+    "inverted_source_prompt_no_correction",
     "regenerated",
     "free",
     "untouched",
@@ -52,58 +53,67 @@ Method = Literal[
 ]
 
 METHODS: Mapping[str, str] = {
-    "inverted": "inverted source",
-    "inverted_no_region": "inverted source, no region",
-    "inverted_no_swap": "inverted source, no swap",
-    "inverted_no_drift": "inverted source, no drift",
-    "inverted_from_report": "inverted source, guided from its report",
-    "inverted_from_report_no_drift": "the same, no drift",
+    "inverted": "inverted source (default)",
+    "inverted_no_region": "no local blend",
+    "inverted_no_swap": "no attention swap",
+    "inverted_no_correction": "no drift correction",
+    "inverted_source_prompt": "source report as negative prompt",
+    "inverted_source_prompt_no_correction": "source report as negative prompt, no drift correction",
     "regenerated": "regenerated source (paper)",
     "free": "generated from the changed report",
-    "untouched": "the source as it is",
-    "source": "VAE round trip of the source",
-    "truth": "VAE round trip of the right answer",
+    "untouched": "unedited source",
+    "source": "autoencoder round trip of the source",
+    "truth": "autoencoder round trip of the true counterfactual",
 }
-"""What is compared. `untouched` is what doing nothing is worth; `truth` is the best that can be."""
+"""The methods compared. `untouched` is the baseline without an edit, `truth` the upper bound."""
 
-# Rewritten reports that give no edit, per edit wanted, before we give up.
+# Phantoms tried for each edit wanted, before the benchmark gives up.
 _PATIENCE = 20
 
 
 class CounterfactualSettings(PhantomBenchmark):
-    """Edits of phantoms against their right answers."""
+    """Edits of phantoms against their true counterfactuals."""
 
-    num_edits: int = Field(64, ge=1, description="Edits, each of another phantom patient.")
+    num_edits: int = Field(
+        64, ge=1, description="Number of edits, each of another phantom patient."
+    )
     methods: tuple[Method, ...] = Field(
         get_args(Method),
-        description="What is compared; `free` is always generated, as the yardstick.",
+        description="Methods to compare. `free`, the reference of the relative distance, is always "
+        "included.",
     )
-    cross_replace: float = Field(
-        0.3, ge=0, le=1, description="Fraction of the steps with the source's cross-attention."
+    cross_replace_steps: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Fraction of the steps that use the source's cross-attention maps.",
     )
-    self_replace: float = Field(
-        0.1, ge=0, le=1, description="Fraction of the steps with the source's self-attention."
+    self_replace_steps: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Fraction of the steps that use the source's self-attention maps.",
     )
-    alignment: Literal["refine", "substitute", "blend"] = Field(
-        "blend",
-        description="Which tokens of the two reports share their maps, and whether the change is "
-        "kept inside a region.",
+    alignment: Literal["refine", "replace"] = Field(
+        "refine", description="Tokens that reuse the source's attention maps, as in `edit`."
     )
-    blend_by: Literal["difference", "attention"] = Field(
-        "difference", description="How that region is found, as for `edit`."
+    local_blend: Literal["none", "difference"] = Field(
+        "difference",
+        description="`difference` changes only the region where the model's predictions differ "
+        "between the two reports; `none` lets the whole image change.",
     )
     blend_threshold: float = Field(
-        0.35, gt=0, lt=1, description="Where the region of `blend` ends, as for `edit`."
+        0.35, gt=0, lt=1, description="Border of the region of `local_blend`, as in `edit`."
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Counterfactual:
-    """The benchmark's outcome."""
+    """The results of the benchmark."""
 
     num_edits: int
     not_used: Mapping[str, int]
-    """Rewritten reports that gave no edit, by reason."""
+    """Number of rewritten reports that gave no edit, by reason."""
     changes: Mapping[str, int]
     methods: Mapping[str, EditMetrics]
 
@@ -113,12 +123,13 @@ def run_counterfactual(
     out: Path,
     report_progress: Callable[[int], None] = lambda num_images: None,
 ) -> Path:
-    """The path of `counterfactual.json` in the folder `out`; the table is in `counterfactual.txt`.
+    """Runs the benchmark; returns the path of `counterfactual.json` in the folder `out`.
 
-    `report_progress` is told of images just made: `num_edits` of them for each method.
+    The table is in `counterfactual.txt` beside it. `report_progress` is called with the number of
+    images just made: in all, `num_edits` for each method.
     """
     pipeline, classifier = open_generator(settings), open_classifier(settings)
-    edits, not_used = draw_edits(
+    edits, not_used = sample_edits(
         settings.seed, settings.num_edits, pipeline.image_size, rules_rewriter(settings.seed)
     )
     result = compare(pipeline, classifier, edits, settings, not_used, report_progress)
@@ -132,7 +143,7 @@ def run_counterfactual(
 
 
 def rules_rewriter(seed: int) -> Callable[[Study], Rewritten | None]:
-    """The `rewrite` stage's text for a study's report, by rules; None where it is dropped."""
+    """A function that rewrites a study's report by rules; None if the rewrite is dropped."""
     from pairaug.rewrite import Rewrite, RewriteSettings
 
     settings = RewriteSettings(backend="rules", branches=("intra",))
@@ -154,7 +165,7 @@ def rules_rewriter(seed: int) -> Callable[[Study], Rewritten | None]:
     return rewrite
 
 
-def draw_edits(
+def sample_edits(
     seed: int,
     num_edits: int,
     size: int,
@@ -162,7 +173,7 @@ def draw_edits(
 ) -> tuple[list[Edit], dict[str, int]]:
     """Edits of phantom patients 0, 1, 2 and so on, their reports changed by `rewrite`.
 
-    With them the number of rewritten reports that gave none, by reason.
+    Also returns the number of rewritten reports that gave no edit, by reason.
     """
     edits: list[Edit] = []
     not_used: Counter[str] = Counter()
@@ -190,7 +201,7 @@ def compare(
     not_used: Mapping[str, int] | None = None,
     report_progress: Callable[[int], None] = lambda num_images: None,
 ) -> Counterfactual:
-    """The edits made by each method, and what they are worth."""
+    """The scores of each method's edits."""
     names = [name for name in METHODS if name in settings.methods or name == "free"]
     parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for group in batched(edits, settings.batch_size):
@@ -218,17 +229,19 @@ def compare(
 
 
 def format_counterfactual(result: Counterfactual) -> str:
-    """The table, one line per method, and what the columns mean."""
+    """The table, one line per method, and the definitions of its columns."""
     rows = [
         [
             METHODS[name],
-            *(str(number) for number in (s.distance, s.ratio, s.skill, s.hits, s.altered)),
-            str(s.kept),
-            str(s.invented),
+            *(str(number) for number in (s.distance, s.ratio, s.skill, s.success_rate)),
+            *(str(number) for number in (s.partial_success, s.preserved, s.hallucinated)),
         ]
         for name, s in result.methods.items()
     ]
-    header = ("", "distance", "of free", "skill", "change read", "altered", "kept", "invented")
+    header = (
+        "method", "distance", "relative distance", "skill", "success rate", "partial success",
+        "preserved", "hallucinated",
+    )  # fmt: skip
     changes = ", ".join(f"{count} {change}" for change, count in result.changes.items())
     not_used = ", ".join(f"{count} {reason}" for reason, count in sorted(result.not_used.items()))
     failed = {name: s.num_failed for name, s in result.methods.items() if s.num_failed}
@@ -238,17 +251,19 @@ def format_counterfactual(result: Counterfactual) -> str:
         text_table(header, rows),
         "",
         "distance: mean absolute difference to the true counterfactual, images from 0 to 1;",
-        "of free: that distance over the one of images generated freely from the changed report;",
-        "skill: 1 less the squared error over that of the untouched source; 1 is the right answer;",
-        "change read: edits in which every finding to appear or go has, by the classifier;",
-        "altered: edits of severity, zone or kind whose image is nearer the right answer;",
-        "kept, invented: findings to stay that are still read, and absent ones that are read.",
+        "relative distance: distance over that of images generated from the changed report alone;",
+        "skill: 1 - squared error over that of the unedited source; 1 is the true counterfactual;",
+        "success rate: edits in which the classifier finds every change of a finding's presence;",
+        "partial success: edits of severity, zone or kind that are nearer to the true",
+        "counterfactual than to the source;",
+        "preserved: fraction of the unchanged findings that the classifier still finds;",
+        "hallucinated: fraction of the absent findings that the classifier finds.",
         "Brackets: 95 % bootstrap intervals over edits.",
     ]
     if not_used:
-        lines.append(f"Rewritten reports that gave no edit: {not_used}.")
+        lines.append(f"Phantoms without an edit: {not_used}.")
     if failed:
-        lines.append(f"Images that failed and count as black: {failed}.")
+        lines.append(f"Failed images, counted as black: {failed}.")
     return "\n".join(lines)
 
 
@@ -263,16 +278,17 @@ def as_json(result: Counterfactual) -> dict[str, Any]:
                 "distance": scores.distance.as_dict(),
                 "ratio_to_free": scores.ratio.as_dict(),
                 "skill": scores.skill.as_dict(),
-                "hits": scores.hits.as_dict(),
-                "hits_by_change": {
-                    change: estimate.as_dict() for change, estimate in scores.hits_by_change.items()
+                "success_rate": scores.success_rate.as_dict(),
+                "success_rate_by_change": {
+                    change: estimate.as_dict()
+                    for change, estimate in scores.success_rate_by_change.items()
                 },
-                "altered": scores.altered.as_dict(),
-                "kept": scores.kept.as_dict(),
-                "invented": scores.invented.as_dict(),
+                "partial_success": scores.partial_success.as_dict(),
+                "preserved": scores.preserved.as_dict(),
+                "hallucinated": scores.hallucinated.as_dict(),
                 "num_failed": scores.num_failed,
                 "each_distance": [round(value, 6) for value in scores.each_distance],
-                "each_hit": list(scores.each_hit),
+                "each_success": list(scores.each_success),
             }
             for name, scores in result.methods.items()
         },
@@ -280,7 +296,7 @@ def as_json(result: Counterfactual) -> dict[str, Any]:
 
 
 class _Batch:
-    """Some of the edits, made by one method after the other; sources are inverted once for all."""
+    """A batch of edits, made by one method after the other; its sources are inverted once."""
 
     def __init__(
         self, pipeline: Pipeline, edits: Sequence[Edit], settings: CounterfactualSettings
@@ -292,13 +308,13 @@ class _Batch:
         prompts = [pipeline.fit_prompts(edit.before, edit.after) for edit in edits]
         self._before = [before.text for before, _ in prompts]
         self._after = [after.text for _, after in prompts]
-        # The same noise for what is generated freely and what is edited from a regenerated source.
+        # The same noise for free generation and for edits of a regenerated source.
         self._seeds = [
             seed_for(settings.seed, edit.study.patient_id, "counterfactual") for edit in edits
         ]
 
     def images(self, method: str) -> np.ndarray:
-        """float32 `image height width`, NaN where the model went astray."""
+        """The images of one method, float32 `image height width`, NaN where the model gave NaN."""
         match method:
             case "untouched":
                 return self._source.copy()
@@ -316,12 +332,14 @@ class _Batch:
     def _inversion(self) -> Inversion:
         from pairaug.diffusion.inversion import invert_images
 
-        return invert_images(self._pipeline, self._source, self._before, self._settings.num_steps)
+        return invert_images(
+            self._pipeline, self._source, self._before, self._settings.num_inference_steps
+        )
 
     def _free(self) -> np.ndarray:
         from pairaug.diffusion.sampling import SamplingOptions, generate_images
 
-        options = SamplingOptions(self._settings.num_steps, self._settings.guidance_scale)
+        options = SamplingOptions(self._settings.num_inference_steps, self._settings.guidance_scale)
         return generate_images(self._pipeline, self._after, self._seeds, options, len(self._seeds))
 
     def _regenerated(self) -> np.ndarray:
@@ -336,9 +354,9 @@ class _Batch:
 
         options = self._options(
             swaps=method != "inverted_no_swap",
-            drift=not method.endswith("_no_drift"),
+            correct_drift=not method.endswith("_no_correction"),
             blends=method != "inverted_no_region",
-            guidance_from="source-report" if "from_report" in method else "empty",
+            negative_prompt="source" if "source_prompt" in method else "empty",
         )
         places = range(len(self._after))
         return edit_inverted(self._pipeline, self._inversion, self._after, options, places).images
@@ -346,23 +364,21 @@ class _Batch:
     def _options(
         self,
         swaps: bool = True,
-        drift: bool = True,
+        correct_drift: bool = True,
         blends: bool = True,
-        guidance_from: GuidanceFrom = "empty",
+        negative_prompt: NegativePrompt = "empty",
     ) -> EditOptions:
-        from pairaug.diffusion.control import EditOptions
+        from pairaug.diffusion.edit_plan import EditOptions
 
         settings = self._settings
-        # Without its region, `blend` is `refine`.
-        is_whole = settings.alignment == "blend" and not blends
         return EditOptions(
-            num_steps=settings.num_steps,
+            num_inference_steps=settings.num_inference_steps,
             guidance_scale=settings.guidance_scale,
-            guidance_from=guidance_from,
-            drift=drift,
-            alignment="refine" if is_whole else settings.alignment,
-            blend_by=settings.blend_by,
+            negative_prompt=negative_prompt,
+            correct_drift=correct_drift,
+            alignment=settings.alignment,
+            local_blend=settings.local_blend if blends else "none",
             blend_threshold=settings.blend_threshold,
-            cross_replace=settings.cross_replace if swaps else 0.0,
-            self_replace=settings.self_replace if swaps else 0.0,
+            cross_replace_steps=settings.cross_replace_steps if swaps else 0.0,
+            self_replace_steps=settings.self_replace_steps if swaps else 0.0,
         )

@@ -1,6 +1,6 @@
-"""Edits of phantoms with their right answers, and how far an edited image is from its own.
+"""Edits of phantoms with their true counterfactuals, and the scores of edited images.
 
-Arrays and studies only; which method made an image is `counterfactual.py`'s.
+Arrays and studies only; `counterfactual.py` makes the edited images.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ Change = Literal["added", "removed", "added and removed", "altered"]
 
 NOT_USED = {
     "no_rewrite": "the rewriter found nothing to change in the report",
-    "foreign": "the changed report states what phantoms do not have",
-    "not_drawable": "the changed findings cannot be on one image",
-    "nothing_changed": "the changed report asks for no other findings",
+    "foreign": "the changed report states a finding that phantoms do not have",
+    "not_renderable": "the changed findings cannot be on one image",
+    "nothing_changed": "the changed report has the same findings",
 }
-"""Why a phantom's rewritten report gives no edit to measure."""
+"""Reasons why a rewritten report gives no edit."""
 
 
 class Rewritten(NamedTuple):
-    """The text that was rewritten, and what it was rewritten into."""
+    """A text before and after rewriting."""
 
     before: str
     after: str
@@ -38,25 +38,25 @@ class Rewritten(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One edit: a patient, the text before and after rewriting, and the images that go with each."""
+    """One edit: a patient, the text before and after rewriting, and the image of each."""
 
     study: Study
     before: str
     after: str
     findings: tuple[Finding, ...]
-    """What the changed report asks for."""
+    """The findings of the changed report."""
     source: np.ndarray
     truth: np.ndarray
 
     @property
     def asked(self) -> np.ndarray:
-        """Per label of `LABELS`: 1 to appear, -1 to go, 0 to stay as it is."""
+        """The change of each of `LABELS`: 1 added, -1 removed, 0 unchanged."""
         change = label_vector(self.findings) - label_vector(self.study.findings)
         return change.astype(int)
 
     @property
     def change(self) -> Change:
-        """What is asked, in a word; `altered` is another severity, zone, or side of a device."""
+        """The kind of change; `altered` is another severity, zone, or side of a device."""
         asked = self.asked
         if (asked > 0).any() and (asked < 0).any():
             return "added and removed"
@@ -67,33 +67,35 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class EditMetrics:
-    """How one method's edited images compare with the right answers."""
+    """Scores of one method's edited images against the true counterfactuals."""
 
     distance: Estimate
     """Mean absolute difference to the true counterfactual, on a 0-1 scale."""
     ratio: Estimate
-    """The distance over that of images generated freely from the changed report."""
+    """The distance over that of images generated from the changed report alone."""
     skill: Estimate
-    """1 - |x' - x*|^2 / |x - x*|^2 over all edits: 0 for the source left alone, 1 for the truth."""
-    hits: Estimate
-    """Fraction of edits in which every finding that was to appear or go has done so."""
-    hits_by_change: Mapping[str, Estimate]
-    altered: Estimate
-    """Of edits that alter a finding: the fraction whose images are nearer the right answer than the
-    source, where the two differ."""
-    kept: Estimate
-    """Fraction of the findings that were to stay that are still read."""
-    invented: Estimate
-    """Fraction of the findings that were absent and to stay so that are read all the same."""
+    """1 - |x' - x*|^2 / |x - x*|^2 over all edits: 0 for the unedited source x, 1 for the true
+    counterfactual x*."""
+    success_rate: Estimate
+    """Fraction of the edits that add or remove findings in which the classifier finds every one of
+    these changes."""
+    success_rate_by_change: Mapping[str, Estimate]
+    partial_success: Estimate
+    """Of the edits that alter a finding: the fraction whose image is nearer to the true
+    counterfactual than to the source (`progress` above 0.5)."""
+    preserved: Estimate
+    """Fraction of the unchanged findings that the classifier still finds."""
+    hallucinated: Estimate
+    """Fraction of the findings absent from both reports that the classifier finds."""
     num_failed: int
     each_distance: tuple[float, ...]
     """The distance of each edit, in the order of the edits, so that methods can be paired."""
-    each_hit: tuple[bool | None, ...]
-    """True for each edit whose change was read; None for edits that only alter a finding."""
+    each_success: tuple[bool | None, ...]
+    """True for each successful edit; None for edits that only alter a finding."""
 
 
 def make_edit(study: Study, rewritten: Rewritten | None, size: int) -> Edit | str:
-    """The edit of `study` that rewriting asks for, or the reason of `NOT_USED` why it is none."""
+    """The edit of `study` to the rewritten report, or a reason of `NOT_USED`."""
     if rewritten is None:
         return "no_rewrite"
     old, new = extract(rewritten.before), extract(rewritten.after)
@@ -101,7 +103,7 @@ def make_edit(study: Study, rewritten: Rewritten | None, size: int) -> Edit | st
         return "foreign"
     findings = changed_findings(study.findings, old, new, study.anatomy.seed)
     if not is_drawable(findings):
-        return "not_drawable"
+        return "not_renderable"
     if set(findings) == set(study.findings):
         return "nothing_changed"
     truth = render(study.anatomy, findings, size).image
@@ -109,34 +111,34 @@ def make_edit(study: Study, rewritten: Rewritten | None, size: int) -> Edit | st
 
 
 def distances(images: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
-    """Mean absolute difference of each image to its right answer, on a 0-1 scale."""
+    """Mean absolute difference of each image to its true counterfactual, on a 0-1 scale."""
     truths = np.stack([edit.truth for edit in edits])
     return np.abs(images - truths).mean(axis=(1, 2), dtype=np.float64)
 
 
 def squared_errors(images: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
-    """Mean squared difference of each image to its right answer, on a 0-1 scale."""
+    """Mean squared difference of each image to its true counterfactual, on a 0-1 scale."""
     truths = np.stack([edit.truth for edit in edits])
     return np.square(images - truths).mean(axis=(1, 2), dtype=np.float64)
 
 
-def hits(read: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
-    """True where every label that was to appear or go has; `read` is boolean, `image label`.
+def successes(found: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
+    """True for each edit whose added and removed labels are all right in `found`, `image label`.
 
     Vacuously true for an edit that only alters a finding: leave those out.
     """
     asked = np.stack([edit.asked for edit in edits])
-    done = np.where(asked > 0, read, np.where(asked < 0, ~read, True))
+    done = np.where(asked > 0, found, np.where(asked < 0, ~found, True))
     return np.asarray(done.all(axis=1))
 
 
 def progress(images: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
-    """How much of the change was made: 0 for the source image, 1 for the right answer.
+    """The completed part of each change: 0 for the source image, 1 for the true counterfactual.
 
         <x' - x, x* - x> / |x* - x|^2
 
-    Above 0.5 the image is nearer to the right answer x* than to the source x, in the direction in
-    which the two differ; what the image changes elsewhere plays no part.
+    Above 0.5 the image is nearer to the true counterfactual x* than to the source x, along the
+    direction in which the two differ; changes elsewhere do not count.
     """
     made = []
     for image, edit in zip(images, edits, strict=True):
@@ -147,38 +149,39 @@ def progress(images: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
 
 def score_edits(
     images: np.ndarray,
-    read: np.ndarray,
+    found: np.ndarray,
     edits: Sequence[Edit],
     free_distances: np.ndarray,
     num_failed: int = 0,
 ) -> EditMetrics:
-    """All numbers of one method. `read` is what a classifier reads off the images, `image label`."""
+    """All scores of one method; `found` is the classifier's decision, boolean `image label`."""
     own = distances(images, edits)
     changes = np.array([edit.change for edit in edits])
     asked = np.stack([edit.asked for edit in edits])
     present = np.stack([label_vector(edit.study.findings) for edit in edits]) > 0
-    hit, is_altered = hits(read, edits), changes == "altered"
+    succeeded, is_altered = successes(found, edits), changes == "altered"
     untouched = squared_errors(np.stack([edit.source for edit in edits]), edits)
     return EditMetrics(
         distance=mean(own),
         ratio=ratio(own, free_distances),
         skill=ratio(untouched - squared_errors(images, edits), untouched),
-        hits=fraction(hit[~is_altered]),
-        hits_by_change={
-            str(change): fraction(hit[changes == change])
+        success_rate=fraction(succeeded[~is_altered]),
+        success_rate_by_change={
+            str(change): fraction(succeeded[changes == change])
             for change in sorted(set(changes) - {"altered"})
         },
-        altered=fraction((progress(images, edits) > 0.5)[is_altered]),
-        kept=_pooled(read, (asked == 0) & present),
-        invented=_pooled(read, (asked == 0) & ~present),
+        partial_success=fraction((progress(images, edits) > 0.5)[is_altered]),
+        preserved=_pooled(found, (asked == 0) & present),
+        hallucinated=_pooled(found, (asked == 0) & ~present),
         num_failed=num_failed,
         each_distance=tuple(float(value) for value in own),
-        each_hit=tuple(
-            None if altered else bool(one) for one, altered in zip(hit, is_altered, strict=True)
+        each_success=tuple(
+            None if altered else bool(one)
+            for one, altered in zip(succeeded, is_altered, strict=True)
         ),
     )
 
 
-def _pooled(read: np.ndarray, where: np.ndarray) -> Estimate:
-    """The fraction of `read` at the places `where`, over all edits together."""
-    return ratio((read & where).sum(axis=1).astype(float), where.sum(axis=1).astype(float))
+def _pooled(found: np.ndarray, where: np.ndarray) -> Estimate:
+    """The fraction of `found` where `where` is true, over all edits together."""
+    return ratio((found & where).sum(axis=1).astype(float), where.sum(axis=1).astype(float))

@@ -255,7 +255,7 @@ def _generated(
     """An image generated from each study's report, and how many failed."""
     from pairaug.diffusion.sampling import SamplingOptions, generate_images
 
-    options = SamplingOptions(settings.num_steps, settings.guidance_scale)
+    options = SamplingOptions(settings.num_inference_steps, settings.guidance_scale)
     generated: list[np.ndarray] = []
     for start in range(0, len(studies), settings.batch_size):
         group = studies[start : start + settings.batch_size]

@@ -26,11 +26,11 @@ class PhantomBenchmark(StageSettings):
         7_000_001,
         ge=0,
         lt=2**63,
-        description="Which phantom patients, and all generates; not the seed of the models' training.",
+        description="Seed of the phantom patients and of the noise; not that of the models' training.",
     )
-    num_steps: int = Field(25, ge=1, description="Denoising steps, for every image.")
+    num_inference_steps: int = Field(25, ge=1, description="Denoising steps.")
     guidance_scale: float = Field(
-        4.0, ge=1.0, description="Weight of the report in drawing and editing; the paper's is 4."
+        4.0, ge=1.0, description="Weight of the report in generating and editing; the paper's is 4."
     )
     batch_size: int = Field(8, ge=1, description="Images generated or edited at once.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where models run.")

@@ -21,19 +21,18 @@ DROP_REASONS = {
 class GenerateSettings(CandidateSettings):
     """Which model generates, and how."""
 
-    num_steps: int = Field(
+    num_inference_steps: int = Field(
         default=50, ge=1, description="Denoising steps. 50 in the authors' InterAug_Step2_T2I.py."
     )
     guidance_scale: float = Field(
         default=4.0,
         ge=1.0,
-        description="Weight of the report over the empty text; 1 is no guidance, at half the "
-        "cost. 4 in the authors' InterAug_Step2_T2I.py.",
+        description="Weight of the report over the empty text; 1 turns guidance off and takes half "
+        "the time. 4 in the authors' InterAug_Step2_T2I.py.",
     )
-    scheduler: Literal["folder", "ddim", "dpm++2m", "unipc", "pndm"] = Field(
-        default="folder",
-        description="The solver; `folder` takes the one that the model comes with, as the "
-        "authors do.",
+    scheduler: Literal["default", "ddim", "dpm++2m", "unipc", "pndm"] = Field(
+        default="default",
+        description="The solver; `default` is the model's own, as in the authors' code.",
     )
     long_report: LongReport = Field(
         default="shorten",

@@ -102,7 +102,9 @@ class Generate:
         from pairaug.diffusion.sampling import SamplingOptions
 
         settings = self._settings
-        options = SamplingOptions(settings.num_steps, settings.guidance_scale, settings.scheduler)
+        options = SamplingOptions(
+            settings.num_inference_steps, settings.guidance_scale, settings.scheduler
+        )
         sampler = ReportSampler(self._pipeline, options, settings.batch_size, self._seed)
         scorer = self._candidate_scorer if settings.chooses else None
         return generate_and_choose(sampler, requests, settings.keep, settings.num_images, scorer)
@@ -129,7 +131,7 @@ class Generate:
             model=settings.model,
             revision=settings.revision,
             weights=self._pipeline.sha256,
-            num_steps=settings.num_steps,
+            num_inference_steps=settings.num_inference_steps,
             guidance_scale=settings.guidance_scale,
             scheduler=settings.scheduler,
             prompt_characters=len(prompt.text),

@@ -95,12 +95,14 @@ def _measure_seconds(stage: str, settings: Settings) -> float:
         return _time_stage(stage, settings, {})
     own = settings.generate if stage == "generate" else settings.edit
     fewer, more = (
-        _time_stage(stage, settings, {f"{stage}.num_steps": steps, f"{stage}.num_images": 1})
+        _time_stage(
+            stage, settings, {f"{stage}.num_inference_steps": steps, f"{stage}.num_images": 1}
+        )
         for steps in _STEPS
     )
     # Keep the time of a step above zero when the two measurements are noisy.
     per_step = max(more - fewer, 0.1 * more) / (_STEPS[1] - _STEPS[0])
-    return max(fewer - _STEPS[0] * per_step, 0.0) + own.num_steps * per_step
+    return max(fewer - _STEPS[0] * per_step, 0.0) + own.num_inference_steps * per_step
 
 
 def _time_stage(stage: str, settings: Settings, changes: Mapping[str, object]) -> float:
