@@ -37,7 +37,7 @@ from pairaug.diffusion.inversion import invert_images
 from pairaug.diffusion.pipeline import Pipeline
 from pairaug.diffusion.sampling import SamplingOptions, sample_latents
 from pairaug.diffusion.text import TextEncoders, TextTower
-from pairaug.hub.inference import dtype_named, for_inference
+from pairaug.hub.inference import dtype_of, for_inference
 from pairaug.system.memory import keep_freed_memory
 from support.explicit_maps import Controller, explicit_edit, refine_mapper
 
@@ -92,7 +92,7 @@ def random_pipeline(width: float, latents: int, device: str, dtype: str) -> Pipe
         layers_per_block=1,
         norm_num_groups=4,
     )
-    torch_dtype = dtype_named(dtype)
+    torch_dtype = dtype_of(dtype)
     scheduler = {
         "_class_name": "PNDMScheduler",
         "beta_start": 0.00085,

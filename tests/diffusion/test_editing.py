@@ -70,7 +70,7 @@ def edited_from(pipeline: Pipeline, images: np.ndarray, options: EditOptions) ->
 
 @pytest.mark.parametrize("self_replace_steps", [0.0, 0.5])
 @pytest.mark.parametrize("alignment", ["refine", "replace"])
-def test_fused_edit_equals_explicit_maps_for_a_drawn_source(
+def test_fused_edit_equals_explicit_maps_for_a_regenerated_source(
     pipeline: Pipeline, alignment: str, self_replace_steps: float
 ) -> None:
     """For seven different pairs in one batch, and for the first of them alone."""
@@ -185,7 +185,7 @@ def test_source_rows_that_stay_to_the_end_change_nothing(
 
 
 @pytest.mark.parametrize("scheduler", ["ddim", "dpm++2m", "unipc", "pndm"])
-def test_edit_to_the_same_report_returns_the_drawn_source(
+def test_edit_to_the_same_report_returns_the_regenerated_source(
     velocity_bundle: Pipeline, scheduler: str
 ) -> None:
     options = replace(OPTIONS, scheduler=scheduler)
@@ -288,7 +288,7 @@ def test_batch_mates_and_order_change_an_edit_by_no_more_than_float_noise(
     assert np.array_equal(edited([3, 4], 2), edited([3, 4], 2))
 
 
-def test_many_edits_of_one_image_fraction_its_inversion(
+def test_many_edits_of_one_image_share_its_inversion(
     velocity_bundle: Pipeline, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owners = [1, 0, 1, 1, 1]
@@ -321,12 +321,12 @@ def test_fraction_of_swapped_attention_counts_tokens_and_steps(velocity_bundle: 
 
 
 def test_inverted_edits_refuse_other_solvers(velocity_bundle: Pipeline, images: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="edited by ddim, not by unipc"):
+    with pytest.raises(ValueError, match="'unipc'; inverted images are edited by ddim"):
         edited_from(velocity_bundle, images, replace(OPTIONS, scheduler="unipc"))
 
 
-def test_drawn_sources_refuse_guidance_from_their_report(velocity_bundle: Pipeline) -> None:
-    with pytest.raises(ValueError, match="guided from the empty text"):
+def test_regenerated_sources_refuse_their_report_as_negative_prompt(velocity_bundle: Pipeline) -> None:
+    with pytest.raises(ValueError, match="a regenerated source takes 'empty'"):
         edit_regenerated(
             velocity_bundle, SOURCE, EDITED, SEEDS, replace(OPTIONS, negative_prompt="source")
         )

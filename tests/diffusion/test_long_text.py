@@ -149,7 +149,7 @@ def test_long_neighbours_do_not_change_an_edit(
     assert np.abs(together[0] - together[2]).mean() > 1e-3
 
 
-def test_short_and_long_edits_of_one_image_fraction_its_inversion(
+def test_short_and_long_edits_of_one_image_share_its_inversion(
     velocity_bundle: Pipeline, images: np.ndarray
 ) -> None:
     owners, texts = [0, 0, 1], ["mild edema", LONG, "no edema"]

@@ -114,7 +114,7 @@ def test_batch_size_and_company_change_nothing(made: list[Pair], model: dict) ->
             assert np.abs(pixels(first) - pixels(second)).max() <= 1.01 / 255
 
 
-def test_all_edits_of_one_image_fraction_one_inversion(
+def test_all_edits_of_one_image_share_one_inversion(
     model: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import pairaug.diffusion.inversion as inversion
