@@ -114,7 +114,7 @@ def test_images_that_failed_are_counted(pipeline, classifier_folder, edits, monk
     black = np.mean([edit.truth.mean() for edit in edits])
     assert result.methods["truth"].num_failed == 5
     assert result.methods["truth"].distance.value == pytest.approx(black, rel=1e-5)
-    assert "failed" in format_counterfactual(result)
+    assert "Failed images" in format_counterfactual(result)
 
 
 def test_table_and_json(pipeline, classifier_folder, edits):
