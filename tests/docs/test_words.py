@@ -19,6 +19,7 @@ _WORDS = re.compile(rf"(?<![\w'-])({'|'.join(map(re.escape, WORDS))})(?![\w-])",
 _PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "examples").glob("*.ipynb")),
     *sorted((ROOT / "src").rglob("*.html")),
 ]
 _SOURCES = sorted((ROOT / "src" / "pairaug").rglob("*.py"))
