@@ -185,7 +185,7 @@ def test_another_rule_trains_only_what_it_decides_on(finished: Path, tmp_path: P
         run_pruning(settings, copy)
     kept = {}
     for trial in (copy / "trials").iterdir():
-        if trial.name.startswith(("pruned", "unpruned-matched-size")):
+        if trial.name.startswith(("pruned", "unpruned_matched_size")):
             shutil.rmtree(trial)
         else:
             kept[trial] = (trial / "trial.json").stat().st_mtime_ns

@@ -46,7 +46,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_every_row_is_trained_judged_and_compared(finished: Path) -> None:
+def test_every_arm_is_trained_evaluated_and_compared(finished: Path) -> None:
     found = json.loads((finished / "utility.json").read_text())
     assert list(found["arms"]) == list(ARMS)
     arms = found["arms"]
@@ -90,14 +90,14 @@ def test_controls_change_the_one_side_only(finished: Path) -> None:
         assert pair.drop is not None or pair.report != source.report
 
 
-def test_the_ceiling_has_the_real_pairs_and_more(finished: Path) -> None:
+def test_the_upper_bound_has_the_real_pairs_and_more(finished: Path) -> None:
     reals = {pair.id for pair in read_pairs(finished / "run" / "read")}
     upper_bound = [pair.id for pair in read_pairs(finished / "upper_bound" / "read")]
     assert reals < set(upper_bound)
     assert len(upper_bound) == len(set(upper_bound))
 
 
-def test_the_reworded_ceiling_has_its_images_in_other_words(finished: Path) -> None:
+def test_the_reworded_upper_bound_has_its_images_in_other_words(finished: Path) -> None:
     own = {pair.id for pair in read_pairs(finished / "run" / "read")}
     upper_bound = {pair.id: pair for pair in read_pairs(finished / "upper_bound" / "read")}
     reworded = list(read_pairs(finished / "upper_bound_reworded" / "read"))
@@ -116,15 +116,15 @@ def test_progress_counts_what_is_made(finished: Path) -> None:
     run_utility(_settings(), finished, LineProgress(lines.append))
     reported = {line.partition(":")[0]: line for line in lines}
     assert re.fullmatch(
-        r"image-only: done, 0 images in .* \(6 were done before\)", reported["image_only"]
+        r"image_only: done, 0 images in .* \(6 were done before\)", reported["image_only"]
     )
     num_real = json.loads((finished / "utility.json").read_text())["arms"]["upper_bound"][
         "num_pairs"
     ]
-    assert reported["upper_bound"].startswith(f"upper bound: done, {num_real} pairs in ")
-    num_cells = 2 * len(ARMS)
+    assert reported["upper_bound"].startswith(f"upper_bound: done, {num_real} pairs in ")
+    num_trials = 2 * len(ARMS)
     assert re.fullmatch(
-        rf"trials: done, 0 trials in .* \({num_cells} were done before\)", reported["trials"]
+        rf"trials: done, 0 trials in .* \({num_trials} were done before\)", reported["trials"]
     )
 
 
@@ -133,7 +133,7 @@ def test_one_process_works_on_an_experiment(finished: Path) -> None:
         run_utility(_settings(), finished)
 
 
-def test_another_number_of_pairs_makes_the_ceilings_again(finished: Path, tmp_path: Path) -> None:
+def test_another_number_of_pairs_makes_the_upper_bounds_again(finished: Path, tmp_path: Path) -> None:
     run, settings = RunFolder(finished / "run"), run_settings_of(_settings())
     context = context_of(settings, NoProgress())
     extra_real_data = _settings().extra_real_data
@@ -144,34 +144,34 @@ def test_another_number_of_pairs_makes_the_ceilings_again(finished: Path, tmp_pa
             assert len(list(read_pairs(tmp_path / folder / "read"))) == num_pairs
 
 
-def test_a_ceiling_needs_more_real_pairs() -> None:
+def test_an_upper_bound_needs_extra_real_data() -> None:
     for arm in ("upper_bound", "upper_bound_reworded"):
         with pytest.raises(ValidationError, match=f"the arm `{arm}` needs extra_real_data"):
             _settings(extra_real_data=None, arms=["real_matched_steps", arm])
 
 
-def test_a_cell_that_was_lost_comes_back_the_same(finished: Path) -> None:
+def test_a_trial_that_was_lost_comes_back_the_same(finished: Path) -> None:
     before = (finished / "utility.json").read_bytes()
-    lost = finished / "trials" / "both-1"
+    lost = finished / "trials" / "inter_and_intra-1"
     probabilities = np.load(lost / "probabilities.npy")
-    kept = (finished / "trials" / "both-0" / "trial.json").stat().st_mtime_ns
+    kept = (finished / "trials" / "inter_and_intra-0" / "trial.json").stat().st_mtime_ns
     shutil.rmtree(lost)
     clock = itertools.count(step=60.0)
     lines: list[str] = []
     run_utility(_settings(), finished, LineProgress(lines.append, lambda: next(clock)))
     # Trials that stood there are not told as if they had just been trained.
     assert [line for line in lines if line.startswith("trials")] == [
-        f"trials: done, 1 trial in 2 min 00 s ({2 * len(ARMS) - 1} were done before); both-1"
+        f"trials: done, 1 trial in 2 min 00 s ({2 * len(ARMS) - 1} were done before); inter_and_intra-1"
     ]
     assert np.array_equal(np.load(lost / "probabilities.npy"), probabilities)
     assert (finished / "utility.json").read_bytes() == before
-    assert (finished / "trials" / "both-0" / "trial.json").stat().st_mtime_ns == kept
+    assert (finished / "trials" / "inter_and_intra-0" / "trial.json").stat().st_mtime_ns == kept
 
 
-def test_cells_trained_side_by_side_come_out_the_same(finished: Path, tmp_path: Path) -> None:
+def test_trials_trained_side_by_side_come_out_the_same(finished: Path, tmp_path: Path) -> None:
     copy = tmp_path / "utility"
     shutil.copytree(finished, copy)
-    lost = ("both-0", "both-1", "upper bound-0")
+    lost = ("inter_and_intra-0", "inter_and_intra-1", "upper_bound-0")
     for name in lost:
         shutil.rmtree(copy / "trials" / name)
     run_utility(_settings(num_parallel_trials=2), copy)
@@ -184,25 +184,25 @@ def test_cells_trained_side_by_side_come_out_the_same(finished: Path, tmp_path: 
     assert arms[0] == arms[1]
 
 
-def test_a_cell_that_fails_beside_others_stops_the_experiment(
+def test_a_trial_that_fails_beside_others_stops_the_experiment(
     finished: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "utility"
     shutil.copytree(finished, copy)
-    for name in ("both-0", "both-1", "upper bound-0"):
+    for name in ("inter_and_intra-0", "inter_and_intra-1", "upper_bound-0"):
         shutil.rmtree(copy / "trials" / name)
     # A file where its folder should be.
-    (copy / "trials" / "upper bound-0").write_text("")
+    (copy / "trials" / "upper_bound-0").write_text("")
     with pytest.raises(FileExistsError):
         run_utility(_settings(num_parallel_trials=2), copy)
-    (copy / "trials" / "upper bound-0").unlink()
+    (copy / "trials" / "upper_bound-0").unlink()
     run_utility(_settings(num_parallel_trials=2), copy)
 
 
 def test_other_settings_are_never_mixed_in(finished: Path) -> None:
     with pytest.raises(RunError, match="trained with other settings or other pairs"):
         run_utility(_settings(max_steps=4), finished)
-    with pytest.raises(RunError, match=r"image-only.*was made with other settings"):
+    with pytest.raises(RunError, match=r"image_only.*was made with other settings"):
         run_utility(_settings(controls_per_report=2), finished)
 
 

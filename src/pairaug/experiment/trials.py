@@ -40,8 +40,8 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """The trial's folder: `both-3`."""
-        words = "".join(c if c.isalnum() else " " for c in self.arm).split()
+        """The trial's folder: `inter_and_intra-3`."""
+        words = "".join(c if c.isalnum() or c == "_" else " " for c in self.arm).split()
         return f"{'-'.join(words)}-{self.seed}"
 
     def fingerprint(self) -> str:
