@@ -143,7 +143,7 @@ def test_what_an_earlier_stage_dropped_stays_dropped(table: pandas.DataFrame):
         (lambda run: pairaug.run(CONFIG, run.path, limit=0), "limit in pairaug.run is 0"),
         (lambda run: pairaug.run(CONFIG, run.path, limit=9), r"other settings \(limit: 5 → 9\)"),
         (lambda run: pairaug.Threshold(3), "threshold in Threshold is 3; it should be less"),
-        (lambda run: pairaug.TopK(group_by="patient"), "choose one of: parent, report"),
+        (lambda run: pairaug.TopK(group_by="patient"), "choose one of: 'parent', 'report'"),
         (lambda run: pairaug.prune(run, inter=0.3), "inter is float; pass a rule such as"),
     ],
 )

@@ -45,18 +45,21 @@ WITHOUT_A_RECORD = (
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=[1, 2], ids=["layout 1", "layout 2"])
 def workplace(
-    finished: RunFolder, tiny_scorer_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    finished: RunFolder,
+    tiny_scorer_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """A folder with a run of the earlier layout, and settings that name it."""
+    """A folder with a run of an earlier layout, and settings that name it."""
     folder = tmp_path_factory.mktemp("earlier")
-    run = as_before(finished.path, folder / "old")
+    as_before(finished.path, folder / "old", request.param)
     (folder / "scorer").symlink_to(tiny_scorer_folder)
-    as_before(finished.path, folder / "finished-before" / "run")
+    as_before(finished.path, folder / "finished-before" / "run", request.param)
     (folder / "clip.yaml").write_text(yaml.safe_dump({"sources": [{"run": "old"}]}))
     settings = {
-        "run": yaml.safe_load((run / "run.yaml").read_text(encoding="utf-8")),
+        "run": yaml.safe_load((finished.path / "run.yaml").read_text(encoding="utf-8")),
         "num_seeds": 1,
         "train": {"sources": [{"run": "old"}]},
         "data": {"layout": "run", "run": str(finished.path)},

@@ -101,7 +101,9 @@ def test_only_parts_have_numbers() -> None:
 
 
 def test_what_is_not_stated_does_not_come_back(tmp_path: Path) -> None:
-    pair = Pair("a", Branch.REAL, "p", Report(), labels={"edema": None}, scores={"change": None})
+    pair = Pair(
+        "a", Branch.REAL, "p", Report(), labels={"edema": None}, scores={"directional": None}
+    )
     [back] = manifest.read_part(manifest.write_part(tmp_path, 0, [pair], "f"))
     assert back.labels == back.scores == {}
 
@@ -214,7 +216,7 @@ def test_an_earlier_layout_says_which_stages_to_make_again(
         with pytest.raises(RunError) as raised:
             look(path)
         assert "\n" not in str(raised.value)
-        assert "source_report" in str(raised.value)
+        assert "written by an earlier PairAug" in str(raised.value)
         assert "all of its stages again, from read on" in str(raised.value)
         assert f"pairaug run {tmp_path / 'run' / 'run.yaml'} --out NEW_FOLDER" in str(raised.value)
     monkeypatch.setattr(manifest, "FORMAT_VERSION", 9)

@@ -77,7 +77,7 @@ def test_bundled_models_on_real_images_are_said_everywhere(
         assert "on 22 real pairs of 22 patients" in text
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert record["phantom_models"].keys() == {"generate", "edit", "score"}
-    assert record["gate"]["verdict"] == "failed"
+    assert record["gate"]["result"] == "failed"
     synthetic = [pair for pair in read_pairs(run / "prune") if pair.branch is not Branch.REAL]
     assert {pair.drop.reason for pair in synthetic if pair.drop} <= {
         "scorer_cannot_tell",
@@ -182,7 +182,7 @@ def test_phantoms_and_scorers_that_pass_need_no_notice() -> None:
     facts = {
         "source": {"layout": "phantom", "name": "phantoms"},
         "phantom_models": {"score": "bundled"},
-        "gate": {"verdict": "passed"},
+        "gate": {"result": "passed"},
     }
     assert notices(facts) == []
     facts["source"] = {"layout": "table", "name": "study"}

@@ -74,8 +74,12 @@ def test_grandchild_keeps_the_first_patient_as_its_source() -> None:
 
 
 def test_scores_and_trace_are_added_to_what_is_there() -> None:
-    pair = PARENT.with_scores(change=0.25).with_trace("read", row=4).with_trace("score", model="m")
-    assert pair.scores == {"image_report": 0.5, "change": 0.25}
+    pair = (
+        PARENT.with_scores(directional=0.25)
+        .with_trace("read", row=4)
+        .with_trace("score", model="m")
+    )
+    assert pair.scores == {"image_report": 0.5, "directional": 0.25}
     assert pair.trace == {"read": {"row": 4}, "score": {"model": "m"}}
     assert PARENT.scores == {"image_report": 0.5}
     assert PARENT.trace == {"read": {"row": 3}}

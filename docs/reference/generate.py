@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin
 
 import click
 import yaml
@@ -43,6 +44,20 @@ _OTHER_SETTINGS = {
     "experiment pruning": ("experiment.settings", "PruningSettings"),
 }
 """Commands with a settings file of their own: the module and the name of its model."""
+
+_SHARED = "Shared sections"
+_TITLES = {
+    "LogitThresholdRule": "Rule",
+    "SplitFractions": "Split",
+    "PairSource": "Sources",
+    "ImageDatasetSettings": "Training images",
+    "ReadData": "Evaluation pairs",
+    "TableData": "Evaluation images",
+}
+"""What a section that is printed once is called, by the name of its last model."""
+
+_Key: TypeAlias = tuple[type[BaseModel], ...]
+"""The models that a section may be: several kinds, or one."""
 
 
 def pages() -> dict[str, str]:
@@ -93,31 +108,35 @@ def commands() -> Iterator[tuple[str, click.Command]]:
 
 
 def settings_page() -> str:
-    """Every setting with its type, default, presets' values and meaning, one section a stage."""
+    """Every setting with its type, default, presets' values and meaning.
+
+    Each section is printed once, and linked to wherever it is nested.
+    """
     lines = [
         "# Settings",
         "",
         _NOTE,
         "Write settings in a YAML file, and override single ones with `--set section.name=value`.",
         "Other settings have the value of the preset, or the default below if the preset does not",
-        "set them. An unknown name is an error.",
+        "set them. An unknown name is an error. A section that is used in several places is printed",
+        "once and linked.",
         "",
         *_presets_table(),
-        "## The run",
-        "",
-        *_table(Settings, ""),
     ]
-    for name, field in Settings.model_fields.items():
-        models = list(_models(field.annotation))
-        if models:
-            lines += [f"## {name}", "", field.description or "", ""]
-        for model in models:
-            if len(models) > 1:
-                lines += [f"### {name}: {_discriminator(model)}", "", _first_line(model), ""]
-            lines += _table(model, f"{name}.")
-    for command, (module, name) in _OTHER_SETTINGS.items():
-        lines += [f"## pairaug {command}", "", "Settings in the YAML file of this command.", ""]
-        lines += _table(getattr(importlib.import_module(f"pairaug.{module}"), name), "")
+    layout = _Layout(_sections())
+    for section in layout.sections:
+        lines += [f"## {section.title}", "", *([section.text, ""] if section.text else [])]
+        lines += layout.tables(section.title, section.models, section.prefix, level=3)
+        for key in layout.blocks_of(section.title):
+            lines += layout.block(key)
+    lines += [
+        f"## {_SHARED}",
+        "",
+        "Sections of several commands, with names as inside of them.",
+        "",
+    ]
+    for key in layout.blocks_of(_SHARED):
+        lines += layout.block(key)
     return "\n".join(lines)
 
 
@@ -223,25 +242,150 @@ def _preset(preset: str) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
 
 
-def _table(model: type[BaseModel], prefix: str) -> list[str]:
-    lines = ["| setting | values | default | meaning |", "|---|---|---|---|"]
-    return [*lines, *_rows(model, prefix), ""]
+def _sections() -> list[_Section]:
+    """The run, each of its stages, and each command with settings of its own."""
+    sections = [_Section("The run", (Settings,), "", "")]
+    for name, field in Settings.model_fields.items():
+        if models := _key(field.annotation):
+            sections.append(_Section(name, models, f"{name}.", field.description or ""))
+    for command, (module, name) in _OTHER_SETTINGS.items():
+        model = getattr(importlib.import_module(f"pairaug.{module}"), name)
+        text = "Settings in the YAML file of this command."
+        sections.append(_Section(f"pairaug {command}", (model,), "", text))
+    return sections
 
 
-def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        inner = list(_models(field.annotation))
-        if inner and model is Settings:
-            continue  # a stage's section of its own
-        if inner:
-            many = len(inner) > 1
-            for choice in inner:
-                label = f" ({_discriminator(choice)})" if many else ""
-                yield f"| `{prefix}{name}`{label} | section | | {_cell(field.description or '')} |"
-                yield from _rows(choice, f"{prefix}{name}.")
-            continue
-        cells = (_values(field), _default(field), _cell(field.description or ""))
-        yield f"| `{prefix}{name}` | " + " | ".join(cells) + " |"
+class _Section(NamedTuple):
+    """A heading of the page, with the models whose settings are under it."""
+
+    title: str
+    models: _Key
+    prefix: str
+    text: str
+
+
+class _Layout:
+    """What is printed where: nested sections inside their parent's table, or once in a block.
+
+    A nested section has a block of its own if it is one of several kinds, or nested in several
+    places. Blocks are under the heading that all of these places are under, or at the end.
+    """
+
+    def __init__(self, sections: Sequence[_Section]) -> None:
+        self.sections = sections
+        self._homes = {each.models: each.title for each in sections}
+        self._places: dict[_Key, list[str | _Key]] = {}
+        self._names: dict[_Key, str] = {}
+        self._printed: dict[type[BaseModel], str] = {}
+        for section in sections:
+            self._walk(section.models, section.title, section.prefix)
+
+    def _walk(self, models: _Key, owner: str | _Key, prefix: str) -> None:
+        for model in models:
+            for name, field in model.model_fields.items():
+                key = _key(field.annotation)
+                if not key or key in self._homes:
+                    continue
+                places = self._places.setdefault(key, [])
+                places.append(owner)
+                if len(places) == 1:
+                    self._names[key] = f"{prefix}{name}"
+                    self._walk(key, key, f"{prefix}{name}.")
+
+    def _is_block(self, key: _Key) -> bool:
+        return len(key) > 1 or len(self._places[key]) > 1
+
+    def _headings_of(self, key: _Key) -> set[str]:
+        """The headings under which a nested section is used."""
+        found: set[str] = set()
+        for place in self._places[key]:
+            found |= {place} if isinstance(place, str) else self._headings_of(place)
+        return found
+
+    def blocks_of(self, heading: str) -> list[_Key]:
+        """The blocks under a heading, or at the end, in the order of their first use."""
+        found = []
+        for key in filter(self._is_block, self._places):
+            headings = self._headings_of(key)
+            if heading == (_SHARED if len(headings) > 1 else headings.pop()):
+                found.append(key)
+        return found
+
+    def block(self, key: _Key) -> list[str]:
+        """The heading and the tables of a section that is printed once."""
+        title = self._title(key)
+        return [f"### {title}", "", *self.tables(title, key, "", level=4)]
+
+    def tables(self, title: str, models: _Key, prefix: str, *, level: int) -> list[str]:
+        """A table for each model, under a heading of its own if there are several."""
+        lines = []
+        earlier: dict[str, list[str]] = {}
+        for model in models:
+            if len(models) > 1:
+                if model in self._printed:
+                    earlier.setdefault(self._printed[model], []).append(_discriminator(model))
+                    continue
+                self._printed[model] = title
+                heading = f"{'#' * level} {title}: {_discriminator(model)}"
+                lines += [heading, "", _first_line(model), ""]
+            lines += ["| setting | values | default | meaning |", "|---|---|---|---|"]
+            lines += [*self._rows(model, prefix), ""]
+        for other, kinds in earlier.items():
+            listed = ", ".join(f"`{kind}`" for kind in kinds)
+            lines = [f"{listed}: see [{other}](#{_anchor(other)}).", "", *lines]
+        return lines
+
+    def _rows(self, model: type[BaseModel], prefix: str) -> Iterator[str]:
+        for name, field in model.model_fields.items():
+            meaning, key = _cell(field.description or ""), _key(field.annotation)
+            if not key:
+                values = _values(field)
+                if field.annotation == Path | dict[str, Any]:
+                    values = "path or the settings of [a run](#the-run)"
+                yield f"| `{prefix}{name}` | {values} | {_default(field)} | {meaning} |"
+            elif key in self._homes or self._is_block(key):
+                title = self._title(key)
+                values = _section_words(field.annotation, f"[{title}](#{_anchor(title)})")
+                yield f"| `{prefix}{name}` | {values} | | {meaning} |"
+            else:
+                values = _section_words(field.annotation, "section")
+                yield f"| `{prefix}{name}` | {values} | | {meaning} |"
+                yield from self._rows(key[0], f"{prefix}{name}.")
+
+    def _title(self, key: _Key) -> str:
+        return self._homes.get(key) or _TITLES.get(key[-1].__name__, self._names[key])
+
+
+def _section_words(annotation: Any, section: str) -> str:
+    """What a nested section may be: itself, a list of it, or null."""
+    lists, has_one, has_null = _shapes(annotation)
+    of_list = "list of these" if has_one else f"list of {section}"
+    words = [section] * has_one + [of_list] * lists + ["null"] * has_null
+    return " or ".join(words)
+
+
+def _shapes(annotation: Any) -> tuple[bool, bool, bool]:
+    """(it may be a list of sections, one section, null)."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return False, True, False
+    if annotation is type(None):
+        return False, False, True
+    if get_origin(annotation) in (list, tuple):
+        return bool(_key(annotation)), False, False
+    if get_origin(annotation) is Annotated:
+        return _shapes(get_args(annotation)[0])
+    inner = [_shapes(each) for each in get_args(annotation)]
+    return any(a for a, _, _ in inner), any(b for _, b, _ in inner), any(c for _, _, c in inner)
+
+
+def _anchor(title: str) -> str:
+    """The anchor that the documentation gives a heading."""
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower())
+
+
+def _key(annotation: Any) -> _Key:
+    """The models that a setting may be; none for a plain value."""
+    return tuple(dict.fromkeys(_models(annotation)))
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -254,9 +398,9 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _discriminator(model: type[BaseModel]) -> str:
     """The value that chooses this model among others: that of its first Literal field."""
-    for name, field in model.model_fields.items():
+    for field in model.model_fields.values():
         if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1:
-            return f"{name}: {get_args(field.annotation)[0]}"
+            return str(get_args(field.annotation)[0])
     return model.__name__
 
 

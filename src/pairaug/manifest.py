@@ -24,7 +24,7 @@ from pairaug.pair import FINDINGS, SCORES, Branch, Drop, ImageRef, Pair, Report
 from pairaug.system.atomic import write_file
 from pairaug.system.json_text import JSONTextError, parse_json
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Part of every fingerprint; raised when stored pairs change their layout or meaning."""
 
 _PART_NAME = re.compile(r"part-(\d{5,})\.parquet")
@@ -203,9 +203,9 @@ def check_format(written: Any, run_folder: Path) -> None:
     if isinstance(written, int) and written > FORMAT_VERSION:
         raise RunError(f"{run_folder} was written by a later PairAug; update this one to read it")
     raise RunError(
-        f"{run_folder} was written by an earlier PairAug, whose synthetic pairs lack the text that "
-        "was rewritten (source_report), so their edits and scores start from another. Make all of "
-        f"its stages again, from read on: pairaug run {run_folder / 'run.yaml'} --out NEW_FOLDER"
+        f"{run_folder} was written by an earlier PairAug, in a layout that cannot "
+        "be read any more. Run all of its stages again, from read on, with settings named as they "
+        f"are now: pairaug run {run_folder / 'run.yaml'} --out NEW_FOLDER"
     )
 
 

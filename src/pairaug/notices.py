@@ -14,7 +14,7 @@ def notices(facts: Mapping[str, Any]) -> list[str]:
     """Warnings to read before using the kept pairs; empty if there are none."""
     gate = facts.get("gate") or {}
     messages = [phantom_model_warning(facts)]
-    if gate and gate["verdict"] != "passed":
+    if gate and gate["result"] != "passed":
         messages.append(gate_message(gate))
     return [message for message in messages if message]
 
@@ -48,12 +48,12 @@ def gate_message(gate: Mapping[str, Any]) -> str:
             f"{on_pairs}, with different reports, are too few to measure it (at least "
             f"{gate['min_patients']} patients)."
         )
-        if gate["verdict"] == "too_few":
+        if gate["result"] == "too_few":
             return f"{message} Look at the kept pairs before you use them."
         return f"{message} It was trained on phantoms only. {_consequence(gate)}"
     value, low, high = gate["auroc"]
     measured = f"AUROC {value:.2f} [{low:.2f}, {high:.2f}] on {on_pairs}, chance is 0.50"
-    if gate["verdict"] == "passed":
+    if gate["result"] == "passed":
         return f"This scorer can tell matching from mismatched reports: {measured}."
     return (
         f"This scorer cannot tell matching from mismatched reports: {measured}, and the interval "
@@ -84,7 +84,7 @@ def copies_messages(facts: Mapping[str, Any]) -> list[str]:
 def keeps_nothing(facts: Mapping[str, Any]) -> bool:
     """True if the scorer failed its gate and every synthetic pair was dropped because of that."""
     gate = facts.get("gate") or {}
-    return gate.get("verdict") == "failed" and gate.get("when_failed") == "drop"
+    return gate.get("result") == "failed" and gate.get("when_failed") == "drop"
 
 
 def is_simulated(source: Mapping[str, Any]) -> bool:

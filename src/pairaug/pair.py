@@ -28,7 +28,7 @@ FINDINGS = (
 )
 """The keys of `Pair.labels`: the 14 observations of CheXpert (Irvin et al. 2019), lower case."""
 
-SCORES = ("image_report", "image_image", "change")
+SCORES = ("image_report", "image_image", "directional")
 """The keys of `Pair.scores`: three cosines in [-1, 1]."""
 
 

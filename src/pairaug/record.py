@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pairaug import __version__
 from pairaug.errors import RunError
-from pairaug.manifest import FORMAT_VERSION, check_format
+from pairaug.manifest import FORMAT_VERSION, check_format, part_fingerprint, part_path
 from pairaug.system.atomic import write_file
 from pairaug.system.json_text import read_json_object
 
@@ -99,6 +99,14 @@ def read_record(path: Path) -> RunRecord | None:
         where = ".".join(str(key) for key in problem["loc"])
         raise RunError(f"{path} is damaged at {where} ({problem['type']}); {_REMEDY}") from error
     return RunRecord(**content)
+
+
+def check_run_format(folder: Path) -> None:
+    """`RunError` if a folder holds a run in an earlier or later layout than this one."""
+    read_record(folder / RECORD_NAME)
+    first = part_path(folder / "read", 0)
+    if first.is_file():
+        part_fingerprint(first)
 
 
 def _check_version(path: Path, header: Any) -> None:

@@ -6,6 +6,14 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+ONE_TAG, LIST_TAG = "{}", "[]"
+"""Pydantic's tags of a setting that is one section, or a list of such sections."""
+
+
+def list_or_one(value: Any) -> str:
+    """The tag of a value of such a setting."""
+    return LIST_TAG if isinstance(value, list | tuple) else ONE_TAG
+
 
 class StageSettings(BaseModel):
     """Frozen settings that validate themselves; a key that they do not know is an error."""

@@ -104,7 +104,7 @@ def test_a_section_without_content_is_no_error(write) -> None:
         ),
         ("prune: {inter: {treshold: 1}}", r"did you mean prune\.inter\.threshold\?"),
         (
-            "prune: {intra: {rule: threshold, scores: [change]}}",
+            "prune: {intra: {rule: threshold, scores: [directional]}}",
             r"unknown setting prune\.intra\.scores in demo\.yaml; 'threshold' has no such setting",
         ),
         (
@@ -376,10 +376,51 @@ def test_an_optional_section_is_taken_back_by_null() -> None:
     assert change_settings(before, ["score=null"]) == before
 
 
-def test_errors_inside_a_list_of_rules_are_named() -> None:
-    rules = "prune.intra={rule: and, rules: [{rule: threshold, threshold: 14}]}"
-    with pytest.raises(SettingsError, match=r"^prune\.intra\.rules\.threshold in --set is 14"):
-        load_settings(overrides=[rules], preset="demo")
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ("[{rule: threshold, threshold: 14}]", r"prune\.intra\[0\]\.threshold in --set is 14; it "),
+        (
+            "[{rule: threshold}, {rule: quantile, quantil: 0.5}]",
+            r"unknown setting prune\.intra\[1\]\.quantil in --set; did you mean "
+            r"prune\.intra\.quantile\?",
+        ),
+        (
+            "[{rule: threshold}, {rule: quantile, margin: 1}]",
+            r"unknown setting prune\.intra\[1\]\.margin in --set; 'quantile' has no such setting",
+        ),
+        ("[{rule: treshold}]", r"prune\.intra\[0\] in --set is .*; choose one of: 'threshold', "),
+        ("[{threshold: 1}]", r"prune\.intra\[0\]\.rule is not set in --set and has no default"),
+        ("[[{rule: threshold}]]", r"prune\.intra\[0\] in --set is \[.*; it should be "),
+        ("[]", r"prune\.intra in --set is \[\]; .* at least 1 item"),
+        ("3", r"prune\.intra in --set is 3; it should be "),
+        ("{rule: treshold}", r"prune\.intra in --set is .*; choose one of: 'threshold', "),
+    ],
+)
+def test_errors_in_rules_are_named(rules: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{message}") as raised:
+        load_settings(overrides=[f"prune.intra={rules}"], preset="demo")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_list_of_rules_is_kept_and_replaced_as_a_whole(write, tmp_path: Path) -> None:
+    rules = "[{rule: threshold, threshold: 0.3}, {rule: quantile, quantile: 0.5}]"
+    path = write(f"read: {{layout: phantom}}\nprune: {{inter: {rules}}}\n")
+    settings = load_settings(path)
+    assert [rule.rule for rule in settings.prune.inter] == ["threshold", "quantile"]  # type: ignore[union-attr]
+    (tmp_path / "run.yaml").write_text(as_yaml(settings), encoding="utf-8")
+    assert load_settings(tmp_path / "run.yaml") == settings
+    one = change_settings(settings, ["prune.inter={rule: quantile, quantile: 0.9}"])
+    assert one.prune.inter.model_dump()["quantile"] == 0.9  # type: ignore[union-attr]
+    one = change_settings(one, ["prune.inter.quantile=0.8"])
+    assert one.prune.inter.model_dump()["quantile"] == 0.8  # type: ignore[union-attr]
+    assert change_settings(one, [f"prune.inter={rules}"]).prune.inter == settings.prune.inter
+    whole = r"prune\.inter\.quantile in --set: prune\.inter is a list; give the whole list, such as"
+    for overrides in (["prune.inter.quantile=0.9"], ["prune={inter: {quantile: 0.9}}"]):
+        with pytest.raises(SettingsError, match=f"^{whole}"):
+            change_settings(settings, overrides)
+    with pytest.raises(SettingsError, match=f"^{whole}"):
+        load_settings(overrides=[f"prune.inter={rules}", "prune.inter.quantile=1"], preset="demo")
 
 
 PARTS_OF_VALUES = ["[", "]", "{", "}", ":", "-", ",", "&a", "*a", "!!", "|", "<<", "?", "~", "\\"]

@@ -39,7 +39,7 @@ def test_the_guide_and_its_example_agree() -> None:
 def test_no_example_for_real_data_has_the_thresholds_of_another_scorer(name: str) -> None:
     example = _example(name)
     assert example.get("preset", "default") == "default"
-    assert {rule["rule"] for rule in example["prune"].values()} == {"null-calibrated"}
+    assert {rule["rule"] for rule in example["prune"].values()} == {"mismatch-quantile"}
 
 
 def test_the_readme_installs_what_a_hospital_needs() -> None:

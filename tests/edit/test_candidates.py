@@ -19,7 +19,7 @@ from pairaug.score import Score, ScoreSettings
 from pairaug.stage import RunContext, seed_for
 from support.edit_pairs import PAIRS, SOURCES, intra, pixels
 
-NAMES = ("image_report", "image_image", "change")
+NAMES = ("image_report", "image_image", "directional")
 
 
 @pytest.fixture(scope="module", params=["invert", "regenerate"])
@@ -154,13 +154,13 @@ def write_run(folder: Path, bounds: dict[str, float], scorer: str) -> None:
 
 
 def test_bounds_come_from_the_rule_that_another_run_fitted(settings: dict, tmp_path: Path) -> None:
-    bounds = {"image_report": 0.25, "image_image": 0.5, "change": -0.125}
+    bounds = {"image_report": 0.25, "image_image": 0.5, "directional": -0.125}
     scorer = weights_sha256(Path(settings["accept"]["model"]))
     write_run(tmp_path, bounds, scorer)
-    accept = {**settings["accept"], "bounds_from": tmp_path, "change": 0.75}
+    accept = {**settings["accept"], "bounds_from": tmp_path, "directional": 0.75}
     whole = {**settings, "keep": "first-accepted", "accept": accept}
     after = edited(whole, PAIRS[:3])
-    assert after[2].trace["edit"]["bounds"] == {**bounds, "change": 0.75}
+    assert after[2].trace["edit"]["bounds"] == {**bounds, "directional": 0.75}
     before = Edit.weights(EditSettings(**whole))
     assert len(before) == 3
     bounds["image_report"] = 0.3
@@ -172,8 +172,8 @@ def test_bounds_come_from_the_rule_that_another_run_fitted(settings: dict, tmp_p
 @pytest.mark.parametrize(
     ("bounds", "scorer", "message"),
     [
-        ({"change": 0.1}, "another", "on the scale of its scorer pilot's"),
-        ({}, None, "sets no bound"),
+        ({"directional": 0.1}, "another", "on the scale of its scorer pilot's"),
+        ({}, None, "has no bound"),
     ],
 )
 def test_bounds_that_mean_nothing_here_are_refused(
@@ -200,12 +200,12 @@ def test_a_run_without_a_fitted_rule_is_one_line(
 
 def test_bounds_fitted_by_an_earlier_pairaug_are_refused(settings: dict, tmp_path: Path) -> None:
     """They are of changes from another text than `score` compares with now."""
-    write_run(tmp_path, {"change": 0.1}, weights_sha256(Path(settings["accept"]["model"])))
+    write_run(tmp_path, {"directional": 0.1}, weights_sha256(Path(settings["accept"]["model"])))
     record = json.loads((tmp_path / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps({**record, "pairaug": {"format": 1}}))
     accept = {**settings["accept"], "bounds_from": tmp_path}
     asked = EditSettings(**{**settings, "keep": "first-accepted", "accept": accept})
-    with pytest.raises(RunError, match=r"earlier PairAug.*source_report.*NEW_FOLDER"):
+    with pytest.raises(RunError, match=r"earlier PairAug.*NEW_FOLDER"):
         Edit.weights(asked)
 
 
@@ -213,7 +213,7 @@ def test_the_judge_is_no_part_of_a_run_that_keeps_all(settings: dict) -> None:
     names = list(Edit.weights(EditSettings(**settings)))
     assert names == [settings["model"]]
     decided = Edit.weights(EditSettings(**{**settings, "keep": "best"}))
-    assert list(decided) == [settings["model"], f"judge {settings['accept']['model']}"]
+    assert list(decided) == [settings["model"], f"scorer {settings['accept']['model']}"]
 
 
 def test_a_image_at_fault_never_passes(settings: dict) -> None:
@@ -239,7 +239,7 @@ def test_a_drawn_source_needs_no_image_to_be_judged(settings: dict) -> None:
     scores = after[1].trace["edit"]["candidate_scores"]
     assert scores["image_report"] is not None
     assert scores["image_image"] is None
-    assert scores["change"] is None
+    assert scores["directional"] is None
 
 
 def test_company_changes_no_choice(settings: dict) -> None:

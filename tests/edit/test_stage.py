@@ -279,7 +279,7 @@ def test_progress_is_reported_by_pairs_edited(model: dict) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"num_images": 2, "keep": "first-accepted"}, "needs something to pass"),
+        ({"num_images": 2, "keep": "first-accepted"}, "needs a bound"),
         ({"accept": {"margin": 0.1}}, "margin"),
         ({"scheduler": "unipc"}, "scheduler unipc needs method: regenerate"),
         (

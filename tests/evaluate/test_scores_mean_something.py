@@ -43,7 +43,7 @@ def test_own_reports_score_above_shuffled_ones(encoder: Encoder) -> None:
 
 
 def _changes(encoder: Encoder, edits: list[Edit], images: list[np.ndarray]) -> np.ndarray:
-    """`change` of each edit, were its edited image the one given."""
+    """`directional` of each edit, were its edited image the one given."""
     sources = encoder.encode_images([edit.source for edit in edits])
     edited = encoder.encode_images(images)
     before = encoder.encode_reports([edit.before for edit in edits])

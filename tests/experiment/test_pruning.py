@@ -106,7 +106,7 @@ def test_scores_are_those_of_the_image_that_is_there() -> None:
             continue
         x, y = _vector(source.image_embedding), _vector(pair.source_report_embedding)
         assert pair.scores["image_image"] == cosine(image, x)
-        assert pair.scores["change"] == directional_similarity(image, x, report, y)
+        assert pair.scores["directional"] == directional_similarity(image, x, report, y)
 
 
 def test_the_dropped_and_the_lonely_keep_their_images() -> None:

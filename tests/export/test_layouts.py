@@ -88,7 +88,7 @@ def test_open_clips_way_of_reading_gives_image_and_text(tmp_path: Path) -> None:
 
 def test_a_score_or_label_that_there_is_not_is_not_in_the_record(tmp_path: Path) -> None:
     pair = family(tmp_path, 0)[2]
-    pair = replace(pair, scores={"image_report": 0.3, "change": None}, labels={"edema": None})
+    pair = replace(pair, scores={"image_report": 0.3, "directional": None}, labels={"edema": None})
     record = record_of(pair, Terms())
     assert (record["scores"], record["labels"]) == ({"image_report": 0.3}, {})
 

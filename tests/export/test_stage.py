@@ -437,7 +437,7 @@ def test_the_card_says_how_it_was_made_and_on_what_terms(tmp_path: Path) -> None
         "| read | 9 | 9 | real 8 | empty_report 1 |",
         "| prune | 16 | 0 | real 8 | below_threshold 5 |",
         "| export | 15 |  | real 5, inter 5, intra 5 |  |",
-        "| intra | change | 5 |" + " 0.5000 |" * 7,
+        "| intra | directional | 5 |" + " 0.5000 |" * 7,
         "| edema | 5 / 0 / 0 | 0 / 0 / 5 | 0 / 0 / 5 |",
         "| fracture | 0 / 5 / 0 | 0 / 0 / 5 | 0 / 0 / 5 |",
         "chexzero/restricted-train-cxr.h5",
@@ -460,13 +460,13 @@ def test_scores_are_told_by_quantiles(tmp_path: Path) -> None:
     values = np.linspace(-1, 1, 41)
     image = png_ref(grey(0))
     pairs = [
-        Pair(f"a/{i}", Branch.INTER, "p", Report("x"), image=image, scores={"change": value})
+        Pair(f"a/{i}", Branch.INTER, "p", Report("x"), image=image, scores={"directional": value})
         for i, value in enumerate(values)
     ]
     report = export(tmp_path / "export", [*pairs, replace(pairs[0], id="b", scores={})])
     assert report.scores == {
         "inter": {
-            "change": {
+            "directional": {
                 **{"pairs": 41, "lowest": -1.0, "5 %": -0.9, "25 %": -0.5, "50 %": 0.0},
                 **{"75 %": 0.5, "95 %": 0.9, "highest": 1.0},
             }

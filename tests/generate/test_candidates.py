@@ -138,7 +138,7 @@ def test_bounds_come_from_the_rule_that_another_run_fitted(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
     weights = {"score": {"pilot's": weights_sha256(Path(settings["accept"]["model"]))}}
-    rule = {"inter": {"bounds": {"image_report": 0.25}}, "intra": {"bounds": {"change": 0.5}}}
+    rule = {"inter": {"bounds": {"image_report": 0.25}}, "intra": {"bounds": {"directional": 0.5}}}
     RunRecord(rule=rule, weights=weights).write(tmp_path / "run.json")
     accept = {**settings["accept"], "bounds_from": tmp_path}
     whole = {**settings, "keep": "first-accepted", "accept": accept}
@@ -155,11 +155,11 @@ def test_the_judge_is_no_part_of_a_run_that_keeps_all(settings: dict[str, Any]) 
     assert list(Generate.weights(GenerateSettings(**settings))) == [settings["model"]]
 
 
-def test_passing_needs_something_to_pass(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="needs something to pass"):
+def test_first_accepted_needs_a_bound(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="needs a bound"):
         GenerateSettings(**{**settings, "keep": "first-accepted"})
 
 
 def test_a_new_patient_is_not_judged_as_an_edit_is(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="change"):
-        GenerateSettings(**{**settings, "accept": {"change": 0.5}})
+    with pytest.raises(ValidationError, match="directional"):
+        GenerateSettings(**{**settings, "accept": {"directional": 0.5}})

@@ -51,7 +51,7 @@ def test_own_report_auroc_is_a_count_of_wins() -> None:
 
 def test_a_scorer_that_tells_reports_apart_passes(tmp_path: Path) -> None:
     measured = _measured(_real(40, 2.0), tmp_path)
-    assert measured["verdict"] == "passed"
+    assert measured["result"] == "passed"
     assert measured["auroc"][0] > 0.95
     assert (measured["num_pairs"], measured["num_patients"]) == (40, 40)
 
@@ -59,7 +59,7 @@ def test_a_scorer_that_tells_reports_apart_passes(tmp_path: Path) -> None:
 def test_a_scorer_that_draws_lots_fails(tmp_path: Path) -> None:
     measured = _measured(_real(60, 0.0), tmp_path)
     value, low, high = measured["auroc"]
-    assert measured["verdict"] == "failed"
+    assert measured["result"] == "failed"
     assert low < 0.5 < high
     assert 0.4 < value < 0.6
 
@@ -67,14 +67,14 @@ def test_a_scorer_that_draws_lots_fails(tmp_path: Path) -> None:
 def test_better_than_chance_by_a_hair_does_not_pass(tmp_path: Path) -> None:
     measured = _measured(_real(500, 0.045), tmp_path)
     assert 0.5 < measured["auroc"][1] < 0.55
-    assert measured["verdict"] == "failed"
+    assert measured["result"] == "failed"
 
 
 def test_few_patients_are_too_few_however_many_their_pairs(tmp_path: Path) -> None:
     measured = _measured(_real(60, 2.0, per_patient=6), tmp_path / "one")
-    assert (measured["verdict"], measured["auroc"]) == ("too_few", None)
+    assert (measured["result"], measured["auroc"]) == ("too_few", None)
     foreign = _measured(_real(60, 2.0, per_patient=6), tmp_path / "two", is_foreign=True)
-    assert foreign["verdict"] == "failed"
+    assert foreign["result"] == "failed"
 
 
 def test_equal_reports_are_no_mistake(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_parts_and_samples_change_nothing(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_pairs_without_vectors_are_too_few(tmp_path: Path) -> None:
     bare = [Pair(f"r{row}", Branch.REAL, f"p{row}", Report("x")) for row in range(30)]
-    assert _measured(bare, tmp_path)["verdict"] == "too_few"
+    assert _measured(bare, tmp_path)["result"] == "too_few"
 
 
 @pytest.mark.parametrize(("when_failed", "reasons"), [("drop", 2), ("warn", 0)])
@@ -108,10 +108,10 @@ def test_a_failed_scorer_keeps_no_synthetic_pair(when_failed: str, reasons: int)
     pairs = [real] + [
         real.child(
             f"{branch.value}-0", branch=branch, source_report="x", report=Report("y")
-        ).with_scores(image_report=0.9, image_image=0.9, change=0.9)
+        ).with_scores(image_report=0.9, image_image=0.9, directional=0.9)
         for branch in (Branch.INTER, Branch.INTRA)
     ]
-    record = {"verdict": "failed", "when_failed": when_failed, "num_pairs": 24}
+    record = {"result": "failed", "when_failed": when_failed, "num_pairs": 24}
     fitted = {
         "inter": {"rule": "threshold", "bounds": {"image_report": 0.3}},
         "intra": {"rule": "threshold", "bounds": {"image_report": 0.3}},

@@ -38,7 +38,7 @@ def _real(count: int, seed: int = 0) -> list[Pair]:
 def _child(parent: Pair, name: str, branch: Branch, image: np.ndarray, report: np.ndarray) -> Pair:
     pair = parent.child(name, branch=branch, source_report=parent.report.text, report=Report("y"))
     pair = pair.with_embeddings(image=image, report=report)
-    return pair.with_scores(image_report=0.9, image_image=0.9, change=0.9)
+    return pair.with_scores(image_report=0.9, image_image=0.9, directional=0.9)
 
 
 def _decide(pairs: list[Pair], **rules: object) -> tuple[dict, dict[str, str]]:

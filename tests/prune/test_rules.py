@@ -54,7 +54,7 @@ def _families(count: int, num_images: int = 4, seed: int = 0) -> list[list[Pair]
                 pair.with_embeddings(image=image, report=report, source_report=y).with_scores(
                     image_report=_cosine(image, report),
                     image_image=_cosine(image, x),
-                    change=_cosine(image - x, report - y),
+                    directional=_cosine(image - x, report - y),
                 )
             )
         report = _unit(rng)
@@ -99,13 +99,13 @@ def _score(pair: Pair, name: str) -> float:
 @pytest.mark.parametrize("quantile", [0.1, 0.5, 0.93])
 def test_quantile_drops_just_that_fraction(quantile: float) -> None:
     families = _families(20)
-    rule = {"rule": "quantile", "quantile": quantile, "scores": ["change"]}
+    rule = {"rule": "quantile", "quantile": quantile, "scores": ["directional"]}
     result = _prune(families, {"intra": rule})
-    pairs = sorted(_of(families, Branch.INTRA), key=lambda pair: _score(pair, "change"))
+    pairs = sorted(_of(families, Branch.INTRA), key=lambda pair: _score(pair, "directional"))
     num_dropped = int(np.ceil(quantile * len(pairs)))
     assert result["kept"] & {p.id for p in pairs} == {pair.id for pair in pairs[num_dropped:]}
-    bound = result["fitted"]["intra"]["bounds"]["change"]
-    assert bound == _score(pairs[num_dropped - 1], "change")
+    bound = result["fitted"]["intra"]["bounds"]["directional"]
+    assert bound == _score(pairs[num_dropped - 1], "directional")
     assert {drop.reason for name, drop in result["reasons"].items() if "intra" in name} == {
         "below_quantile"
     }
@@ -114,18 +114,18 @@ def test_quantile_drops_just_that_fraction(quantile: float) -> None:
 @pytest.mark.parametrize("k", [1, 3])
 def test_best_of_each_parent(k: int) -> None:
     families = _families(8)
-    rule = {"rule": "per-parent-best", "k": k, "score": "change"}
+    rule = {"rule": "top-k", "k": k, "score": "directional"}
     result = _prune(families, {"intra": rule})
     expected = set()
     groups = defaultdict(list)
     for pair in _of(families, Branch.INTRA):
         groups[pair.parent_id].append(pair)
     for group in groups.values():
-        ranked = sorted(group, key=lambda pair: (-_score(pair, "change"), pair.id))
+        ranked = sorted(group, key=lambda pair: (-_score(pair, "directional"), pair.id))
         expected |= {pair.id for pair in ranked[:k]}
     assert {name for name in result["kept"] if "intra" in name} == expected
     drop = next(drop for name, drop in result["reasons"].items() if "intra" in name)
-    assert drop.reason == "not_among_best"
+    assert drop.reason == "not_in_top_k"
     assert drop.detail.endswith("of 4")
 
 
@@ -142,7 +142,9 @@ def test_best_of_each_report(k: int) -> None:
         for name, scores in values.items()
         for number, value in enumerate(scores)
     ]
-    result = _prune([[source, *candidates]], {"inter": {"rule": "per-report-best", "k": k}})
+    result = _prune(
+        [[source, *candidates]], {"inter": {"rule": "top-k", "group_by": "report", "k": k}}
+    )
     best = (
         {"r0~a", "r0~b~candidate-1"}
         if k == 1
@@ -155,18 +157,19 @@ def test_best_of_each_report(k: int) -> None:
 def test_equal_siblings_are_told_apart_by_id() -> None:
     (family,) = _families(1)
     family = [
-        pair.with_scores(change=0.5) if pair.branch is Branch.INTRA else pair for pair in family
+        pair.with_scores(directional=0.5) if pair.branch is Branch.INTRA else pair
+        for pair in family
     ]
-    rule = {"rule": "per-parent-best", "score": "change"}
+    rule = {"rule": "top-k", "score": "directional"}
     for order in (family, family[::-1]):
         result = _prune([order], {"intra": rule})
         assert {name for name in result["kept"] if "intra" in name} == {"r0~intra-0"}
 
 
 @pytest.mark.parametrize("score", SCORES)
-def test_null_is_the_score_between_patients(score: str) -> None:
+def test_mismatches_are_the_scores_between_patients(score: str) -> None:
     families = _families(10)
-    rule = {"rule": "null-calibrated", "quantile": 0.8, "scores": [score]}
+    rule = {"rule": "mismatch-quantile", "quantile": 0.8, "scores": [score]}
     fitted = _prune(families, {"intra": rule})["fitted"]["intra"]
     sources = {pair.id: pair for pair in _of(families, Branch.REAL)}
     values = []
@@ -183,15 +186,15 @@ def test_null_is_the_score_between_patients(score: str) -> None:
                 {
                     "image_report": _cosine(x, y_other),
                     "image_image": _cosine(x, image_of_other),
-                    "change": _cosine(x - before, y_other - report_of_other),
+                    "directional": _cosine(x - before, y_other - report_of_other),
                 }[score]
             )
     expected = np.quantile(values, 0.8, method="inverted_cdf")
     assert fitted["bounds"][score] == pytest.approx(expected, abs=1e-6)
-    null = fitted["nulls"][score]
-    assert null["num_values"] == len(values)
-    assert null["mean"] == pytest.approx(np.mean(values), abs=1e-6)
-    assert null["quantiles"]["0.5"] == pytest.approx(
+    mismatches = fitted["mismatches"][score]
+    assert mismatches["num_values"] == len(values)
+    assert mismatches["mean"] == pytest.approx(np.mean(values), abs=1e-6)
+    assert mismatches["quantiles"]["0.5"] == pytest.approx(
         np.quantile(values, 0.5, method="inverted_cdf"), abs=1e-6
     )
 
@@ -202,52 +205,52 @@ def _vectors(pair: Pair) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return pair.image_embedding, pair.report_embedding
 
 
-def test_null_needs_two_patients_and_vectors() -> None:
-    rules = {"inter": {"rule": "null-calibrated"}}
+def test_mismatches_need_two_patients_and_vectors() -> None:
+    rules = {"inter": {"rule": "mismatch-quantile"}}
     with pytest.raises(RunError, match="needs scored pairs of two patients, with their vectors"):
         _prune(_families(2), rules)  # both real pairs are of one patient
     assert _prune([], rules)["fitted"]["inter"]["bounds"] == {}
 
 
-def test_null_sample_is_bounded_and_stands_for_all() -> None:
+def test_the_sample_of_mismatches_is_bounded_and_stands_for_all() -> None:
     families = _families(60)
-    small = {"rule": "null-calibrated", "sample_size": 40}
+    small = {"rule": "mismatch-quantile", "sample_size": 40}
     bounded = _prune(families, {"intra": small})["fitted"]["intra"]
-    whole = _prune(families, {"intra": {"rule": "null-calibrated"}})["fitted"]["intra"]
-    assert bounded["nulls"]["image_report"]["num_values"] <= 40 * 39
+    whole = _prune(families, {"intra": {"rule": "mismatch-quantile"}})["fitted"]["intra"]
+    assert bounded["mismatches"]["image_report"]["num_values"] <= 40 * 39
     assert bounded["bounds"]["image_report"] == pytest.approx(
         whole["bounds"]["image_report"], abs=0.12
     )
 
 
-def test_and_keeps_what_every_rule_keeps() -> None:
+def test_a_list_keeps_what_every_rule_keeps() -> None:
     families = _families(12)
     parts = [
         {"rule": "threshold", "threshold": 0.4},
-        {"rule": "quantile", "quantile": 0.3, "scores": ["change"]},
-        {"rule": "per-parent-best", "k": 2, "score": "change"},
+        {"rule": "quantile", "quantile": 0.3, "scores": ["directional"]},
+        {"rule": "top-k", "k": 2, "score": "directional"},
     ]
     alone = [_prune(families, {"intra": each})["kept"] for each in parts]
-    result = _prune(families, {"intra": {"rule": "and", "rules": parts}})
+    result = _prune(families, {"intra": parts})
     assert result["kept"] == set.intersection(*alone)
-    turned = _prune(families, {"intra": {"rule": "and", "rules": parts[::-1]}})
+    turned = _prune(families, {"intra": parts[::-1]})
     assert turned["kept"] == result["kept"]
     fitted = result["fitted"]["intra"]
-    assert fitted["rule"] == "and"
+    assert fitted["rule"] == "all-of"
     assert [each["rule"] for each in fitted["rules"]] == [each["rule"] for each in parts]
-    assert fitted["bounds"].keys() == {"image_report", "change"}
+    assert fitted["bounds"].keys() == {"image_report", "directional"}
     failing = next(name for name in result["reasons"] if "intra" in name)
     assert result["reasons"][failing].reason in (
         "below_threshold",
         "below_quantile",
-        "not_among_best",
+        "not_in_top_k",
     )
 
 
-def test_of_two_bounds_on_one_score_and_records_the_higher() -> None:
+def test_of_two_bounds_on_one_score_a_list_records_the_higher() -> None:
     for thresholds in ((0.2, 0.6), (0.6, 0.2)):
         rules = [{"rule": "threshold", "threshold": threshold} for threshold in thresholds]
-        result = _prune(_families(12), {"intra": {"rule": "and", "rules": rules}})
+        result = _prune(_families(12), {"intra": rules})
         assert result["fitted"]["intra"]["bounds"] == {"image_report": 0.6}
 
 
@@ -263,15 +266,12 @@ def test_logit_threshold_is_the_threshold_over_the_scale() -> None:
 
 
 RULES = {
-    "inter": {"rule": "null-calibrated", "quantile": 0.9, "sample_size": 16},
-    "intra": {
-        "rule": "and",
-        "rules": [
-            {"rule": "mean-margin", "margin": 0.1},
-            {"rule": "quantile", "quantile": 0.2},
-            {"rule": "per-parent-best", "k": 2},
-        ],
-    },
+    "inter": {"rule": "mismatch-quantile", "quantile": 0.9, "sample_size": 16},
+    "intra": [
+        {"rule": "mean-margin", "margin": 0.1},
+        {"rule": "quantile", "quantile": 0.2},
+        {"rule": "top-k", "k": 2},
+    ],
     "duplicate": {"quantile": 0.9},
     "memorised": {"quantile": 0.9},
 }
@@ -287,13 +287,13 @@ def test_neither_order_nor_parts_change_anything(order: list[int], part_size: in
     assert found["kept"] == expected["kept"]
 
 
-def test_a_null_score_is_named_first_in_and() -> None:
+def test_a_missing_score_is_named_first_in_a_list() -> None:
     (family,) = _families(1)
-    family[1] = family[1].with_scores(change=None)
+    family[1] = family[1].with_scores(directional=None)
     rules = [
         {"rule": "threshold", "threshold": 0.99},
-        {"rule": "per-parent-best", "score": "change"},
+        {"rule": "top-k", "score": "directional"},
     ]
-    drop = _prune([family], {"intra": {"rule": "and", "rules": rules}})["reasons"]["r0~intra-0"]
+    drop = _prune([family], {"intra": rules})["reasons"]["r0~intra-0"]
     assert drop.reason == "no_score"
-    assert "change" in drop.detail
+    assert "directional" in drop.detail

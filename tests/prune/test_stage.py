@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pairaug.pair import Branch, Pair, Report
-from pairaug.prune import DROP_REASONS, Fitted, Prune, PruneRule, PruneSettings
+from pairaug.prune import DROP_REASONS, FittedRules, Prune, PruneRule, PruneSettings
 from pairaug.prune.exact import ExactSum
 from pairaug.stage import RunContext, apply
 
-SCORES = ("image_report", "image_image", "change")
+SCORES = ("image_report", "image_image", "directional")
 
 
 def _pair(name: str, branch: Branch, *scores: float | None) -> Pair:
@@ -37,7 +37,9 @@ def _pairs(count: int = 200, seed: int = 0) -> list[Pair]:
     return pairs
 
 
-def _prune(pairs: list[Pair], settings: PruneSettings, part_size: int) -> tuple[Fitted, list[Pair]]:
+def _prune(
+    pairs: list[Pair], settings: PruneSettings, part_size: int
+) -> tuple[FittedRules, list[Pair]]:
     parts = [pairs[start : start + part_size] for start in range(0, len(pairs), part_size)]
     fitted = PruneRule(settings).fit(parts)
     # As recorded with the run and read back.
@@ -82,7 +84,7 @@ def test_every_branch_takes_either_rule() -> None:
     settings = PruneSettings.model_validate(
         {
             "inter": {"rule": "mean-margin", "scores": ["image_report"], "margin": 0},
-            "intra": {"rule": "threshold", "score": "change", "threshold": 0.5},
+            "intra": {"rule": "threshold", "score": "directional", "threshold": 0.5},
         }
     )
     pairs = [
@@ -98,7 +100,7 @@ def test_every_branch_takes_either_rule() -> None:
         "d": "below_threshold",
     }
     assert fitted["inter"]["bounds"] == {"image_report": pytest.approx(0.2)}
-    assert fitted["intra"]["bounds"] == {"change": 0.5}
+    assert fitted["intra"]["bounds"] == {"directional": 0.5}
 
 
 def test_detail_names_each_score_that_failed() -> None:
@@ -107,7 +109,7 @@ def test_detail_names_each_score_that_failed() -> None:
     low = next(pair for pair in pruned if pair.id == "low")
     assert low.drop is not None
     assert low.drop.reason == "below_mean"
-    assert low.drop.detail == "image_report 0.1000 <= 0.4970, change 0.1000 <= 0.4970"
+    assert low.drop.detail == "image_report 0.1000 <= 0.4970, directional 0.1000 <= 0.4970"
     assert low.drop.reason in DROP_REASONS
 
 

@@ -21,10 +21,7 @@ from pairaug.stage import RunContext, apply
 
 RULES = {
     "inter": {"rule": "threshold", "threshold": 0.3},
-    "intra": {
-        "rule": "and",
-        "rules": [{"rule": "mean-margin"}, {"rule": "per-parent-best", "k": 2}],
-    },
+    "intra": [{"rule": "mean-margin"}, {"rule": "top-k", "k": 2}],
 }
 
 
@@ -49,14 +46,14 @@ def _pairs() -> list[Pair]:
             )
             scores = rng.normal(0.4, 0.2, 3).clip(-1, 1).tolist()
             child = child.with_scores(
-                image_report=scores[0], image_image=scores[1], change=scores[2]
+                image_report=scores[0], image_image=scores[1], directional=scores[2]
             )
             child = child.with_trace("score", model='a "b" {c}').with_embeddings(
                 image=rng.normal(size=4), report=rng.normal(size=4)
             )
             pairs.append(child)
     pairs[4] = pairs[4].dropped("edit", "image_constant", "0")
-    pairs[3] = pairs[3].with_scores(change=None)
+    pairs[3] = pairs[3].with_scores(directional=None)
     return pairs
 
 
@@ -117,14 +114,14 @@ def test_a_run_is_pruned_and_swept_without_a_tensor_library(copied: Path) -> Non
     )
     for words in (
         ["prune", str(copied), "--set", "prune.inter={rule: quantile, quantile: 0.4}"],
-        ["prune", str(copied), "--set", "prune.inter={rule: null-calibrated, quantile: 0.1}"],
+        ["prune", str(copied), "--set", "prune.inter={rule: mismatch-quantile, quantile: 0.1}"],
         ["prune", str(copied), "--sweep"],
     ):
         done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     rule = json.loads((copied / "run.json").read_text())["rule"]["inter"]
-    assert rule["rule"] == "null-calibrated"
-    assert rule["nulls"]["image_report"]["num_values"] > 0
+    assert rule["rule"] == "mismatch-quantile"
+    assert rule["mismatches"]["image_report"]["num_values"] > 0
 
 
 def test_a_sweep_shows_what_each_threshold_keeps(copied: Path) -> None:
@@ -132,7 +129,7 @@ def test_a_sweep_shows_what_each_threshold_keeps(copied: Path) -> None:
     result = CliRunner().invoke(app, ["prune", str(copied), "--sweep"])
     assert result.exit_code == 0, result.output
     assert "inter: image_report of" in result.output
-    assert "intra: change of" in result.output
+    assert "intra: directional of" in result.output
     assert "100.0%" in result.output
     assert "0.0%" in result.output
     page = (copied / "sweep.html").read_text()

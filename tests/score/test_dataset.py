@@ -36,7 +36,7 @@ def random_scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     config = VisionTextDualEncoderConfig.from_pretrained(folder)
     model = VisionTextDualEncoderModel(config)
-    # As generated, the image tower's normalisations know nothing of their inputs, and all fades to 0.
+    # As generated, the image tower's normalisations do not fit their inputs; all fades to 0.
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None
@@ -91,7 +91,8 @@ def test_real_pairs_are_scored_and_broken_ones_dropped(random_scorer: Path, tmp_
         assert all(value is not None and -1 <= value <= 1 for value in pair.scores.values())
         assert np.linalg.norm(pair.image_embedding or ()) == pytest.approx(1, abs=1e-5)
     assert all(
-        set(scored[edit.id].scores) == {"image_report", "image_image", "change"} for edit in edits
+        set(scored[edit.id].scores) == {"image_report", "image_image", "directional"}
+        for edit in edits
     )
 
 

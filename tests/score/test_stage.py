@@ -96,7 +96,7 @@ def test_scores_are_the_cosines_of_the_papers_equations(tiny_scorer_folder: Path
         assert intra.scores == {
             "image_report": pytest.approx(_cosine(x_edited, y_edited), abs=1e-7),
             "image_image": pytest.approx(_cosine(x_edited, x), abs=1e-7),
-            "change": pytest.approx(_cosine(x_edited - x, y_edited - y_rewritten), abs=1e-6),
+            "directional": pytest.approx(_cosine(x_edited - x, y_edited - y_rewritten), abs=1e-6),
         }
         assert intra.image_embedding == pytest.approx(x_edited, abs=1e-7)
         assert intra.report_embedding == pytest.approx(y_edited, abs=1e-7)
@@ -160,7 +160,7 @@ def test_no_change_is_a_drop_with_null_never_nan(tiny_scorer_folder: Path) -> No
     for pair in (image, report):
         assert pair.drop is not None
         assert (pair.drop.stage, pair.drop.reason) == ("score", "no_change")
-        assert pair.scores["change"] is None
+        assert pair.scores["directional"] is None
         assert pair.scores["image_report"] is not None
     assert image.scores["image_image"] == pytest.approx(1.0)
 
@@ -291,7 +291,7 @@ def test_a_model_of_images_alone_can_look_on_but_not_score(
     audited = _score(tiny_scorer_folder, _families(1), audit={"model": str(folder)})
     assert set(audited[1].trace["score"]["audit"]) == {"model"}
     assert set(audited[2].trace["score"]["audit"]) == {"model", "image_image"}
-    with pytest.raises(ModelError, match=r"encodes images only.*Name it as score\.audit\.model"):
+    with pytest.raises(ModelError, match=r"encodes images only.*Set it as score\.audit\.model"):
         Score.weights(_settings(folder))
 
 

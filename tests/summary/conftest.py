@@ -21,7 +21,7 @@ from pairaug.record import RunRecord
 from pairaug.stage import RunContext, batched
 from pairaug.summary import SummarySettings, write_summary
 
-BOUNDS = {"inter": {"image_report": 0.30}, "intra": {"image_report": 0.28, "change": 0.1}}
+BOUNDS = {"inter": {"image_report": 0.30}, "intra": {"image_report": 0.28, "directional": 0.1}}
 SIZE = 48  # pixels; what is tested here is the page, not the images
 CHANGES = (
     ("There is a large left pleural effusion.", {"pleural effusion": True}),
@@ -69,7 +69,7 @@ def _intra(pair: Pair, number: int, rng: np.random.Generator) -> Pair:
     scores = rng.normal((0.35, 0.9, 0.25), (0.06, 0.03, 0.12)).tolist()
     child = child.with_trace("edit", fit="crop")
     child = child.with_image(png_ref(blurred.astype(np.float32))).with_scores(
-        image_report=scores[0], image_image=scores[1], change=scores[2]
+        image_report=scores[0], image_image=scores[1], directional=scores[2]
     )
     child = child.with_embeddings(
         image=_vector(rng, 0.2), report=_vector(rng, 0.6), source_report=_vector(rng, 0.0)

@@ -204,8 +204,8 @@ def test_a_folder_that_is_no_run_is_an_error(tmp_path: Path):
 
 def test_the_score_section_has_the_null_the_pictures_and_the_reasons(page: str) -> None:
     section = page[page.index('<section id="scores">') : page.index('<section id="maps">')]
-    # One null for each branch and score: new patients have one score, changed images three.
-    assert section.count('<polyline class="null"') == 4
+    # Mismatched pairs for each branch and score: new patients have one score, changed images three.
+    assert section.count('<polyline class="mismatched"') == 4
     for title in ("surely kept", "just kept", "just dropped"):
         assert title in section
     assert "New patients, by how far from the line" in section

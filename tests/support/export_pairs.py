@@ -102,7 +102,7 @@ def family(folder: Path, index: int, split: str = "train") -> list[Pair]:
         source_report=parent.report.text,
         report=Report("changed", "Worse."),
     )
-    scores = {"image_report": 0.3, "image_image": 0.9, "change": 0.5}
+    scores = {"image_report": 0.3, "image_image": 0.9, "directional": 0.5}
     return [
         parent,
         inter.with_image(png_ref(grey(100 + index))),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pyarrow as pa
 
@@ -12,20 +12,21 @@ from pairaug.api.runs import Run, load_run, needs_pandas
 from pairaug.api.settings import checked
 from pairaug.errors import DataError
 from pairaug.pair import SCORES, Branch
-from pairaug.prune.all_of import AndRule
+from pairaug.prune.all_of import Rule
 from pairaug.prune.bounds import ScoreName
 from pairaug.prune.columns import Columns, columns_of_table
-from pairaug.prune.fit import PruneRule, PruneSettings, Rule, apply
+from pairaug.prune.fit import PruneRule, PruneSettings, apply
 from pairaug.prune.mean_margin import MeanMarginRule
-from pairaug.prune.mismatch_quantile import NullCalibratedRule
+from pairaug.prune.mismatch_quantile import MismatchQuantileRule
 from pairaug.prune.quantile import QuantileRule
 from pairaug.prune.threshold import ThresholdRule
-from pairaug.prune.top_k import BestOfParentRule, BestOfReportRule
+from pairaug.prune.top_k import TopKRule
+from pairaug.settings import StageSettings
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-Rules: TypeAlias = Rule | Sequence[Rule] | None
+OneOrMoreRules: TypeAlias = Rule | Sequence[Rule] | None
 """A rule, a list of rules that must all keep a pair, or None to keep all pairs."""
 
 _STAGE = "prune"
@@ -50,7 +51,7 @@ def Threshold(threshold: float = 0.3, *, score: ScoreName = "image_report") -> T
 def MeanMargin(
     margin: float = 0.003,
     *,
-    scores: Sequence[ScoreName] = ("image_report", "image_image", "change"),
+    scores: Sequence[ScoreName] = ("image_report", "image_image", "directional"),
     scalar: float = 1.0,
 ) -> MeanMarginRule:
     """Keeps pairs whose every score is above its mean less a margin: `mean / scalar - margin`.
@@ -90,7 +91,7 @@ def TopK(
     *,
     group_by: Literal["parent", "report"] = "parent",
     score: ScoreName = "image_report",
-) -> BestOfParentRule | BestOfReportRule:
+) -> TopKRule:
     """Keeps the `k` best pairs of each group.
 
     Args:
@@ -103,10 +104,7 @@ def TopK(
         >>> pairaug.TopK(2, group_by="report").k
         2
     """
-    if group_by not in ("parent", "report"):
-        raise DataError(f"group_by is {group_by!r}; choose one of: parent, report")
-    model = BestOfParentRule if group_by == "parent" else BestOfReportRule
-    return checked(model, "TopK", k=k, score=score)
+    return checked(TopKRule, "TopK", k=k, score=score, group_by=group_by)
 
 
 def MismatchQuantile(
@@ -114,7 +112,7 @@ def MismatchQuantile(
     *,
     scores: Sequence[ScoreName] = ("image_report",),
     sample_size: int = 1024,
-) -> NullCalibratedRule:
+) -> MismatchQuantileRule:
     """Keeps pairs that score higher than images with another patient's report.
 
     The bound is a quantile of the scores between images and reports of different patients, so it
@@ -131,7 +129,7 @@ def MismatchQuantile(
         0.99
     """
     return checked(
-        NullCalibratedRule,
+        MismatchQuantileRule,
         "MismatchQuantile",
         quantile=quantile,
         scores=scores,
@@ -141,8 +139,8 @@ def MismatchQuantile(
 
 def prune(
     table: DataFrame | Run | str | Path,
-    inter: Rules = Threshold(0.3),  # noqa: B008
-    intra: Rules = MeanMargin(0.003),  # noqa: B008
+    inter: OneOrMoreRules = Threshold(0.3),  # noqa: B008
+    intra: OneOrMoreRules = MeanMargin(0.003),  # noqa: B008
 ) -> DataFrame:
     """The table with each synthetic pair kept or dropped by its branch's rule. No model is needed.
 
@@ -177,8 +175,8 @@ def prune(
     needs_pandas("pruning a table")
     import pandas
 
-    chosen = {"inter": _as_rule(inter, "inter"), "intra": _as_rule(intra, "intra")}
-    given = {branch: rule.model_dump() for branch, rule in chosen.items() if rule is not None}
+    chosen = {"inter": _as_setting(inter, "inter"), "intra": _as_setting(intra, "intra")}
+    given = {branch: rules for branch, rules in chosen.items() if rules is not None}
     settings = checked(PruneSettings, _STAGE, **given)
     rules = PruneRule(settings)
     if isinstance(table, str | Path):
@@ -208,17 +206,17 @@ def prune(
     return pruned
 
 
-def _as_rule(rules: Rules, branch: str) -> Rule | None:
-    """One rule of what a caller gives for a branch."""
+def _as_setting(rules: Any, branch: str) -> Any:
+    """What a caller gives for a branch, as the setting `prune.inter` or `prune.intra`."""
     if rules is None:
         return None
-    if isinstance(rules, Sequence) and not isinstance(rules, str):
-        return checked(AndRule, branch, rules=[rule.model_dump() for rule in rules])
-    if not hasattr(rules, "model_dump"):
+    if isinstance(rules, list | tuple):
+        return [_as_setting(rule, branch) for rule in rules]
+    if not isinstance(rules, StageSettings):
         raise DataError(
             f"{branch} is {type(rules).__name__}; pass a rule such as pairaug.Threshold(0.3)"
         )
-    return rules  # type: ignore[return-value]
+    return rules.model_dump()
 
 
 def _columns(table: DataFrame, *, with_vectors: bool) -> Columns:

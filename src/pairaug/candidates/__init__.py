@@ -1,4 +1,4 @@
-"""What the stages that generate images share: the generator, several candidates, and which of them goes on.
+"""Shared by `generate` and `edit`: opening the generator, and choosing among several candidates.
 
-New patients' images and edits differ in how they are generated, and in nothing that is here.
+How an image is generated or edited is left to these stages.
 """

@@ -1,4 +1,4 @@
-"""Which candidate is good enough: an image-text model's scores against bounds."""
+"""Scores candidates with an image-text model and accepts those above all bounds."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from pairaug.stage import RunContext
 if TYPE_CHECKING:
     from pairaug.clip.encoders import Encoder
 
-Vector = Float32[np.ndarray, " dimension"]
+Embedding = Float32[np.ndarray, " dimension"]
 
 _SCORES = {Branch.INTER: ("image_report",), Branch.INTRA: SCORES}
-"""What an image of each branch is judged by: S_a, or S1, S2 and S3."""
+"""The scores of each branch's candidates: S_a, or S1, S2 and S3."""
 
 _STAGES = {Branch.INTER: "generate", Branch.INTRA: "edit"}
 _KINDS = {Branch.INTER: "new patients", Branch.INTRA: "edits"}
@@ -37,17 +37,17 @@ _KINDS = {Branch.INTER: "new patients", Branch.INTRA: "edits"}
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What every candidate of a request is compared with."""
+    """The embeddings that every candidate of a request is compared with."""
 
-    report: Vector
-    source_report: Vector | None = None
-    """None for a new patient, who has no source."""
-    source_image: Vector | None = None
-    """None also where the source's image cannot be read."""
+    report: Embedding
+    source_report: Embedding | None = None
+    """None for a new patient."""
+    source_image: Embedding | None = None
+    """None for a new patient, or if the source's image cannot be read."""
 
 
 class CandidateScorer:
-    """Scores candidates as the stage `score` would, and says whether they are above the bounds."""
+    """Scores candidates as the stage `score` does, and compares the scores with the bounds."""
 
     def __init__(self, settings: AcceptSettings, branch: Branch, context: RunContext) -> None:
         self._settings = settings
@@ -56,9 +56,9 @@ class CandidateScorer:
 
     @staticmethod
     def weights(settings: AcceptSettings, branch: Branch) -> dict[str, str]:
-        """What decides besides the settings, by name: the scorer, and the rule of another run."""
+        """Name → hash of what decides besides the settings: the scorer, and another run's rule."""
         own = weights_sha256(_folder(settings))
-        hashes = {f"judge {settings.model}": own}
+        hashes = {f"scorer {settings.model}": own}
         if settings.bounds_from is not None:
             rule = json.dumps(_bounds_of_run(settings, branch, own), sort_keys=True)
             hashes[f"rule of {settings.bounds_from}"] = sha256(rule.encode()).hexdigest()
@@ -66,7 +66,7 @@ class CandidateScorer:
 
     @cached_property
     def bounds(self) -> dict[str, float]:
-        """Score → what a candidate has to exceed; empty: every image that is none at fault passes."""
+        """Score → bound that an accepted candidate exceeds; empty: any valid image is accepted."""
         settings = self._settings
         fitted: dict[str, float] = {}
         if settings.bounds_from is not None:
@@ -74,7 +74,7 @@ class CandidateScorer:
         return {**fitted, **settings.own_bounds()}
 
     def references(self, requests: Sequence[ImageRequest]) -> dict[str, Reference]:
-        """What the candidates of each request are compared with, by the request's pair."""
+        """Id of a request's pair → what its candidates are compared with."""
         sources = {
             request.source.id: request.source for request in requests if request.source is not None
         }
@@ -99,31 +99,31 @@ class CandidateScorer:
     def decisions(
         self, candidates: Sequence[Candidate], references: Mapping[str, Reference]
     ) -> list[CandidateDecision]:
-        """One decision for each candidate; an image that would be a drop has no scores and never passes."""
+        """One decision for each candidate; defective images have null scores and are rejected."""
         images = {
-            place: each.image
-            for place, each in enumerate(candidates)
+            index: each.image
+            for index, each in enumerate(candidates)
             if image_defect(each.image) is None
         }
         embeddings = dict(zip(images, self._encoder.encode_images([*images.values()]), strict=True))
         return [
-            self._decision(embeddings[place], references[each.request.pair.id])
-            if place in embeddings
+            self._decision(embeddings[index], references[each.request.pair.id])
+            if index in embeddings
             else CandidateDecision(self._scores({}), accepted=False)
-            for place, each in enumerate(candidates)
+            for index, each in enumerate(candidates)
         ]
 
-    def _decision(self, image: Vector, reference: Reference) -> CandidateDecision:
+    def _decision(self, image: Embedding, reference: Reference) -> CandidateDecision:
         vectors = reference.report, reference.source_image, reference.source_report
         scores = self._scores(pair_scores(image, *vectors))
-        reached = (
+        is_above = (
             (value := scores.get(name)) is not None and value > bound
             for name, bound in self.bounds.items()
         )
-        return CandidateDecision(scores, accepted=all(reached))
+        return CandidateDecision(scores, accepted=all(is_above))
 
     def _scores(self, found: Mapping[str, float | None]) -> dict[str, float | None]:
-        """The branch's scores, null where they were not found."""
+        """The branch's scores; null where one cannot be computed."""
         return {name: found.get(name) for name in _SCORES[self._branch]}
 
     @cached_property
@@ -154,15 +154,15 @@ def _image_of(source: Pair) -> np.ndarray | None:
     try:
         return load_image(source.image)
     except DataError:
-        # Only edits of a generated source come here without a readable image: `score` drops the source.
+        # Only edits of a regenerated source come here; `score` drops the source.
         return None
 
 
 def _bounds_of_run(settings: AcceptSettings, branch: Branch, weights: str) -> dict[str, float]:
-    """The bounds for a branch that a run's pruning fitted, from its `run.json`.
+    """The bounds that pruning fitted for a branch of another run, from its `run.json`.
 
-    Raises `SettingsError` where it has none, or fitted them on the scores of another scorer than
-    the one with these `weights`: a bound means nothing on another model's scale.
+    Raises `SettingsError` if there are none, or if they were fitted on another scorer's scores than
+    the one with these `weights`: bounds of one scorer do not suit another.
     """
     assert settings.bounds_from is not None
     where, kind = f"{_STAGES[branch]}.accept", _KINDS[branch]
@@ -175,12 +175,12 @@ def _bounds_of_run(settings: AcceptSettings, branch: Branch, weights: str) -> di
             "that has been pruned"
         )
     bounds = {name: float(value) for name, value in rule.get("bounds", {}).items()}
-    # The first; a second one, the audit's, prunes nothing.
+    # The first scorer prunes; a second one is the audit.
     scorer, scored_by = next(iter(scorers.items()))
     if not bounds:
         raise SettingsError(
-            f"{where}.bounds_from: the rule for {kind} of {settings.bounds_from} sets no bound on a "
-            f"score, so that nothing could fail it; set bounds in {where}"
+            f"{where}.bounds_from: the rule for {kind} of {settings.bounds_from} has no bound on a "
+            f"score; set bounds in {where}"
         )
     if scored_by != weights:
         raise SettingsError(

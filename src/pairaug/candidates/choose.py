@@ -1,4 +1,4 @@
-"""Candidates as they are generated, one or several for each report, and which of them go on."""
+"""Generates one or several candidates for each report and chooses which of them are kept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RequestT_contra = TypeVar("RequestT_contra", bound=ImageRequest, contravariant=T
 
 @dataclass(frozen=True, slots=True)
 class Chosen(Generic[CandidateT]):
-    """A candidate that goes on, with the decision and the number of candidates generated where it was judged."""
+    """A kept candidate, with its decision and the number of candidates if it was scored."""
 
     generated: CandidateT
     decision: CandidateDecision | None = None
@@ -31,7 +31,7 @@ class Chosen(Generic[CandidateT]):
 
 
 class Sampler(Protocol[RequestT_contra, CandidateT_co]):
-    """Generates candidates; the same request and number give the same image, whatever else is wanted."""
+    """Generates candidates. A request and number always give the same image."""
 
     def generate(
         self, wanted: Sequence[tuple[RequestT_contra, int]]
@@ -45,26 +45,27 @@ def generate_and_choose(
     num_candidates: int,
     scorer: CandidateScorer | None,
 ) -> list[Chosen[CandidateT]]:
-    """The candidates that go on, in the order of `requests`, each request's in the order of their numbers.
+    """The kept candidates in the order of `requests`, those of one request by their numbers.
 
-    With `all` every candidate does; else one of each request does, and no more are generated than it takes.
+    `all` keeps every candidate; otherwise one of each request is kept, and `first-accepted` stops
+    generating once one is accepted.
     """
     if scorer is None:
         wanted = [(request, number) for request in requests for number in range(num_candidates)]
         return [Chosen(generated) for generated in sampler.generate(wanted)]
     references = scorer.references(requests)
     decided: list[list[tuple[CandidateDecision, CandidateT]]] = [[] for _ in requests]
-    place_of = {request.pair.id: place for place, request in enumerate(requests)}
-    open_places = list(range(len(requests)))
+    index_of = {request.pair.id: index for index, request in enumerate(requests)}
+    open_requests = list(range(len(requests)))
     for number in range(num_candidates):
-        candidates = list(sampler.generate([(requests[place], number) for place in open_places]))
+        candidates = list(sampler.generate([(requests[index], number) for index in open_requests]))
         for decision, generated in zip(
             scorer.decisions(candidates, references), candidates, strict=True
         ):
-            decided[place_of[generated.request.pair.id]].append((decision, generated))
+            decided[index_of[generated.request.pair.id]].append((decision, generated))
         if keep == "first-accepted":
-            open_places = [place for place in open_places if not decided[place][-1][0].accepted]
-        if not open_places:
+            open_requests = [index for index in open_requests if not decided[index][-1][0].accepted]
+        if not open_requests:
             break
     return [_best(of_request) for of_request in decided]
 
@@ -75,10 +76,10 @@ def in_place(
     dropped: Mapping[str, Pair],
     outcome: Callable[[Chosen[CandidateT]], Pair],
 ) -> list[Pair]:
-    """The pairs that have been waiting, each with what came of it in its place.
+    """The waiting pairs, each replaced by its outcomes.
 
-    `outcome` gives the pair of a candidate that goes on; `dropped` has those that were never generated, by
-    id. A pair that is in neither stays as it was.
+    `outcome` makes the pair of a kept candidate; `dropped` has the pairs without a candidate, by
+    id. A pair that is in neither is returned unchanged.
     """
     outcomes = {pair_id: [pair] for pair_id, pair in dropped.items()}
     for each in chosen:
@@ -87,7 +88,7 @@ def in_place(
 
 
 def with_image(pair: Pair, generated: Candidate, stage: str) -> Pair:
-    """The pair with the image of a candidate, or dropped for what the image is."""
+    """The pair with the image of a candidate, or dropped if the image is defective."""
     reason = image_defect(generated.image)
     return (
         pair.with_image(png_ref(generated.image)) if reason is None else pair.dropped(stage, reason)
@@ -95,7 +96,7 @@ def with_image(pair: Pair, generated: Candidate, stage: str) -> Pair:
 
 
 def choice_trace(chosen: Chosen[Any], scorer: CandidateScorer) -> dict[str, Any]:
-    """What a pair's trace says of how its image was chosen, as plain JSON values."""
+    """The trace entries of a chosen image, as plain JSON values."""
     trace: dict[str, Any] = {"candidate": chosen.generated.number}
     if chosen.decision is None:
         return trace
@@ -113,7 +114,7 @@ def choice_trace(chosen: Chosen[Any], scorer: CandidateScorer) -> dict[str, Any]
 
 
 def _best(decided: Iterable[tuple[CandidateDecision, CandidateT]]) -> Chosen[CandidateT]:
-    """The candidate that ranks highest; of equals the one generated first."""
+    """The candidate that ranks highest; of equal ones the first generated."""
     candidates = list(decided)
     decision, generated = max(candidates, key=lambda each: each[0].rank)
     return Chosen(generated, decision, len(candidates))

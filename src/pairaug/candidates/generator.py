@@ -1,4 +1,4 @@
-"""The latent diffusion model that a stage's settings name."""
+"""Opens the latent diffusion model of a stage's settings."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def generator_folder(settings: GeneratorModel) -> Path:
-    """Where its files are; `ModelError` where they are not."""
+    """The folder of the model; `ModelError` if it is missing."""
     return model_folder(settings.model, settings.revision, settings.allow_pickle)
 
 
 def open_generator(settings: GeneratorModel, context: RunContext) -> Pipeline:
-    """The model, loaded for the context's device."""
-    # Only now: tensor libraries take long to import, and not every part has an image to generate.
+    """The model, loaded on the context's device."""
+    # Imported late: tensor libraries load slowly, and some parts have no image to generate.
     from pairaug.diffusion.pipeline import load_pipeline
 
     return load_pipeline(

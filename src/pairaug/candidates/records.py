@@ -1,4 +1,4 @@
-"""An image to be generated, a candidate of it, and what is thought of it."""
+"""A request for an image, a candidate for it, and the decision on a candidate."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class ImageRequest(Protocol):
 
     @property
     def pair(self) -> Pair:
-        """The pair that wants an image."""
+        """The pair that needs an image."""
         ...
 
     @property
     def source(self) -> Pair | None:
-        """The pair that the image is compared with as well as with its report, if there is one."""
+        """The real pair of an edit; None for a new patient."""
         ...
 
 
@@ -41,16 +41,16 @@ class Candidate(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CandidateDecision:
-    """A candidate's scores, null where they cannot be had, and whether all are above their bounds."""
+    """A candidate's scores, null where undefined, and whether all exceed their bounds."""
 
     scores: Mapping[str, float | None]
     accepted: bool
 
     @property
     def rank(self) -> tuple[bool, float]:
-        """What the best candidate has most of: passing first, then the mean of its scores.
+        """Sort key of the best candidate: accepted first, then the highest mean of its scores.
 
-        A null counts as the worst that a cosine can be.
+        A null counts as -1, the lowest cosine.
         """
         values = [-1.0 if value is None else value for value in self.scores.values()]
         return self.accepted, sum(values) / len(values)

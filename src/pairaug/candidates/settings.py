@@ -1,4 +1,4 @@
-"""How often an image is generated again, and what it has to pass."""
+"""Settings of several candidates per report and of their acceptance."""
 
 from __future__ import annotations
 
@@ -14,72 +14,72 @@ Keep = Literal["all", "first-accepted", "best"]
 
 
 class AcceptSettings(PretrainedModel):
-    """What a candidate is judged by. Its scores are those of the stage `score`."""
+    """Bounds that a candidate must exceed. Its scores are those of the stage `score`."""
 
     model: str = Field(
         default="bundled",
         min_length=1,
-        description="`bundled`, or a scorer as in `score.model`. Better not the same one: what is "
-        "chosen by a scorer looks better to that scorer than it is.",
+        description="Scorer of the candidates: `bundled`, or as in `score.model`. Use another one "
+        "than `score.model`: a scorer overrates the candidates that it chose.",
     )
     image_report: float | None = Field(
         default=None,
         ge=-1,
         le=1,
-        description="A candidate passes above it: image against report, S1.",
+        description="Bound on `image_report` (S1) that an accepted candidate exceeds.",
     )
     bounds_from: Path | None = Field(
         default=None,
-        description="A finished run, whose fitted rule for this branch gives the bounds that are "
-        "not set here. A pilot with `--limit` is enough.",
+        description="Folder of a finished run. Bounds not set here are those that its pruning "
+        "fitted for this branch. A small run with `--limit` is enough.",
     )
 
     @property
     def is_bounded(self) -> bool:
-        """True if there is something to pass."""
+        """True if there is a bound."""
         return self.bounds_from is not None or bool(self.own_bounds())
 
     def own_bounds(self) -> dict[str, float]:
-        """Score → the bound that is set here."""
+        """Score → bound, of the bounds set here."""
         values = {name: getattr(self, name, None) for name in SCORES}
         return {name: value for name, value in values.items() if value is not None}
 
 
 class CandidateSettings(GeneratorModel):
-    """A generator that may generate the image of a report more than once."""
+    """A generator with one or several candidates per report."""
 
     num_images: int = Field(
         default=1,
         ge=1,
-        description="Images generated for each report, or the most that are. The authors generate 10 of "
-        "each edit, and one of each new patient.",
+        description="Candidates per report; the maximum with `keep: first-accepted`. The authors "
+        "generate 10 of each edit and one of each new patient.",
     )
     keep: Keep = Field(
         default="all",
-        description="Which candidates go on: `all`, each as a pair of its own; `first-accepted`, candidates "
-        "being generated until one is above the bounds of `accept`, and the best if none is; `best`, "
-        "the best of all, those that pass first.",
+        description="Candidates to keep. `all`: each becomes a pair. `first-accepted`: generates "
+        "until one exceeds the bounds of `accept`, and keeps the best if none does. `best`: the "
+        "best of all, accepted ones first.",
     )
     accept: AcceptSettings = Field(
         default_factory=AcceptSettings,
-        description="What candidates are judged by, unless all are kept.",
+        description="Scorer and bounds of candidates; not used with `keep: all`.",
     )
 
     @model_validator(mode="after")
-    def _has_something_to_pass(self) -> CandidateSettings:
+    def _has_a_bound(self) -> CandidateSettings:
         if self.keep == "first-accepted" and self.num_images > 1 and not self.accept.is_bounded:
             raise ValueError(
-                "keep: first-accepted needs something to pass; set a bound in accept, or "
+                "keep: first-accepted needs a bound; set one in accept, or set "
                 "accept.bounds_from to a finished run"
             )
         return self
 
     @property
     def chooses(self) -> bool:
-        """True if candidates are compared, and only one goes on."""
+        """True if candidates are compared and only one is kept."""
         return self.keep != "all" and self.num_images > 1
 
     @property
     def max_kept(self) -> int:
-        """The most images that one report can come to."""
+        """The largest number of images kept per report."""
         return self.num_images if self.keep == "all" else 1

@@ -1,6 +1,6 @@
 """Cosines between vectors, and between the changes of two pairs of vectors.
 
-They are computed in float64 one by one, so that no neighbour in a batch can change a digit.
+Each is computed alone in float64, so results do not depend on the batch.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from jaxtyping import Float
 Vector = Float[np.ndarray, " dimension"]
 
 VANISHING = 1e-6
-"""A difference of unit vectors no longer than this is rounding (float32 gives about 1e-7)."""
+"""A shorter difference of unit vectors is rounding; float32 gives about 1e-7."""
 
 
 def cosine(one: Vector, other: Vector) -> float | None:
-    """The cosine of the angle between two vectors, in [-1, 1]; None where either vanishes.
+    """The cosine of the angle between two vectors, in [-1, 1]; None if either vanishes.
 
         cos(a, b) = a . b / (|a| |b|)
 
@@ -32,16 +32,16 @@ def cosine(one: Vector, other: Vector) -> float | None:
 def directional_similarity(
     image: Vector, source_image: Vector, report: Vector, source_report: Vector
 ) -> float | None:
-    """The cosine between how the image and how the report changed; None where either did not.
+    """The cosine between the changes of image and report; None if either did not change.
 
         S3 = cos(f(x') - f(x), g(y') - g(y))
 
     All four are unit vectors of one space; x, y is the source, x', y' the edited pair. The third
     term of the paper's hybrid consistency.
     """
-    moved_image = image.astype(np.float64) - source_image.astype(np.float64)
-    moved_report = report.astype(np.float64) - source_report.astype(np.float64)
-    return cosine(moved_image, moved_report)
+    image_change = image.astype(np.float64) - source_image.astype(np.float64)
+    report_change = report.astype(np.float64) - source_report.astype(np.float64)
+    return cosine(image_change, report_change)
 
 
 def pair_scores(
@@ -50,9 +50,10 @@ def pair_scores(
     source_image: Vector | None = None,
     source_report: Vector | None = None,
 ) -> dict[str, float | None]:
-    """Those of the paper's scores that the vectors allow, by name; null where one does not exist.
+    """Score → value, of the paper's scores that the vectors allow; None where one is undefined.
 
-    `image_report` needs the pair's own two vectors, `image_image` both images', `change` all four.
+    `image_report` needs the pair's own two vectors, `image_image` those of both images,
+    `directional` all four.
     """
     scores: dict[str, float | None] = {}
     if report is not None:
@@ -60,5 +61,7 @@ def pair_scores(
     if source_image is not None:
         scores["image_image"] = cosine(image, source_image)
         if report is not None and source_report is not None:
-            scores["change"] = directional_similarity(image, source_image, report, source_report)
+            scores["directional"] = directional_similarity(
+                image, source_image, report, source_report
+            )
     return scores

@@ -30,6 +30,7 @@ from pairaug.export import ExportSettings
 from pairaug.generate import GenerateSettings
 from pairaug.prune import PruneSettings
 from pairaug.readers import ReadSettings
+from pairaug.record import check_run_format
 from pairaug.rewrite import RewriteSettings
 from pairaug.score import ScoreSettings
 from pairaug.settings import StageSettings
@@ -117,7 +118,13 @@ def load_settings(
 ) -> Settings:
     """Settings of a YAML file over those of its preset, with `overrides` ("a.b=c") on top."""
     layers = [] if path is None else [Layer(str(path), read_yaml(path))]
-    return _on_preset([*layers, *override_layers(overrides)], preset)
+    try:
+        return _on_preset([*layers, *override_layers(overrides)], preset)
+    except SettingsError:
+        # A run of an earlier PairAug may have settings under other names: its layout comes first.
+        if path is not None:
+            check_run_format(path.parent)
+        raise
 
 
 def settings_of(values: Mapping[str, Any], name: str) -> Settings:

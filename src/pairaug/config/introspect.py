@@ -19,7 +19,7 @@ def setting_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 def kinds_inside(kinds: Sequence[type[BaseModel]], name: str) -> list[type[BaseModel]]:
     """The models that the setting `name` of one of `kinds` may be; none for a plain value."""
     fields = [kind.model_fields[name] for kind in kinds if name in kind.model_fields]
-    return [model for field in fields for model in _models_in(field.annotation)]
+    return list(dict.fromkeys(model for field in fields for model in _models_in(field.annotation)))
 
 
 def may_be_null(kinds: Sequence[type[BaseModel]], name: str) -> bool:

@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from pairaug.config.introspect import discriminators, kinds_inside, may_be_null, setting_names
 from pairaug.config.yaml_text import MAX_DEPTH, parse_settings, read_settings_text
 from pairaug.errors import SettingsError
+from pairaug.settings import LIST_TAG, ONE_TAG
 
 _LONGEST_NAME = 255
 """Bytes of the longest file name that file systems allow."""
@@ -49,7 +50,7 @@ def validate(model: type[Model], layers: Sequence[Layer]) -> Model:
     """
     merged: dict[str, Any] = {}
     for layer in layers:
-        merged = _merge(merged, layer.values, [model])
+        merged = _merge(merged, layer, [model])
     try:
         settings = model.model_validate(merged)
         return model.model_validate(_with_absolute_paths(settings.model_dump()))
@@ -61,7 +62,7 @@ def override_layers(overrides: Sequence[str]) -> list[Layer]:
     """One layer with all "a.b=c" of the command line; of a repeated name the last one holds."""
     together: dict[str, Any] = {}
     for text in overrides:
-        together = _merge(together, _parse_override(text), [])
+        together = _merge(together, Layer("--set", _parse_override(text)), [])
     return [Layer("--set", together)] if together else []
 
 
@@ -104,12 +105,14 @@ def _parse_override(text: str) -> dict[str, Any]:
 
 
 def _merge(
-    below: Mapping[str, Any], above: Mapping[str, Any], kinds: Sequence[type[BaseModel]]
+    below: Mapping[str, Any], layer: Layer, kinds: Sequence[type[BaseModel]], prefix: str = ""
 ) -> dict[str, Any]:
-    """`above` on top of `below`; `kinds` are the models that these settings may belong to.
+    """A layer on top of `below`; `kinds` are the models that these settings may belong to.
 
-    If `above` chooses another kind than `below`, the settings in `below` are dropped.
+    If the layer chooses another kind than `below`, the settings in `below` are dropped. A list is
+    replaced as a whole. `prefix` is the name of the section, as in "prune.".
     """
+    above = layer.values
     chosen = discriminators(kinds) & above.keys() & below.keys()
     if any(above[key] != below[key] for key in chosen):
         below = {}
@@ -117,13 +120,24 @@ def _merge(
     for key, value in above.items():
         under = below.get(key)
         inner = kinds_inside(kinds, key)
+        name = f"{prefix}{key}"
         if value is None and inner and not may_be_null(kinds, key):
             continue  # a section's name with nothing under it
         if isinstance(under, Mapping) and isinstance(value, Mapping):
-            merged[key] = _merge(under, value, inner)
+            merged[key] = _merge(under, Layer(layer.name, value), inner, f"{name}.")
+        elif isinstance(under, list) and isinstance(value, Mapping) and _is_part(value, inner):
+            raise SettingsError(
+                f"{name}.{next(iter(value))} in {layer.name}: {name} is a list; give the whole "
+                f"list, such as {name}=[{{…}}, {{…}}]"
+            )
         else:
             merged[key] = value
     return merged
+
+
+def _is_part(value: Mapping[str, Any], kinds: Sequence[type[BaseModel]]) -> bool:
+    """True for a section that does not say of which kind it is, so it cannot replace a list."""
+    return bool(value) and not discriminators(kinds) & value.keys()
 
 
 def _with_absolute_paths(value: Any) -> Any:
@@ -164,28 +178,31 @@ def _on_one_line(text: str) -> str:
 def _first_error(error: ValidationError, model: type[BaseModel], layers: Sequence[Layer]) -> str:
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     problem = problems[0]
-    path = _path_in(problem["loc"], model)
+    path, indices = _path_in(problem["loc"], model)
     name = ".".join(path)[:_MAX_SHOWN]
+    shown = ".".join(map("".join, zip(path, indices, strict=True)))[:_MAX_SHOWN]
     source = _source_of(path, layers)
     if problem["type"] == "extra_forbidden":
         if name in setting_names(model):
             # A setting of another kind; the kind that was chosen precedes it in the location.
-            return f"unknown setting {name} in {source}; {problem['loc'][-2]!r} has no such setting"
-        return f"unknown setting {name} in {source}{_suggest(name, model)}"
+            return (
+                f"unknown setting {shown} in {source}; {problem['loc'][-2]!r} has no such setting"
+            )
+        return f"unknown setting {shown} in {source}{_suggest(name, model)}"
     if problem["type"] == "invalid_key":
         return f"unknown setting {quoted(problem['input'])} in {source}: names are text"
     if problem["type"] == "value_error":
         why = problem.get("ctx", {}).get("error", problem["msg"])
-        return f"{name or 'settings'} in {source}: {why}"
+        return f"{shown or 'settings'} in {source}: {why}"
     if problem["type"] == "missing":
-        return f"{name} is not set in {source} and has no default"
+        return f"{shown} is not set in {source} and has no default"
     if problem["type"] == "union_tag_not_found":
         kind = str(problem.get("ctx", {}).get("discriminator", "")).strip("'")
-        return f"{name}.{kind} is not set in {source} and has no default"
+        return f"{shown}.{kind} is not set in {source} and has no default"
     if path[:1] == ["rewrite"] and not isinstance(problem["input"], bool | float | str):
         # The value may be an address or the name of a key in the wrong setting: do not show it.
-        return f"{name} in {source} is {type(problem['input']).__name__}; {_expected(problem)}"
-    return f"{name} in {source} is {quoted(problem['input'])}; {_expected(problem)}"
+        return f"{shown} in {source} is {type(problem['input']).__name__}; {_expected(problem)}"
+    return f"{shown} in {source} is {quoted(problem['input'])}; {_expected(problem)}"
 
 
 def _expected(problem: ErrorDetails) -> str:
@@ -197,21 +214,29 @@ def _expected(problem: ErrorDetails) -> str:
     return problem["msg"].replace("Input should", "it should")
 
 
-def _path_in(location: Sequence[int | str], model: type[BaseModel]) -> list[str]:
-    """The names in `location` without the tags by which pydantic tells kinds of settings apart."""
+def _path_in(location: Sequence[int | str], model: type[BaseModel]) -> tuple[list[str], list[str]]:
+    """The names in `location`, and after each its index in a list, as "[1]", or nothing.
+
+    Pydantic's tags, which tell kinds of settings apart, are left out.
+    """
     path: list[str] = []
+    indices: list[str] = []
     kinds: Sequence[type[BaseModel]] = [model]
     is_tag = False
     for key in location:
         if isinstance(key, int):
-            continue  # an index into a list
+            if indices:
+                indices[-1] += f"[{key}]"
+            continue
         if is_tag:
-            is_tag = False
+            # The tag of a list, or of one section, precedes the kind of the section.
+            is_tag = key in (ONE_TAG, LIST_TAG)
             continue
         path.append(str(key))
+        indices.append("")
         kinds = kinds_inside(kinds, str(key))
         is_tag = bool(discriminators(kinds))
-    return path
+    return path, indices
 
 
 def _source_of(path: Sequence[str], layers: Sequence[Layer]) -> str:
@@ -224,11 +249,11 @@ def _source_of(path: Sequence[str], layers: Sequence[Layer]) -> str:
 
 
 def _has(values: Any, path: Sequence[str]) -> bool:
-    for key in path:
-        if not isinstance(values, Mapping) or key not in values:
-            return False
-        values = values[key]
-    return True
+    if not path:
+        return True
+    if isinstance(values, list):
+        return any(_has(each, path) for each in values)
+    return isinstance(values, Mapping) and path[0] in values and _has(values[path[0]], path[1:])
 
 
 def _suggest(name: str, model: type[BaseModel]) -> str:

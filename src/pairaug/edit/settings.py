@@ -34,7 +34,7 @@ class AcceptEditSettings(AcceptSettings):
         le=1,
         description="Lower bound of the edited image's similarity to its source, S2.",
     )
-    change: float | None = Field(
+    directional: float | None = Field(
         default=None,
         ge=-1,
         le=1,

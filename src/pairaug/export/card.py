@@ -184,7 +184,7 @@ def _making(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
             without = "by rank, without a bound" if fitted.get("num_pairs") else "no pairs"
             lines.append(f"- kept of {branch}, by {fitted.get('rule')}: {bounds or without}")
     gate = recipe.get("gate") or {}
-    if gate.get("verdict") == "passed":
+    if gate.get("result") == "passed":
         lines.append(f"- {_plain(gate_message(gate))}")
     lines += [f"- {sentence}" for sentence in copies_messages(recipe)]
     written = _settings(recipe, settings).rstrip()

@@ -1,6 +1,6 @@
-"""Which synthetic pairs are kept: a rule for each branch, fitted on the whole run, then applied.
+"""Drops synthetic pairs by a rule for each branch, fitted on the whole run and then applied.
 
-A rule sees stored scores, and stored vectors where it must, so that it can be changed in seconds.
+Rules read stored scores, and stored vectors where needed, so a rule can be changed in seconds.
 Real pairs always stay. One file for each kind of rule; no tensor library is needed.
 """
 
@@ -15,9 +15,10 @@ from pairaug.prune import (
     threshold,
     top_k,
 )
+from pairaug.prune.all_of import BranchRule, Rule
 from pairaug.prune.bounds import ScoreName
 from pairaug.prune.columns import Scored
-from pairaug.prune.fit import Decision, Fitted, PruneRule, PruneSettings, Rule
+from pairaug.prune.fit import Decision, FittedRules, PruneRule, PruneSettings
 from pairaug.prune.gate import measure_gate
 from pairaug.prune.mean_margin import MeanMarginRule
 from pairaug.prune.stage import Prune
@@ -29,15 +30,16 @@ DROP_REASONS = {
     **quantile.REASONS,
     **top_k.REASONS,
     **mismatch_quantile.REASONS,
-    "no_score": "a score that the rule asks for is null",
+    "no_score": "a score that the rule compares is null",
     **near_duplicates.REASONS,
     **gate.REASONS,
 }
 
 __all__ = [
     "DROP_REASONS",
+    "BranchRule",
     "Decision",
-    "Fitted",
+    "FittedRules",
     "MeanMarginRule",
     "Prune",
     "PruneRule",

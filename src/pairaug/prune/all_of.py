@@ -1,67 +1,80 @@
-"""Several rules at once: a pair is kept if every one of them keeps it."""
+"""A branch's rule, or a list of rules of which every one must keep a pair."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Protocol
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from pairaug.prune import mean_margin, mismatch_quantile, quantile, threshold, top_k
 from pairaug.prune.bounds import Failures
 from pairaug.prune.columns import Columns
 from pairaug.prune.mean_margin import MeanMarginRule
-from pairaug.prune.mismatch_quantile import NullCalibratedRule
+from pairaug.prune.mismatch_quantile import MismatchQuantileRule
 from pairaug.prune.quantile import QuantileRule
 from pairaug.prune.threshold import LogitThresholdRule, ThresholdRule
-from pairaug.prune.top_k import BestOfParentRule, BestOfReportRule
-from pairaug.settings import StageSettings
+from pairaug.prune.top_k import TopKRule
+from pairaug.settings import LIST_TAG, ONE_TAG, list_or_one
 
-SingleRule = Annotated[
+ALL_OF = "all-of"
+"""What records call a list of rules."""
+
+Rule = Annotated[
     ThresholdRule
     | MeanMarginRule
     | QuantileRule
-    | BestOfParentRule
-    | BestOfReportRule
-    | NullCalibratedRule
+    | TopKRule
+    | MismatchQuantileRule
     | LogitThresholdRule,
     Field(discriminator="rule"),
 ]
+
+BranchRule = Annotated[
+    Annotated[Rule, Tag(ONE_TAG)] | Annotated[tuple[Rule, ...], Field(min_length=1), Tag(LIST_TAG)],
+    Discriminator(list_or_one),
+]
+"""One rule, or a list of rules that must all keep a pair.
+
+Each rule of a list is fitted on the whole branch, and `top-k` ranks pairs that another rule drops
+too, so the order of the list only decides which drop reason is named first.
+"""
 
 _APPLY = {
     "threshold": threshold.apply,
     "logit-threshold": threshold.apply,
     "mean-margin": mean_margin.apply,
     "quantile": quantile.apply,
-    "per-parent-best": top_k.apply,
-    "per-report-best": top_k.apply,
-    "null-calibrated": mismatch_quantile.apply,
+    "top-k": top_k.apply,
+    "mismatch-quantile": mismatch_quantile.apply,
 }
 
 
-class AndRule(StageSettings):
-    """Keeps a pair that every one of several rules keeps.
+class RuleFitting(Protocol):
+    """A rule that is being fitted on the parts of a run."""
 
-    Each is fitted on the whole branch, and siblings compete whether or not another rule keeps
-    them, so the order of the rules changes nothing but which drop reason is named first.
-    """
+    needs_vectors: bool
+    """True if scores alone are not enough."""
 
-    rule: Literal["and"] = Field(default="and", description="The kind of rule: all of several.")
-    rules: tuple[SingleRule, ...] = Field(
-        min_length=1, description="The rules, a list of any of the other kinds."
-    )
+    def add(self, columns: Columns, sources: Columns) -> None:
+        """Adds a branch's pairs of one part; `sources` are the real pairs of the part."""
+        ...
 
-    def fitting(self) -> EveryFitting:
-        """All rules, still to be fitted."""
-        return EveryFitting(self)
+    def fitted(self) -> dict[str, Any]:
+        """The record of the fitted rule, as plain JSON values."""
+        ...
 
 
-class EveryFitting:
-    """Fits each of the rules."""
+def fitting_of(rule: BranchRule) -> RuleFitting:
+    """The fitting of a branch's rule."""
+    return AllOfFitting(rule) if isinstance(rule, tuple) else rule.fitting()
 
-    def __init__(self, rule: AndRule) -> None:
-        self._rule = rule
-        self._fittings = [each.fitting() for each in rule.rules]
+
+class AllOfFitting:
+    """Fits each rule of a list."""
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        self._fittings: list[RuleFitting] = [rule.fitting() for rule in rules]
         self.needs_vectors = any(fitting.needs_vectors for fitting in self._fittings)
 
     def add(self, columns: Columns, sources: Columns) -> None:
@@ -70,7 +83,7 @@ class EveryFitting:
             fitting.add(columns, sources)
 
     def fitted(self) -> dict[str, Any]:
-        """The record of the rule: of several bounds on one score the highest, and each rule's."""
+        """The records of all rules. Of several bounds on one score, `bounds` has the highest."""
         rules = [fitting.fitted() for fitting in self._fittings]
         bounds: dict[str, float] = {}
         means: dict[str, float] = {}
@@ -79,7 +92,7 @@ class EveryFitting:
             for name, bound in each["bounds"].items():
                 bounds[name] = max(bound, bounds.get(name, bound))
         return {
-            "rule": self._rule.rule,
+            "rule": ALL_OF,
             "num_pairs": max(each["num_pairs"] for each in rules),
             "means": means,
             "bounds": bounds,
@@ -88,14 +101,14 @@ class EveryFitting:
 
 
 def apply(fitted: Mapping[str, Any], columns: Columns) -> Failures:
-    """The rows that a fitted rule, of whatever kind, does not keep."""
-    if fitted["rule"] != "and":
+    """The rows that a fitted rule, or one of a list, drops."""
+    if fitted["rule"] != ALL_OF:
         return _APPLY[fitted["rule"]](fitted, columns)
     together: Failures = {}
     for each in fitted["rules"]:
         for row, (reason, detail) in _APPLY[each["rule"]](each, columns).items():
             first, details = together.get(row, (reason, ""))
-            # A null is named before anything that was measured.
+            # A missing score is named before anything that was measured.
             first = reason if reason == "no_score" else first
             together[row] = (first, f"{details}, {detail}" if details else detail)
     return together

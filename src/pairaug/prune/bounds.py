@@ -1,4 +1,4 @@
-"""What most rules come down to: bounds that a kept pair's scores are above, and what is below."""
+"""Bounds on scores, which most rules are fitted to, and the rows that do not exceed them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from pairaug.prune.columns import Columns
 from pairaug.prune.exact import ExactSum
 
-ScoreName = Literal["image_report", "image_image", "change"]
+ScoreName = Literal["image_report", "image_image", "directional"]
 
 Failures = dict[int, tuple[str, str]]
-"""Row → (drop reason, detail); a row that passes is not in it."""
+"""Row → (drop reason, detail) of the rows that are dropped."""
 
 
 class Means:
-    """How many pairs have all of some scores, and the means of these scores, without rounding."""
+    """Number of pairs that have all of some scores, and the exact means of these scores."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
@@ -25,13 +25,13 @@ class Means:
         self._sums = {name: ExactSum() for name in self.names}
 
     def add(self, columns: Columns) -> np.ndarray:
-        """Adds the pairs; float64 `pair score`, the scores of those that have all."""
+        """Adds pairs; returns the scores of those that have all, float64 `pair score`."""
         values = columns.table_of(self.names)
         complete = values[~np.isnan(values).any(axis=1)]
         self.num_pairs += len(complete)
         if len(complete):
-            for place, name in enumerate(self.names):
-                self._sums[name].add_all(complete[:, place])
+            for column, name in enumerate(self.names):
+                self._sums[name].add_all(complete[:, column])
         return complete
 
     def values(self) -> dict[str, float]:
@@ -42,7 +42,7 @@ class Means:
 
 
 def record(kind: str, means: Means, bounds: Mapping[str, float], **more: Any) -> dict[str, Any]:
-    """What is recorded of every fitted rule, as plain JSON values."""
+    """The record of a fitted rule, as plain JSON values."""
     return {
         "rule": kind,
         "num_pairs": means.num_pairs,
@@ -53,7 +53,7 @@ def record(kind: str, means: Means, bounds: Mapping[str, float], **more: Any) ->
 
 
 def lacking(columns: Columns, names: Sequence[str]) -> Failures:
-    """The rows in which a score is null, as `no_score`."""
+    """The rows in which a score is null, with the reason `no_score`."""
     missing = (
         np.isnan(columns.table_of(names)) if names else np.zeros((len(columns), 0), dtype=bool)
     )
@@ -73,13 +73,12 @@ def not_above(columns: Columns, bounds: Mapping[str, float], reason: str) -> Fai
     fails = ~(values > np.array([bounds[name] for name in names]))
     texts = [f"{name} %.4f <= {bounds[name]:.4f}" for name in names]
     failures: Failures = {}
-    # One pattern of failing scores at a time: most of a large run may be dropped, and this is
-    # where the time goes.
+    # One pattern of failing scores at a time: this is fast where most of a large run is dropped.
     patterns = fails @ (1 << np.arange(len(names)))
     for pattern in np.unique(patterns[patterns > 0]).tolist():
         rows = np.flatnonzero(patterns == pattern)
-        places = [place for place in range(len(names)) if pattern >> place & 1]
-        template = ", ".join(texts[place] for place in places)
-        details = [template % tuple(row) for row in values[rows][:, places].tolist()]
+        columns_below = [column for column in range(len(names)) if pattern >> column & 1]
+        template = ", ".join(texts[column] for column in columns_below)
+        details = [template % tuple(row) for row in values[rows][:, columns_below].tolist()]
         failures.update(zip(rows.tolist(), ((reason, detail) for detail in details), strict=True))
     return failures | lacking(columns, names)

@@ -23,7 +23,7 @@ _VECTORS = ("image_embedding", "report_embedding", "source_report_embedding")
 
 
 class Scored(Protocol):
-    """What fitting needs of a pair."""
+    """The fields of a pair that fitting reads."""
 
     @property
     def branch(self) -> Branch: ...
@@ -37,14 +37,14 @@ class Scored(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """Unit vectors of images and reports, float32 `pair dimension`; rows of zeros where none are."""
+    """Unit vectors of images and reports, float32 `pair dimension`; zeros where there is none."""
 
     images: np.ndarray
     reports: np.ndarray
     is_there: np.ndarray
     """Boolean: the pair has both."""
     source_reports: np.ndarray | None = None
-    """Of the texts that edits' reports were rewritten from; rows of NaN where none are."""
+    """Of the texts that reports were rewritten from; NaN where there is none."""
 
     def take(self, rows: np.ndarray) -> Vectors:
         """These rows alone."""
@@ -83,7 +83,7 @@ class Columns:
         return Columns(**changed, scores=scores, vectors=vectors)
 
     def rows_of(self, branch: Branch) -> np.ndarray:
-        """The places of the living pairs of a branch."""
+        """The rows of the living pairs of a branch."""
         return np.flatnonzero(self.is_living & (self.branches == branch.value))
 
     def table_of(self, names: Sequence[str]) -> np.ndarray:

@@ -1,80 +1,68 @@
-"""Fitting: one pass over the parts of a run gives the numbers that decide about every pair."""
+"""Fitting: one pass over the parts of a run gives the numbers that decide on every pair."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from pydantic import Field
 
 from pairaug.pair import Branch
 from pairaug.prune import all_of
-from pairaug.prune.all_of import AndRule
+from pairaug.prune.all_of import BranchRule, fitting_of
 from pairaug.prune.bounds import Failures
 from pairaug.prune.columns import Columns, Scored, columns_of, columns_of_part
 from pairaug.prune.gate import GateSettings, drops_all, failures_of
 from pairaug.prune.mean_margin import MeanMarginRule
-from pairaug.prune.mismatch_quantile import NullCalibratedRule
 from pairaug.prune.near_duplicates import Copies, DuplicateRule, MemorisedRule
-from pairaug.prune.quantile import QuantileRule
-from pairaug.prune.threshold import LogitThresholdRule, ThresholdRule
-from pairaug.prune.top_k import BestOfParentRule, BestOfReportRule
+from pairaug.prune.threshold import ThresholdRule
 from pairaug.settings import StageSettings
-
-Rule = Annotated[
-    ThresholdRule
-    | MeanMarginRule
-    | QuantileRule
-    | BestOfParentRule
-    | BestOfReportRule
-    | NullCalibratedRule
-    | LogitThresholdRule
-    | AndRule,
-    Field(discriminator="rule"),
-]
 
 
 class PruneSettings(StageSettings):
-    """One rule for each branch of synthetic pairs, and what is dropped as a copy."""
+    """A rule for each branch of synthetic pairs, the check of the scorer, and what is a copy."""
 
-    inter: Rule = Field(default_factory=ThresholdRule, description="Which new patients are kept.")
-    intra: Rule = Field(
+    inter: BranchRule = Field(
+        default_factory=ThresholdRule,
+        description="The rule for new patients, or a list of rules that must all keep a pair.",
+    )
+    intra: BranchRule = Field(
         default_factory=MeanMarginRule,
-        description="Which changed images of known patients are kept.",
+        description="The rule for edits, or a list of rules that must all keep a pair.",
     )
     gate: GateSettings = Field(
         default_factory=GateSettings,
-        description="What the scorer must show on the real pairs before its scores may decide.",
+        description="The test that the scorer must pass on the real pairs before it may prune.",
     )
     duplicate: DuplicateRule | None = Field(
         default=None,
-        description="Of synthetic pairs that are nearly the same keep the best; null keeps all. "
-        "Compares each kept pair with each.",
+        description="Keep only the best of synthetic pairs that are nearly the same; null: keep "
+        "all. Compares every kept pair with every other.",
     )
     memorised: MemorisedRule | None = Field(
         default=None,
-        description="Drop images that are nearly a real training image; null keeps all. Compares "
-        "each kept image with each real one.",
+        description="Drop images that are nearly a real training image; null: keep all. Compares "
+        "every kept image with every real one.",
     )
 
 
-Fitted = dict[str, dict[str, Any]]
-"""By branch: `rule`, `num_pairs` it was fitted on, `means` by score, and `bounds` by score. A kept
-pair's scores are above all of the bounds. By `duplicate` and `memorised`, where they are asked for:
-the bound and what it was measured on. A run adds `gate`: whether the scorer may decide. Plain JSON
-values, recorded with the run."""
+FittedRules: TypeAlias = dict[str, dict[str, Any]]
+"""By branch: `rule`, `num_pairs` it was fitted on, `means` by score and `bounds` by score. A kept
+pair's scores exceed all bounds. By `duplicate` and `memorised`, where they are set: the bound and
+what it was measured on. A run adds `gate`: whether the scorer may prune. Plain JSON values,
+recorded with the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """All that decides which pairs are kept."""
+    """The fitted rules, and the pairs that are copies."""
 
-    fitted: Fitted
+    fitted: FittedRules
     copies: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Id → drop reason and detail, of the pairs that are near_duplicates."""
+    """Id → drop reason and detail, of the pairs that are copies."""
 
 
 class PruneRule:
@@ -83,11 +71,11 @@ class PruneRule:
     def __init__(self, settings: PruneSettings) -> None:
         self._settings = settings
 
-    def fit(self, parts: Iterable[Iterable[Scored]]) -> Fitted:
+    def fit(self, parts: Iterable[Iterable[Scored]]) -> FittedRules:
         """The rules' bounds, from one pass over all parts of a run.
 
-        Sums are exact, so that neither the order nor the size of the parts can change a bound.
-        Dropped and real pairs do not count, nor does a pair that lacks one of the scores.
+        Sums are exact, so neither the order nor the size of the parts changes a bound. Dropped
+        pairs, real pairs and pairs that lack one of the scores do not count.
         """
         return self.decide(columns_of(part) for part in parts).fitted
 
@@ -98,17 +86,17 @@ class PruneRule:
 
     @property
     def needs_vectors(self) -> bool:
-        """True if scores alone do not decide."""
+        """True if scores alone are not enough."""
         settings = self._settings
-        rules = [settings.inter.fitting(), settings.intra.fitting()]
+        rules = [fitting_of(settings.inter), fitting_of(settings.intra)]
         wants_copies = settings.duplicate is not None or settings.memorised is not None
         return wants_copies or any(rule.needs_vectors for rule in rules)
 
     def decide(self, parts: Iterable[Columns]) -> Decision:
-        """Bounds, and copies where they are asked for, from one pass over the parts' columns."""
+        """Bounds, and copies if they are to be dropped, from one pass over the parts' columns."""
         fittings = {
-            Branch.INTER: self._settings.inter.fitting(),
-            Branch.INTRA: self._settings.intra.fitting(),
+            Branch.INTER: fitting_of(self._settings.inter),
+            Branch.INTRA: fitting_of(self._settings.intra),
         }
         duplicate, memorised = self._settings.duplicate, self._settings.memorised
         near_copies = Copies(duplicate, memorised) if duplicate or memorised else None
@@ -122,15 +110,17 @@ class PruneRule:
                     fitting.add(part.take(rows), sources)
             if near_copies is not None:
                 near_copies.add(part)
-        fitted: Fitted = {branch.value: fitting.fitted() for branch, fitting in fittings.items()}
+        fitted: FittedRules = {
+            branch.value: fitting.fitted() for branch, fitting in fittings.items()
+        }
         if near_copies is None:
             return Decision(fitted)
         measured, found = near_copies.find(lambda columns: apply(fitted, columns))
         return Decision({**fitted, **measured}, found)
 
 
-def apply(fitted: Fitted, columns: Columns) -> Failures:
-    """The rows of living synthetic pairs that their branch's rule does not keep."""
+def apply(fitted: FittedRules, columns: Columns) -> Failures:
+    """The rows of living synthetic pairs that their branch's rule drops."""
     failures: Failures = {}
     for branch in (Branch.INTER, Branch.INTRA):
         rows = columns.rows_of(branch)
@@ -138,5 +128,5 @@ def apply(fitted: Fitted, columns: Columns) -> Failures:
             failures |= failures_of(fitted, rows)
         elif len(rows) and branch.value in fitted:
             found = all_of.apply(fitted[branch.value], columns.take(rows))
-            failures |= {int(rows[place]): why for place, why in found.items()}
+            failures |= {int(rows[row]): why for row, why in found.items()}
     return failures

@@ -1,4 +1,4 @@
-"""Whether a scorer can decide at all: measured on the run's own real pairs, before a rule is.
+"""The check of the scorer on the run's own real pairs, before any rule is applied.
 
     AUROC = P(cos(f(x_i), g(y_i)) > cos(f(x_i), g(y_j)))
 
@@ -25,36 +25,37 @@ from pairaug.settings import StageSettings
 
 REASONS = {
     "scorer_cannot_tell": "on the real pairs the scorer does not prefer an image's own report to "
-    "another patient's, so its scores cannot decide what to keep",
+    "another patient's, so it may not prune",
 }
 
 SAMPLE_SIZE = 512
 MIN_PATIENTS = 20
-"""With fewer, an interval over patients says little."""
+"""With fewer, the interval is not reliable."""
 
 # Cosines of equal texts differ in their last bits.
 _SAME_TEXT = 1.0 - 1e-6
 
 
 class GateSettings(StageSettings):
-    """The bar that a scorer must pass on the real pairs before its scores may decide."""
+    """The test that a scorer must pass on the real pairs before it may prune."""
 
     min_auroc: float = Field(
         default=0.55,
         ge=0.5,
         lt=1,
-        description="The scorer passes if the chance that it prefers a real image's own report to "
-        "another patient's is above this with its whole 95 % interval; 0.5 is a coin's.",
+        description="The scorer passes if the 95 % interval of its AUROC is wholly above this. "
+        "The AUROC is the probability that a real image scores higher with its own report than "
+        "with another patient's; 0.5 is chance.",
     )
     when_failed: Literal["drop", "warn"] = Field(
         default="drop",
-        description="Where the scorer does not pass: `drop` keeps no synthetic pair, `warn` keeps "
-        "what the rules keep. Both say so at the run's end, on the page and on the card.",
+        description="If the scorer fails: `drop` keeps no synthetic pair, `warn` keeps what the "
+        "rules keep. Both are reported in the terminal, on the summary page and on the card.",
     )
 
 
 class Gate:
-    """A sample of the real pairs, and how the scorer does on it."""
+    """A sample of the real pairs, and the scorer's AUROC on it."""
 
     def __init__(self, settings: GateSettings, *, is_foreign: bool = False) -> None:
         self._settings = settings
@@ -72,13 +73,13 @@ class Gate:
             self._sample.add(columns.ids[rows], columns.patients[rows], own.images, own.reports)
 
     def measured(self) -> dict[str, Any]:
-        """The record: `verdict` is `passed`, `failed` or `too_few`; `auroc` with its interval.
+        """The record: `result` is `passed`, `failed` or `too_few`; `auroc` with its interval.
 
         With too few pairs to measure, a scorer that was trained on phantoms alone fails on real
         images; of any other nothing is known.
         """
         settings = self._settings
-        num_patients, auroc, can_tell = 0, None, False
+        num_patients, auroc, is_above = 0, None, False
         if len(self._sample):
             patients, images, reports = self._sample.arrays()
             patients = patients.astype(str)
@@ -88,15 +89,15 @@ class Gate:
             if num_patients >= MIN_PATIENTS and is_other.any():
                 cosines = images.astype(np.float64) @ wide.T
                 estimate = own_report_auroc(cosines, is_other, groups=patients)
-                can_tell = estimate.low > settings.min_auroc
+                is_above = estimate.low > settings.min_auroc
                 # To six places: further ones differ between machines that multiply.
                 bounds = (estimate.value, estimate.low, estimate.high)
                 auroc = [round(float(bound), 6) for bound in bounds]
-        verdict = "passed" if can_tell else "failed"
+        result = "passed" if is_above else "failed"
         if auroc is None and not self._is_foreign:
-            verdict = "too_few"
+            result = "too_few"
         return {
-            "verdict": verdict,
+            "result": result,
             "auroc": auroc,
             "num_pairs": len(self._sample),
             "num_patients": num_patients,
@@ -133,13 +134,13 @@ def _sampled_parts(paths: Sequence[Path]) -> Iterator[Columns]:
 
 
 def drops_all(fitted: Mapping[str, Any]) -> bool:
-    """True if no synthetic pair is kept, since the scores cannot decide."""
+    """True if no synthetic pair is kept because the scorer failed."""
     gate = fitted.get("gate", {})
-    return gate.get("verdict") == "failed" and gate.get("when_failed") == "drop"
+    return gate.get("result") == "failed" and gate.get("when_failed") == "drop"
 
 
 def failures_of(fitted: Mapping[str, Any], rows: Iterable[int]) -> Failures:
-    """These rows, dropped for the scorer."""
+    """These rows, dropped because the scorer failed."""
     gate = fitted["gate"]
     where = f"{gate['num_pairs']} real pairs"
     detail = f"trained on phantoms; {where} are too few to measure more"

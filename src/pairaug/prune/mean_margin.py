@@ -1,4 +1,4 @@
-"""The paper's rule for edits: every score above its mean over the branch, less a margin."""
+"""The rule `mean-margin`, the paper's for edits: scores above their mean minus a margin."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pairaug.prune.bounds import Failures, Means, ScoreName, not_above, record
 from pairaug.prune.columns import Columns
 from pairaug.settings import StageSettings
 
-REASONS = {"below_mean": "a score is not above its branch's mean less the margin"}
+REASONS = {"below_mean": "a score is not above its branch's mean minus the margin"}
 
 
 class MeanMarginRule(StageSettings):
-    """Keeps a pair whose every score is above its mean less a margin; the paper's for edits.
+    """Keeps a pair whose every score is above its mean minus a margin; the paper's for edits.
 
         keep  iff  S_k > mean(S_k) / scalar - margin  for every k
 
@@ -28,24 +28,24 @@ class MeanMarginRule(StageSettings):
     margin: float = Field(
         default=0.003,
         ge=0,
-        description="How far below the mean is still kept; 0.003 in the paper's code.",
+        description="Subtracted from the mean; 0.003 in the paper's code.",
     )
     scalar: float = Field(
-        default=1.0, gt=0, description="What the mean is divided by first; 1 in the paper's code."
+        default=1.0, gt=0, description="Divides the mean first; 1 in the paper's code."
     )
     scores: tuple[ScoreName, ...] = Field(
-        default=("image_report", "image_image", "change"),
+        default=("image_report", "image_image", "directional"),
         min_length=1,
         description="The scores that are compared: S1, S2 and S3 in the paper.",
     )
 
-    def fitting(self) -> MeanFitting:
-        """The means, still to be summed up."""
-        return MeanFitting(self)
+    def fitting(self) -> MeanMarginFitting:
+        """Sums of the scores, empty so far."""
+        return MeanMarginFitting(self)
 
 
-class MeanFitting:
-    """Sums up a branch's scores; exact, so that neither order nor parts change a bound."""
+class MeanMarginFitting:
+    """Sums a branch's scores exactly, so neither order nor parts change a bound."""
 
     needs_vectors = False
 
@@ -68,5 +68,5 @@ class MeanFitting:
 
 
 def apply(fitted: Mapping[str, Any], columns: Columns) -> Failures:
-    """The rows that are not kept."""
+    """The rows that are dropped."""
     return not_above(columns, fitted["bounds"], "below_mean")

@@ -1,12 +1,12 @@
-"""What a score is worth between images and reports that have nothing to do with each other.
+"""Scores of mismatched pairs: an image with the report, or the source, of another patient.
 
-    image_report   cos(f(x'_i), g(y'_j))                      the image of one, the report of another
-    image_image    cos(f(x'_i), f(x_j))                       the image of one, the source of another
-    change         cos(f(x'_i) - f(x_i), g(y'_j) - g(y_j))    the image's move of one, the report's
-                                                              of another
+    image_report   cos(f(x'_i), g(y'_j))                      image of one, report of another
+    image_image    cos(f(x'_i), f(x_j))                       image of one, source of another
+    directional    cos(f(x'_i) - f(x_i), g(y'_j) - g(y_j))    change of one's image and
+                                                              of another's report
 
-for pairs i, j of a branch that rest on different patients; y is the text that was rewritten. The
-pairs are a sample by hash, so the distribution depends on neither order nor parts.
+for pairs i, j of a branch of different patients; y is the text that was rewritten. Pairs are
+sampled by a hash of their ids, so the distribution depends on neither order nor parts.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pairaug.clip.similarity import VANISHING
 from pairaug.prune.columns import Columns, Vectors
 from pairaug.prune.sampling import LowestHashes
 
-_SHOWN = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+_RECORDED = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
-class NullSample:
+class MismatchSample:
     """A sample of a branch's vectors and of their sources'."""
 
     def __init__(self, size: int) -> None:
@@ -39,14 +39,14 @@ class NullSample:
         )
 
     def values(self, score: str) -> np.ndarray:
-        """The score between pairs of different patients: float64 `value`, sorted."""
+        """The score between pairs of different patients: float64, shape `value`, sorted."""
         if len(self._sample) < 2:
             return np.empty(0)
         patients, images, reports, source_images, source_reports = self._sample.arrays()
         sides = {
             "image_report": (images, reports),
             "image_image": (images, source_images),
-            "change": (_moves(images, source_images), _moves(reports, source_reports)),
+            "directional": (_changes(images, source_images), _changes(reports, source_reports)),
         }[score]
         one, other = (_unit(side) for side in sides)
         is_other_patient = patients[:, None] != patients[None, :]
@@ -55,12 +55,12 @@ class NullSample:
 
 
 def described(values: np.ndarray) -> dict[str, object]:
-    """How a null distribution is recorded: number, mean, deviation and quantiles."""
+    """The record of a distribution: number of values, mean, standard deviation and quantiles."""
     return {
         "num_values": len(values),
         "mean": round(float(values.mean()), 9),
         "deviation": round(float(values.std()), 9),
-        "quantiles": {f"{q:g}": quantile_of(values, q) for q in _SHOWN},
+        "quantiles": {f"{q:g}": quantile_of(values, q) for q in _RECORDED},
     }
 
 
@@ -71,22 +71,22 @@ def quantile_of(values: np.ndarray, quantile: float) -> float:
 
 def _source_images(parents: np.ndarray, sources: Columns, own: Vectors) -> np.ndarray:
     """The vector of each parent's image, NaN where it has none."""
-    place_of = {name: place for place, name in enumerate(sources.ids)}
-    places = np.array([place_of.get(parent, -1) for parent in parents], dtype=np.int64)
+    row_of = {name: row for row, name in enumerate(sources.ids)}
+    rows = np.array([row_of.get(parent, -1) for parent in parents], dtype=np.int64)
     images = np.full_like(own.images, np.nan)
-    is_known = places >= 0
+    is_known = rows >= 0
     if sources.vectors is not None and is_known.any():
-        is_known[is_known] = sources.vectors.is_there[places[is_known]]
-        images[is_known] = sources.vectors.images[places[is_known]]
+        is_known[is_known] = sources.vectors.is_there[rows[is_known]]
+        images[is_known] = sources.vectors.images[rows[is_known]]
     return images
 
 
-def _moves(after: np.ndarray, before: np.ndarray) -> np.ndarray:
+def _changes(after: np.ndarray, before: np.ndarray) -> np.ndarray:
     return after.astype(np.float64) - before.astype(np.float64)
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
+def _unit(vectors: np.ndarray) -> np.ndarray:
     """Rows of length 1 in float64; NaN where a row vanishes."""
-    wide = rows.astype(np.float64)
+    wide = vectors.astype(np.float64)
     lengths = np.linalg.norm(wide, axis=1, keepdims=True)
     return wide / np.where(lengths > VANISHING, lengths, np.nan)

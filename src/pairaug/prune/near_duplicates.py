@@ -1,9 +1,8 @@
-"""Copies: synthetic pairs that are nearly one another, and images that are nearly a real one.
+"""Copies: near-duplicate synthetic pairs, and synthetic images that nearly equal a real one.
 
-How near is too near is not guessed. Each of a sample of real pairs has a nearest one of another
-patient; the bound is a quantile of these similarities, so a pair is a copy if it is nearer than
-real patients are to each other. All is compared with all, in blocks, exactly; vectors wait in a
-temporary file meanwhile.
+The bound comes from the real pairs: for a sample of them, take the similarity to the nearest pair
+of another patient; the bound is a quantile of these. So a copy is closer than real patients are to
+each other. All pairs are compared exactly, in blocks; their vectors are kept in a temporary file.
 """
 
 from __future__ import annotations
@@ -34,24 +33,24 @@ _SAMPLE = 2048
 class DuplicateRule(StageSettings):
     """Drops all but the best of synthetic pairs that are nearly the same.
 
-    similarity of two pairs = min(cos of their images, cos of their reports)
+        similarity of two pairs = min(cos of their images, cos of their reports)
 
-    The best is the one of the higher `image_report`, of equal ones that of the smaller id.
+    The best pair has the highest `image_report`; of equal ones, the smaller id.
     """
 
     quantile: float = Field(
         default=0.99,
         gt=0,
         lt=1,
-        description="Two synthetic pairs are one if they are more similar than this fraction of real "
-        "training pairs is to the nearest pair of another patient.",
+        description="Two synthetic pairs are duplicates if they are more similar than this "
+        "fraction of real training pairs is to the nearest pair of another patient.",
     )
 
 
 class MemorisedRule(StageSettings):
     """Drops synthetic images that are too close to a real image of the training split.
 
-    An edit is meant to look like its source, so images of its own patient are left out.
+    An edit is not compared with images of its own patient, which it is meant to resemble.
     """
 
     quantile: float = Field(
@@ -64,7 +63,7 @@ class MemorisedRule(StageSettings):
 
 
 class Copies:
-    """Gathers vectors in one pass over the parts, then finds what is a copy of what."""
+    """Collects vectors in one pass over the parts, then finds copies."""
 
     def __init__(self, duplicate: DuplicateRule | None, memorised: MemorisedRule | None) -> None:
         self._duplicate, self._memorised = duplicate, memorised
@@ -75,7 +74,7 @@ class Copies:
         self._groups: list[Columns] = []
 
     def add(self, columns: Columns) -> None:
-        """Adds a part; pairs without vectors are no one's copies."""
+        """Adds a part; pairs without vectors are ignored."""
         if columns.vectors is None:
             return
         can_be = columns.is_living & columns.vectors.is_there
@@ -117,12 +116,12 @@ class Copies:
         if self._duplicate:
             num_kept = int(is_kept.sum())
             bound = self._bound(patients, self._duplicate.quantile, with_reports=True)
-            doubles, nearest = self._doubles(synthetic, is_kept, bound)
-            for row, value in doubles.items():
+            duplicates, nearest = self._duplicates(synthetic, is_kept, bound)
+            for row, value in duplicates.items():
                 detail = f"nearest kept pair {value:.4f} > {bound:.4f}"
                 found[synthetic.ids[row]] = ("duplicate", detail)
             measured["duplicate"] = self._measured(
-                self._duplicate.quantile, bound, num_kept, len(doubles), nearest
+                self._duplicate.quantile, bound, num_kept, len(duplicates), nearest
             )
         return measured, found
 
@@ -186,11 +185,11 @@ class Copies:
                 nearest[rows] = np.maximum(nearest[rows], values.max(axis=1))
         return nearest
 
-    def _doubles(
+    def _duplicates(
         self, synthetic: Columns, is_kept: np.ndarray, bound: float
     ) -> tuple[dict[int, float], np.ndarray]:
-        """(row → similarity to a kept pair of higher rank, of the pairs that are doubles; that
-        similarity of all kept pairs, by rank).
+        """(row → similarity to a kept pair of higher rank, of the duplicates; the same similarity
+        of all kept pairs, by rank).
         """
         rows = np.flatnonzero(is_kept)
         scores = synthetic.table_of(["image_report"])[rows, 0]
@@ -202,23 +201,23 @@ class Copies:
         for start, block in files.blocks():
             here = slice(start, start + len(block.images))
             for first, earlier in files.blocks(until=start):
-                # What is a double itself makes no other pair a double.
+                # A pair that is a duplicate itself makes no other pair a duplicate.
                 is_first = similarity[first : first + len(earlier.images)] <= bound
                 values = _pair_similarity(block, earlier.take(np.flatnonzero(is_first)))
                 if values.shape[1]:
                     similarity[here] = np.maximum(similarity[here], values.max(axis=1))
             inside = _pair_similarity(block, block)
             own = similarity[here]
-            for place in range(len(own)):
-                if own[place] <= bound:
-                    own[place + 1 :] = np.maximum(own[place + 1 :], inside[place, place + 1 :])
+            for row in range(len(own)):
+                if own[row] <= bound:
+                    own[row + 1 :] = np.maximum(own[row + 1 :], inside[row, row + 1 :])
             similarity[here] = own
-        doubles = {
+        duplicates = {
             int(row): float(value)
             for row, value in zip(ranked, similarity, strict=True)
             if value > bound
         }
-        return doubles, similarity
+        return duplicates, similarity
 
 
 def _pair_similarity(one: Vectors, other: Vectors) -> np.ndarray:
@@ -240,13 +239,13 @@ class _VectorFiles:
         self._reports.append(vectors.reports)
 
     def blocks(self, until: int | None = None) -> Iterator[tuple[int, Vectors]]:
-        """(place of the first row, vectors) of consecutive blocks."""
+        """(first row, vectors) of consecutive blocks."""
         for start in range(0, len(self) if until is None else until, _BLOCK):
             images = self._images.read(start, start + _BLOCK)
             reports = self._reports.read(start, start + _BLOCK)
             yield start, Vectors(images, reports, np.ones(len(images), dtype=bool))
 
-    def rows(self, places: np.ndarray) -> Vectors:
-        images = np.stack([self._images.row(int(place)) for place in places])
-        reports = np.stack([self._reports.row(int(place)) for place in places])
-        return Vectors(images, reports, np.ones(len(places), dtype=bool))
+    def rows(self, rows: np.ndarray) -> Vectors:
+        images = np.stack([self._images.row(int(row)) for row in rows])
+        reports = np.stack([self._reports.row(int(row)) for row in rows])
+        return Vectors(images, reports, np.ones(len(rows), dtype=bool))

@@ -1,4 +1,4 @@
-"""A rule by rank: what lies above a quantile of the branch's own scores."""
+"""The rule `quantile`: scores above a quantile of the branch's own."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class QuantileRule(StageSettings):
         default="quantile", description="The kind of rule: a fraction of the branch."
     )
     quantile: float = Field(
-        default=0.5, gt=0, lt=1, description="The fraction of pairs that is dropped by each score."
+        default=0.5, gt=0, lt=1, description="The fraction of pairs that each score drops."
     )
     scores: tuple[ScoreName, ...] = Field(
         default=("image_report",), min_length=1, description="The scores that are compared."
     )
 
     def fitting(self) -> QuantileFitting:
-        """The scores, still to be gathered."""
+        """Lists of the scores, empty so far."""
         return QuantileFitting(self)
 
 
 class QuantileFitting:
-    """Gathers a branch's scores: eight bytes for each pair and score, and nothing else of it."""
+    """Collects a branch's scores: eight bytes for each pair and score."""
 
     needs_vectors = False
 
@@ -51,8 +51,8 @@ class QuantileFitting:
         """Adds the pairs of a part that have all scores."""
         del sources
         complete = self._means.add(columns)
-        for place, name in enumerate(self._rule.scores):
-            self._values[name].frombytes(np.ascontiguousarray(complete[:, place]).tobytes())
+        for column, name in enumerate(self._rule.scores):
+            self._values[name].frombytes(np.ascontiguousarray(complete[:, column]).tobytes())
 
     def fitted(self) -> dict[str, Any]:
         """The record of the rule."""
@@ -67,5 +67,5 @@ class QuantileFitting:
 
 
 def apply(fitted: Mapping[str, Any], columns: Columns) -> Failures:
-    """The rows that are not kept."""
+    """The rows that are dropped."""
     return not_above(columns, fitted["bounds"], "below_quantile")

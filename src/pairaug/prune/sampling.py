@@ -1,4 +1,4 @@
-"""A few pairs that stand for all: those whose ids hash lowest, whatever the order and the parts."""
+"""A sample of pairs by hash of their ids: independent of order and parts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def hashes_of(ids: np.ndarray) -> np.ndarray:
 
 
 class LowestHashes:
-    """The rows of so many pairs at most, as arrays that belong together.
+    """A sample of at most `size` pairs, as arrays with a row for each pair.
 
-    Memory is bounded by the number of rows; which rows are kept depends on the ids alone.
+    Memory is bounded by the size; the choice depends on the ids alone.
     """
 
     def __init__(self, size: int) -> None:
@@ -43,5 +43,5 @@ class LowestHashes:
         return len(self._hashes)
 
     def arrays(self) -> tuple[np.ndarray, ...]:
-        """The rows that were kept, in the order of their hashes."""
+        """The rows of the sample, in the order of their hashes."""
         return self._arrays

@@ -1,4 +1,4 @@
-"""The stage: what was fitted, applied to pairs in memory or to a part as a table."""
+"""The stage: applies fitted rules to pairs in memory, or to a part as a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow.compute
 from pairaug.pair import Branch, Pair
 from pairaug.prune.bounds import Failures
 from pairaug.prune.columns import Columns, columns_of, columns_of_table
-from pairaug.prune.fit import Fitted, PruneSettings, apply
+from pairaug.prune.fit import FittedRules, PruneSettings, apply
 from pairaug.stage import RunContext
 
 # Its functions are made at import, so no type checker knows them.
@@ -21,24 +21,24 @@ pc: Any = pyarrow.compute
 
 
 class Prune:
-    """The stage: marks the synthetic pairs that fail their branch's rule, and the copies."""
+    """The stage: drops the synthetic pairs that their branch's rule drops, and the copies."""
 
     name = "prune"
 
     def __init__(
         self,
         settings: PruneSettings,
-        fitted: Fitted,
+        fitted: FittedRules,
         context: RunContext,
         copies: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
-        del settings  # All that decides is in `fitted`, which was made from them.
+        del settings  # `fitted` was made from them and has all that is needed.
         self._fitted = fitted
         self._copies = copies or {}
         self._context = context
 
     def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
-        """Each pair as it is, or dropped; real pairs as they are. All of a part at a time."""
+        """Each pair, unchanged or dropped; real pairs are never dropped. Takes a part at a time."""
         part = list(pairs)
         failures = self._failures(columns_of(part))
         for row, pair in enumerate(part):
@@ -50,9 +50,9 @@ class Prune:
             self._context.report_progress(1)
 
     def apply_to_table(self, table: pa.Table) -> pa.Table:
-        """A part's table with the drops of this stage: the same as pair by pair, and far faster.
+        """A part's table with this stage's drops: the result of `__call__`, computed much faster.
 
-        Nothing but the columns `drop_*` and `trace` is looked into.
+        Only the columns `drop_*` and `trace` are changed.
         """
         columns = columns_of_table(table, for_fitting=False)
         failures = self._failures(columns)
@@ -88,7 +88,7 @@ class Prune:
         return branch in (Branch.INTER, Branch.INTRA) and branch in self._fitted
 
     def _traces(self, table: pa.Table, columns: Columns, is_decided: np.ndarray) -> Any:
-        """The traces with an entry of this stage put first, without reading the others."""
+        """The traces with this stage's entry put first, without parsing the others."""
         traces = table["trace"]
         is_empty = pc.equal(traces, "{}")
         for branch in (Branch.INTER.value, Branch.INTRA.value):

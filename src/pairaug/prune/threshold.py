@@ -1,4 +1,4 @@
-"""Rules with a fixed bound: on a cosine, and on a logit as the paper's released code has it."""
+"""Rules with a fixed bound: `threshold` on a cosine, `logit-threshold` on a scaled cosine."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class ThresholdRule(StageSettings):
         default=0.3,
         ge=-1,
         le=1,
-        description="A kept pair's cosine is above it. The paper's tau, 0.3; a scorer's own scale "
-        "decides what it means.",
+        description="A kept pair's cosine exceeds it. 0.3 is the paper's tau; each scorer needs "
+        "its own.",
     )
     score: ScoreName = Field(default="image_report", description="The score that is compared.")
 
     def fitting(self) -> FixedBound:
-        """What is to be fitted: nothing but the pairs' number and mean."""
+        """The fitting; it only counts pairs and their mean."""
         return FixedBound(self.rule, self.score, self.threshold)
 
 
@@ -39,7 +39,7 @@ class LogitThresholdRule(StageSettings):
 
         keep  iff  scale * S > threshold
 
-    For comparison with numbers of that code only: the scale has no meaning but a model's own.
+    Only for comparison with that code: the scale is specific to a model.
     """
 
     rule: Literal["logit-threshold"] = Field(
@@ -47,23 +47,23 @@ class LogitThresholdRule(StageSettings):
         description="The kind of rule: a fixed bound on the scaled cosine.",
     )
     threshold: float = Field(
-        default=0.3, description="A kept pair's logit is above it; 0.3 in the paper's code."
+        default=0.3, description="A kept pair's logit exceeds it; 0.3 in the paper's code."
     )
     scale: float = Field(
         gt=0,
-        description="What the cosine is multiplied by: exp of the model's `logit_scale`, as "
-        "`trace.score.logit_scale` has it. MedCLIP's training began at 14.2857.",
+        description="Multiplies the cosine: exp of the model's `logit_scale`, stored in "
+        "`trace.score.logit_scale`. MedCLIP's training began at 14.2857.",
     )
     score: ScoreName = Field(default="image_report", description="The score that is compared.")
 
     def fitting(self) -> FixedBound:
-        """What is to be fitted: nothing but the pairs' number and mean."""
+        """The fitting; it only counts pairs and their mean."""
         logit = {"threshold": self.threshold, "scale": self.scale}
         return FixedBound(self.rule, self.score, self.threshold / self.scale, logit=logit)
 
 
 class FixedBound:
-    """A bound that no pair can change."""
+    """A bound that does not depend on the pairs."""
 
     needs_vectors = False
 
@@ -82,5 +82,5 @@ class FixedBound:
 
 
 def apply(fitted: Mapping[str, Any], columns: Columns) -> Failures:
-    """The rows that are not kept."""
+    """The rows that are dropped."""
     return not_above(columns, fitted["bounds"], "below_threshold")

@@ -1,4 +1,4 @@
-"""A rule among siblings: of all that was made from one real pair or report, the best are kept."""
+"""The rule `top-k`: the best few pairs of each group, by real pair or by report."""
 
 from __future__ import annotations
 
@@ -14,52 +14,40 @@ from pairaug.prune.bounds import Failures, Means, ScoreName, lacking, record
 from pairaug.prune.columns import Columns
 from pairaug.settings import StageSettings
 
-REASONS = {"not_among_best": "enough others made from the same real pair, or report, score higher"}
+REASONS = {
+    "not_in_top_k": "at least `k` other pairs of the same real pair, or report, score higher"
+}
 
 
-class _SiblingRule(StageSettings):
-    """A rank among pairs of one origin. Of equal scores the pair with the smaller id is better.
+class TopKRule(StageSettings):
+    """Keeps the `k` best pairs of each group. Of equal scores the smaller id ranks higher.
 
-    A child is always in its parent's part, so this is decided part by part and yet does not depend
-    on the parts.
+    A child is always in its parent's part, so each part is decided alone and the result does not
+    depend on how a run is split into parts.
     """
 
-    k: int = Field(default=1, ge=1, description="How many are kept of each family.")
-    score: ScoreName = Field(default="image_report", description="The score that they compete by.")
-
-
-class BestOfParentRule(_SiblingRule):
-    """Keeps the best few of all pairs of the branch that were made from the same real pair."""
-
-    rule: Literal["per-parent-best"] = Field(
-        default="per-parent-best",
-        description="The kind of rule: a rank among all that was made from one real pair.",
+    rule: Literal["top-k"] = Field(
+        default="top-k", description="The kind of rule: the best few of each group."
+    )
+    k: int = Field(default=1, ge=1, description="Pairs kept of each group.")
+    score: ScoreName = Field(default="image_report", description="The score that ranks the pairs.")
+    group_by: Literal["parent", "report"] = Field(
+        default="parent",
+        description="`parent`: all pairs of the branch made from one real pair; `report`: the "
+        "candidates of one rewritten report, so that no report is lost.",
     )
 
-    def fitting(self) -> BestFitting:
-        """What is to be fitted: nothing but the pairs' number and mean."""
-        return BestFitting(self)
+    def fitting(self) -> TopKFitting:
+        """Counts and means; ranks are computed when the rule is applied."""
+        return TopKFitting(self)
 
 
-class BestOfReportRule(_SiblingRule):
-    """Keeps the best few candidates of each report, so that no report is lost to easier ones."""
-
-    rule: Literal["per-report-best"] = Field(
-        default="per-report-best",
-        description="The kind of rule: a rank among the candidates of one report.",
-    )
-
-    def fitting(self) -> BestFitting:
-        """What is to be fitted: nothing but the pairs' number and mean."""
-        return BestFitting(self)
-
-
-class BestFitting:
-    """Counts; siblings compete when they are decided."""
+class TopKFitting:
+    """Counts the pairs; they are ranked when the rule is applied."""
 
     needs_vectors = False
 
-    def __init__(self, rule: BestOfParentRule | BestOfReportRule) -> None:
+    def __init__(self, rule: TopKRule) -> None:
         self._rule = rule
         self._means = Means((rule.score,))
 
@@ -71,24 +59,24 @@ class BestFitting:
     def fitted(self) -> dict[str, Any]:
         """The record of the rule."""
         rule = self._rule
-        return record(rule.rule, self._means, {}, k=rule.k, score=rule.score)
+        return record(
+            rule.rule, self._means, {}, k=rule.k, score=rule.score, group_by=rule.group_by
+        )
 
 
 def apply(fitted: Mapping[str, Any], columns: Columns) -> Failures:
-    """The rows that are not kept; `columns` must hold all children of each parent in it."""
+    """The rows that are dropped; `columns` must hold all children of each parent in it."""
     score, k = str(fitted["score"]), int(fitted["k"])
     values = columns.table_of([score])[:, 0]
-    of_whom = columns.parents
-    if fitted["rule"] == "per-report-best":
-        of_whom = [first_candidate_id(pair_id) for pair_id in columns.ids]
-    families: defaultdict[str, list[tuple[float, str, int]]] = defaultdict(list)
+    group_of = columns.parents
+    if fitted["group_by"] == "report":
+        group_of = [first_candidate_id(pair_id) for pair_id in columns.ids]
+    groups: defaultdict[str, list[tuple[float, str, int]]] = defaultdict(list)
     for row in np.flatnonzero(~np.isnan(values)).tolist():
-        families[of_whom[row]].append((-values[row], columns.ids[row], row))
+        groups[group_of[row]].append((-values[row], columns.ids[row], row))
     failures = lacking(columns, [score])
-    for family in families.values():
-        for place, (negative, _, row) in enumerate(sorted(family)[k:], start=k + 1):
-            failures[row] = (
-                "not_among_best",
-                f"{score} {-negative:.4f} is number {place} of {len(family)}",
-            )
+    for group in groups.values():
+        for rank, (negative, _, row) in enumerate(sorted(group)[k:], start=k + 1):
+            detail = f"{score} {-negative:.4f} is number {rank} of {len(group)}"
+            failures[row] = ("not_in_top_k", detail)
     return failures

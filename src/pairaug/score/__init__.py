@@ -1,6 +1,6 @@
-"""Scores: how well image and report agree, and whether an edit moved as its report did.
+"""Scores the agreement of image and report, and of an edit with the change of its report.
 
-This package's settings cost no tensor library; models are opened for the first pair.
+The settings load no tensor library; models are opened for the first pair.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A scorer at work: its encoder, and the vector of every image and report that it has seen."""
+"""An encoder with a cache of the vectors of images and reports."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _WINDOWS_KEPT = 4096
 
 @dataclass(frozen=True, slots=True)
 class PairVectors:
-    """A pair's two unit vectors; no report's where the scorer encodes images only."""
+    """A pair's two unit vectors; `report` is None if the encoder is image-only."""
 
     image: np.ndarray
     report: np.ndarray | None
 
 
 class PairScorer:
-    """One encoder, which is asked for each distinct image and report once in its life.
+    """An encoder that encodes each distinct image and report once.
 
     Vectors wait in a temporary file, so that memory holds no more than their keys.
     """
@@ -38,15 +38,15 @@ class PairScorer:
         self.windows = lru_cache(_WINDOWS_KEPT)(self._windows)
 
     def knows_image(self, key: bytes) -> bool:
-        """True if the image needs not be decoded again."""
+        """True if the image is encoded already."""
         return key in self._images
 
     def add_images(self, images: dict[bytes, np.ndarray]) -> None:
-        """Encodes images that are not known yet."""
+        """Encodes new images."""
         self._images.add([*images], self.encoder.encode_images([*images.values()]))
 
     def add_reports(self, reports: dict[bytes, str]) -> None:
-        """Encodes those reports that are not known yet."""
+        """Encodes the reports that are new."""
         if not self.encoder.encodes_reports:
             return
         new = {key: text for key, text in reports.items() if key not in self._reports}
@@ -62,12 +62,12 @@ class PairScorer:
 
 
 def scores_of(own: PairVectors, source: PairVectors | None) -> dict[str, float | None]:
-    """The cosines of a pair, and with a source those of the change; see `stage.Score`."""
+    """The scores of a pair; with a source, `image_image` and `directional` too."""
     if source is None:
         return pair_scores(own.image, own.report)
     return pair_scores(own.image, own.report, source.image, source.report)
 
 
 def rounded(scores: dict[str, float | None], places: int = 6) -> dict[str, float | None]:
-    """Scores as they are noted in a trace, where they are read and not reckoned with."""
+    """Scores rounded for a trace."""
     return {name: None if value is None else round(value, places) for name, value in scores.items()}

@@ -1,4 +1,4 @@
-"""The stage: every image and report is encoded, and a pair's cosines and vectors are noted on it."""
+"""The stage: encodes every image and report, and adds scores and vectors to each pair."""
 
 from __future__ import annotations
 
@@ -19,19 +19,17 @@ from pairaug.score.settings import AuditSettings, ScoreSettings, folder_of
 from pairaug.stage import RunContext, batched
 
 DROP_REASONS = {
-    "no_image": "the pair has no image to be scored",
+    "no_image": "the pair has no image",
     "no_report": "the report is empty",
-    "missing_image": "the image is no longer on disk, or that of an edit's real pair is not",
-    "changed_image": "the image, or that of the real pair it was made from, is no longer what was "
-    "read",
+    "missing_image": "the image, or that of an edit's real pair, is no longer on disk",
+    "changed_image": "the image, or that of its real pair, has changed since it was read",
     "unreadable_image": "the image could not be decoded",
-    "source_not_scored": "the real pair that it was made from has no vectors to compare with, or "
-    "the text that was rewritten is not known",
-    "no_change": "the image or the report is the same as the source's, so no change can be compared",
+    "source_not_scored": "its real pair has no vectors, or the text that was rewritten is unknown",
+    "no_change": "image or report equals the source's, so `directional` is undefined",
 }
 
-# Pairs that are looked at together, in batches: what is new among them fills whole batches, where
-# siblings share a report. Of their images no more than two batches are in memory.
+# Batches of pairs that are encoded together, so that images and reports that are new fill whole
+# batches. No more than two batches of images are in memory.
 _WINDOW = 16
 _DECODERS = 4
 
@@ -39,14 +37,14 @@ _DECODERS = 4
 class Score:
     """The stage: adds scores and vectors to every pair, real ones too.
 
-    - `image_report`, for all: cos(f(x), g(y)); the paper's S_a and S1. On real pairs it is the
-      reference that synthetic ones can be held against; no rule prunes by it.
+    - `image_report`, for all: cos(f(x), g(y)); the paper's S_a and S1. On real pairs it is a
+      reference for synthetic ones.
     - `image_image`, for edits: cos(f(x'), f(x)), S2, with the source's image as stored.
-    - `change`, for edits: cos(f(x') - f(x), g(y') - g(y)), S3, with y the text that was rewritten
-      into y', `source_report`: what else the source's report says is no change.
+    - `directional`, for edits: cos(f(x') - f(x), g(y') - g(y)), S3, with
+      y the text that was rewritten into y' (`source_report`), not the source's whole report.
 
-    An edit's source must come before it in the stream. A distinct image or report is encoded once
-    in the life of the stage, and images are decoded while others are encoded.
+    An edit's source must precede it in the stream. Each distinct image or report is encoded once;
+    images are decoded while others are encoded.
     """
 
     name = "score"
@@ -76,12 +74,12 @@ class Score:
 
     @cached_property
     def _scorers(self) -> tuple[PairScorer, ...]:
-        """The scorer, and the second one where it is asked for."""
+        """The scorer, and the audit's if there is one."""
         audit = self._settings.audit
         return (self._open(self._settings), *([self._open(audit)] if audit else []))
 
     def _open(self, settings: ScoreSettings | AuditSettings) -> PairScorer:
-        # Only now: tensor libraries and weights are loaded for the first pair.
+        # Imported late: tensor libraries and weights are loaded for the first pair.
         from pairaug.clip.encoders import open_encoder
 
         encoder = open_encoder(
@@ -100,7 +98,7 @@ class Score:
         return self._context.dtype if own == "auto" else own
 
     def _encode(self, window: Sequence[Pair], pool: ThreadPoolExecutor) -> None:
-        """Encodes what is new in some pairs, and notes the images that cannot be read."""
+        """Encodes the new images and reports of some pairs, and records unreadable images."""
         scored = [pair for pair in window if self._defect(pair) is None]
         images = {
             _image_key(pair): pair.image
@@ -113,9 +111,9 @@ class Score:
         reports = {_digest(text): text for text in texts}
         for scorer in self._scorers:
             scorer.add_reports(reports)
-        for place in range(len(groups)):
+        for index in range(len(groups)):
             decoded = {key: future.result() for key, future in coming.items()}
-            coming = _decoding(groups[place + 1], pool) if place + 1 < len(groups) else {}
+            coming = _decoding(groups[index + 1], pool) if index + 1 < len(groups) else {}
             self._unreadable |= {key: why for key, why in decoded.items() if isinstance(why, tuple)}
             readable = {
                 key: image for key, image in decoded.items() if not isinstance(image, tuple)
@@ -134,10 +132,10 @@ class Score:
         return self._unreadable.get(_image_key(pair))
 
     def _defect_of_parent(self, pair: Pair, lost: Mapping[str, str]) -> tuple[str, str] | None:
-        """The reason that a pair goes with the real one that it was made from.
+        """The reason to drop a pair because of its real pair, or None.
 
-        A file that is not what it was says that nothing of the pair is known any more; one that is
-        gone only leaves an edit without the image that it is compared with.
+        If the real pair's file changed, all pairs made from it are dropped; if it is missing, only
+        edits are, which are compared with it.
         """
         reason = lost.get(pair.parent_id or "")
         is_gone = reason == "missing_image" and pair.branch is Branch.INTRA
@@ -165,8 +163,8 @@ class Score:
         if before and before[0].report is not None:
             pair = pair.with_embeddings(source_report=before[0].report.tolist())
         scores = [
-            scores_of(vectors, before[place] if before else None)
-            for place, vectors in enumerate(own)
+            scores_of(vectors, before[index] if before else None)
+            for index, vectors in enumerate(own)
         ]
         if self._settings.audit is not None:
             model = self._settings.audit.model
@@ -176,10 +174,12 @@ class Score:
             return pair
         if before is None:
             return pair.dropped(self.name, "source_not_scored")
-        return pair if scores[0]["change"] is not None else pair.dropped(self.name, "no_change")
+        return (
+            pair if scores[0]["directional"] is not None else pair.dropped(self.name, "no_change")
+        )
 
     def _before(self, pair: Pair, sources: dict[str, bytes]) -> tuple[PairVectors, ...] | None:
-        """The vectors of an edit's source image and of the text that was rewritten, by scorer."""
+        """Vectors of an edit's source image and of the rewritten text, one for each scorer."""
         image = sources.get(pair.parent_id or "")
         return None if image is None else self._vectors(image, pair.source_report or "")
 
@@ -204,7 +204,7 @@ class Score:
 def _decoding(
     images: Sequence[tuple[bytes, ImageRef]], pool: ThreadPoolExecutor
 ) -> dict[bytes, Future[np.ndarray | tuple[str, str]]]:
-    """Images on their way: each an array, or a drop reason with its detail."""
+    """Futures of decoded images: an array, or a drop reason with its detail."""
     return {key: pool.submit(_decoded, image) for key, image in images}
 
 
@@ -216,9 +216,9 @@ def _decoded(image: ImageRef) -> np.ndarray | tuple[str, str]:
 
 
 def _image_key(pair: Pair) -> bytes:
-    """What two pairs share that have the same image; their own id where that cannot be known."""
+    """The same key for pairs with the same image; of the pair's id if the image has no hash."""
     assert pair.image is not None
-    # With the path: of two files that were the same, one may have changed.
+    # With the path: of two equal files, one may have changed since.
     known = (pair.image.sha256, pair.image.path)
     return _digest(" ".join(filter(None, known)) or pair.id)
 

@@ -47,17 +47,17 @@ def histogram(
     label: str,
     rule: float | None = None,
     reference: np.ndarray | None = None,
-    null: np.ndarray | None = None,
+    mismatched: np.ndarray | None = None,
 ) -> str:
     """Counts of kept pairs in `colour`, dropped ones stacked above them, and the rule as a line.
 
-    `reference` and `null` are generated as smooth outlines, scaled to the same area. All arrays are
-    finite, shape `pair`, and `kept` and `dropped` are not both empty. No bar lies on both sides of
-    the rule.
+    `reference` and `mismatched` are drawn as smooth outlines, scaled to the same area. All arrays
+    are finite, shape `pair`, and `kept` and `dropped` are not both empty. No bar lies on both sides
+    of the rule.
     """
     outlines = {
         style: values
-        for style, values in (("outline", reference), ("null", null))
+        for style, values in (("outline", reference), ("mismatched", mismatched))
         if values is not None and values.size
     }
     edges = _edges(np.concatenate([kept, dropped]), np.concatenate([[], *outlines.values()]), rule)

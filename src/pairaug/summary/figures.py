@@ -16,7 +16,7 @@ from pairaug.summary.records import RunPairs
 RuleLines = Mapping[tuple[str, str], float]
 """(branch, score) → the value that a kept pair exceeds."""
 
-Nulls = Mapping[tuple[str, str], np.ndarray]
+Mismatches = Mapping[tuple[str, str], np.ndarray]
 """(branch, score) → that score between images and reports of different patients."""
 
 # The column of the flow figure that a stage's losses are shown in.
@@ -28,7 +28,7 @@ _MAX_LINKED = 400
 SCORE_TITLES = {
     "image_report": "image and report agree",
     "image_image": "image stays like its source",
-    "change": "image moves as the report does",
+    "directional": "image changes as the report does",
 }
 
 
@@ -51,8 +51,10 @@ def flow_figure(pairs: RunPairs) -> Figure:
     return Figure(flow([lane for lane in lanes if lane.num_at_first or lane.name == "real"]))
 
 
-def score_figures(pairs: RunPairs, rules: RuleLines, nulls: Nulls | None = None) -> list[Figure]:
-    """A histogram for each branch and score that there are: the pruning rule and the null in it."""
+def score_figures(
+    pairs: RunPairs, rules: RuleLines, mismatches: Mismatches | None = None
+) -> list[Figure]:
+    """A histogram for each branch and score, with the rule and the scores of mismatched pairs."""
     figures: list[Figure] = []
     real = pairs.of(Branch.REAL)
     for branch in (Branch.INTER, Branch.INTRA):
@@ -69,7 +71,7 @@ def score_figures(pairs: RunPairs, rules: RuleLines, nulls: Nulls | None = None)
                 label=f"{branch.value}: {score}",
                 rule=rules.get((branch.value, score)),
                 reference=reference,
-                null=(nulls or {}).get((branch.value, score)),
+                mismatched=(mismatches or {}).get((branch.value, score)),
             )
             title = f"{branch.value} · {score.replace('_', '–')}"
             figures.append(Figure(picture, title, SCORE_TITLES[score]))

@@ -1,4 +1,4 @@
-"""The null beside the scores: what they are between images and reports of different patients."""
+"""Scores of mismatched pairs, images and reports of different patients, for the histograms."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import numpy as np
 
 from pairaug.pair import SCORES, Branch
 from pairaug.prune.columns import columns_of_part
-from pairaug.prune.mismatches import NullSample
-from pairaug.summary.figures import Nulls
+from pairaug.prune.mismatches import MismatchSample
+from pairaug.summary.figures import Mismatches
 from pairaug.summary.records import RunPairs
 
 _SAMPLE = 512
 _MAX_CURVE_POINTS = 2000
 
 
-def nulls_of(pairs: RunPairs, seed: int) -> Nulls:
-    """A null distribution for each branch and score that has one, from a sample of the parts.
+def mismatches_of(pairs: RunPairs, seed: int) -> Mismatches:
+    """The scores of mismatched pairs by branch and score, from a sample of the parts.
 
     Parts are read, in an order that the seed decides, until they hold enough pairs of each branch.
     """
-    samples = {branch: NullSample(_SAMPLE) for branch in (Branch.INTER, Branch.INTRA)}
+    samples = {branch: MismatchSample(_SAMPLE) for branch in (Branch.INTER, Branch.INTRA)}
     num_seen = dict.fromkeys(samples, 0)
     for number in np.random.default_rng(seed).permutation(len(pairs.parts)):
         columns = columns_of_part(pairs.parts[number], with_vectors=True)
         sources = columns.take(np.flatnonzero(columns.branches == Branch.REAL.value))
         for branch, sample in samples.items():
-            # Those that pruning dropped too: the null is of the branch as it was scored.
+            # Pairs that pruning dropped count too: the distribution is of all scored pairs.
             mine = columns.take(np.flatnonzero(columns.branches == branch.value))
             sample.add(mine, sources)
             num_seen[branch] += int(mine.vectors.is_there.sum()) if mine.vectors else 0
@@ -40,7 +40,7 @@ def nulls_of(pairs: RunPairs, seed: int) -> Nulls:
 
 
 def _thin(values: np.ndarray) -> np.ndarray:
-    """Sorted values, so few of them that picture them is quick, from end to end."""
+    """Sorted values, reduced evenly so that their curve is quick to compute."""
     if len(values) <= _MAX_CURVE_POINTS:
         return values
     return values[np.linspace(0, len(values) - 1, _MAX_CURVE_POINTS).astype(np.int64)]

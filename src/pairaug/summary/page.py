@@ -31,7 +31,7 @@ from pairaug.summary.figures import (
     map_figures,
     score_figures,
 )
-from pairaug.summary.mismatches import nulls_of
+from pairaug.summary.mismatches import mismatches_of
 from pairaug.summary.records import RunPairs, load_facts, load_pairs
 from pairaug.summary.thumbnails import DIFFERENCE_LIMIT
 from pairaug.system.atomic import write_file
@@ -82,7 +82,7 @@ def render_page(
         flow=flow_figure(pairs),
         losses=losses(pairs),
         stages=_stage_times(facts),
-        scores=score_figures(pairs, rules, nulls_of(pairs, choice.seed)),
+        scores=score_figures(pairs, rules, mismatches_of(pairs, choice.seed)),
         # Where the scorer may not decide, no line did.
         strips=[] if keeps_nothing(facts) else strips(pairs, rules, settings),
         score_losses=[loss for loss in losses(pairs) if loss[0] in ("score", "prune")],

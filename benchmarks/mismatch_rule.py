@@ -1,6 +1,6 @@
-"""Which wrong images the rule `null-calibrated` lets pass, on phantoms whose truth is known.
+"""Which wrong images the rule `mismatch-quantile` lets pass, on phantoms whose truth is known.
 
-    python benchmarks/null_rule.py --out docs/results/null-rule.json
+    python benchmarks/mismatch_rule.py --out docs/results/mismatch-rule.json
 
 Phantoms are rendered with their own findings, without one of them, and with one on the other side.
 The bound is the rule's: a quantile of the cosines between images and other patients' reports.
