@@ -325,7 +325,9 @@ def test_inverted_edits_refuse_other_solvers(velocity_bundle: Pipeline, images: 
         edited_from(velocity_bundle, images, replace(OPTIONS, scheduler="unipc"))
 
 
-def test_regenerated_sources_refuse_their_report_as_negative_prompt(velocity_bundle: Pipeline) -> None:
+def test_regenerated_sources_refuse_their_report_as_negative_prompt(
+    velocity_bundle: Pipeline,
+) -> None:
     with pytest.raises(ValueError, match="a regenerated source takes 'empty'"):
         edit_regenerated(
             velocity_bundle, SOURCE, EDITED, SEEDS, replace(OPTIONS, negative_prompt="source")

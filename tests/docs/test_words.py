@@ -61,5 +61,5 @@ def test_help_settings_messages_and_docstrings_have_no_word_of_the_list() -> Non
 
 
 def test_a_word_of_the_list_is_found_inside_a_sentence_and_not_inside_a_word() -> None:
-    assert found_in("The Film is drawn anew.") == ["film", "drawn anew"]
-    assert found_in("microfilm, filmed, judgement, untold") == []
+    assert found_in("The Verdict is drawn anew.") == ["verdict", "drawn anew"]
+    assert found_in("judgement, untold, verdict-like") == []

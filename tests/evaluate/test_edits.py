@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pairaug.evaluate.edits import (
-    Edit,
+    CounterfactualEdit,
     Rewritten,
     distances,
     make_edit,
@@ -32,7 +32,7 @@ def _study(*kinds):
 def _edit(study, *sentences, drops=()):
     text = " ".join([*(_without(study.text, drops)), *sentences])
     edit = make_edit(study, Rewritten(study.text, text), SIZE)
-    assert isinstance(edit, Edit)
+    assert isinstance(edit, CounterfactualEdit)
     return edit
 
 

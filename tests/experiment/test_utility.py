@@ -133,7 +133,9 @@ def test_one_process_works_on_an_experiment(finished: Path) -> None:
         run_utility(_settings(), finished)
 
 
-def test_another_number_of_pairs_makes_the_upper_bounds_again(finished: Path, tmp_path: Path) -> None:
+def test_another_number_of_pairs_makes_the_upper_bounds_again(
+    finished: Path, tmp_path: Path
+) -> None:
     run, settings = RunFolder(finished / "run"), run_settings_of(_settings())
     context = context_of(settings, NoProgress())
     extra_real_data = _settings().extra_real_data

@@ -19,13 +19,13 @@ from pairaug.imaging.io import Fit, fit_square
 if TYPE_CHECKING:
     import torch
 
+    from pairaug.diffusion.edit_plan import LocalBlend
     from pairaug.diffusion.pipeline import Pipeline
     from pairaug.diffusion.prompts import Prompt
 
 log = logging.getLogger(__name__)
 
 Scheduler = Literal["default", "ddim", "dpm++2m", "unipc", "pndm"]
-LocalBlend = Literal["difference", "none"]
 
 
 class _EditOptions(TypedDict, total=False):

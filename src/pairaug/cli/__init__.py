@@ -15,7 +15,7 @@ from pairaug import __version__
 from pairaug.cli import evaluate, experiment, train
 from pairaug.cli.shared import (
     Config,
-    Run,
+    RunFolderArgument,
     Sets,
     one_line_errors,
     open_console,
@@ -248,7 +248,7 @@ def _stage_command(stage: str, name: str, description: str) -> None:
     """Adds a command that runs one stage of an existing run."""
 
     @one_line_errors
-    def command(run: Run, sets: Sets = None) -> None:
+    def command(run: RunFolderArgument, sets: Sets = None) -> None:
         _run_stage(stage, run, sets)
 
     command.__doc__ = description
@@ -257,7 +257,7 @@ def _stage_command(stage: str, name: str, description: str) -> None:
 
 @app.command("read")
 @one_line_errors
-def read(run: Run, sets: Sets = None, show_ids: ShowIds = False) -> None:
+def read(run: RunFolderArgument, sets: Sets = None, show_ids: ShowIds = False) -> None:
     """Read the real pairs and print a data-quality table."""
     _run_stage("read", run, sets, show_ids)
 
@@ -277,7 +277,7 @@ for _stage, _description in (
 @app.command("prune")
 @one_line_errors
 def prune(
-    run: Run,
+    run: RunFolderArgument,
     sets: Sets = None,
     sweep: Annotated[
         bool,
@@ -304,7 +304,7 @@ def prune(
 @app.command("export")
 @one_line_errors
 def export(
-    run: Run,
+    run: RunFolderArgument,
     to: Annotated[
         list[str] | None,
         typer.Option(

@@ -16,7 +16,7 @@ from pairaug.cli.shared import (
     show_progress,
 )
 
-Out = Annotated[Path, typer.Option(help="Folder for the table and its JSON file.")]
+ResultsFolder = Annotated[Path, typer.Option(help="Folder for the table and its JSON file.")]
 
 app = typer.Typer(no_args_is_help=True, help="Evaluate models: tables with confidence intervals.")
 
@@ -24,7 +24,7 @@ app = typer.Typer(no_args_is_help=True, help="Evaluate models: tables with confi
 @app.command("counterfactual")
 @one_line_errors
 def evaluate_counterfactual(
-    config: OptionalConfig = None, out: Out = Path("runs/evaluate"), sets: Sets = None
+    config: OptionalConfig = None, out: ResultsFolder = Path("runs/evaluate"), sets: Sets = None
 ) -> None:
     """Compare edits of phantoms with the ground truth that phantoms have."""
     from pairaug.evaluate import counterfactual as program
@@ -37,7 +37,7 @@ def evaluate_counterfactual(
 @app.command("fidelity")
 @one_line_errors
 def evaluate_fidelity(
-    config: OptionalConfig = None, out: Out = Path("runs/evaluate"), sets: Sets = None
+    config: OptionalConfig = None, out: ResultsFolder = Path("runs/evaluate"), sets: Sets = None
 ) -> None:
     """Measure whether generated images show what their reports state, on new phantom patients."""
     from pairaug.evaluate import fidelity as program
@@ -49,7 +49,7 @@ def evaluate_fidelity(
 @app.command("zero-shot")
 @one_line_errors
 def evaluate_zero_shot(
-    config: OptionalConfig = None, out: Out = Path("runs/evaluate"), sets: Sets = None
+    config: OptionalConfig = None, out: ResultsFolder = Path("runs/evaluate"), sets: Sets = None
 ) -> None:
     """Classify findings zero-shot, by captions alone, with one or more CLIP models."""
     from pairaug.evaluate import zero_shot as program
@@ -61,7 +61,7 @@ def evaluate_zero_shot(
 @app.command("linear-probe")
 @one_line_errors
 def evaluate_linear_probe(
-    config: OptionalConfig = None, out: Out = Path("runs/evaluate"), sets: Sets = None
+    config: OptionalConfig = None, out: ResultsFolder = Path("runs/evaluate"), sets: Sets = None
 ) -> None:
     """Classify findings by a linear layer on a frozen image encoder, at several label fractions."""
     from pairaug.evaluate import linear_probe as program
@@ -73,7 +73,7 @@ def evaluate_linear_probe(
 @app.command("retrieval")
 @one_line_errors
 def evaluate_retrieval(
-    config: OptionalConfig = None, out: Out = Path("runs/evaluate"), sets: Sets = None
+    config: OptionalConfig = None, out: ResultsFolder = Path("runs/evaluate"), sets: Sets = None
 ) -> None:
     """Retrieve each image's report among all reports, and each report's image."""
     from pairaug.evaluate import retrieval as program

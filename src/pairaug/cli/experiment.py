@@ -5,21 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
-from pairaug.cli.shared import Config, Sets, load_settings_of, one_line_errors, show_progress
+from pairaug.cli.shared import (
+    Config,
+    OutFolder,
+    Sets,
+    load_settings_of,
+    one_line_errors,
+    show_progress,
+)
 
 if TYPE_CHECKING:
     from pairaug.run.progress import ProgressReport
 
 SettingsT = TypeVar("SettingsT")
-
-Out = Annotated[
-    Path | None,
-    typer.Option(help="Folder to write. Default: runs/NAME for NAME.yaml.", show_default=False),
-]
 
 app = typer.Typer(no_args_is_help=True, help="Run experiments that train many models.")
 
@@ -31,7 +33,7 @@ def _experiments() -> None:
 
 @app.command("utility")
 @one_line_errors
-def experiment_utility(config: Config, out: Out = None, sets: Sets = None) -> None:
+def experiment_utility(config: Config, out: OutFolder = None, sets: Sets = None) -> None:
     """Measure at equal compute whether synthetic pairs help. Repeat the command to resume."""
     from pairaug.experiment.settings import UtilitySettings
     from pairaug.experiment.utility import run_utility
@@ -41,7 +43,7 @@ def experiment_utility(config: Config, out: Out = None, sets: Sets = None) -> No
 
 @app.command("pruning")
 @one_line_errors
-def experiment_pruning(config: Config, out: Out = None, sets: Sets = None) -> None:
+def experiment_pruning(config: Config, out: OutFolder = None, sets: Sets = None) -> None:
     """Measure what pruning is worth at several noise rates. Repeat the command to resume."""
     from pairaug.experiment.pruning import run_pruning
     from pairaug.experiment.settings import PruningSettings

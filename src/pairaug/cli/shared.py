@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from pairaug.run.progress import BarProgress, LineProgress
 
 Config = Annotated[Path, typer.Argument(help="YAML file of settings.", show_default=False)]
-Run = Annotated[Path, typer.Argument(help="Run folder.", show_default=False)]
+RunFolderArgument = Annotated[Path, typer.Argument(help="Run folder.", show_default=False)]
+OutFolder = Annotated[
+    Path | None,
+    typer.Option(help="Folder to write. Default: runs/NAME for NAME.yaml.", show_default=False),
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option(

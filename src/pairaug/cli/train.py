@@ -6,12 +6,13 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from pairaug.cli.shared import (
     OptionalConfig,
+    OutFolder,
     Sets,
     load_settings_of,
     one_line_errors,
@@ -19,17 +20,14 @@ from pairaug.cli.shared import (
     show_progress,
 )
 
-Out = Annotated[
-    Path | None,
-    typer.Option(help="Folder to write. Default: runs/NAME for NAME.yaml.", show_default=False),
-]
-
 app = typer.Typer(no_args_is_help=True, help="Train models on image-report pairs.")
 
 
 @app.command("generator")
 @one_line_errors
-def train_generator(config: OptionalConfig = None, out: Out = None, sets: Sets = None) -> None:
+def train_generator(
+    config: OptionalConfig = None, out: OutFolder = None, sets: Sets = None
+) -> None:
     """Train a latent diffusion model: autoencoder, denoiser and text encoder."""
     from pairaug.train import generator
 
@@ -38,7 +36,7 @@ def train_generator(config: OptionalConfig = None, out: Out = None, sets: Sets =
 
 @app.command("clip")
 @one_line_errors
-def train_clip(config: OptionalConfig = None, out: Out = None, sets: Sets = None) -> None:
+def train_clip(config: OptionalConfig = None, out: OutFolder = None, sets: Sets = None) -> None:
     """Train a CLIP model on image-report pairs."""
     from pairaug.train import clip
 
@@ -57,7 +55,9 @@ def train_clip(config: OptionalConfig = None, out: Out = None, sets: Sets = None
 
 @app.command("classifier")
 @one_line_errors
-def train_classifier(config: OptionalConfig = None, out: Out = None, sets: Sets = None) -> None:
+def train_classifier(
+    config: OptionalConfig = None, out: OutFolder = None, sets: Sets = None
+) -> None:
     """Train a classifier of findings, which checks generated and edited images."""
     from pairaug.train import classifier
 

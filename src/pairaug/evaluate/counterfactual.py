@@ -19,7 +19,7 @@ from pydantic import Field
 from pairaug.errors import DataError
 from pairaug.evaluate.edits import (
     NOT_USED,
-    Edit,
+    CounterfactualEdit,
     EditMetrics,
     Rewritten,
     distances,
@@ -170,18 +170,18 @@ def sample_edits(
     num_edits: int,
     size: int,
     rewrite: Callable[[Study], Rewritten | None],
-) -> tuple[list[Edit], dict[str, int]]:
+) -> tuple[list[CounterfactualEdit], dict[str, int]]:
     """Edits of phantom patients 0, 1, 2 and so on, their reports changed by `rewrite`.
 
     Also returns the number of rewritten reports that gave no edit, by reason.
     """
-    edits: list[Edit] = []
+    edits: list[CounterfactualEdit] = []
     not_used: Counter[str] = Counter()
     index = 0
     while len(edits) < num_edits:
         study = sample_study(seed, index)
         edit = make_edit(study, rewrite(study), size)
-        if isinstance(edit, Edit):
+        if isinstance(edit, CounterfactualEdit):
             edits.append(edit)
         else:
             not_used[edit] += 1
@@ -196,7 +196,7 @@ def sample_edits(
 def compare(
     pipeline: Pipeline,
     classifier: FindingsClassifier,
-    edits: Sequence[Edit],
+    edits: Sequence[CounterfactualEdit],
     settings: CounterfactualSettings,
     not_used: Mapping[str, int] | None = None,
     report_progress: Callable[[int], None] = lambda num_images: None,
@@ -299,7 +299,10 @@ class _Batch:
     """A batch of edits, made by one method after the other; its sources are inverted once."""
 
     def __init__(
-        self, pipeline: Pipeline, edits: Sequence[Edit], settings: CounterfactualSettings
+        self,
+        pipeline: Pipeline,
+        edits: Sequence[CounterfactualEdit],
+        settings: CounterfactualSettings,
     ) -> None:
         self._pipeline = pipeline
         self._settings = settings

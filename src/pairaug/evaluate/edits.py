@@ -18,7 +18,7 @@ from pairaug.phantom.render import render
 from pairaug.phantom.study import Study
 from pairaug.phantom.truth import changed_findings, foreign_changes, is_drawable
 
-Change = Literal["added", "removed", "added and removed", "altered"]
+ChangeKind = Literal["added", "removed", "added and removed", "altered"]
 
 NOT_USED = {
     "no_rewrite": "the rewriter found nothing to change in the report",
@@ -37,7 +37,7 @@ class Rewritten(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class CounterfactualEdit:
     """One edit: a patient, the text before and after rewriting, and the image of each."""
 
     study: Study
@@ -55,7 +55,7 @@ class Edit:
         return change.astype(int)
 
     @property
-    def change(self) -> Change:
+    def change(self) -> ChangeKind:
         """The kind of change; `altered` is another severity, zone, or side of a device."""
         asked = self.asked
         if (asked > 0).any() and (asked < 0).any():
@@ -94,7 +94,7 @@ class EditMetrics:
     """True for each successful edit; None for edits that only alter a finding."""
 
 
-def make_edit(study: Study, rewritten: Rewritten | None, size: int) -> Edit | str:
+def make_edit(study: Study, rewritten: Rewritten | None, size: int) -> CounterfactualEdit | str:
     """The edit of `study` to the rewritten report, or a reason of `NOT_USED`."""
     if rewritten is None:
         return "no_rewrite"
@@ -107,22 +107,22 @@ def make_edit(study: Study, rewritten: Rewritten | None, size: int) -> Edit | st
     if set(findings) == set(study.findings):
         return "nothing_changed"
     truth = render(study.anatomy, findings, size).image
-    return Edit(study, *rewritten, findings, study.render(size).image, truth)
+    return CounterfactualEdit(study, *rewritten, findings, study.render(size).image, truth)
 
 
-def distances(images: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
+def distances(images: np.ndarray, edits: Sequence[CounterfactualEdit]) -> np.ndarray:
     """Mean absolute difference of each image to its true counterfactual, on a 0-1 scale."""
     truths = np.stack([edit.truth for edit in edits])
     return np.abs(images - truths).mean(axis=(1, 2), dtype=np.float64)
 
 
-def squared_errors(images: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
+def squared_errors(images: np.ndarray, edits: Sequence[CounterfactualEdit]) -> np.ndarray:
     """Mean squared difference of each image to its true counterfactual, on a 0-1 scale."""
     truths = np.stack([edit.truth for edit in edits])
     return np.square(images - truths).mean(axis=(1, 2), dtype=np.float64)
 
 
-def successes(found: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
+def successes(found: np.ndarray, edits: Sequence[CounterfactualEdit]) -> np.ndarray:
     """True for each edit whose added and removed labels are all right in `found`, `image label`.
 
     Vacuously true for an edit that only alters a finding: leave those out.
@@ -132,7 +132,7 @@ def successes(found: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
     return np.asarray(done.all(axis=1))
 
 
-def progress(images: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
+def progress(images: np.ndarray, edits: Sequence[CounterfactualEdit]) -> np.ndarray:
     """The completed part of each change: 0 for the source image, 1 for the true counterfactual.
 
         <x' - x, x* - x> / |x* - x|^2
@@ -150,7 +150,7 @@ def progress(images: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
 def score_edits(
     images: np.ndarray,
     found: np.ndarray,
-    edits: Sequence[Edit],
+    edits: Sequence[CounterfactualEdit],
     free_distances: np.ndarray,
     num_failed: int = 0,
 ) -> EditMetrics:
