@@ -148,7 +148,7 @@ def test_a_missing_report_is_one_line(pipe: pairaug.Generator, scorer: pairaug.S
             lambda: pairaug.load_scorer(bundled.folder("generator")),
             "is a generator .* not a scorer",
         ),
-        (lambda: pairaug.load_scorer(bundled.folder("classifier")), "type 'resnet'; scorers known"),
+        (lambda: pairaug.load_scorer(bundled.folder("classifier")), "type 'resnet'; supported"),
         (lambda: pairaug.load_generator("no/such/model"), "no folder no/such/model"),
         (lambda: pairaug.load_generator(device="tpu"), "choose cpu, cuda, cuda:N or mps"),
         (lambda: pairaug.load_scorer(dtype="int8"), "unknown dtype int8; choose one of float32"),

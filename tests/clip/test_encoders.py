@@ -233,7 +233,7 @@ def test_weights_that_are_not_finite_are_an_error(tiny_scorer_folder: Path, tmp_
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("config.json", '{"model_type": "blip"}', "of type 'blip'; scorers known are: clip"),
+        ("config.json", '{"model_type": "blip"}', "of type 'blip'; supported scorers: clip"),
         ("config.json", "{", r"config\.json cannot be read: not JSON"),
         ("config.json", "[]", "holds no JSON object"),
         ("preprocessor_config.json", None, r"has no preprocessor_config\.json"),

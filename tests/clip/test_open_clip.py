@@ -80,13 +80,13 @@ def test_it_is_not_taken_for_openais_where_training_starts(
     weights: dict[str, Tensor], tmp_path: Path
 ) -> None:
     path = trained(tmp_path / "epoch_3.pt", weights)
-    with pytest.raises(ModelError, match=r"checkpoint of open_clip.*pairaug convert"):
+    with pytest.raises(ModelError, match=r"an open_clip checkpoint.*pairaug convert"):
         model_of_openai_weights(path, torch.float32, allow_pickle=True)
 
 
 def test_a_folder_of_open_clip_says_what_to_do(weights: dict[str, Tensor], tmp_path: Path) -> None:
     folder = hub_folder(tmp_path / "hub", weights)
-    with pytest.raises(ModelError, match=r"a folder of open_clip.*pairaug convert"):
+    with pytest.raises(ModelError, match=r"an open_clip folder.*pairaug convert"):
         model_folder(str(folder))
     other = hub_folder(tmp_path / "bio", weights, text_cfg={"hf_model_name": "someone/PubMedBERT"})
     with pytest.raises(ModelError, match=r"around someone/PubMedBERT, as BiomedCLIP is"):

@@ -104,7 +104,7 @@ def test_fraction_of_a_gap(labels):
 
 
 def test_one_model_for_every_seed(labels):
-    with pytest.raises(ValueError, match="as many models"):
+    with pytest.raises(ValueError, match="the same number of models"):
         compare_macros(labels, {"a": [labels, labels], "b": [labels]})
 
 

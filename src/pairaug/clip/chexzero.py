@@ -1,4 +1,4 @@
-"""CheXzero's weights, which are OpenAI's CLIP in OpenAI's own names, into transformers' CLIP."""
+"""CheXzero's weights, OpenAI's CLIP under OpenAI's names, loaded into transformers' CLIP."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ _INSIDE = {
     "mlp.c_proj": "mlp.fc2",
     "attn.out_proj": "self_attn.out_proj",
 }
-# Sizes that OpenAI's archives carry among the weights.
+# Sizes stored among the weights in OpenAI's archives.
 _SIZES = ("input_resolution", "context_length", "vocab_size")
 
 
 def open_chexzero(folder: Path, dtype: torch.dtype, allow_pickle: bool) -> tuple[ClipTowers, int]:
-    """(the towers, the side of their images in pixels) of a folder that has CheXzero's weights."""
+    """(towers, side of their images in pixels) of a folder with CheXzero's weights."""
     model = model_of_openai_weights(folder, dtype, allow_pickle)
     config: Any = model.config
     return ClipTowers(model), int(config.vision_config.image_size)
 
 
 def model_of_openai_weights(path: Path, dtype: torch.dtype, allow_pickle: bool) -> CLIPModel:
-    """transformers' CLIP with the weights of a file, or of a folder, in OpenAI's names."""
+    """transformers' CLIP with the weights of a file or folder that uses OpenAI's names."""
     found = (
         read_folder_weights(path, allow_pickle)
         if path.is_dir()
@@ -70,30 +70,30 @@ def _weights_of_file(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
     content = read_checkpoint(path, allow_pickle)
     if is_open_clip(path, content):
         raise ModelError(
-            f"{path} is a checkpoint of open_clip, whose activation and transform are not "
+            f"{path} is an open_clip checkpoint, whose activation and transform differ from "
             f"OpenAI's; convert it first: pairaug convert {path}"
         )
     return unwrap(content, path)
 
 
 def image_size(weights: Mapping[str, Tensor], folder: Path) -> int:
-    """The side in pixels of the images that the image tower has positions for."""
-    places = need(weights, "visual.positional_embedding", folder)
+    """Side in pixels of the images that the position embeddings cover."""
+    positions = need(weights, "visual.positional_embedding", folder)
     patches = need(weights, "visual.conv1.weight", folder)
-    return round((len(places) - 1) ** 0.5) * int(patches.shape[-1])
+    return round((len(positions) - 1) ** 0.5) * int(patches.shape[-1])
 
 
 def clip_config(weights: Mapping[str, Tensor], folder: Path) -> CLIPConfig:
-    """The widths and depths of both towers, from their weights."""
+    """Configuration of both towers, with widths and depths read from the weights."""
     patches = need(weights, "visual.conv1.weight", folder)
     tokens = need(weights, "token_embedding.weight", folder)
-    places = need(weights, "visual.positional_embedding", folder)
-    text_places = need(weights, "positional_embedding", folder)
+    positions = need(weights, "visual.positional_embedding", folder)
+    text_positions = need(weights, "positional_embedding", folder)
     projection = need(weights, "text_projection", folder)
     width, text_width = int(patches.shape[0]), int(tokens.shape[1])
     dimension = int(projection.shape[1])
-    side = round((len(places) - 1) ** 0.5)
-    check_shape(places, (side * side + 1, width), "visual.positional_embedding", folder)
+    side = round((len(positions) - 1) ** 0.5)
+    check_shape(positions, (side * side + 1, width), "visual.positional_embedding", folder)
     check_shape(projection, (text_width, dimension), "text_projection", folder)
     check_shape(need(weights, "visual.proj", folder), (width, dimension), "visual.proj", folder)
     end = int(tokens.shape[0]) - 1
@@ -115,9 +115,9 @@ def clip_config(weights: Mapping[str, Tensor], folder: Path) -> CLIPConfig:
             "intermediate_size": _mlp_width(weights, "transformer", folder),
             "num_hidden_layers": _depth(weights, None),
             "num_attention_heads": max(1, text_width // _HEAD_WIDTH),
-            "max_position_embeddings": int(text_places.shape[0]),
+            "max_position_embeddings": int(text_positions.shape[0]),
             "hidden_act": "quick_gelu",
-            # The vocabulary ends with the two tokens that open and close a text.
+            # The last two tokens of the vocabulary start and end a text.
             "bos_token_id": end - 1,
             "eos_token_id": end,
             "pad_token_id": end,
@@ -128,7 +128,7 @@ def clip_config(weights: Mapping[str, Tensor], folder: Path) -> CLIPConfig:
 def in_transformers_names(
     weights: Mapping[str, Tensor], folder: Path
 ) -> Iterator[tuple[str, Tensor]]:
-    """Each weight under the name, and turned the way, that transformers has it."""
+    """Weights under transformers' names, transposed where transformers stores them so."""
     for name, weight in weights.items():
         block = _BLOCK.fullmatch(name)
         if block:
@@ -140,16 +140,16 @@ def in_transformers_names(
             side = "visual" if name.startswith("visual") else "text"
             yield f"{side}_projection.weight", weight.T.contiguous()
         else:
-            raise ModelError(f"{folder} has a weight that OpenAI's CLIP has not: {name}")
+            raise ModelError(f"{folder} has a weight unknown to OpenAI's CLIP: {name}")
 
 
 def fits_openai(config: Any) -> bool:
-    """True if a model can be said in OpenAI's names, which do not tell the number of heads."""
+    """True if OpenAI's names can hold the model; they leave out the number of heads."""
     if config.model_type != "clip":
         return False
     text = config.text_config
     towers = (config.vision_config, text)
-    # Its code finds a text's end as the largest id, and so does transformers where the end is 2.
+    # OpenAI's code takes the largest id as the end of a text; so does transformers if the end is 2.
     return text.eos_token_id in (2, text.vocab_size - 1) and all(
         tower.hidden_act == "quick_gelu"
         and tower.num_attention_heads == max(1, tower.hidden_size // _HEAD_WIDTH)
@@ -158,7 +158,7 @@ def fits_openai(config: Any) -> bool:
 
 
 def in_openai_names(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """Each weight of transformers' CLIP under OpenAI's name: the inverse of the way here."""
+    """Weights of transformers' CLIP under OpenAI's names; inverts `in_transformers_names`."""
     outside = {ours: theirs for theirs, ours in _OUTSIDE.items()}
     inside = {ours: theirs for theirs, ours in _INSIDE.items()}
     for name, weight in weights.items():
@@ -170,7 +170,7 @@ def in_openai_names(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor
                 theirs = "visual.proj" if name.startswith("visual") else "text_projection"
                 yield theirs, weight.T.contiguous()
             elif not name.endswith("position_ids"):
-                raise ModelError(f"OpenAI's CLIP has no place for the weight {name}")
+                raise ModelError(f"OpenAI's CLIP has no weight for {name}")
             continue
         here = f"{'visual.' if block[1] == 'vision' else ''}transformer.resblocks.{block[2]}"
         stem, _, kind = block[3].rpartition(".")

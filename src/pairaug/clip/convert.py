@@ -22,7 +22,7 @@ from pairaug.system.atomic import new_files
 _WEIGHTS = ("open_clip*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt")
 _SAFE = "model.safetensors"
 _TEXTS = ("*.json", "*.txt", "*.model")
-# A weight that only this layout has.
+# A weight found in this layout only.
 _MARKS = {"medclip": "vision_model.projection_head.weight", "chexzero": "visual.conv1.weight"}
 _TOKENIZER_OF = {
     "medclip": "Bio_ClinicalBERT's (vocab.txt)",
@@ -37,12 +37,12 @@ def convert_weights(
     tokenizer: Path | None = None,
     allow_pickle: bool = False,
 ) -> Path:
-    """Writes the weights of `source` as safetensors under their own names; returns the folder.
+    """Writes the weights of `source` as safetensors, names unchanged; returns the folder.
 
     `source` is a file of weights or a folder with one; `out` is the folder to write, by default the
     source's own. MedCLIP's and CheXzero's published files have neither a configuration nor a
-    tokenizer: the configuration follows from the names of the weights, and the tokenizer is copied
-    from the folder `tokenizer`, by default the one with the weights. An open_clip model is
+    tokenizer: the configuration is derived from the names of the weights, and the tokenizer is
+    copied from the folder `tokenizer`, by default the one with the weights. An open_clip model is
     converted to transformers layout.
     """
     path = _weights_file(source)
@@ -57,7 +57,7 @@ def convert_weights(
         return target
     kind = _kind(path, weights)
     words = _tokenizer(kind, tokenizer or path.parent) if kind in _MARKS else None
-    # A clone each: safetensors takes no two names for one memory.
+    # Cloned: safetensors rejects two names that share memory.
     plain = {name: weight.detach().clone().contiguous() for name, weight in weights.items()}
     with new_files(target, last=_SAFE) as written:
         if words is not None:
@@ -71,7 +71,7 @@ def convert_weights(
 
 
 def describe(folder: Path) -> str:
-    """Type, hash and logit scale of a converted scorer, opened as a run will open it."""
+    """Type, hash and logit scale of a converted scorer, opened as in a run."""
     encoder, kind = open_encoder(folder), model_type(folder)
     scale = "" if encoder.logit_scale is None else f", logit scale {encoder.logit_scale:.4f}"
     hint = ""
@@ -92,7 +92,7 @@ def _weights_file(source: Path) -> Path:
     if not source.is_dir():
         raise ModelError(f"cannot convert {source}: there is no such file or folder")
     files = sorted(path for glob in _WEIGHTS for path in source.glob(glob))
-    # Training code keeps these beside the weights.
+    # Training code writes these beside the weights.
     files = [path for path in files if path.stem not in ("training_args", "optimizer", "scheduler")]
     if len(files) != 1:
         raise ModelError(

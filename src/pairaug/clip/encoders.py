@@ -1,7 +1,7 @@
-"""Encoders of images and reports: unit vectors of one space, whatever model is behind them.
+"""Encoders of images and reports to unit vectors of one space, for any supported model.
 
-An encoder owns all that decides its vectors: the image transform, the tokenizer and what happens
-to a report longer than its window. None of it needs torchvision.
+An encoder owns its image transform, its tokenizer and its policy for reports longer than the
+window. It does not need torchvision.
 """
 
 from __future__ import annotations
@@ -56,20 +56,20 @@ class Encoder(Protocol):
     """Hash of the image transform, the tokenizer and the window policy; not of the weights."""
     weights_sha256: str
     logit_scale: float | None
-    """What training multiplied cosines by; no vector and no score has it in it."""
+    """Factor on cosines during training; not applied to vectors or scores."""
     encodes_reports: bool
-    """False for a model of images alone: then `encode_reports` is a `ModelError`."""
+    """False for an image-only model, whose `encode_reports` raises `ModelError`."""
 
     def encode_images(self, images: Sequence[GreyImage]) -> UnitVectors:
-        """One unit vector for each image: float32 in [0, 1], one channel, of any size."""
+        """Unit vectors of images in [0, 1], float32, one channel, of any size."""
         ...
 
     def encode_reports(self, reports: Sequence[str]) -> UnitVectors:
-        """One unit vector for each report."""
+        """Unit vectors of reports."""
         ...
 
     def windows(self, report: str) -> Windows:
-        """What of a report is encoded, and how it is cut."""
+        """The windows of a report that are encoded."""
         ...
 
 
@@ -82,15 +82,15 @@ def open_encoder(
     window_policy: WindowPolicy = "average",
     allow_pickle: bool = False,
 ) -> Encoder:
-    """The encoder in a folder; `ModelError` where it cannot be used.
+    """The encoder in a folder; `ModelError` if it cannot be used.
 
-    Its config.json says by `model_type` what it is: a model in transformers layout, or weights in
-    the original names of MedCLIP or CheXzero beside a tokenizer.
+    `model_type` in config.json selects a model in transformers layout, or weights under the
+    original names of MedCLIP or CheXzero beside a tokenizer.
     """
     kind = model_type(folder)
     if kind not in KINDS:
         raise ModelError(
-            f"{folder} holds a model of type {kind!r}; scorers known are: {', '.join(KINDS)}"
+            f"{folder} holds a model of type {kind!r}; supported scorers: {', '.join(KINDS)}"
         )
     towers, transform = _open(kind, folder, dtype_of(dtype), allow_pickle)
     towers.model = for_inference(towers.model, device)
@@ -108,9 +108,9 @@ def open_encoder(
 
 
 def check_scorer(folder: Path, allow_pickle: bool = False) -> None:
-    """Raises `ModelError` unless the scorer in `folder` is whole.
+    """Raises `ModelError` if the scorer in `folder` is incomplete.
 
-    Of a model in transformers layout no weight is read; one in another layout is opened.
+    Models in transformers layout are checked without reading weights; others are opened.
     """
     kind = model_type(folder)
     if kind not in KINDS or kind in ("medclip", "chexzero"):
@@ -143,7 +143,7 @@ def _open(
 
 
 class ClipEncoder:
-    """An encoder of any two towers, or of images alone."""
+    """An encoder with two towers, or with an image tower only."""
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class ClipEncoder:
 
     @torch.inference_mode()
     def encode_images(self, images: Sequence[GreyImage]) -> UnitVectors:
-        """One unit vector for each image."""
+        """Unit vectors of images."""
         vectors = []
         for group in _groups(images, self._batch_size):
             pixels = _fill_up(self._transform(group), self._batch_size)
@@ -179,23 +179,23 @@ class ClipEncoder:
 
     @torch.inference_mode()
     def encode_reports(self, reports: Sequence[str]) -> UnitVectors:
-        """One unit vector for each report: of its windows the mean by tokens, made unit again."""
+        """Unit vectors of reports: the mean over windows, weighted by tokens and normalized."""
         windows = [self.windows(report) for report in reports]
         rows = self._encode_texts([text for window in windows for text in window.texts])
         vectors, start = [], 0
         for window in windows:
             end = start + len(window.texts)
-            # A report without any token, "" for one, is a single window of weight 0.
+            # A report without tokens, such as "", is a single window of weight 0.
             weights = np.maximum(np.asarray(window.num_tokens, dtype=np.float64), 1.0)
             mean = (weights[:, None] * rows[start:end]).sum(axis=0)
-            # One window is left as it is: dividing by its length again would only round.
+            # A single window is a unit vector already; normalizing again would only add rounding.
             vector = rows[start] if end - start == 1 else mean / np.linalg.norm(mean)
             vectors.append(vector.astype(np.float32)[None])
             start = end
         return self._stack(vectors)
 
     def windows(self, report: str) -> Windows:
-        """What of a report is encoded, and how it is cut."""
+        """The windows of a report that are encoded."""
         if not self.encodes_reports:
             raise ModelError("this scorer encodes images only: it has no text tower")
         return fit_windows(report, self._count_tokens, self._limit, self._policy)
@@ -209,7 +209,7 @@ class ClipEncoder:
         return next(self._model.parameters()).dtype
 
     def _encode_texts(self, texts: list[str]) -> UnitVectors:
-        """One unit vector for each text, those of like length together."""
+        """Unit vectors of texts, encoded in groups of similar length."""
         ids = [self._tokenizer(text)["input_ids"] for text in texts]
         places = np.searchsorted(self._lengths, [len(each) for each in ids])
         vectors = self._stack([np.zeros((len(texts), self._towers.dimension), np.float32)])
@@ -219,7 +219,7 @@ class ClipEncoder:
         return vectors
 
     def _encode_ids(self, ids: Sequence[list[int]], length: int) -> np.ndarray:
-        """Unit vectors of tokens padded to `length`, which their neighbours do not change."""
+        """Unit vectors of tokens padded to `length`, independent of the rest of the batch."""
         padded = torch.full((len(ids), length), int(self._tokenizer.pad_token_id))
         mask = torch.zeros_like(padded)
         for row, each in enumerate(ids):
@@ -232,7 +232,7 @@ class ClipEncoder:
         return _unit(features[: len(ids)])
 
     def _count_tokens(self, text: str) -> int:
-        # Not verbose: it would warn of a report's length, which is what is being found out.
+        # Not verbose: it would warn about the length that is being measured here.
         tokens = self._tokenizer(text, add_special_tokens=False, verbose=False)
         return len(tokens["input_ids"])
 
@@ -251,7 +251,7 @@ class ClipEncoder:
 
 
 def _lengths_and_limit(towers: Towers, tokenizer: Any) -> tuple[list[int], int]:
-    """(the lengths that texts are padded to, how many tokens of a report fit into the last)."""
+    """(lengths that texts are padded to, tokens of a report that fit into the last)."""
     if tokenizer is None:
         return [], 0
     if tokenizer.pad_token_id is None:
@@ -262,7 +262,7 @@ def _lengths_and_limit(towers: Towers, tokenizer: Any) -> tuple[list[int], int]:
 
 
 def _tokenizer_text(tokenizer: Any) -> str:
-    """All that decides a text's tokens, in one spelling."""
+    """The tokenizer's settings as canonical text, for the fingerprint."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         return backend.to_str()
@@ -276,9 +276,10 @@ def _groups(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _fill_up(rows: Tensor, size: int) -> Tensor:
-    """`rows` with copies of the first one up to `size` rows.
+    """`rows` padded to `size` rows with copies of the first.
 
-    A matrix product sums in another order for another number of rows, so all batches have one size.
+    The number of rows changes the summation order of a matrix product, so all batches have one
+    size.
     """
     return torch.cat([rows, rows[:1].expand(size - len(rows), *rows.shape[1:])])
 
@@ -289,7 +290,7 @@ def _unit(vectors: Tensor) -> np.ndarray:
     rows = (rows / rows.norm(dim=-1, keepdim=True)).cpu().numpy()
     if not np.isfinite(rows).all():
         raise ModelError(
-            "the scorer gives vectors that are not finite; its weights are damaged, or its number "
-            "type is too narrow: set dtype to float32"
+            "the scorer returns vectors that are not finite; its weights are damaged, or its dtype "
+            "overflows: set dtype to float32"
         )
     return rows

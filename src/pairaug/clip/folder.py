@@ -1,4 +1,4 @@
-"""Where a scorer's files are, what kind of model they are, and their hash; no tensor library."""
+"""Location, kind and hash of a scorer's files, without a tensor library."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from pairaug.hub.folders import (
 _TEXTS = ("*.json", "*.txt", "*.model")
 _SAFE, _PICKLED = "*.safetensors", "*.bin"
 OPEN_CLIP = "open_clip_config.json"
-"""What open_clip writes beside its weights: how its model is built, and what images go through."""
+"""Written by open_clip beside its weights: model configuration and image transform."""
 
 IMAGE_ONLY_KINDS = ("dinov2", "dinov2_with_registers", "vit")
-"""The `model_type` of models that encode images alone, such as RAD-DINO."""
+"""The `model_type` of image-only models, such as RAD-DINO."""
 
 KINDS = ("clip", "siglip", "vision-text-dual-encoder", "medclip", "chexzero", *IMAGE_ONLY_KINDS)
-"""The `model_type` of every scorer that can be opened."""
+"""The `model_type` of all supported scorers."""
 
 
 def scorer_folder(model: str, revision: str | None = None, allow_pickle: bool = False) -> Path:
-    """The folder of the scorer that comes with PairAug, for `bundled`, or of any other model."""
+    """Folder of the scorer shipped with PairAug, for `bundled`, or of any other model."""
     return model_folder(model, revision, allow_pickle, "scorer")
 
 
@@ -38,11 +38,11 @@ def model_folder(
     allow_pickle: bool = False,
     bundled_name: str | None = None,
 ) -> Path:
-    """The folder of a model in transformers layout: a local one as it is, a hub id fetched.
+    """Folder of a model in transformers layout, local or downloaded by its hub id.
 
-    `bundled` is the model `bundled_name` of the package. `HF_HUB_OFFLINE=1` is honoured: then only
-    the cache is searched. Raises `ModelError` where there is no such model, or where its weights
-    are pickled and `allow_pickle` is false.
+    `bundled` is the model `bundled_name` of the package. With `HF_HUB_OFFLINE=1` only the cache is
+    searched. Raises `ModelError` if there is no such model, or if its weights are pickled and
+    `allow_pickle` is false.
     """
     folder = local_folder(model, bundled_name)
     if folder is None:
@@ -52,7 +52,7 @@ def model_folder(
         raise ModelError(_what_else(folder, model))
     if not any(folder.glob(_SAFE)):
         if not any(folder.glob(_PICKLED)):
-            raise ModelError(f"{model} has no weights: no .safetensors file is in it")
+            raise ModelError(f"{model} has no weights: there is no .safetensors file in it")
         if not allow_pickle:
             raise ModelError(
                 f"{model} has pickled weights only, which can run code when loaded. Convert them "
@@ -69,21 +69,21 @@ def model_type(folder: Path) -> str:
 
 
 def weights_sha256(folder: Path) -> str:
-    """The SHA-256 over the names and contents of a model's weights, tokenizer and configurations.
+    """SHA-256 over the names and contents of a model's weights, tokenizer and configurations.
 
-    The configurations count: another image mean or tokenizer gives other vectors.
+    Configurations are included: another image mean or tokenizer gives other vectors.
     """
     return sha256_of_folder(folder, (*_TEXTS, _SAFE, _PICKLED))
 
 
 def _what_else(folder: Path, model: str) -> str:
-    """The kind of a folder without config.json, as far as it says so."""
-    said = adapter_in(folder)
-    if said is not None:
-        return said
+    """Message for a folder without config.json: its kind, as far as its files show it."""
+    adapter = adapter_in(folder)
+    if adapter is not None:
+        return adapter
     if (folder / OPEN_CLIP).is_file():
         return (
-            f"{model} is a folder of open_clip; convert it to transformers layout: "
+            f"{model} is an open_clip folder; convert it to transformers layout: "
             f"pairaug convert {folder}"
         )
     if (folder / "model_index.json").is_file():

@@ -1,6 +1,6 @@
-"""CheXzero's geometry: images to the squares that its models were trained on, by Pillow and NumPy.
+"""CheXzero's geometry: images as the squares that its models were trained on.
 
-Apart from `transform`, so that writing such squares costs no tensor library.
+Separate from `transform`, so that writing such squares needs no tensor library.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 
 CHEXZERO_SIDE = 320
-"""Pixels a side of CheXzero's squares."""
+"""Side of CheXzero's squares in pixels."""
 
 
 def chexzero_square(image: Float32[np.ndarray, "_ _"]) -> UInt8[np.ndarray, "320 320"]:
-    """`image` in [0, 1] as grey levels: the longer side to 320, the image centred on black.
+    """`image` in [0, 1] as grey levels, longer side 320, centred on black.
 
-    Eight bits come first, as Pillow resizes such; sides are rounded down, as CheXzero's are.
+    Converted to eight bits before Pillow resizes it; sides are rounded down, as in CheXzero.
     """
     scale = CHEXZERO_SIDE / max(image.shape)
     height, width = (max(1, int(side * scale)) for side in image.shape)

@@ -1,4 +1,4 @@
-"""Weights in other layouts than their library's: read, named and measured first."""
+"""Reads weights stored in a layout other than their library's, and checks names and shapes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pairaug.hub.files import read_checkpoint, read_heads, read_tensors, without
 from pairaug.hub.tokenizers import open_tokenizer
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")
-"""Under which training scripts put the weights into a dictionary of their own."""
+"""Keys under which training scripts nest the weights."""
 
 
 def load_tokenizer(folder: Path, kind: str = "") -> Any:
-    """The tokenizer of a folder; `kind` says which one where the folder has only its vocabulary."""
+    """The tokenizer of a folder; `kind` selects its class if only a vocabulary is there."""
     from transformers import AutoTokenizer, BertTokenizer, CLIPTokenizer
 
     plain: dict[str, Any] = {"medclip": BertTokenizer, "chexzero": CLIPTokenizer}
@@ -31,25 +31,25 @@ def load_tokenizer(folder: Path, kind: str = "") -> Any:
 
 
 def read_weights(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
-    """The tensors of a weights file by name, out of what a training script wrapped them in."""
+    """Tensors of a weights file by name, without the wrapper of a training script."""
     return unwrap(read_checkpoint(path, allow_pickle), path)
 
 
 def unwrap(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
-    """The weights of a checkpoint under their own names."""
+    """Weights of a checkpoint by name, without the wrapper of a training script."""
     for name in WRAPPERS:
         if isinstance(content.get(name), Mapping):
             content = content[name]
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     others = {str(name) for name in content} - tensors.keys()
     if not tensors or others:
-        said = f": {min(others)} is no tensor" if tensors else ""
-        raise ModelError(f"{path} does not hold weights by name{said}")
+        detail = f": {min(others)} is not a tensor" if tensors else ""
+        raise ModelError(f"{path} does not hold weights by name{detail}")
     return without_wrapper(tensors, path)
 
 
 def read_folder_weights(folder: Path, allow_pickle: bool) -> dict[str, Tensor]:
-    """All tensors of a folder's weights, safetensors where there are such."""
+    """All weights of a folder, from safetensors if present."""
     files = weight_files(folder, allow_pickle)
     if files[0].suffix != ".safetensors":
         return read_weights(files[0], allow_pickle)
@@ -58,17 +58,17 @@ def read_folder_weights(folder: Path, allow_pickle: bool) -> dict[str, Tensor]:
 
 
 def need(weights: Mapping[str, Tensor], name: str, folder: Path) -> Tensor:
-    """One tensor; `ModelError` where it is missing."""
+    """One tensor; `ModelError` if it is missing."""
     if name not in weights:
-        raise ModelError(f"{folder} lacks a weight that it needs: {name}")
+        raise ModelError(f"{folder} lacks the weight {name}")
     return weights[name]
 
 
 def check_shape(weight: Tensor, shape: tuple[int, ...], name: str, folder: Path) -> None:
-    """Raises `ModelError` where a weight has another shape than its neighbours ask for."""
+    """Raises `ModelError` if a weight does not have `shape`."""
     if tuple(weight.shape) != shape:
         found, needed = (" × ".join(map(str, each)) for each in (tuple(weight.shape), shape))
         raise ModelError(
-            f"{folder}: {name} has the shape {found or 'of one number'}, where the rest of the "
-            f"model needs {needed or 'one number'}"
+            f"{folder}: {name} has shape {found or 'of one number'}, but the rest of the model "
+            f"needs {needed or 'one number'}"
         )

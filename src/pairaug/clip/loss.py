@@ -1,4 +1,4 @@
-"""The contrastive loss between images and reports, on vectors alone."""
+"""Contrastive losses between vectors of images and reports."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def contrastive_loss(
     reports: Float[Tensor, "pair feature"],
     logit_scale: Float[Tensor, ""],
 ) -> Float[Tensor, ""]:
-    """The cross-entropy of finding each image's report in the batch, and each report's image.
+    """Mean cross-entropy of matching images to reports and reports to images in the batch.
 
         L = -1/2N sum_i [ log softmax_j(s u_i . v_j)[i] + log softmax_j(s u_j . v_i)[i] ]
 
-    Radford et al. 2021, figure 3 (InfoNCE, van den Oord et al. 2018, both ways). `images` u and
-    `reports` v are unit vectors, row i of both being pair i; `logit_scale` s is one over the
+    Radford et al. 2021, figure 3 (InfoNCE, van den Oord et al. 2018, in both directions). `images`
+    u and `reports` v are unit vectors, row i of both being pair i; `logit_scale` s is one over the
     temperature.
     """
     logits = logit_scale * images @ reports.T
@@ -34,7 +34,7 @@ def sigmoid_loss(
     logit_scale: Float[Tensor, ""],
     logit_bias: Float[Tensor, ""],
 ) -> Float[Tensor, ""]:
-    """The binary cross-entropy of telling each image's own report from every other.
+    """Binary cross-entropy of matching pairs against all others in the batch.
 
         L = -1/N sum_ij log sigmoid(z_ij (s u_i . v_j + b)),  z_ij = 1 where i = j, else -1
 

@@ -1,6 +1,6 @@
-"""MedCLIP's weights in their own names: a Swin image tower and a BERT text tower, both projected.
+"""MedCLIP's weights under their original names: a Swin image tower and a BERT text tower.
 
-Wang et al. 2022, the package's version 0.0.3. The widths are read off the weights.
+Wang et al. 2022, version 0.0.3 of the package. Widths are read from the weights.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _KNOWN = (
     *(_PROJECTION.format(tower) for tower in ("vision_model.", "text_model.")),
     "logit_scale",
 )
-# How a Swin tower is named by transformers 5, and how it was when MedCLIP was published.
+# Names of a Swin tower in transformers 5 → when MedCLIP was published.
 _RENAMED = {
     "attention.q_proj.": "attention.self.query.",
     "attention.k_proj.": "attention.self.key.",
@@ -40,7 +40,7 @@ _RENAMED = {
     "mlp.fc1.": "intermediate.dense.",
     "mlp.fc2.": "output.dense.",
 }
-# Numbers that follow from the shapes; older versions of transformers stored them.
+# Derived from the shapes; stored by older versions of transformers.
 _BUFFERS = re.compile(r"position_ids$|relative_position_index$|attn_mask$")
 
 
@@ -55,7 +55,7 @@ class MedClip(nn.Module):
 
 
 class MedClipTowers:
-    """MedCLIP as an encoder's two towers."""
+    """MedCLIP's two towers for an encoder."""
 
     def __init__(self, model: MedClip, logit_scale: float) -> None:
         self.model: Any = model
@@ -65,7 +65,7 @@ class MedClipTowers:
         self.num_channels = int(vision.num_channels)
         self.max_tokens = int(text.max_position_embeddings)
         self.num_words = int(text.vocab_size)
-        # A text's vector depends on its own length alone, and few reports need all positions.
+        # A text's vector does not depend on padding, and few reports need all positions.
         self.lengths: tuple[int, ...] = (
             *(each for each in _LENGTHS if each < self.max_tokens),
             self.max_tokens,
@@ -73,16 +73,16 @@ class MedClipTowers:
         self.logit_scale: float | None = logit_scale
 
     def image_features(self, pixels: Tensor) -> Tensor:
-        """`image dimension`, not yet unit: the mean over places of the last stage, projected."""
+        """`image dimension`, not normalized: the last stage averaged over positions, projected."""
         return self.model.project_image(self.model.vision(pixel_values=pixels).pooler_output)
 
     def text_features(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """`text dimension`, not yet unit.
+        """`text dimension`, not normalized.
 
             projection of the mean, over tokens, of the mean of the hidden layers 1, 2 and last
 
-        The original takes the mean over padding too, so its vectors depend on the batch. Here
-        padding counts nothing, which is what the original gives for a text alone.
+        The original averages over padding too, so its vectors depend on the batch. Here padding
+        is ignored, which equals the original for a single text.
         """
         states = self.model.text(
             input_ids=ids, attention_mask=mask, output_hidden_states=True
@@ -93,7 +93,7 @@ class MedClipTowers:
 
 
 def open_medclip(folder: Path, dtype: torch.dtype, allow_pickle: bool) -> MedClipTowers:
-    """The towers in a folder that has MedCLIP's weights in their original names."""
+    """Towers of a folder with MedCLIP's weights under their original names."""
     weights = {
         _published_name(name): weight
         for name, weight in read_folder_weights(folder, allow_pickle).items()
@@ -112,7 +112,7 @@ def open_medclip(folder: Path, dtype: torch.dtype, allow_pickle: bool) -> MedCli
         width = len(need(inner, norm, folder))
         check_shape(projection, (len(projection), width), _PROJECTION.format(tower), folder)
     if len(set(widths.values())) > 1:
-        raise ModelError(f"{folder}: both projections must end in one space, not in {widths}")
+        raise ModelError(f"{folder}: both projections need the same width; the widths are {widths}")
     model = MedClip(
         load_from(SwinModel, swin_config(vision, folder), vision, folder, dtype),
         load_from(BertModel, bert_config(text, folder), text, folder, dtype),
@@ -125,7 +125,7 @@ def open_medclip(folder: Path, dtype: torch.dtype, allow_pickle: bool) -> MedCli
 
 
 def swin_config(weights: Mapping[str, Tensor], folder: Path) -> SwinConfig:
-    """The widths and depths of a Swin tower, from its weights."""
+    """Configuration of a Swin tower, with widths and depths read from the weights."""
     patches = need(weights, "embeddings.patch_embeddings.projection.weight", folder)
     depths, heads, table = [], [], None
     while True:
@@ -153,13 +153,13 @@ def swin_config(weights: Mapping[str, Tensor], folder: Path) -> SwinConfig:
 
 
 def bert_config(weights: Mapping[str, Tensor], folder: Path) -> BertConfig:
-    """The widths and depth of a BERT tower, from its weights."""
+    """Configuration of a BERT tower, with widths and depth read from the weights."""
     words = need(weights, "embeddings.word_embeddings.weight", folder)
     hidden = need(weights, "encoder.layer.0.intermediate.dense.weight", folder)
     depth = _count(weights, "encoder.layer.")
     if depth < 2:
         raise ModelError(
-            f"{folder}: MedCLIP's text tower needs two layers at least, it has {depth}"
+            f"{folder}: MedCLIP's text tower needs at least two layers and has {depth}"
         )
     return BertConfig(
         vocab_size=int(words.shape[0]),
@@ -188,10 +188,10 @@ def _under(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _count(weights: Mapping[str, Tensor], prefix: str) -> int:
-    places = {
+    indices = {
         name.removeprefix(prefix).partition(".")[0] for name in weights if name.startswith(prefix)
     }
-    return len(places)
+    return len(indices)
 
 
 def _linear(weight: Tensor) -> nn.Linear:

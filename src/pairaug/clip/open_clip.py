@@ -1,7 +1,8 @@
-"""open_clip's weights into a transformers folder: the same names as CheXzero's, another model.
+"""Converts open_clip's weights to a transformers folder.
 
-Its activation is GELU unless its configuration says otherwise, and images go through another
-transform. The names and shapes of the weights do not tell; what lies about them does.
+Weights have the same names and shapes as CheXzero's, but the activation is GELU unless the
+configuration states otherwise, and the image transform differs. Only the file's name, its
+neighbours and its wrapper distinguish the two.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ _RESAMPLE = {"bicubic": 3, "bilinear": 2}
 
 
 def is_open_clip(path: Path, content: Mapping[str, Any]) -> bool:
-    """True if a checkpoint is open_clip's: by the file beside it, its name, or its trainer's wrap.
+    """True if a checkpoint is open_clip's, by the file beside it, its name or its wrapper.
 
-    CheXzero's are bare weights.
+    CheXzero's weights have no wrapper.
     """
     return (
         (path.parent / OPEN_CLIP).is_file()
@@ -44,17 +45,17 @@ def write_open_clip(
 ) -> None:
     """Writes the folder of a CLIP model with these weights, its transform and its tokenizer.
 
-    `name` is what the trainer called the model; it ends in "quickgelu" where the activation is.
+    `name` is the model's name in training; it ends in "quickgelu" if that is the activation.
     """
     beside = path.parent / OPEN_CLIP
-    said = read_config(beside) if beside.is_file() else {}
-    built, shown = (_object(said, key, beside) for key in ("model_cfg", "preprocess_cfg"))
+    settings = read_config(beside) if beside.is_file() else {}
+    built, shown = (_object(settings, key, beside) for key in ("model_cfg", "preprocess_cfg"))
     vision, text = (_object(built, key, beside) for key in ("vision_cfg", "text_cfg"))
     foreign = vision.get("timm_model_name") or text.get("hf_model_name")
     if foreign or any(key.startswith("visual.trunk.") for key in weights):
         raise ModelError(
             f"{path} is an open_clip model around {foreign or 'a tower of timm'}, as BiomedCLIP "
-            "is; PairAug opens those of open_clip whose towers are CLIP's own transformers"
+            "is; only open_clip models with CLIP's own transformer towers are supported"
         )
     own = {
         key.removeprefix("text."): value
@@ -85,7 +86,7 @@ def _transform(shown: Mapping[str, Any], size: int, beside: Path) -> dict[str, A
     mode = shown.get("resize_mode", "shortest")
     if resample is None or mode not in ("shortest", "squash"):
         raise ModelError(
-            f"{beside}: PairAug knows the interpolations {', '.join(_RESAMPLE)} and the "
+            f"{beside}: supported are the interpolations {', '.join(_RESAMPLE)} and the "
             "resize_modes shortest and squash"
         )
     square = {"height": size, "width": size}
@@ -109,5 +110,5 @@ def _transform(shown: Mapping[str, Any], size: int, beside: Path) -> dict[str, A
 def _object(config: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
     value = config.get(key, {})
     if not isinstance(value, dict):
-        raise ModelError(f"{path}: {key} is no object")
+        raise ModelError(f"{path}: {key} must be an object")
     return value

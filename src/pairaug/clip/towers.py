@@ -1,4 +1,4 @@
-"""The two towers of each kind of model: pixels and token ids in, features of one space out."""
+"""Image and text towers of each kind of model: pixels and token ids in, features out."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from pairaug.errors import ModelError
 from pairaug.hub.loading import Part, load_part
 
 MAX_SCALE_LOG = 4.6052
-"""Training clips the logarithm of the scale here, at 100 times the cosine."""
+"""Upper limit of the logarithm of the scale in training: 100 times the cosine."""
 
 
 @runtime_checkable
 class Towers(Protocol):
-    """What an encoder needs of a model."""
+    """The interface of a model that an encoder uses."""
 
     dimension: int
     num_channels: int
     max_tokens: int
-    """The text tower's positions."""
+    """Positions of the text tower."""
     num_words: int
-    """Ids that the text tower has vectors for."""
+    """Token ids with an embedding in the text tower."""
     lengths: tuple[int, ...]
-    """A text is padded to the least of these lengths that holds it."""
+    """Texts are padded to the smallest of these lengths that holds them."""
     logit_scale: float | None
-    """What training multiplied cosines by; not part of any score."""
+    """Factor on cosines during training; not part of any score."""
     model: Any
 
     def image_features(self, pixels: Tensor) -> Tensor: ...
@@ -38,7 +38,7 @@ class Towers(Protocol):
 
 
 class ClipTowers:
-    """transformers' CLIP, or its model of any two towers."""
+    """transformers' CLIP or its vision-text dual encoder."""
 
     def __init__(self, model: Any) -> None:
         self.model: Any = with_flat_features(model)
@@ -46,24 +46,24 @@ class ClipTowers:
         self.num_channels = int(model.config.vision_config.num_channels)
         self.max_tokens = int(model.config.text_config.max_position_embeddings)
         self.num_words = int(model.config.text_config.vocab_size)
-        # One length for all: no row's value hangs on its neighbours'.
+        # One length for all, so that a row does not depend on the others in its batch.
         self.lengths: tuple[int, ...] = (self.max_tokens,)
         self.logit_scale: float | None = scale_of(model.logit_scale)
 
     def image_features(self, pixels: Tensor) -> Tensor:
-        """`image dimension`, not yet unit."""
+        """`image dimension`, not normalized."""
         return self.model.get_image_features(pixel_values=pixels).pooler_output
 
     def text_features(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """`text dimension`, not yet unit."""
+        """`text dimension`, not normalized."""
         return self.model.get_text_features(input_ids=ids, attention_mask=mask).pooler_output
 
 
 class SiglipTowers:
     """transformers' SigLIP.
 
-    A text's feature is read off the last position, and padding is attended to, as in its training:
-    so all texts are padded to the window, and there is no mask.
+    The text feature is that of the last position, and padding is attended to, as in training.
+    All texts are therefore padded to the window, without a mask.
     """
 
     def __init__(self, model: Any) -> None:
@@ -76,22 +76,22 @@ class SiglipTowers:
         self.logit_scale: float | None = math.exp(float(model.logit_scale.detach()))
         if int(model.config.vision_config.hidden_size) != self.dimension:
             raise ModelError(
-                f"the image tower's vectors have {model.config.vision_config.hidden_size} numbers, "
-                f"the text tower's {self.dimension}: not of one space"
+                f"the image tower's vectors have {model.config.vision_config.hidden_size} "
+                f"dimensions, the text tower's {self.dimension}; both must be equal"
             )
 
     def image_features(self, pixels: Tensor) -> Tensor:
-        """`image dimension`, not yet unit."""
+        """`image dimension`, not normalized."""
         return self.model.get_image_features(pixel_values=pixels).pooler_output
 
     def text_features(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """`text dimension`, not yet unit."""
+        """`text dimension`, not normalized."""
         del mask
         return self.model.get_text_features(input_ids=ids).pooler_output
 
 
 class ImageTower:
-    """A model of images alone, such as RAD-DINO: its class token after the last norm."""
+    """An image-only model, such as RAD-DINO: its class token after the last norm."""
 
     def __init__(self, model: Any) -> None:
         self.model: Any = model
@@ -102,18 +102,18 @@ class ImageTower:
         self.logit_scale: float | None = None
 
     def image_features(self, pixels: Tensor) -> Tensor:
-        """`image dimension`, not yet unit."""
+        """`image dimension`, not normalized."""
         return self.model(pixel_values=pixels).last_hidden_state[:, 0]
 
     def text_features(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """There are none, and nobody should have asked: `ModelError`."""
-        raise ModelError("a model of images alone has no vectors of reports")
+        """Raises `ModelError`: there is no text tower."""
+        raise ModelError("an image-only model cannot encode reports")
 
 
 def open_towers(
     kind: str, folder: Path, dtype: torch.dtype, allow_pickle: bool
 ) -> ClipTowers | SiglipTowers | ImageTower:
-    """The towers of a folder whose model is one of transformers' own."""
+    """Towers of a folder in transformers layout."""
     towers: dict[str, Any] = {
         "clip": ClipTowers,
         "vision-text-dual-encoder": ClipTowers,
@@ -124,7 +124,7 @@ def open_towers(
 
 
 def part_of(kind: str, folder: Path, allow_pickle: bool = False) -> Part:
-    """A folder whose model is one of transformers' own, with the class that opens it."""
+    """A folder in transformers layout, with the class that opens it."""
     from transformers import (
         CLIPModel,
         Dinov2Model,
@@ -146,10 +146,9 @@ def part_of(kind: str, folder: Path, allow_pickle: bool = False) -> Part:
 
 
 def with_flat_features(model: Any) -> Any:
-    """`model`, whose image tower's pooled features are `image feature`.
+    """`model` with pooled image features of shape `image feature`.
 
-    transformers' ResNet leaves two axes of length 1 behind them, which its own model of two towers
-    does not expect.
+    transformers' ResNet returns two more axes of length 1, which its dual encoder does not accept.
     """
     tower = model.vision_model
     if tower.config.model_type == "resnet" and not isinstance(tower.pooler, nn.Sequential):
@@ -158,5 +157,5 @@ def with_flat_features(model: Any) -> Any:
 
 
 def scale_of(logarithm: Tensor) -> float:
-    """What cosines are multiplied by, from the parameter that training learnt."""
+    """Factor on cosines, from the learnt logarithm."""
     return math.exp(min(max(float(logarithm.detach()), 0.0), MAX_SCALE_LOG))

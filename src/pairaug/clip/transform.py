@@ -1,4 +1,4 @@
-"""Image transforms: images to the pixels that an encoder was trained on, by Pillow and NumPy."""
+"""Image transforms: images to the pixels an encoder was trained on, by Pillow and NumPy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GreyImage = Float32[np.ndarray, "_ _"]
 Pixels = Float32[Tensor, "image channel height width"]
 
 PAD_TO_SQUARE = "pad_to_square"
-"""A key of ours in preprocessor_config.json: black around the image to a square before all else."""
+"""PairAug's own key in preprocessor_config.json: pads images to a black square first."""
 
 _PROCESSORS: dict[str, Any] = {
     "CLIP": CLIPImageProcessorPil,
@@ -42,17 +42,17 @@ _PROCESSOR_NAME = re.compile(
 
 @runtime_checkable
 class Transform(Protocol):
-    """Images to normalised pixels."""
+    """Images to normalized pixels."""
 
     def __call__(self, images: Sequence[GreyImage]) -> Pixels: ...
 
     def to_json(self) -> str:
-        """All that decides the pixels, in one spelling."""
+        """All settings of the transform as canonical text."""
         ...
 
 
 def image_settings(folder: Path) -> dict[str, Any]:
-    """What a folder says of its image transform."""
+    """Settings of a folder's image transform."""
     path = folder / "preprocessor_config.json"
     if path.is_file():
         settings = read_config(path)
@@ -67,12 +67,12 @@ def image_settings(folder: Path) -> dict[str, Any]:
     kind = _kind_of(settings)
     if not _PROCESSOR_NAME.fullmatch(kind):
         known = ", ".join(_PROCESSORS)
-        raise ModelError(f"{path} is for {kind}, not for a transform of the kinds {known}")
+        raise ModelError(f"{path} is for {kind}; supported image transforms: {known}")
     return settings
 
 
 class ImageTransform:
-    """The image transform of a folder in transformers layout: resize, crop and normalise."""
+    """The image transform of a folder in transformers layout: resize, crop and normalize."""
 
     def __init__(self, settings: dict[str, Any], num_channels: int = 3) -> None:
         named = _PROCESSOR_NAME.fullmatch(_kind_of(settings))
@@ -84,7 +84,7 @@ class ImageTransform:
                 {**_for_channels(settings, num_channels), "do_convert_rgb": False}
             )
             self([np.zeros((8, 8), np.float32)])
-        # Wrong values fail in whatever line of the library meets them first, some at the first use.
+        # Wrong values fail anywhere in the library, some at the first use only.
         except Exception as error:
             raise ModelError(
                 "the image transform in the scorer's preprocessor_config.json cannot be used "
@@ -92,10 +92,10 @@ class ImageTransform:
             ) from error
 
     def __call__(self, images: Sequence[GreyImage]) -> Pixels:
-        """Normalised pixels of images in [0, 1], which become eight-bit grey first.
+        """Normalized pixels of images in [0, 1], converted to eight-bit grey first.
 
-        Eight bits, because Pillow resizes and the models were trained on such: an image gives the
-        same pixels as its PNG does through transformers.
+        Pillow resizes eight-bit images and the models were trained on them: an image gives the
+        same pixels as its PNG through transformers.
         """
         levels = [eight_bits(image) for image in images]
         if self._pads:
@@ -104,11 +104,11 @@ class ImageTransform:
         prepared = self._processor(
             images=channels, input_data_format="channels_first", return_tensors="np"
         )
-        # A copy: what NumPy allocates is not aligned (see `models.for_inference`).
+        # A copy: memory from NumPy is not aligned (see `hub.inference.for_inference`).
         return torch.tensor(np.asarray(prepared["pixel_values"], dtype=np.float32))
 
     def to_json(self) -> str:
-        """All that decides the pixels, in one spelling."""
+        """All settings of the transform as canonical text."""
         settings = json.loads(self._processor.to_json_string())
         settings.pop(PAD_TO_SQUARE, None)
         pads = [PAD_TO_SQUARE] if self._pads else []
@@ -116,9 +116,9 @@ class ImageTransform:
 
 
 class MedClipTransform:
-    """MedCLIP's: black around the image to a square, bicubic to the model's size, normalised.
+    """MedCLIP's transform: padded to a black square, resized (bicubic), normalized.
 
-    The square has at least the model's side, so a small image is never enlarged but framed.
+    The square is at least as large as the model's input, so small images are padded, not enlarged.
     """
 
     MEAN, DEVIATION = 0.5862785803043838, 0.27950088968644304
@@ -127,11 +127,11 @@ class MedClipTransform:
         self._size, self._num_channels = size, num_channels
 
     def __call__(self, images: Sequence[GreyImage]) -> Pixels:
-        """Normalised pixels, the same in each channel."""
+        """Normalized pixels, repeated for each channel."""
         return _stack([self._levels(image) for image in images], self._num_channels)
 
     def to_json(self) -> str:
-        """All that decides the pixels, in one spelling."""
+        """All settings of the transform as canonical text."""
         return json.dumps(["medclip", self._size, self._num_channels, self.MEAN, self.DEVIATION])
 
     def _levels(self, image: GreyImage) -> np.ndarray:
@@ -147,10 +147,10 @@ class MedClipTransform:
 
 
 class CheXzeroTransform:
-    """CheXzero's: the longer side to 320, black around it, normalised on grey levels, resized.
+    """CheXzero's transform: longer side 320, padded with black, normalized, resized.
 
-    The last step is bicubic without antialiasing, as PyTorch resized tensors when these models
-    were trained; it is left out where the model itself takes 320 pixels.
+    The last resize is bicubic without antialiasing, PyTorch's default when these models were
+    trained; it is skipped if the model takes 320 pixels.
     """
 
     PADDED = CHEXZERO_SIDE
@@ -160,7 +160,7 @@ class CheXzeroTransform:
         self._size, self._num_channels = size, num_channels
 
     def __call__(self, images: Sequence[GreyImage]) -> Pixels:
-        """Normalised pixels, the same in each channel."""
+        """Normalized pixels, repeated for each channel."""
         pixels = _stack([self._levels(image) for image in images], 1)
         if self._size != self.PADDED:
             pixels = torch.nn.functional.interpolate(
@@ -169,7 +169,7 @@ class CheXzeroTransform:
         return pixels.repeat(1, self._num_channels, 1, 1)
 
     def to_json(self) -> str:
-        """All that decides the pixels, in one spelling."""
+        """All settings of the transform as canonical text."""
         numbers = [self.PADDED, self._size, self._num_channels, self.MEAN, self.DEVIATION]
         return json.dumps(["chexzero", *numbers])
 
@@ -179,7 +179,7 @@ class CheXzeroTransform:
 
 
 def _pad_to_square(image: np.ndarray) -> np.ndarray:
-    """An eight-bit image in the middle of a black square."""
+    """An eight-bit image centred on a black square."""
     height, width = image.shape
     side = max(height, width)
     square = np.zeros((side, side), dtype=np.uint8)
@@ -199,7 +199,7 @@ def _kind_of(settings: dict[str, Any]) -> str:
 
 
 def _for_channels(settings: dict[str, Any], num_channels: int) -> dict[str, Any]:
-    """`settings` with a mean and deviation for each channel, if there is one grey value for all."""
+    """`settings` with a mean and deviation per channel, repeated if all given are equal."""
     fitted = dict(settings)
     for name in ("image_mean", "image_std"):
         values = settings.get(name)
@@ -208,7 +208,7 @@ def _for_channels(settings: dict[str, Any], num_channels: int) -> dict[str, Any]
         if len(set(values)) != 1:
             raise ModelError(
                 f"the image transform has {len(values)} values of {name}, "
-                f"the model {num_channels} channels"
+                f"but the model has {num_channels} channels"
             )
         fitted[name] = [values[0]] * num_channels
     return fitted

@@ -1,4 +1,4 @@
-"""Vectors beyond what memory should hold: rows in a temporary file, read back in blocks."""
+"""Vectors too many for memory: rows in a temporary file, read back in blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ITEM = np.dtype(np.float32)
 
 
 class VectorFile:
-    """Rows of one length, appended in order. The file has no name and goes when this does."""
+    """Rows of one length, appended in order; the unnamed file is deleted with the object."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="pairaug-vectors-")  # noqa: SIM115
@@ -30,7 +30,7 @@ class VectorFile:
             return
         self._dimension = self._dimension or rows.shape[1]
         if rows.shape[1] != self._dimension:
-            raise ValueError(f"rows of {rows.shape[1]} numbers among rows of {self._dimension}")
+            raise ValueError(f"got rows of {rows.shape[1]} numbers, expected {self._dimension}")
         self._file.seek(0, os.SEEK_END)
         self._file.write(np.ascontiguousarray(rows, dtype=_ITEM).tobytes())
         self._file.flush()
@@ -43,31 +43,31 @@ class VectorFile:
         content = os.pread(self._file.fileno(), (end - start) * width, start * width)
         return np.frombuffer(content, dtype=_ITEM).reshape(-1, self._dimension)
 
-    def row(self, place: int) -> np.ndarray:
+    def row(self, index: int) -> np.ndarray:
         """One row, float32 `dimension`."""
-        return self.read(place, place + 1)[0]
+        return self.read(index, index + 1)[0]
 
     def blocks(self, size: int) -> Iterator[tuple[int, np.ndarray]]:
-        """(place of the first row, rows) of consecutive blocks."""
+        """(index of the first row, rows) of consecutive blocks."""
         for start in range(0, self._num_rows, size):
             yield start, self.read(start, start + size)
 
 
 class VectorStore:
-    """A vector for each key: which it is in memory, what it is on disk."""
+    """A vector per key: row numbers in memory, vectors on disk."""
 
     def __init__(self) -> None:
-        self._places: dict[bytes, int] = {}
+        self._rows: dict[bytes, int] = {}
         self._vectors = VectorFile()
 
     def __contains__(self, key: bytes) -> bool:
-        return key in self._places
+        return key in self._rows
 
     def __getitem__(self, key: bytes) -> np.ndarray:
-        return self._vectors.row(self._places[key])
+        return self._vectors.row(self._rows[key])
 
     def add(self, keys: list[bytes], rows: np.ndarray) -> None:
-        """Notes one row for each of the keys, none of which is known yet."""
+        """Adds one row per key; keys must be new."""
         first = len(self._vectors)
         self._vectors.append(rows)
-        self._places.update((key, first + place) for place, key in enumerate(keys))
+        self._rows.update((key, first + index) for index, key in enumerate(keys))

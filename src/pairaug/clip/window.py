@@ -1,4 +1,4 @@
-"""Fitting a report into a text encoder's window: cut into windows at sentences, or truncated."""
+"""Fits a report into a text encoder's window: split at sentences, or truncated."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import Literal
 
 WindowPolicy = Literal["average", "truncate"]
 
-# A full stop within a number, as in 1.5 cm, ends no sentence.
+# A full stop inside a number, as in 1.5 cm, does not end a sentence.
 _SENTENCE_END = re.compile(r"(?<=[.;!?])\s+")
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """A report as texts that each fit into the encoder's window, in order."""
+    """A report as texts that each fit the encoder's window, in order."""
 
     texts: tuple[str, ...]
     num_tokens: tuple[int, ...]
-    """Tokens of each text, special tokens not counted: its weight in the average."""
+    """Tokens of each text without special tokens: its weight in the average."""
     num_tokens_in_report: int
     truncated: bool
-    """True where words of the report are in none of `texts`."""
+    """True if words of the report were cut."""
 
 
 def fit_windows(
     report: str, count_tokens: Callable[[str], int], limit: int, policy: WindowPolicy
 ) -> Windows:
-    """`report` in windows of at most `limit` tokens, special tokens not counted.
+    """`report` in windows of at most `limit` tokens, not counting special tokens.
 
-    `average` packs whole sentences into as many windows as it takes, so that nothing is lost and
-    no "no" is parted from what it denies; only a sentence longer than a window is cut, between
-    words. `truncate` keeps the words that fit into one window.
+    `average` packs whole sentences into several windows, so that nothing is lost and a negation
+    stays with its finding; only a sentence longer than a window is split, between words.
+    `truncate` keeps the words that fit into one window.
     """
     total = count_tokens(report)
     if total <= limit:
@@ -47,7 +47,7 @@ def fit_windows(
 
 
 def _pieces(text: str, count_tokens: Callable[[str], int], limit: int) -> list[tuple[str, int]]:
-    """`text` cut just so far that each piece fits, with its tokens: sentences, words, halves."""
+    """(piece, tokens) of `text`, split by sentences, words or halves until each fits."""
     count = count_tokens(text)
     if count <= limit or len(text) < 2:
         return [(text, count)]
@@ -55,13 +55,13 @@ def _pieces(text: str, count_tokens: Callable[[str], int], limit: int) -> list[t
     if len(parts) == 1:
         parts = text.split()
     if len(parts) == 1:
-        # No space in it, as in Chinese.
+        # No spaces, as in Chinese.
         parts = [text[: len(text) // 2], text[len(text) // 2 :]]
     return [piece for part in parts for piece in _pieces(part, count_tokens, limit)]
 
 
 def _pack(pieces: list[tuple[str, int]], limit: int) -> list[tuple[str, int]]:
-    """Neighbouring pieces joined while together they fit."""
+    """Neighbouring pieces joined while they fit together."""
     packed: list[tuple[str, int]] = []
     for text, count in pieces:
         if packed and packed[-1][1] + count <= limit:

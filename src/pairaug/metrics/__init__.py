@@ -1,4 +1,4 @@
-"""Numbers about predictions and images, each with its interval. Arrays in, estimates out."""
+"""Metrics of predictions and images with confidence intervals. Arrays in, estimates out."""
 
 from pairaug.metrics.auroc import (
     auroc,

@@ -2,7 +2,7 @@
 
     AUROC = P(s+ > s-) + P(s+ = s-) / 2
 
-for a positive and a negative case resampled at random (Mann-Whitney).
+for a positive and a negative case picked at random (Mann-Whitney).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def auroc(
     seed: int = 0,
     groups: Groups | None = None,
 ) -> Estimate:
-    """The chance that a positive case scores above a negative one, ties counting half."""
+    """Probability that a positive case scores above a negative one; ties count half."""
     return label_aurocs(labels[:, None], scores[:, None], seed, groups)[0]
 
 
@@ -33,9 +33,9 @@ def label_aurocs(
     seed: int = 0,
     groups: Groups | None = None,
 ) -> list[Estimate]:
-    """The AUROC of each column, NaN where it has one class only; all on the same resamples.
+    """AUROC of each column, all on the same resamples; NaN for a column with one class only.
 
-    A label that is NaN is not stated: the case does not count in that column.
+    A label of NaN means not stated: the case is ignored in that column.
     """
     columns = rankings(labels, scores)
     return bootstrap(
@@ -49,7 +49,7 @@ def macro_auroc(
     seed: int = 0,
     groups: Groups | None = None,
 ) -> Estimate:
-    """The mean of the columns' AUROCs; a column with one class only does not count."""
+    """Mean AUROC over columns; columns with one class only are ignored."""
     columns = rankings(labels, scores)
 
     def macro(counts: np.ndarray) -> np.ndarray:
@@ -61,7 +61,7 @@ def macro_auroc(
 def paired_auroc(
     positives: Shaped[np.ndarray, " case"], negatives: Shaped[np.ndarray, " case"], seed: int = 0
 ) -> Estimate:
-    """The AUROC between two scores of the same cases, a case's two scores resampled together."""
+    """AUROC between two scores of the same cases; both scores of a case are resampled together."""
     labels = np.repeat([True, False], [len(positives), len(negatives)])
     scores = np.concatenate([positives, negatives])
     columns = rankings(labels[:, None], scores[:, None])
@@ -75,10 +75,10 @@ def own_report_auroc(
     seed: int = 0,
     groups: Groups | None = None,
 ) -> Estimate:
-    """The chance that an image's own report scores above another one, ties counting half.
+    """Probability that an image's own report scores above another one; ties count half.
 
-    `cosines` has own reports on the diagonal. `is_other` is true where a report is not right for
-    an image: a report of another patient that says something else. Images and reports are
+    `cosines` has own reports on the diagonal. `is_other` is true where a report is wrong for an
+    image: it belongs to another patient and states something else. Images and reports are
     resampled together, by `groups`.
     """
     own = np.diagonal(cosines)[:, None]
@@ -97,14 +97,14 @@ def own_report_auroc(
 def column_aurocs(
     columns: Sequence[Ranking], counts: Counts
 ) -> Float[np.ndarray, "resample label"]:
-    """One AUROC for each row of counts and each ranking."""
+    """AUROC for each row of counts and each ranking."""
     return np.stack([auroc_of(*column.masses(counts)) for column in columns], axis=1)
 
 
 def auroc_of(
     positive: Float[np.ndarray, "resample score"], negative: Float[np.ndarray, "resample score"]
 ) -> ResampleValues:
-    """The AUROC from what is at each score, ascending; NaN without positives or negatives."""
+    """AUROC from the counts at each ascending score; NaN without positives or negatives."""
     below = np.cumsum(negative, axis=1) - negative / 2
     num_pairs = positive.sum(axis=1) * negative.sum(axis=1)
     won = (positive * below).sum(axis=1)

@@ -1,8 +1,8 @@
 """Percentile bootstrap intervals: whole cases are resampled with replacement.
 
-A resample is a row of counts, how often each case was resampled: statistics that can be computed from
-counts need no copy of the data, and many resamples are computed at once. Where several cases belong to
-one group, all images of a patient for example, groups are resampled and their cases with them.
+A resample is a row of counts, one per case, so a statistic needs no copy of the data and many
+resamples are computed at once. Where several cases belong to one group, such as all images of a
+patient, whole groups are resampled.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAX_COUNTS = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number, its interval, and the number of cases behind it; NaN where it is undefined."""
+    """A value, its confidence interval and its number of cases; NaN where it is undefined."""
 
     value: float
     low: float
@@ -37,13 +37,13 @@ class Estimate:
     def __str__(self) -> str:
         if math.isnan(self.value):
             return "undefined"
-        # All resamples gave the same: a percentile bootstrap has no interval to offer then.
+        # All resamples gave the same value, so the percentile bootstrap has no interval.
         if self.low == self.high:
             return f"{self.value:.3f}"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """Plain values for JSON, None where a number is undefined."""
+        """Plain values for JSON; None where a number is undefined."""
         return {
             "value": _finite(self.value),
             "low": _finite(self.low),
@@ -61,11 +61,11 @@ def bootstrap(
     level: float = LEVEL,
     groups: Groups | None = None,
 ) -> list[Estimate]:
-    """One estimate for each value of `statistic`, which is computed from counts of `num` cases.
+    """Estimates of the values of `statistic`, which is computed from counts of `num` cases.
 
-    The estimate itself has every case once. Resamples in which a value is undefined (NaN), such as an
-    AUROC without a positive case, are left out of its interval. `groups` names each case's group,
-    such as its patient: then as many groups as there are, are resampled.
+    The value itself counts every case once. Resamples in which a value is undefined (NaN), such as
+    an AUROC without a positive case, are left out of its interval. `groups` gives each case's
+    group, such as its patient; groups are then resampled whole.
     """
     values, resampled = resample_values(statistic, num, seed, num_resamples, groups)
     return [
@@ -81,7 +81,7 @@ def resample_values(
     num_resamples: int = NUM_RESAMPLES,
     groups: Groups | None = None,
 ) -> tuple[Float[np.ndarray, " value"], Float[np.ndarray, "resample value"]]:
-    """(the values with every case once, the values of each resample), before they are summed up."""
+    """(values with every case once, values of each resample)."""
     codes = None if groups is None else np.unique(groups, return_inverse=True)[1]
     num_units = num if codes is None else int(codes.max(initial=-1)) + 1
     values = statistic(np.ones((1, num)))[0]
@@ -97,7 +97,7 @@ def resample_values(
 def interval(
     value: float, resampled: Float[np.ndarray, " resample"], num: int, level: float = LEVEL
 ) -> Estimate:
-    """`value` with the percentiles of its resamples; undefined resamples (NaN) do not count."""
+    """`value` with the percentiles of its resamples; undefined resamples (NaN) are ignored."""
     defined = resampled[~np.isnan(resampled)]
     if len(defined) == 0:
         return Estimate(value, math.nan, math.nan, num, level)
@@ -111,7 +111,7 @@ def mean(
     groups: Groups | None = None,
     num_resamples: int = NUM_RESAMPLES,
 ) -> Estimate:
-    """Their mean."""
+    """Mean of `values`."""
     column = np.asarray(values, dtype=float)
     return ratio(column, np.ones_like(column), seed, groups, num_resamples)
 
@@ -122,10 +122,10 @@ def fraction(
     groups: Groups | None = None,
     num_resamples: int = NUM_RESAMPLES,
 ) -> Estimate:
-    """The fraction that is true, in [0, 1].
+    """Fraction of `hits` that is true, in [0, 1].
 
-    Where all are true or none is, every resample is the same. The interval is then the exact one of
-    Clopper and Pearson (1934), over groups where there are any: 0 of n has the upper end
+    Where all or none are true, every resample is the same. The interval is then that of Clopper
+    and Pearson (1934), over groups where given: 0 of n has the upper end
     1 - (alpha / 2)^(1 / n), and n of n the lower end (alpha / 2)^(1 / n).
     """
     estimate = mean(hits, seed, groups, num_resamples)
@@ -145,12 +145,12 @@ def ratio(
     groups: Groups | None = None,
     num_resamples: int = NUM_RESAMPLES,
 ) -> Estimate:
-    """The sum of one column over the sum of the other, cases resampled in pairs."""
+    """Sum of one column over the sum of the other, both columns resampled together."""
     above, below = (np.asarray(column, dtype=float) for column in (numerators, denominators))
 
     def quotient(counts: np.ndarray) -> np.ndarray:
         totals = counts @ below
-        # Without any case, or with nothing to divide by, there is no ratio.
+        # Undefined without cases or with a denominator of 0.
         return np.divide(
             counts @ above, totals, out=np.full(len(counts), math.nan), where=totals != 0
         )[:, None]

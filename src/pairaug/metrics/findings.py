@@ -1,4 +1,4 @@
-"""AUROC and average precision of findings, each and on average, all on the same resamples."""
+"""AUROC and average precision per finding and averaged, all on the same resamples."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pairaug.metrics.precision import precision_of
 from pairaug.metrics.ranking import Ranking, mean_of_defined, rankings
 
 Averages = Mapping[str, Sequence[int]]
-"""Name of a mean → the columns that it is over."""
+"""Name of a mean → the columns it averages."""
 
 FEW = 10
-"""Intervals of fewer cases of a class are too narrow."""
+"""Intervals are too narrow with fewer cases of a class than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class FindingMetrics:
-    """How well one finding's scores rank the cases that state it; NaN with one class only."""
+    """Metrics of one finding on the cases that state it; NaN with one class only."""
 
     num_positive: int
     num_negative: int
@@ -31,27 +31,29 @@ class FindingMetrics:
 
     @property
     def is_evaluable(self) -> bool:
-        """False where the stated cases are of one class, or there are none."""
+        """False if the stated cases have one class only, or there are none."""
         return min(self.num_positive, self.num_negative) > 0
 
     @property
     def is_scarce(self) -> bool:
-        """True where one class has so few cases that resamples of them say little: the interval of a
-        single one has no width of its own."""
+        """True if a class has fewer than `FEW` cases.
+
+        A class with a single case adds no width to the interval.
+        """
         return self.is_evaluable and min(self.num_positive, self.num_negative) < FEW
 
     @property
     def is_inverted(self) -> bool:
-        """True where the whole interval of the AUROC is below one half."""
+        """True if the whole interval of the AUROC is below 0.5."""
         return self.is_evaluable and self.auroc.high < 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class MacroMetrics:
-    """Means over findings; those with one class only do not count."""
+    """Means over findings; those with one class only are ignored."""
 
     num_findings: int
-    """How many do count."""
+    """Findings in the mean."""
     auroc: Estimate
     average_precision: Estimate
 
@@ -64,9 +66,9 @@ def finding_metrics(
     groups: Groups | None = None,
     num_resamples: int = NUM_RESAMPLES,
 ) -> tuple[list[FindingMetrics], dict[str, MacroMetrics]]:
-    """(each finding's metrics, the means over the columns that `averages` name).
+    """(metrics of each finding, means over the columns in `averages`).
 
-    A label is 1, 0, or NaN where it is not stated. `groups` are resampled whole, as patients should.
+    A label is 1, 0, or NaN where it is not stated. `groups`, such as patients, are resampled whole.
     """
     columns = rankings(labels, scores)
     num = len(columns)
@@ -83,8 +85,8 @@ def finding_metrics(
         for column, area, precision in zip(columns, areas[:num], precisions[:num], strict=True)
     ]
     macros = {
-        name: MacroMetrics(sum(findings[place].is_evaluable for place in places), area, precision)
-        for (name, places), area, precision in zip(
+        name: MacroMetrics(sum(findings[index].is_evaluable for index in indices), area, precision)
+        for (name, indices), area, precision in zip(
             averages.items(), areas[num:], precisions[num:], strict=True
         )
     }
@@ -94,12 +96,12 @@ def finding_metrics(
 def metric_values(
     columns: Sequence[Ranking], averages: Averages, counts: Counts
 ) -> Float[np.ndarray, "resample value"]:
-    """AUROCs of all columns, their means, then average precisions and theirs."""
-    # One column at a time: what it weighs is as large as the counts.
-    each = np.stack([_both(column, counts) for column in columns], axis=2)
+    """AUROCs of all columns and their means, then average precisions and their means."""
+    # One column at a time: its weights take as much memory as the counts.
+    metrics = np.stack([_both(column, counts) for column in columns], axis=2)
     parts = []
-    for values in each:
-        means = [mean_of_defined(values[:, list(places)])[:, None] for places in averages.values()]
+    for values in metrics:
+        means = [mean_of_defined(values[:, list(each)])[:, None] for each in averages.values()]
         parts += [values, *means]
     return np.concatenate(parts, axis=1)
 

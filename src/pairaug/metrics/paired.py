@@ -1,7 +1,7 @@
-"""Macro AUROCs of several ways to train, compared on the same cases and over several seeds.
+"""Macro AUROCs of several training arms, compared on the same cases and over several seeds.
 
-Each way has one model for each seed. A resample has cases resampled, the same for all models, and
-seeds resampled, the same for all ways: so a difference has the noise of neither twice.
+Each arm has one model per seed. A resample shares its cases between all models and its seeds
+between all arms, so their noise largely cancels in a difference.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ from pairaug.metrics.bootstrap import (
 from pairaug.metrics.ranking import mean_of_defined, rankings
 
 Scores = Sequence[Shaped[np.ndarray, "case label"]]
-"""One array for each seed, or for each fold, all in the same order."""
+"""One array per seed or fold, all in the same order."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairedMacros:
-    """Macro AUROCs by name, with the resamples that they share."""
+    """Macro AUROCs by name, on shared resamples."""
 
     values: Mapping[str, Float[np.ndarray, " seed"]]
-    """With every case once, a value for each seed."""
+    """Values with every case once, one per seed."""
     resampled: Mapping[str, Float[np.ndarray, " resample"]]
-    """Of the resampled cases, the mean over the resampled seeds."""
+    """Means over the resampled seeds, one per resample of cases."""
     num: int
-    """Cases."""
+    """Number of cases."""
 
     def estimate(self, name: str) -> Estimate:
-        """The mean over seeds of one way's macro AUROC."""
-        # What seeds add is stretched, and could leave the range of an AUROC.
+        """Macro AUROC of one arm, averaged over seeds."""
+        # The stretched deviations of the seeds could leave the range of an AUROC.
         return interval(self._mean(name), self.resampled[name].clip(0.0, 1.0), self.num)
 
     def deviation(self, name: str) -> float:
-        """The standard deviation over seeds; NaN for one seed."""
+        """Standard deviation over seeds; NaN for one seed."""
         values = self.values[name]
         return float(values.std(ddof=1)) if len(values) > 1 else math.nan
 
     def difference(self, name: str, base: str) -> Estimate:
-        """How much greater the one's mean is than the other's."""
+        """Mean of `name` minus the mean of `base`."""
         resampled = self.resampled[name] - self.resampled[base]
         return interval(self._mean(name) - self._mean(base), resampled, self.num)
 
     def fraction_of_gap(self, name: str, base: str, upper_bound: str) -> Estimate:
-        """Which fraction of the way from `base` to `upper_bound` the mean of `name` goes: 1 is all of it.
+        """Fraction of the gap between `base` and `upper_bound` that the mean of `name` closes.
 
-        A resample in which `base` reaches the upper bound has no gap, and is left out.
+        Resamples in which `base` reaches the upper bound have no gap and are left out.
         """
         gap = self._mean(upper_bound) - self._mean(base)
         value = (self._mean(name) - self._mean(base)) / gap if gap > 0 else math.nan
@@ -77,18 +77,21 @@ def compare_macros(
     groups: Groups | None = None,
     num_resamples: int = NUM_RESAMPLES,
 ) -> PairedMacros:
-    """Macro AUROCs of every name's models, one for each seed, on common resamples.
+    """Macro AUROCs of the models of every name, one per seed, on common resamples.
 
-    All names have as many seeds, and seed 3 of one is compared with seed 3 of every other. Labels
-    may be NaN (not stated); `groups` are resampled whole.
+    All names need the same number of seeds; seed 3 of one is compared with seed 3 of every other.
+    Labels may be NaN (not stated); `groups` are resampled whole.
 
-    Few seeds, resampled with replacement, vary less than seeds do: by (S - 1) / S in variance. What a
-    resample's seeds add is made up for that (Rao and Wu 1988). With three to five of them an interval
-    remains somewhat narrow where seeds, not cases, are what varies.
+    Resampling S seeds with replacement understates their variance by a factor of (S - 1) / S,
+    which is corrected (Rao and Wu 1988). With three to five seeds, intervals remain somewhat
+    narrow where seeds vary more than cases.
     """
     nums = {len(models) for models in scores.values()}
     if len(nums) != 1 or 0 in nums:
-        raise ValueError(f"every name needs as many models, one a seed; there are {sorted(nums)}")
+        raise ValueError(
+            "all names need the same number of models, one per seed; "
+            f"the numbers are {sorted(nums)}"
+        )
     num_seeds = nums.pop()
     columns = [rankings(labels, model) for models in scores.values() for model in models]
 
@@ -113,9 +116,9 @@ def paired_macro_difference(
     groups: Groups | None = None,
     num_resamples: int = NUM_RESAMPLES,
 ) -> Estimate:
-    """How much greater the macro AUROC of `scores` is, over seeds on average.
+    """Macro AUROC of `scores` minus that of `base_scores`, averaged over seeds.
 
-    Resampled as by `compare_macros`.
+    Resampled as in `compare_macros`.
     """
     both = {"scores": scores, "base": base_scores}
     return compare_macros(labels, both, seed, groups, num_resamples).difference("scores", "base")
@@ -124,12 +127,12 @@ def paired_macro_difference(
 def over_resampled_seeds(
     values: Float[np.ndarray, "resample seed value"], seed: int = 0
 ) -> Float[np.ndarray, "resample value"]:
-    """Of each resample of cases the mean over seeds that are resampled, the same for all values.
+    """Means over resampled seeds, one per resample of cases; the same seeds for all values.
 
     The deviations from the mean of all seeds are stretched by sqrt(S / (S - 1)).
     """
     num_resamples, num_seeds, _ = values.shape
-    # Another stream than that of the cases, which is seeded the same for any model.
+    # A stream separate from that of the cases.
     rng = np.random.default_rng([seed, 1])
     chosen = rng.integers(num_seeds, size=(num_resamples, num_seeds))
     stretch = math.sqrt(num_seeds / (num_seeds - 1)) if num_seeds > 1 else 0.0

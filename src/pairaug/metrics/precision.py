@@ -1,9 +1,9 @@
-"""Average precision, the area under the curve of precision over recall, for labels.
+"""Average precision, the area under the precision-recall curve.
 
     AP = sum over thresholds of (R_n - R_(n-1)) P_n
 
-with recall R and precision P of the cases that score at least the threshold, and one threshold for
-each distinct score. Nothing is interpolated.
+with recall R and precision P of the cases that score at least the threshold, and one threshold
+per distinct score, without interpolation.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def average_precision(
     seed: int = 0,
     groups: Groups | None = None,
 ) -> Estimate:
-    """The average precision of one label; chance is the fraction of positive cases.
+    """Average precision of one label; chance is the fraction of positive cases.
 
-    NaN where all stated cases are of one class: without negatives it would be 1 for any scores.
+    NaN if all stated cases have one class: without negatives it would be 1 for any scores.
     """
     return label_average_precisions(labels[:, None], scores[:, None], seed, groups)[0]
 
@@ -36,7 +36,7 @@ def label_average_precisions(
     seed: int = 0,
     groups: Groups | None = None,
 ) -> list[Estimate]:
-    """The average precision of each column, all on the same resamples."""
+    """Average precision of each column, all on the same resamples."""
     columns = rankings(labels, scores)
 
     def values(counts: np.ndarray) -> np.ndarray:
@@ -48,10 +48,10 @@ def label_average_precisions(
 def precision_of(
     positive: Float[np.ndarray, "resample score"], negative: Float[np.ndarray, "resample score"]
 ) -> ResampleValues:
-    """The average precision from what is at each score, ascending; NaN with one class only."""
+    """Average precision from the counts at each ascending score; NaN with one class only."""
     hits = np.cumsum(positive[:, ::-1], axis=1)
     chosen = np.cumsum((positive + negative)[:, ::-1], axis=1)
-    # A threshold above which a resample has no case adds no recall either.
+    # A threshold that no case of a resample reaches adds no recall either.
     precision = np.divide(hits, chosen, out=np.zeros_like(hits), where=chosen > 0)
     num_positive = positive.sum(axis=1)
     won = (positive[:, ::-1] * precision).sum(axis=1)

@@ -1,7 +1,7 @@
-"""Labels' cases in the order of their scores, from which rank statistics of many resamples follow.
+"""Cases sorted by score for each label, for rank statistics of many resamples.
 
-The order is found once; a resample then only weighs it. A case whose label is not stated (NaN) is in no
-statistic of that label.
+Cases are sorted once; a resample only weights them. A case whose label is not stated (NaN) is left
+out for that label.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ ResampleValues = Float[np.ndarray, " resample"]
 
 
 class Ranking:
-    """One label's stated cases, ascending by score, and where each distinct score begins."""
+    """Stated cases of one label, ascending by score, with the start of each distinct score."""
 
     def __init__(
         self, labels: Shaped[np.ndarray, " case"], scores: Shaped[np.ndarray, " case"]
@@ -29,12 +29,12 @@ class Ranking:
 
     @property
     def num_positive(self) -> int:
-        """Stated cases that have the finding."""
+        """Number of stated cases with the finding."""
         return int(self.is_positive.sum())
 
     @property
     def num_negative(self) -> int:
-        """Stated cases that do not have it."""
+        """Number of stated cases without the finding."""
         return len(self.order) - self.num_positive
 
     def masses(self, counts: Counts) -> tuple[np.ndarray, np.ndarray]:
@@ -55,7 +55,7 @@ def rankings(
 
 
 def mean_of_defined(values: Float[np.ndarray, "resample value"]) -> ResampleValues:
-    """The mean of each row's values that are not NaN; NaN where all are."""
+    """Mean of the values in each row that are not NaN; NaN where all are."""
     num_defined = (~np.isnan(values)).sum(axis=1)
     empty = np.full(len(values), np.nan)
     return np.divide(np.nansum(values, axis=1), num_defined, out=empty, where=num_defined > 0)

@@ -1,4 +1,4 @@
-"""Finding an image's own report among all, and a report's image, without a matrix of all with all."""
+"""Ranks of image-to-report and report-to-image retrieval, without the full score matrix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxtyping import Float32, Int
 _MAX_SCORES = 16_000_000
 """Scores held in memory at once, four bytes each."""
 
-# Nearer than this, two cosines in float32 are the same: which is greater is rounding's to say.
+# Cosines in float32 that differ by less than this are ties: the difference is rounding.
 _TIE = 1e-6
 
 Ranks = Int[np.ndarray, " pair"]
@@ -19,12 +19,12 @@ Ranks = Int[np.ndarray, " pair"]
 
 @dataclass(frozen=True, slots=True)
 class RetrievalRanks:
-    """Where the right answer of each pair stands, from 1."""
+    """Rank of the right answer for each pair, from 1."""
 
     reports: Ranks
-    """Of each image's own report among the reports of all images."""
+    """Each image's own report among the reports of all images."""
     images: Ranks
-    """Of the best image that has a report's text among all images."""
+    """The best image with a report's text among all images."""
 
 
 def retrieval_ranks(
@@ -33,12 +33,11 @@ def retrieval_ranks(
     text_of: Int[np.ndarray, " pair"],
     report_progress: Callable[[int], None] = lambda num_images: None,
 ) -> RetrievalRanks:
-    """The ranks of all pairs, by cosine of unit vectors.
+    """Ranks of all pairs, by cosine of unit vectors.
 
-    `texts` are the distinct reports and `text_of` says which one each image has. A report with the
-    text of the own one is the own one: it is right, and never in front. Every other report counts
-    as often as images have it. What ties with the right answer stands before it, so that a model
-    that tells nothing apart finds nothing.
+    `texts` are the distinct reports and `text_of` is each image's index into them. A report with
+    the same text as the image's own counts as right. Every other report counts once per image that
+    has it. Ties rank before the right answer, so a model that cannot tell reports apart retrieves none.
     """
     num, num_texts = len(images), len(texts)
     copies = np.bincount(text_of, minlength=num_texts)

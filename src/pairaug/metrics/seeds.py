@@ -1,4 +1,4 @@
-"""Findings' metrics as means over several seeds' models, with what seeds and cases vary by."""
+"""Metrics of findings averaged over seeds, with intervals over seeds and cases."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class SeedMetric:
     """One metric over seeds."""
 
     mean: Estimate
-    """Its interval is over cases and seeds, both resampled."""
+    """The interval covers cases and seeds, both resampled."""
     deviation: float
-    """Standard deviation over seeds, on the cases as they are; NaN for one seed."""
+    """Standard deviation over seeds, with every case once; NaN for one seed."""
 
     def as_dict(self) -> dict[str, float | int | None]:
         """Plain values for JSON."""
@@ -45,7 +45,7 @@ class SeedMetric:
 
 @dataclass(frozen=True, slots=True)
 class SeedMetrics:
-    """Both metrics of a finding, or of a mean over findings."""
+    """AUROC and average precision of a finding, or of a mean over findings."""
 
     auroc: SeedMetric
     average_precision: SeedMetric
@@ -59,7 +59,7 @@ def seed_metrics(
     groups: Groups | None = None,
     num_resamples: int = NUM_RESAMPLES,
 ) -> tuple[list[SeedMetrics], dict[str, SeedMetrics]]:
-    """(each finding's metrics, those of the means that `averages` name), over one model a seed."""
+    """(metrics of each finding, metrics of the means in `averages`), one model per seed."""
     ranked = [rankings(labels, scores) for scores in models]
 
     def values(counts: Counts) -> np.ndarray:
@@ -67,16 +67,16 @@ def seed_metrics(
 
     once, resampled = resample_values(values, len(labels), seed, num_resamples, groups)
     by_seed = once.reshape(len(models), -1)
-    # What seeds add is stretched, and could leave the range of these metrics.
+    # The stretched deviations of the seeds could leave the range of these metrics.
     means = over_resampled_seeds(resampled.reshape(num_resamples, len(models), -1), seed).clip(
         0.0, 1.0
     )
     metrics = [
         SeedMetric(
-            interval(float(column.mean()), means[:, place], len(labels)),
+            interval(float(column.mean()), means[:, index], len(labels)),
             float(column.std(ddof=1)) if len(models) > 1 else math.nan,
         )
-        for place, column in enumerate(by_seed.T)
+        for index, column in enumerate(by_seed.T)
     ]
     half = len(metrics) // 2
     both = [SeedMetrics(*each) for each in zip(metrics[:half], metrics[half:], strict=True)]
