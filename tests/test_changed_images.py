@@ -191,7 +191,7 @@ def test_images_that_are_streamed_are_checked_whenever_they_are_read(
     store = open_store(PairSource(run=tmp_path / "run"), store_of, tmp_path / "cache")
     assert store.images(np.arange(4)).shape == (4, 32, 32)
     spoil(pairs[1], reason)
-    with pytest.raises(DataError, match="streamed can no longer be used: the image file is"):
+    with pytest.raises(DataError, match="streamed image can no longer be read: the image file"):
         store.images(np.array([1]))
 
 

@@ -1,4 +1,4 @@
-"""Which pairs are in which step."""
+"""The pairs of each step: real and synthetic ones mixed."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ def test_a_patient_of_two_sources_in_two_splits_is_refused(tmp_path: Path):
 
 def test_the_same_pair_twice_is_refused(run: Path, tmp_path: Path):
     sources = [{"run": run}, {"run": run, "branches": ["inter"]}]
-    with pytest.raises(SettingsError, match="3 pairs are in two of sources and validation"):
+    with pytest.raises(SettingsError, match="3 pairs are in two entries of sources and validation"):
         opened(sources, tmp_path)
 
 
@@ -198,6 +198,6 @@ def test_a_parquet_that_is_no_export_is_one_line(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for content in (whole, whole[:40], b"PAR1"):
         path.write_bytes(content)
-        with pytest.raises(DataError, match="is damaged, or none that PairAug exported") as error:
+        with pytest.raises(DataError, match="is damaged or not a PairAug export") as error:
             list(pairs_of(PairSource(export=tmp_path), 0))
         assert "SECRET" not in str(error.value)

@@ -67,7 +67,7 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path: Path, harm: Callable[[Path],
 @pytest.mark.parametrize("content", [{"weights": 1}, {}])
 def test_a_checkpoint_that_lacks_something_is_one_line(tmp_path: Path, content: dict) -> None:
     save_state(content, tmp_path / "checkpoint.pt")
-    with pytest.raises(RunError, match=r"is no checkpoint of this version: step is missing; then"):
+    with pytest.raises(RunError, match=r"not a checkpoint of this version: step is missing; then"):
         load_state(tmp_path / "checkpoint.pt", "cpu", ["step"], "then")
 
 
@@ -117,7 +117,7 @@ def test_damaged_images_are_made_again_and_it_is_logged(
     harm(tmp_path / "cache" / "images.npy")
     with caplog.at_level(logging.WARNING):
         again = open_dataset(chosen, tmp_path)
-    assert "are damaged and are made again" in caplog.text
+    assert "are damaged and are rendered or read again" in caplog.text
     assert np.array_equal(again.images, whole)
 
 

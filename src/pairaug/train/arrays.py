@@ -1,4 +1,4 @@
-"""Arrays that are filled on disk through memory, with room for all of them taken beforehand."""
+"""Memory-mapped arrays on disk, with their full size allocated beforehand."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pairaug.system.atomic import new_file
 
 
 def open_array(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
-    """The array in a `.npy` file, to be written to; zeros where no such array is there yet.
+    """Writable array in a `.npy` file; zeros if there is no such array yet.
 
-    Raises `RunError` where the disk has no room for it. Later would be too late: a page of memory
-    that finds the disk full ends the process, without a word.
+    Raises `RunError` if the disk has no room for it. Later is too late: a page of memory that finds
+    the disk full ends the process without a message.
     """
     if not _is_there(path, np.dtype(dtype), shape):
         header = {
@@ -33,20 +33,20 @@ def open_array(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
 def _is_there(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
     try:
         found = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):  # not there, cut short, or something else
+    except (OSError, ValueError, EOFError):  # missing, cut short, or another file
         return False
     return isinstance(found, np.memmap) and found.shape == shape and found.dtype == dtype
 
 
 def _extend(file: BinaryIO, num_bytes: int) -> None:
-    """Takes room on the disk after what is written; what is read there is zeros."""
+    """Allocates disk space after the written part; it reads as zeros."""
     size = file.tell() + num_bytes
     file.flush()
     if hasattr(os, "posix_fallocate"):  # macOS has none
         try:
             os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
-            # Some file systems cannot take room without writing to it.
+            # Some file systems cannot allocate space without writing to it.
             if error.errno not in (errno.EINVAL, errno.ENOTSUP):
                 raise
     file.truncate(size)

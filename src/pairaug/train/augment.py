@@ -1,6 +1,6 @@
-"""Small changes to images in training, so that scorer and classifier also read decoded images.
+"""Small random changes to training images, so that models also read decoded images.
 
-Images are never mirrored: sides matter.
+Images are never mirrored: left and right matter.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from torch.nn import functional
 
 
 def augment(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
-    """`images` (batch 1 height width, in [0, 1]) moved, turned, blurred, noised and re-exposed.
+    """`images` (batch 1 height width, in [0, 1]) shifted, rotated, blurred, noised and re-exposed.
 
-    At `strength` 1: shifts to 4 % of the side, turns to 5 degrees, scales by up to 5 %; half of the
-    images are blurred; contrast and gamma change by up to 20 %, brightness by 0.08, and noise of
-    standard deviation up to 0.03 is added.
+    At `strength` 1: shifts to 4 % of the side, rotation to 5 degrees, scaling by up to 5 %; half of
+    the images are blurred; contrast and gamma change by up to 20 %, brightness by 0.08, and noise
+    of standard deviation up to 0.03 is added.
     """
     moved = functional.grid_sample(
         images,

@@ -1,4 +1,4 @@
-"""A training's state on disk: there in full or not at all, and read only if it is whole."""
+"""The state of a training on disk: written as a whole, and read only if intact."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from pairaug.system.atomic import disk_errors, new_file
 
 
 def save_state(state: Mapping[str, Any], path: Path) -> None:
-    """Writes tensors and plain values as one file."""
+    """Writes tensors and plain values to one file."""
     with new_file(path) as file:
         torch.save(dict(state), file)
 
 
 @contextmanager
 def saving(folder: Path) -> Iterator[None]:
-    """Turns the disk's errors into a line about `folder`, where libraries write a model."""
+    """Turns disk errors of libraries that write a model into a one-line error about `folder`."""
     with disk_errors(folder):
         try:
             yield
         except SafetensorError as error:
-            # Its own error for a disk that is full or read-only.
+            # The library's own error for a disk that is full or read-only.
             raise RunError(f"cannot write the weights in {folder}: {error}") from error
 
 
 def load_state(
     path: Path, device: torch.device | str, names: Collection[str], remedy: str
 ) -> dict[str, Any]:
-    """The state that `save_state` wrote to `path`, which has at least `names`.
+    """The state written by `save_state` to `path`, with at least the keys `names`.
 
-    Raises `RunError`, one line that ends in `remedy`, for a file that is cut short, changed or
-    something else. PyTorch itself compares no checksums.
+    Raises `RunError`, one line that ends in `remedy`, for a file that is cut short, changed or of
+    another kind. PyTorch itself does not compare checksums.
     """
     try:
         with ZipFile(path) as members:
@@ -49,13 +49,13 @@ def load_state(
         state = torch.load(path, map_location=device, weights_only=True)
         missing = [name for name in names if name not in state]
     except FileNotFoundError as error:
-        raise RunError(f"{path} is not there; {remedy}") from error
+        raise RunError(f"{path} is missing; {remedy}") from error
     except (BadZipFile, OSError, EOFError, RuntimeError, TypeError, ValueError, KeyError) as error:
         raise RunError(f"{path} is damaged or cut short; {remedy}") from error
     except pickle.UnpicklingError as error:
-        raise RunError(f"{path} holds something else than tensors; {remedy}") from error
+        raise RunError(f"{path} does not hold tensors; {remedy}") from error
     if missing:
         raise RunError(
-            f"{path} is no checkpoint of this version: {missing[0]} is missing; {remedy}"
+            f"{path} is not a checkpoint of this version: {missing[0]} is missing; {remedy}"
         )
     return state

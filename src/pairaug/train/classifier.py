@@ -1,6 +1,6 @@
 """Training of the findings classifier, in the layout of transformers' image classifiers.
 
-It reads the findings off an image, so that generated and edited images can be checked against reports.
+The classifier reads findings from an image, to check generated and edited images against reports.
 """
 
 from __future__ import annotations
@@ -43,20 +43,23 @@ Classifier = ResNetForImageClassification | MobileNetV1ForImageClassification
 
 
 class ClassifierSettings(LoopSettings):
-    """How the findings classifier is built and trained."""
+    """Settings of the findings classifier and its training."""
 
     data: ImageDatasetSettings = Field(
-        default_factory=ImageDatasetSettings, description="Which pairs."
+        default_factory=ImageDatasetSettings, description="Pairs to train on."
     )
-    batch_size: int = Field(default=64, ge=1, description="Images in one step.")
-    learning_rate: float = Field(default=2e-3, gt=0, description="Its peak, after the warm-up.")
+    batch_size: int = Field(default=64, ge=1, description="Images per step.")
+    learning_rate: float = Field(
+        default=2e-3, gt=0, description="Peak learning rate, after the warm-up."
+    )
     weight_decay: float = Field(default=0.05, ge=0, description="Decoupled weight decay (AdamW).")
-    max_minutes: float | None = Field(default=8.0, gt=0, description="End after so many minutes.")
-    evaluate_minutes: float = Field(
-        default=2.0, ge=0, description="Minutes between validation metrics."
+    max_minutes: float | None = Field(
+        default=8.0, gt=0, description="Stop after this many minutes."
     )
+    evaluate_minutes: float = Field(default=2.0, ge=0, description="Minutes between validations.")
     architecture: Literal["resnet", "mobilenet"] = Field(
-        default="resnet", description="`mobilenet` can become the image tower of `train clip`."
+        default="resnet",
+        description="Architecture; `mobilenet` can become the image tower of `train clip`.",
     )
     embedding_size: int = Field(
         default=32, ge=1, description="Channels after the stem of a ResNet."
@@ -70,17 +73,17 @@ class ClassifierSettings(LoopSettings):
     width: float = Field(
         default=0.5,
         gt=0,
-        description="Channels of a MobileNet, as a fraction of the published ones.",
+        description="Channels of a MobileNet, as a fraction of the published numbers.",
     )
     augmentation: float = Field(
-        default=1.0, ge=0, description="Strength of the changes to the images."
+        default=1.0, ge=0, description="Strength of image augmentation; 0 disables it."
     )
 
 
 def train_classifier(settings: ClassifierSettings, out: Path) -> TrainingOutcome:
-    """Trains the classifier on images and their labels and saves it as float16 in `out/classifier`.
+    """Trains the classifier on images and labels; saves it as float16 in `out/classifier`.
 
-    A label that is not stated takes no part in the loss.
+    Labels that are not stated are left out of the loss.
     """
     with hold_lock(out):
         remove_leftovers(out)
@@ -119,7 +122,7 @@ def _train_classifier(settings: ClassifierSettings, out: Path) -> TrainingOutcom
 
 
 def make_classifier(settings: ClassifierSettings, label_names: tuple[str, ...]) -> Classifier:
-    """A new classifier with one output for each label, not exclusive."""
+    """A new classifier with one independent output per label."""
     shared: dict[str, Any] = {
         "num_channels": 1,
         "problem_type": "multi_label_classification",
@@ -133,7 +136,7 @@ def make_classifier(settings: ClassifierSettings, label_names: tuple[str, ...]) 
         model = MobileNetV1ForImageClassification(config)
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
-                # The published 0.9997 is TensorFlow's, where it is the fraction that is kept.
+                # The published 0.9997 is TensorFlow's convention: the fraction that is kept.
                 module.momentum = 0.1
         return model
     config = ResNetConfig(
@@ -147,7 +150,7 @@ def make_classifier(settings: ClassifierSettings, label_names: tuple[str, ...]) 
 
 
 def masked_binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean binary cross-entropy over the labels that are stated; NaN marks the others."""
+    """Mean binary cross-entropy over stated labels; NaN marks the others."""
     is_stated = ~labels.isnan()
     targets = torch.where(is_stated, labels, 0.0)
     each = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
@@ -160,14 +163,14 @@ def as_images(images: np.ndarray, device: torch.device) -> Tensor:
 
 
 def as_classifier_input(images: Tensor) -> Tensor:
-    """Images in [0, 1] as the classifier's preprocessor gives them, channels last."""
+    """Images in [0, 1] normalized as by the classifier's preprocessor, channels last."""
     return ((images - IMAGE_MEAN) / IMAGE_STD).contiguous(memory_format=torch.channels_last)
 
 
 def macro_auroc(labels: np.ndarray, scores: np.ndarray, names: tuple[str, ...]) -> dict[str, float]:
     """AUROC by label over the rows that state it, and their mean as `macro_auroc`.
 
-    A label of which the rows state only one value has none, and is left out.
+    Labels with one value only are left out.
     """
     metrics: dict[str, float] = {}
     for column, name in enumerate(names):

@@ -51,42 +51,47 @@ _INDEX = "model_index.json"
 
 
 class DenoiserSettings(LoopSettings):
-    """How the denoiser and the text encoder are built and trained."""
+    """Settings of the denoiser, its text encoder and their training."""
 
-    batch_size: int = Field(default=48, ge=1, description="Pairs in one step.")
-    learning_rate: float = Field(default=6e-4, gt=0, description="Its peak, after the warm-up.")
-    text_learning_rate: float = Field(default=2e-4, gt=0, description="The text encoder's peak.")
-    max_minutes: float | None = Field(default=60.0, gt=0, description="End after so many minutes.")
-    ema_decay: float = Field(
-        default=0.9995, ge=0, lt=1, description="Decay of the averaged weights."
+    batch_size: int = Field(default=48, ge=1, description="Pairs per step.")
+    learning_rate: float = Field(
+        default=6e-4, gt=0, description="Peak learning rate, after the warm-up."
     )
+    text_learning_rate: float = Field(
+        default=2e-4, gt=0, description="Peak learning rate of the text encoder."
+    )
+    max_minutes: float | None = Field(
+        default=60.0, gt=0, description="Stop after this many minutes."
+    )
+    ema_decay: float = Field(default=0.9995, ge=0, lt=1, description="Decay of the weight average.")
     block_out_channels: tuple[int, ...] = Field(
-        default=(64, 160), description="Channels at each resolution; each but the last halves it."
+        default=(64, 160),
+        description="Channels at each resolution; the side halves after each but the last.",
     )
     layers_per_block: int = Field(
         default=1, ge=1, description="Residual layers at each resolution."
     )
-    head_size: int = Field(default=32, ge=1, description="Channels of one attention head.")
+    head_size: int = Field(default=32, ge=1, description="Channels per attention head.")
     norm_num_groups: int = Field(
-        default=16, ge=1, description="Groups of each group normalisation."
+        default=16, ge=1, description="Groups of each group normalization."
     )
     text_hidden_size: int = Field(default=192, ge=1, description="Width of the text encoder.")
     text_num_layers: int = Field(default=4, ge=1, description="Layers of the text encoder.")
     text_num_heads: int = Field(default=6, ge=1, description="Attention heads of the text encoder.")
     init: Path | None = Field(
         default=None,
-        description="A trained generator whose UNet, text encoder and tokenizer are started from: "
-        "its folder, or `bundled`; new weights if null.",
+        description="Trained generator that UNet, text encoder and tokenizer start from: its "
+        "folder, or `bundled`; null: new weights.",
     )
     init_text_encoder: Path | None = Field(
         default=None,
-        description="A trained CLIP whose text tower and tokenizer are started from, in place of "
-        "those of `init`: its folder, or `bundled`.",
+        description="Trained CLIP that text encoder and tokenizer start from, in place of those of "
+        "`init`: its folder, or `bundled`.",
     )
 
     @property
     def text_folder(self) -> Path | None:
-        """Where text encoder and tokenizer are started from, if anywhere."""
+        """The model that text encoder and tokenizer start from, or None."""
         if self.init_text_encoder is not None:
             return start_folder(self.init_text_encoder, "scorer")
         return None if self.init is None else start_folder(self.init, "generator")
@@ -95,26 +100,26 @@ class DenoiserSettings(LoopSettings):
         default=0.1,
         ge=0,
         lt=1,
-        description="Fraction of pairs trained with no prompt, for guidance.",
+        description="Fraction of pairs trained without a prompt, for classifier-free guidance.",
     )
     snr_gamma: float = Field(
-        default=5.0, gt=0, description="Bound of the loss weight: see `loss_weights`."
+        default=5.0, gt=0, description="Upper bound of the loss weight: see `loss_weights`."
     )
 
 
 @dataclass(frozen=True, slots=True)
 class LatentStatistics:
-    """Where the latents of each image lie: float16, `image channel height width`, not scaled."""
+    """Files with the latents of each image: float16, `image channel height width`, not scaled."""
 
     mean: np.ndarray
     std: np.ndarray
 
 
 def make_scheduler() -> DDIMScheduler:
-    """The noise schedule: Stable Diffusion's, brought to zero signal at its end; v-prediction.
+    """Stable Diffusion's noise schedule, rescaled to zero signal at its end; v-prediction.
 
-    Without zero signal at the end the mean brightness leaks through the noise in training, and
-    sampling from pure noise goes wrong (Lin et al. 2024); with it, steps must trail.
+    Without zero signal at the end, the mean brightness leaks through the noise in training and
+    sampling from pure noise goes wrong (Lin et al. 2024); with it, timesteps must be trailing.
     """
     return DDIMScheduler(
         num_train_timesteps=1000,
@@ -131,7 +136,7 @@ def make_scheduler() -> DDIMScheduler:
 
 
 def loss_weights(alpha_bar: Tensor, gamma: float) -> Tensor:
-    """The weight of a squared error in v at each noise level.
+    """Weight of a squared error in v at each noise level.
 
         w = min(SNR + 1, gamma) / (SNR + 1),   SNR = a_t / (1 - a_t)
 
@@ -261,41 +266,41 @@ class Denoising:
     empty_prompt: Tensor
 
     def loss(self, clean: Tensor, prompts: Tensor, generator: torch.Generator) -> Tensor:
-        """Mean weighted squared error of v over a batch, some of its prompts left out."""
+        """Mean weighted squared error of v over a batch, with some prompts dropped."""
         randomness = torch.rand((2, len(clean)), generator=generator, device=clean.device)
         is_empty = randomness[0] < self.settings.empty_prompt_rate
         prompts = torch.where(is_empty[:, None], self.empty_prompt, prompts)
-        # One timestep from each of `batch` equal spans: the loss varies less from step to step.
-        places = (torch.arange(len(clean), device=clean.device) + randomness[1]) / len(clean)
+        # One timestep from each of `batch` equal spans: the loss varies less between steps.
+        positions = (torch.arange(len(clean), device=clean.device) + randomness[1]) / len(clean)
         noise = torch.empty_like(clean).normal_(generator=generator)
-        errors, alpha_bar = self._errors(clean, noise, places, prompts)
+        errors, alpha_bar = self._errors(clean, noise, positions, prompts)
         return (errors * loss_weights(alpha_bar, self.settings.snr_gamma)).mean()
 
     def validation(self, clean: Tensor, prompts: Tensor) -> dict[str, float]:
-        """Unweighted error of v on validation pairs, with their prompts and without.
+        """Unweighted error of v on validation pairs, with and without prompts.
 
-        Noise and noise levels are the same at each call. `prompt_gain`, the difference, is what
-        the words explain.
+        Noise and noise levels are the same at each call. `prompt_gain`, the difference, is the part
+        of the error that the prompt explains.
         """
         generator = torch.Generator(clean.device).manual_seed(0)
         noise = torch.empty_like(clean).normal_(generator=generator)
-        places = (torch.arange(len(clean), device=clean.device) + 0.5) / len(clean)
-        # Levels are spread over the pairs in an order that has nothing to do with theirs.
-        places = places[torch.randperm(len(clean), generator=generator, device=clean.device)]
+        positions = (torch.arange(len(clean), device=clean.device) + 0.5) / len(clean)
+        # Levels are assigned to pairs at random, so they do not depend on the order of pairs.
+        positions = positions[torch.randperm(len(clean), generator=generator, device=clean.device)]
         means = []
         for words in (prompts, self.empty_prompt.expand_as(prompts)):
             groups = zip(
-                clean.split(32), noise.split(32), places.split(32), words.split(32), strict=True
+                clean.split(32), noise.split(32), positions.split(32), words.split(32), strict=True
             )
             means.append(float(torch.cat([self._errors(*group)[0] for group in groups]).mean()))
         return {"error": means[0], "error_no_prompt": means[1], "prompt_gain": means[1] - means[0]}
 
     def _errors(
-        self, clean: Tensor, noise: Tensor, places: Tensor, prompts: Tensor
+        self, clean: Tensor, noise: Tensor, positions: Tensor, prompts: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Mean squared error of v for each pair, and its noise level, at `places` in [0, 1)."""
+        """Mean squared error of v for each pair, and its alpha_bar, at `positions` in [0, 1)."""
         levels = self.scheduler.alphas_cumprod.to(clean.device)
-        timesteps = (places * len(levels)).long().clamp(max=len(levels) - 1)
+        timesteps = (positions * len(levels)).long().clamp(max=len(levels) - 1)
         alpha_bar = levels[timesteps]
         signal, sigma = (
             alpha_bar.sqrt()[:, None, None, None],
@@ -334,9 +339,9 @@ def _sampled_latents(
 def encode_latents(
     vae: AutoencoderKL, dataset: ImageDataset, folder: Path, device: torch.device
 ) -> LatentStatistics:
-    """Mean and standard deviation of every image's latents, on disk; carried on where interrupted.
+    """Mean and standard deviation of the latents of all images, on disk; resumed if interrupted.
 
-    Another autoencoder, or other images, in the same folder start anew.
+    Starts again if the folder holds those of another autoencoder or of other images.
     """
     remove_leftovers(folder)
     progress_path = folder / "done.json"
@@ -363,7 +368,7 @@ def encode_latents(
 
 
 def _num_encoded(folder: Path, key: str, shape: tuple[int, ...]) -> int:
-    """The number of images encoded already; none, logged, where that is not certain."""
+    """Number of images already encoded; 0, and logged, if uncertain."""
     try:
         done = read_json_object(folder / "done.json", RunError, "it is made again")
         if done.get("vae") != key or done.get("shape") != list(shape):
@@ -376,7 +381,7 @@ def _num_encoded(folder: Path, key: str, shape: tuple[int, ...]) -> int:
         return 0
     except (RunError, OSError, EOFError, ValueError, TypeError, KeyError):
         pass  # damaged: as below
-    log.warning("the latents in %s are damaged and are made again", folder)
+    log.warning("the latents in %s are damaged and are encoded again", folder)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The weights of the best validation metric so far, beside the checkpoint, and when to stop."""
+"""Early stopping: keeps the weights of the best validation metric and stops after `patience`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pairaug.train.checkpoint import load_state, save_state
 
 @dataclass(frozen=True, slots=True)
 class BestMetric:
-    """Which validation metric decides, and how many poorer ones in a row end the training."""
+    """The deciding validation metric, and the number of poorer ones in a row that ends training."""
 
     name: str
     is_lower_better: bool = False
@@ -23,10 +23,10 @@ class BestMetric:
 
 
 class BestWeights:
-    """Keeps the weights under which the metric was best, in a file of their own.
+    """Saves the weights with the best metric to a separate file.
 
-    `state` goes into the checkpoint. A file is named for its step, so that a training resumed from
-    before it finds the earlier one.
+    `state` goes into the checkpoint. Files are named by step, so that a training resumed from an
+    earlier step finds the earlier file.
     """
 
     def __init__(self, metric: BestMetric, folder: Path) -> None:
@@ -35,12 +35,12 @@ class BestWeights:
 
     @property
     def step(self) -> int | None:
-        """The step of the best metric, or None before the first."""
+        """Step of the best metric; None before the first."""
         return self.state.get("step")
 
     @property
     def is_stopped(self) -> bool:
-        """True once so many metrics in a row were no better as patience allows."""
+        """True after `patience` validations in a row without improvement."""
         patience = self._metric.patience
         return patience is not None and self.state.get("waited", 0) >= patience
 
@@ -51,7 +51,7 @@ class BestWeights:
         modules: Mapping[str, nn.Module],
         is_writing: bool,
     ) -> None:
-        """Keeps the weights now in `modules` if their metric is the best so far."""
+        """Saves the current weights of `modules` if their metric is the best so far."""
         value = metrics.get(self._metric.name)
         if value is None:
             raise SettingsError(
@@ -69,13 +69,13 @@ class BestWeights:
             save_state(weights, self._path(step))
 
     def forget_others(self) -> None:
-        """Removes the files of metrics that are no longer the best."""
+        """Removes files of metrics that are no longer the best."""
         for path in self._folder.glob("best-*.pt"):
             if self.step is None or path != self._path(self.step):
                 path.unlink()
 
     def take(self, modules: Mapping[str, nn.Module]) -> dict[str, float]:
-        """Puts the best weights into `modules`; their metrics."""
+        """Loads the best weights into `modules`; returns their metrics."""
         assert self.step is not None
         remedy = f"delete {self._folder} and train again"
         weights = load_state(self._path(self.step), "cpu", modules, remedy)

@@ -18,27 +18,27 @@ from pairaug.train.vae import VaeSettings, train_vae
 
 
 class GeneratorSettings(StageSettings):
-    """What `pairaug train generator` does."""
+    """Settings of `pairaug train generator`."""
 
     phase: Literal["vae", "denoiser", "both"] = Field(
-        default="both", description="What to train; the denoiser needs an autoencoder."
+        default="both", description="Phase to train; the denoiser needs a trained autoencoder."
     )
     data: ImageDatasetSettings = Field(
-        default_factory=ImageDatasetSettings, description="Which pairs."
+        default_factory=ImageDatasetSettings, description="Pairs to train on."
     )
-    vae: VaeSettings = Field(default_factory=VaeSettings, description="The autoencoder.")
+    vae: VaeSettings = Field(default_factory=VaeSettings, description="Autoencoder settings.")
     vae_folder: Path | None = Field(
         default=None,
-        description="A trained autoencoder for the denoiser: its folder, that of a generator, or "
-        "`bundled`; `vae` in the output folder if null.",
+        description="Trained autoencoder for the denoiser: its folder, that of a generator, or "
+        "`bundled`; null: `vae` in the output folder.",
     )
     denoiser: DenoiserSettings = Field(
-        default_factory=DenoiserSettings, description="The denoiser and its text encoder."
+        default_factory=DenoiserSettings, description="Denoiser and text encoder settings."
     )
 
 
 def train_generator(settings: GeneratorSettings, out: Path) -> dict[str, TrainingOutcome]:
-    """Trains the phases asked for; `out` is a diffusers folder once both are done."""
+    """Trains the phases in the settings; `out` is a diffusers folder once both are done."""
     with hold_lock(out):
         remove_leftovers(out)
         return _train_generator(settings, out)

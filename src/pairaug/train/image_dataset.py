@@ -1,7 +1,7 @@
-"""The images, labels and reports that training samples from, on disk once and memory-mapped after.
+"""Images, labels and reports for training, written to disk once and memory-mapped.
 
-`images.npy` holds them as uint8, `reports.jsonl` one line per image: its reports and its labels. The
-number of lines is the number of images that are done, so an interrupted cache is carried on.
+`images.npy` holds the images as uint8, `reports.jsonl` one line per image with its reports and
+labels. The number of lines is the number of finished images, so an interrupted cache is resumed.
 """
 
 from __future__ import annotations
@@ -43,47 +43,52 @@ _STAGES = ("prune", "score", "edit", "generate", "rewrite", "read")
 
 
 class ImageDatasetSettings(StageSettings):
-    """Which pairs to train on."""
+    """Settings of the training pairs."""
 
     layout: Literal["phantom", "run"] = Field(
-        default="phantom", description="Simulated patients, or the pairs of a run folder."
+        default="phantom",
+        description="Source of the pairs: simulated patients (phantoms), or a run folder.",
     )
-    num_patients: int = Field(default=40_000, ge=1, description="Phantom patients to train on.")
+    num_patients: int = Field(
+        default=40_000, ge=1, description="Number of phantom patients to train on."
+    )
     num_validation: int = Field(
         default=1_000,
         ge=2,
-        description="Further phantom patients, for the curves and the final metrics.",
+        description="Number of further phantom patients for validation.",
     )
-    seed: int = Field(default=1, ge=0, description="Which phantom patients.")
+    seed: int = Field(default=1, ge=0, description="Seed of the phantom patients.")
     num_reports: int = Field(
         default=4,
         ge=1,
-        description="Differently worded reports of each phantom, one sampled at each step.",
+        description="Differently worded reports per phantom; each step samples one.",
     )
     num_reworded: int = Field(
         default=0,
         ge=0,
-        description="Further reports of each phantom, worded as changed reports are: sentences in "
-        "any order, findings denied by side, often no impression.",
+        description="Additional reports per phantom, worded like edited reports: sentences in any "
+        "order, findings denied by side, often without impression.",
     )
     run: Path | None = Field(
         default=None,
-        description="A run folder: living pairs of its last stage, real ones of the validation split "
-        "for validation.",
+        description="Run folder; training uses the pairs that its last stage kept, validation the "
+        "real pairs of the validation split.",
     )
     branches: tuple[Branch, ...] = Field(
         default=(Branch.REAL,),
         min_length=1,
-        description="Pairs of a run to train on: `real`, and `inter` or `intra` where synthetic "
-        "pairs are wanted too.",
+        description="Branches of a run to train on: `real`, and `inter` or `intra` for synthetic "
+        "pairs.",
     )
     size: int = Field(
-        default=128, ge=16, description="Pixels a side; other images are cropped and resized."
+        default=128,
+        ge=16,
+        description="Side of the images in pixels; other images are cropped and resized.",
     )
     cache: Path | None = Field(
         default=None,
-        description="Folder of the rendered images, to share between trainings; `cache` in the "
-        "output folder unless said.",
+        description="Folder of the prepared images, to share between trainings; null: `cache` in "
+        "the output folder.",
     )
     num_workers: int = Field(default=2, ge=1, description="Processes that render phantoms.")
 
@@ -97,7 +102,7 @@ class _ImageRow(BaseModel, strict=True, extra="forbid"):
 
 @dataclass(frozen=True, slots=True)
 class ImageDataset:
-    """Images in memory order: `num_train` to train on, then those for validation."""
+    """Images in memory order: the first `num_train` for training, the rest for validation."""
 
     images: np.ndarray
     """uint8, `image height width`."""
@@ -113,19 +118,19 @@ class ImageDataset:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of some sixty of the images, spread over all, and of how many there are."""
+        """A hash of about sixty images, spread over all, and of their number."""
         some = self.images[:: max(1, len(self.images) // 60)]
         counts = f"{self.images.shape} {self.num_train} "
         return sha256(counts.encode() + np.ascontiguousarray(some).tobytes()).hexdigest()
 
     @property
     def validation(self) -> np.ndarray:
-        """Positions of the images that training never sees."""
+        """Positions of the validation images."""
         return np.arange(self.num_train, len(self.images))
 
 
 def open_dataset(settings: ImageDatasetSettings, out: Path) -> ImageDataset:
-    """The images that `settings` describe, rendered or read first where that has not been done."""
+    """The images of `settings`, rendered or read first if that is not done yet."""
     folder = settings.cache or out / "cache"
     with disk_errors(folder), _alone_in(folder):
         remove_leftovers(folder)
@@ -139,13 +144,13 @@ def open_dataset(settings: ImageDatasetSettings, out: Path) -> ImageDataset:
         dtype=np.float32,
     )
     reports = tuple(tuple(row.reports) for row in rows)
-    # A run's array may be longer than its readable images.
+    # The array of a run may be longer than the number of readable images.
     images = np.load(folder / "images.npy", mmap_mode="r")[: len(rows)]
     return ImageDataset(images, labels, names, reports, num_train)
 
 
 def _alone_in(folder: Path) -> AbstractContextManager[None]:
-    """Waits for other trainings that fill the same cache, unless it is one to read only."""
+    """Waits for other trainings that fill the same cache, unless the folder is read-only."""
     folder.mkdir(parents=True, exist_ok=True)
     return hold_lock(folder, waits=True) if os.access(folder, os.W_OK) else nullcontext()
 
@@ -155,7 +160,7 @@ def _fill_from_phantoms(
 ) -> tuple[tuple[str, ...], int]:
     total = settings.num_patients + settings.num_validation
     kept = {"layout", "seed", "num_reports", "size"}
-    if settings.num_reworded:  # images from before there was this setting are as without it
+    if settings.num_reworded:  # Caches from before this setting existed equal its default.
         kept.add("num_reworded")
     _check_origin(folder, {**settings.model_dump(include=kept), "num_images": total})
     num_done = _num_lines(folder / "reports.jsonl")
@@ -183,7 +188,7 @@ def _render(settings: ImageDatasetSettings, folder: Path, total: int, num_done: 
         for (start, stop), (chunk, lines) in zip(spans, pool.map(render, spans), strict=True):
             images[start:stop] = chunk
             images.flush()
-            # After the images: a line says that its image is there.
+            # After the images: a line marks its image as done.
             reports.write("".join(f"{line}\n" for line in lines))
             reports.flush()
             log.info("rendered %d of %d phantoms", stop, total)
@@ -195,9 +200,9 @@ def render_chunk(
     """Images (uint8) and lines of `reports.jsonl` of the phantoms numbered `span`, half-open."""
     images = np.empty((span[1] - span[0], size, size), dtype=np.uint8)
     lines = []
-    for place, index in enumerate(range(*span)):
+    for row, index in enumerate(range(*span)):
         study = sample_study(seed, index)
-        images[place] = as_bytes(study.render(size).image)
+        images[row] = as_bytes(study.render(size).image)
         texts = [_join(*study.report(variant)) for variant in range(num_reports)]
         texts += [study.reworded(variant) for variant in range(num_reworded)]
         lines.append(_line(texts, label_vector(study.findings).tolist()))
@@ -210,7 +215,7 @@ def _fill_from_run(settings: ImageDatasetSettings, folder: Path) -> tuple[tuple[
     stage = next((settings.run / name for name in _STAGES if (settings.run / name).is_dir()), None)
     if stage is None:
         raise DataError(f"{settings.run} has no stage folder with pairs: is it a run folder?")
-    # Held out are real pairs, whatever is trained on: metrics are about real images.
+    # Validation pairs are real, whatever is trained on: metrics are about real images.
     chosen = {"train": frozenset(settings.branches), "validation": frozenset({Branch.REAL})}
     origin = {"layout": "run", "run": str(stage.resolve()), "size": settings.size}
     _check_origin(folder, {**origin, "branches": sorted(chosen["train"])})
@@ -253,7 +258,7 @@ def _usable(stage: Path, split: str, branches: frozenset[Branch]) -> Iterator[Pa
 def _readable(
     pairs: Iterable[Pair], size: int, lost: Counter[str]
 ) -> Iterator[tuple[np.ndarray, str]]:
-    """Images with their lines; those that cannot be used are counted in `lost`, by reason."""
+    """Images with their lines; unusable ones are counted in `lost`, by reason."""
     for pair in pairs:
         assert pair.image is not None
         try:
@@ -267,7 +272,7 @@ def _readable(
 
 
 def counts_of(lost: Counter[str]) -> str:
-    """Reasons with their counts, as messages list them."""
+    """Reasons with their counts, for messages."""
     return ", ".join(f"{reason} {count}" for reason, count in sorted(lost.items()))
 
 
@@ -299,20 +304,20 @@ def _check_origin(folder: Path, origin: dict[str, Any]) -> None:
 
 
 def _origin(folder: Path) -> dict[str, Any] | None:
-    """The record of `cache.json` about the images; None where all are to be made."""
+    """The images' record in `cache.json`; None if all must be rendered or read again."""
     path = folder / "cache.json"
     try:
         found = read_json_object(path, RunError, "its images are made again")
     except FileNotFoundError as error:
         if (folder / "images.npy").exists():
             raise RunError(
-                f"{folder} has images.npy without the cache.json that says what is in it. Delete "
+                f"{folder} has images.npy without the cache.json that describes it. Delete "
                 "images.npy, or name another folder as data.cache."
             ) from error
         return None
     except RunError as error:
         log.warning("%s", error)
-        # The images may be of any settings.
+        # The settings of these images are unknown.
         for name in ("images.npy", "reports.jsonl"):
             (folder / name).unlink(missing_ok=True)
         return None
@@ -321,7 +326,7 @@ def _origin(folder: Path) -> dict[str, Any] | None:
 
 
 def _remove_damaged(folder: Path, num_labels: int) -> None:
-    """Removes images that are not whole, or not there for the lines that tell of them."""
+    """Removes images that are damaged, or that are missing for some of their lines."""
     images, reports = folder / "images.npy", folder / "reports.jsonl"
     if not images.exists() and not reports.exists():
         return
@@ -332,13 +337,13 @@ def _remove_damaged(folder: Path, num_labels: int) -> None:
     except (OSError, ValueError, TypeError, EOFError):
         is_whole = False
     if not is_whole:
-        log.warning("the images in %s are damaged and are made again", folder)
+        log.warning("the images in %s are damaged and are rendered or read again", folder)
         for path in (images, reports):
             path.unlink(missing_ok=True)
 
 
 def _rows_in(path: Path) -> list[_ImageRow]:
-    """The rows of all lines that are complete; `ValueError` where one is no row."""
+    """Rows of all complete lines; `ValueError` if a line is not a row."""
     lines = path.read_bytes().splitlines(keepends=True)
     return [_ImageRow.model_validate(parse_json(line)) for line in lines if line.endswith(b"\n")]
 

@@ -1,7 +1,7 @@
-"""The loop that every trainer shares: schedule, weight averaging, limits, resuming, curves.
+"""The training loop of all trainers: schedule, weight averaging, limits, resuming, curves.
 
-All randomness of step k follows from (seed, k), so a resumed training sees the images and the noise that
-an undisturbed one would have seen.
+All randomness of step k is derived from (seed, k), so a resumed training uses the same images and
+noise as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StepRandomness:
-    """What is random in one step: which images, and the source of all noise."""
+    """The random parts of one step: its images, and the source of all noise."""
 
     step: int
     indices: np.ndarray
@@ -48,14 +48,14 @@ class StepRandomness:
 
 @dataclass(frozen=True, slots=True)
 class TrainingTask:
-    """What is trained: its modules, the losses of one step, and how it is judged.
+    """A training problem: its modules, the losses of one step, and its validation.
 
-    `losses` returns scalars; the one named "loss" is minimised. A loss that is detached has left
-    its gradients in the parameters already. `evaluate` is called with the averaged weights in
-    place, and returns nothing where nothing is for validation. `rates` scales the learning rate of a
-    module. `identity` says what else a resumed training must share. `positions` tells the images of
-    a step where they are not shuffled epochs of all. `best` keeps the weights of the best validation
-    metric.
+    `losses` returns scalars; the one named "loss" is minimized. A detached loss means that its
+    gradients are in the parameters already. `evaluate` is called with the averaged weights loaded,
+    and returns an empty dictionary without validation data. `rates` scales the learning rate of a
+    module. `identity` holds what else a resumed training must share. `positions` gives the images
+    of a step if they are not shuffled epochs of all. `best` keeps the weights of the best
+    validation metric.
     """
 
     modules: Mapping[str, nn.Module]
@@ -74,7 +74,7 @@ class TrainingTask:
 
 @dataclass(frozen=True, slots=True)
 class TrainingOutcome:
-    """How far a training went, and its last validation metrics."""
+    """Progress of a training, and its last validation metrics."""
 
     steps: int
     samples: int
@@ -83,42 +83,42 @@ class TrainingOutcome:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device named; `auto` is CUDA where there is one, else the CPU."""
+    """The named device; `auto` is CUDA if available, else the CPU."""
     if name != "auto":
         return torch.device(name)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def precision(device: torch.device) -> AbstractContextManager[Any]:
-    """bfloat16 autocast on CUDA; float32 elsewhere, as many CPUs are slower with less."""
+    """bfloat16 autocast on CUDA; float32 elsewhere, as many CPUs are slower in bfloat16."""
     return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 
 def learning_rate_factor(progress: float, step: int, warmup_steps: int) -> float:
-    """Fraction of the peak learning rate: a linear rise, then half a cosine down to 0.01 at the end.
+    """Fraction of the peak learning rate: a linear rise, then half a cosine down to 0.01.
 
-    `progress` in [0, 1] is the fraction of the planned steps or minutes, whichever is further.
+    `progress` in [0, 1] is the fraction of the planned steps or minutes, whichever is larger.
     """
     rise = min(1.0, (step + 1) / max(warmup_steps, 1))
     return rise * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0))))
 
 
 def indices_of_step(seed: int, step: int, batch_size: int, num_images: int) -> np.ndarray:
-    """Positions of the images of one step: each epoch is a shuffle that follows from (seed, epoch).
+    """Positions of the images of one step; each epoch is shuffled by (seed, epoch).
 
-    A batch may straddle two epochs, so that all batches are full.
+    A batch may span two epochs, so that all batches are full.
     """
-    places = np.arange(step * batch_size, (step + 1) * batch_size)
+    positions = np.arange(step * batch_size, (step + 1) * batch_size)
     images = np.empty(batch_size, dtype=np.int64)
-    for epoch in np.unique(places // num_images):
+    for epoch in np.unique(positions // num_images):
         order = np.random.default_rng([seed, int(epoch)]).permutation(num_images)
-        inside = places // num_images == epoch
-        images[inside] = order[places[inside] % num_images]
+        inside = positions // num_images == epoch
+        images[inside] = order[positions[inside] % num_images]
     return images
 
 
 class Loop:
-    """One training in one folder, from its last checkpoint where there is one."""
+    """One training in one folder, resumed from its last checkpoint if there is one."""
 
     def __init__(
         self, folder: Path, settings: LoopSettings, task: TrainingTask, num_images: int
@@ -139,7 +139,7 @@ class Loop:
             if settings.ema_decay
         }
         self.metrics: dict[str, float] | None = None
-        """The validation metrics of this very step, once they are known."""
+        """The validation metrics of this step, once computed."""
         self.best = None if task.best is None else BestWeights(task.best, folder)
         self.checkpoint_path = folder / "checkpoint.pt"
         if self.checkpoint_path.exists():
@@ -149,7 +149,7 @@ class Loop:
             _cut_back(folder / "evaluation.csv", self.step)
 
     def run(self) -> TrainingOutcome:
-        """Trains to the planned end; the averaged weights are in the modules afterwards."""
+        """Trains to the planned end; leaves the averaged weights in the modules."""
         started = time.monotonic() - self.seconds
         saved = evaluated = self.seconds
         curves = _Curves(self.folder / "curves.csv", self.step, self.task)
@@ -172,7 +172,7 @@ class Loop:
             if self.seconds - saved >= 60 * self.settings.checkpoint_minutes:
                 self._save()
                 saved = self.seconds
-        # Once for each step: a repeated metric would be a second row, and wear out patience.
+        # Once per step: a repeated metric would add a row and use up patience.
         if self.metrics is None:
             self.metrics = self._evaluate()
         self._save()
@@ -240,7 +240,7 @@ class Loop:
         if not torch.isfinite(norm):
             raise SettingsError(
                 f"the loss of step {self.step} is not finite; resume from {self.checkpoint_path} "
-                "is of no use: start again with a lower learning_rate"
+                "would repeat it; start again with a lower learning_rate"
             )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -288,7 +288,7 @@ class Loop:
         with self._averaged_weights():
             with torch.inference_mode(), self._autocast():
                 own = self.task.evaluate()
-            # What decides must be one number in all processes, which may round differently.
+            # The deciding metric must be equal in all processes, whose rounding may differ.
             metrics = {name: self.task.processes.broadcast(value) for name, value in own.items()}
             if metrics and self.best:
                 self.best.consider(self.step, metrics, self.task.modules, self._is_first)
@@ -298,7 +298,7 @@ class Loop:
         _append_row(self.folder / "evaluation.csv", row)
         for observer in self.task.observers:
             observer.evaluated(self.step, metrics)
-        log.info("for validation, step %d: %s", self.step, _format_metrics(metrics))
+        log.info("validation at step %d: %s", self.step, _format_metrics(metrics))
         return metrics
 
     @property
@@ -335,7 +335,7 @@ class Loop:
         names = ("settings", "step", "seconds", "modules", "averaged", "optimizer")
         state = load_state(self.checkpoint_path, self.device, names, remedy)
         now, before = {**_settle(self.settings), **self.task.identity}, state["settings"]
-        # A setting that the checkpoint does not know came later; its default changes nothing.
+        # A setting missing in the checkpoint was added later; its default changes nothing.
         changed = sorted(key for key in now.keys() & before.keys() if now[key] != before[key])
         if changed:
             raise SettingsError(
@@ -348,9 +348,7 @@ class Loop:
                 module.load_state_dict(state["modules"][name])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise RunError(
-                f"{self.checkpoint_path} does not fit what is trained here; {remedy}"
-            ) from error
+            raise RunError(f"{self.checkpoint_path} does not fit the model; {remedy}") from error
         self.metrics = state.get("metrics")
         if self.best:
             self.best.state = state.get("best") or {}
@@ -358,7 +356,7 @@ class Loop:
 
 
 class _Curves:
-    """Means of the losses since the last line, appended to a CSV file that a resume cuts back."""
+    """Means of the losses since the last line, in a CSV file that a resumed training truncates."""
 
     def __init__(self, path: Path, step: int, task: TrainingTask) -> None:
         self._path, self._task = path, task
@@ -387,7 +385,7 @@ class _Curves:
 def write_record(
     folder: Path, settings: StageSettings, outcome: TrainingOutcome, **more: Any
 ) -> None:
-    """Writes `training.json`: the recipe, how far it went, on what, and the final metrics."""
+    """Writes `training.json`: settings, progress, hardware and final metrics."""
     record = {
         "recipe": settings.model_dump(mode="json"),
         "steps": outcome.steps,
@@ -415,7 +413,7 @@ def _settle(settings: LoopSettings) -> dict[str, Any]:
 
 
 def dataset_identity(images: Mapping[str, Any]) -> dict[str, Any]:
-    """The image settings that decide the images: not where they are kept, nor who samples them."""
+    """The settings that determine the images, without storage location or worker numbers."""
     return {key: value for key, value in images.items() if key not in ("cache", "num_workers")}
 
 
@@ -432,7 +430,7 @@ def _cut_back(path: Path, step: int) -> None:
     with path.open(newline="", encoding="utf-8", errors="replace") as stream:
         reader = csv.DictReader(stream)
         rows = [row for row in reader if _is_of_step(row, step)]
-    # In one step: a kill amid the lines would lose those that no training writes again.
+    # Atomically: a kill in between would lose lines that no training writes again.
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [])
     if rows:
@@ -444,7 +442,7 @@ def _cut_back(path: Path, step: int) -> None:
 
 
 def _is_of_step(row: Mapping[Any, Any], step: int) -> bool:
-    """True for a whole line of a step up to `step`; a kill may leave half a line."""
+    """True for a complete line of a step up to `step`; a kill may leave part of a line."""
     is_whole = None not in row and None not in row.values()
     return is_whole and str(row.get("step", "")).isdigit() and int(row["step"]) <= step
 

@@ -1,7 +1,7 @@
-"""The processes of one training, as `torchrun` starts them: one alone, or several that share steps.
+"""The processes of one training started by `torchrun`: a single one, or several that share steps.
 
-Each does its slice of every batch. Vectors are gathered, so that each pair has the whole batch as
-its negatives, and gradients are summed, so that all take the same step.
+Each computes its slice of every batch. Vectors are gathered, so that each pair has the whole batch
+as negatives, and gradients are summed, so that all take the same step.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pairaug.errors import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """This process among all of a training's."""
+    """This process among all processes of a training."""
 
     rank: int = 0
     count: int = 1
@@ -28,11 +28,11 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """True in the one process that writes files and speaks."""
+        """True in the one process that writes files and logs."""
         return self.rank == 0
 
     def slice_of(self, batch_size: int) -> slice:
-        """This process's part of a batch."""
+        """The slice of a batch for this process."""
         if batch_size % self.count:
             raise SettingsError(
                 f"batch_size is {batch_size}, which {self.count} processes cannot share evenly; "
@@ -42,7 +42,7 @@ class Processes:
         return slice(self.rank * fraction, (self.rank + 1) * fraction)
 
     def all_gather(self, rows: Tensor) -> Tensor:
-        """The rows of all processes in their order; gradients reach this process's own only."""
+        """Rows of all processes in order; gradients flow to those of this process only."""
         if self.count == 1:
             return rows
         parts = [torch.empty_like(rows) for _ in range(self.count)]
@@ -51,7 +51,7 @@ class Processes:
         return torch.cat(parts)
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Each gradient as the sum over the processes, all sent together."""
+        """Sums each gradient over the processes, sent as one message."""
         if self.count == 1:
             return
         chosen = [value for value in parameters if value.requires_grad]
@@ -63,22 +63,22 @@ class Processes:
             value.grad = piece.view_as(value).to(value.dtype)
 
     def broadcast(self, number: float) -> float:
-        """The first process's number in all: their clocks differ."""
+        """The first process's number, in all processes: their clocks differ."""
         if self.count == 1:
             return number
-        told = torch.tensor([number], dtype=torch.float64, device=self.device)
-        dist.broadcast(told, 0)
-        return float(told)
+        sent = torch.tensor([number], dtype=torch.float64, device=self.device)
+        dist.broadcast(sent, 0)
+        return float(sent)
 
     def wait(self) -> None:
-        """Returns once all processes have come here."""
+        """Returns once all processes have called it."""
         if self.count > 1:
             dist.barrier()
 
 
 @contextmanager
 def join_processes(device: torch.device) -> Iterator[Processes]:
-    """The processes that `torchrun` started, by its environment; one alone without it."""
+    """The processes started by `torchrun`, from its environment; a single one without it."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield Processes(device=device)

@@ -1,6 +1,6 @@
 """A small tokenizer for radiology reports: byte-level BPE in CLIP's layout, common words whole.
 
-No text is ever lost: all 256 bytes are tokens, so an unknown word falls into pieces.
+No text is lost: all 256 bytes are tokens, so unknown words split into pieces.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 WORD_END = "</w>"
 MAX_TOKENS = 77
 TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json")
-"""The first is written last: where it is, the tokenizer is whole."""
+"""The first is written last: its presence means that the tokenizer is complete."""
 
 
 def train_tokenizer(
@@ -36,14 +36,14 @@ def train_tokenizer(
 ) -> CLIPTokenizer:
     """A CLIP tokenizer learned from `texts` and a list of radiology words, saved in `folder`.
 
-    The vocabulary is CLIP's in order: the bytes, the bytes at a word's end, the merges, and the two
-    marks; `vocabulary_size` bounds it.
+    The vocabulary has CLIP's order: bytes, bytes at the end of a word, merges, start and end token.
+    `vocabulary_size` is its upper bound.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     base = [*letters, *(letter + WORD_END for letter in letters)]
-    # CLIP's own normaliser and word pattern, borrowed from an empty tokenizer.
+    # CLIP's normalizer and word pattern, borrowed from an empty tokenizer.
     borrowed = CLIPTokenizer().backend_tokenizer
     learner = Tokenizer(models.BPE(end_of_word_suffix=WORD_END))
     learner.normalizer = borrowed.normalizer
@@ -54,10 +54,10 @@ def train_tokenizer(
         show_progress=False,
         initial_alphabet=letters,
         end_of_word_suffix=WORD_END,
-        # Their order settles ties; left to the trainer it would be that of a hash table.
+        # Sorted: the order settles ties, and the trainer's own would be that of a hash table.
         special_tokens=[letter + WORD_END for letter in letters],
     )
-    # Twice, to count as seen; reports weigh more, by their number.
+    # Twice, to be counted; reports weigh more by their number.
     learner.train_from_iterator([*texts, *_radiology_words(), *_radiology_words()], trainer)
     learned = json.loads(learner.to_str())["model"]["merges"]
     merges: Any = [tuple(merge) for merge in learned][: vocabulary_size - len(base) - 2]
@@ -70,20 +70,20 @@ def train_tokenizer(
 
 def load_tokenizer(folder: Path) -> CLIPTokenizer:
     """The CLIP tokenizer in `folder`, or in its sub-folder `tokenizer`."""
-    place = folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder
-    if not (place / "vocab.json").exists():
+    inside = folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder
+    if not (inside / "vocab.json").exists():
         raise ModelError(f"{folder} has no CLIP tokenizer: vocab.json is missing")
-    return open_tokenizer(CLIPTokenizer, place)
+    return open_tokenizer(CLIPTokenizer, inside)
 
 
 def special_ids(tokenizer: CLIPTokenizer) -> dict[str, Any]:
-    """The ids of the marks, by the names that a text encoder's configuration has for them."""
+    """Ids of start, end and padding, under their names in a text encoder's configuration."""
     names = ("bos_token_id", "eos_token_id", "pad_token_id")
     return {name: getattr(tokenizer, name) for name in names}
 
 
 def token_table(dataset: ImageDataset, tokenizer: CLIPTokenizer) -> Tensor:
-    """Token ids of all reports, int16, `image report token`, each filled up to the window."""
+    """Token ids of all reports, int16, `image report token`, padded to the window."""
     num_reports = len(dataset.reports[0])
     texts = [text for reports in dataset.reports for text in reports]
     rows = []
@@ -95,15 +95,15 @@ def token_table(dataset: ImageDataset, tokenizer: CLIPTokenizer) -> Tensor:
 
 
 def warn_of_truncation(tokenizer: Any, texts: Sequence[str], table: Tensor, window: int) -> None:
-    """Logs how many of the texts in `table`, `text token`, were longer than the window."""
+    """Logs the number of texts in `table`, `text token`, that are longer than the window."""
     is_full = table[:, -2] != tokenizer.pad_token_id
     full = [texts[row] for row in is_full.nonzero().flatten().tolist()]
-    # A text that fills the window to its last token is whole.
+    # A text that fills the window to its last token is not cut.
     lengths = map(len, tokenizer(full, verbose=False)["input_ids"] if full else ())
     num_truncated = sum(length > window for length in lengths)
     if num_truncated:
         log.warning(
-            "%d of %d reports are longer than the window of %d tokens, and their ends are cut off",
+            "%d of %d reports are longer than the window of %d tokens and are truncated",
             num_truncated,
             len(texts),
             window,
@@ -111,7 +111,7 @@ def warn_of_truncation(tokenizer: Any, texts: Sequence[str], table: Tensor, wind
 
 
 def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
-    """Token ids of `texts`, int64, `text token`, each cut and filled up to the window."""
+    """Token ids of `texts`, int64, `text token`, cut and padded to the window."""
     encoded = tokenizer(
         texts, padding="max_length", truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
     )
@@ -119,7 +119,7 @@ def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
 
 
 def copy_tokenizer(tokenizer: CLIPTokenizer, folder: Path) -> None:
-    """Copies the files that `tokenizer` was loaded from to `folder`."""
+    """Copies the files of `tokenizer` to `folder`."""
     source = Path(tokenizer.name_or_path)
     with new_files(folder, last=TOKENIZER_FILES[0]) as written:
         for name in TOKENIZER_FILES:
@@ -134,7 +134,7 @@ def _save(
 ) -> None:
     with new_files(folder, last=TOKENIZER_FILES[0]) as written:
         tokenizer.save_pretrained(written)
-        # Older versions of transformers read these two, and no tokenizer.json.
+        # Older versions of transformers read these two instead of tokenizer.json.
         text = json.dumps(vocabulary, ensure_ascii=False)
         (written / "vocab.json").write_text(text, encoding="utf-8")
         lines = ["#version: 0.2", *(" ".join(merge) for merge in merges)]

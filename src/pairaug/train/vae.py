@@ -29,44 +29,46 @@ from pairaug.train.loop import (
 
 
 class VaeSettings(LoopSettings):
-    """How the autoencoder is built and trained."""
+    """Settings of the autoencoder and its training."""
 
-    batch_size: int = Field(default=16, ge=1, description="Images in one step.")
-    learning_rate: float = Field(default=2e-3, gt=0, description="Its peak, after the warm-up.")
-    max_minutes: float | None = Field(default=25.0, gt=0, description="End after so many minutes.")
-    ema_decay: float = Field(
-        default=0.998, ge=0, lt=1, description="Decay of the averaged weights."
+    batch_size: int = Field(default=16, ge=1, description="Images per step.")
+    learning_rate: float = Field(
+        default=2e-3, gt=0, description="Peak learning rate, after the warm-up."
     )
+    max_minutes: float | None = Field(
+        default=25.0, gt=0, description="Stop after this many minutes."
+    )
+    ema_decay: float = Field(default=0.998, ge=0, lt=1, description="Decay of the weight average.")
     block_out_channels: tuple[int, ...] = Field(
         default=(16, 32, 64, 96),
-        description="Channels at each resolution; each but the last halves it.",
+        description="Channels at each resolution; the side halves after each but the last.",
     )
     layers_per_block: int = Field(
         default=1, ge=1, description="Residual layers at each resolution."
     )
     latent_channels: int = Field(default=8, ge=1, description="Channels of the latents.")
-    norm_num_groups: int = Field(default=8, ge=1, description="Groups of each group normalisation.")
+    norm_num_groups: int = Field(default=8, ge=1, description="Groups of each group normalization.")
     detail_weight: float = Field(
         default=1.0,
         ge=0,
-        description="Weight of the differences between neighbours, at three scales: keeps ribs "
-        "and wires sharp.",
+        description="Weight of the loss on differences between neighbouring pixels, at three "
+        "scales: keeps edges sharp.",
     )
     square_weight: float = Field(
         default=2.0,
         ge=0,
-        description="Weight of the squared error: keeps what is thin and bright, which the "
-        "absolute error lets vanish.",
+        description="Weight of the squared error: keeps thin bright structures, which the absolute "
+        "error loses.",
     )
     init: Path | None = Field(
         default=None,
-        description="A trained autoencoder to go on from: its folder, that of a generator, or "
-        "`bundled`; new weights if null.",
+        description="Trained autoencoder to start from: its folder, that of a generator, or "
+        "`bundled`; null: new weights.",
     )
     train_encoder: bool = Field(
         default=True,
-        description="False trains the decoder alone: a denoiser trained on the latents of `init` "
-        "stays as good as it is.",
+        description="Train the encoder too. False trains the decoder alone, so that denoisers "
+        "trained on the latents of `init` stay valid.",
     )
     kl_weight: float = Field(
         default=1e-4,
@@ -77,12 +79,14 @@ class VaeSettings(LoopSettings):
     @model_validator(mode="after")
     def _has_an_encoder(self) -> VaeSettings:
         if not self.train_encoder and self.init is None:
-            raise ValueError("train_encoder: false needs init, the autoencoder whose encoder stays")
+            raise ValueError(
+                "train_encoder: false needs init, the autoencoder whose encoder is kept"
+            )
         return self
 
 
 def make_vae(settings: VaeSettings, size: int) -> AutoencoderKL:
-    """An autoencoder for images of one channel, `size` pixels a side: new, or that of `init`."""
+    """An autoencoder for one-channel images, `size` pixels a side: new, or that of `init`."""
     if settings.init is not None:
         return load_vae(settings.init)
     num_levels = len(settings.block_out_channels)
@@ -103,15 +107,15 @@ def make_vae(settings: VaeSettings, size: int) -> AutoencoderKL:
 
 
 def load_vae(setting: Path) -> AutoencoderKL:
-    """The autoencoder in a folder, in that of a generator, or in the bundled one; float32."""
+    """The autoencoder of a folder, of a generator, or the bundled one; float32."""
     vae = load_part(Part(AutoencoderKL, start_part(setting, "vae")), torch.float32)
     channels = vae.config["in_channels"], vae.config["out_channels"]
     if channels not in ((1, 1), (3, 3)):
         raise ModelError(
-            f"the autoencoder in {setting} takes {channels[0]} channels and makes {channels[1]}; "
-            "images have one, or three that are the same"
+            f"the autoencoder in {setting} takes {channels[0]} channels and returns {channels[1]}; "
+            "supported are one channel, or three equal ones"
         )
-    # Stable Diffusion's pipelines scale latents and do not shift them, so nor does training.
+    # Stable Diffusion's pipelines scale latents without shifting them, and so does training.
     vae.register_to_config(shift_factor=None)
     return vae
 
@@ -119,10 +123,10 @@ def load_vae(setting: Path) -> AutoencoderKL:
 def reconstruction_losses(
     images: Tensor, decoded: Tensor, num_scales: int = 3
 ) -> tuple[Tensor, Tensor]:
-    """Mean absolute error, and that of the differences between neighbours summed over the scales.
+    """Mean absolute error, and that of differences between neighbours summed over the scales.
 
-    Both are means per pixel in the units of the images. The second sees what the first forgives: an
-    edge that is blurred. At each scale the error is averaged over 2 x 2 pixels.
+    Both are means per pixel in the units of the images. The second penalizes blurred edges. At each
+    scale the error is averaged over 2 x 2 pixels.
     """
     error = decoded - images
     detail = error.new_zeros(())
@@ -137,7 +141,7 @@ def reconstruction_losses(
 def as_vae_input(images: np.ndarray, device: torch.device, num_channels: int = 1) -> Tensor:
     """uint8 images as float32 in [-1, 1], `image channel height width`, channels last.
 
-    An autoencoder of colour pictures sees an image in each of its channels.
+    Repeated for an autoencoder with several channels.
     """
     pixels = torch.from_numpy(np.array(images)).to(device).float().div_(127.5).sub_(1.0)
     pixels = pixels[:, None].expand(-1, num_channels, -1, -1)
@@ -145,7 +149,7 @@ def as_vae_input(images: np.ndarray, device: torch.device, num_channels: int = 1
 
 
 def train_vae(settings: VaeSettings, dataset: ImageDataset, out: Path) -> TrainingOutcome:
-    """Trains the autoencoder and saves it, with its scale, as float16 under `out/vae`."""
+    """Trains the autoencoder; saves it with its scale, as float16, under `out/vae`."""
     torch.manual_seed(settings.seed)
     device = choose_device(settings.device)
     vae: Any = make_vae(settings, dataset.images.shape[1])
@@ -169,7 +173,7 @@ def train_vae(settings: VaeSettings, dataset: ImageDataset, out: Path) -> Traini
             + settings.square_weight * squared
             + settings.kl_weight * divergence
         )
-        # Pixels span 2, so half of the error is the one on the scale of 0 to 1.
+        # Pixels span 2, so half of the error is that on the scale of 0 to 1.
         return {
             "loss": loss,
             "absolute": absolute / 2,
@@ -200,7 +204,7 @@ def train_vae(settings: VaeSettings, dataset: ImageDataset, out: Path) -> Traini
 
 @torch.inference_mode()
 def latent_scale(vae: Any, dataset: ImageDataset, device: torch.device) -> float:
-    """What brings latents of up to 1,000 training images to a standard deviation of one."""
+    """Factor that scales latents of up to 1,000 training images to a standard deviation of 1."""
     chosen = dataset.images[: min(1000, dataset.num_train)]
     groups = as_vae_input(chosen, device, int(vae.config["in_channels"])).split(25)
     latents = torch.cat([vae.encode(group).latent_dist.mean for group in groups])

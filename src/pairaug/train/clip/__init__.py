@@ -1,6 +1,6 @@
 """Contrastive pretraining on images and reports: CheXzero's recipe, and smaller ones.
 
-The settings need no tensor library; training loads it when it is called.
+The settings need no tensor library; training imports it when called.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ __all__ = ["ClipSettings", "MixSettings", "PairSource", "train_clip"]
 
 
 def train_clip(settings: ClipSettings, out: Path, progress: Any = None) -> TrainingOutcome:
-    """Trains a CLIP model, and leaves it in `out/clip`; an interrupted training is carried on.
+    """Trains a CLIP model and saves it in `out/clip`; resumes an interrupted training.
 
-    With `max_steps` set it takes exactly so many steps, whatever the number of pairs. `progress` is
-    told of pairs, as the stages of a run tell of theirs.
+    With `max_steps` set, training takes exactly that number of steps, whatever the number of pairs.
+    `progress` counts pairs, as in the stages of a run.
     """
     from pairaug.train.clip.program import train
 

@@ -1,4 +1,4 @@
-"""Captions as token ids, and the tokenizer that makes them."""
+"""Captions as token ids, and the tokenizer for them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def open_tokenizer(
 ) -> Any:
     """The tokenizer of the settings, or one trained on the reports; saved in `folder`.
 
-    Of several processes, the one that `is_writing` is the first to come here.
+    The process with `is_writing` must call this first.
     """
     given = _load_given(settings)
     if given is not None:
@@ -69,19 +69,19 @@ def _copy(source: Path, folder: Path) -> None:
 
 
 def check_vocabulary(model: TwoTowerModel, tokenizer: Any) -> None:
-    """Raises `ModelError` where the tokenizer has ids that the model has no embedding for."""
+    """Raises `ModelError` if the tokenizer has ids without an embedding in the model."""
     size = int(model.config.text_config.vocab_size)
     if len(tokenizer) > size:
         raise ModelError(
             f"the tokenizer has {len(tokenizer)} tokens, the model embeddings for {size}: set "
-            "tokenizer to the one that the model was made with"
+            "tokenizer to that of the model"
         )
 
 
 def token_table(reports: Sequence[Sequence[str]], tokenizer: Any, model: TwoTowerModel) -> Tensor:
-    """Token ids of all reports, int32, `pair report token`, cut and filled up to the window.
+    """Token ids of all reports, int32, `pair report token`, cut and padded to the window.
 
-    A report that is cut keeps its end token, which CLIP reads it off.
+    A cut report keeps its end token, where CLIP reads the text feature.
     """
     window = window_of(model)
     texts = [text for own in reports for text in own]

@@ -1,4 +1,4 @@
-"""validation metrics of a training: the loss, and how well pairs are told apart and found."""
+"""Validation metrics of a training: loss, AUROC against shuffled reports, and retrieval."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def validation_metrics(
     settings: ClipSettings,
     device: torch.device,
 ) -> dict[str, float]:
-    """The loss in batches, how well validation pairs are told from shuffled ones, and found."""
+    """Validation loss, AUROC of own against shuffled reports, and recall."""
     vectors = []
     for group in np.array_split(pairs.validation, max(1, len(pairs.validation) // 100)):
         images = as_images(pairs.images(group), device)

@@ -1,7 +1,7 @@
-"""Which pairs are in which step: real and synthetic ones mixed, in shuffled epochs.
+"""The pairs of each step: real and synthetic ones mixed, in shuffled epochs.
 
-All follows from the seed and the step's number, so that a resumed training goes on with the very
-pairs, and every process finds its slice by itself.
+All follows from the seed and the step's number, so that a resumed training continues with the
+same pairs, and every process finds its slice by itself.
 """
 
 from __future__ import annotations
@@ -15,34 +15,36 @@ from pydantic import Field
 from pairaug.errors import SettingsError
 from pairaug.settings import StageSettings
 
-_REAL, _SYNTHETIC = 1, 2  # streams of the seed; the union has none of its own
+_REAL, _SYNTHETIC = 1, 2  # Streams of the seed; `union` needs none.
 
 
 class MixSettings(StageSettings):
-    """How real and synthetic pairs share the steps."""
+    """Mixing of real and synthetic pairs."""
 
     order: Literal["union", "ratio", "synthetic-first"] = Field(
         default="union",
-        description="`union`: all pairs shuffled together, as in the paper. `ratio`: a fixed fraction "
-        "of each batch is synthetic. `synthetic-first`: synthetic pairs alone, then real ones.",
+        description="Order of the pairs. `union`: all shuffled together, as in the paper. `ratio`: "
+        "a fixed fraction of each batch is synthetic. `synthetic-first`: synthetic "
+        "pairs first, then real ones.",
     )
     synthetic_fraction: float = Field(
         default=0.5,
         gt=0,
         lt=1,
-        description="Fraction of each batch (`ratio`) or of the steps (`synthetic-first`).",
+        description="Synthetic fraction of each batch (`ratio`) or of the steps "
+        "(`synthetic-first`).",
     )
     max_per_epoch: dict[Literal["real", "inter", "intra"], int] = Field(
         default={},
-        description="Branch to how many of its pairs one epoch has at most, sampled again for each.",
+        description="Branch → largest number of its pairs per epoch, sampled again for each epoch.",
     )
 
 
 class Shuffles:
-    """Endless epochs over some pairs, each in another order.
+    """Endless shuffled epochs over some pairs.
 
-    `weights` says how often a pair is in an epoch: 2 twice, 0.5 in every other one on average.
-    Pairs of one number in `groups` share a cap: no more of them than it are in an epoch.
+    `weights` gives the number of times a pair is in an epoch: 2 twice, 0.5 in every other one on
+    average. `groups` numbers the pairs' groups; `caps` bounds the pairs of a group in an epoch.
     """
 
     def __init__(
@@ -60,13 +62,13 @@ class Shuffles:
         self.size = len(self._order(0))
 
     def take(self, start: int, count: int) -> np.ndarray:
-        """Pairs number `start` up to `start + count` of the endless row."""
-        places = np.arange(start, start + count)
-        epochs = places // self.size
+        """Pairs `start` to `start + count` of the endless sequence."""
+        positions = np.arange(start, start + count)
+        epochs = positions // self.size
         taken = np.empty(count, dtype=np.int64)
         for epoch in np.unique(epochs):
             inside = epochs == epoch
-            taken[inside] = self._order(int(epoch))[places[inside] % self.size]
+            taken[inside] = self._order(int(epoch))[positions[inside] % self.size]
         return taken
 
     def _order(self, epoch: int) -> np.ndarray:
@@ -84,12 +86,12 @@ class Shuffles:
             for weight in np.unique(self._weights[own]):
                 same = own[self._weights[own] == weight]
                 whole = math.floor(weight)
-                # As many in every epoch, so that all have one length.
+                # The same number in every epoch, so that all have one length.
                 rest = rng.permutation(same)[: round((weight - whole) * len(same))]
                 chosen.append((group, np.concatenate([*[same] * whole, rest])))
         kept = []
         for group in np.unique(self._groups):
-            own = np.concatenate([places for of, places in chosen if of == group])
+            own = np.concatenate([positions for of, positions in chosen if of == group])
             cap = self._caps.get(int(group), len(own))
             kept.append(rng.permutation(own)[:cap])
         order = np.concatenate(kept)
@@ -97,7 +99,7 @@ class Shuffles:
 
 
 class Mix:
-    """The pairs of each step, by the settings."""
+    """Selects the pairs of each step."""
 
     def __init__(
         self,
@@ -130,17 +132,17 @@ class Mix:
             self._synthetic = shuffles(branches > 0, _SYNTHETIC)
 
     def num_steps(self, epochs: float) -> int:
-        """Steps of so many passes over all pairs."""
+        """Number of steps for this number of passes over all pairs."""
         return max(1, math.ceil(epochs * self._all.size / self._batch_size))
 
     def plan(self, max_steps: int | None) -> None:
-        """Fixes how many steps there are, which synthetic-first needs to know."""
+        """Sets the number of steps, which synthetic-first needs."""
         if self._settings.order == "synthetic-first":
             assert max_steps is not None
             self._num_synthetic_steps = round(self._settings.synthetic_fraction * max_steps)
 
     def positions(self, step: int) -> np.ndarray:
-        """The pairs of a step, as many as the batch has."""
+        """The pairs of a step, one full batch."""
         size = self._batch_size
         if self._settings.order == "union":
             return self._all.take(step * size, size)
@@ -149,7 +151,7 @@ class Mix:
                 return self._synthetic.take(step * size, size)
             return self._real.take((step - self._num_synthetic_steps) * size, size)
         fraction = self._settings.synthetic_fraction * size
-        # The fraction over all steps is exact, where the batch's cannot be.
+        # Exact over all steps, where it cannot be within each batch.
         before, after = math.floor(step * fraction), math.floor((step + 1) * fraction)
         synthetic = self._synthetic.take(before, after - before)
         real = self._real.take(step * size - before, size - (after - before))

@@ -1,4 +1,4 @@
-"""The models that `train clip` trains, new or given, and what their towers make of pairs."""
+"""The models that `train clip` trains, new or loaded, and their features of pairs."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from pairaug.train.tokenizer import MAX_TOKENS, special_ids
 # perhaps None or a dictionary, so that a type checker is of no use on them.
 TwoTowerModel = Any
 
-# Parts of a batch whose reports are cut to one length.
+# Parts of a batch; the reports of a part are cut to one length.
 _LENGTH_GROUPS = 4
-# Image towers that take images of any side.
+# Image towers that accept images of any side.
 _ANY_SIZE = ("mobilenet_v1", "resnet")
 _CLASSES: dict[str, Any] = {
     "clip": CLIPModel,
@@ -49,7 +49,7 @@ _CLASSES: dict[str, Any] = {
 
 
 def load_given_model(settings: ClipSettings) -> TwoTowerModel | None:
-    """The model of `init`, or a new one of `config`; None where the settings name neither."""
+    """The model of `init`, or a new one of `config`; None if the settings name neither."""
     if settings.init is not None:
         return _start_from(start_folder(settings.init, "scorer"), settings.allow_pickle)
     if settings.config is None:
@@ -68,7 +68,7 @@ def _start_from(init: Path, allow_pickle: bool) -> TwoTowerModel:
 
 def _class_of(folder: Path, setting: str) -> Any:
     if not (folder / "config.json").is_file():
-        raise ModelError(f"{setting}: {folder} is no folder with a config.json")
+        raise ModelError(f"{setting}: {folder} is not a folder with a config.json")
     kind = model_type(folder)
     if kind not in _CLASSES:
         raise ModelError(
@@ -81,8 +81,8 @@ def _class_of(folder: Path, setting: str) -> Any:
 def make_clip(settings: ClipSettings, size: int, tokenizer: Any) -> TwoTowerModel:
     """A new model for images of `size` pixels a side.
 
-    A `CLIPModel`, whose three channels are the image three times, or around another image tower
-    transformers' model of any two towers; both are used alike.
+    A `CLIPModel`, whose three channels repeat the image, or transformers' dual encoder around
+    another image tower; both are used alike.
     """
     text_config = CLIPTextConfig(
         vocab_size=len(tokenizer),
@@ -126,12 +126,12 @@ def make_clip(settings: ClipSettings, size: int, tokenizer: Any) -> TwoTowerMode
 
 
 def _trained_tower(folder: Path) -> Any:
-    """A trained classifier's tower, held fixed (Zhai et al. 2022, LiT)."""
+    """A trained classifier's tower, frozen (Zhai et al. 2022, LiT)."""
     kind = model_type(folder)
     if kind != "mobilenet_v1":
         raise SettingsError(
-            f"image_encoder: {folder} holds a {kind}; only a mobilenet classifier has a tower that "
-            "`train clip` can take over"
+            f"image_encoder: {folder} holds a {kind}; `train clip` accepts the tower of "
+            "a mobilenet classifier only"
         )
     classifier = load_part(Part(MobileNetV1ForImageClassification, folder), torch.float32)
     return classifier.mobilenet_v1.requires_grad_(False)
@@ -140,7 +140,7 @@ def _trained_tower(folder: Path) -> Any:
 def _around_image_tower(
     tower: Any, text_config: CLIPTextConfig, projection_size: int
 ) -> VisionTextDualEncoderModel:
-    # The model of two towers asks for the width of the pooled features by this name.
+    # transformers' dual encoder reads the width of the pooled features under this name.
     if tower.config.model_type == "resnet":
         tower.config.hidden_size = tower.config.hidden_sizes[-1]
     else:
@@ -154,32 +154,32 @@ def _around_image_tower(
 
 
 def image_size_of(model: TwoTowerModel) -> int | None:
-    """The side of the images that the image tower has positions for; None if it takes any."""
+    """Side of the images that the position embeddings cover; None if the tower takes any."""
     kind = model.config.vision_config.model_type
     return None if kind in _ANY_SIZE else int(model.config.vision_config.image_size)
 
 
 def window_of(model: TwoTowerModel) -> int:
-    """Tokens that the text tower has positions for."""
+    """Positions of the text tower, in tokens."""
     return int(model.config.text_config.max_position_embeddings)
 
 
 def end_of_text(config: Any) -> int:
-    """The id that a CLIP reads a report off.
+    """The id of the token where a CLIP reads the text feature.
 
-    OpenAI's published configurations name 2, which is another token; transformers takes it to mean
-    the largest id, and so does this.
+    OpenAI's published configurations name 2, which is another token; transformers takes that as the
+    largest id, and so does this function.
     """
     return int(config.vocab_size) - 1 if config.eos_token_id == 2 else int(config.eos_token_id)
 
 
 def is_siglip(model: TwoTowerModel) -> bool:
-    """True for SigLIP, which attends to padding and reads a report off its last position."""
+    """True for SigLIP, which attends to padding and reads the text feature at its last position."""
     return model.config.model_type == "siglip"
 
 
 class PairEncoder:
-    """A model with its image normalisation: images and token ids to unit vectors."""
+    """A model with its image normalization: images and token ids to unit vectors."""
 
     def __init__(self, model: TwoTowerModel, mean: float, std: float) -> None:
         self.model: TwoTowerModel = model
@@ -187,14 +187,14 @@ class PairEncoder:
         self.num_channels = int(model.config.vision_config.num_channels)
 
     def image_states(self, images: Tensor) -> Tensor:
-        """What the image tower makes of images in [0, 1] of one channel, `image feature`."""
+        """Image tower output for images in [0, 1] of one channel, `image feature`."""
         pixels = ((images - self._mean) / self._std).expand(-1, self.num_channels, -1, -1)
         if self.num_channels == 1:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         return self.model.vision_model(pixel_values=pixels).pooler_output
 
     def project_images(self, states: Tensor) -> Tensor:
-        """Unit vectors of image states, `image feature`, float32."""
+        """Unit vectors of image tower outputs, `image feature`, float32."""
         if not is_siglip(self.model):
             states = self.model.visual_projection(states)
         return functional.normalize(states.float(), dim=-1)
@@ -208,9 +208,9 @@ class PairEncoder:
         if is_siglip(self.model):
             states = self.model.text_model(input_ids=reports.long()).pooler_output
             return functional.normalize(states.float(), dim=-1)
-        # Reports attend backwards only, so that what follows the longest one's end changes nothing.
+        # Reports attend backwards only, so tokens after the longest one's end change nothing.
         lengths = (reports == end_of_text(self.model.config.text_config)).int().argmax(dim=1) + 1
-        # Those of like length together, which on an accelerator costs more than it saves.
+        # Grouped by length on the CPU only: on an accelerator that costs more than it saves.
         order = torch.argsort(lengths, stable=True)
         groups = order.chunk(_LENGTH_GROUPS if reports.device.type == "cpu" else 1)
         states = []
@@ -226,7 +226,7 @@ class PairEncoder:
 
     @torch.inference_mode()
     def all_image_states(self, images: np.ndarray, device: torch.device) -> Tensor:
-        """The states of uint8 images, once: a tower held fixed sees each the same way always."""
+        """Image tower outputs of uint8 images, computed once: a frozen tower never changes them."""
         self.model.eval()
         groups = np.array_split(images, max(1, len(images) // 100))
         states = [self.image_states(as_images(group, device)) for group in groups]
@@ -242,7 +242,7 @@ def as_images(images: np.ndarray, device: torch.device) -> Tensor:
 def write_preprocessor(
     folder: Path, settings: ClipSettings, size: int, model: TwoTowerModel
 ) -> None:
-    """Writes what an encoder must do to images so that the model sees what training showed it."""
+    """Writes the image transform that matches training."""
     num_channels = int(model.config.vision_config.num_channels)
     square = {"height": size, "width": size}
     config: dict[str, Any] = {

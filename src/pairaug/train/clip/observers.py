@@ -1,4 +1,4 @@
-"""What is told of a training beside the CSV files: a bar, TensorBoard, W&B."""
+"""Observers of a training besides the CSV files: progress bar, TensorBoard, W&B."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pairaug.train.processes import Processes
 def open_observers(
     settings: ClipSettings, out: Path, progress: Any, processes: Processes, closing: ExitStack
 ) -> list[Observer]:
-    """Those that the settings name, for the process that speaks; `closing` ends them."""
+    """Observers of the settings, for the process that logs; `closing` closes them."""
     if not processes.is_first:
         return []
     observers: list[Observer] = []
@@ -36,7 +36,7 @@ def open_observers(
 
 
 class ProgressObserver:
-    """A bar, or lines, of pairs."""
+    """Progress of pairs, as a bar or as lines."""
 
     def __init__(self, progress: Any, total: int | None) -> None:
         self._progress, self._total = progress, total
@@ -57,7 +57,7 @@ class ProgressObserver:
 
 
 class TensorBoardObserver:
-    """Event files that TensorBoard shows."""
+    """Event files for TensorBoard."""
 
     def __init__(self, folder: Path) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The pairs of one training: those of all sources that its settings name, and those for validation."""
+"""The pairs of one training from all its sources, with its validation pairs."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TrainingPairs:
-    """Pairs by position: `num_train` to train on, then those for validation."""
+    """Pairs by position: the first `num_train` for training, the rest for validation."""
 
     images: Callable[[np.ndarray], np.ndarray]
     """Positions to uint8 images, `image height width`."""
     size: int
-    """Pixels a side."""
+    """Side of the images in pixels."""
     reports: tuple[tuple[str, ...], ...]
-    """Texts of each pair, of which a step takes one: as many for each."""
+    """Texts of each pair, the same number for all; a step takes one of them."""
     branches: np.ndarray
-    """int8 for each training pair: its place in `BRANCHES`."""
+    """int8 per training pair: index into `BRANCHES`."""
     weights: np.ndarray
-    """float64 for each training pair: how often it is in an epoch."""
+    """float64 per training pair: number of times it is in an epoch, on average."""
     num_train: int
     fingerprint: str
-    """A hash of which pairs these are, in order."""
+    """A hash of the pairs and their order."""
 
     @property
     def validation(self) -> np.ndarray:
-        """Positions of the pairs that training never sees."""
+        """Positions of the validation pairs."""
         return np.arange(self.num_train, len(self.reports))
 
 
 def open_pairs(settings: ClipSettings, size: int | None, out: Path) -> TrainingPairs:
-    """The pairs that the settings name; their images are decoded or sampled where that is not done.
+    """The pairs of the settings; images are decoded or rendered first if that is not done yet.
 
-    `size` is the side of the model's images, if that is known.
+    `size` is the side of the model's images, if known.
     """
     if not settings.sources:
         return _of_images(settings, size, out)
@@ -64,19 +64,19 @@ def open_pairs(settings: ClipSettings, size: int | None, out: Path) -> TrainingP
     stores: dict[str, Store] = {}
 
     def store_of(source: PairSource) -> Store:
-        place = source.model_dump_json(include={"run", "export", "read"})
-        if place not in stores:
-            stores[place] = open_store(source, kept, cache)
-        return stores[place]
+        key = source.model_dump_json(include={"run", "export", "read"})
+        if key not in stores:
+            stores[key] = open_store(source, kept, cache)
+        return stores[key]
 
     train = [(store_of(source), source) for source in settings.sources]
     validation = [(store_of(source), source) for source in validation_sources]
     chosen = [_chosen(store, source, settings.seed) for store, source in train]
-    for (_, source), places in zip(train, chosen, strict=True):
-        if not len(places):
+    for (_, source), indices in zip(train, chosen, strict=True):
+        if not len(indices):
             raise DataError(f"{source.where} has no pairs of {_wanted(source)}; check sources")
     _check_patients(stores.values(), train, chosen)
-    later = _validation_places(validation, settings)
+    later = _validation_indices(validation, settings)
     return _join(train, chosen, validation, later, settings, kept.size)
 
 
@@ -104,34 +104,34 @@ def _validation(settings: ClipSettings) -> Sequence[PairSource]:
         return ()
     if settings.validation is not None:
         return settings.validation
-    # A source that is named twice, for two branches, is for validation once.
+    # A source named twice, for two branches, gives its validation pairs once.
     seen: dict[str, PairSource] = {}
     for source in settings.sources:
-        place = {"run": source.run, "export": source.export, "read": source.read}
+        origin = {"run": source.run, "export": source.export, "read": source.read}
         validation = PairSource.model_validate(
-            {**place, "branches": ("real",), "split": "validation"}
+            {**origin, "branches": ("real",), "split": "validation"}
         )
         seen.setdefault(validation.model_dump_json(), validation)
     return list(seen.values())
 
 
 def _chosen(store: Store, source: PairSource, seed: int) -> np.ndarray:
-    places = [place for place, row in enumerate(store.rows) if is_used(row, source)]
-    if source.max_pairs is not None and len(places) > source.max_pairs:
-        ids = [store.rows[place]["id"] for place in places]
+    indices = [index for index, row in enumerate(store.rows) if is_used(row, source)]
+    if source.max_pairs is not None and len(indices) > source.max_pairs:
+        ids = [store.rows[index]["id"] for index in indices]
         own_seed = seed if source.subset_seed is None else source.subset_seed
-        places = [places[index] for index in subset(ids, source.max_pairs, own_seed)]
-    return np.array(places, dtype=np.int64)
+        indices = [indices[index] for index in subset(ids, source.max_pairs, own_seed)]
+    return np.array(indices, dtype=np.int64)
 
 
-def _validation_places(
+def _validation_indices(
     validation: Sequence[tuple[Store, PairSource]], settings: ClipSettings
 ) -> list[np.ndarray]:
-    """Places in each store, together no more than the settings allow."""
-    places = [_chosen(store, source, settings.seed) for store, source in validation]
-    total = sum(map(len, places))
+    """Indices into each store, in total at most as many as the settings allow."""
+    indices = [_chosen(store, source, settings.seed) for store, source in validation]
+    total = sum(map(len, indices))
     fraction = min(1.0, settings.max_validation_pairs / max(total, 1))
-    return [each[: round(fraction * len(each))] for each in places]
+    return [each[: round(fraction * len(each))] for each in indices]
 
 
 def _check_patients(
@@ -139,7 +139,7 @@ def _check_patients(
     train: Sequence[tuple[Store, PairSource]],
     chosen: Sequence[np.ndarray],
 ) -> None:
-    """Raises if a pair to train on is of a patient whose real pairs are in another split.
+    """Raises `DataError` if the patient of a training pair has real pairs in another split.
 
     A synthetic pair counts as its source's patient. Messages give numbers, not ids.
     """
@@ -148,22 +148,22 @@ def _check_patients(
         for row in store.rows:
             if row["branch"] == "real":
                 splits.setdefault(_patient(row), set()).add(row["split"])
-    for (store, source), places in zip(train, chosen, strict=True):
+    for (store, source), indices in zip(train, chosen, strict=True):
         leaks = [
-            store.rows[place]["branch"] != "real"
-            for place in places
-            if splits.get(_patient(store.rows[place]), {source.split}) != {source.split}
+            store.rows[index]["branch"] != "real"
+            for index in indices
+            if splits.get(_patient(store.rows[index]), {source.split}) != {source.split}
         ]
         if leaks:
             raise DataError(
-                f"{source.where}: {len(leaks)} of {len(places)} pairs, {sum(leaks)} of them "
+                f"{source.where}: {len(leaks)} of {len(indices)} pairs, {sum(leaks)} of them "
                 f"synthetic, are of patients with real pairs in another split than {source.split}. "
-                "Divide patients once, and make synthetic pairs from that division."
+                "Split patients once, and generate synthetic pairs from that split."
             )
 
 
 def _patient(row: Mapping[str, Any]) -> tuple[str, str]:
-    """The patient that a pair shows or was made from; numbers of two datasets are not the same."""
+    """The patient of a pair, or of its source; distinct between datasets."""
     dataset = row["id"].partition("/")[0]
     return dataset, row["source_patient_id"] or row["patient_id"]
 
@@ -177,23 +177,23 @@ def _join(
     size: int,
 ) -> TrainingPairs:
     stores = [store for store, _ in (*train, *validation)]
-    places = [*chosen, *later]
-    owner = np.repeat(np.arange(len(stores)), [len(each) for each in places])
-    place = np.concatenate(places) if places else np.zeros(0, np.int64)
-    rows = [stores[own].rows[at] for own, at in zip(owner, place, strict=True)]
+    indices = [*chosen, *later]
+    owner = np.repeat(np.arange(len(stores)), [len(each) for each in indices])
+    index = np.concatenate(indices) if indices else np.zeros(0, np.int64)
+    rows = [stores[own].rows[at] for own, at in zip(owner, index, strict=True)]
     num_train = sum(map(len, chosen))
     ids = [row["id"] for row in rows]
     if len(set(ids)) != len(ids):
         raise SettingsError(
-            f"{len(ids) - len(set(ids))} pairs are in two of sources and validation; name each "
-            "once, and have it more often by weight"
+            f"{len(ids) - len(set(ids))} pairs are in two entries of sources and validation; "
+            "name each once, and use weight to repeat pairs"
         )
 
     def images(positions: np.ndarray) -> np.ndarray:
         pixels = np.empty((len(positions), size, size), np.uint8)
         for own in np.unique(owner[positions]):
             inside = owner[positions] == own
-            pixels[inside] = stores[own].images(place[positions[inside]])
+            pixels[inside] = stores[own].images(index[positions[inside]])
         return pixels
 
     weights = [np.full(len(each), of.weight) for each, (_, of) in zip(chosen, train, strict=True)]

@@ -1,4 +1,4 @@
-"""The number type of the towers' products."""
+"""Number type of the towers' matrix products."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 
 from pairaug.hub.inference import has_native_bfloat16
 
-# Narrower towers lose more by converting numbers than they gain by multiplying fewer bits.
+# Narrower towers lose more by conversion than they gain by faster products.
 _MIN_WIDTH = 512
 
 
 def autocast_for(
     precision: str, model: Any, device: torch.device
 ) -> Callable[[], AbstractContextManager[Any]]:
-    """Makes the context in which towers run: bfloat16 autocast, or nothing for float32."""
+    """Context in which towers run: bfloat16 autocast, or none for float32."""
     if precision == "auto":
         width = int(getattr(model.config.vision_config, "hidden_size", 0))
         is_native = has_native_bfloat16(device)

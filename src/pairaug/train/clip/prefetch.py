@@ -1,4 +1,4 @@
-"""Images fetched by other threads while a step is computed."""
+"""Prefetches images in threads while a step is computed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 
 class Ahead:
-    """The images of each step, fetched a few steps before they are asked for; use as a context.
+    """The images of each step, fetched a few steps ahead; use as a context.
 
-    Pillow and NumPy let other threads run while they work, so that threads suffice. What a step
-    gets does not hang on how many there are.
+    Pillow and NumPy release the interpreter lock, so threads suffice. The number of threads does
+    not change the images of a step.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Ahead:
         """uint8 images of a step, `image height width`."""
         for later in range(step, step + 3):
             if later not in self._waiting:
-                # A step's images in as many pieces as there are threads.
+                # The images of a step in one piece per thread.
                 pieces = np.array_split(self._positions(later), self._num_workers)
                 self._waiting[later] = [
                     self._pool.submit(self._images, piece) for piece in pieces if len(piece)

@@ -1,4 +1,4 @@
-"""The training of a CLIP model, from settings to a folder that any scorer is opened from."""
+"""The training of a CLIP model, from settings to a folder that loads as a scorer."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ log = logging.getLogger(__name__)
 
 
 def train(settings: ClipSettings, out: Path, progress: Any = None) -> TrainingOutcome:
-    """Trains on this process, or as one of those that `torchrun` started."""
+    """Trains in this process, or as one of those started by `torchrun`."""
     with (
         join_processes(choose_device(settings.device)) as processes,
-        # One writes for all.
+        # One process writes for all.
         hold_lock(out) if processes.is_first else nullcontext(),
     ):
         if processes.is_first:
@@ -56,7 +56,7 @@ def train(settings: ClipSettings, out: Path, progress: Any = None) -> TrainingOu
 
 
 class Training:
-    """The parts of one training, made in the order in which each needs the ones before it."""
+    """The parts of one training, built in the order in which each needs the ones before it."""
 
     def __init__(self, settings: ClipSettings, out: Path, processes: Processes) -> None:
         torch.manual_seed(settings.seed)
@@ -71,7 +71,7 @@ class Training:
                 settings, self.pairs.reports, out / "clip", given is None, processes.is_first
             )
         )
-        # Weights that are sampled hang on the seed alone.
+        # Initial weights depend on the seed alone.
         torch.manual_seed(settings.seed)
         model = given or make_clip(settings, self.pairs.size, self.tokenizer)
         check_vocabulary(model, self.tokenizer)
@@ -80,8 +80,8 @@ class Training:
         self.head = ContrastiveHead(model, settings, self.device)
         if settings.best_by is not None and len(self.pairs.validation) < 2:
             raise SettingsError(
-                f"best_by is {settings.best_by}, but there are no validation pairs: sources have no real "
-                "pairs of the validation split; set validation, or leave best_by out"
+                f"best_by is {settings.best_by}, but there are no validation pairs: sources have "
+                "no real pairs of the validation split; set validation, or leave best_by out"
             )
         self.mix = Mix(
             settings.mixing,
@@ -96,7 +96,7 @@ class Training:
         self.mix.plan(settings.max_steps)
         self.settings = settings
         self.fixed: Tensor | None = None
-        """What a tower that is held fixed makes of every image."""
+        """Outputs of a frozen tower for every image."""
         self.autocast = autocast_for(settings.precision, model, self.device)
 
     def run(self, progress: Any) -> TrainingOutcome:
@@ -162,7 +162,7 @@ class Training:
         return {"loss": loss, "logit_scale": self.head.scale.detach()}
 
     def _images(self, randomness: StepRandomness, own: np.ndarray) -> Tensor:
-        """This process's images of a step, or what the fixed tower made of them."""
+        """This process's images of a step, or the frozen tower's outputs for them."""
         if self.fixed is not None:
             return self.fixed[torch.from_numpy(own).to(self.device)]
         images = as_images(self.ahead.images(randomness.step), self.device)
@@ -197,7 +197,7 @@ class Training:
         return torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=fused)
 
     def _open(self, make: Any) -> Any:
-        """What `make` makes, by the first process before the others: it may write files."""
+        """Result of `make`, called by the first process before the others: it may write files."""
         if not self.processes.is_first:
             self.processes.wait()
             return make()
@@ -217,7 +217,7 @@ class ContrastiveHead:
         self.own: nn.Module | None = None
         self._bias: nn.Parameter | None = getattr(model, "logit_bias", None)
         if sigmoid and self._bias is None:
-            # SigLIP's start: almost all pairs do not match. Vectors need no bias: it is not saved.
+            # SigLIP's start: almost all pairs do not match. Not saved: vectors do not depend on it.
             self.own = nn.Module()
             self._bias = nn.Parameter(torch.tensor(-10.0, device=device))
             self.own.register_parameter("logit_bias", self._bias)
@@ -226,23 +226,23 @@ class ContrastiveHead:
 
     @property
     def scale(self) -> Tensor:
-        """What cosines are multiplied by."""
+        """Factor on cosines."""
         return self._model.logit_scale.exp().reshape(())
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """The temperature and the bias."""
+        """Temperature and bias."""
         return [self._model.logit_scale, *([self._bias] if self._bias is not None else [])]
 
     def loss(self, images: Tensor, reports: Tensor) -> Tensor:
-        """The loss of all pairs' unit vectors."""
+        """Loss of the unit vectors of all pairs."""
         if self._is_sigmoid:
             assert self._bias is not None
             return sigmoid_loss(images, reports, self.scale, self._bias.reshape(()))
         return contrastive_loss(images, reports, self.scale)
 
     def clamp(self) -> None:
-        """Brings the temperature back into its bounds."""
+        """Clips the temperature to its bounds."""
         with torch.no_grad():
             self._model.logit_scale.clamp_(0.0, self._most)
 

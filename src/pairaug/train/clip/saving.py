@@ -1,4 +1,4 @@
-"""A trained model as a transformers folder, and as a file that CheXzero's own code loads."""
+"""Saves a trained model as a transformers folder, and as a file for CheXzero's own code."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def save_model(
     outcome: TrainingOutcome,
     out: Path,
 ) -> None:
-    """Writes `out/clip`, and `out/chexzero.pt` where the model is one that OpenAI's code has.
+    """Writes `out/clip`, and `out/chexzero.pt` if OpenAI's code can load the model.
 
-    `out/clip` has the transform of the training. The other has none: what loads it prepares images
-    as CheXzero does, so their cosines agree (within 0.001) only where `fit`, `image_mean` and
-    `image_std` are those of the preset `chexzero`.
+    `out/clip` includes the image transform of the training; `out/chexzero.pt` does not: the loading
+    code prepares images as CheXzero does, so its cosines agree (within 0.001) only if `fit`,
+    `image_mean` and `image_std` are those of the preset `chexzero`.
     """
     folder = out / "clip"
     saved = copy.deepcopy(model).to(getattr(torch, settings.save_dtype))

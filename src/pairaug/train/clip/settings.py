@@ -1,4 +1,4 @@
-"""The settings of `pairaug train clip`, and the presets that fill in what a file leaves out."""
+"""The settings of `pairaug train clip`, and presets for settings that a file leaves out."""
 
 from __future__ import annotations
 
@@ -61,94 +61,96 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "save_dtype": "float32",
     },
 }
-"""What each preset sets; everything else has its default."""
+"""Values of each preset; the other settings have their defaults."""
 
 
 class ClipSettings(LoopSettings):
-    """How the CLIP model is built and trained."""
+    """Settings of a CLIP model and its training."""
 
     preset: Literal["scorer", "tiny", "chexzero"] = Field(
         default="scorer",
-        description="The values that hold where nothing else is said: `chexzero` is the paper's "
-        "recipe, `tiny` a small model for images of 64 pixels, `scorer` the bundled scorer's.",
+        description="Named set of default values: `chexzero` is the paper's recipe, `tiny` a small "
+        "model for images of 64 pixels, `scorer` that of the bundled scorer.",
     )
     sources: tuple[PairSource, ...] = Field(
-        default=(), description="Runs, exports and datasets to train on; `data` if there is none."
+        default=(), description="Runs, exports and datasets to train on; if empty, `data` is used."
     )
     validation: tuple[PairSource, ...] | None = Field(
         default=None,
-        description="Where validation pairs come from; null: the real pairs of `sources` whose split "
-        "is `validation`. Entries given here say their split.",
+        description="Sources of validation pairs, each with its split; null: the real pairs of "
+        "`sources` whose split is `validation`.",
     )
     max_validation_pairs: int = Field(
         default=1000,
         ge=0,
-        description="At most so many validation pairs; 0: no validation metrics.",
+        description="Largest number of validation pairs; 0: no validation.",
     )
     mixing: MixSettings = Field(
-        default_factory=MixSettings, description="How real and synthetic pairs share the steps."
+        default_factory=MixSettings, description="Mixing of real and synthetic pairs."
     )
     sections: Literal["both", "impression", "findings"] = Field(
         default="both",
-        description="Sections of a report that are its caption; where the one is empty, the other.",
+        description="Sections of a report in its caption; where the chosen one is empty, the "
+        "other.",
     )
     data: ImageDatasetSettings = Field(
         default_factory=ImageDatasetSettings,
-        description="Which pairs, where there are no `sources`.",
+        description="Pairs to train on if there are no `sources`.",
     )
     image_size: int | None = Field(
-        default=None, ge=16, description="Pixels a side; that of `init` or of `data` if null."
+        default=None,
+        ge=16,
+        description="Side of the images in pixels; null: that of `init` or of `data`.",
     )
     fit: Fit = Field(
         default="crop",
-        description="Images that are not square: the middle (`crop`), or all on black (`pad`).",
+        description="Fit of images that are not square: `crop` keeps the middle, `pad` adds black.",
     )
     cache: Path | None = Field(
         default=None,
-        description="Folder of the decoded images, to share between trainings; `cache` in the "
-        "output folder unless said.",
+        description="Folder of the decoded images, to share between trainings; null: `cache` in "
+        "the output folder.",
     )
     streamed: bool = Field(
         default=False,
-        description="Decode images at each use instead of once: for sets whose images, a byte a "
-        "pixel, do not fit on the disk.",
+        description="Decode images at each use instead of once, for datasets that do not fit on "
+        "the disk at one byte per pixel.",
     )
-    num_workers: int = Field(
-        default=2, ge=1, description="Threads that decode images ahead of the steps."
-    )
+    num_workers: int = Field(default=2, ge=1, description="Threads that decode images in advance.")
 
     init: Path | None = Field(
         default=None,
-        description="Where the weights start: `bundled`, a CLIP, SigLIP or two-tower folder, or "
-        "OpenAI's CLIP as a file or folder in its own names; new weights if null.",
+        description="Model to start from: `bundled`, a CLIP, SigLIP or two-tower folder, or "
+        "OpenAI's CLIP as a file or folder under its original names; null: new "
+        "weights.",
     )
     config: Path | None = Field(
         default=None,
-        description="A folder whose config.json describes a CLIP, SigLIP or two-tower model, or "
-        "`bundled`, for new weights.",
+        description="Folder whose config.json describes a CLIP, SigLIP or two-tower model, or "
+        "`bundled`; its weights are new.",
     )
     allow_pickle: bool = Field(
-        default=False, description="Load pickled weights, which can run code, for `init`."
+        default=False, description="Load pickled weights for `init`; they can run code."
     )
     tokenizer: Path | Literal["bundled"] | None = Field(
         default=None,
-        description="Folder of a trained tokenizer to share, or `bundled`; null: that of `init`, "
-        "else a new one is trained.",
+        description="Folder of a trained tokenizer, or `bundled`; null: that of `init`, else a new "
+        "one is trained.",
     )
     image_encoder: Path | None = Field(
         default=None,
         description="Folder of a trained MobileNet classifier. Its tower becomes the image encoder "
-        "and is left as it is, so that few pairs suffice for the report encoder.",
+        "and is frozen, so that few pairs suffice for the report encoder.",
     )
     architecture: Literal["vit", "resnet"] = Field(
         default="vit",
-        description="A new model's image tower; a small ResNet learns from few steps.",
+        description="Image tower of a new model; a small ResNet learns in few steps.",
     )
     hidden_sizes: tuple[int, ...] = Field(
         default=(32, 64, 128), min_length=1, description="Channels of each stage of a ResNet."
     )
     depth: int = Field(default=1, ge=1, description="Residual layers of each stage of a ResNet.")
-    patch_size: int = Field(default=16, ge=1, description="Pixels of one patch, a side.")
+    patch_size: int = Field(default=16, ge=1, description="Side of a patch in pixels.")
     vision_hidden_size: int = Field(default=192, ge=1, description="Width of the image encoder.")
     vision_num_layers: int = Field(default=6, ge=1, description="Layers of the image encoder.")
     vision_num_heads: int = Field(
@@ -158,60 +160,68 @@ class ClipSettings(LoopSettings):
     text_num_layers: int = Field(default=4, ge=1, description="Layers of the text encoder.")
     text_num_heads: int = Field(default=6, ge=1, description="Attention heads of the text encoder.")
     projection_size: int = Field(default=128, ge=1, description="Length of the embeddings.")
-    image_mean: float = Field(default=0.5, ge=0, le=1, description="Taken off an image in 0 to 1.")
-    image_std: float = Field(default=0.25, gt=0, description="What it is then divided by.")
+    image_mean: float = Field(
+        default=0.5, ge=0, le=1, description="Mean subtracted from images in [0, 1]."
+    )
+    image_std: float = Field(
+        default=0.25, gt=0, description="Standard deviation that images are divided by."
+    )
 
     loss: Literal["auto", "contrastive", "sigmoid"] = Field(
         default="auto",
-        description="InfoNCE both ways, or SigLIP's sigmoid loss; auto: as the model was made.",
+        description="InfoNCE in both directions, or SigLIP's sigmoid loss; auto: the loss of the "
+        "model.",
     )
     max_logit_scale: float = Field(
-        default=100.0, ge=1, description="Bound of what cosines are multiplied by, CLIP's own."
+        default=100.0, ge=1, description="Upper bound of the logit scale; 100 is CLIP's."
     )
     batch_size: int = Field(
         default=128,
         ge=2,
-        description="Pairs in one step over all processes, each a negative of the rest.",
+        description="Pairs per step over all processes, each a negative of the others.",
     )
     micro_batch_size: int | None = Field(
         default=None,
         ge=1,
-        description="Pairs that go through the towers at once on one process; the batch is worked "
-        "on piece by piece to the same gradients. Null: all at once.",
+        description="Pairs per forward pass on one process; the batch is processed in pieces with "
+        "the same gradients. Null: the whole batch at once.",
     )
-    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="What takes the steps.")
+    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="Optimizer.")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of `sgd`.")
-    learning_rate: float = Field(default=1e-3, gt=0, description="Its peak, after the warm-up.")
+    learning_rate: float = Field(
+        default=1e-3, gt=0, description="Peak learning rate, after the warm-up."
+    )
     weight_decay: float = Field(default=0.1, ge=0, description="Decoupled weight decay.")
     epochs: float | None = Field(
-        default=None, gt=0, description="Passes over all pairs, where `max_steps` is not set."
+        default=None, gt=0, description="Passes over all pairs, if `max_steps` is not set."
     )
     max_minutes: float | None = Field(
-        default=None, gt=0, description="End after so many minutes of training."
+        default=None, gt=0, description="Stop after this many minutes of training."
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
         description="Number type of the towers' products; auto is bfloat16 on CUDA and on CPUs "
-        "that multiply it natively. Weights and loss are float32 always.",
+        "that multiply it natively. Weights and loss stay in float32.",
     )
     augmentation: float = Field(
-        default=1.0, ge=0, description="Strength of the changes to the images."
+        default=1.0, ge=0, description="Strength of image augmentation; 0 disables it."
     )
     best_by: Literal["loss", "auroc", "recall_at_1"] | None = Field(
         default=None,
-        description="Save the weights under which this validation metric was best; null: the last.",
+        description="Save the weights with the best value of this validation metric; null: the "
+        "last weights.",
     )
     patience: int | None = Field(
         default=None,
         ge=1,
-        description="End after so many validation metrics in a row without a better one; needs "
+        description="Stop after this many validations in a row without improvement; needs "
         "`best_by`.",
     )
     save_dtype: Literal["float32", "float16"] = Field(
         default="float16", description="Number type of the saved weights."
     )
     log_to: tuple[Literal["tensorboard", "wandb"], ...] = Field(
-        default=(), description="Where curves go beside the CSV files."
+        default=(), description="Loggers of the curves besides the CSV files."
     )
 
     @model_validator(mode="before")
@@ -222,7 +232,7 @@ class ClipSettings(LoopSettings):
         preset = PRESETS.get(values.get("preset", "scorer"), {})
         below = dict(preset)
         if values.get("max_steps") or values.get("epochs") or values.get("max_minutes"):
-            # Whoever says when to end is not held to the preset's end as well.
+            # A limit in the settings replaces those of the preset.
             ends = ("max_steps", "epochs", "max_minutes")
             below = {name: value for name, value in below.items() if name not in ends}
         return {**below, **values}
@@ -236,7 +246,7 @@ class ClipSettings(LoopSettings):
     @model_validator(mode="after")
     def _goes_together(self) -> ClipSettings:
         if self.patience is not None and self.best_by is None:
-            raise ValueError("patience needs best_by, the validation metric that it waits for")
+            raise ValueError("patience needs best_by, the validation metric to watch")
         given = [name for name in ("init", "config", "image_encoder") if getattr(self, name)]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} exclude each other: set one")

@@ -1,4 +1,4 @@
-"""Where training pairs come from: runs, exports and readers, and which of their pairs are used."""
+"""Sources of training pairs: runs, exports and readers, and the choice of their pairs."""
 
 from __future__ import annotations
 
@@ -37,33 +37,35 @@ class PairSource(StageSettings):
     """Pairs of a run, of an export or of a dataset."""
 
     run: Path | None = Field(
-        default=None, description="A run folder: the pairs of its last complete stage."
+        default=None, description="Run folder; its last complete stage supplies the pairs."
     )
     export: Path | None = Field(
-        default=None, description="The folder of an export, Parquet or WebDataset."
+        default=None, description="Folder of an export, Parquet or WebDataset."
     )
     read: ReadSettings | None = Field(
-        default=None, description="A dataset, with the settings that `read` has in a run."
+        default=None, description="Dataset, with the settings of `read` in a run."
     )
     branches: tuple[BranchName, ...] = Field(
-        default=BRANCHES, min_length=1, description="Pairs of these branches only."
+        default=BRANCHES, min_length=1, description="Branches to use."
     )
     split: Literal["train", "validation", "test"] = Field(
-        default="train", description="Pairs of this split only."
+        default="train", description="Split to use."
     )
     keep: Literal["kept", "all"] = Field(
         default="kept",
-        description="`all` takes the synthetic pairs too that pruning dropped; what an earlier "
-        "stage dropped is never used.",
+        description="Pairs to use: `kept`, or `all`, which adds synthetic pairs dropped by "
+        "pruning; pairs dropped by an earlier stage are never used.",
     )
     weight: float = Field(
-        default=1.0, gt=0, description="How often each pair is in an epoch, on average."
+        default=1.0, gt=0, description="Number of times each pair is in an epoch, on average."
     )
     max_pairs: int | None = Field(
-        default=None, ge=1, description="So many pairs at most, chosen by a hash of their ids."
+        default=None, ge=1, description="Use at most N pairs, chosen by a hash of their ids."
     )
     subset_seed: int | None = Field(
-        default=None, ge=0, description="Another seed chooses other pairs; null: that of training."
+        default=None,
+        ge=0,
+        description="Seed of the choice for `max_pairs`; null: that of training.",
     )
 
     @model_validator(mode="after")
@@ -78,14 +80,14 @@ class PairSource(StageSettings):
 
     @property
     def where(self) -> str:
-        """What messages call the source."""
+        """Name of the source for messages."""
         if self.read is not None:
             return f"the {self.read.layout} source"
         return str(self.run or self.export)
 
 
 def identity_of(source: PairSource, seed: int) -> dict[str, Any]:
-    """What decides which pairs a source has, before any of them is left out."""
+    """Identity of a source's pairs before filtering."""
     if source.run is not None:
         stage = run_stage(source.run)
         fingerprints = sorted({part_fingerprint(path) for path in part_paths(stage)})
@@ -101,13 +103,13 @@ def identity_of(source: PairSource, seed: int) -> dict[str, Any]:
     assert source.read is not None
     provenance = open_reader(source.read, RunContext(seed)).describe()
     identity = {"read": source.read.model_dump(mode="json"), "hashes": dict(provenance.hashes)}
-    # Phantoms without a seed of their own are sampled from the training's.
+    # Phantoms without a seed are sampled from that of training.
     randomness = getattr(source.read, "seed", 0) is None
     return {**identity, "seed": seed} if randomness else identity
 
 
 def pairs_of(source: PairSource, seed: int) -> Iterator[Pair]:
-    """All pairs of a source, dropped ones and those of other splits too."""
+    """All pairs of a source, including dropped ones and those of other splits."""
     if source.run is not None:
         return read_pairs(run_stage(source.run))
     if source.export is not None:
@@ -117,7 +119,7 @@ def pairs_of(source: PairSource, seed: int) -> Iterator[Pair]:
 
 
 def run_stage(run: Path) -> Path:
-    """The folder of a run's last complete stage."""
+    """Folder of the last complete stage of a run."""
     for name in STAGES:
         parts = part_paths(run / name)
         if parts and is_last_part(parts[-1]) and part_index(parts[-1]) + 1 == len(parts):
@@ -126,7 +128,7 @@ def run_stage(run: Path) -> Path:
 
 
 def is_used(row: Mapping[str, Any], source: PairSource) -> bool:
-    """True if a pair, told by its row, is among those that the source's settings name."""
+    """True if the source's settings select the pair of a row."""
     if row["split"] != source.split or row["branch"] not in source.branches:
         return False
     if row["drop_stage"] is None:
@@ -135,10 +137,10 @@ def is_used(row: Mapping[str, Any], source: PairSource) -> bool:
 
 
 def subset(ids: list[str], count: int, seed: int) -> list[int]:
-    """Places of `count` ids by the order of their hashes: a smaller subset is in a larger one."""
+    """Positions of `count` ids by the order of their hashes: smaller subsets are in larger ones."""
 
-    def digest(place: int) -> bytes:
-        return blake2b(f"{seed}\0{ids[place]}".encode(), digest_size=16).digest()
+    def digest(position: int) -> bytes:
+        return blake2b(f"{seed}\0{ids[position]}".encode(), digest_size=16).digest()
 
     return sorted(sorted(range(len(ids)), key=digest)[:count])
 
@@ -170,12 +172,12 @@ def _of_parquet(path: Path) -> Iterator[Pair]:
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
         # Not chained: the error may quote a row.
         raise DataError(
-            f"{path} is damaged, or none that PairAug exported; export the run again"
+            f"{path} is damaged or not a PairAug export; export the run again"
         ) from None
 
 
 def _of_shard(path: Path) -> Iterator[Pair]:
-    """The pairs of a tar: the members of each stand together, in no certain order."""
+    """Pairs of a tar; the members of a pair are adjacent, in any order."""
     for item in items_of(path, frozenset({"json", *_IMAGES})):
         image = next((item.members[name] for name in _IMAGES if name in item.members), None)
         try:
@@ -183,7 +185,7 @@ def _of_shard(path: Path) -> Iterator[Pair]:
         except JSONTextError:
             record = None
         if item.is_too_large or not isinstance(record, dict):
-            raise DataError(f"{item.where} is none that PairAug exported; export the run again")
+            raise DataError(f"{item.where} is not from a PairAug export; export the run again")
         if image is not None:
             yield _exported_pair(record, image)
 
@@ -193,7 +195,7 @@ def _exported_pair(row: Mapping[str, Any], image: bytes) -> Pair:
 
 
 def drop_of(pair: Pair) -> Drop | None:
-    """Why a pair cannot be trained on whatever the settings, or why it left its run."""
+    """The reason why a pair is never used for training, or why it was dropped from its run."""
     if pair.drop is None and pair.image is None:
         return Drop("train", "no_image")
     if pair.drop is None and not pair.report.text:

@@ -1,9 +1,9 @@
-"""One step's gradients: over processes, piece by piece, always as of the whole batch.
+"""Gradients of one step: over processes and in pieces, equal to those of the whole batch.
 
-The vectors of all pieces are computed first, without keeping what the towers did; the loss over the
-whole batch gives each vector's gradient; then each piece is done again, with that gradient sent
-through the towers (Gao et al. 2021, GradCache). So the negatives, and the step, are those of the
-batch, while memory holds one piece.
+The vectors of all pieces are computed first, without storing activations; the loss over the whole
+batch gives each vector's gradient; then each piece is computed again, and its gradient is sent
+through the towers (Gao et al. 2021, GradCache). The step is that of the whole batch with all its
+negatives, while memory holds one piece.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pairaug.train.processes import Processes
 Embed = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Images and token ids of some pairs to unit vectors of both."""
 VectorLoss = Callable[[Tensor, Tensor], Tensor]
-"""The loss of all pairs' vectors."""
+"""The loss of the vectors of all pairs."""
 
 
 def leave_gradients(
@@ -31,10 +31,10 @@ def leave_gradients(
     head: Sequence[nn.Parameter],
     processes: Processes,
 ) -> Tensor:
-    """The loss, detached, with its gradients in all parameters that `embed` and `loss_of` use.
+    """The loss, detached, with its gradients in all parameters used by `embed` and `loss_of`.
 
-    `images` and `reports` are this process's slice of the batch. `head` are the parameters of the
-    loss itself, which every process finds the same gradient for. Dropout samples from `seed`.
+    `images` and `reports` are this process's slice of the batch. `head` holds the parameters of the
+    loss itself, whose gradient is equal in all processes. Dropout samples from `seed`.
     """
     pieces = _pieces(len(images), micro_batch_size)
     if len(pieces) == 1:

@@ -1,8 +1,8 @@
-"""The images of a source on disk, square and a byte a pixel, with a row of facts for each pair.
+"""The images of a source on disk, square and one byte per pixel, with one row per pair.
 
-A store is keyed by what decides it, so that trainings that share a `cache` decode nothing twice; it
-holds all pairs of a source, and each training picks from them. It is built under a temporary name
-and renamed last.
+A store is keyed by all that determines it, so trainings that share a `cache` decode nothing twice.
+It holds all pairs of a source, and each training selects from them. It is built under a temporary
+name and renamed last.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _GROUP = 64
 
 
 class _Image(BaseModel, strict=True, extra="forbid"):
-    """The place of a streamed image: in `images.bin`, or in a file of its own."""
+    """Location of a streamed image: in `images.bin`, or in its own file."""
 
     start: NonNegativeInt | None = None
     length: NonNegativeInt = 0
@@ -66,7 +66,7 @@ class _PairRow(BaseModel, strict=True, extra="forbid"):
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
-    """How images are kept."""
+    """Size, fit and storage of images."""
 
     size: int
     fit: Fit
@@ -76,11 +76,11 @@ class StoreSettings:
 
 
 class _DamagedError(Exception):
-    """A store is not what was written."""
+    """The files of a store are not as written."""
 
 
 class Store:
-    """One source's pairs: rows in order, and their images by place."""
+    """The pairs of one source: rows in order, and images by index."""
 
     def __init__(self, folder: Path, settings: StoreSettings) -> None:
         self._folder, self._settings = folder, settings
@@ -99,27 +99,27 @@ class Store:
             path = folder / "images.u8"
             self._images = np.memmap(path, np.uint8, "r", shape=shape) if self.rows else None
 
-    def images(self, places: np.ndarray) -> np.ndarray:
+    def images(self, indices: np.ndarray) -> np.ndarray:
         """uint8, `image height width`."""
         if self._images is not None:
-            return self._images[places]
-        images = np.empty((len(places), self._settings.size, self._settings.size), np.uint8)
-        for row, place in enumerate(places):
-            images[row] = self._decode(self.rows[place])
+            return self._images[indices]
+        images = np.empty((len(indices), self._settings.size, self._settings.size), np.uint8)
+        for row, index in enumerate(indices):
+            images[row] = self._decode(self.rows[index])
         return images
 
     def _decode(self, row: dict[str, Any]) -> np.ndarray:
         if row["image"] is None:
-            raise ValueError("a pair without an image was asked for")
+            raise ValueError("cannot load the image of a pair without one")
         image = row["image"]
         ref = ImageRef(image.get("path"), self._bytes_of(image), image.get("sha256"))
         try:
             return _square(ref, self._settings)
-        # It was fine when training began, and other batches were sampled from it.
+        # It could be read when training began, and batches already used it.
         except ImageError as error:
             raise DataError(
-                f"an image that is streamed can no longer be used: {error}. Put back what was read, "
-                "or read the data again and train on that."
+                f"a streamed image can no longer be read: {error}. Restore the files, or "
+                "read the data again and train on the new run."
             ) from error
 
     def _bytes_of(self, image: dict[str, Any]) -> bytes | None:
@@ -138,15 +138,15 @@ def _rows_in(path: Path) -> list[dict[str, Any]]:
         for row in rows:
             _PairRow.model_validate(row)
     except ValidationError:
-        # Its message quotes the line.
-        raise _DamagedError(f"{path.name} has a line that is no pair") from None
+        # The error's message quotes the line.
+        raise _DamagedError(f"{path.name} has a line that is not a pair") from None
     if not rows:
         raise _DamagedError(f"{path.name} is empty")
     return rows
 
 
 def open_store(source: PairSource, settings: StoreSettings, cache: Path) -> Store:
-    """The store of a source, filled first where that has not been done."""
+    """The store of a source, filled first if that is not done yet."""
     identity = {
         "format": _FORMAT,
         "source": identity_of(source, settings.seed),
@@ -161,11 +161,11 @@ def open_store(source: PairSource, settings: StoreSettings, cache: Path) -> Stor
         try:
             return Store(folder, settings)
         except _DamagedError as error:
-            log.warning("%s is damaged (%s) and is made again", folder, error)
+            log.warning("%s is damaged (%s) and is built again", folder, error)
     with disk_errors(folder), hold_lock(cache, waits=True):
         if folder.is_dir() and not _is_whole(folder, settings):
             shutil.rmtree(folder)
-        if not folder.is_dir():  # another training may have been quicker; its store is the same
+        if not folder.is_dir():  # Another training may have been quicker; its store is the same.
             with new_folder(folder) as partial_folder:
                 _fill(partial_folder, source, settings)
     return Store(folder, settings)
@@ -180,11 +180,11 @@ def _is_whole(folder: Path, settings: StoreSettings) -> bool:
 
 
 def _clear_leftovers(cache: Path) -> None:
-    """Removes what trainings left that were killed while they filled a store."""
+    """Removes what trainings left behind that were killed while filling a store."""
     left = list(cache.glob(f".*{FOLDER_SUFFIX}"))
     if not left:
         return
-    # Not if another training is filling one right now: it holds the lock.
+    # Skipped while another training fills one: it holds the lock.
     with suppress(RunError), hold_lock(cache):
         for folder in left:
             shutil.rmtree(folder, ignore_errors=True)
@@ -226,7 +226,7 @@ def _fill(folder: Path, source: PairSource, settings: StoreSettings) -> None:
 
 
 def _usable(pairs: Iterable[Pair]) -> Iterator[Pair]:
-    """Pairs that some settings may use: living ones, and synthetic ones that pruning dropped."""
+    """Pairs that some settings may use: kept ones, and synthetic ones dropped by pruning."""
     for pair in pairs:
         drop = drop_of(pair)
         is_pruned = drop is not None and drop.stage == "prune" and pair.branch != "real"
@@ -235,7 +235,7 @@ def _usable(pairs: Iterable[Pair]) -> Iterator[Pair]:
 
 
 def _decode(pair: Pair, settings: StoreSettings) -> tuple[bytes, dict[str, Any] | str]:
-    """An image with what its row says of it, or with the reason why it cannot be used."""
+    """An image with its row, or with the reason why it cannot be used."""
     assert pair.image is not None
     try:
         return _square(pair.image, settings).tobytes(), {}
@@ -244,7 +244,7 @@ def _decode(pair: Pair, settings: StoreSettings) -> tuple[bytes, dict[str, Any] 
 
 
 def _stream(pair: Pair, settings: StoreSettings) -> tuple[bytes, dict[str, Any] | str]:
-    """An image with a path stays where it is; one that travels in its pair is copied."""
+    """An image with a path stays where it is; one stored in its pair is copied."""
     del settings
     assert pair.image is not None
     if pair.image.png is not None:
