@@ -135,7 +135,7 @@ def test_kept_vectors_that_are_damaged_are_made_again_and_it_is_logged(
     else:
         path.write_bytes(content)
     again = _run(tmp_path / "b", **given)
-    assert "are damaged and are made again" in caplog.text
+    assert "are damaged and are computed again" in caplog.text
     assert again["findings"] == first["findings"]
 
 
@@ -200,7 +200,7 @@ def test_images_that_cannot_be_used_are_counted(tiny_scorer_folder: Path, tmp_pa
 def test_settings_that_do_not_go_together_are_told(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="same caption for present and absent"):
         _run(tmp_path, templates=[["{}", "{}"]])
-    with pytest.raises(ValueError, match="and not both"):
+    with pytest.raises(ValueError, match="list_column, not both"):
         TableData(table=tmp_path / "t.csv")
 
 

@@ -69,7 +69,7 @@ def test_labels_of_chexpert_plus_that_cannot_be_read_are_one_line(
 def test_a_column_of_reports_for_findings_is_refused(tmp_path: Path) -> None:
     table = csv(tmp_path / "t.csv", "file,text", ("a.png", "Small effusion. No edema at all here."))
     data = {"layout": "table", "table": table, "list_column": "text"}
-    with pytest.raises(DataError, match="row 2 lists something that is no name") as error:
+    with pytest.raises(DataError, match="row 2 lists a text that is not the name") as error:
         open_cases(TypeAdapter(LabelledData).validate_python(data))
     assert "effusion" not in str(error.value)
 

@@ -1,1 +1,1 @@
-"""Evaluation of models and of what they make: each program writes a table and JSON beside it."""
+"""Evaluation of models and of generated images; each program writes a table and a JSON file."""

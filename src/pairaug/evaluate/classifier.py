@@ -1,4 +1,4 @@
-"""Findings read off images by a transformers image classifier, to check images against reports."""
+"""Findings read from images by a transformers image classifier, to check images against reports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BATCH = 32
 
 
 class FindingsClassifier:
-    """A classifier whose outputs are phantom findings, each present or not on its own."""
+    """A classifier of phantom findings with independent outputs."""
 
     def __init__(self, folder: Path, device: str = "cpu", dtype: str = "float32") -> None:
         self._dtype = dtype_of(dtype)
@@ -35,7 +35,7 @@ class FindingsClassifier:
 
     @torch.inference_mode()
     def probabilities(self, images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """float32 `image label` in [0, 1], in the order of `LABELS`, for images in [0, 1]."""
+        """Probabilities, float32 `image label`, in the order of `LABELS`, for images in [0, 1]."""
         rows = [np.zeros((0, len(LABELS)), dtype=np.float32)]
         for start in range(0, len(images), _BATCH):
             group = [self._prepare(image) for image in images[start : start + _BATCH]]
@@ -50,25 +50,25 @@ class FindingsClassifier:
         return probabilities > self.thresholds
 
     def _prepare(self, image: np.ndarray) -> np.ndarray:
-        # Eight bits, as the images that the classifier was trained on.
+        # Eight bits, as in the classifier's training.
         levels = np.rint(np.clip(fit_square(image, self._size), 0.0, 1.0) * 255.0) / 255.0
         return ((levels - self._mean) / self._std).astype(np.float32)
 
 
 def _columns(folder: Path, names: dict[int, str]) -> list[int]:
-    """Where each of `LABELS` is among the model's outputs."""
-    places = {name.lower(): int(column) for column, name in names.items()}
-    missing = [label for label in LABELS if label not in places]
+    """Index of each of `LABELS` among the model's outputs."""
+    index_of = {name.lower(): int(column) for column, name in names.items()}
+    missing = [label for label in LABELS if label not in index_of]
     if missing:
         raise ModelError(
-            f"the classifier in {folder} has no output {missing[0]!r}; it must read: "
+            f"the classifier in {folder} has no output {missing[0]!r}; required are: "
             f"{', '.join(LABELS)}"
         )
-    return [places[label] for label in LABELS]
+    return [index_of[label] for label in LABELS]
 
 
 def _thresholds(folder: Path, config: object) -> np.ndarray:
-    """The probability above which each label counts as read: `thresholds` of the config, or 0.5."""
+    """Probability threshold of each label: `thresholds` of the config, or 0.5."""
     stated = getattr(config, "thresholds", None) or {}
     if not isinstance(stated, dict):
         raise ModelError(f"thresholds in {folder}/config.json must map labels to numbers")

@@ -1,4 +1,4 @@
-"""What evaluations of encoders share: which model, on which device, and how it is recorded."""
+"""Settings shared by evaluations of encoders: model, device and the record of both."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ if TYPE_CHECKING:
 
 
 class EncoderEvaluation(StageSettings):
-    """The settings of every evaluation of encoders."""
+    """Settings of every evaluation of encoders."""
 
     allow_pickle: bool = Field(
         False,
-        description="Load pickled weights, which can run code, where there are no others.",
+        description="Load pickled weights if there are no others; they can run code.",
     )
     batch_size: int = Field(32, ge=1, description="Images or captions encoded at once.")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where models run.")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="The models' number type."
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="Device of the models."
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="All randomness follows from it.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Number type of the models."
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="Random seed.")
     num_resamples: int = Field(
-        1000, ge=100, description="Resamples of patients behind each interval."
+        1000, ge=100, description="Bootstrap resamples of patients behind each interval."
     )
 
 
@@ -40,13 +42,13 @@ MODEL = Field(
 )
 CACHE = Field(
     None,
-    description="A folder that keeps images' vectors, to evaluate again without the images. Empty "
-    "it when images change under the same names.",
+    description="Folder that caches image vectors, to evaluate again without the images. Empty it "
+    "if images change under the same names.",
 )
 
 
 def open_scorer(model: str, settings: EncoderEvaluation) -> Encoder:
-    """The encoder that is named."""
+    """The encoder of the settings."""
     from pairaug.clip.encoders import open_encoder
     from pairaug.clip.folder import scorer_folder
 
@@ -60,7 +62,7 @@ def open_scorer(model: str, settings: EncoderEvaluation) -> Encoder:
 
 
 def encoder_record(model: str, encoder: Encoder) -> dict[str, Any]:
-    """What makes a number of this encoder reproducible: its name, and hashes of all it is."""
+    """Record of an encoder for reproduction: its name, and hashes of weights and settings."""
     name = model if model == BUNDLED or not Path(model).is_dir() else Path(model).name
     return {
         "model": name,

@@ -1,7 +1,7 @@
-"""Whether generated images show what their reports state, measured on new phantom patients.
+"""Agreement of generated images with their reports, measured on new phantom patients.
 
-Beside each number on generated images is the same number on the patients' true images: no classifier
-and no scorer is perfect, and that is how far they can be trusted.
+Every metric is also computed on the patients' true images: classifier and scorer are imperfect, and
+that is the upper bound.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class FidelitySettings(PhantomBenchmark):
 
 @dataclass(frozen=True, slots=True)
 class LabelFidelity:
-    """One finding: on how many images it is, and how well it is read off both kinds of image."""
+    """One finding: its number of images, and its metrics on true and generated images."""
 
     label: str
     num_positive: int
@@ -50,26 +50,26 @@ class LabelFidelity:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the classifier reads off one kind of image."""
+    """Classifier metrics on one kind of image."""
 
     macro_auroc: Estimate
     """Mean over labels of the AUROC of the stated findings."""
     side_right: Estimate
-    """Fraction of one-sided findings that are likelier on their own side than on the other."""
+    """Fraction of one-sided findings with the higher probability on their own side."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
-    """Fidelity of generated images, and of what judges them, on phantoms."""
+    """Fidelity of generated images, classifier and scorer on phantoms."""
 
     num_patients: int
     num_failed: int
-    """Images in which the generator went astray (NaN); they count, as black images."""
+    """Images for which the generator returned NaN; they count as black images."""
     generated: Reading
     true: Reading
     labels: tuple[LabelFidelity, ...]
     round_trip: Estimate
-    """Mean absolute difference, on a scale of 0 to 1, between true images and the VAE's of them."""
+    """Mean absolute difference of true images and their VAE reconstructions, on a 0-1 scale."""
     scorer_true: Estimate
     """AUROC of the scorer's cosine between true pairs and pairs with another patient's report."""
     scorer_generated: Estimate
@@ -81,9 +81,9 @@ def run_fidelity(
     out: Path,
     report_progress: Callable[[int], None] = lambda num_images: None,
 ) -> Path:
-    """The path of `fidelity.json` in the folder `out`; the table is in `fidelity.txt`.
+    """Writes `fidelity.json` and the table `fidelity.txt` to `out`; returns the former's path.
 
-    `report_progress` is told of images just generated, `settings.num_patients` of them in all.
+    `report_progress` counts generated images, `settings.num_patients` in all.
     """
     from pairaug.clip.encoders import open_encoder
     from pairaug.clip.folder import scorer_folder
@@ -127,7 +127,7 @@ def measure_fidelity(
     round_trips: np.ndarray,
     num_failed: int = 0,
 ) -> Fidelity:
-    """All numbers from arrays, each under the keys "true" and "generated" where there are two.
+    """All metrics from arrays, under the keys "true" and "generated" where there are both.
 
     `findings` and `probabilities` are `image label`, in the order of `LABELS`; `cosines` is `image
     report`, own reports on the diagonal; `round_trips` has one error per image.
@@ -154,9 +154,9 @@ def measure_fidelity(
 
 
 def side_hits(findings: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """For each finding that is on one side only: is it read as likelier there than on the other?
+    """For each one-sided finding, True if its own side has the higher probability.
 
-    Booleans, over all images and all kinds that have a left and a right label.
+    Booleans, over all images and all kinds of finding with a left and a right label.
     """
     hits: list[np.ndarray] = []
     for label in LABELS:
@@ -171,27 +171,27 @@ def side_hits(findings: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def matching_auroc(cosines: np.ndarray, seed: int = 0) -> Estimate:
-    """The chance that an image's own report scores above another patient's, over all images.
+    """Probability that an image's own report scores above another patient's, over all images.
 
     `cosines` is `image report`, own reports on the diagonal. Each image gets one other report, by a
-    random cycle through all of them; both of an image's scores are generated together in the bootstrap.
+    random cycle through all of them; both scores of an image are resampled together.
     """
     order = np.random.default_rng(seed).permutation(len(cosines))
     other = np.empty_like(order)
-    # A cycle has no fixed point: nobody is given the own report.
+    # A cycle has no fixed point: no image gets its own report.
     other[order] = np.roll(order, 1)
     shuffled = cosines[np.arange(len(cosines)), other]
     return paired_auroc(np.diagonal(cosines), shuffled, seed)
 
 
 def round_trip_errors(pipeline: Pipeline, images: np.ndarray) -> np.ndarray:
-    """Mean absolute difference between each image and the VAE's version of it, on a 0-1 scale."""
+    """Mean absolute difference between each image and its VAE reconstruction, on a 0-1 scale."""
     decoded = pipeline.decode_latents(pipeline.encode_latents(images))
     return np.abs(decoded - images).mean(axis=(1, 2), dtype=np.float64)
 
 
 def format_fidelity(result: Fidelity) -> str:
-    """The table: the headline numbers, then every finding."""
+    """The table: summary metrics, then every finding."""
     undefined = "-"
     rows = [
         ["macro AUROC of stated findings", result.generated.macro_auroc, result.true.macro_auroc],
@@ -252,7 +252,7 @@ def _generated(
     settings: FidelitySettings,
     report_progress: Callable[[int], None],
 ) -> tuple[np.ndarray, int]:
-    """An image generated from each study's report, and how many failed."""
+    """One generated image per study's report, and the number that failed."""
     from pairaug.diffusion.sampling import SamplingOptions, generate_images
 
     options = SamplingOptions(settings.num_inference_steps, settings.guidance_scale)

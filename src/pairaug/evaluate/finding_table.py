@@ -1,4 +1,4 @@
-"""The table of findings: how many images have each, and how well they are told, with intervals."""
+"""The table of findings: number of images, AUROC and average precision, with intervals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pairaug.metrics.findings import FEW
 
 @dataclass(frozen=True, slots=True)
 class FindingTable:
-    """Metrics of findings, and over which images; its text is the table."""
+    """Metrics of findings, with the images they are over; its text is the table."""
 
     findings: Mapping[str, FindingMetrics]
     macros: Mapping[str, MacroMetrics]
@@ -34,21 +34,21 @@ class FindingTable:
 
     @property
     def inverted(self) -> list[str]:
-        """Findings whose AUROC is below one half by more than its interval."""
+        """Findings whose AUROC is below 0.5 by more than its interval."""
         return [name for name, metrics in self.findings.items() if metrics.is_inverted]
 
     @property
     def not_evaluable(self) -> list[str]:
-        """Findings that all images have, or none; or that no image's labels mention."""
+        """Findings with one class only, or without labels."""
         return [name for name, metrics in self.findings.items() if not metrics.is_evaluable]
 
     @property
     def scarce(self) -> list[str]:
-        """Findings whose intervals should not be trusted."""
+        """Findings whose intervals are unreliable."""
         return [name for name, metrics in self.findings.items() if metrics.is_scarce]
 
     def as_json(self) -> dict[str, Any]:
-        """The table as plain values, null where there is no number."""
+        """The table as plain values; null where a number is undefined."""
         return {
             "num_images": self.num_images,
             "num_patients": self.num_patients,
@@ -91,16 +91,17 @@ class FindingTable:
         ]
         table = text_table(("", "present", "absent", "AUROC", "average precision"), rows)
         notes = [
-            f"Brackets: {LEVEL:.0%} bootstrap intervals, {self.num_resamples} resamples of patients."
+            f"Brackets: {LEVEL:.0%} bootstrap intervals, {self.num_resamples} resamples of "
+            "patients."
         ]
         if self.not_evaluable:
             notes.append(
-                "Not evaluable, in no mean: of one class only, or in no label: "
+                "Not evaluable and left out of means (one class only, or no labels): "
                 f"{', '.join(self.not_evaluable)}."
             )
         if self.scarce:
             notes.append(
-                f"Fewer than {FEW} images of one class, so that the interval is too narrow: "
+                f"Fewer than {FEW} images of one class, so the interval is too narrow: "
                 f"{', '.join(self.scarce)}."
             )
         if self.unusable:
@@ -132,7 +133,7 @@ def finding_table(
 
 
 def averages_of(names: Sequence[str]) -> dict[str, list[int]]:
-    """Over which columns means are taken."""
+    """Columns of each mean."""
     averages = {"all": list(range(len(names)))}
     five = [names.index(name) for name in CHEXPERT_FIVE if name in names]
     return averages | ({"CheXpert five": five} if five else {})

@@ -1,11 +1,11 @@
-"""A linear layer on frozen features, for many findings at once, some of their labels not stated.
+"""A linear layer on frozen features for several findings, with missing labels.
 
 For each finding, with the mean over the images that state it:
 
     loss = mean(-y log p - (1 - y) log(1 - p)) + l2 / 2 |w|^2,   p = 1 / (1 + exp(-(w x + b)))
 
-The layer starts at random numbers and is trained by L-BFGS until nothing moves. The problem is
-convex: where it starts decides nothing but the last digits.
+The layer starts at random numbers and is trained by L-BFGS until convergence. The problem is
+convex, so the start affects the last digits only.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _MAX_STEPS = 200
 
 
 class LinearHead:
-    """A trained layer, with the standardisation of its features."""
+    """A trained layer, with the standardization of its features."""
 
     def __init__(
         self, weight: np.ndarray, bias: np.ndarray, mean: np.ndarray, deviation: np.ndarray
     ) -> None:
         self.weight, self.bias = weight, bias
-        """`finding dimension` and `finding`, of standardised features."""
+        """`finding dimension` and `finding`, for standardized features."""
         self._mean, self._deviation = mean, deviation
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """`image finding`, of features as they come: `image dimension`."""
+        """Logits, `image finding`, of raw features, `image dimension`."""
         standard = (features - self._mean) / self._deviation
         return standard @ self.weight.T + self.bias
 
@@ -37,12 +37,12 @@ class LinearHead:
 def fit_head(features: np.ndarray, labels: np.ndarray, l2: float, seed: int) -> LinearHead:
     """The layer for `features` (`image dimension`) and `labels` (`image finding`, NaN: not stated).
 
-    Each dimension is brought to mean 0 and deviation 1 over these images first. A finding that no
-    image states, or that all images agree on, ends at a weight of nearly nothing.
+    Each dimension is standardized over these images first. A finding that is not stated, or has
+    one class only, ends with weights near 0.
     """
     mean = features.mean(axis=0, dtype=np.float64)
     deviation = features.std(axis=0, dtype=np.float64)
-    # A dimension that never moves says nothing; it is not divided by 0.
+    # A constant dimension holds no information; its deviation of 0 is not divided by.
     deviation[deviation < 1e-8] = 1.0
     inputs = torch.from_numpy((features - mean) / deviation)
     stated = torch.from_numpy(~np.isnan(labels)).double()

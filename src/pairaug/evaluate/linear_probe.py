@@ -1,8 +1,8 @@
-"""Linear probing: how much a frozen image tower tells, by a linear layer trained on few labels.
+"""Linear probing: a linear layer trained on a frozen image tower with few labels.
 
-The tower encodes every image once. For each fraction of the training patients and each seed, a layer
-is trained on the images' unit vectors; how strongly it is held back (L2) is chosen on the
-validation patients, by the mean AUROC over findings. All numbers are of the test patients.
+The tower encodes every image once. For each fraction of the training patients and each seed, a
+layer is trained on the unit vectors; its L2 strength is selected by mean AUROC on the validation
+patients. All results are those of the test patients.
 """
 
 from __future__ import annotations
@@ -44,35 +44,31 @@ class LinearProbeSettings(EncoderEvaluation):
     model: str = MODEL
     data: LabelledData = Field(
         default_factory=PhantomData,
-        description="The images, and what is on them; of a run or a reader set `split: all`.",
+        description="Images and labels; for a run or a reader set `split: all`.",
     )
     test_data: LabelledData | None = Field(
-        None, description="Other images to test on; without them, the data's test patients."
+        None, description="Separate test images; null: the data's test patients."
     )
     findings: tuple[str, ...] = Field(
-        (), description="Which findings, by name; none named: all that the data has labels of."
+        (), description="Findings to evaluate, by name; empty: all labelled ones."
     )
-    aliases: dict[str, str] = Field(
-        {}, description="The data's own name of a finding to the one to use for it."
-    )
-    own_splits: bool = Field(
-        False, description="Use the splits that the data states, not those of `split`."
-    )
+    aliases: dict[str, str] = Field({}, description="Finding's name in the data → name to use.")
+    own_splits: bool = Field(False, description="Use the data's own splits instead of `split`.")
     split: SplitFractions = Field(
         default_factory=lambda: SplitFractions(validation_fraction=0.1, test_fraction=0.3),
-        description="Division of patients.",
+        description="Split of the patients.",
     )
     label_fractions: tuple[float, ...] = Field(
         (0.01, 0.1, 1.0), min_length=1, description="Fractions of the training patients."
     )
     num_seeds: int = Field(
-        3, ge=1, description="Layers trained for each fraction, each on other patients."
+        3, ge=1, description="Layers trained per fraction, each on different patients."
     )
     l2: float | None = Field(
         None,
         gt=0,
-        description="Strength of the L2 penalty; without it, what is best for the validation "
-        "patients of 0.001, 0.01, 0.1, 1 and 10.",
+        description="Strength of the L2 penalty; null: the best on the validation patients of "
+        "0.001, 0.01, 0.1, 1 and 10.",
     )
     cache: Path | None = CACHE
 
@@ -85,14 +81,14 @@ class LinearProbeSettings(EncoderEvaluation):
 
 @dataclass(frozen=True, slots=True)
 class FractionResult:
-    """What layers on one fraction of the labels reach."""
+    """Results of layers on one fraction of the labels."""
 
     fraction: float
     num_images: tuple[int, ...]
-    """Training images, for each seed."""
+    """Number of training images for each seed."""
     num_patients: tuple[int, ...]
     strengths: tuple[float, ...]
-    """The L2 strength that each seed's layer was trained with."""
+    """L2 strength of each seed's layer."""
     findings: Sequence[SeedMetrics]
     macros: dict[str, SeedMetrics]
 
@@ -131,9 +127,9 @@ def run_linear_probe(
     out: Path,
     report_progress: Callable[[int], None] = lambda num_images: None,
 ) -> Path:
-    """The path of `linear-probe.json` in the folder `out`; the table is in `linear-probe.txt`.
+    """Writes `linear-probe.json` and the table `linear-probe.txt`; returns the former's path.
 
-    `report_progress` is told of images just encoded; an image whose vector is kept is none.
+    `report_progress` counts encoded images; images with cached vectors are not counted.
     """
     encoder = open_scorer(settings.model, settings)
     cases = open_cases(settings.data, settings.aliases)
@@ -196,7 +192,7 @@ def _part(features: Features, rows: np.ndarray, columns: Sequence[int]) -> _Part
 
 
 def _check(settings: LinearProbeSettings, parts: dict[str, _Part]) -> None:
-    """Raises `DataError` where a split that is needed has no images."""
+    """Raises `DataError` if a required split has no images."""
     needed = ["train", "test"] if settings.l2 is not None else list(_SPLITS)
     empty = [name for name in needed if not len(parts[name].labels)]
     if not empty:
@@ -223,7 +219,7 @@ def _probe(
         images.append(int(rows.sum()))
         patients.append(len(np.unique(chosen.patients)))
         strengths.append(strength)
-    # A layer that saw one class only has learnt nothing: its finding cannot be evaluated.
+    # A layer that saw one class only has learned nothing: its finding cannot be evaluated.
     labels = np.where(_is_of_one_class(train.labels), np.nan, test.labels)
     metrics = seed_metrics(
         labels,
@@ -239,7 +235,7 @@ def _probe(
 def _train(
     settings: LinearProbeSettings, train: _Part, validation: _Part, test: np.ndarray, seed: int
 ) -> tuple[np.ndarray, float]:
-    """(logits of the test images, the L2 strength) of a layer on `train`."""
+    """(logits of the test images, L2 strength) of a layer on `train`."""
     from pairaug.evaluate.linear_head import fit_head
 
     if settings.l2 is not None:
@@ -250,7 +246,7 @@ def _train(
         columns = rankings(validation.labels, head.logits(validation.vectors))
         once = np.ones((1, len(validation.labels)))
         value = float(mean_of_defined(column_aurocs(columns, once))[0])
-        # Where validation patients have too few findings to tell (NaN), the weakest stays.
+        # If validation patients have too few findings (NaN), the weakest penalty stays.
         if best is None or value > best[0]:
             best = value, strength, head
     assert best is not None
@@ -266,8 +262,8 @@ def _format(
 ) -> str:
     test = parts["test"]
     rows = [
-        [name, *map(str, _counts(column)), *(_cell(result.findings[place]) for result in results)]
-        for place, (name, column) in enumerate(zip(findings, test.labels.T, strict=True))
+        [name, *map(str, _counts(column)), *(_cell(result.findings[index]) for result in results)]
+        for index, (name, column) in enumerate(zip(findings, test.labels.T, strict=True))
     ]
     rows += [
         [f"mean over {name}", "", "", *(_cell(result.macros[name]) for result in results)]
@@ -290,7 +286,7 @@ def _format(
 
 
 def _unevaluable(parts: dict[str, _Part], findings: Sequence[str]) -> str:
-    """A line on findings that are in no mean; nothing where there are none."""
+    """A line about findings left out of means; empty if there are none."""
     is_out = _is_of_one_class(parts["train"].labels) | _is_of_one_class(parts["test"].labels)
     names = [name for name, out in zip(findings, is_out, strict=True) if out]
     if not names:
@@ -302,12 +298,12 @@ def _unevaluable(parts: dict[str, _Part], findings: Sequence[str]) -> str:
 
 
 def _counts(labels: np.ndarray) -> tuple[int, int]:
-    """(images that have the finding, images that do not)."""
+    """(images with the finding, images without it)."""
     return int((labels == 1).sum()), int((labels == 0).sum())
 
 
 def _is_of_one_class(labels: np.ndarray) -> np.ndarray:
-    """True for each finding that all images have, or none, of those that state it; `finding`."""
+    """True for each finding with one class only among the images that state it; `finding`."""
     return ~((labels == 1).any(axis=0) & (labels == 0).any(axis=0))
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks on phantoms share: which models, on which device, on which patients."""
+"""Settings shared by the benchmarks on phantoms: models, device and patients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PhantomBenchmark(StageSettings):
-    """The settings of every benchmark on phantoms."""
+    """Settings of every benchmark on phantoms."""
 
     generator: str = Field(BUNDLED, description="`bundled`, a diffusers folder, or a hub id.")
     classifier: str = Field(
@@ -26,21 +26,24 @@ class PhantomBenchmark(StageSettings):
         7_000_001,
         ge=0,
         lt=2**63,
-        description="Seed of the phantom patients and of the noise; not that of the models' training.",
+        description="Random seed of the phantom patients and of generation; unrelated to the "
+        "models' training.",
     )
-    num_inference_steps: int = Field(25, ge=1, description="Denoising steps.")
+    num_inference_steps: int = Field(25, ge=1, description="Denoising steps per image.")
     guidance_scale: float = Field(
-        4.0, ge=1.0, description="Weight of the report in generating and editing; the paper's is 4."
+        4.0, ge=1.0, description="Guidance scale of generation and editing; the paper uses 4."
     )
     batch_size: int = Field(8, ge=1, description="Images generated or edited at once.")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where models run.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="Device of the models."
+    )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="The generator's number type."
+        "float32", description="Number type of the generator."
     )
 
 
 def resolve_device(name: str) -> str:
-    """`name`, or what `auto` stands for here; `SettingsError` where PyTorch does not see it."""
+    """`name`, or the device that `auto` selects; `SettingsError` if PyTorch does not see it."""
     import torch
 
     found = {"cpu": True, "cuda": torch.cuda.is_available()}
@@ -55,7 +58,7 @@ def resolve_device(name: str) -> str:
 
 
 def open_generator(settings: PhantomBenchmark) -> Pipeline:
-    """The generator that `settings` name."""
+    """The generator of the settings."""
     from pairaug.diffusion.folder import model_folder
     from pairaug.diffusion.pipeline import load_pipeline
 
@@ -64,7 +67,7 @@ def open_generator(settings: PhantomBenchmark) -> Pipeline:
 
 
 def open_classifier(settings: PhantomBenchmark) -> FindingsClassifier:
-    """The findings classifier that `settings` name, always in float32."""
+    """The findings classifier of the settings, in float32."""
     from pairaug.clip.folder import model_folder
     from pairaug.evaluate.classifier import FindingsClassifier
 

@@ -1,7 +1,7 @@
-"""Captions that say a finding is there, and that it is not: what zero-shot evaluation compares.
+"""Captions that state or deny a finding, for zero-shot evaluation.
 
-The names of findings are free. Those that are also CheXpert's are spelled as in `pair.FINDINGS`, so
-that means over well-known findings can be taken whatever a dataset calls them.
+Names of findings are free. Those of CheXpert are spelled as in `pair.FINDINGS`, so that means over
+common findings can be taken whatever a dataset calls them.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from pairaug.errors import SettingsError
 
 TemplatePair = tuple[str, str]
-"""(positive, negative); `{}` stands for the finding's caption and need not be there."""
+"""(positive, negative); `{}` stands for the finding's caption and is optional."""
 
 TEMPLATES: tuple[TemplatePair, ...] = (("{}", "no {}"),)
 """CheXzero's, which are the paper's."""
 
 OWN_TEMPLATES: Mapping[str, tuple[TemplatePair, ...]] = {
-    # "no no finding" against "no finding" asks for the opposite of what is meant. This is how
-    # normal images are most often reported, and what it denies.
+    # "no no finding" against "no finding" asks for the opposite. These captions are the usual
+    # report of a normal image, and the one that it denies.
     "no finding": (("no acute cardiopulmonary abnormality", "acute cardiopulmonary abnormality"),),
 }
-"""Findings whose negative is not "no" and the name."""
+"""Findings whose negative caption is not "no" and the name."""
 
 CHEXPERT_FIVE = ("atelectasis", "cardiomegaly", "consolidation", "edema", "pleural effusion")
 """The five findings on which CheXpert's competition was decided, and CheXzero is compared."""
@@ -38,14 +38,14 @@ _SAME = {
 
 
 def finding_name(text: str) -> str:
-    """A dataset's name of a finding in one spelling: lower case, blanks for underscores."""
+    """A dataset's name of a finding in canonical spelling: lower case, spaces for underscores."""
     name = " ".join(text.replace("_", " ").lower().split())
     return _SAME.get(name, name)
 
 
 @dataclass(frozen=True, slots=True)
 class Captions:
-    """What is encoded for one finding."""
+    """The captions of one finding."""
 
     positive: tuple[str, ...]
     negative: tuple[str, ...]
@@ -57,9 +57,9 @@ def captions_of(
     own_templates: Mapping[str, Sequence[TemplatePair]] = OWN_TEMPLATES,
     names: Mapping[str, str] | None = None,
 ) -> dict[str, Captions]:
-    """Each finding's captions: its own templates where it has some, else those of all.
+    """Captions of each finding, from its own templates if given, else from the common ones.
 
-    `names` says how a finding is called in captions where that is not its name.
+    `names` maps findings to their wording in captions.
     """
     captions = {}
     for finding in findings:

@@ -1,4 +1,4 @@
-"""Results on disk: a table to read, and JSON beside it with the same numbers in full."""
+"""Results on disk: a text table, and a JSON file with the same numbers in full precision."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pairaug.system.atomic import write_file
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in plain text: the first column to the left, all others to the right."""
+    """A plain-text table: first column left-aligned, the others right-aligned."""
     lines = [list(header), *(list(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     lines.insert(1, ["-" * width for width in widths])
@@ -25,7 +25,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def write_result(out: Path, name: str, content: Mapping[str, Any], table: str) -> Path:
-    """The path of `name`.json in the folder `out`, written with `table` in `name`.txt beside it."""
+    """Writes `name`.json and `table` as `name`.txt to `out`; returns the former's path."""
     text = json.dumps(content, indent=2, allow_nan=False)
     write_file(out / f"{name}.txt", (table.rstrip() + "\n").encode())
     write_file(out / f"{name}.json", (text + "\n").encode())

@@ -1,6 +1,6 @@
-"""Retrieval: is an image's own report among the k that score highest, and a report's image?
+"""Image-to-report and report-to-image retrieval: recall at k.
 
-A report that several images share word for word is one answer: either image is right for it.
+Reports with the same text count as one answer: each of their images is right for it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ class RetrievalSettings(EncoderEvaluation):
     """Retrieval between images and reports."""
 
     model: str = MODEL
-    data: ReportData = Field(default_factory=PhantomData, description="The pairs.")
+    data: ReportData = Field(default_factory=PhantomData, description="Pairs to evaluate.")
     ranks: tuple[int, ...] = Field(
-        (1, 5, 10), min_length=1, description="Recall is taken at each of these."
+        (1, 5, 10), min_length=1, description="Ranks k at which recall is taken."
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Recall at k in one direction, for each k, and where right answers stand."""
+    """Recall at k in one direction for each k, and ranks of the right answers."""
 
     at: dict[int, Estimate]
     median_rank: float
@@ -47,9 +47,9 @@ def run_retrieval(
     out: Path,
     report_progress: Callable[[int], None] = lambda num_images: None,
 ) -> Path:
-    """The path of `retrieval.json` in the folder `out`; the table is in `retrieval.txt`.
+    """Writes `retrieval.json` and the table `retrieval.txt` to `out`; returns the former's path.
 
-    `report_progress` is told of images just encoded.
+    `report_progress` counts encoded images.
     """
     encoder = open_scorer(settings.model, settings)
     if not encoder.encodes_reports:
@@ -60,10 +60,10 @@ def run_retrieval(
     )
     if not all(features.reports):
         raise DataError("some pairs of the data have no report; retrieval needs one for each image")
-    places: dict[str, int] = {}
-    # Numbers in the order in which texts first come.
-    text_of = np.array([places.setdefault(text, len(places)) for text in features.reports])
-    ranks = retrieval_ranks(features.vectors[0], encoder.encode_reports(list(places)), text_of)
+    numbers: dict[str, int] = {}
+    # Numbered in the order of first use.
+    text_of = np.array([numbers.setdefault(text, len(numbers)) for text in features.reports])
+    ranks = retrieval_ranks(features.vectors[0], encoder.encode_reports(list(numbers)), text_of)
     recalls = measure_retrieval(ranks, features.patients, settings)
     content = {
         "benchmark": "retrieval",
@@ -73,7 +73,7 @@ def run_retrieval(
         "images_left_out": features.unusable,
         "num_pairs": len(text_of),
         "num_patients": features.num_patients,
-        "num_distinct_reports": len(places),
+        "num_distinct_reports": len(numbers),
         "recall": {
             name: {
                 "median_rank": recall.median_rank,
@@ -84,7 +84,7 @@ def run_retrieval(
     }
     heading = (
         f"Retrieval among {len(text_of)} pairs of {features.num_patients} patients "
-        f"({cases.source}), {len(places)} distinct reports"
+        f"({cases.source}), {len(numbers)} distinct reports"
     )
     table = f"{heading}\n\n{_format(recalls, len(text_of))}"
     return write_result(out, "retrieval", content, table)
@@ -93,7 +93,7 @@ def run_retrieval(
 def measure_retrieval(
     ranks: RetrievalRanks, patients: np.ndarray, settings: RetrievalSettings
 ) -> dict[str, Recall]:
-    """Recall in both directions; each pair asks once, and what it is asked among stays whole."""
+    """Recall in both directions. Resampling selects queries; the candidates stay the same."""
     recalls = {}
     for name, side in _DIRECTIONS.items():
         own: np.ndarray = getattr(ranks, side)

@@ -1,4 +1,4 @@
-"""What the models of an experiment are evaluated on: labelled images of other patients."""
+"""The test set of an experiment: labelled images of other patients."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FINEST = 255.0
 
 
 class LabelledTestSet:
-    """Labelled images of other patients, held once for all models."""
+    """Labelled images of other patients, loaded once for all models."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class LabelledTestSet:
 
     @property
     def fingerprint(self) -> str:
-        """The hash of all that decides what a model says, apart from the model."""
+        """Hash of everything besides the model that determines its probabilities."""
         return fingerprint({**self._named, "hashes": dict(self._cases.hashes)})
 
     def __call__(self, model: Path) -> np.ndarray:
@@ -57,7 +57,7 @@ class LabelledTestSet:
 
     @property
     def patients(self) -> np.ndarray:
-        """Whose each image is, as a number: intervals resample patients."""
+        """Patient number of each image: intervals resample patients."""
         return self._load[2]
 
     @cached_property
@@ -66,7 +66,7 @@ class LabelledTestSet:
         lost: Counter[str] = Counter()
         for case in self._cases:
             try:
-                # Eight bits, as every model's transform makes of it: a quarter of the memory.
+                # Eight bits, as in every model's transform, take a quarter of the memory.
                 images.append(np.rint(case.image() * _FINEST).astype(np.uint8))
             except ImageError as error:
                 lost[error.reason] += 1

@@ -49,17 +49,13 @@ class ZeroShotSettings(EncoderEvaluation):
         description="One model or several checkpoints, whose probabilities are averaged: "
         "`bundled`, folders or hub ids of CLIP, SigLIP, MedCLIP or CheXzero models.",
     )
-    data: LabelledData = Field(
-        default_factory=PhantomData, description="The images, and what is on them."
-    )
+    data: LabelledData = Field(default_factory=PhantomData, description="Images and labels.")
     findings: tuple[str, ...] = Field(
-        (), description="Which findings, by name; none named: all that the data has labels of."
+        (), description="Findings to evaluate, by name; empty: all labelled ones."
     )
-    aliases: dict[str, str] = Field(
-        {}, description="The data's own name of a finding to the one to use for it."
-    )
+    aliases: dict[str, str] = Field({}, description="Finding's name in the data → name to use.")
     captions: dict[str, str] = Field(
-        {}, description="Finding to what captions call it, where that is not its name."
+        {}, description="Finding → its wording in captions, if different from its name."
     )
     templates: tuple[TemplatePair, ...] = Field(
         TEMPLATES,
@@ -68,7 +64,7 @@ class ZeroShotSettings(EncoderEvaluation):
     )
     own_templates: dict[str, tuple[TemplatePair, ...]] = Field(
         {},
-        description="Finding to pairs of its own. Without any, `no finding` is asked for as no "
+        description="Finding → its own pairs of captions. By default only `no finding` has one: no "
         "acute cardiopulmonary abnormality, against one.",
     )
     cache: Path | None = CACHE
@@ -81,11 +77,12 @@ def findings_probabilities(
     templates: Sequence[TemplatePair] = TEMPLATES,
     own_templates: Mapping[str, Sequence[TemplatePair]] = OWN_TEMPLATES,
 ) -> Probabilities:
-    """How likely each finding is on each image, in (0, 1), by the encoder alone.
+    """Probability of each finding on each image, in (0, 1), by the encoder alone.
 
-    An image is `height width`: float in [0, 1] or uint8; an array of images is `image height width`.
-    Every template pair is (positive, negative) with `{}` for the finding; `own_templates` are those
-    of single findings. As cosines have no temperature, all is near one half: only ranks count.
+    An image is `height width`: float in [0, 1] or uint8; an array is `image height width`.
+    Every template pair is (positive, negative) with `{}` for the finding; `own_templates` replaces
+    those of single findings. Cosines have no temperature here, so all values are near 0.5: only
+    ranks are meaningful.
     """
     directions = caption_directions(encoder, captions_of(findings, templates, own_templates))
     rows = [
@@ -100,14 +97,14 @@ def caption_directions(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(positive, negative) unit vectors of all findings, float32 `finding dimension` each.
 
-    Of several captions the mean of their unit vectors, made unit again.
+    Several captions are averaged as unit vectors and normalized.
     """
     if not encoder.encodes_reports:
         raise ModelError(
             "zero-shot evaluation needs a text tower, and this model encodes images only; "
-            "pairaug evaluate linear-probe does without"
+            "use pairaug evaluate linear-probe instead"
         )
-    # Each caption once: findings may share some.
+    # Each caption once: findings may share captions.
     texts = list(
         dict.fromkeys(text for each in captions.values() for text in each.positive + each.negative)
     )
@@ -122,7 +119,7 @@ def caption_directions(
 def probabilities_of(
     images: np.ndarray, positive: np.ndarray, negative: np.ndarray
 ) -> Probabilities:
-    """The softmax over both cosines, from unit vectors: images' `image dimension`, captions'."""
+    """Softmax over both cosines, from unit vectors: images' `image dimension`, captions'."""
     # The softmax over two is the logistic function of their difference.
     margins = images.astype(np.float64) @ (positive.astype(np.float64) - negative).T
     return (1.0 / (1.0 + np.exp(-margins))).astype(np.float32)
@@ -133,9 +130,9 @@ def run_zero_shot(
     out: Path,
     report_progress: Callable[[int], None] = lambda num_images: None,
 ) -> Path:
-    """The path of `zero-shot.json` in the folder `out`; the table is in `zero-shot.txt`.
+    """Writes `zero-shot.json` and the table `zero-shot.txt` to `out`; returns the former's path.
 
-    `report_progress` is told of images just encoded.
+    `report_progress` counts encoded images.
     """
     cases = open_cases(settings.data, settings.aliases)
     findings = chosen_findings(cases, settings.findings)

@@ -1,7 +1,7 @@
-"""What models are evaluated on: images with the labels that their source states.
+"""Evaluation data: images with the labels that their source states.
 
-`settings` says which source, `label_tables` how each layout writes labels down, `cases` makes a
-stream of images with labels of any of them, and `features` has a model encode it.
+`settings` selects the source, `label_tables` reads each dataset's layout of labels, `cases` yields
+images with labels, and `features` encodes them.
 """
 
 from pairaug.evaluate.data.cases import Case, Cases, chosen_findings, open_cases

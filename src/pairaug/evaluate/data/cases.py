@@ -1,4 +1,4 @@
-"""A stream of images with labels, whatever they come from; what cannot be used is counted."""
+"""A stream of images with labels from any source; unusable ones are counted."""
 
 from __future__ import annotations
 
@@ -41,39 +41,39 @@ from pairaug.stage import RunContext
 DataSettings = PhantomData | RunData | ReadData | LabelTable
 
 PHANTOM_FINDINGS = tuple(true_labels(()))
-"""The observations of CheXpert that phantoms can have."""
+"""CheXpert's observations that phantoms can have."""
 
 Aliases = Mapping[str, str]
-"""A source's own name of a finding → what it is called here."""
+"""A source's name of a finding → its name here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One image with what its source says is on it."""
+    """One image with the labels of its source."""
 
     image: Callable[[], np.ndarray]
-    """Loads it: float32 in [0, 1], `height width`; `DataError` where it cannot be read."""
+    """Loads the image: float32 in [0, 1], `height width`; `DataError` if it cannot be read."""
     patient_id: str = field(repr=False)
     labels: Mapping[str, float]
-    """1 or 0, NaN where it does not count: not stated, or left open."""
+    """1 or 0; NaN if ignored: not stated, or left open."""
     report: str = field(default="", repr=False)
     split: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Cases:
-    """All cases of a source, in its order; each pass reads it anew."""
+    """All cases of a source, in its order; each pass reads it again."""
 
     source: str
     findings: tuple[str, ...]
     """The keys of every case's labels."""
     stream: Callable[[], Iterator[Case]]
     hashes: Mapping[str, str]
-    """What tells this source from a later state of it: of its tables, or its parts."""
+    """Fingerprint of the source's state: of its tables or parts."""
     num: int | None = None
-    """How many, where that is known before they are read."""
+    """Number of cases, if known before reading."""
     tally: Counter[str] = field(default_factory=Counter)
-    """Images that cannot be used, by reason, as far as the last pass has come."""
+    """Unusable images by reason, up to the current position of the last pass."""
 
     def __iter__(self) -> Iterator[Case]:
         self.tally.clear()
@@ -81,7 +81,7 @@ class Cases:
 
 
 def open_cases(settings: DataSettings, aliases: Aliases | None = None) -> Cases:
-    """The cases of the source that `settings` describe."""
+    """The cases of the source in `settings`."""
     match settings:
         case PhantomData():
             cases = _phantoms(settings)
@@ -95,7 +95,7 @@ def open_cases(settings: DataSettings, aliases: Aliases | None = None) -> Cases:
 
 
 def chosen_findings(cases: Cases, wanted: Iterable[str]) -> tuple[str, ...]:
-    """Those of a source's findings that are `wanted`, in that order; all where none is named."""
+    """Those of a source's findings that are `wanted`, in that order; all if `wanted` is empty."""
     chosen = tuple(finding_name(name) for name in wanted) or cases.findings
     for name in chosen:
         if name not in cases.findings:
@@ -109,7 +109,7 @@ def chosen_findings(cases: Cases, wanted: Iterable[str]) -> tuple[str, ...]:
 
 
 def label_value(state: int | bool | None, uncertain: Uncertain, unstated: Unstated) -> float:
-    """What a stated label (1, 0, -1 uncertain, None) counts as: 1, 0, or NaN for nothing."""
+    """Value of a stated label (1, 0, -1 uncertain, None): 1, 0, or NaN to ignore it."""
     if state is None:
         return 0.0 if unstated == "negative" else math.nan
     if state == -1:
@@ -143,14 +143,16 @@ def _run(settings: RunData) -> Cases:
     folder = settings.run / "read"
     parts = part_paths(folder)
     if not parts:
-        raise DataError(f"{settings.run} has no pairs: it is no run, or has not been read yet")
+        raise DataError(
+            f"{settings.run} has no pairs: it is not a run folder, or has not been read yet"
+        )
     hashes = {"read": part_fingerprint(parts[0])}
     return _of_pairs("run", settings, lambda: read_pairs(folder), hashes)
 
 
 def _read(settings: ReadData) -> Cases:
     def pairs() -> Iterator[Pair]:
-        # A new reader each time, since it has no use for what the last pass noted.
+        # A new reader for each pass, independent of what the last one recorded.
         return iter(open_reader(settings.read, RunContext(seed=0)))
 
     reader = open_reader(settings.read, RunContext(seed=0))
@@ -176,7 +178,7 @@ def _of_pairs(
             states, unstated = pair.labels, settings.unstated
             if settings.labels == "report":
                 states = report_labels(text)
-                # What is not read denies nothing.
+                # A finding missing from the reading is not denied.
                 unstated = unstated if is_english(text) else "ignore"
             labels = {name: label_value(states.get(name), "ignore", unstated) for name in FINDINGS}
             yield Case(_loader(pair.image), pair.patient_id, labels, text, pair.split)
@@ -190,13 +192,13 @@ def _table(settings: LabelTable) -> Cases:
     if not root.is_dir():
         raise DataError(f"the folder of images {root} does not exist; set data.root")
     tally: Counter[str] = Counter()
-    # Sources without a setting of their own state something of every finding.
+    # Sources without this setting state every finding.
     unstated: Unstated = getattr(settings, "unstated", "ignore")
 
     def stream() -> Iterator[Case]:
         folders: dict[int, int] = {}
         for image in labelled_images(settings, findings):
-            path = _find(root, image.places, folders)
+            path = _find(root, image.paths, folders)
             if path is None:
                 tally["missing_image"] += 1
                 continue
@@ -211,12 +213,12 @@ def _table(settings: LabelTable) -> Cases:
     return Cases(name, findings, stream, hashes, tally=tally)
 
 
-def _find(root: Path, places: tuple[Path, ...], hits: dict[int, int]) -> Path | None:
-    """The first of `places` that is a file, those tried first where images mostly were."""
-    for place in sorted(range(len(places)), key=lambda each: -hits.get(each, 0)):
-        path = absolute(root / locate(root, places[place]))
+def _find(root: Path, candidates: tuple[Path, ...], hits: dict[int, int]) -> Path | None:
+    """The first of `candidates` that is a file, trying the most frequent position first."""
+    for index in sorted(range(len(candidates)), key=lambda each: -hits.get(each, 0)):
+        path = absolute(root / locate(root, candidates[index]))
         if path.is_relative_to(root) and os.path.isfile(path):  # noqa: PTH113
-            hits[place] = hits.get(place, 0) + 1
+            hits[index] = hits.get(index, 0) + 1
             return path
     return None
 
@@ -226,7 +228,7 @@ def _loader(image: ImageRef) -> Callable[[], np.ndarray]:
 
 
 def _rename(cases: Cases, aliases: Aliases) -> Cases:
-    """`cases` with findings under other names; several under one name are present if any is."""
+    """`cases` with findings renamed; of several under one name, any present makes it present."""
     if not aliases:
         return cases
     unknown = [name for name in aliases if name not in cases.findings]

@@ -1,7 +1,7 @@
-"""Images of a source as vectors of one or more models, each computed once and kept if asked for.
+"""Images of a source as vectors of one or more models, each computed once and cached on request.
 
-A cache file is named by all that decides its content: weights, image transform, source. It holds
-vectors, labels, and hashes of patients, no report and no id.
+A cache file is named by a hash of weights, image transform and source. It holds vectors, labels and
+hashes of patients, but no report and no id.
 """
 
 from __future__ import annotations
@@ -47,24 +47,24 @@ SplitOf = Callable[[Case], str]
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """The images of a source that could be read, in its order."""
+    """The readable images of a source, in its order."""
 
     vectors: tuple[np.ndarray, ...]
-    """Of each model: float32 unit vectors, `image dimension`."""
+    """Per model: float32 unit vectors, `image dimension`."""
     labels: np.ndarray
     """float32 `image finding`: 1, 0, or NaN; in the order of the source's findings."""
     patients: np.ndarray
-    """One number for each patient, `image`."""
+    """Patient number of each image."""
     splits: np.ndarray
-    """Text, `image`; empty where there is none."""
+    """Report of each image; empty if there is none."""
     reports: tuple[str, ...] = field(default=(), repr=False)
-    """Where they were asked for."""
+    """Only if requested."""
     unusable: dict[str, int] = field(default_factory=dict)
     """Images left out, by reason."""
 
     @property
     def num_patients(self) -> int:
-        """How many patients the images are of."""
+        """Number of patients among the images."""
         return len(np.unique(self.patients))
 
 
@@ -79,10 +79,10 @@ def features_of(
     inputs: Any = None,
     report_progress: Callable[[int], None] = lambda num_images: None,
 ) -> Features:
-    """Every image's vectors by every encoder, from `cache` where a file there has them.
+    """Vectors of every image by every encoder, from `cache` if a file there has them.
 
-    `data` are the settings of `cases`; `inputs` is whatever else decides patients' splits. With
-    reports, nothing is read from the cache or written to it.
+    `data` are the settings of `cases`; `inputs` is everything else that determines patients'
+    splits. With reports, the cache is neither read nor written.
     """
     paths = [_cache_path(cache, cases, data, encoder, inputs) for encoder in encoders]
     kept = [None if with_reports or path is None else _kept(path) for path in paths]
@@ -123,8 +123,8 @@ def _encode(
     unusable: Counter[str] = Counter()
     for group in _load(cases, unusable):
         images = [image for _, image in group]
-        for place, encoder in enumerate(encoders):
-            vectors[place].append(encoder.encode_images(images))
+        for index, encoder in enumerate(encoders):
+            vectors[index].append(encoder.encode_images(images))
         for case, _ in group:
             labels.append(as_row(case.labels, cases.findings))
             patients.append(_number(case.patient_id))
@@ -144,7 +144,7 @@ def _encode(
 
 
 def _load(cases: Cases, unusable: Counter[str]) -> Iterator[list[tuple[Case, np.ndarray]]]:
-    """Groups of cases with their images, the next ones decoded while one is being encoded."""
+    """Groups of cases with their images; the next group is decoded while one is encoded."""
     waiting: deque[list[tuple[Case, Future[np.ndarray | str]]]] = deque()
 
     def finished() -> list[tuple[Case, np.ndarray]]:
@@ -168,7 +168,7 @@ def _load(cases: Cases, unusable: Counter[str]) -> Iterator[list[tuple[Case, np.
 
 
 def _image_of(case: Case) -> np.ndarray | str:
-    """A case's image, or why it cannot be used."""
+    """A case's image, or the reason why it cannot be used."""
     try:
         image = case.image()
     except ImageError as error:
@@ -221,7 +221,7 @@ def _kept(path: Path) -> Features | None:
                 return Features((vectors,), labels, patients, splits, (), unusable)
     except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, NotImplementedError):
         pass  # damaged: as below
-    log.warning("the features in %s are damaged and are made again", path)
+    log.warning("the features in %s are damaged and are computed again", path)
     return None
 
 

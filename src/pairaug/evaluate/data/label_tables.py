@@ -1,7 +1,7 @@
-"""Labels as datasets publish them, row by row: each layout brought to image, patient and labels.
+"""Labels as published by datasets: each layout as rows of image, patient and labels.
 
-A label is 1 present, 0 absent, -1 uncertain, None where nothing is said. Names of findings are as
-`prompts.finding_name` spells them.
+A label is 1 present, 0 absent, -1 uncertain, None not stated. Findings are spelled as by
+`prompts.finding_name`.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ NIH_FINDINGS = (
     "pneumonia",
     "pneumothorax",
 )
-"""ChestX-ray14's, "no finding" with them."""
+"""ChestX-ray14's, including "no finding"."""
 
 _PATIENT = re.compile(r"patient\d+")
 _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
-# What PadChest lists among the findings and is none.
+# Listed by PadChest among the findings without being one.
 _NO_FINDINGS = frozenset({"", "unchanged", "exclude", "suboptimal study"})
 
 
@@ -61,15 +61,15 @@ _NO_FINDINGS = frozenset({"", "unchanged", "exclude", "suboptimal study"})
 class LabelledImage:
     """One image of a table."""
 
-    places: tuple[Path, ...]
-    """Where it may be, relative to the root; the first that is there counts."""
+    paths: tuple[Path, ...]
+    """Possible paths, relative to the root; the first that exists is used."""
     patient_id: str = field(repr=False)
     labels: LabelRow
     split: str | None = None
 
 
 def labelled_images(settings: LabelTable, findings: tuple[str, ...]) -> Iterator[LabelledImage]:
-    """The images of a table in its order; rows that its settings leave out are left out.
+    """The images of a table in its order, without rows that its settings leave out.
 
     `findings` are those of `findings_of`.
     """
@@ -95,7 +95,7 @@ def _images_of(settings: LabelTable, findings: tuple[str, ...]) -> Iterator[Labe
 
 
 def findings_of(settings: LabelTable) -> tuple[str, ...]:
-    """The findings that a table has labels of, in its order; of lists, in order of the alphabet."""
+    """The labelled findings of a table, in its order; those of a list alphabetically."""
     match settings:
         case NihData():
             return NIH_FINDINGS
@@ -104,7 +104,9 @@ def findings_of(settings: LabelTable) -> tuple[str, ...]:
         case VinDrData():
             columns = column_names(settings.table)
             if not are_names(columns):
-                raise DataError(f"{settings.table} is no table of VinDr-CXR: {name_list(columns)}")
+                raise DataError(
+                    f"{settings.table} is not a table of VinDr-CXR: {name_list(columns)}"
+                )
             names = (name for name in columns if name not in ("image_id", "rad_id"))
             return tuple(map(finding_name, names))
         case PadChestData():
@@ -129,10 +131,10 @@ def _chexpert(settings: CheXpertData, findings: tuple[str, ...]) -> Iterator[Lab
         if settings.views == "frontal" and "lateral" in path.name.lower():
             continue
         patient = next((part for part in path.parts if _PATIENT.fullmatch(part)), str(path.parent))
-        # Users' folders often begin below "CheXpert-v1.0-small".
-        places = (path, Path(*path.parts[1:])) if len(path.parts) > 1 else (path,)
+        # Users' folders often start below "CheXpert-v1.0-small".
+        paths = (path, Path(*path.parts[1:])) if len(path.parts) > 1 else (path,)
         labels = _states(row, findings, settings.table, number)
-        yield LabelledImage(places, patient, labels)
+        yield LabelledImage(paths, patient, labels)
 
 
 def _mimic(settings: MimicData, findings: tuple[str, ...]) -> Iterator[LabelledImage]:
@@ -141,7 +143,7 @@ def _mimic(settings: MimicData, findings: tuple[str, ...]) -> Iterator[LabelledI
         "study": "study_id",
         **_columns_of(settings.table, findings),
     }
-    # A study's labels in one byte a finding: the tables are in no common order.
+    # A study's labels in one byte per finding: the tables have different orders.
     labels: dict[str, np.ndarray] = {}
     for number, row in rows_of(settings.table, columns):
         states = _states(row, findings, settings.table, number)
@@ -164,7 +166,7 @@ def _mimic(settings: MimicData, findings: tuple[str, ...]) -> Iterator[LabelledI
 
 
 def _mimic_images(settings: MimicData) -> Iterator[tuple[int, Mapping[str, str | None]]]:
-    """(number, row) of each image of the split and of the views that are asked for."""
+    """(number, row) of each image of the requested split and views."""
     columns = {"image": "dicom_id", "subject": "subject_id", "study": "study_id"}
     listed = column_names(settings.images)
     if settings.views and "ViewPosition" not in listed:
@@ -225,14 +227,14 @@ def _padchest_rows(settings: PadChestData) -> Iterator[Mapping[str, str | None]]
 def _padchest(settings: PadChestData, findings: tuple[str, ...]) -> Iterator[LabelledImage]:
     for row in _padchest_rows(settings):
         name = row["file"] or ""
-        places = (Path(patient_key(row["folder"] or ""), name), Path(name), Path("images", name))
+        paths = (Path(patient_key(row["folder"] or ""), name), Path(name), Path("images", name))
         labels = _labels_listed(_padchest_terms(row["labels"]), findings)
-        yield LabelledImage(places, row["patient"] or name, labels)
+        yield LabelledImage(paths, row["patient"] or name, labels)
 
 
 def _vindr(settings: VinDrData, findings: tuple[str, ...]) -> Iterator[LabelledImage]:
     columns = {"image": "image_id", **_columns_of(settings.table, findings)}
-    # Three radiologists read each image of the training set, in rows that need not be neighbours.
+    # Three radiologists read each image of the training set, in rows that may be apart.
     votes: dict[str, np.ndarray] = {}
     for number, row in rows_of(settings.table, columns):
         states = _states(row, findings, settings.table, number)
@@ -244,12 +246,12 @@ def _vindr(settings: VinDrData, findings: tuple[str, ...]) -> Iterator[LabelledI
     for image, (present, asked) in votes.items():
         needed = asked // 2 + 1 if settings.readers == "majority" else np.ones_like(asked)
         labels = {
-            finding: int(present[place] >= needed[place]) if asked[place] else None
-            for place, finding in enumerate(findings)
+            finding: int(present[index] >= needed[index]) if asked[index] else None
+            for index, finding in enumerate(findings)
         }
         name = f"{image}{settings.suffix}"
-        places = (Path(name), Path("train", name), Path("test", name))
-        yield LabelledImage(places, image, labels)
+        paths = (Path(name), Path("train", name), Path("test", name))
+        yield LabelledImage(paths, image, labels)
 
 
 def _table_rows(settings: TableData) -> Iterator[tuple[int, Mapping[str, str | None]]]:
@@ -282,7 +284,7 @@ def _table(settings: TableData, findings: tuple[str, ...]) -> Iterator[LabelledI
 
 
 def _known(table: Path, names: Iterable[str]) -> tuple[str, ...]:
-    """Those of a table's columns that are findings of CheXpert."""
+    """Columns of a table that are findings of CheXpert."""
     known = set(names)
     found = [finding_name(column) for column in column_names(table)]
     chosen = tuple(name for name in found if name in known)
@@ -292,7 +294,7 @@ def _known(table: Path, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _columns_of(table: Path, findings: Iterable[str]) -> dict[str, str]:
-    """Finding → its column as the table spells it."""
+    """Finding → its column as spelled in the table."""
     spelled = {finding_name(column): column for column in column_names(table)}
     return {finding: spelled[finding] for finding in findings}
 
@@ -311,10 +313,10 @@ def _state(stated: str | None, finding: str, table: Path, number: int) -> int | 
 
 
 def _check_names(names: Iterable[str], table: Path, number: int) -> None:
-    """Raises for a list of something else, such as reports: results name the findings."""
+    """Raises `DataError` for a list of other texts, such as reports: results name the findings."""
     if not all(map(is_name, names)):
         raise DataError(
-            f"{table}: row {number} lists something that is no name of a finding; check "
+            f"{table}: row {number} lists a text that is not the name of a finding; check "
             "data.list_column and data.separator"
         )
 

@@ -1,4 +1,4 @@
-"""Which images and labels to evaluate on: phantoms, runs, readers, and label tables as published."""
+"""Sources of evaluation data: phantoms, runs, readers, and label tables as published."""
 
 from __future__ import annotations
 
@@ -15,62 +15,62 @@ Unstated = Literal["ignore", "negative"]
 
 
 class PhantomData(StageSettings):
-    """Simulated patients, whose findings are known."""
+    """Simulated patients with known findings."""
 
     layout: Literal["phantom"] = Field(
         default="phantom", description="Simulated patients, one image each."
     )
-    num_patients: int = Field(default=1000, ge=2, description="How many patients are sampled.")
+    num_patients: int = Field(default=1000, ge=2, description="Number of patients.")
     seed: int = Field(
         default=7_000_001,
         ge=0,
         lt=2**63,
-        description="Which patients; the bundled models have not seen those of the default.",
+        description="Seed of the patients; the bundled models have not seen those of the default.",
     )
-    size: int = Field(default=128, ge=32, le=1024, description="Pixels a side of each image.")
+    size: int = Field(default=128, ge=32, le=1024, description="Side of each image in pixels.")
     labels: Literal["by-side", "chexpert"] = Field(
         default="by-side",
-        description="By side: the 15 labels of phantoms, such as left pleural effusion. Or those "
+        description="Labels: the 15 of phantoms by side, such as left pleural effusion, or those "
         "of CheXpert's 14 that phantoms can have.",
     )
 
 
 class PairLabels(StageSettings):
-    """How pairs come by labels."""
+    """Labels of pairs."""
 
-    split: Split | Literal["all"] = Field("test", description="Which patients.")
+    split: Split | Literal["all"] = Field("test", description="Patients to use, by split.")
     labels: Literal["stated", "report"] = Field(
         "stated",
-        description="The labels that the pairs have, or those that their reports state, present "
-        "or absent, by PairAug's own reading.",
+        description="Source of the labels: those of the pairs, or findings extracted from their "
+        "reports by PairAug.",
     )
     unstated: Unstated = Field(
-        "ignore", description="What a finding counts as that is not stated, or is uncertain."
+        "ignore", description="Value of a finding that is not stated, or uncertain."
     )
 
 
 class RunData(PairLabels):
     """The real pairs of a run."""
 
-    layout: Literal["run"] = Field("run", description="The real pairs of a run's folder.")
-    run: Path = Field(description="The run's folder.")
+    layout: Literal["run"] = Field("run", description="The real pairs of a run folder.")
+    run: Path = Field(description="Run folder.")
 
 
 class ReadData(PairLabels):
-    """Pairs as `pairaug read` finds them, without a run."""
+    """Pairs as read by `pairaug read`, without a run."""
 
-    layout: Literal["read"] = Field("read", description="Whatever `pairaug read` can read.")
-    read: ReadSettings = Field(description="As in the settings of a run.")
+    layout: Literal["read"] = Field("read", description="Any dataset that `pairaug read` can read.")
+    read: ReadSettings = Field(description="Settings of `read`, as in a run.")
 
 
 class LabelTable(StageSettings):
     """A table of labels, and the folder of its images."""
 
-    table: Path = Field(description="The file with the labels: .csv, also .csv.gz.")
+    table: Path = Field(description="File with the labels: .csv or .csv.gz.")
     root: Path | None = Field(
-        None, description="The folder that image paths start from; without it, the table's folder."
+        None, description="Folder that image paths are relative to; null: the table's folder."
     )
-    uncertain: Uncertain = Field("ignore", description="What a label of -1 counts as.")
+    uncertain: Uncertain = Field("ignore", description="Value of a label of -1.")
 
 
 class CheXpertData(LabelTable):
@@ -79,9 +79,9 @@ class CheXpertData(LabelTable):
     layout: Literal["chexpert"] = Field(
         "chexpert", description="CheXpert: Path, and a column for each finding."
     )
-    unstated: Unstated = Field("negative", description="What an empty cell counts as.")
+    unstated: Unstated = Field("negative", description="Value of an empty cell.")
     views: Literal["frontal", "all"] = Field(
-        "frontal", description="Frontal images only, by their names, or all."
+        "frontal", description="Views: frontal images only, by their names, or all."
     )
 
 
@@ -92,29 +92,27 @@ class MimicData(LabelTable):
         "mimic-cxr",
         description="MIMIC-CXR-JPG: a CSV of labels by study, and one of images.",
     )
-    images: Path = Field(
-        description="The table of images: mimic-cxr-2.0.0-metadata.csv or -split.csv."
-    )
+    images: Path = Field(description="Table of images: mimic-cxr-2.0.0-metadata.csv or -split.csv.")
     splits: Path | None = Field(
-        None, description="mimic-cxr-2.0.0-split.csv, where `images` is the table of metadata."
+        None, description="mimic-cxr-2.0.0-split.csv, if `images` is the table of metadata."
     )
     split: Literal["train", "validation", "test", "all"] = Field(
-        "test", description="Whose images."
+        "test", description="Split to use."
     )
     views: tuple[str, ...] = Field(
-        (), description="Views, such as PA and AP, where `images` is the table of metadata."
+        (), description="Views, such as PA and AP, if `images` is the table of metadata."
     )
-    unstated: Unstated = Field("negative", description="What an empty cell counts as.")
+    unstated: Unstated = Field("negative", description="Value of an empty cell.")
 
 
 class NihData(LabelTable):
     """NIH ChestX-ray14's `Data_Entry_2017.csv`."""
 
     layout: Literal["nih"] = Field(
-        "nih", description="ChestX-ray14: image, and its findings parted by |."
+        "nih", description="ChestX-ray14: image, and its findings separated by |."
     )
     only: Path | None = Field(
-        None, description="A text file with the names of the images to use, such as test_list.txt."
+        None, description="Text file with the names of the images to use, such as test_list.txt."
     )
 
 
@@ -125,10 +123,10 @@ class PadChestData(LabelTable):
         "padchest", description="PadChest: ImageID, ImageDir, Labels and more."
     )
     projections: tuple[str, ...] = Field(
-        ("PA", "AP", "AP_horizontal"), description="Projections to use; none named: all."
+        ("PA", "AP", "AP_horizontal"), description="Projections to use; empty: all."
     )
     by_hand: bool = Field(
-        False, description="Only what a physician labelled, not what a network read off the report."
+        False, description="Use labels by physicians only, not those predicted from the report."
     )
 
 
@@ -138,44 +136,45 @@ class VinDrData(LabelTable):
     layout: Literal["vindr"] = Field(
         "vindr", description="VinDr-CXR: image_id, and a column for each finding."
     )
-    suffix: str = Field(".dicom", description="What image files are called after their image_id.")
+    suffix: str = Field(".dicom", description="File name suffix of the images after image_id.")
     readers: Literal["majority", "any"] = Field(
-        "majority", description="When several radiologists read an image: most of them, or any."
+        "majority", description="Agreement between several radiologists: majority, or any."
     )
 
 
 class TableData(LabelTable):
-    """Any table with one image a row."""
+    """Any table with one image per row."""
 
     layout: Literal["table"] = Field(
-        "table", description="An image a row, findings in columns or in a list."
+        "table", description="One image per row, findings in columns or in a list."
     )
     file: str = Field("file", description="Column of the image's path, relative to `root`.")
     patient_id: str | None = Field(
-        None, description="Column of the patient; without it each image is a patient of its own."
+        None, description="Column of the patient; null: each image is a separate patient."
     )
     split_column: str | None = Field(None, description="Column of the split.")
     columns: dict[str, str] = Field(
-        {}, description="Finding to its column, with 1, 0, -1 (uncertain) or empty."
+        {}, description="Finding → its column, with 1, 0, -1 (uncertain) or empty."
     )
     list_column: str | None = Field(
         None,
-        description="Column that lists the findings present, instead; each other one is absent.",
+        description="Column that lists the findings present, in place of `columns`; all others "
+        "are absent.",
     )
-    separator: str = Field("|", min_length=1, description="What parts the findings of a list.")
-    unstated: Unstated = Field("ignore", description="What an empty cell of a finding counts as.")
+    separator: str = Field("|", min_length=1, description="Separator of the findings in a list.")
+    unstated: Unstated = Field("ignore", description="Value of an empty cell of a finding.")
     where: dict[str, tuple[str, ...]] = Field(
-        {}, description="Column to the values that a row may have there; other rows are left out."
+        {}, description="Column → values to keep; rows with other values are left out."
     )
     encoding: str = Field("utf-8", description="Text encoding of the table.")
     delimiter: str | None = Field(
-        None, min_length=1, max_length=1, description="What separates the cells of a CSV table."
+        None, min_length=1, max_length=1, description="Separator of the cells in a CSV table."
     )
 
     @model_validator(mode="after")
     def _has_labels(self) -> TableData:
         if bool(self.columns) == (self.list_column is not None):
-            raise ValueError("name the findings' columns, or the one list_column, and not both")
+            raise ValueError("name the findings' columns or list_column, not both")
         return self
 
 
@@ -191,7 +190,7 @@ LabelledData = Annotated[
     | TableData,
     Field(discriminator="layout"),
 ]
-"""The settings of `data`: those of the source that it names."""
+"""Settings of `data`, by its source."""
 
 ReportData = Annotated[PhantomData | RunData | ReadData, Field(discriminator="layout")]
-"""The sources that have reports, too."""
+"""Sources with reports."""
