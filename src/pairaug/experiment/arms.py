@@ -1,4 +1,4 @@
-"""Which pairs each arm of the comparison trains on, and for how many steps."""
+"""Training pairs and optimizer steps of each arm of the comparison."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pairaug.train.clip.sources import BranchName
 
 
 def sources_of(arm: Arm, folder: Path, num_kept: int) -> tuple[PairSource, ...]:
-    """The sources of a arm's pairs; `folder` is the experiment's.
+    """Sources of an arm's pairs; `folder` is the experiment's.
 
-    `num_kept` is the number of synthetic pairs that pruning kept. The arm that has as many without
-    pruning has the same real pairs, and of all synthetic ones a subset by hash, another for each
-    seed.
+    `num_kept` is the number of synthetic pairs that pruning kept. The unpruned arm of matched size
+    has the same real pairs, and of all synthetic ones that number, as a subset by hash that differs
+    between seeds.
     """
     run = folder / "run"
     real = _source(run, "real")
@@ -46,10 +46,10 @@ def sources_of(arm: Arm, folder: Path, num_kept: int) -> tuple[PairSource, ...]:
 
 
 def num_steps_of(arm: Arm, settings: UtilitySettings, num_pairs: Mapping[str, int]) -> int:
-    """Optimiser steps of a arm: the same for all, but for `real`.
+    """Optimizer steps of an arm: the same for all, except `real`.
 
-    `real` makes as many passes over its pairs as `inter_and_intra` does over its own, as a comparison by
-    epochs would have it; so it takes fewer steps.
+    `real` makes as many passes over its pairs as `inter_and_intra`, as in a comparison by epochs;
+    so it takes fewer steps.
     """
     if arm != "real":
         return settings.max_steps

@@ -1,4 +1,4 @@
-"""What all experiments share: a run's pairs, models trained for as many steps, one test set."""
+"""Shared by all experiments: a run's pairs, models trained for equal steps, one test set."""
 
 from __future__ import annotations
 
@@ -28,23 +28,25 @@ from pairaug.train.clip.sources import is_used, run_stage
 
 
 class ComparisonSettings(StageSettings):
-    """Models trained on different pairs for as many steps, evaluated on the same images."""
+    """Models trained on different pairs for the same number of steps, evaluated on one test set."""
 
     run: Path | dict[str, Any] = Field(
-        description="The run whose pairs are trained on: its settings, or a YAML file of them. It "
-        "is made first, in the output folder, and resumed like any run. `limit` says how many of "
-        "the dataset's pairs are the real ones."
+        description="Run to train on: its settings, or a YAML file of them. It is written to the "
+        "output folder first and resumed like any run. `limit` sets the number of real "
+        "pairs."
     )
-    num_seeds: int = Field(default=5, ge=1, description="Models trained for each arm.")
-    max_steps: int = Field(default=500, ge=1, description="Optimiser steps of every arm.")
+    num_seeds: int = Field(
+        default=5, ge=1, description="Models trained per arm, each with its own seed."
+    )
+    max_steps: int = Field(default=500, ge=1, description="Optimizer steps of every arm.")
     train: ClipSettings = Field(
-        description="How each model is trained; sources, seed and steps are the experiment's."
+        description="Training settings of each model; the experiment sets sources, seed and steps."
     )
     data: LabelledData = Field(
-        description="What the models are evaluated on: labelled images of other patients."
+        description="Test set of the models: labelled images of other patients."
     )
     findings: tuple[str, ...] = Field(
-        default=(), description="Which of its findings count; all that it labels if none is named."
+        default=(), description="Findings of the test set to evaluate; empty: all labelled ones."
     )
     templates: tuple[TemplatePair, ...] = Field(
         default=TEMPLATES, min_length=1, description="Captions for a finding, and for its absence."
@@ -55,16 +57,16 @@ class ComparisonSettings(StageSettings):
     num_parallel_trials: int = Field(
         default=1,
         ge=1,
-        description="Models trained side by side, each in a process of its own, with "
+        description="Models trained in parallel, each in a separate process with "
         "`train.num_threads` threads.",
     )
     keep_models: bool = Field(
-        default=False, description="Keep every trained model, not only what it said."
+        default=False, description="Keep every trained model, not only its probabilities."
     )
 
 
 def run_settings_of(settings: ComparisonSettings) -> Settings:
-    """The settings of the run, with its device chosen."""
+    """Settings of the run, with its device chosen."""
     if isinstance(settings.run, Path):
         return with_device(load_settings(settings.run))
     return with_device(settings_of(settings.run, "run"))
@@ -74,7 +76,7 @@ def run_settings_of(settings: ComparisonSettings) -> Settings:
 def prepared_run(
     settings: ComparisonSettings, out: Path, progress: ProgressReport
 ) -> Iterator[Settings]:
-    """The settings of the run that is made in `out`/run; the folder stays locked meanwhile."""
+    """Settings of the run in `out`/run, which is run first; the folder stays locked meanwhile."""
     with hold_lock(out):
         run_settings = run_settings_of(settings)
         run_all(run_settings, RunFolder(out / "run"), progress)
@@ -94,12 +96,12 @@ def context_of(run_settings: Settings, progress: ProgressReport) -> RunContext:
 
 
 def open_test_set(settings: ComparisonSettings) -> LabelledTestSet:
-    """The images that all models are evaluated on."""
+    """The test set of all models."""
     return LabelledTestSet(settings.data, settings.findings, settings.templates)
 
 
 def num_pairs_of(sources: Sequence[PairSource]) -> int:
-    """Pairs of sources without a bound on their number."""
+    """Number of pairs in sources that have no bound on it."""
     total = 0
     for source in sources:
         assert source.run is not None
@@ -118,7 +120,7 @@ def trial_of(
     test_set: LabelledTestSet,
     out: Path,
 ) -> Trial:
-    """The training of a arm with one seed; images are decoded once for all, in the folder `out`."""
+    """The training of an arm with one seed; decoded images are shared in the folder `out`."""
     train = settings.train.model_copy(
         update={
             "sources": sources,
@@ -132,15 +134,15 @@ def trial_of(
     for source in sources:
         assert source.run is not None
         stage = _deciding_stage(source)
-        # Other pairs are another trial.
+        # Other pairs make another trial.
         fingerprints[f"{source.run.name}/{stage.name}"] = part_fingerprint(part_paths(stage)[0])
     return Trial(arm, seed, train, fingerprints, test_set.fingerprint)
 
 
 def _deciding_stage(source: PairSource) -> Path:
-    """The folder of the stage that decides which pairs a source has.
+    """The folder of the stage that determines the pairs of a source.
 
-    Where pruning takes none away, another rule is no reason to train again.
+    If pruning drops none of them, another rule is no reason to train again.
     """
     assert source.run is not None
     scored = source.run / "score"
@@ -155,13 +157,15 @@ def compare_arms(
     out: Path,
     progress: ProgressReport,
 ) -> PairedMacros:
-    """Macro AUROCs of every arm's models, once all trials are trained and evaluated.
+    """Macro AUROCs of the models of every arm, after training and evaluating all trials.
 
-    What the folder `out` holds of them is kept.
+    Finished trials in the folder `out` are reused.
     """
     earlier = {trial: finished_probabilities(trial, out / "trials") for trial in trials}
-    told = {(trial.arm, trial.seed): said for trial, said in earlier.items() if said is not None}
-    progress.start("trials", len(trials), len(told), unit="trial")
+    probabilities_of = {
+        (trial.arm, trial.seed): scores for trial, scores in earlier.items() if scores is not None
+    }
+    progress.start("trials", len(trials), len(probabilities_of), unit="trial")
     for trial, probabilities in finish_trials(
         [trial for trial in trials if earlier[trial] is None],
         out / "trials",
@@ -169,12 +173,14 @@ def compare_arms(
         at_once=settings.num_parallel_trials,
         keep_models=settings.keep_models,
     ):
-        told[trial.arm, trial.seed] = probabilities
+        probabilities_of[trial.arm, trial.seed] = probabilities
         progress.note(trial.name)
         progress.advance(1)
     progress.finish()
     arms = list(dict.fromkeys(trial.arm for trial in trials))
-    said = {arm: [told[arm, seed] for seed in range(settings.num_seeds)] for arm in arms}
+    scores = {
+        arm: [probabilities_of[arm, seed] for seed in range(settings.num_seeds)] for arm in arms
+    }
     return compare_macros(
-        test_set.labels, said, groups=test_set.patients, num_resamples=settings.num_resamples
+        test_set.labels, scores, groups=test_set.patients, num_resamples=settings.num_resamples
     )

@@ -1,7 +1,7 @@
-"""A generator that fails more often than it did: some generated images change places among each other.
+"""Label noise: exchanges some generated images between the pairs of a run.
 
-The images are those of a run, and the reports too; only which belongs to which is wrong, for a known
-fraction of the synthetic pairs. So it is known what pruning should find. The protocol is that of noisy
+Images and reports stay those of the run; a known fraction of the synthetic pairs gets the image of
+another pair, so the pairs that pruning should find are known. The protocol is that of noisy
 correspondence (Huang et al. 2021), with images of the same branch exchanged.
 """
 
@@ -31,10 +31,10 @@ from pairaug.run import RunFolder
 from pairaug.stage import RunContext, seed_for
 
 TRACE = "noise"
-"""The trace entry of a pair whose image was exchanged; `image_of` names whose it has."""
+"""Trace entry of a pair with an exchanged image; `image_of` is the id of the image's pair."""
 
 _SEED_NAME = "failing"
-"""Seeds the choice of pairs. Another name would choose other pairs than the published tables have."""
+"""Seed name of the choice; the published tables depend on it."""
 
 _RANGE = 2**63
 
@@ -42,7 +42,7 @@ _RANGE = 2**63
 def make_noisy(
     run: RunFolder, folder: Path, rate: float, settings: Settings, context: RunContext
 ) -> None:
-    """The run's scored pairs with a fraction of the images exchanged, scored and pruned anew.
+    """Exchanges a fraction of the images of the run's scored pairs, and prunes them again.
 
     The folder then holds `score` and `prune`, each with as many parts as the run.
     """
@@ -59,11 +59,11 @@ def make_noisy(
 
 
 def exchange_images(pairs: Sequence[Pair], rate: float, seed: int) -> list[Pair]:
-    """The pairs of a part, in their order, with a fraction of the living generated images exchanged.
+    """The pairs of a part, in order, with a fraction of the kept generated images exchanged.
 
-    Each synthetic pair is chosen or not by the hash of its id, so that what fails at a fraction fails at
-    every greater one. Of each branch, the chosen images move round: to a pair of another patient
-    unless more than half of the chosen are of one. A chosen pair without any other keeps its image.
+    Each synthetic pair is chosen by the hash of its id, so that a larger fraction includes the
+    choice of a smaller one. Within each branch, the chosen images rotate, each to a pair of another
+    patient unless more than half of the chosen are of one. A single chosen pair keeps its image.
     """
     sources = {pair.id: pair for pair in pairs}
     changed: dict[str, Pair] = {}
@@ -74,7 +74,7 @@ def exchange_images(pairs: Sequence[Pair], rate: float, seed: int) -> list[Pair]
         )
         if len(chosen) < 2:
             continue
-        # Sorted by parent, a turn as long as the largest family leads out of every family.
+        # Sorted by parent, a rotation by the size of the largest family leaves every family.
         turn = max(Counter(pair.parent_id for pair in chosen).values()) % len(chosen) or 1
         for pair, other in zip(chosen, chosen[turn:] + chosen[:turn], strict=True):
             changed[pair.id] = _with_image_of(pair, other, sources.get(pair.parent_id or ""))
@@ -88,7 +88,7 @@ def _is_chosen(pair: Pair, branch: Branch, rate: float, seed: int) -> bool:
 
 
 def _with_image_of(pair: Pair, other: Pair, source: Pair | None) -> Pair:
-    """The pair with another's image, and the scores that `score` gives to it."""
+    """The pair with another's image, and its new scores."""
     is_edit = pair.branch is Branch.INTRA
     image, report = _vector(other.image_embedding), _vector(pair.report_embedding)
     assert image is not None

@@ -1,4 +1,4 @@
-"""How an experiment's outcome is put on a page: tables, paragraphs, and the frame of the HTML."""
+"""Tables, paragraphs and the HTML frame of an experiment's results."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def format_signed(estimate: Estimate) -> str:
     return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
 
 
-def seeds_in_words(num_seeds: int) -> str:
+def count_seeds(num_seeds: int) -> str:
     """`1 seed`, `5 seeds`."""
     return "1 seed" if num_seeds == 1 else f"{num_seeds} seeds"
 
 
 def ticks(estimates: Iterable[Estimate]) -> list[float]:
-    """The marks of a scale that holds all intervals: multiples of 0.05, two at least."""
+    """Marks of a scale that covers all intervals: multiples of 0.05, at least two."""
     every = list(estimates)
     first = math.floor(min(each.low for each in every) / _TICK)
     final = max(first + 1, math.ceil(max(each.high for each in every) / _TICK))
@@ -37,7 +37,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def paragraphs(also: Sequence[str], notes: Sequence[str]) -> list[str]:
-    """What stands below a table: a list, if there is something in it, and the notes."""
+    """Paragraphs below a table: a list, if not empty, and the notes."""
     records = ["\n".join(f"- {line}" for line in also)] if also else []
     return [*records, "\n".join(notes)]
 
@@ -51,7 +51,7 @@ def html_page(
     also: Sequence[str],
     notes: Sequence[str],
 ) -> str:
-    """A page that needs no other file; `figure` is SVG, all else text, with `code` and *stress*."""
+    """A self-contained page; `figure` is SVG, all else text, with `code` and *stress*."""
     records = "".join(f"<li>{_mark(line)}</li>" for line in also)
     return _PAGE.format(
         title=escape(title),
@@ -72,7 +72,7 @@ def _mark(line: str) -> str:
 
 
 def _two_lines(cell: str) -> str:
-    """An interval stands below its value, whole."""
+    """A cell with the interval below its value, unbroken."""
     return escape(cell).replace(" [", "<br>[")
 
 

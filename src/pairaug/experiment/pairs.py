@@ -1,6 +1,6 @@
-"""The pairs that the arms train on: a run's, and those of the arms that the run does not make.
+"""Training pairs of the arms: those of the run, and those that the run itself does not have.
 
-Each kind is a folder of parts, made part by part, so that an interrupted experiment goes on.
+Each kind is a folder of parts, written part by part, so that an interrupted experiment resumes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from pairaug.stage import RunContext, apply, seed_for
 def make_image_only(
     run: RunFolder, folder: Path, settings: Settings, per_report: int, progress: ProgressReport
 ) -> None:
-    """New images for the real reports, resampled, scored and pruned as the run's new patients are.
+    """New images for the real reports: generated, scored and pruned like the run's new patients.
 
     The folder then holds `score` and `prune`, each with as many parts as the run.
     """
@@ -81,9 +81,9 @@ def make_image_only(
 
 
 def make_text_only(run: RunFolder, folder: Path, settings: Settings, per_report: int) -> None:
-    """New wordings, by rules, of the real reports, each with the report's own image; not pruned.
+    """Rewordings of the real reports by rules, each with the report's own image; not pruned.
 
-    A report that the rules cannot word otherwise gives pairs that are dropped.
+    Reports that the rules cannot reword give dropped pairs.
     """
 
     def children(pair: Pair) -> Iterator[Pair]:
@@ -102,7 +102,7 @@ def make_text_only(run: RunFolder, folder: Path, settings: Settings, per_report:
 def in_other_words(pair: Pair, name: str, settings: Settings) -> Pair:
     """A child with the pair's own image and its report reworded by rules.
 
-    Dropped, with the report as it was, where the rules cannot word it otherwise.
+    Dropped, with the report unchanged, if the rules cannot reword it.
     """
     from pairaug.rewrite.rules.paraphrase import reworded
 
@@ -127,7 +127,7 @@ def _make_parts(
     synthetic: Callable[[Sequence[Pair]], Sequence[Pair]],
     inputs: dict[str, Any],
 ) -> None:
-    """For each part of the run, one with its training pairs and the children made from them."""
+    """For each part of the run, one with its training pairs and the children derived from them."""
     before = part_paths(run.stage("read"))
     own_fingerprint = fingerprint(inputs, part_fingerprint(before[0]))
     check_fingerprints(folder, own_fingerprint)
@@ -148,7 +148,7 @@ def _make_parts(
 
 
 def _num_usable(path: Path) -> int:
-    """The training pairs of a part of real ones."""
+    """Training pairs of a part of real ones."""
     arms = read_columns(path, ("split", "drop_stage")).to_pylist()
     return sum(arm["split"] == "train" and arm["drop_stage"] is None for arm in arms)
 
@@ -165,14 +165,14 @@ def prune_parts(folder: Path, settings: Settings, context: RunContext) -> None:
     for path in scored:
         index = part_index(path)
         target = part_path(folder / "prune", index)
-        # Another rule decides again in place: nothing that took long is lost.
+        # Another rule decides again in the same folder: pruning is quick.
         if not target.exists() or part_fingerprint(target) != own_fingerprint:
             table = stage.apply_to_table(read_table(path))
             write_table(folder / "prune", index, table, own_fingerprint, is_last=path == scored[-1])
 
 
 def check_fingerprints(folder: Path, own_fingerprint: str) -> None:
-    """`RunError` if the folder has parts of another fingerprint than this."""
+    """Raises `RunError` if the folder has parts of another fingerprint."""
     if any(part_fingerprint(path) != own_fingerprint for path in part_paths(folder)):
         raise RunError(
             f"{folder} was made with other settings. Delete it, or pass a new --out folder."

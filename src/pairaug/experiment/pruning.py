@@ -1,8 +1,8 @@
-"""When does pruning pay? Pruned and unpruned pairs of one run, with more and more images at fault.
+"""The gain by pruning on the pairs of one run, at several noise rates.
 
-Images change places at known shares (`noise.py`); the run's rule, fitted anew on each, decides
-what is kept. At every share three sets of pairs train models, for as many steps: all, as many of
-all as are kept, and the kept ones.
+Images are exchanged between pairs at known rates (`noise.py`); the run's rule, fitted again at
+each, prunes them. At every rate, models train for the same number of steps on three sets of pairs:
+all, a random subset of the kept size, and the kept ones.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _SYNTHETIC = ("inter", "intra")
 def run_pruning(
     settings: PruningSettings, out: Path, progress: ProgressReport | None = None
 ) -> Path:
-    """The path of `pruning.json` in the folder `out`; its tables are beside it.
+    """Writes `pruning.json` and its tables to `out`; returns the former's path.
 
-    What the folder holds of the same settings is kept, pairs and trained trials alike.
+    Pairs and finished trials of the same settings in the folder are reused.
     """
     progress = progress or NoProgress()
     with prepared_run(settings, out, progress) as run_settings:
@@ -56,7 +56,7 @@ def run_pruning(
         test_set = open_test_set(settings)
         trials = [
             trial_of(arm, seed, of_row, settings.max_steps, settings, test_set, out)
-            # Seed by seed, so that an experiment that is cut short has whole comparisons.
+            # Seed by seed, so that an interrupted experiment has whole comparisons.
             for seed in range(settings.num_seeds)
             for arm, of_row in sources.items()
         ]
@@ -67,7 +67,7 @@ def run_pruning(
 
 
 def _level(rate: float, folder: Path) -> Level:
-    """What pruning did to the synthetic pairs, by whether their image was exchanged."""
+    """Pruning of the synthetic pairs, by whether their image was exchanged."""
     every = PairSource(run=folder, branches=_SYNTHETIC, keep="all")
     counts: Counter[tuple[bool, bool]] = Counter()
     for part in part_paths(run_stage(folder)):
@@ -84,7 +84,7 @@ def _level(rate: float, folder: Path) -> Level:
 
 
 def _sources(level: Level, folder: Path) -> dict[str, tuple[PairSource, ...]]:
-    """The three sets of a noise rate, by the names of their arms."""
+    """Sources of the three arms of a noise rate."""
     real = PairSource(run=folder, branches=("real",))
     as_many = PairSource(run=folder, branches=_SYNTHETIC, keep="all", max_pairs=level.num_kept)
     return {

@@ -1,4 +1,4 @@
-"""What pruning came to at each noise rate, as JSON, Markdown, HTML and plain text."""
+"""Results of pruning at each noise rate, as JSON, Markdown, HTML and plain text."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, Literal, get_args
 
 from pairaug.evaluate.results import text_table, write_result
 from pairaug.experiment.page import (
+    count_seeds,
     format_signed,
     html_page,
     markdown_table,
     paragraphs,
-    seeds_in_words,
     ticks,
 )
 from pairaug.experiment.settings import BASE, PruningSettings
@@ -26,18 +26,18 @@ PruningArm = Literal["unpruned", "unpruned_matched_size", "pruned"]
 PRUNING_ARMS: tuple[PruningArm, ...] = get_args(PruningArm)
 
 _HEADER = ("noise rate", "pairs", "kept", "wrong found", "right lost", *PRUNING_ARMS,
-           "pruned minus no pruning", "pruned minus unpruned_matched_size")  # fmt: skip
+           "pruned minus unpruned", "pruned minus unpruned_matched_size")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A noise rate, and what pruning did to the synthetic pairs."""
+    """A noise rate, and the pruning of its synthetic pairs."""
 
     noise_rate: float
     num_right_kept: int
     num_right_dropped: int
     num_wrong_kept: int
-    """Pairs whose image is another's; so it is with `num_wrong_dropped`."""
+    """Pairs with another pair's image; `num_wrong_dropped` counts them too."""
     num_wrong_dropped: int
 
     @property
@@ -50,22 +50,22 @@ class Level:
 
     @property
     def found(self) -> float | None:
-        """The fraction of the wrong pairs that pruning dropped; None if none is wrong."""
+        """Fraction of the wrong pairs that pruning dropped; None if there are none."""
         return _fraction(self.num_wrong_dropped, self.num_wrong_kept)
 
     @property
     def lost(self) -> float | None:
-        """The fraction of the right pairs that it dropped, too; None if all are wrong."""
+        """Fraction of the right pairs that pruning dropped; None if there are none."""
         return _fraction(self.num_right_dropped, self.num_right_kept)
 
     def arm(self, kind: PruningArm) -> str:
-        """The name of one of its three arms."""
+        """Name of one of its three arms."""
         return f"{kind}, noise rate {self.noise_rate:.0%}"
 
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """The experiment's outcome."""
+    """Results of the experiment."""
 
     levels: Sequence[Level]
     num_real: int
@@ -76,11 +76,11 @@ class Pruning:
 
 
 def write_pruning(out: Path, settings: PruningSettings, found: Pruning) -> Path:
-    """The path of `pruning.json`, with `pruning.txt`, `pruning.md` and `pruning.html` beside it."""
+    """Path of `pruning.json`, written with `pruning.txt`, `pruning.md` and `pruning.html`."""
     arms = [_arm(level, found) for level in found.levels]
     heading = (
-        f"What pruning is worth: zero-shot on {found.num_images} images, "
-        f"{len(found.findings)} findings, {seeds_in_words(settings.num_seeds)}"
+        f"Gain by pruning: zero-shot on {found.num_images} images, "
+        f"{len(found.findings)} findings, {count_seeds(settings.num_seeds)}"
     )
     also = [f"{BASE}: {found.macros.estimate(BASE)} with {found.num_real} pairs"]
     below = paragraphs(also, _notes(settings))
@@ -114,14 +114,14 @@ def _arm(level: Level, found: Pruning) -> tuple[str, ...]:
 
 def _notes(settings: PruningSettings) -> list[str]:
     return [
-        "noise rate: fraction of the generated images that changed places with another patient's;",
-        "pairs, kept: what the models train on without and with pruning, the real pairs included;",
-        "wrong found, right lost: fractions of the exchanged pairs, and of all others, that pruning "
+        "noise rate: fraction of the generated images exchanged for another patient's;",
+        "pairs, kept: training pairs without and with pruning, including the real pairs;",
+        "wrong found, right lost: fractions of the exchanged pairs, and of all others, that were "
         "dropped;",
-        f"unpruned_matched_size, pruned: macro AUROC after {settings.max_steps} steps on all pairs, "
-        "on as many of them as are kept, on the kept ones;",
-        f"brackets: 95 % intervals over {settings.num_resamples} resamples of patients and seeds, the same "
-        "resamples for all arms.",
+        f"unpruned, unpruned_matched_size, pruned: macro AUROC after {settings.max_steps} steps on "
+        "all pairs, on a random subset of all of the kept size, on the kept pairs;",
+        f"brackets: 95 % intervals over {settings.num_resamples} resamples of patients and seeds, "
+        "the same resamples for all arms.",
     ]
 
 
@@ -169,7 +169,7 @@ _COLOURS: dict[PruningArm, str] = {
 
 
 def _figure(found: Pruning) -> str:
-    """Macro AUROC over the noise rate, a line for each way, with intervals."""
+    """Macro AUROC over the noise rate, one line per arm, with intervals."""
     estimates: dict[PruningArm, list[Estimate]] = {
         kind: [found.macros.estimate(level.arm(kind)) for level in found.levels]
         for kind in PRUNING_ARMS
@@ -200,19 +200,22 @@ def _figure(found: Pruning) -> str:
         ),
         f'<text x="{_LEFT}" y="{_HEIGHT - 8}">generated images that are another patient\'s</text>',
     ]
-    for place, (kind, line) in enumerate(estimates.items()):
-        across = [x(level.noise_rate) + 5 * (place - 1) for level in found.levels]
+    for index, (kind, line) in enumerate(estimates.items()):
+        across = [x(level.noise_rate) + 5 * (index - 1) for level in found.levels]
         parts += _line(kind, list(zip(across, line, strict=True)), y)
         parts.append(
-            f'<text x="{_LEFT + 190 * place}" y="14" style="fill:{_COLOURS[kind]}">{kind}</text>'
+            f'<text x="{_LEFT + 190 * index}" y="14" style="fill:{_COLOURS[kind]}">{kind}</text>'
         )
-    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="Macro AUROC by the noise rate">{"".join(parts)}</svg>'
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="Macro AUROC by the noise rate">{"".join(parts)}</svg>'
+    )
 
 
 def _line(
     kind: PruningArm, points: Sequence[tuple[float, Estimate]], y: Callable[[float], float]
 ) -> list[str]:
-    """One way's line through its points `(x, estimate)`, with an interval at each."""
+    """Line of one arm through its points `(x, estimate)`, with an interval at each."""
     colour = f'style="stroke:{_COLOURS[kind]}"'
     path = " ".join(f"{x:.1f},{y(each.value):.1f}" for x, each in points)
     return [

@@ -1,4 +1,4 @@
-"""What the comparison came to, as JSON, Markdown, HTML and plain text."""
+"""Results of the comparison, as JSON, Markdown, HTML and plain text."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from pairaug.evaluate.results import text_table, write_result
 from pairaug.experiment.page import (
+    count_seeds,
     format_signed,
     html_page,
     markdown_table,
     paragraphs,
-    seeds_in_words,
     ticks,
 )
 from pairaug.experiment.settings import BASE, Arm, UtilitySettings
@@ -24,7 +24,7 @@ from pairaug.system.atomic import write_file
 
 _HEADER = ("arm", "pairs", "steps", "macro AUROC", "over seeds", "gain", "fraction of gap")
 
-# What else the paper's question asks: is one arm better than another?
+# Differences between arms that the paper's question also asks for.
 _ALSO: tuple[tuple[Arm, Arm], ...] = (
     ("inter_and_intra", "inter"),
     ("inter_and_intra", "intra"),
@@ -38,10 +38,10 @@ _ALSO: tuple[tuple[Arm, Arm], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Utility:
-    """The experiment's outcome."""
+    """Results of the experiment."""
 
     num_pairs: Mapping[str, int]
-    """Pairs that each arm trains on."""
+    """Training pairs of each arm."""
     num_steps: Mapping[str, int]
     macros: PairedMacros
     """Macro zero-shot AUROC of each arm's models, on common resamples of patients and seeds."""
@@ -50,7 +50,7 @@ class Utility:
 
 
 def write_results(out: Path, settings: UtilitySettings, found: Utility) -> Path:
-    """The path of `utility.json`, with `utility.txt`, `utility.md` and `utility.html` beside it."""
+    """Path of `utility.json`, written with `utility.txt`, `utility.md` and `utility.html`."""
     arms = [_arm(arm, settings, found) for arm in settings.arms]
     also = [_difference(*pair, found) for pair in _ALSO if set(pair) <= set(settings.arms)]
     notes = _notes(settings, found)
@@ -69,7 +69,7 @@ def write_results(out: Path, settings: UtilitySettings, found: Utility) -> Path:
 def _heading(settings: UtilitySettings, found: Utility) -> str:
     return (
         f"Training on real and synthetic pairs: zero-shot on {found.num_images} images, "
-        f"{len(found.findings)} findings, {seeds_in_words(settings.num_seeds)}"
+        f"{len(found.findings)} findings, {count_seeds(settings.num_seeds)}"
     )
 
 
@@ -100,21 +100,24 @@ def _percent(estimate: Estimate) -> str:
 
 def _notes(settings: UtilitySettings, found: Utility) -> list[str]:
     notes = [
-        f"gain: macro AUROC minus that of `{BASE}`, the real pairs alone for as many steps;",
+        f"gain: macro AUROC minus that of `{BASE}`, the real pairs alone for the same number of "
+        "steps;",
         "over seeds: standard deviation of the models' macro AUROCs;",
-        f"brackets: 95 % intervals over {settings.num_resamples} resamples of patients and seeds, the same "
-        "resamples for all arms.",
+        f"brackets: 95 % intervals over {settings.num_resamples} resamples of patients and seeds, "
+        "the same resamples for all arms.",
     ]
     if "upper_bound" in settings.arms:
         notes.insert(
             1,
-            "fraction of gap: of the way from there to `upper_bound`, which trains on as many *real* "
-            f"pairs as `inter_and_intra` has ({found.num_pairs['inter_and_intra']});",
+            "fraction of gap: gain over that of `upper_bound`, which trains on as many *real* "
+            "pairs"
+            f"as `inter_and_intra` has pairs ({found.num_pairs['inter_and_intra']});",
         )
     if "upper_bound_reworded" in settings.arms:
         notes.insert(
             -2,
-            "upper bound, reworded: as many real pairs, all but the run's own reworded by rules;",
+            "upper bound, reworded: the same number of real pairs, reworded by rules except the "
+            "run's own;",
         )
     return notes
 
@@ -157,7 +160,7 @@ def _html(
     also: Sequence[str],
     notes: Sequence[str],
 ) -> str:
-    """A page of its own: the intervals resampled, and the table."""
+    """A self-contained page: the intervals as a figure, and the table."""
     figure = _figure([(arm, found.macros.estimate(arm)) for arm in settings.arms])
     return html_page("utility", _heading(settings, found), figure, _HEADER, arms, also, notes)
 
@@ -166,7 +169,7 @@ _ROW_HEIGHT, _LABEL_WIDTH, _PLOT_WIDTH = 28, 170, 560
 
 
 def _figure(arms: Sequence[tuple[str, Estimate]]) -> str:
-    """Each arm's macro AUROC with its interval, the base as a line through all."""
+    """Macro AUROC of each arm with its interval, and the base as a line through all."""
     marks = ticks(estimate for _, estimate in arms)
 
     def across(value: float) -> float:
@@ -185,8 +188,8 @@ def _figure(arms: Sequence[tuple[str, Estimate]]) -> str:
         f'<line x1="{across(base):.1f}" x2="{across(base):.1f}" y1="0" y2="{height}" '
         'class="base"/>',
     ]
-    for place, (arm, estimate) in enumerate(arms):
-        y = _ROW_HEIGHT * (place + 0.5)
+    for index, (arm, estimate) in enumerate(arms):
+        y = _ROW_HEIGHT * (index + 0.5)
         ends = f'x1="{across(estimate.low):.1f}" x2="{across(estimate.high):.1f}"'
         parts += [
             f'<text x="0" y="{y + 5:.1f}">{escape(arm)}</text>',

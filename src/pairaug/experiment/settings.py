@@ -24,31 +24,31 @@ Arm = Literal[
 ]
 
 ARMS: tuple[Arm, ...] = get_args(Arm)
-"""What is compared, in the order of the table."""
+"""The arms, in the order of the table."""
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 BASE: Arm = "real_matched_steps"
-"""What every gain is measured from: the real pairs alone, for as many steps."""
+"""The base of every gain: the real pairs alone, for the same number of steps."""
 
 
 class UtilitySettings(ComparisonSettings):
-    """The paper's comparison, on any dataset that a run can be made of."""
+    """The paper's comparison, on any dataset that a run can read."""
 
     extra_real_data: ReadSettings | None = Field(
         default=None,
-        description="Where the upper bound's real pairs come from: the real ones of the run and more "
-        "of the same kind. Without it there is no upper bound and no fraction of a gap.",
+        description="Source of the upper bound's real pairs: those of the run and more of the same "
+        "kind. Without it, `upper_bound` and the fraction of the gap are left out.",
     )
-    arms: tuple[Arm, ...] = Field(default=ARMS, description="What is compared.")
+    arms: tuple[Arm, ...] = Field(default=ARMS, description="Arms to compare.")
     max_steps: int = Field(
         default=500,
         ge=1,
-        description="Optimiser steps of every arm, except `real`, which makes as many passes over "
-        "its pairs as `inter_and_intra` does.",
+        description="Optimizer steps of every arm, except `real`, which makes as many passes over "
+        "its pairs as `inter_and_intra` over its own.",
     )
     controls_per_report: int = Field(
-        default=4, ge=1, description="Images, or wordings, for each report of the control arms."
+        default=4, ge=1, description="Images, or rewordings, per report of the control arms."
     )
 
     @model_validator(mode="after")
@@ -57,18 +57,20 @@ class UtilitySettings(ComparisonSettings):
             raise ValueError(f"arms must name {BASE!r}: every gain is measured from it")
         for arm in ("upper_bound", "upper_bound_reworded"):
             if arm in self.arms and self.extra_real_data is None:
-                raise ValueError(f"the arm `{arm}` needs extra_real_data; or leave it out of arms")
+                raise ValueError(
+                    f"the arm `{arm}` needs extra_real_data; set it, or leave the arm out"
+                )
         return self
 
 
 class PruningSettings(ComparisonSettings):
-    """What pruning is worth, by how often the generator fails."""
+    """The gain by pruning, by noise rate."""
 
     noise_rates: tuple[Fraction, ...] = Field(
         default=(0.0, 0.1, 0.25, 0.5),
         min_length=1,
-        description="Fractions of the generated images that change places with another patient's, as if "
-        "the generator had not listened; 0 leaves them as they were made.",
+        description="Fractions of the generated images that are exchanged for another patient's, "
+        "as label noise; 0 exchanges none.",
     )
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
-"""One trial of the comparison: a model trained on a arm's pairs with one seed, and what it says.
+"""One trial of the comparison: a model trained on an arm's pairs with one seed, and its results.
 
-A trial's folder has `trial.json` once it is done, and nothing else decides that it is.
+A trial is done once its folder has `trial.json`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DONE, _PROBABILITIES = "trial.json", "probabilities.npy"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """What is to be trained: a arm, a seed, and all that decides the outcome."""
+    """A training to do: an arm, a seed, and everything that determines the results."""
 
     arm: str
     seed: int
@@ -36,7 +36,7 @@ class Trial:
     pairs: Mapping[str, str]
     """Fingerprint of each source's pairs."""
     evaluated_on: str
-    """Fingerprint of the images and captions that the model is evaluated on."""
+    """Fingerprint of the images and captions of the test set."""
 
     @property
     def name(self) -> str:
@@ -45,8 +45,8 @@ class Trial:
         return f"{'-'.join(words)}-{self.seed}"
 
     def fingerprint(self) -> str:
-        """The hash of all that decides what the model says."""
-        # Where images are cached, by how many threads, changes nothing.
+        """Hash of everything that determines the model's probabilities."""
+        # The image cache and the number of threads change nothing.
         without = {"cache", "num_workers", "num_threads", "log_to"}
         settings = self.train.model_dump(mode="json", exclude=without)
         for source in settings["sources"]:
@@ -57,10 +57,10 @@ class Trial:
 
 
 def finished_probabilities(trial: Trial, folder: Path) -> np.ndarray | None:
-    """The probabilities of a finished trial, float32 `image finding`; None: still to be done.
+    """Probabilities of a finished trial, float32 `image finding`; None if it is not done.
 
-    A kill may have left a model that was not to be kept; it goes. `RunError` where the folder holds
-    the same trial of other settings or pairs.
+    Removes a model that a kill left behind and that was not to be kept. Raises `RunError` if the
+    folder holds the same trial with other settings or pairs.
     """
     path = folder / trial.name / _DONE
     if not path.is_file():
@@ -89,9 +89,9 @@ def finish_trials(
     at_once: int,
     keep_models: bool,
 ) -> Iterator[tuple[Trial, np.ndarray]]:
-    """Each trial, none of which is done, with its probabilities, as they come.
+    """Each unfinished trial with its probabilities, in the order of completion.
 
-    `at_once` are trained side by side, each in a process of its own unless it is 1. `evaluate` gives
+    `at_once` are trained in parallel, each in a separate process unless it is 1. `evaluate` returns
     the probabilities of a trained model's folder, in this process.
     """
     for trial, record in _train_all(trials, folder, at_once):
@@ -112,13 +112,15 @@ def _train_all(
         try:
             for training in as_completed(trainings):
                 yield trainings[training], training.result()
-        except BaseException:  # a stop too: what runs goes on from its checkpoint another time
+        except (
+            BaseException
+        ):  # Also after a stop: the trainings resume from their checkpoints next time.
             pool.shutdown(kill_workers=True)
             raise
 
 
 def _train(trial: Trial, folder: Path) -> dict[str, Any]:
-    """Trains the trial from its last checkpoint, if there is one; what is to be recorded of it."""
+    """Trains the trial, from its last checkpoint if there is one; returns its record."""
     from pairaug.train.clip import train_clip
 
     own = folder / trial.name

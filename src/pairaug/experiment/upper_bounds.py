@@ -1,7 +1,7 @@
-"""What synthetic pairs would be worth if they were real: as many real pairs, in their own words or not.
+"""Upper bounds of the gain: synthetic pairs replaced by real ones, with and without rewording.
 
-Cheap to make, so another number of pairs is no reason to start the experiment over: parts of other
-settings are made again.
+Quick to write, so another number of pairs is no reason to restart the experiment: parts of other
+settings are written again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PART_SIZE = 256
 def make_upper_bound(
     folder: Path, reader_settings: ReadSettings, num_pairs: int, context: RunContext
 ) -> None:
-    """The first `num_pairs` usable training pairs of a reader, in the folder's `read`."""
+    """Writes the first `num_pairs` usable training pairs of a reader to the folder's `read`."""
     inputs = {
         "kind": "extra real data",
         "read": reader_settings.model_dump(mode="json"),
@@ -63,16 +63,16 @@ def make_upper_bound(
         context.report_progress(len(part))
     if num_found < num_pairs:
         raise DataError(
-            f"the upper bound needs {num_pairs} real pairs to train on, and extra_real_data has {num_found}; "
-            "give it more, or leave `upper_bound` out of arms"
+            f"the upper bound needs {num_pairs} real pairs, but extra_real_data has {num_found}; "
+            "add more, or leave `upper_bound` out of arms"
         )
 
 
 def reword_upper_bound(upper_bound: Path, folder: Path, run: RunFolder, settings: Settings) -> None:
-    """The upper bound's pairs in the folder's `read`, their reports in other words by rules.
+    """Writes the upper bound's pairs, reworded by rules, to the folder's `read`.
 
-    The run's own real pairs keep theirs, as they do beside synthetic pairs. So does a report that the
-    rules cannot word otherwise.
+    The run's own real pairs keep their reports, as they do beside synthetic pairs. So does a report
+    that the rules cannot reword.
     """
     own = {pair.id for pair in read_pairs(run.stage("read"))}
 
@@ -99,7 +99,7 @@ def reword_upper_bound(upper_bound: Path, folder: Path, run: RunFolder, settings
 
 
 def _discard_others(stage: Path, own_fingerprint: str) -> None:
-    """Removes a folder's parts if any was made with other settings."""
+    """Removes a folder's parts if any was written with other settings."""
     parts = part_paths(stage)
     if any(part_fingerprint(path) != own_fingerprint for path in parts):
         for path in parts:

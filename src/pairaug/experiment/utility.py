@@ -1,8 +1,8 @@
 """The paper's question: does training on real and kept pairs beat training on the real ones?
 
-Every arm is trained for as many steps, with several seeds, on the same real pairs, and evaluated by
-zero-shot classification on the same images of other patients. What is done stays done: an
-interrupted experiment goes on with the next pair, or the next step.
+Every arm is trained for the same number of steps, with several seeds, on the same real pairs, and
+evaluated by zero-shot classification on the same images of other patients. Finished work is kept:
+an interrupted experiment resumes at the next pair or step.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from pairaug.run.progress import NoProgress, ProgressReport
 def run_utility(
     settings: UtilitySettings, out: Path, progress: ProgressReport | None = None
 ) -> Path:
-    """The path of `utility.json` in the folder `out`; its tables are beside it.
+    """Writes `utility.json` and its tables to `out`; returns the former's path.
 
-    What the folder holds of the same settings is kept, pairs and trained trials alike.
+    Pairs and finished trials of the same settings in the folder are reused.
     """
     progress = progress or NoProgress()
     with prepared_run(settings, out, progress) as run_settings:
@@ -46,7 +46,7 @@ def run_utility(
             trial_of(
                 arm, seed, sources_of(arm, out, num_kept), num_steps[arm], settings, test_set, out
             )
-            # Seed by seed, so that an experiment that is cut short has whole comparisons.
+            # Seed by seed, so that an interrupted experiment has whole comparisons.
             for seed in range(settings.num_seeds)
             for arm in settings.arms
         ]
@@ -58,7 +58,7 @@ def run_utility(
 def _make_other_pairs(
     settings: UtilitySettings, run_settings: Settings, out: Path, progress: ProgressReport
 ) -> None:
-    """The pairs of those arms that the run itself does not make."""
+    """Writes the pairs of the arms that the run itself does not have."""
     run = RunFolder(out / "run")
     num = settings.controls_per_report
     if "image_only" in settings.arms:
@@ -80,7 +80,7 @@ def _make_other_pairs(
 
 
 def _num_pairs(settings: UtilitySettings, out: Path) -> dict[str, int]:
-    """How many pairs each arm trains on; those of `real` and `inter_and_intra` in any case."""
+    """Number of training pairs per arm; always includes `real` and `inter_and_intra`."""
     counted: tuple[Arm, ...] = (*settings.arms, "real", "inter_and_intra")
     counts = {arm: num_pairs_of(sources_of(arm, out, 0)) for arm in counted}
     counts["unpruned_matched_size"] = counts["inter_and_intra"]
