@@ -1,4 +1,4 @@
-"""Generating candidates of new patients' images, each from its own noise."""
+"""Sampling of candidate images for new patients, each from its own noise."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One image to be generated: the pair that wants it, and what it is generated from."""
+    """One image to generate: its pair, and its prompt."""
 
     pair: Pair
     prompt: Prompt
 
     @property
     def source(self) -> None:
-        """A new patient has none."""
+        """None: a new patient has no source."""
         return None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images generated together, as latents until somebody looks at them."""
+    """Images generated together, kept as latents until first used."""
 
     pipeline: Pipeline = field(repr=False)
     latents: Float[Tensor, "image channel height width"]
 
     @cached_property
     def images(self) -> Float[np.ndarray, "image row column"]:
-        """The images in [0, 1], NaN where the model went astray; decoded once."""
+        """Images in [0, 1], decoded once; NaN where the model failed."""
         return self.pipeline.decode_latents(self.latents)
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedCandidate:
-    """One image generated for a request: a row of a batch, which is decoded when the first is looked at."""
+    """One image generated for a request: a row of a batch, decoded on first use."""
 
     request: GenerationRequest
     number: int
@@ -65,18 +65,18 @@ class GeneratedCandidate:
 
 @dataclass(frozen=True, slots=True)
 class ReportSampler:
-    """Images from reports alone, each candidate from the noise of its own seed."""
+    """Generates images from reports, each candidate from noise with its own seed."""
 
     pipeline: Pipeline
     options: SamplingOptions
     batch_size: int
     seed_of: Callable[[str], int]
-    """The seed of a candidate, by its id."""
+    """Seed of a candidate, by its id."""
 
     def generate(
         self, wanted: Sequence[tuple[GenerationRequest, int]]
     ) -> Iterator[GeneratedCandidate]:
-        """One candidate for each request and number, in their order."""
+        """One candidate for each request and number, in order."""
         from pairaug.diffusion.sampling import sample_latents
 
         for group in batched(wanted, self.batch_size):

@@ -1,4 +1,4 @@
-"""The inter branch: an image is generated from each new report, of a patient who never was."""
+"""The inter branch: generates an image of a new patient from each new report."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 class Generate:
-    """The stage: generates an image for each inter pair that has none; all other pairs pass through.
+    """Generates an image for each inter pair without one; all other pairs pass through.
 
-    An image depends on the pair's report and on the seed that the run gives to the pair's id, and to
-    the number of the candidate.
+    An image depends on the pair's report, the seed derived from the pair's id, and the number of
+    the candidate.
     """
 
     name = "generate"
@@ -42,25 +42,25 @@ class Generate:
         self._context = context
 
     def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
-        """Each pair in order: with its image, dropped, or as it came; further candidates follow it."""
-        # One group's images are decoded and compressed while the next one's are generated.
+        """Each pair in order: with its image, dropped, or unchanged; then its other candidates."""
+        # The images of one group are decoded and compressed while the next group is generated.
         for num_images, done in overlap(self._groups(pairs)):
             self._context.report_progress(num_images)
             yield from done
 
     @staticmethod
     def weights(settings: GenerateSettings) -> dict[str, str]:
-        """The models that decide what comes out, and their SHA-256, for the fingerprint."""
+        """SHA-256 of the models that determine the images, for the fingerprint."""
         hashes = {settings.model: weights_sha256(generator_folder(settings))}
         if settings.chooses:
             hashes |= CandidateScorer.weights(settings.accept, Branch.INTER)
         return hashes
 
     def _groups(self, pairs: Iterable[Pair]) -> Iterator[Callable[[], tuple[int, list[Pair]]]]:
-        """Images generated group by group; each is followed by what is left to be done for it."""
+        """Images generated group by group, each with the remaining work as a callable."""
         settings = self._settings
-        # Where images are generated until one passes, fewer are generated each time: several batches
-        # together leave enough for the later ones to be full.
+        # With `first-accepted`, fewer images are generated at each candidate number: grouping
+        # several batches keeps the later ones full.
         size = settings.batch_size * (settings.num_images if settings.chooses else 1)
         waiting: list[Pair] = []
         num_images = 0
@@ -73,7 +73,7 @@ class Generate:
         yield self._generated(waiting)
 
     def _generated(self, waiting: Sequence[Pair]) -> Callable[[], tuple[int, list[Pair]]]:
-        """Generates for those among the pairs that want an image; what it returns gives them theirs."""
+        """Generates the missing images of the pairs; returns a callable that attaches them."""
         mine = [pair for pair in waiting if _is_mine(pair)]
         dropped: dict[str, Pair] = {}
         requests: list[GenerationRequest] = []
@@ -87,7 +87,7 @@ class Generate:
         return partial(self._finished, waiting, len(mine), chosen, dropped)
 
     def _request(self, pair: Pair) -> GenerationRequest | Pair:
-        """What the pair's image is generated from, or the pair dropped."""
+        """The request for the pair's image, or the pair dropped."""
         try:
             prompt = self._pipeline.fit_prompt(pair.report.text, self._settings.long_report)
         except ReportTooLongError as error:
@@ -116,11 +116,11 @@ class Generate:
         chosen: Sequence[Chosen[GeneratedCandidate]],
         dropped: Mapping[str, Pair],
     ) -> tuple[int, list[Pair]]:
-        """The pairs that have been waiting, with the images of each in its place."""
+        """The waiting pairs in order, each replaced by its results."""
         return num_reports, in_place(waiting, chosen, dropped, self._outcome)
 
     def _outcome(self, chosen: Chosen[GeneratedCandidate]) -> Pair:
-        """The pair with its image, or dropped for what the image is."""
+        """The pair with its image, or dropped for a defect of the image."""
         generated = chosen.generated
         pair, prompt, settings = generated.request.pair, generated.request.prompt, self._settings
         if settings.keep == "all":
