@@ -42,7 +42,7 @@ def test_no_model_and_no_hub_is_one_line(tmp_path: Path, monkeypatch: pytest.Mon
         model_folder(str(tmp_path / "not there"))
 
 
-def test_a_folder_that_is_no_model_is_refused(tiny_scorer_folder: Path, tmp_path: Path) -> None:
+def test_rejects_folder_without_model(tiny_scorer_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"has no config\.json"):
         model_folder(str(tmp_path))
     shutil.copy(tiny_scorer_folder / "config.json", tmp_path)

@@ -124,7 +124,7 @@ def test_a_transformers_folder_keeps_its_files(tiny_scorer_folder: Path, tmp_pat
         ([1, 2], "does not hold weights by name"),
     ],
 )
-def test_what_is_no_model_is_one_line(tmp_path: Path, content: object, message: str) -> None:
+def test_rejects_other_files_in_one_line(tmp_path: Path, content: object, message: str) -> None:
     if content is not None:
         torch.save(content, tmp_path / "weights.bin")
     with pytest.raises(ModelError, match=message):

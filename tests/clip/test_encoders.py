@@ -68,7 +68,7 @@ def test_vectors_are_unit_float32_and_none_for_none(tiny_scorer_folder: Path) ->
     assert encoder.encode_reports([]).shape == (0, 12)
 
 
-def test_neighbours_change_no_bit(tiny_scorer_folder: Path) -> None:
+def test_batch_composition_changes_nothing(tiny_scorer_folder: Path) -> None:
     encoder = open_encoder(tiny_scorer_folder, batch_size=4)
     images, long_report = _images(7), " ".join(REPORTS)
     reports = [*REPORTS, long_report]
@@ -244,7 +244,7 @@ def test_weights_that_are_not_finite_are_an_error(tiny_scorer_folder: Path, tmp_
         ),
     ],
 )
-def test_a_folder_that_is_no_clip_model_is_refused(
+def test_rejects_other_models(
     tiny_scorer_folder: Path, tmp_path: Path, name: str, content: str | None, message: str
 ) -> None:
     folder = tmp_path / "other"

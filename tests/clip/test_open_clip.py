@@ -76,7 +76,7 @@ def test_its_configuration_may_say_quick_gelu(weights: dict[str, Tensor], tmp_pa
     assert config["text_config"]["hidden_act"] == "quick_gelu"
 
 
-def test_it_is_not_taken_for_openais_where_training_starts(
+def test_rejected_as_openai_weights_for_training(
     weights: dict[str, Tensor], tmp_path: Path
 ) -> None:
     path = trained(tmp_path / "epoch_3.pt", weights)
@@ -84,7 +84,7 @@ def test_it_is_not_taken_for_openais_where_training_starts(
         model_of_openai_weights(path, torch.float32, allow_pickle=True)
 
 
-def test_a_folder_of_open_clip_says_what_to_do(weights: dict[str, Tensor], tmp_path: Path) -> None:
+def test_open_clip_folder_message(weights: dict[str, Tensor], tmp_path: Path) -> None:
     folder = hub_folder(tmp_path / "hub", weights)
     with pytest.raises(ModelError, match=r"an open_clip folder.*pairaug convert"):
         model_folder(str(folder))

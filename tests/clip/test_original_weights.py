@@ -81,7 +81,7 @@ def test_medclip_images_equal_its_forward_pass(medclip: Path) -> None:
     assert np.linalg.norm(vectors[0] - vectors[1]) > 0.05
 
 
-def test_medclip_texts_equal_the_original_for_a_text_alone(medclip: Path) -> None:
+def test_medclip_single_text_equals_the_original(medclip: Path) -> None:
     weights = load_file(medclip / "model.safetensors")
     tokenizer = bert_tokenizer()
     encoder = open_encoder(medclip, batch_size=4)
@@ -171,7 +171,7 @@ def test_rad_dino_equals_its_forward_pass_and_has_no_reports(tmp_path: Path) -> 
 
 def _write_siglip(folder: Path) -> tuple[Path, PreTrainedTokenizerFast]:
     words = ["</s>", "<unk>", *WORDS, "."]
-    plain = Tokenizer(WordLevel({word: place for place, word in enumerate(words)}, "<unk>"))
+    plain = Tokenizer(WordLevel({word: index for index, word in enumerate(words)}, "<unk>"))
     plain.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     plain.post_processor = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 0)])
     tokenizer = PreTrainedTokenizerFast(

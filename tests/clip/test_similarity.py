@@ -31,7 +31,7 @@ def test_cosine_is_scale_free_and_symmetric(seed: int, scale: float, other_scale
     assert cosine(scale * one, other_scale * other) == pytest.approx(value, abs=1e-12)
 
 
-def test_rounding_takes_no_cosine_out_of_its_range() -> None:
+def test_cosine_is_clipped_to_its_range() -> None:
     """Of parallel vectors, some have a quotient of 1.0000000000000002."""
     rows = np.random.default_rng(0).normal(size=(300, 3))
     beyond = [

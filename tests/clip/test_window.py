@@ -26,12 +26,12 @@ def test_windows_end_where_sentences_end() -> None:
     assert not windows.truncated
 
 
-def test_a_stop_within_a_number_ends_no_sentence() -> None:
+def test_full_stop_inside_a_number() -> None:
     windows = fit_windows("Nodule of 1.5 cm. Clear.", _count, 6, "average")
     assert windows.texts == ("Nodule of 1.5 cm.", "Clear.") or "1.5" in windows.texts[0]
 
 
-def test_truncating_keeps_what_fits_and_says_so() -> None:
+def test_truncate() -> None:
     windows = fit_windows("No effusion. The heart is large.", _count, 5, "truncate")
     assert windows.texts == ("No effusion. The heart",)
     assert windows.truncated
@@ -48,7 +48,7 @@ def test_text_without_spaces_is_cut_too(policy: str) -> None:
     st.lists(st.lists(st.text("abc", min_size=1, max_size=5), min_size=1, max_size=12), min_size=1),
     st.integers(3, 9),
 )
-def test_averaged_windows_fit_and_lose_no_word(sentences: list[list[str]], limit: int) -> None:
+def test_average_keeps_every_word(sentences: list[list[str]], limit: int) -> None:
     report = " ".join(" ".join(words) + "." for words in sentences)
     windows = fit_windows(report, _count, limit, "average")
     assert all(_count(text) <= limit for text in windows.texts)

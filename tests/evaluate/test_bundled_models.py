@@ -38,16 +38,16 @@ def test_images_show_what_their_reports_state(fidelity: dict):
     assert fidelity["generated"]["side_right"]["value"] > 0.75
 
 
-def test_what_judges_them_is_right_on_true_images(fidelity: dict):
+def test_classifier_is_right_on_true_images(fidelity: dict):
     assert fidelity["true"]["macro_auroc"]["value"] > 0.97
     assert fidelity["true"]["side_right"]["value"] > 0.95
 
 
-def test_the_scorer_tells_own_reports_from_others(fidelity: dict):
+def test_scorer_prefers_own_reports(fidelity: dict):
     assert fidelity["true"]["scorer_auroc"]["value"] > 0.95
 
 
-def test_the_autoencoder_keeps_a_image(fidelity: dict):
+def test_autoencoder_round_trip(fidelity: dict):
     assert fidelity["round_trip"]["value"] < 0.015
 
 

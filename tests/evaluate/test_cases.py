@@ -15,10 +15,10 @@ from support.layout_trees import image
 
 
 @pytest.mark.parametrize("unstated", ["ignore", "negative"])
-def test_a_report_in_another_language_states_nothing(tmp_path: Path, unstated: Any) -> None:
+def test_reports_in_other_languages(tmp_path: Path, unstated: Any) -> None:
     texts = {"a": "Kein Erguss. Kein Pneumothorax.", "b": "No effusion. Pneumothorax."}
-    for place, (name, text) in enumerate(texts.items()):
-        (tmp_path / f"{name}.png").write_bytes(image(seed=place))
+    for index, (name, text) in enumerate(texts.items()):
+        (tmp_path / f"{name}.png").write_bytes(image(seed=index))
         (tmp_path / f"{name}.txt").write_text(text)
     data = {
         "read": {"layout": "cxr-folder", "root": tmp_path},

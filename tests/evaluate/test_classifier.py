@@ -27,7 +27,7 @@ def _changed(folder, to, **config):
     return to
 
 
-def test_agrees_with_the_model_as_it_is_trained(classifier_folder):
+def test_agrees_with_the_trained_model(classifier_folder):
     seen = _images()
     levels = np.rint(seen * 255).astype(np.uint8)
     model = ResNetForImageClassification.from_pretrained(classifier_folder, dtype=torch.float32)
@@ -58,8 +58,8 @@ def test_outputs_are_found_by_name(classifier_folder, tmp_path):
     turned = _changed(
         classifier_folder,
         tmp_path / "turned",
-        id2label={str(column): LABELS[place] for column, place in enumerate(order)},
-        label2id={LABELS[place]: column for column, place in enumerate(order)},
+        id2label={str(column): LABELS[index] for column, index in enumerate(order)},
+        label2id={LABELS[index]: column for column, index in enumerate(order)},
     )
     seen = _images()
     expected = FindingsClassifier(classifier_folder).probabilities(seen)[:, order]
@@ -79,7 +79,7 @@ def test_thresholds(classifier_folder, tmp_path):
     assert read.sum() == len(LABELS) - 1
 
 
-def test_a_classifier_of_other_things(classifier_folder, tmp_path):
+def test_other_classifier(classifier_folder, tmp_path):
     names = {str(column): f"thing {column}" for column in range(len(LABELS))}
     other = _changed(classifier_folder, tmp_path / "other", id2label=names, label2id={})
     with pytest.raises(ModelError, match="has no output 'cardiomegaly'; it must read: cardiomeg"):

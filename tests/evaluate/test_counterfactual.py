@@ -65,7 +65,7 @@ def test_edits_are_of_new_patients_and_what_is_left_out_is_counted():
     assert all(edit.change == "added" for edit in edits)
 
 
-def test_a_rewriter_that_changes_nothing_is_given_up_on():
+def test_rewriter_without_changes():
     with pytest.raises(DataError, match=r"of 40 phantoms only 0 gave an edit"):
         sample_edits(3, 2, 32, lambda study: Rewritten(study.text, study.text))
 
@@ -83,7 +83,7 @@ def test_every_method_is_measured(pipeline, classifier_folder, edits):
     assert len(set(values)) == len(values), "two methods gave the same images"
 
 
-def test_the_edits_source_and_truth_are_where_they_belong(pipeline, classifier_folder, edits):
+def test_source_and_truth_of_edits(pipeline, classifier_folder, edits):
     """The round trips are of the source and of the right answer, measured against the latter."""
     result = _compare(pipeline, classifier_folder, edits, methods=("source", "truth"))
     for name in ("source", "truth"):
@@ -122,13 +122,13 @@ def test_table_and_json(pipeline, classifier_folder, edits):
     table = format_counterfactual(result)
     assert "simulated" in table
     assert METHODS["inverted"] in table
-    told = json.loads(json.dumps(as_json(result), allow_nan=False))
-    assert told["methods"]["inverted"]["success_rate_by_change"]["added"]["num"] == 5
-    assert told["methods"]["inverted"]["partial_success"]["value"] is None
+    content = json.loads(json.dumps(as_json(result), allow_nan=False))
+    assert content["methods"]["inverted"]["success_rate_by_change"]["added"]["num"] == 5
+    assert content["methods"]["inverted"]["partial_success"]["value"] is None
 
 
 def test_the_program(generator_folder, classifier_folder, tmp_path):
-    told: list[int] = []
+    counts: list[int] = []
     settings = CounterfactualSettings(
         generator=str(generator_folder),
         classifier=str(classifier_folder),
@@ -137,13 +137,13 @@ def test_the_program(generator_folder, classifier_folder, tmp_path):
         methods=("inverted",),
         device="cpu",
     )
-    path = run_counterfactual(settings, tmp_path / "out", told.append)
+    path = run_counterfactual(settings, tmp_path / "out", counts.append)
     content = json.loads(path.read_text())
     assert content["num_edits"] == 3
     assert content["settings"]["num_inference_steps"] == 2
     assert set(content["methods"]) == {"inverted", "free"}
     assert len(content["models"]["generator"]) == 64
-    assert sum(told) == 6
+    assert sum(counts) == 6
     assert "95 %" in path.with_suffix(".txt").read_text()
     again = run_counterfactual(settings, tmp_path / "again")
     assert again.read_text() == path.read_text()

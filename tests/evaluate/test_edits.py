@@ -72,14 +72,14 @@ def _findings(edit, name):
     return edit.findings if name == "truth" else edit.study.findings
 
 
-def test_what_is_asked(edits, altered):
+def test_kinds_of_change(edits, altered):
     assert [edit.change for edit in edits] == ["added", "added", "removed"]
     asked = dict(zip(LABELS, edits[0].asked, strict=True))
     assert {label for label, value in asked.items() if value} == {"right pleural effusion"}
     assert (altered.change, altered.asked.any()) == ("altered", False)
 
 
-def test_the_true_counterfactual_scores_full_marks(edits, altered):
+def test_scores_of_the_true_counterfactual(edits, altered):
     every = [*edits, altered]
     images, read = _images(every, "truth"), _read(every, "truth")
     scores = score_edits(images, read, every, np.full(4, 0.2))
@@ -99,7 +99,7 @@ def test_the_true_counterfactual_scores_full_marks(edits, altered):
     assert progress(images, every) == pytest.approx(np.ones(4))
 
 
-def test_the_source_left_as_it_is_scores_none(edits, altered):
+def test_scores_of_the_unchanged_source(edits, altered):
     every = [*edits, altered]
     images, read = _images(every, "source"), _read(every, "source")
     scores = score_edits(images, read, every, distances(images, every))
@@ -122,7 +122,7 @@ def test_half_way_is_half(edits):
     )
 
 
-def test_change_elsewhere_is_no_progress(edits):
+def test_change_elsewhere(edits):
     """Another tone on the other side of the image costs distance, not progress."""
     edit = edits[0]
     image = edit.truth.copy()
@@ -159,7 +159,7 @@ def test_preserved_and_hallucinated_count_unchanged_findings(edits):
     assert scores.hallucinated.value == pytest.approx(1 / absent)
 
 
-def test_nothing_altered_is_undefined(edits):
+def test_undefined_without_alterations(edits):
     scores = score_edits(_images(edits, "truth"), _read(edits, "truth"), edits, np.ones(3))
     assert math.isnan(scores.partial_success.value)
     assert scores.partial_success.as_dict()["value"] is None
@@ -174,7 +174,7 @@ def test_nothing_altered_is_undefined(edits):
         ("{text} Large left pneumothorax.", "not_renderable"),
     ],
 )
-def test_reasons_for_no_edit(after, reason):
+def test_unused_reports(after, reason):
     studies = (sample_study(1, index) for index in range(20_000))
     study = next(
         s

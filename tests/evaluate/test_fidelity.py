@@ -47,7 +47,7 @@ def test_sides():
     assert side_hits(rows, probabilities).tolist() == [True, False]
 
 
-def test_a_tie_is_not_the_right_side():
+def test_side_ties():
     row = label_vector([Finding("pleural effusion", "left", None, "mild")])[None]
     assert side_hits(row, np.zeros((1, len(LABELS)))).tolist() == [False]
 
@@ -64,7 +64,7 @@ def test_matching():
     assert estimate.low < estimate.value < estimate.high
 
 
-def test_numbers_stand_under_their_own_name(findings):
+def test_keys_of_the_numbers(findings):
     rng = np.random.default_rng(0)
     good, poor = findings + 0.1 * rng.random(findings.shape), rng.random(findings.shape)
     result = measure_fidelity(
@@ -80,16 +80,16 @@ def test_numbers_stand_under_their_own_name(findings):
     assert result.round_trip.value == pytest.approx(0.011)
     assert [row.label for row in result.labels] == list(LABELS)
     assert all(row.num_positive == findings[:, i].sum() for i, row in enumerate(result.labels))
-    told = as_json(result)
-    assert told["true"]["macro_auroc"]["value"] == 1.0
-    assert set(told["labels"]) == set(LABELS)
+    content = as_json(result)
+    assert content["true"]["macro_auroc"]["value"] == 1.0
+    assert set(content["labels"]) == set(LABELS)
     table = format_fidelity(result)
     assert "simulated" in table
     assert "0.0110" in table
 
 
 def test_the_program(classifier_folder, tmp_path):
-    told: list[int] = []
+    counts: list[int] = []
     settings = FidelitySettings(
         generator=str(write_generator(tmp_path / "generator")),
         classifier=str(classifier_folder),
@@ -99,12 +99,12 @@ def test_the_program(classifier_folder, tmp_path):
         batch_size=4,
         device="cpu",
     )
-    path = run_fidelity(settings, tmp_path / "out", told.append)
+    path = run_fidelity(settings, tmp_path / "out", counts.append)
     content = json.loads(path.read_text())
     assert content["num_patients"] == 6
     assert set(content["models"]) == {"generator", "classifier", "scorer"}
     assert 0 < content["round_trip"]["value"] < 1
     # Other images than the true ones have been read.
     assert content["generated"]["macro_auroc"] != content["true"]["macro_auroc"]
-    assert told == [4, 2]
+    assert counts == [4, 2]
     assert "simulated" in path.with_suffix(".txt").read_text()

@@ -201,7 +201,7 @@ def test_several_names_of_one_finding_are_absent_only_together(tmp_path: Path) -
     assert _same(_labels(list(joined), "mass"), [[0], [NAN]])
 
 
-def test_images_of_the_wrong_folder_are_named_as_the_reason(tmp_path: Path) -> None:
+def test_wrong_image_folder(tmp_path: Path) -> None:
     table = _write(tmp_path / "t.csv", "file,mass", "../secret.png,1", "none.png,0")
     _images(tmp_path.parent, "secret.png")
     opened = _open(layout="table", table=table, columns={"mass": "mass"})
@@ -224,7 +224,7 @@ def test_images_of_the_wrong_folder_are_named_as_the_reason(tmp_path: Path) -> N
         (["file,mass", "a.png,1"], {"layout": "nih", "root": "/nowhere"}, "does not exist"),
     ],
 )
-def test_what_is_wrong_with_a_table_is_told(
+def test_table_errors(
     tmp_path: Path, lines: list[str], settings: dict[str, object], message: str
 ) -> None:
     _images(tmp_path, "a.png")
@@ -233,7 +233,7 @@ def test_what_is_wrong_with_a_table_is_told(
         list(_open(**{"layout": "table", "table": table, **settings}))
 
 
-def test_findings_without_labels_are_told(tmp_path: Path) -> None:
+def test_findings_without_labels(tmp_path: Path) -> None:
     opened = _open(layout="phantom", num_patients=2, labels="chexpert")
     assert chosen_findings(opened, ["Edema", "Effusion"]) == ("edema", "pleural effusion")
     with pytest.raises(SettingsError, match=r"no labels of .edma.*did you mean .edema."):

@@ -49,7 +49,7 @@ def test_the_layer_is_that_of_scikit_learn_label_by_label(l2: float) -> None:
         )
 
 
-def test_where_the_layer_starts_decides_nothing() -> None:
+def test_start_of_the_layer_does_not_matter() -> None:
     features, labels = _cases()
     one, other = (fit_head(features, labels, 0.1, seed).weight for seed in (0, 1))
     assert np.abs(one - other).max() < 1e-4
@@ -104,38 +104,38 @@ def phantoms() -> PhantomData:
     return PhantomData(num_patients=150, seed=5, size=64, labels="chexpert")
 
 
-def test_more_labels_tell_more_and_images_are_encoded_once(
+def test_more_labels_help(
     phantoms: PhantomData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     findings = ["cardiomegaly", "pleural effusion", "edema"]
     given = {"data": phantoms, "findings": findings, "num_seeds": 2}
-    told = _run(tmp_path, **given)
-    few, all_of_them = told["label_fractions"]
+    content = _run(tmp_path, **given)
+    few, all_of_them = content["label_fractions"]
     assert [few["fraction"], all_of_them["fraction"]] == [0.1, 1.0]
     lots = all_of_them["macro"]["all"]["auroc"]
     assert lots["low"] > 0.75
     assert lots["value"] > few["macro"]["all"]["auroc"]["value"]
-    assert all_of_them["num_patients"] == [told["num_patients"]["train"]] * 2
+    assert all_of_them["num_patients"] == [content["num_patients"]["train"]] * 2
     # The same patients from another start: the problem has one solution.
     assert lots["deviation"] < 1e-3
     assert few["macro"]["all"]["auroc"]["deviation"] > lots["deviation"]
-    assert sum(told["num_patients"].values()) == 150
-    assert "10 % of labels" in told["table"]
+    assert sum(content["num_patients"].values()) == 150
+    assert "10 % of labels" in content["table"]
 
     def no_images(*_: object) -> None:
         raise AssertionError("an image was asked for")
 
     monkeypatch.setattr("pairaug.phantom.study.Study.render", no_images)
     again = _run(tmp_path, **given)
-    assert again["label_fractions"] == told["label_fractions"]
+    assert again["label_fractions"] == content["label_fractions"]
     # Another division of patients is another cache: it never mixes.
     with pytest.raises(AssertionError, match="an image was asked for"):
         _run(tmp_path, **given, split=SplitFractions(seed=1))
 
 
-def test_a_model_of_images_alone_other_images_and_a_fixed_strength(tmp_path: Path) -> None:
+def test_image_only_model_with_test_data(tmp_path: Path) -> None:
     folder = write_image_model(tmp_path / "images")
-    told = _run(
+    content = _run(
         tmp_path,
         model=str(folder),
         data=PhantomData(num_patients=30, size=32),
@@ -146,12 +146,12 @@ def test_a_model_of_images_alone_other_images_and_a_fixed_strength(tmp_path: Pat
         label_fractions=(1.0,),
         findings=("cardiomegaly", "left pneumothorax"),
     )
-    assert told["num_images"] == {"train": 30, "validation": 0, "test": 20}
-    assert told["label_fractions"][0]["l2"] == [0.1]
-    assert told["label_fractions"][0]["macro"]["all"]["auroc"]["deviation"] is None
+    assert content["num_images"] == {"train": 30, "validation": 0, "test": 20}
+    assert content["label_fractions"][0]["l2"] == [0.1]
+    assert content["label_fractions"][0]["macro"]["all"]["auroc"]["deviation"] is None
 
 
-def test_a_split_without_images_is_told(tiny_scorer_folder: Path, tmp_path: Path) -> None:
+def test_split_without_images(tiny_scorer_folder: Path, tmp_path: Path) -> None:
     few = {"model": str(tiny_scorer_folder), "data": PhantomData(num_patients=6, size=32)}
     with pytest.raises(DataError, match="no images of the split validation; set l2"):
         _run(tmp_path, **few, split=SplitFractions(validation_fraction=0.0, test_fraction=0.5))
@@ -159,10 +159,10 @@ def test_a_split_without_images_is_told(tiny_scorer_folder: Path, tmp_path: Path
         _run(tmp_path, **few, own_splits=True)
 
 
-def test_findings_that_training_never_saw_are_not_evaluable(
+def test_findings_missing_in_training(
     phantoms: PhantomData, tiny_scorer_folder: Path, tmp_path: Path
 ) -> None:
-    told = _run(
+    content = _run(
         tmp_path,
         model=str(tiny_scorer_folder),
         data=PhantomData(num_patients=4, size=32),
@@ -174,24 +174,24 @@ def test_findings_that_training_never_saw_are_not_evaluable(
     )
     values = {
         name: each["auroc"]["value"]
-        for name, each in told["label_fractions"][0]["findings"].items()
+        for name, each in content["label_fractions"][0]["findings"].items()
     }
     unseen = [name for name, value in values.items() if value is None]
     assert 0 < len(unseen) < 15
-    assert f"in training or in the test: {', '.join(unseen)}." in told["table"]
+    assert f"in training or in the test): {', '.join(unseen)}." in content["table"]
 
 
 @pytest.mark.dataset
 def test_real_images_and_their_labels(tmp_path: Path) -> None:
-    """ImageDataset of ChestX-ray14 and of a COVID-19 collection; whatever the numbers are."""
+    """Images of ChestX-ray14 and of a COVID-19 collection; whatever the numbers are."""
     table = DATA / "cxr_labels" / "labels.csv"
     if not table.exists():
         pytest.skip(f"{table} is not here")
     with table.open(newline="", encoding="utf-8") as file:
         patients = {row["patient_id"] for row in csv.DictReader(file)}
     data = TableData(table=table, patient_id="patient_id", list_column="labels")
-    told = _run(tmp_path, data=data, label_fractions=(0.01, 0.1, 1.0))
-    assert sum(told["num_patients"].values()) == len(patients)
-    few, _, lots = (fraction["macro"]["all"]["auroc"] for fraction in told["label_fractions"])
+    content = _run(tmp_path, data=data, label_fractions=(0.01, 0.1, 1.0))
+    assert sum(content["num_patients"].values()) == len(patients)
+    few, _, lots = (fraction["macro"]["all"]["auroc"] for fraction in content["label_fractions"])
     assert few["low"] < few["value"] < few["high"]
     assert lots["value"] > few["value"]

@@ -28,7 +28,7 @@ def test_table_beside_json(tmp_path):
     assert len(list(path.parent.iterdir())) == 2
 
 
-def test_not_a_number_is_our_mistake(tmp_path):
+def test_nan_is_rejected(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_result(tmp_path, "fidelity", {"a": float("nan")}, "table")
 

@@ -13,15 +13,15 @@ from pairaug.evaluate.retrieval import RetrievalSettings, run_retrieval
 from support.tiny_clip import write_image_model
 
 
-def test_the_bundled_scorer_finds_phantoms_by_their_reports(tmp_path: Path) -> None:
+def test_bundled_scorer_retrieves_phantoms(tmp_path: Path) -> None:
     settings = RetrievalSettings(
         data=PhantomData(num_patients=40, seed=5), device="cpu", num_resamples=200, ranks=(1, 5, 40)
     )
     path = run_retrieval(settings, tmp_path)
-    told = json.loads(path.read_text())
-    assert told["num_pairs"] == told["num_patients"] == 40
+    content = json.loads(path.read_text())
+    assert content["num_pairs"] == content["num_patients"] == 40
     for direction in ("image to report", "report to image"):
-        recall = told["recall"][direction]
+        recall = content["recall"][direction]
         assert recall["at_1"]["low"] > 0.3  # by chance 0.025
         assert recall["at_1"]["value"] <= recall["at_5"]["value"]
         assert recall["at_40"]["value"] == 1.0
@@ -33,7 +33,7 @@ def test_the_bundled_scorer_finds_phantoms_by_their_reports(tmp_path: Path) -> N
     assert "phantom-0" not in path.read_text() + table
 
 
-def test_a_model_of_images_alone_is_refused(tmp_path: Path) -> None:
+def test_rejects_image_only_model(tmp_path: Path) -> None:
     folder = write_image_model(tmp_path / "images")
     settings = RetrievalSettings(
         model=str(folder), data=PhantomData(num_patients=2, size=32), device="cpu"

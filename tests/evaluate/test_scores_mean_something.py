@@ -58,9 +58,9 @@ def test_a_right_edit_scores_above_one_in_the_wrong_direction(
     encoder: Encoder, edits: list[Edit]
 ) -> None:
     """Wrong: the image of the same patient with the change that another patient's edit asks for."""
-    wrong, places = [], []
-    for place, edit in enumerate(edits):
-        other = edits[(place + 1) % len(edits)]
+    wrong, indices = [], []
+    for index, edit in enumerate(edits):
+        other = edits[(index + 1) % len(edits)]
         findings = changed_findings(
             edit.study.findings,
             extract(other.before),
@@ -70,8 +70,8 @@ def test_a_right_edit_scores_above_one_in_the_wrong_direction(
         # Where the other change is none for this patient, there is no image to compare.
         if set(findings) not in (set(edit.study.findings), set(edit.findings)):
             wrong.append(render(edit.study.anatomy, findings, SIZE).image)
-            places.append(place)
-    chosen = [edits[place] for place in places]
+            indices.append(index)
+    chosen = [edits[index] for index in indices]
     assert len(chosen) > NUM_EDITS // 3
     right = _changes(encoder, chosen, [edit.truth for edit in chosen])
     other = _changes(encoder, chosen, wrong)

@@ -84,7 +84,7 @@ def test_images_may_be_a_stream_of_any_kind(tiny_scorer_folder: Path, images: np
     assert findings_probabilities(encoder, [], FINDINGS).shape == (0, 2)
 
 
-def test_no_finding_is_not_asked_for_the_wrong_way_round() -> None:
+def test_captions_of_no_finding() -> None:
     captions = captions_of(["no finding", "edema"])
     assert captions["edema"] == Captions(("edema",), ("no edema",))
     assert captions["no finding"].positive == ("no acute cardiopulmonary abnormality",)
@@ -93,7 +93,7 @@ def test_no_finding_is_not_asked_for_the_wrong_way_round() -> None:
     assert plain["no finding"].negative == ("no no finding",)
 
 
-def test_captions_may_name_a_finding_otherwise() -> None:
+def test_names_in_captions() -> None:
     captions = captions_of(["hernia"], ENSEMBLE[:2], names={"hernia": "hiatal hernia"})
     assert captions["hernia"] == Captions(
         ("hiatal hernia", "there is hiatal hernia"), ("no hiatal hernia", "the lungs are clear")
@@ -116,7 +116,7 @@ def test_names_have_one_spelling(written: str, name: str) -> None:
     assert finding_name(written) == name
 
 
-def test_a_model_of_images_alone_is_refused(tmp_path: Path, images: np.ndarray) -> None:
+def test_rejects_image_only_model(tmp_path: Path, images: np.ndarray) -> None:
     encoder = open_encoder(write_image_model(tmp_path / "images"))
     with pytest.raises(ModelError, match="needs a text tower"):
         findings_probabilities(encoder, images, FINDINGS)

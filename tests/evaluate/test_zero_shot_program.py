@@ -38,25 +38,25 @@ def phantoms() -> PhantomData:
     return PhantomData(num_patients=60, seed=5, size=32)
 
 
-def test_phantoms_give_what_the_parts_give(
+def test_program_equals_its_parts(
     tiny_scorer_folder: Path, phantoms: PhantomData, tmp_path: Path
 ) -> None:
-    told = _run(tmp_path, models=[str(tiny_scorer_folder)], data=phantoms)
+    content = _run(tmp_path, models=[str(tiny_scorer_folder)], data=phantoms)
     studies = [sample_study(5, index) for index in range(60)]
     encoder = open_encoder(tiny_scorer_folder, batch_size=32)
     images = [study.render(32).image for study in studies]
     labels = np.stack([label_vector(study.findings) for study in studies])
     expected = macro_auroc(labels, findings_probabilities(encoder, images, LABELS))
-    assert told["macro"]["all"]["auroc"]["value"] == pytest.approx(expected.value, abs=1e-9)
-    assert list(told["findings"]) == list(LABELS)
-    assert told["macro"]["CheXpert five"]["num_findings"] == 2
-    assert (told["num_images"], told["num_patients"]) == (60, 60)
+    assert content["macro"]["all"]["auroc"]["value"] == pytest.approx(expected.value, abs=1e-9)
+    assert list(content["findings"]) == list(LABELS)
+    assert content["macro"]["CheXpert five"]["num_findings"] == 2
+    assert (content["num_images"], content["num_patients"]) == (60, 60)
 
 
-def test_what_a_number_needs_to_be_reproduced_is_there(
+def test_record_for_reproduction(
     tiny_scorer_folder: Path, phantoms: PhantomData, tmp_path: Path
 ) -> None:
-    told = _run(
+    content = _run(
         tmp_path,
         models=[str(tiny_scorer_folder)],
         data=phantoms,
@@ -64,19 +64,19 @@ def test_what_a_number_needs_to_be_reproduced_is_there(
         templates=[["{}", "no {}"], ["large {}", "small {}"]],
     )
     encoder = open_encoder(tiny_scorer_folder)
-    assert told["models"] == [
+    assert content["models"] == [
         {
             "model": tiny_scorer_folder.name,
             "weights_sha256": encoder.weights_sha256,
             "transform_and_tokenizer_sha256": encoder.fingerprint,
         }
     ]
-    assert told["captions"] == {
+    assert content["captions"] == {
         "edema": {"positive": ["edema", "large edema"], "negative": ["no edema", "small edema"]}
     }
-    assert told["intervals"] == {"resamples": 100, "level": 0.95, "resampled": "patients"}
-    assert ZeroShotSettings.model_validate(told["settings"]).data == phantoms
-    assert "edema" in told["table"]
+    assert content["intervals"] == {"resamples": 100, "level": 0.95, "resampled": "patients"}
+    assert ZeroShotSettings.model_validate(content["settings"]).data == phantoms
+    assert "edema" in content["table"]
 
 
 def test_checkpoints_are_averaged_by_probability(
@@ -84,7 +84,7 @@ def test_checkpoints_are_averaged_by_probability(
 ) -> None:
     other = write_clip(tmp_path / "other", seed=1)
     folders = [str(tiny_scorer_folder), str(other)]
-    told = _run(tmp_path / "out", models=folders, data=phantoms)
+    content = _run(tmp_path / "out", models=folders, data=phantoms)
     studies = [sample_study(5, index) for index in range(60)]
     images = [study.render(32).image for study in studies]
     labels = np.stack([label_vector(study.findings) for study in studies])
@@ -93,12 +93,12 @@ def test_checkpoints_are_averaged_by_probability(
         for folder in folders
     ]
     expected = macro_auroc(labels, np.mean(each, axis=0)).value
-    assert told["macro"]["all"]["auroc"]["value"] == pytest.approx(expected, abs=1e-9)
-    alone = [model["macro_auroc"]["value"] for model in told["models"]]
+    assert content["macro"]["all"]["auroc"]["value"] == pytest.approx(expected, abs=1e-9)
+    alone = [model["macro_auroc"]["value"] for model in content["models"]]
     assert alone == pytest.approx([macro_auroc(labels, scores).value for scores in each])
 
 
-def test_kept_vectors_give_the_same_numbers_without_the_images(
+def test_cached_vectors(
     tiny_scorer_folder: Path, phantoms: PhantomData, tmp_path: Path, monkeypatch
 ) -> None:
     given = {"models": [str(tiny_scorer_folder)], "data": phantoms, "cache": tmp_path / "kept"}
@@ -119,7 +119,7 @@ def test_kept_vectors_give_the_same_numbers_without_the_images(
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x05\x06", b"\x93NUMPY\x01\x00", None])
-def test_kept_vectors_that_are_damaged_are_made_again_and_it_is_logged(
+def test_damaged_cached_vectors(
     tiny_scorer_folder: Path,
     tmp_path: Path,
     content: bytes | None,
@@ -140,9 +140,9 @@ def test_kept_vectors_that_are_damaged_are_made_again_and_it_is_logged(
 
 
 def _table(folder: Path, images: list[np.ndarray], labels: list[str]) -> TableData:
-    for place, image in enumerate(images):
-        Image.fromarray(image).save(folder / f"{place}.png")
-    rows = [f"{place}.png,p{place // 2},{label}" for place, label in enumerate(labels)]
+    for index, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{index}.png")
+    rows = [f"{index}.png,p{index // 2},{label}" for index, label in enumerate(labels)]
     (folder / "labels.csv").write_text("\n".join(["file,patient,edema,hernia", *rows]) + "\n")
     return TableData(
         table=folder / "labels.csv",
@@ -151,23 +151,23 @@ def _table(folder: Path, images: list[np.ndarray], labels: list[str]) -> TableDa
     )
 
 
-def test_inverted_and_one_class_findings_are_told(tmp_path: Path) -> None:
+def test_inverted_and_one_class_findings(tmp_path: Path) -> None:
     """The bundled scorer on phantoms whose edema is written down the wrong way round."""
     studies = [sample_study(5, index) for index in range(60)]
     images = [np.rint(study.render(128).image * 255).astype(np.uint8) for study in studies]
     column = LABELS.index("edema")
     swapped = [f"{int(1 - label_vector(study.findings)[column])},0" for study in studies]
-    told = _run(tmp_path / "out", data=_table(tmp_path, images, swapped))
-    edema, hernia = told["findings"]["edema"], told["findings"]["hernia"]
+    content = _run(tmp_path / "out", data=_table(tmp_path, images, swapped))
+    edema, hernia = content["findings"]["edema"], content["findings"]["hernia"]
     assert edema["is_inverted"]
     assert edema["auroc"]["high"] < 0.5
-    assert "Below one half by more than the interval: edema." in told["table"]
+    assert "Below one half by more than the interval: edema." in content["table"]
     assert not hernia["is_evaluable"]
     assert hernia["auroc"]["value"] is None
-    assert "Not evaluable, in no mean" in told["table"]
-    assert told["macro"]["all"]["num_findings"] == 1
-    assert told["macro"]["all"]["auroc"]["value"] == edema["auroc"]["value"]
-    assert told["num_patients"] == 30
+    assert "Not evaluable and left out of means" in content["table"]
+    assert content["macro"]["all"]["num_findings"] == 1
+    assert content["macro"]["all"]["auroc"]["value"] == edema["auroc"]["value"]
+    assert content["num_patients"] == 30
     # Asked for the right way round, it is found.
     turned = _run(
         tmp_path / "turned",
@@ -184,20 +184,20 @@ def test_images_that_cannot_be_used_are_counted(tiny_scorer_folder: Path, tmp_pa
     data = _table(tmp_path, images, ["1,0", "0,1"] * 3)
     (tmp_path / "3.png").write_bytes(b"no image")
     (tmp_path / "4.png").unlink()
-    told = _run(tmp_path / "out", models=[str(tiny_scorer_folder)], data=data)
-    assert told["images_left_out"] == {
+    content = _run(tmp_path / "out", models=[str(tiny_scorer_folder)], data=data)
+    assert content["images_left_out"] == {
         "image_constant": 1,
         "missing_image": 1,
         "unreadable_image": 1,
     }
-    assert told["num_images"] == 3
+    assert content["num_images"] == 3
     for path in tmp_path.glob("*.png"):
         path.unlink()
     with pytest.raises(DataError, match=r"no image of the data can be used \(missing_image 6\)"):
         _run(tmp_path / "out", models=[str(tiny_scorer_folder)], data=data)
 
 
-def test_settings_that_do_not_go_together_are_told(tmp_path: Path) -> None:
+def test_conflicting_settings(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="same caption for present and absent"):
         _run(tmp_path, templates=[["{}", "{}"]])
     with pytest.raises(ValueError, match="list_column, not both"):
@@ -209,9 +209,9 @@ def test_chexzero_weights_evaluate(tmp_path: Path, phantoms: PhantomData) -> Non
     weights = generated(openai_clip_shapes(1, 1, vocabulary=len(tokenizer)))
     folder = write_folder(tmp_path / "chexzero", "chexzero", weights, tokenizer)
     few = phantoms.model_copy(update={"num_patients": 12})
-    told = _run(tmp_path / "out", models=[str(folder)], data=few, findings=["edema"])
-    assert told["findings"]["edema"]["num_positive"] > 0
-    assert 0 <= told["findings"]["edema"]["auroc"]["value"] <= 1
+    content = _run(tmp_path / "out", models=[str(folder)], data=few, findings=["edema"])
+    assert content["findings"]["edema"]["num_positive"] > 0
+    assert 0 <= content["findings"]["edema"]["auroc"]["value"] <= 1
 
 
 @pytest.fixture
@@ -241,17 +241,17 @@ def test_the_commands(tiny_scorer_folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.dataset
 def test_real_images_and_their_labels(tmp_path: Path) -> None:
-    """ImageDataset of ChestX-ray14 and of a COVID-19 collection; whatever the numbers are."""
+    """Images of ChestX-ray14 and of a COVID-19 collection; whatever the numbers are."""
     table = DATA / "cxr_labels" / "labels.csv"
     if not table.exists():
         pytest.skip(f"{table} is not here")
     with table.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     data = TableData(table=table, patient_id="patient_id", list_column="labels")
-    told = _run(tmp_path, data=data)
-    assert told["num_images"] == len(rows)
-    assert told["num_patients"] == len({row["patient_id"] for row in rows})
+    content = _run(tmp_path, data=data)
+    assert content["num_images"] == len(rows)
+    assert content["num_patients"] == len({row["patient_id"] for row in rows})
     listed = sum("Effusion" in row["labels"].split("|") for row in rows)
-    assert told["findings"]["pleural effusion"]["num_positive"] == listed
-    low, value, high = (told["macro"]["all"]["auroc"][name] for name in ("low", "value", "high"))
+    assert content["findings"]["pleural effusion"]["num_positive"] == listed
+    low, value, high = (content["macro"]["all"]["auroc"][name] for name in ("low", "value", "high"))
     assert 0.3 < low < value < high < 0.7  # a scorer of simulated images knows nothing of real ones

@@ -1,4 +1,4 @@
-"""ImageDataset exchanged at known shares, pruned, trained on and compared."""
+"""Images exchanged at known rates, pruned, trained on and compared."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _vector(values: tuple[float, ...] | None) -> np.ndarray:
     return np.array(values, dtype=np.float32)
 
 
-def test_images_change_places_between_patients_within_a_branch() -> None:
+def test_images_are_exchanged_within_a_branch() -> None:
     before = _part()
     after = exchange_images(before, 0.5, SEED)
     assert [pair.id for pair in after] == [pair.id for pair in before]
@@ -82,7 +82,7 @@ def test_images_change_places_between_patients_within_a_branch() -> None:
     assert Counter(pair.image for pair in after) == images, "no image is lost, and none is twice"
 
 
-def test_what_fails_at_a_fraction_fails_at_every_greater_one() -> None:
+def test_noise_of_larger_rates_includes_smaller() -> None:
     chosen = [
         {pair.id for pair in exchange_images(_part(), fraction, SEED) if TRACE in pair.trace}
         for fraction in (0.0, 0.25, 0.5, 1.0)
@@ -92,7 +92,7 @@ def test_what_fails_at_a_fraction_fails_at_every_greater_one() -> None:
     assert len(chosen[3]) == 80
 
 
-def test_scores_are_those_of_the_image_that_is_there() -> None:
+def test_scores_follow_the_exchanged_image() -> None:
     before = _part()
     sources = {pair.id: pair for pair in before}
     for pair in exchange_images(before, 1.0, SEED):
@@ -109,7 +109,7 @@ def test_scores_are_those_of_the_image_that_is_there() -> None:
         assert pair.scores["directional"] == directional_similarity(image, x, report, y)
 
 
-def test_the_dropped_and_the_lonely_keep_their_images() -> None:
+def test_dropped_and_single_pairs_keep_their_images() -> None:
     part = _part(num_parents=1, num_children=3)
     part[1] = part[1].dropped("score", "unreadable_image")
     after = exchange_images(part, 1.0, SEED)
@@ -136,7 +136,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_each_fraction_is_pruned_trained_on_and_compared(finished: Path) -> None:
+def test_each_noise_rate_is_compared(finished: Path) -> None:
     found = json.loads((finished / "pruning.json").read_text())
     assert [level["noise_rate"] for level in found["levels"]] == [0.0, 0.5]
     for level in found["levels"]:
@@ -163,7 +163,7 @@ def test_each_fraction_is_pruned_trained_on_and_compared(finished: Path) -> None
         assert "real_matched_steps" in text or "real only" in text
 
 
-def test_a_second_call_does_nothing_again(finished: Path) -> None:
+def test_second_call_reuses_everything(finished: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("trial.json")}
     content = (finished / "pruning.json").read_bytes()
     assert len(before) == 2 * (1 + 2 * len(PRUNING_ARMS))
@@ -172,7 +172,7 @@ def test_a_second_call_does_nothing_again(finished: Path) -> None:
     assert (finished / "pruning.json").read_bytes() == content
 
 
-def test_another_rule_trains_only_what_it_decides_on(finished: Path, tmp_path: Path) -> None:
+def test_another_rule_retrains_its_arms_only(finished: Path, tmp_path: Path) -> None:
     copy = tmp_path / "pruning"
     shutil.copytree(finished, copy)
     other = {"rule": "quantile", "quantile": 0.5}
@@ -203,7 +203,7 @@ def test_other_settings_are_never_mixed_in(finished: Path) -> None:
         run_pruning(_settings(max_steps=4), finished)
 
 
-def test_a_rule_that_keeps_nothing_is_one_line(tmp_path: Path) -> None:
+def test_rule_that_keeps_nothing(tmp_path: Path) -> None:
     never = {"rule": "threshold", "threshold": 0.9999}
     run = {**RUN, "prune": {"inter": never, "intra": never}}
     with pytest.raises(SettingsError, match="keeps nothing to train on"):

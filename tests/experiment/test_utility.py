@@ -68,7 +68,7 @@ def test_every_arm_is_trained_evaluated_and_compared(finished: Path) -> None:
         assert "inter_and_intra" in (finished / f"utility.{suffix}").read_text()
 
 
-def test_controls_change_the_one_side_only(finished: Path) -> None:
+def test_controls_change_one_side(finished: Path) -> None:
     reals = {pair.id: pair for pair in read_pairs(finished / "run" / "read")}
     images = [
         pair for pair in read_pairs(finished / "image_only" / "prune")
@@ -111,7 +111,7 @@ def test_the_reworded_upper_bound_has_its_images_in_other_words(finished: Path) 
         assert pair.report.text != source.report.text
 
 
-def test_progress_counts_what_is_made(finished: Path) -> None:
+def test_progress(finished: Path) -> None:
     lines: list[str] = []
     run_utility(_settings(), finished, LineProgress(lines.append))
     reported = {line.partition(":")[0]: line for line in lines}
@@ -233,6 +233,6 @@ def test_patients_are_numbers_and_labels_are_whole() -> None:
         ({"extra_real_data": None}, "needs extra_real_data"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(changes: dict[str, Any], message: str) -> None:
+def test_rejects_invalid_arms(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         _settings(**changes)

@@ -41,7 +41,7 @@ def test_inter_pairs_get_images_and_everything_else_passes_through(made: list[Pa
         assert replace(after, image=None, trace={}) == before
 
 
-def test_the_trace_says_how_and_never_what(
+def test_trace_has_no_report_text(
     made: list[Pair], settings: GenerateSettings, tiny_generator_folder: Path
 ) -> None:
     pair = made[1]
@@ -62,9 +62,7 @@ def test_the_trace_says_how_and_never_what(
     }
 
 
-def test_batch_size_company_and_run_change_nothing(
-    made: list[Pair], settings: GenerateSettings
-) -> None:
+def test_batches_and_runs_change_nothing(made: list[Pair], settings: GenerateSettings) -> None:
     """Beyond float noise, which may move a grey level by one."""
     inter = [pair for pair in PAIRS if pair.branch is Branch.INTER][::-1]
     larger = GenerateSettings(**{**settings.model_dump(), "batch_size": 4})
@@ -91,19 +89,19 @@ def test_pairs_with_an_image_or_a_drop_are_left_alone(settings: GenerateSettings
     assert list(stage([dropped, generated, PAIRS[0]])) == [dropped, generated, PAIRS[0]]
 
 
-def test_no_model_is_loaded_when_there_is_nothing_to_draw() -> None:
+def test_no_model_is_loaded_without_work() -> None:
     stage = Generate(GenerateSettings(model="/no/such/model"), RunContext(seed=3))
     assert list(stage([PAIRS[0]])) == [PAIRS[0]]
 
 
-def test_a_report_of_marks_alone_is_dropped(settings: GenerateSettings) -> None:
+def test_report_of_punctuation_is_dropped(settings: GenerateSettings) -> None:
     empty = replace(PAIRS[1], report=Report(findings="___ XXXX"))
     assert next(iter(Generate(settings, RunContext(seed=3))([empty, PAIRS[4]]))).drop == Drop(
         "generate", "empty_report"
     )
 
 
-def test_long_reports_are_shortened_and_said_to_be(settings: GenerateSettings) -> None:
+def test_long_reports_are_shortened(settings: GenerateSettings) -> None:
     text = "Large right nodule. " + "No pneumothorax. " * 9
     long = replace(PAIRS[1], report=Report(findings=text))
     trace = next(iter(Generate(settings, RunContext(seed=3))([long]))).trace["generate"]
@@ -116,7 +114,7 @@ def test_long_reports_are_shortened_and_said_to_be(settings: GenerateSettings) -
 LONG = "Large right nodule. " + "No pneumothorax. " * 5 + "Mild edema."
 
 
-def test_long_reports_are_drawn_from_whole_in_several_windows(settings: GenerateSettings) -> None:
+def test_long_reports_in_several_windows(settings: GenerateSettings) -> None:
     long = replace(PAIRS[1], report=Report(findings=LONG))
     chunked = settings.model_copy(update={"long_report": "chunk"})
     (whole,) = Generate(chunked, RunContext(seed=3))([long])
@@ -137,7 +135,7 @@ def test_long_reports_are_drawn_from_whole_in_several_windows(settings: Generate
     assert np.abs(image(beside[1]) - image(alone)).max() <= 1.01 / 255
 
 
-def test_long_reports_are_dropped_where_that_is_asked_for(settings: GenerateSettings) -> None:
+def test_long_reports_as_errors(settings: GenerateSettings) -> None:
     long = replace(PAIRS[1], report=Report(findings=LONG))
     strict = settings.model_copy(update={"long_report": "error"})
     dropped, generated = Generate(strict, RunContext(seed=3))([long, PAIRS[4]])
@@ -154,7 +152,7 @@ def test_long_reports_are_dropped_where_that_is_asked_for(settings: GenerateSett
     ("value", "reason"),
     [(np.nan, "image_not_finite"), (0.5, "image_constant"), (None, "image_saturated")],
 )
-def test_images_that_are_none_are_dropped(
+def test_defective_images_are_dropped(
     settings: GenerateSettings,
     value: float | None,
     reason: str,
@@ -186,7 +184,7 @@ def test_nan_weights_end_as_drops(tiny_generator_folder: Path, settings: Generat
     assert [pair.drop for pair in stage([PAIRS[1]])] == [Drop("generate", "image_not_finite")]
 
 
-def test_progress_is_reported_by_pairs_drawn(settings: GenerateSettings) -> None:
+def test_progress(settings: GenerateSettings) -> None:
     seen: list[int] = []
     stage = Generate(settings, RunContext(seed=3, report_progress=seen.append))
     list(stage(PAIRS))

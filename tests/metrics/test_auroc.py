@@ -27,7 +27,7 @@ def test_agrees_with_scikit_learn_ties_included():
     assert auroc(labels[:, 2], scores[:, 2]).value == pytest.approx(expected[2], abs=1e-12)
 
 
-def test_intervals_are_those_of_drawing_the_cases_themselves():
+def test_intervals_equal_those_of_resampled_cases():
     rng = np.random.default_rng(0)
     labels = rng.random(40) < 0.4
     scores = np.round(rng.normal(size=40) + labels, 1)
@@ -76,7 +76,7 @@ def test_labels_together_are_as_labels_alone():
     assert label_aurocs(labels, scores) == [auroc(labels[:, i], scores[:, i]) for i in range(3)]
 
 
-def test_pairs_are_drawn_together():
+def test_pairs_are_resampled_together():
     # Each case wins by far over its own partner, and by nothing over its neighbours'.
     steps = np.arange(100.0)
     estimate = paired_auroc(steps + 0.5, steps)

@@ -27,7 +27,7 @@ def test_same_seed_same_interval():
     assert mean(values, seed=4) != mean(values, seed=5)
 
 
-def test_cases_are_drawn_with_replacement():
+def test_cases_are_resampled_with_replacement():
     seen = []
 
     def statistic(counts):
@@ -43,7 +43,7 @@ def test_cases_are_drawn_with_replacement():
     assert 0.2 < (counts == 0).mean() < 0.5
 
 
-def test_many_cases_are_drawn_in_portions(monkeypatch):
+def test_many_cases_are_resampled_in_blocks(monkeypatch):
     values = np.random.default_rng(0).normal(size=50)
     whole = mean(values)
     # By way of the module: the package exports a function of the same name.
@@ -66,7 +66,7 @@ def test_fraction_of_hits():
 
 
 @pytest.mark.parametrize("num", [5, 80])
-def test_a_fraction_of_all_or_of_none_has_an_exact_interval(num):
+def test_fraction_of_all_or_none_has_an_exact_interval(num):
     """Clopper and Pearson: five of five may still be a fraction of 0.478."""
     from scipy.stats import binomtest
 
@@ -76,7 +76,7 @@ def test_a_fraction_of_all_or_of_none_has_an_exact_interval(num):
     assert (none.value, none.low, none.high) == pytest.approx((0.0, 0.0, 1.0 - exact.low))
 
 
-def test_a_fraction_of_all_counts_groups_and_not_cases():
+def test_fraction_of_all_counts_groups():
     by_case = fraction(np.ones(20, dtype=bool))
     by_patient = fraction(np.ones(20, dtype=bool), groups=np.repeat(np.arange(5), 4))
     assert by_patient.low == fraction(np.ones(5, dtype=bool)).low < by_case.low
@@ -90,6 +90,6 @@ def test_no_cases_is_undefined():
     assert math.isnan(ratio(np.ones(3), np.zeros(3)).value)
 
 
-def test_how_it_reads():
+def test_text():
     assert str(Estimate(0.91234, 0.9, 0.93, 12)) == "0.912 [0.900, 0.930]"
     assert str(Estimate(1.0, 1.0, 1.0, 12)) == "1.000"

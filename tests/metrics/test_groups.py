@@ -10,7 +10,7 @@ import pytest
 from pairaug.metrics import auroc, average_precision, bootstrap, macro_auroc, mean
 
 
-def test_a_groups_cases_are_drawn_together():
+def test_groups_are_resampled_whole():
     groups = np.array(["b", "a", "b", "c", "a", "b"])
     seen = []
 
@@ -31,7 +31,7 @@ def test_groups_of_one_change_nothing():
     rng = np.random.default_rng(0)
     labels = rng.random(80) < 0.4
     scores = rng.random(80)
-    names = np.array([f"patient-{place:03d}" for place in range(80)])
+    names = np.array([f"patient-{number:03d}" for number in range(80)])
     assert auroc(labels, scores, groups=names) == auroc(labels, scores)
 
 
@@ -78,13 +78,13 @@ def test_intervals_contain_the_truth():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("num", [80, 200, 1000])
-def test_intervals_of_auroc_contain_the_truth_in_many_draws(num: int):
+def test_coverage_of_auroc_intervals(num: int):
     fraction = _fraction_that_holds(TRUTH, 2000, lambda rng: auroc(*_normal_cases(rng, num)))
     assert fraction == pytest.approx(0.95, abs=0.02)
 
 
 @pytest.mark.slow
-def test_intervals_of_average_precision_contain_the_truth_in_many_draws():
+def test_coverage_of_average_precision_intervals():
     labels, scores = _normal_cases(np.random.default_rng(0), 2_000_000)
     from sklearn.metrics import average_precision_score
 
@@ -96,7 +96,7 @@ def test_intervals_of_average_precision_contain_the_truth_in_many_draws():
 
 
 @pytest.mark.slow
-def test_intervals_of_macro_auroc_contain_the_truth_in_many_draws():
+def test_coverage_of_macro_auroc_intervals():
     def estimate(rng: np.random.Generator):
         labels = rng.random((200, 4)) < 0.3
         common = rng.normal(size=(200, 1))
@@ -106,8 +106,8 @@ def test_intervals_of_macro_auroc_contain_the_truth_in_many_draws():
 
 
 @pytest.mark.slow
-def test_only_draws_of_patients_hold_the_truth_where_images_are_alike():
-    """ImageDataset resampled one by one pretend to four times as many patients."""
+def test_resampling_images_of_similar_patients_is_too_narrow():
+    """Images resampled one by one count as four times the number of patients."""
 
     def by_patient(rng: np.random.Generator):
         labels, scores, patients = _clustered(rng)

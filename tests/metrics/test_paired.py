@@ -56,7 +56,7 @@ def test_one_seed_is_the_bootstrap_of_its_cases(labels):
     assert math.isnan(macros.deviation("a"))
 
 
-def test_pairs_fraction_what_the_cases_are_like(labels):
+def test_paired_models_share_the_noise_of_cases(labels):
     rng = np.random.default_rng(1)
     common = rng.normal(size=labels.shape)
     base = [common + labels]
@@ -78,7 +78,7 @@ def test_seeds_that_disagree_widen_the_interval(labels):
     assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
 
 
-def test_patients_are_drawn_whole(labels):
+def test_patients_are_resampled_whole(labels):
     rng = np.random.default_rng(1)
     models = {name: _models(rng, labels, 1.0, 2, 0.5) for name in "ab"}
     rows = np.repeat(np.arange(len(labels)), 3)

@@ -33,7 +33,7 @@ def test_agrees_with_scikit_learn_ties_included():
     assert average_precision(labels[:, 1], scores[:, 1]).value == pytest.approx(expected[1])
 
 
-def test_drawn_cases_weigh_as_scikit_learn_weighs_them():
+def test_resample_counts_equal_scikit_learn_weights():
     labels, scores = _cases(findings=1)
     counts = np.random.default_rng(3).integers(0, 4, size=(20, 200)).astype(float)
     counts[:, scores[:, 0] > 1.1] = 0.0  # nothing at the highest thresholds
@@ -44,7 +44,7 @@ def test_drawn_cases_weigh_as_scikit_learn_weighs_them():
     assert found == pytest.approx(expected, abs=1e-12)
 
 
-def test_cases_that_state_nothing_are_left_out():
+def test_unstated_labels_are_left_out():
     labels, scores = _cases()
     stated = np.random.default_rng(4).random(labels.shape) < 0.6
     partly = np.where(stated, labels.astype(float), np.nan)

@@ -28,27 +28,27 @@ def test_ranks_by_the_full_matrix(pairs):
     images, texts, text_of = pairs
     found = retrieval_ranks(images, texts, text_of)
     scores = images.astype(float) @ texts[text_of].astype(float).T  # image, pair
-    for place in range(90):
-        wrong = text_of != text_of[place]
-        in_front = scores[place, wrong] > scores[place, place]
-        assert found.reports[place] == 1 + in_front.sum()
-        best = scores[~wrong, place].max()
-        assert found.images[place] == 1 + (scores[wrong, place] > best).sum()
+    for index in range(90):
+        wrong = text_of != text_of[index]
+        in_front = scores[index, wrong] > scores[index, index]
+        assert found.reports[index] == 1 + in_front.sum()
+        best = scores[~wrong, index].max()
+        assert found.images[index] == 1 + (scores[wrong, index] > best).sum()
     assert (found.reports > 1).any()
 
 
 def test_blocks_change_nothing(pairs, monkeypatch):
     whole = retrieval_ranks(*pairs)
     monkeypatch.setattr(sys.modules["pairaug.metrics.retrieval"], "_MAX_SCORES", 280)
-    told: list[int] = []
-    found = retrieval_ranks(*pairs, told.append)
+    counts: list[int] = []
+    found = retrieval_ranks(*pairs, counts.append)
     assert np.array_equal(found.reports, whole.reports)
     assert np.array_equal(found.images, whole.images)
-    assert sum(told) == 90
-    assert len(told) > 10
+    assert sum(counts) == 90
+    assert len(counts) > 10
 
 
-def test_a_copy_of_the_own_report_is_the_own_report():
+def test_identical_report_counts_as_own():
     images = _unit(np.array([[1.0, 0.1], [1.0, -0.1], [0.0, 1.0]]))
     texts = _unit(np.array([[1.0, 0.0], [0.0, 1.0]]))
     found = retrieval_ranks(images, texts, np.array([0, 0, 1]))
@@ -56,7 +56,7 @@ def test_a_copy_of_the_own_report_is_the_own_report():
     assert found.images.tolist() == [1, 1, 1]
 
 
-def test_a_model_that_tells_nothing_apart_finds_nothing():
+def test_constant_vectors_retrieve_nothing():
     images = _unit(np.ones((20, 4)))
     texts = _unit(np.ones((20, 4)))
     found = retrieval_ranks(images, texts, np.arange(20))

@@ -1,4 +1,4 @@
-"""ImageDataset that need no renderer, so that a trainer's test takes a second."""
+"""Images that need no renderer, so that a trainer's test takes a second."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pairaug.train.image_dataset import ImageDataset
 SIZE = 32
 
 
-def made_images(num_train: int = 12, num_validation: int = 6) -> ImageDataset:
+def random_images(num_train: int = 12, num_validation: int = 6) -> ImageDataset:
     """Random images; the first label is whether the left half is bright, and so the reports say."""
     rng = np.random.default_rng(0)
     total = num_train + num_validation
@@ -27,7 +27,7 @@ def made_images(num_train: int = 12, num_validation: int = 6) -> ImageDataset:
 
 @pytest.fixture(scope="session")
 def dataset() -> ImageDataset:
-    return made_images()
+    return random_images()
 
 
 @pytest.fixture

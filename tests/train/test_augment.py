@@ -35,7 +35,7 @@ def test_left_stays_left(seed: int):
     ).all()
 
 
-def test_a_image_moves_by_at_most_the_stated_fraction():
+def test_shift_is_bounded():
     images = torch.zeros(200, 1, 64, 64)
     images[..., 32, 32] = 1.0
     changed = augment(images, generator())

@@ -34,7 +34,7 @@ def settings(**changes) -> ClassifierSettings:
     return ClassifierSettings(**{**values, **changes})
 
 
-def test_it_learns_and_upstream_loads_it(opened_dataset, tmp_path: Path):
+def test_learns_and_transformers_loads_it(opened_dataset, tmp_path: Path):
     changes = {"max_steps": 60, "learning_rate": 1e-2, "ema_decay": 0.9, "augmentation": 0.3}
     outcome = train_classifier(settings(**changes), tmp_path)
     assert outcome.metrics["bright"] > 0.95
@@ -53,7 +53,7 @@ def test_it_learns_and_upstream_loads_it(opened_dataset, tmp_path: Path):
     assert dtypes == {torch.float16}
 
 
-def test_a_killed_training_ends_with_the_same_bytes(opened_dataset, tmp_path: Path, monkeypatch):
+def test_resumed_training_gives_the_same_bytes(opened_dataset, tmp_path: Path, monkeypatch):
     train_classifier(settings(), tmp_path / "a")
     one_step = Loop._one_step
 
@@ -71,7 +71,7 @@ def test_a_killed_training_ends_with_the_same_bytes(opened_dataset, tmp_path: Pa
     assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_labels_that_are_not_stated_take_no_part():
+def test_unstated_labels_are_left_out():
     logits = torch.tensor([[2.0, -1.0], [0.5, 3.0]], requires_grad=True)
     labels = torch.tensor([[1.0, float("nan")], [0.0, 1.0]])
     loss = masked_binary_cross_entropy(logits, labels)
@@ -82,7 +82,7 @@ def test_labels_that_are_not_stated_take_no_part():
     assert float(logits.grad[0, 1]) == 0.0
 
 
-def test_labels_none_of_which_is_stated_cost_nothing():
+def test_no_stated_labels_give_zero_loss():
     labels = torch.full((2, 2), float("nan"))
     assert float(masked_binary_cross_entropy(torch.randn(2, 2), labels)) == 0.0
 

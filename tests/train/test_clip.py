@@ -34,7 +34,7 @@ def settings(**changes) -> ClipSettings:
     return ClipSettings(**{**values, **changes})
 
 
-def test_upstream_loads_the_folder_and_sees_what_training_saw(opened_dataset, tmp_path: Path):
+def test_transformers_loads_the_folder(opened_dataset, tmp_path: Path):
     outcome = train_clip(settings(), tmp_path)
     assert set(outcome.metrics) == {
         "loss", "auroc", "recall_at_1", "cosine_true", "cosine_shuffled",
@@ -58,14 +58,14 @@ def test_upstream_loads_the_folder_and_sees_what_training_saw(opened_dataset, tm
     torch.testing.assert_close(ours[1], theirs.text_embeds, atol=1e-5, rtol=0)
 
 
-def test_it_learns_to_tell_bright_from_clear(opened_dataset, tmp_path: Path):
+def test_learns_to_separate_bright_from_clear(opened_dataset, tmp_path: Path):
     outcome = train_clip(settings(max_steps=60, learning_rate=5e-3, augmentation=0.0), tmp_path)
     # Half of the shuffled reports say the same as the own one, so that no model exceeds 0.75 much.
     assert outcome.metrics["auroc"] > 0.65
     assert outcome.metrics["cosine_true"] > outcome.metrics["cosine_shuffled"] + 0.1
 
 
-def test_a_killed_training_ends_with_the_same_bytes(opened_dataset, tmp_path: Path, monkeypatch):
+def test_resumed_training_gives_the_same_bytes(opened_dataset, tmp_path: Path, monkeypatch):
     train_clip(settings(), tmp_path / "a")
     one_step = Loop._one_step
 
@@ -89,7 +89,7 @@ def test_the_temperature_stays_within_clips_bound(opened_dataset, tmp_path: Path
     assert 0.0 <= float(stored) <= 4.61
 
 
-def test_what_follows_the_end_of_a_report_changes_nothing(tmp_path: Path):
+def test_tokens_after_the_end_change_nothing(tmp_path: Path):
     torch.manual_seed(0)
     tokenizer = train_tokenizer(["the left half is bright"], tmp_path)
     encoder = PairEncoder(make_clip(settings(), 32, tokenizer).eval(), 0.5, 0.25)

@@ -48,7 +48,7 @@ def scorer(dataset, tower: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder / "clip"
 
 
-def test_the_tower_is_held_fixed(tower: Path, scorer: Path):
+def test_the_tower_is_frozen(tower: Path, scorer: Path):
     before = load_file(tower / "model.safetensors")
     after = load_file(scorer / "model.safetensors")
     shared = [name for name in before if name.startswith("mobilenet_v1.")]
@@ -58,7 +58,7 @@ def test_the_tower_is_held_fixed(tower: Path, scorer: Path):
         assert torch.equal(before[name], kept), name
 
 
-def test_upstream_loads_it_and_embeds_as_training_did(dataset, scorer: Path):
+def test_transformers_loads_it_with_equal_vectors(dataset, scorer: Path):
     model = VisionTextDualEncoderModel.from_pretrained(scorer, dtype=torch.float32).eval()
     tokens = token_ids(load_tokenizer(scorer), ["Bright left half.", "Clear."])
     images = as_images(dataset.images[:2], CPU)

@@ -22,22 +22,22 @@ def mix(weights: np.ndarray | None = None, batch_size: int = 5, **settings: obje
 
 
 def epoch(of: Mix, first: int, num_steps: int) -> list[int]:
-    return [int(place) for step in range(first, first + num_steps) for place in of.positions(step)]
+    return [int(index) for step in range(first, first + num_steps) for index in of.positions(step)]
 
 
-def test_the_union_has_every_pair_once_an_epoch_in_another_order():
+def test_union_shuffles_every_epoch():
     union = mix()
     assert sorted(epoch(union, 0, 4)) == sorted(epoch(union, 4, 4)) == list(range(20))
     assert epoch(union, 0, 4) != epoch(union, 4, 4)
     assert union.num_steps(2.0) == 8
 
 
-def test_the_union_is_the_shared_loops_own_order():
+def test_union_order_equals_the_shared_loop():
     for step in (0, 3, 4, 11):
         assert np.array_equal(mix(batch_size=7).positions(step), indices_of_step(7, step, 7, 20))
 
 
-def test_steps_do_not_hang_on_those_before_them():
+def test_steps_are_independent():
     for order in ("union", "ratio", "synthetic-first"):
         one, other = mix(order=order), mix(order=order)
         one.plan(20)
@@ -47,33 +47,33 @@ def test_steps_do_not_hang_on_those_before_them():
             assert np.array_equal(other.positions(step), in_order[step])
 
 
-def test_weights_say_how_often_a_pair_is_in_an_epoch():
+def test_weights():
     weights = np.where(BRANCHES == 1, 2.5, np.where(BRANCHES == 2, 0.5, 1.0))
     weighted = mix(weights, batch_size=27)
     counts = [Counter(epoch(weighted, step, 1)) for step in range(2)]
     for count in counts:
-        assert all(count[place] == 1 for place in range(10))
-        assert sorted(count[place] for place in range(10, 16)) == [2, 2, 2, 3, 3, 3]
-        assert sum(count[place] for place in range(16, 20)) == 2
+        assert all(count[index] == 1 for index in range(10))
+        assert sorted(count[index] for index in range(10, 16)) == [2, 2, 2, 3, 3, 3]
+        assert sum(count[index] for index in range(16, 20)) == 2
     assert counts[0] != counts[1]
 
 
-def test_caps_bound_a_branch_in_an_epoch_and_draw_anew():
+def test_caps_resample_each_epoch():
     capped = mix(batch_size=13, max_per_epoch={"inter": 2, "intra": 1})
     first, second = epoch(capped, 0, 1), epoch(capped, 1, 1)
     for sampled in (first, second):
-        assert Counter(int(BRANCHES[place]) for place in sampled) == {0: 10, 1: 2, 2: 1}
-    seen = {place for step in range(20) for place in epoch(capped, step, 1)}
+        assert Counter(int(BRANCHES[index]) for index in sampled) == {0: 10, 1: 2, 2: 1}
+    seen = {index for step in range(20) for index in epoch(capped, step, 1)}
     assert seen == set(range(20))
 
 
-def test_a_ratio_holds_over_the_steps_where_a_batch_cannot():
+def test_ratio_is_exact_over_steps():
     ratio = mix(order="ratio", synthetic_fraction=0.3)
     sampled = [BRANCHES[ratio.positions(step)] for step in range(40)]
     assert {int((each > 0).sum()) for each in sampled} == {1, 2}
     assert sum(int((each > 0).sum()) for each in sampled) == 60
     real = [int(p) for s in range(40) for p in ratio.positions(s) if BRANCHES[p] == 0]
-    assert Counter(real).most_common() == [(place, 14) for place, _ in Counter(real).most_common()]
+    assert Counter(real).most_common() == [(index, 14) for index, _ in Counter(real).most_common()]
 
 
 def test_synthetic_first_then_real_alone():
@@ -84,12 +84,12 @@ def test_synthetic_first_then_real_alone():
 
 
 @pytest.mark.parametrize("order", ["ratio", "synthetic-first"])
-def test_mixing_without_synthetic_pairs_is_told(order: str):
+def test_mixing_without_synthetic_pairs(order: str):
     settings = MixSettings.model_validate({"order": order})
     with pytest.raises(SettingsError, match=f"mixing.order is {order}, which needs synthetic"):
         Mix(settings, np.zeros(5, np.int8), np.ones(5), 0, 2)
 
 
-def test_synthetic_first_needs_to_know_the_end():
+def test_synthetic_first_needs_the_number_of_steps():
     with pytest.raises(SettingsError, match="synthetic-first needs max_steps or epochs"):
         load_model(ClipSettings, None, ["mixing.order=synthetic-first", "max_minutes=3"])

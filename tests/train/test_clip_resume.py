@@ -125,7 +125,7 @@ def test_patience_ends_a_training_that_no_longer_improves(cache: Path, tmp_path:
     assert train_clip(chosen, tmp_path).steps == 3
 
 
-def test_best_without_held_out_pairs_is_told(cache: Path, tmp_path: Path):
+def test_best_by_without_validation_pairs(cache: Path, tmp_path: Path):
     read = {"layout": "phantom", "num_patients": 8, "size": 32}
     chosen = settings(cache, best_by="loss", sources=[{"read": read}])
     with pytest.raises(SettingsError, match="best_by is loss, but nothing is for validation"):
@@ -135,24 +135,24 @@ def test_best_without_held_out_pairs_is_told(cache: Path, tmp_path: Path):
 def test_epochs_count_all_pairs(cache: Path, tmp_path: Path):
     outcome = train_clip(settings(cache, max_steps=None, epochs=2), tmp_path)
     record = (tmp_path / "clip" / "training.json").read_text()
-    num_train = 24 - _num_held_out(tmp_path)
+    num_train = 24 - _num_validation(tmp_path)
     assert outcome.steps == -(-2 * num_train // 6)
     assert f'"steps": {outcome.steps}' in record
 
 
-def _num_held_out(out: Path) -> int:
+def _num_validation(out: Path) -> int:
     fractions = SplitFractions(validation_fraction=0.3, test_fraction=0.0)
     return sum(fractions.split_of(f"phantom-{index:06d}") == "validation" for index in range(24))
 
 
-def test_other_pairs_are_not_resumed_with(cache: Path, tmp_path: Path):
+def test_resuming_rejects_other_pairs(cache: Path, tmp_path: Path):
     train_clip(settings(cache, max_steps=1), tmp_path)
     other = {"layout": "phantom", "num_patients": 12, "size": 32, "seed": 2}
     with pytest.raises(SettingsError, match=r"begun with other settings \(pairs, sources changed"):
         train_clip(settings(cache, max_steps=2, sources=[{"read": other}]), tmp_path)
 
 
-def test_tensorboard_has_the_curves_that_the_csv_has(cache: Path, tmp_path: Path):
+def test_tensorboard_equals_csv(cache: Path, tmp_path: Path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     chosen = settings(cache, log_to=["tensorboard"], log_steps=2, evaluate_steps=2)
@@ -161,7 +161,7 @@ def test_tensorboard_has_the_curves_that_the_csv_has(cache: Path, tmp_path: Path
     events.Reload()
     with (tmp_path / "training" / "curves.csv").open(newline="") as stream:
         written = [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(stream)]
-    told = [(each.step, each.value) for each in events.Scalars("train/loss")]
-    assert [step for step, _ in told] == [step for step, _ in written] == [2, 4]
-    assert [loss for _, loss in told] == pytest.approx([loss for _, loss in written], rel=1e-4)
+    shown = [(each.step, each.value) for each in events.Scalars("train/loss")]
+    assert [step for step, _ in shown] == [step for step, _ in written] == [2, 4]
+    assert [loss for _, loss in shown] == pytest.approx([loss for _, loss in written], rel=1e-4)
     assert [each.step for each in events.Scalars("validation/auroc")] == [2, 4]

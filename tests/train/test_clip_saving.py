@@ -84,7 +84,7 @@ def test_the_file_starts_another_training_with_the_same_weights(trained: Path, t
         torch.testing.assert_close(after[name], weight, atol=1e-6, rtol=0, msg=name)
 
 
-def test_a_pickle_is_loaded_only_where_that_is_allowed(trained: Path, tmp_path: Path):
+def test_pickle_needs_consent(trained: Path, tmp_path: Path):
     start = settings(init=trained / "chexzero.pt", tokenizer=trained / "clip")
     with pytest.raises(ModelError, match=r"chexzero\.pt is a pickle"):
         train_clip(start, tmp_path)
@@ -92,7 +92,7 @@ def test_a_pickle_is_loaded_only_where_that_is_allowed(trained: Path, tmp_path: 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
 @pytest.mark.parametrize("architecture", ["vit", "resnet"])
-def test_a_scorer_sees_what_training_saw(fit: str, architecture: str, tmp_path: Path):
+def test_scorer_equals_training(fit: str, architecture: str, tmp_path: Path):
     chosen = {**VIT, "architecture": architecture, "hidden_sizes": (8, 16), "fit": fit}
     train_clip(settings(**chosen), tmp_path)
     encoder = open_encoder(tmp_path / "clip")
@@ -152,7 +152,7 @@ def test_a_siglip_model_is_trained_with_the_sigmoid_loss(tmp_path: Path):
     assert not (tmp_path / "chexzero.pt").exists()
 
 
-def test_a_preset_gives_way_to_what_is_said_and_to_its_end():
+def test_settings_override_the_preset():
     assert (ClipSettings().max_minutes, ClipSettings().max_steps) == (40.0, None)
     paper = ClipSettings.model_validate({"preset": "chexzero", "learning_rate": 5e-5})
     assert (paper.learning_rate, paper.epochs, paper.batch_size) == (5e-5, 4, 64)
@@ -162,7 +162,7 @@ def test_a_preset_gives_way_to_what_is_said_and_to_its_end():
     assert again == timed
 
 
-def test_what_does_not_go_together_is_told(trained: Path, tmp_path: Path):
+def test_rejects_conflicting_settings(trained: Path, tmp_path: Path):
     with pytest.raises(ValueError, match="init and config exclude each other"):
         settings(init=trained / "clip", config=trained / "clip")
     with pytest.raises(ModelError, match="image_size is 64, but the model that training starts"):

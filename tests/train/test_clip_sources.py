@@ -37,7 +37,7 @@ def pair(number: int, split: str = "train", size: int = 32) -> Pair:
     )
 
 
-def made_pairs() -> list[Pair]:
+def synthetic_pairs() -> list[Pair]:
     """Six real pairs, of which one is for validation, and their children."""
     real = [pair(number, "validation" if number == 5 else "train") for number in range(6)]
     children = []
@@ -61,7 +61,7 @@ def made_pairs() -> list[Pair]:
 def run(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     for stage in ("read", "prune"):
-        write_part(folder / stage, 0, made_pairs(), "print", is_last=True)
+        write_part(folder / stage, 0, synthetic_pairs(), "print", is_last=True)
     return folder
 
 
@@ -72,14 +72,14 @@ def opened(sources: list[dict], out: Path, **changes: object) -> TrainingPairs:
     return open_pairs(settings, 16, out)
 
 
-def test_a_run_gives_its_living_pairs_and_holds_out_validate(run: Path, tmp_path: Path):
+def test_run_gives_kept_pairs_and_validation(run: Path, tmp_path: Path):
     pairs = opened([{"run": run}], tmp_path)
     assert pairs.num_train == 5 + 6
     assert np.bincount(pairs.branches).tolist() == [5, 3, 3]
-    assert [pairs.reports[place] for place in pairs.validation] == [("Impression 5. Findings 5.",)]
+    assert [pairs.reports[index] for index in pairs.validation] == [("Impression 5. Findings 5.",)]
 
 
-def test_keep_all_takes_what_pruning_dropped_and_nothing_else(run: Path, tmp_path: Path):
+def test_keep_all_adds_pruned_pairs_only(run: Path, tmp_path: Path):
     pairs = opened([{"run": run, "keep": "all"}], tmp_path)
     assert np.bincount(pairs.branches).tolist() == [5, 4, 4]
 
@@ -111,24 +111,24 @@ def test_images_are_those_of_the_pairs_decoded_once_or_at_each_use(run: Path, tm
     streamed = opened([{"run": run}], tmp_path, streamed=True)
     padded = opened([{"run": run}], tmp_path, fit="pad")
     image = load_image(pair(2).image)  # type: ignore[arg-type]
-    places = np.array([2, 9])
-    assert np.array_equal(kept.images(places)[0], as_bytes(fit_square(image, 16)))
-    assert np.array_equal(padded.images(places)[0], as_bytes(fit_square(image, 16, "pad")))
-    assert np.array_equal(kept.images(places), streamed.images(places))
+    indices = np.array([2, 9])
+    assert np.array_equal(kept.images(indices)[0], as_bytes(fit_square(image, 16)))
+    assert np.array_equal(padded.images(indices)[0], as_bytes(fit_square(image, 16, "pad")))
+    assert np.array_equal(kept.images(indices), streamed.images(indices))
 
 
-def test_a_cache_is_shared_and_known_by_what_decides_it(run: Path, tmp_path: Path):
+def test_cache_is_shared_by_settings(run: Path, tmp_path: Path):
     opened([{"run": run}], tmp_path)
     opened([{"run": run, "branches": ["real"], "keep": "all"}], tmp_path)
     assert len(list((tmp_path / "cache").glob("*/rows.jsonl"))) == 1
     opened([{"run": run}], tmp_path, fit="pad")
     assert len(list((tmp_path / "cache").glob("*/rows.jsonl"))) == 2
-    write_part(run / "prune", 0, made_pairs()[:6], "other", is_last=True)
+    write_part(run / "prune", 0, synthetic_pairs()[:6], "other", is_last=True)
     assert opened([{"run": run}], tmp_path).num_train == 5
     assert len(list((tmp_path / "cache").glob("*/rows.jsonl"))) == 3
 
 
-def test_a_subset_hangs_on_ids_and_seed_alone_and_is_inside_a_larger_one(run: Path, tmp_path: Path):
+def test_subsets_are_nested(run: Path, tmp_path: Path):
     def chosen(count: int, seed: int) -> set[tuple[str, ...]]:
         source = {"run": run, "branches": ["real"], "max_pairs": count}
         pairs = opened([source], tmp_path, seed=seed)
@@ -172,7 +172,7 @@ def test_the_same_pair_twice_is_refused(run: Path, tmp_path: Path):
         opened(sources, tmp_path)
 
 
-def test_a_source_is_one_thing(run: Path, tmp_path: Path):
+def test_source_needs_exactly_one_kind(run: Path, tmp_path: Path):
     with pytest.raises(ValueError, match="give one of the three, not run and export"):
         opened([{"run": run, "export": run}], tmp_path)
     with pytest.raises(DataError, match="has no pairs of split test and of branches real, inter"):
@@ -192,7 +192,7 @@ def test_settings_need_no_tensor_library():
     assert done.stdout.strip() == "[]"
 
 
-def test_a_parquet_that_is_no_export_is_one_line(tmp_path: Path) -> None:
+def test_rejects_other_parquet_files(tmp_path: Path) -> None:
     path = tmp_path / "train-00000.parquet"
     pq.write_table(pa.table({"id": ["SECRET"], "image": [3]}), path)
     whole = path.read_bytes()

@@ -90,7 +90,7 @@ def test_pieces_give_the_big_batchs_gradients(micro_batch_size: int):
         torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
 
 
-def test_averaged_micro_batches_would_not():
+def test_averaged_micro_batches_differ():
     """The test above could fail: a loss over each piece alone has other gradients."""
     towers = Towers()
     _, whole = towers.gradients(None)
@@ -106,7 +106,7 @@ def test_averaged_micro_batches_would_not():
     assert not torch.allclose(gradient, whole[1], atol=1e-3)
 
 
-def test_dropout_is_the_same_when_a_piece_is_done_again():
+def test_dropout_repeats_in_the_second_pass():
     """With other masks the second time, the gradients would not be those of the loss."""
     towers = Towers(dropout=0.5)
     loss, first = towers.gradients(4)

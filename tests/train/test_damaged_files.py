@@ -83,7 +83,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("harm", [cut, emptied, replaced, Path.unlink])
 @pytest.mark.parametrize("name", ["rows.jsonl", "images.u8"])
-def test_a_damaged_cache_is_made_again_and_it_is_logged(
+def test_damaged_cache_is_rebuilt_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, harm: Callable[[Path], None]
 ) -> None:
     whole = open_store(SOURCE, settings(), tmp_path)
@@ -99,7 +99,7 @@ def test_a_damaged_cache_is_made_again_and_it_is_logged(
     assert len([each for each in tmp_path.iterdir() if each.name != ".lock"]) == 1
 
 
-def test_what_a_killed_training_left_in_the_cache_goes(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_training_are_removed(tmp_path: Path) -> None:
     open_store(SOURCE, settings(), tmp_path)
     left = tmp_path / ".0123.partial-pairaug"
     left.mkdir()
@@ -109,7 +109,7 @@ def test_what_a_killed_training_left_in_the_cache_goes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [cut, emptied, replaced, Path.unlink])
-def test_damaged_images_are_made_again_and_it_is_logged(
+def test_damaged_images_are_rendered_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, harm: Callable[[Path], None]
 ) -> None:
     chosen = ImageDatasetSettings(num_patients=3, num_validation=2, size=16, num_workers=1)
@@ -133,7 +133,7 @@ def test_damaged_images_are_made_again_and_it_is_logged(
         [],
     ],
 )
-def test_images_with_a_line_that_is_no_row_are_made_again(tmp_path: Path, row: Any) -> None:
+def test_damaged_row_renders_images_again(tmp_path: Path, row: Any) -> None:
     chosen = ImageDatasetSettings(num_patients=3, num_validation=2, size=16, num_workers=1)
     whole = open_dataset(chosen, tmp_path)
     path = tmp_path / "cache" / "reports.jsonl"
@@ -155,7 +155,7 @@ def test_images_with_a_line_that_is_no_row_are_made_again(tmp_path: Path, row: A
         {"more": 1},
     ],
 )
-def test_a_cache_with_a_line_that_is_no_pair_is_made_again(tmp_path: Path, wrong: dict) -> None:
+def test_damaged_pair_row_rebuilds_the_cache(tmp_path: Path, wrong: dict) -> None:
     whole = open_store(SOURCE, settings(streamed=True), tmp_path)
     (path,) = tmp_path.glob("*/rows.jsonl")
     first, *rest = path.read_text().splitlines(keepends=True)
@@ -164,7 +164,7 @@ def test_a_cache_with_a_line_that_is_no_pair_is_made_again(tmp_path: Path, wrong
 
 
 @pytest.mark.parametrize("harm", [cut, emptied, flipped, replaced])
-def test_images_whose_settings_are_not_known_are_made_again_and_it_is_logged(
+def test_images_of_unknown_settings_are_rendered_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, harm: Callable[[Path], None]
 ) -> None:
     chosen = ImageDatasetSettings(num_patients=3, num_validation=2, size=16, num_workers=1)
@@ -182,7 +182,7 @@ def test_images_whose_settings_are_not_known_are_made_again_and_it_is_logged(
     assert path.read_bytes() == content
 
 
-def test_images_that_nothing_is_known_of_are_left_alone(tmp_path: Path) -> None:
+def test_unknown_images_are_left_alone(tmp_path: Path) -> None:
     chosen = ImageDatasetSettings(
         num_patients=3, num_validation=2, size=16, num_workers=1, cache=tmp_path
     )
@@ -192,7 +192,7 @@ def test_images_that_nothing_is_known_of_are_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "images.npy").read_bytes() == b"a user's own"
 
 
-def test_trainings_that_fraction_images_wait_for_each_other(tmp_path: Path) -> None:
+def test_trainings_that_share_images_wait(tmp_path: Path) -> None:
     chosen = ImageDatasetSettings(
         num_patients=3, num_validation=2, size=16, num_workers=1, cache=tmp_path
     )
@@ -217,7 +217,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_an_array_that_the_disk_has_no_room_for_is_one_line_before_it_is_filled(
+def test_array_without_disk_space_fails_before_filling(
     small_disk: Path,
 ) -> None:
     """Filled through memory, a file that finds the disk full ends the process by SIGBUS."""
@@ -248,9 +248,7 @@ def test_an_array_without_room_is_one_line(tmp_path: Path, monkeypatch: pytest.M
     assert not list(tmp_path.iterdir())
 
 
-def test_an_array_is_taken_as_it_is_where_it_fits_and_made_where_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_array_is_reused_if_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def not_supported(descriptor: int, start: int, length: int) -> None:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
@@ -267,7 +265,7 @@ def test_an_array_is_taken_as_it_is_where_it_fits_and_made_where_not(
     assert open_array(path, np.uint8, (0, 2)).shape == (0, 2)
 
 
-def test_a_model_that_the_disk_does_not_take_is_one_line(tmp_path: Path) -> None:
+def test_saving_to_a_full_disk_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "clip").mkdir()
     with pytest.raises(RunError, match=r"cannot write the weights in .*clip: "):
         save_into(tmp_path / "clip")

@@ -21,7 +21,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
         ("train-classifier", ClassifierSettings),
     ],
 )
-def test_the_examples_are_valid_and_fraction_their_images(name: str, model: type[StageSettings]):
+def test_examples_are_valid_and_share_images(name: str, model: type[StageSettings]):
     content = yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text(encoding="utf-8"))
     settings = model.model_validate(content)
     assert settings.data.cache == Path("runs/phantom-images")

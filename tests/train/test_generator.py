@@ -55,7 +55,7 @@ def generator(dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # Its own processors and schedulers give notice of their coming versions.
 @pytest.mark.filterwarnings("ignore")
-def test_diffusers_loads_the_folder_and_draws(generator: Path):
+def test_diffusers_loads_the_folder_and_generates(generator: Path):
     pipeline = StableDiffusionPipeline.from_pretrained(
         generator, torch_dtype=torch.float32, low_cpu_mem_usage=False
     )
@@ -77,7 +77,7 @@ def test_every_part_is_float16_and_the_index_names_them(generator: Path):
         assert {value.dtype for value in load_file(path).values()} == {torch.float16}, path
 
 
-def test_the_record_says_how_it_was_made(generator: Path):
+def test_record_of_the_training(generator: Path):
     record = json.loads((generator / "training.json").read_text())
     assert record["steps"] == 3
     assert record["samples"] == 12
@@ -109,7 +109,7 @@ def test_a_killed_denoiser_ends_with_the_same_bytes(
         assert ours.read_bytes() == theirs.read_bytes(), part
 
 
-def test_the_text_tower_of_a_clip_folder_is_started_from(opened_dataset, tmp_path: Path):
+def test_starts_from_the_text_tower_of_a_clip_folder(opened_dataset, tmp_path: Path):
     clip = ClipSettings.model_validate(
         {**LOOP, "vision_hidden_size": 16, "vision_num_layers": 1, "vision_num_heads": 2}
         | {"text_hidden_size": 16, "text_num_layers": 1, "text_num_heads": 2, "projection_size": 8}
@@ -128,7 +128,7 @@ def test_the_text_tower_of_a_clip_folder_is_started_from(opened_dataset, tmp_pat
     assert shared[0].read_bytes() == shared[1].read_bytes()
 
 
-def test_without_an_autoencoder_it_says_so(opened_dataset, tmp_path: Path):
+def test_missing_autoencoder(opened_dataset, tmp_path: Path):
     with pytest.raises(ModelError, match="train phase vae first, or set vae_folder"):
         train_generator(settings(phase="denoiser"), tmp_path)
 
@@ -170,22 +170,22 @@ def test_the_target_is_v(denoising: Denoising):
         torch.nn.init.zeros_(parameter)
     torch.manual_seed(1)
     clean, noise = torch.randn(2, 4, 2, 16, 16)
-    places = torch.tensor([0.0, 0.3, 0.6, 0.999])
+    positions = torch.tensor([0.0, 0.3, 0.6, 0.999])
     errors, alpha_bar = denoising._errors(
-        clean, noise, places, denoising.empty_prompt.expand(4, -1)
+        clean, noise, positions, denoising.empty_prompt.expand(4, -1)
     )
-    velocity = DDIMScheduler.get_velocity(make_scheduler(), clean, noise, (places * 1000).long())
+    velocity = DDIMScheduler.get_velocity(make_scheduler(), clean, noise, (positions * 1000).long())
     torch.testing.assert_close(errors, velocity.square().mean(dim=(1, 2, 3)))
     assert alpha_bar.tolist() == sorted(alpha_bar.tolist(), reverse=True)
 
 
-def test_prompts_are_left_out_at_the_rate_asked_for(denoising: Denoising, monkeypatch):
+def test_prompt_dropout_rate(denoising: Denoising, monkeypatch):
     seen: list[torch.Tensor] = []
     original = Denoising._errors
 
-    def watched(self, clean, noise, places, prompts):
+    def watched(self, clean, noise, positions, prompts):
         seen.append(prompts)
-        return original(self, clean, noise, places, prompts)
+        return original(self, clean, noise, positions, prompts)
 
     monkeypatch.setattr(Denoising, "_errors", watched)
     prompts = torch.full((200, 77), 7)
@@ -227,7 +227,7 @@ def test_latents_are_encoded_once_and_again_for_another_autoencoder(dataset, tmp
     assert not np.allclose(again.mean, expected.mean.numpy(), atol=2e-3)
 
 
-def test_a_denoiser_goes_on_from_a_trained_one(generator: Path):
+def test_denoiser_starts_from_a_trained_one(generator: Path):
     start = DenoiserSettings.model_validate({**DENOISER, "init": generator})
     unet = make_denoiser(start, latent_size=16, channels=2)
     stored = load_file(generator / "unet" / "diffusion_pytorch_model.safetensors")

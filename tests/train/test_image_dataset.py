@@ -65,7 +65,7 @@ def test_another_process_renders_the_same(tmp_path: Path):
     assert (tmp_path / "cache" / "reports.jsonl").read_text().splitlines() == lines
 
 
-def test_an_interrupted_cache_is_carried_on(in_process, tmp_path: Path, monkeypatch):
+def test_interrupted_cache_is_resumed(in_process, tmp_path: Path, monkeypatch):
     whole = open_dataset(phantoms(), tmp_path / "a")
     asked: list[tuple[int, int]] = []
 
@@ -111,7 +111,7 @@ def write_run(folder: Path, pairs: list[Pair], stage: str = "read") -> Path:
     return folder
 
 
-def test_a_run_gives_its_living_pairs_held_out_last(tmp_path: Path, caplog):
+def test_run_gives_kept_pairs_validation_last(tmp_path: Path, caplog):
     missing = ImageRef(path=str(tmp_path / "none.png"))
     run = write_run(
         tmp_path / "run",
@@ -152,7 +152,7 @@ def test_the_last_stage_of_a_run_is_taken(tmp_path: Path):
 @pytest.mark.parametrize(
     ("branches", "num_train"), [(None, 2), (("real", "inter"), 3), (("intra",), 2)]
 )
-def test_a_run_gives_its_real_pairs_unless_asked_otherwise(
+def test_run_gives_real_pairs_by_default(
     tmp_path: Path, branches: tuple[str, ...] | None, num_train: int
 ):
     made = {"branch": Branch.INTER, "parent_id": "a", "source_patient_id": "p"}
@@ -170,7 +170,7 @@ def test_a_run_gives_its_real_pairs_unless_asked_otherwise(
     assert (dataset.num_train, dataset.num_validation) == (num_train, 1)
 
 
-def test_a_run_that_cannot_be_trained_on_is_named(tmp_path: Path):
+def test_rejects_unusable_runs(tmp_path: Path):
     with pytest.raises(SettingsError, match=r"needs data\.run"):
         open_dataset(ImageDatasetSettings(layout="run"), tmp_path / "a")
     with pytest.raises(DataError, match="is it a run folder"):
@@ -180,7 +180,7 @@ def test_a_run_that_cannot_be_trained_on_is_named(tmp_path: Path):
         open_dataset(ImageDatasetSettings(layout="run", run=run), tmp_path / "c")
 
 
-def test_the_cache_says_what_it_holds(in_process, tmp_path: Path):
+def test_cache_records_its_content(in_process, tmp_path: Path):
     open_dataset(phantoms(cache=tmp_path / "shared"), tmp_path / "out")
     origin = json.loads((tmp_path / "shared" / "cache.json").read_text())
     assert origin == {

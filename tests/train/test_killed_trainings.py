@@ -47,7 +47,7 @@ def generator(out: Path) -> None:
         ),
     ],
 )
-def test_killed_at_any_operation_a_training_ends_as_undisturbed(
+def test_training_killed_at_any_file_operation(
     train: Train, first: int, step: int, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"

@@ -78,7 +78,7 @@ def test_another_seed_gives_other_weights(tmp_path: Path):
     assert not torch.equal(one["0.weight"], other["0.weight"])
 
 
-def test_the_curves_have_no_line_twice_after_resuming(tmp_path: Path):
+def test_resuming_repeats_no_line_of_the_curves(tmp_path: Path):
     with pytest.raises(Stopped):
         trained(tmp_path, stop_at=5, checkpoint_minutes=0.0)
     # The curve is ahead of the checkpoint when a run is killed between the two.
@@ -89,14 +89,14 @@ def test_the_curves_have_no_line_twice_after_resuming(tmp_path: Path):
     assert rows(tmp_path / "curves.csv")[2]["loss"] != "0.5"
 
 
-def test_max_steps_is_honoured_and_a_finished_training_does_no_more(tmp_path: Path):
+def test_max_steps(tmp_path: Path):
     first = Loop(tmp_path, settings(), make_task(), num_images=7).run()
     again = Loop(tmp_path, settings(), make_task(stop_at=0), num_images=7).run()
     assert first.steps == again.steps == 9
     assert first.samples == 27
 
 
-def test_max_minutes_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_max_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     clock = itertools.count(step=1.0)
     monkeypatch.setattr("pairaug.train.loop.time.monotonic", lambda: next(clock))
     limits = settings(max_steps=None, max_minutes=0.2, evaluate_minutes=100, checkpoint_minutes=100)
@@ -106,7 +106,7 @@ def test_max_minutes_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert outcome.seconds == 12.0
 
 
-def test_a_training_without_an_end_is_refused():
+def test_rejects_training_without_limits():
     with pytest.raises(ValidationError, match="set max_steps or max_minutes"):
         LoopSettings()
 

@@ -93,14 +93,14 @@ def test_the_bundled_classifier_has_no_tower_for_train_clip() -> None:
         lambda model: denoiser(init_text_encoder=model).text_folder,
     ],
 )
-def test_a_hub_id_is_one_line_that_says_how_to_fetch_it(call: Any) -> None:
+def test_hub_id_message(call: Any) -> None:
     with pytest.raises(PairAugError, match="hf download someone/a-model --local-dir") as caught:
         call(Path("someone/a-model"))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("shift", [None, 0.3])
-def test_an_autoencoder_of_three_channels_takes_part(
+def test_three_channel_autoencoder(
     opened_dataset: Any, tmp_path: Path, shift: float | None
 ) -> None:
     """Its shift is left out of training and of what is saved, as Stable Diffusion's own are."""

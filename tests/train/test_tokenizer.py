@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_upstream_loads_it_and_words_are_whole(folder: Path):
+def test_transformers_loads_it_with_whole_words(folder: Path):
     tokenizer = CLIPTokenizer.from_pretrained(folder)
     assert tokenizer.tokenize("Large LEFT pneumothorax, bilateral effusions.") == [
         "large</w>",
@@ -82,7 +82,7 @@ def test_training_twice_gives_the_same_bytes(folder: Path, tmp_path: Path):
         assert (folder / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
-def test_a_folder_without_one_is_named(tmp_path: Path):
+def test_missing_tokenizer(tmp_path: Path):
     with pytest.raises(ModelError, match=r"no CLIP tokenizer: vocab\.json is missing"):
         load_tokenizer(tmp_path)
 
@@ -95,7 +95,7 @@ def test_the_table_holds_every_report(folder: Path, dataset):
     assert table[3, 1].tolist() == expected.tolist()
 
 
-def test_only_reports_that_are_cut_are_called_so(folder: Path, caplog: pytest.LogCaptureFixture):
+def test_truncated_reports_are_counted(folder: Path, caplog: pytest.LogCaptureFixture):
     tokenizer = load_tokenizer(folder)
     word = "effusion "
     per_word = len(tokenizer(word * 2).input_ids) - len(tokenizer(word).input_ids)

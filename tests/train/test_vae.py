@@ -39,7 +39,7 @@ def weights(folder: Path) -> bytes:
     return (folder / "vae" / "diffusion_pytorch_model.safetensors").read_bytes()
 
 
-def test_it_trains_and_upstream_loads_it(dataset, tmp_path: Path):
+def test_diffusers_loads_it(dataset, tmp_path: Path):
     outcome = train_vae(settings(), dataset, tmp_path)
     assert outcome.steps == 4
     assert set(outcome.metrics) == {"absolute", "detail"}
@@ -60,7 +60,7 @@ def test_training_brings_the_images_closer(dataset, tmp_path: Path):
     assert after < 0.8 * before
 
 
-def test_a_killed_training_ends_with_the_same_bytes(dataset, tmp_path: Path, monkeypatch):
+def test_resumed_training_gives_the_same_bytes(dataset, tmp_path: Path, monkeypatch):
     train_vae(settings(), dataset, tmp_path / "a")
     one_step = Loop._one_step
 
@@ -92,7 +92,7 @@ def test_losses_equal_sums_written_out():
     assert float(detail) == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_blurred_edge_costs_more_detail_than_a_shade():
+def test_blur_costs_more_detail_than_brightness():
     image = torch.zeros(1, 1, 8, 8)
     image[..., 4:] = 1.0
     shaded, blurred = image + 0.125, image.clone()
@@ -127,7 +127,7 @@ def test_the_checkpoint_log_lies_beside_the_weights(dataset, tmp_path: Path):
     assert config["_class_name"] == "AutoencoderKL"
 
 
-def test_a_decoder_trained_alone_leaves_the_latents_as_they_are(dataset, tmp_path: Path):
+def test_decoder_training_keeps_the_latents(dataset, tmp_path: Path):
     train_vae(settings(), dataset, tmp_path / "first")
     alone = settings(init=tmp_path / "first" / "vae", train_encoder=False, max_steps=6)
     train_vae(alone, dataset, tmp_path / "second")
@@ -142,6 +142,6 @@ def test_a_decoder_trained_alone_leaves_the_latents_as_they_are(dataset, tmp_pat
     assert not torch.equal(*(vae.decode(latents[0]).sample for vae in (first, second)))
 
 
-def test_a_decoder_alone_needs_an_encoder():
+def test_decoder_training_needs_init():
     with pytest.raises(ValueError, match="train_encoder: false needs init"):
         settings(train_encoder=False)

@@ -292,7 +292,7 @@ def _unevaluable(parts: dict[str, _Part], findings: Sequence[str]) -> str:
     if not names:
         return ""
     return (
-        "\nNot evaluable, in no mean: of one class only in training or in the test: "
+        "\nNot evaluable and left out of means (one class only in training or in the test): "
         f"{', '.join(names)}."
     )
 
