@@ -46,7 +46,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_every_arm_is_trained_evaluated_and_compared(finished: Path) -> None:
+def test_every_arm_is_compared(finished: Path) -> None:
     found = json.loads((finished / "utility.json").read_text())
     assert list(found["arms"]) == list(ARMS)
     arms = found["arms"]
@@ -90,14 +90,14 @@ def test_controls_change_one_side(finished: Path) -> None:
         assert pair.drop is not None or pair.report != source.report
 
 
-def test_the_upper_bound_has_the_real_pairs_and_more(finished: Path) -> None:
+def test_upper_bound_pairs(finished: Path) -> None:
     reals = {pair.id for pair in read_pairs(finished / "run" / "read")}
     upper_bound = [pair.id for pair in read_pairs(finished / "upper_bound" / "read")]
     assert reals < set(upper_bound)
     assert len(upper_bound) == len(set(upper_bound))
 
 
-def test_the_reworded_upper_bound_has_its_images_in_other_words(finished: Path) -> None:
+def test_reworded_upper_bound_pairs(finished: Path) -> None:
     own = {pair.id for pair in read_pairs(finished / "run" / "read")}
     upper_bound = {pair.id: pair for pair in read_pairs(finished / "upper_bound" / "read")}
     reworded = list(read_pairs(finished / "upper_bound_reworded" / "read"))
@@ -133,9 +133,7 @@ def test_one_process_works_on_an_experiment(finished: Path) -> None:
         run_utility(_settings(), finished)
 
 
-def test_another_number_of_pairs_makes_the_upper_bounds_again(
-    finished: Path, tmp_path: Path
-) -> None:
+def test_another_number_of_pairs_rebuilds_upper_bounds(finished: Path, tmp_path: Path) -> None:
     run, settings = RunFolder(finished / "run"), run_settings_of(_settings())
     context = context_of(settings, NoProgress())
     extra_real_data = _settings().extra_real_data
@@ -152,7 +150,7 @@ def test_an_upper_bound_needs_extra_real_data() -> None:
             _settings(extra_real_data=None, arms=["real_matched_steps", arm])
 
 
-def test_a_trial_that_was_lost_comes_back_the_same(finished: Path) -> None:
+def test_lost_trial_is_reproduced(finished: Path) -> None:
     before = (finished / "utility.json").read_bytes()
     lost = finished / "trials" / "inter_and_intra-1"
     probabilities = np.load(lost / "probabilities.npy")
@@ -170,7 +168,7 @@ def test_a_trial_that_was_lost_comes_back_the_same(finished: Path) -> None:
     assert (finished / "trials" / "inter_and_intra-0" / "trial.json").stat().st_mtime_ns == kept
 
 
-def test_trials_trained_side_by_side_come_out_the_same(finished: Path, tmp_path: Path) -> None:
+def test_parallel_trials_are_equal(finished: Path, tmp_path: Path) -> None:
     copy = tmp_path / "utility"
     shutil.copytree(finished, copy)
     lost = ("inter_and_intra-0", "inter_and_intra-1", "upper_bound-0")
@@ -186,9 +184,7 @@ def test_trials_trained_side_by_side_come_out_the_same(finished: Path, tmp_path:
     assert arms[0] == arms[1]
 
 
-def test_a_trial_that_fails_beside_others_stops_the_experiment(
-    finished: Path, tmp_path: Path
-) -> None:
+def test_failing_parallel_trial_stops_the_experiment(finished: Path, tmp_path: Path) -> None:
     copy = tmp_path / "utility"
     shutil.copytree(finished, copy)
     for name in ("inter_and_intra-0", "inter_and_intra-1", "upper_bound-0"):
