@@ -159,9 +159,10 @@ def test_lost_trial_is_reproduced(finished: Path) -> None:
     clock = itertools.count(step=60.0)
     lines: list[str] = []
     run_utility(_settings(), finished, LineProgress(lines.append, lambda: next(clock)))
-    # Trials that stood there are not told as if they had just been trained.
+    # Finished trials are not reported as trained just now.
     assert [line for line in lines if line.startswith("trials")] == [
-        f"trials: done, 1 trial in 2 min 00 s ({2 * len(ARMS) - 1} were done before); inter_and_intra-1"
+        f"trials: done, 1 trial in 2 min 00 s ({2 * len(ARMS) - 1} were done before); "
+        "inter_and_intra-1"
     ]
     assert np.array_equal(np.load(lost / "probabilities.npy"), probabilities)
     assert (finished / "utility.json").read_bytes() == before

@@ -37,7 +37,8 @@ def retrieval_ranks(
 
     `texts` are the distinct reports and `text_of` is each image's index into them. A report with
     the same text as the image's own counts as right. Every other report counts once per image that
-    has it. Ties rank before the right answer, so a model that cannot tell reports apart retrieves none.
+    has it. Ties rank before the right answer, so constant vectors retrieve
+    nothing.
     """
     num, num_texts = len(images), len(texts)
     copies = np.bincount(text_of, minlength=num_texts)
