@@ -35,8 +35,8 @@ def settings(tiny_generator_folder: Path, tiny_scorer_folder: Path) -> dict[str,
 
 def generated(settings: dict[str, Any]) -> list[Pair]:
     """The inter pairs, candidates of one report together."""
-    made = Generate(GenerateSettings(**settings), RunContext(seed=3))(PAIRS)
-    return [pair for pair in made if pair.branch is Branch.INTER]
+    finished = Generate(GenerateSettings(**settings), RunContext(seed=3))(PAIRS)
+    return [pair for pair in finished if pair.branch is Branch.INTER]
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +73,8 @@ def test_all_tries_are_pairs_of_their_own_with_images_of_their_own(
 
 
 def test_a_run_counts_every_try(everything: list[Pair], settings: dict[str, Any]) -> None:
-    made = apply(Generate(GenerateSettings(**settings), RunContext(seed=3)), PAIRS)
-    assert {pair.id for pair in made} == {pair.id for pair in (*PAIRS, *everything)}
+    finished = apply(Generate(GenerateSettings(**settings), RunContext(seed=3)), PAIRS)
+    assert {pair.id for pair in finished} == {pair.id for pair in (*PAIRS, *everything)}
 
 
 def test_the_best_try_is_the_one_nearest_its_report(

@@ -24,13 +24,13 @@ def settings(tiny_generator_folder: Path) -> GenerateSettings:
 
 
 @pytest.fixture(scope="module")
-def made(settings: GenerateSettings) -> list[Pair]:
+def finished(settings: GenerateSettings) -> list[Pair]:
     return list(Generate(settings, RunContext(seed=3))(PAIRS))
 
 
-def test_inter_pairs_get_images_and_everything_else_passes_through(made: list[Pair]) -> None:
-    assert [pair.id for pair in made] == [pair.id for pair in PAIRS]
-    for before, after in zip(PAIRS, made, strict=True):
+def test_inter_pairs_get_images_and_everything_else_passes_through(finished: list[Pair]) -> None:
+    assert [pair.id for pair in finished] == [pair.id for pair in PAIRS]
+    for before, after in zip(PAIRS, finished, strict=True):
         if before.branch is not Branch.INTER:
             assert after is before
             continue
@@ -42,9 +42,9 @@ def test_inter_pairs_get_images_and_everything_else_passes_through(made: list[Pa
 
 
 def test_trace_has_no_report_text(
-    made: list[Pair], settings: GenerateSettings, tiny_generator_folder: Path
+    finished: list[Pair], settings: GenerateSettings, tiny_generator_folder: Path
 ) -> None:
-    pair = made[1]
+    pair = finished[1]
     assert pair.trace["generate"] == {
         "seed": seed_for(3, "made/0~inter-0", "generate"),
         "model": settings.model,
@@ -62,24 +62,24 @@ def test_trace_has_no_report_text(
     }
 
 
-def test_batches_and_runs_change_nothing(made: list[Pair], settings: GenerateSettings) -> None:
+def test_batches_and_runs_change_nothing(finished: list[Pair], settings: GenerateSettings) -> None:
     """Beyond float noise, which may move a grey level by one."""
     inter = [pair for pair in PAIRS if pair.branch is Branch.INTER][::-1]
     larger = GenerateSettings(**{**settings.model_dump(), "batch_size": 4})
     images = {pair.id: image(pair) for pair in Generate(larger, RunContext(seed=3))(inter)}
     again = list(Generate(settings, RunContext(seed=3))(PAIRS))
-    for first, second in zip(made, again, strict=True):
+    for first, second in zip(finished, again, strict=True):
         assert first == second
         if first.branch is Branch.INTER:
             assert np.abs(image(first) - images[first.id]).max() <= 1.01 / 255
 
 
-def test_seeds_follow_from_run_and_pair(made: list[Pair], settings: GenerateSettings) -> None:
+def test_seeds_follow_from_run_and_pair(finished: list[Pair], settings: GenerateSettings) -> None:
     twin = replace(PAIRS[1], id="made/0~inter-1")
     other_run = next(iter(Generate(settings, RunContext(seed=4))([PAIRS[1]])))
     other_pair = next(iter(Generate(settings, RunContext(seed=3))([twin])))
-    assert np.abs(image(other_run) - image(made[1])).mean() > 0.01
-    assert np.abs(image(other_pair) - image(made[1])).mean() > 0.01
+    assert np.abs(image(other_run) - image(finished[1])).mean() > 0.01
+    assert np.abs(image(other_pair) - image(finished[1])).mean() > 0.01
 
 
 def test_pairs_with_an_image_or_a_drop_are_left_alone(settings: GenerateSettings) -> None:
@@ -191,9 +191,9 @@ def test_progress(settings: GenerateSettings) -> None:
     assert sum(seen) == 5
 
 
-def test_weights_are_named_by_model(settings: GenerateSettings, made: list[Pair]) -> None:
+def test_weights_are_named_by_model(settings: GenerateSettings, finished: list[Pair]) -> None:
     weights = Generate.weights(settings)
-    assert weights == {settings.model: made[1].trace["generate"]["weights"]}
+    assert weights == {settings.model: finished[1].trace["generate"]["weights"]}
     with pytest.raises(ModelError, match="/no/such/model"):
         Generate.weights(GenerateSettings(model="/no/such/model"))
 

@@ -155,12 +155,12 @@ def test_the_last_stage_of_a_run_is_taken(tmp_path: Path):
 def test_run_gives_real_pairs_by_default(
     tmp_path: Path, branches: tuple[str, ...] | None, num_train: int
 ):
-    made = {"branch": Branch.INTER, "parent_id": "a", "source_patient_id": "p"}
-    edited = {**made, "branch": Branch.INTRA}
+    synthetic = {"branch": Branch.INTER, "parent_id": "a", "source_patient_id": "p"}
+    edited = {**synthetic, "branch": Branch.INTRA}
     pairs = [
         *(pair("a"), pair("b"), pair("v", split="validation")),
-        pair("a~inter-0", **made),
-        pair("v~inter-0", **made, split="validation"),
+        pair("a~inter-0", **synthetic),
+        pair("v~inter-0", **synthetic, split="validation"),
         *(pair("a~intra-0", **edited), pair("b~intra-0", **edited)),
     ]
     run = write_run(tmp_path / "run", pairs)

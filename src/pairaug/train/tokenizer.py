@@ -70,10 +70,10 @@ def train_tokenizer(
 
 def load_tokenizer(folder: Path) -> CLIPTokenizer:
     """The CLIP tokenizer in `folder`, or in its sub-folder `tokenizer`."""
-    inside = folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder
-    if not (inside / "vocab.json").exists():
+    source = folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder
+    if not (source / "vocab.json").exists():
         raise ModelError(f"{folder} has no CLIP tokenizer: vocab.json is missing")
-    return open_tokenizer(CLIPTokenizer, inside)
+    return open_tokenizer(CLIPTokenizer, source)
 
 
 def special_ids(tokenizer: CLIPTokenizer) -> dict[str, Any]:

@@ -87,11 +87,11 @@ def features_of(
     paths = [_cache_path(cache, cases, data, encoder, inputs) for encoder in encoders]
     kept = [None if with_reports or path is None else _kept(path) for path in paths]
     missing = [encoder for encoder, found in zip(encoders, kept, strict=True) if found is None]
-    made = iter(())
+    computed = iter(())
     if missing:
         encoded = _encode(cases, missing, split_of, with_reports, report_progress)
-        made = iter([encoded] if len(missing) == 1 else _split_apart(encoded))
-    every = [found or next(made) for found in kept]
+        computed = iter([encoded] if len(missing) == 1 else _split_apart(encoded))
+    every = [found or next(computed) for found in kept]
     for path, found, features in zip(paths, kept, every, strict=True):
         if path is not None and found is None and not with_reports:
             _keep(path, features)

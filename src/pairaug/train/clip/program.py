@@ -201,9 +201,9 @@ class Training:
         if not self.processes.is_first:
             self.processes.wait()
             return make()
-        made = make()
+        result = make()
         self.processes.wait()
-        return made
+        return result
 
 
 class ContrastiveHead:
