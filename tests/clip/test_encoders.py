@@ -112,7 +112,7 @@ def test_grey_models_take_a_mean_that_is_the_same_for_all_channels(
     pixels = ImageTransform(grey, num_channels=1)([image])
     assert torch.equal(pixels[0, 0], ImageTransform(grey)([image])[0, 2])
     assert pixels.shape == (1, 1, 32, 32)
-    with pytest.raises(ModelError, match="3 values of image_mean, the model 1 channels"):
+    with pytest.raises(ModelError, match="3 values of image_mean, but the model has 1 channels"):
         ImageTransform(settings, num_channels=1)
 
 
