@@ -82,7 +82,7 @@ def test_thresholds(classifier_folder, tmp_path):
 def test_other_classifier(classifier_folder, tmp_path):
     names = {str(column): f"thing {column}" for column in range(len(LABELS))}
     other = _changed(classifier_folder, tmp_path / "other", id2label=names, label2id={})
-    with pytest.raises(ModelError, match="has no output 'cardiomegaly'; it must read: cardiomeg"):
+    with pytest.raises(ModelError, match="has no output 'cardiomegaly'; required are: cardiomeg"):
         FindingsClassifier(other)
 
 

@@ -69,6 +69,6 @@ def check_shape(weight: Tensor, shape: tuple[int, ...], name: str, folder: Path)
     if tuple(weight.shape) != shape:
         found, needed = (" × ".join(map(str, each)) for each in (tuple(weight.shape), shape))
         raise ModelError(
-            f"{folder}: {name} has shape {found or 'of one number'}, but the rest of the model "
+            f"{folder}: {name} has the shape {found or 'of one number'}, but the rest of the model "
             f"needs {needed or 'one number'}"
         )
