@@ -201,7 +201,7 @@ def test_failing_parallel_trial_stops_the_experiment(finished: Path, tmp_path: P
 def test_other_settings_are_never_mixed_in(finished: Path) -> None:
     with pytest.raises(RunError, match="trained with other settings or other pairs"):
         run_utility(_settings(max_steps=4), finished)
-    with pytest.raises(RunError, match=r"image_only.*was made with other settings"):
+    with pytest.raises(RunError, match=r"image_only.*was written with other settings"):
         run_utility(_settings(controls_per_report=2), finished)
 
 

@@ -177,7 +177,7 @@ def test_images_of_unknown_settings_are_rendered_again(
     with caplog.at_level(logging.WARNING):
         again = open_dataset(chosen, tmp_path)
     assert "cache.json" in caplog.text
-    assert "its images are made again" in caplog.text
+    assert "its images are rendered or read again" in caplog.text
     assert np.array_equal(again.images, whole)
     assert path.read_bytes() == content
 

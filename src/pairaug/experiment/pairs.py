@@ -175,5 +175,5 @@ def check_fingerprints(folder: Path, own_fingerprint: str) -> None:
     """Raises `RunError` if the folder has parts of another fingerprint."""
     if any(part_fingerprint(path) != own_fingerprint for path in part_paths(folder)):
         raise RunError(
-            f"{folder} was made with other settings. Delete it, or pass a new --out folder."
+            f"{folder} was written with other settings. Delete it, or pass a new --out folder."
         )

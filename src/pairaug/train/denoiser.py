@@ -370,7 +370,7 @@ def encode_latents(
 def _num_encoded(folder: Path, key: str, shape: tuple[int, ...]) -> int:
     """Number of images already encoded; 0, and logged, if uncertain."""
     try:
-        done = read_json_object(folder / "done.json", RunError, "it is made again")
+        done = read_json_object(folder / "done.json", RunError, "the latents are encoded again")
         if done.get("vae") != key or done.get("shape") != list(shape):
             return 0
         whole = [np.load(folder / f"{name}.npy", mmap_mode="r").shape for name in ("mean", "std")]
@@ -409,7 +409,7 @@ def save_generator(
     tokenizer: CLIPTokenizer,
 ) -> None:
     """Writes a folder that diffusers loads as a StableDiffusionPipeline, weights as float16."""
-    # Written last: without it the folder is no generator, and its parts may not belong together.
+    # Written last: without it the folder is not a generator, and its parts may not belong together.
     (out / _INDEX).unlink(missing_ok=True)
     for name, part in (("vae", vae), ("unet", unet), ("text_encoder", text_encoder)):
         with saving(out / name), new_files(out / name, last="config.json") as written:

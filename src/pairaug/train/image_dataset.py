@@ -307,7 +307,7 @@ def _origin(folder: Path) -> dict[str, Any] | None:
     """The images' record in `cache.json`; None if all must be rendered or read again."""
     path = folder / "cache.json"
     try:
-        found = read_json_object(path, RunError, "its images are made again")
+        found = read_json_object(path, RunError, "its images are rendered or read again")
     except FileNotFoundError as error:
         if (folder / "images.npy").exists():
             raise RunError(
