@@ -69,6 +69,6 @@ def test_change_without_a_difference_is_none() -> None:
     source, moved = _unit(1, 0), _unit(0, 1)
     assert directional_similarity(source, source, moved, source) is None
     assert directional_similarity(moved, source, source, source) is None
-    # Rounding of float32 is no difference.
+    # Rounding of float32 does not count as a difference.
     nearly = (source + np.float32(1e-8)).astype(np.float32)
     assert directional_similarity(nearly, source, moved, source) is None

@@ -57,7 +57,7 @@ def test_an_edit_is_of_the_same_patient(edits: dict):
         edits["inverted"]["distance"]["value"]
         < 0.9 * edits["inverted_no_region"]["distance"]["value"]
     )
-    # Nearer to the right answer than the image left alone: the change is made, not only avoided.
+    # Nearer to the right answer than the unchanged image: the change is there.
     assert edits["inverted"]["distance"]["value"] < edits["source"]["distance"]["value"]
 
 

@@ -1,4 +1,4 @@
-"""The examples of evaluations are valid, what they show as alternatives with them."""
+"""The examples of evaluations are valid, with their commented alternatives."""
 
 from __future__ import annotations
 

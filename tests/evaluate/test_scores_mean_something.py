@@ -67,7 +67,7 @@ def test_a_right_edit_scores_above_one_in_the_wrong_direction(
             extract(other.after),
             edit.study.anatomy.seed,
         )
-        # Where the other change is none for this patient, there is no image to compare.
+        # Skipped if the other change does not change this patient.
         if set(findings) not in (set(edit.study.findings), set(edit.findings)):
             wrong.append(render(edit.study.anatomy, findings, SIZE).image)
             indices.append(index)

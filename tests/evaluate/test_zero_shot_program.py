@@ -1,4 +1,4 @@
-"""`pairaug evaluate zero-shot` as a whole: what it writes down, and what it warns of."""
+"""`pairaug evaluate zero-shot` as a whole: results and warnings."""
 
 from __future__ import annotations
 

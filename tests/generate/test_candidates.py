@@ -1,4 +1,4 @@
-"""Several candidates of a new patient's image: which goes on, and what that costs."""
+"""Several candidates of a new patient's image: the choice, and its cost."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def test_long_reports_in_several_windows(settings: GenerateSettings) -> None:
     last_word = replace(long, report=Report(findings=LONG.replace("edema", "nodule")))
     (other,) = Generate(chunked, RunContext(seed=3))([last_word])
     (shortened,) = Generate(settings, RunContext(seed=3))([long])
-    # Drawn one by one on a CPU, so that a grey level is no noise.
+    # Generated one by one on a CPU, so that grey levels are exact.
     assert not np.array_equal(image(whole), image(other))
     assert not np.array_equal(image(whole), image(shortened))
     # A short report is generated as ever, also beside a long one.

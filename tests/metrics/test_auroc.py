@@ -81,6 +81,6 @@ def test_pairs_are_resampled_together():
     steps = np.arange(100.0)
     estimate = paired_auroc(steps + 0.5, steps)
     assert estimate.value == pytest.approx(0.505)
-    # Drawn apart, the interval would be about 0.16 wide.
+    # Resampled separately, the interval would be about 0.16 wide.
     assert estimate.high - estimate.low < 0.02
     assert estimate.num == 100

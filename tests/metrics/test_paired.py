@@ -99,7 +99,7 @@ def test_fraction_of_a_gap(labels):
     assert macros.fraction_of_gap("upper bound", "base", "upper bound").value == 1.0
     found = macros.fraction_of_gap("middle", "base", "upper bound")
     assert 0.4 < found.low < found.value < found.high < 0.7
-    # Where the upper bound is no higher, there is no share to tell.
+    # Without a higher upper bound, the fraction is undefined.
     assert math.isnan(macros.fraction_of_gap("middle", "upper bound", "base").value)
 
 

@@ -1,4 +1,4 @@
-"""What a training leaves: a folder that scorers open, and a file that CheXzero's code loads."""
+"""Saved models: a folder for scorers, and a file for CheXzero's code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training's own files, damaged: caches are made again, checkpoints are refused in one line."""
+"""Damaged files of a training: caches are rebuilt, checkpoints are refused in one line."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_damaged_cache_is_rebuilt_with_a_warning(
     with caplog.at_level(logging.WARNING):
         again = open_store(SOURCE, settings(), tmp_path)
     assert "is damaged" in caplog.text
-    assert "is made again" in caplog.text
+    assert "is built again" in caplog.text
     assert again.rows == whole.rows
     assert np.array_equal(again.images(np.arange(len(images))), images)
     assert len([each for each in tmp_path.iterdir() if each.name != ".lock"]) == 1

@@ -166,7 +166,7 @@ def test_run_gives_real_pairs_by_default(
     run = write_run(tmp_path / "run", pairs)
     given = {} if branches is None else {"branches": branches}
     dataset = open_dataset(ImageDatasetSettings(layout="run", run=run, size=32, **given), tmp_path)
-    # What is for validation is real, whatever is trained on.
+    # Validation pairs are real, whatever is trained on.
     assert (dataset.num_train, dataset.num_validation) == (num_train, 1)
 
 
