@@ -1,6 +1,7 @@
 """Speed of scoring with a scorer of ViT-B/32's shape, random weights, on the CPU: `make bench`.
 
-The reference scores one edit at a time in float32 and encodes both images and both reports for each.
+The reference scores one edit at a time in float32 and encodes both images and both reports of
+each.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def write_scorer(folder: Path) -> Path:
 
 
 def families(num_patients: int, num_images: int, seed: int) -> list[list[Pair]]:
-    """Patients with so many candidates of one edit each, and images of the generators' usual size."""
+    """Patients with a number of candidates of one edit each, images of the usual size."""
     rng = np.random.default_rng(seed)
 
     def generated() -> tuple[Report, np.ndarray]:

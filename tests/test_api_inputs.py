@@ -46,9 +46,7 @@ def scorer() -> pairaug.Scorer:
         Image.fromarray(LEVELS).convert("RGBA"),
         Image.fromarray(IMAGE),
     ],
-    ids=lambda image: (
-        f"{type(image).__name__} {'' if hasattr(image, 'device') else getattr(image, 'mode', '')}{np.shape(image)}"
-    ),
+    ids=lambda image: f"{type(image).__name__} {np.shape(image)} {getattr(image, 'dtype', '')}",
 )
 def test_all_kinds_of_images_are_the_same_image(image: Any):
     np.testing.assert_allclose(read_image(image), IMAGE, atol=1e-7)

@@ -105,7 +105,8 @@ def assert_same(made: Sequence[Pair], expected: Sequence[Pair]) -> None:
         assert (other.report, other.labels, other.split) == (pair.report, pair.labels, pair.split)
         assert (other.drop and other.drop.reason) == (pair.drop and pair.drop.reason)
         assert other.scores == pytest.approx(dict(pair.scores), abs=1e-5)
-        # ImageDataset that a stage passed on are the same bytes, readable or not; generated ones are compared.
+        # Images that a stage passed on are the same bytes, readable or not; generated ones are
+        # compared.
         if pair.drop is None and other.image != pair.image:
             assert other.image is not None and pair.image is not None  # noqa: PT018
             assert np.abs(_levels(other.image) - _levels(pair.image)).max() <= 1

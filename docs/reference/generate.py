@@ -118,7 +118,7 @@ def settings_page() -> str:
         _NOTE,
         "Write settings in a YAML file, and override single ones with `--set section.name=value`.",
         "Other settings have the value of the preset, or the default below if the preset does not",
-        "set them. An unknown name is an error. A section that is used in several places is printed",
+        "set them. An unknown name is an error. A section that several places use is printed",
         "once and linked.",
         "",
         *_presets_table(),
@@ -147,7 +147,7 @@ def drop_reasons_page() -> str:
         "",
         _NOTE,
         "Dropped pairs stay in the parts, with `drop_stage`, `drop_reason` and, for some reasons,",
-        "`drop_detail`. `export` writes no parts; its card counts the pairs dropped for each reason.",
+        "`drop_detail`. `export` writes no parts; its card counts the dropped pairs by reason.",
         "",
     ]
     for stage, reasons in drop_reasons().items():

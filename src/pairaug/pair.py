@@ -70,9 +70,9 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:
-    """Where an image is, never its pixels: an absolute `path`, or the `png` bytes themselves.
+    """A reference to an image, never its pixels: an absolute `path`, or the `png` bytes themselves.
 
-    Images on disk have a path; phantoms and synthetic images, which have no file, carry their bytes.
+    Images on disk have a path; phantoms and synthetic images, which have no file, carry bytes.
     """
 
     path: str | None = None

@@ -1,4 +1,4 @@
-"""DICOM images equal the arrays that they were made from, after the transform that is documented."""
+"""DICOM images equal the arrays they were made from, after the documented transform."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must hold of the shapes that images are sampled with, and of the windows they are sampled in."""
+"""Properties of the shapes that phantoms are rendered from, and of their windows."""
 
 import numpy as np
 import pytest

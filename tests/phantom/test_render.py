@@ -53,7 +53,7 @@ def test_finding_shows_on_its_side_and_inside_its_mask(finding: Finding) -> None
         assert mask.any(), "the finding's mask is empty"
         assert difference[mask].mean() > 0.025, "the finding does not show"
         if finding.side and not KINDS[finding.kind].is_device:
-            # The patient's left is at the right of the image; the shift of the mediastinum is small.
+            # The patient's left is at the image's right; the mediastinum shifts little.
             halves = {"right": difference[:, :64].sum(), "left": difference[:, 64:].sum()}
             other = "left" if finding.side == "right" else "right"
             assert halves[finding.side] > 1.4 * halves[other]

@@ -220,7 +220,7 @@ def test_plans_and_checks_work(
     plan = make_plan(change_settings(small_settings, overrides), RunFolder(tmp_path / "run"))
     assert plan.problems == ()
     assert plan.num_pairs == len(EXPECTED[layout])
-    # ImageDataset of other views are none of the reports that will be rewritten.
+    # Images of other views are none of the reports that will be rewritten.
     assert plan.rewriting.startswith(f"{REWRITTEN[layout]} reports")
     assert plan.bytes_needed
     limited = change_settings(small_settings, [*overrides, "limit=2"])

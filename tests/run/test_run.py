@@ -369,7 +369,8 @@ def test_stages_one_by_one_are_the_whole_run(
 
 def test_a_stage_that_took_long_is_not_thrown_away(copied: RunFolder, finished: RunFolder) -> None:
     message = (
-        r"edit was written with other settings \(edit\.num_inference_steps: 2 → 3\)\. To make it again, "
+        r"edit was written with other settings \(edit\.num_inference_steps: 2 → 3\)\. "
+        r"To make it again, "
         r"delete .*edit, .*score, .*prune and repeat"
     )
     with pytest.raises(RunError, match=message):

@@ -271,7 +271,7 @@ def padchest(root: Path) -> dict[str, Any]:
 
 
 def cxr_folder(root: Path) -> dict[str, Any]:
-    """ImageDataset beside text files: 10 of them, in folders with spaces, accents and links."""
+    """Images beside text files: 10 of them, in folders with spaces, accents and links."""
     reports: Mapping[str, tuple[str, str]] = {
         "Müller 1/café é": ("Findings: Clear lungs.\nImpression: Normal.\n", "utf-8"),
         "Müller 1/other": ("impression:\r\nEdema.\r\n", "utf-8"),

@@ -150,7 +150,7 @@ def chexzero_text(weights: Weights, ids: list[int]) -> np.ndarray:
 
 
 def open_clip_pixels(image: np.ndarray) -> Tensor:
-    """Eight-bit image: shorter side 224, the middle, OpenAI's mean and deviation of each channel."""
+    """Eight-bit image: shorter side 224, the middle, OpenAI's mean and deviation by channel."""
     height, width = image.shape
     ratio = 224 / min(height, width)
     new = (int(width * ratio), int(height * ratio))

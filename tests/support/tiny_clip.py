@@ -1,6 +1,7 @@
 """A CLIP model of random weights in exactly transformers' folder layout, tiny.
 
-Real classes, saved to disk; only the widths are small. ImageDataset are 32 pixels, windows 24 tokens.
+Real classes, saved to disk; only the widths are small. Images have 32 pixels a side, windows 24
+tokens.
 """
 
 from __future__ import annotations

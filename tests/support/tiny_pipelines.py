@@ -1,4 +1,4 @@
-"""Each family of models that PairAug generates with: random weights, tiny, in the upstream's layout.
+"""Each family of generators that PairAug loads: random weights, tiny, in the upstream's layout.
 
 They are put together and saved by diffusers' own pipelines. Then what today's libraries write in
 another way than those that wrote the upstream folders is put back: names of weights, tokenizers.

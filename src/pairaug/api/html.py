@@ -19,7 +19,7 @@ _CAPTION = "font-size:85%;font-style:normal;text-align:left;margin:0;white-space
 
 @dataclass(frozen=True, slots=True)
 class Html:
-    """What a notebook shows for a cell's last value."""
+    """HTML that a notebook shows for a cell's last value."""
 
     content: str
 

@@ -26,7 +26,7 @@ class RewrittenReport:
     changes: tuple[str, ...]
     """The findings that differ, such as `right pleural effusion: moderate → mild`."""
     drop_reason: str | None = None
-    """Why a run would drop this rewrite; None where it is accepted."""
+    """The reason for which a run would drop this rewrite; None where it is accepted."""
     trace: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Backend, model, seed and attempts: `trace.rewrite` of a run's pair."""
 

@@ -1,4 +1,4 @@
-"""What generating and editing give: images with the reports, prompts and seeds behind them."""
+"""Results of generating and editing: images with their reports, prompts and seeds."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ def prune(
 
 
 def _as_setting(rules: Any, branch: str) -> Any:
-    """What a caller gives for a branch, as the setting `prune.inter` or `prune.intra`."""
+    """A caller's rules for a branch as the setting `prune.inter` or `prune.intra`."""
     if rules is None:
         return None
     if isinstance(rules, list | tuple):

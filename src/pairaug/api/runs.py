@@ -196,7 +196,7 @@ class Run:
         return Html(side_by_side(_card(role, pair) for role, pair in shown if pair is not None))
 
     def funnel(self) -> DataFrame:
-        """How many pairs each stage kept and dropped, by branch, with the reasons.
+        """The numbers of pairs that each stage kept and dropped, by branch, with the reasons.
 
         Columns: `stage`, `branch`, `kept`, `dropped`, `reasons`; one row for each branch that a
         stage works on.

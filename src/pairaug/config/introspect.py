@@ -1,4 +1,4 @@
-"""Which settings there are, read off the pydantic models, unions of several kinds included."""
+"""The names of all settings, from the pydantic models, unions of several kinds included."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def may_be_null(kinds: Sequence[type[BaseModel]], name: str) -> bool:
 
 
 def discriminators(kinds: Sequence[type[BaseModel]]) -> set[str]:
-    """The settings by which several kinds are told apart: each kind has its own one value."""
+    """The settings that tell several kinds apart: each kind has its own one value."""
     if len(kinds) < 2:
         return set()
     shared = set.intersection(*(set(kind.model_fields) for kind in kinds))

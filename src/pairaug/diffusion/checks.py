@@ -25,7 +25,7 @@ _NUM_TIME_IDS = 6
 _OLD_SIZE = 64
 
 # What a denoiser may want to be told besides text and timestep, which is not given to it.
-_NEVER_TOLD = (
+_NOT_GIVEN = (
     "class_embed_type",
     "num_class_embeds",
     "encoder_hid_dim_type",
@@ -116,7 +116,7 @@ def check_parts(
             f"{folder}: the VAE's latents have a mean and deviation for each channel; PairAug "
             "knows one scaling_factor for all of them"
         )
-    _check_told(denoiser, pooled_width, folder)
+    _check_conditions(denoiser, pooled_width, folder)
     _check_numbers(denoiser, vae, folder)
 
 
@@ -170,9 +170,9 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _check_told(denoiser: Mapping[str, Any], pooled_width: int | None, folder: Path) -> None:
-    """What the denoiser was trained to be told besides tokens and timestep must be given to it."""
-    for key in _NEVER_TOLD:
+def _check_conditions(denoiser: Mapping[str, Any], pooled_width: int | None, folder: Path) -> None:
+    """Raises `ModelError` where the denoiser expects a condition that PairAug does not give it."""
+    for key in _NOT_GIVEN:
         if denoiser.get(key) is not None:
             raise ModelError(
                 f"{folder}: the denoiser's {key} is {denoiser[key]}; PairAug tells a denoiser "

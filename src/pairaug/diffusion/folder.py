@@ -1,4 +1,4 @@
-"""Where a generator's files are, whether they are a model that can be used, and their hash.
+"""A generator's files: their folder, checks that the model can be used, and their hash.
 
 No tensor library is needed here, so that a fingerprint costs no model.
 """
@@ -137,7 +137,7 @@ def _fetched(model: str, revision: str | None, allow_pickle: bool) -> Path:
 
 
 def _patterns(parts: list[str], allow_pickle: bool, variant: str = "") -> list[str]:
-    """What the weights of `parts` may be called on the hub."""
+    """Patterns of the hub's names for the weights of `parts`."""
     names = [f"*{variant}.safetensors"]
     if allow_pickle:
         names.append(f"*pytorch_model*{variant}.bin")

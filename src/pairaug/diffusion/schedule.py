@@ -221,7 +221,7 @@ def _check_levels(config: Mapping[str, Any], path: Path) -> None:
 
 
 def prediction_type_of(config: Mapping[str, Any]) -> PredictionType:
-    """What the denoiser was trained to predict, read off its scheduler's configuration."""
+    """The denoiser's prediction type, from its scheduler's configuration."""
     kind = config.get("prediction_type", "epsilon")
     if kind not in ("epsilon", "v_prediction"):
         raise ModelError(

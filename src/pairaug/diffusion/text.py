@@ -1,4 +1,4 @@
-"""What the denoiser is told by texts: their tokens, and the states of one or two text encoders."""
+"""Texts as conditions of the denoiser: tokens, and the states of one or two text encoders."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _MAX_CACHED = 256
 
 @dataclass(frozen=True, slots=True)
 class Conditioning:
-    """What the denoiser is told by texts, one row per text.
+    """The denoiser's text conditions, one row per text.
 
     `pooled` is one vector for each whole text, beside the states of its tokens; None for models
-    that are not told it.
+    that do not take it.
     """
 
     tokens: Float[Tensor, "prompt token feature"]
@@ -218,7 +218,7 @@ def check_same_tokens(first: CLIPTokenizer, second: CLIPTokenizer, where: str) -
 
 
 def _bounds(text: str, begins: Sequence[int]) -> list[int]:
-    """How good a place each token is to begin a window at, from where it begins in `text`."""
+    """The rank of each token as the start of a window, by its position in `text`."""
     at_sentence = {span.start for span in sentences(text)}
     bounds, before = [], -1
     for begin in begins:

@@ -18,7 +18,7 @@ from pairaug.prune.top_k import TopKRule
 from pairaug.settings import LIST_TAG, ONE_TAG, list_or_one
 
 ALL_OF = "all-of"
-"""What records call a list of rules."""
+"""Name of a list of rules in records."""
 
 Rule = Annotated[
     ThresholdRule

@@ -168,8 +168,8 @@ def _page(name: str, sweeps: list[Sweep]) -> str:
         f"<title>{escape(name)} · thresholds</title><style>{_STYLE}</style></head>\n"
         f"<body><h1>{escape(name)}: what each threshold keeps</h1>\n"
         "<p>Pairs dropped by earlier stages are left out. The label shift is the largest "
-        "difference, over findings, between the fraction of kept pairs and the fraction of real pairs "
-        "with a finding. Written by <code>pairaug prune --sweep</code>, which drops no pairs."
+        "difference, over findings, between the fraction of kept pairs and the fraction of real "
+        "pairs with a finding. Written by <code>pairaug prune --sweep</code>, which drops no pairs."
         f"</p>\n{''.join(figures)}</body></html>\n"
     )
 

@@ -122,7 +122,7 @@ class Score:
                 scorer.add_images(readable)
 
     def _defect(self, pair: Pair) -> tuple[str, str] | None:
-        """Why a pair cannot be scored, as a drop reason with its detail, or None."""
+        """The drop reason, with its detail, of a pair that cannot be scored; None for others."""
         if pair.image is None:
             return "no_image", ""
         if not pair.report.text:
