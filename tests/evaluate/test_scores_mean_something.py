@@ -11,7 +11,7 @@ from pairaug.bundled import folder
 from pairaug.clip.encoders import Encoder, open_encoder
 from pairaug.clip.similarity import directional_similarity
 from pairaug.evaluate.counterfactual import rules_rewriter, sample_edits
-from pairaug.evaluate.edits import Edit
+from pairaug.evaluate.edits import CounterfactualEdit
 from pairaug.findings import extract
 from pairaug.metrics import auroc, paired_auroc
 from pairaug.phantom.render import render
@@ -29,7 +29,7 @@ def encoder() -> Encoder:
 
 
 @pytest.fixture(scope="module")
-def edits() -> list[Edit]:
+def edits() -> list[CounterfactualEdit]:
     return sample_edits(SEED, NUM_EDITS, SIZE, rules_rewriter(SEED))[0]
 
 
@@ -42,7 +42,9 @@ def test_own_reports_score_above_shuffled_ones(encoder: Encoder) -> None:
     assert paired_auroc(own, shuffled).value >= 0.95
 
 
-def _changes(encoder: Encoder, edits: list[Edit], images: list[np.ndarray]) -> np.ndarray:
+def _changes(
+    encoder: Encoder, edits: list[CounterfactualEdit], images: list[np.ndarray]
+) -> np.ndarray:
     """`directional` of each edit, were its edited image the one given."""
     sources = encoder.encode_images([edit.source for edit in edits])
     edited = encoder.encode_images(images)
@@ -55,7 +57,7 @@ def _changes(encoder: Encoder, edits: list[Edit], images: list[np.ndarray]) -> n
 
 
 def test_a_right_edit_scores_above_one_in_the_wrong_direction(
-    encoder: Encoder, edits: list[Edit]
+    encoder: Encoder, edits: list[CounterfactualEdit]
 ) -> None:
     """Wrong: the image of the same patient with the change that another patient's edit asks for."""
     wrong, indices = [], []
