@@ -128,7 +128,7 @@ def test_patience_ends_a_training_that_no_longer_improves(cache: Path, tmp_path:
 def test_best_by_without_validation_pairs(cache: Path, tmp_path: Path):
     read = {"layout": "phantom", "num_patients": 8, "size": 32}
     chosen = settings(cache, best_by="loss", sources=[{"read": read}])
-    with pytest.raises(SettingsError, match="best_by is loss, but nothing is for validation"):
+    with pytest.raises(SettingsError, match="best_by is loss, but there are no validation pairs"):
         train_clip(chosen, tmp_path)
 
 
