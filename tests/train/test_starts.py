@@ -79,7 +79,7 @@ def test_an_autoencoder_starts_from_the_bundled_one() -> None:
 
 
 def test_the_bundled_classifier_has_no_tower_for_train_clip() -> None:
-    with pytest.raises(PairAugError, match="holds a resnet; .* mobilenet") as caught:
+    with pytest.raises(PairAugError, match=r"holds a resnet; .* mobilenet") as caught:
         make_clip(ClipSettings(image_encoder=BUNDLED), 96, load_tokenizer(GENERATOR))
     assert "\n" not in str(caught.value)
 
