@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
+from pairaug.clip.folder import is_open_clip
 from pairaug.clip.loading import check_shape, need, read_folder_weights, unwrap
 from pairaug.clip.towers import ClipTowers
 from pairaug.errors import ModelError
@@ -65,8 +66,6 @@ def model_of_openai_weights(path: Path, dtype: torch.dtype, allow_pickle: bool) 
 
 
 def _weights_of_file(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
-    from pairaug.clip.open_clip import is_open_clip
-
     content = read_checkpoint(path, allow_pickle)
     if is_open_clip(path, content):
         raise ModelError(

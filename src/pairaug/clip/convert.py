@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pairaug.clip.encoders import open_encoder
-from pairaug.clip.folder import KINDS, model_type
+from pairaug.clip.folder import KINDS, is_open_clip, model_type
 from pairaug.clip.loading import load_tokenizer, unwrap
-from pairaug.clip.open_clip import is_open_clip, write_open_clip
+from pairaug.clip.open_clip import write_open_clip
 from pairaug.errors import ModelError
 from pairaug.hub.files import read_checkpoint
 from pairaug.system.atomic import new_files

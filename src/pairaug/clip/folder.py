@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pairaug.errors import ModelError
 from pairaug.hub.choice import weight_files
@@ -92,4 +94,16 @@ def _what_else(folder: Path, model: str) -> str:
         f"{model} has no config.json{one_below(folder, 'config.json')}: not a model in "
         "transformers layout. Convert original weights of MedCLIP, CheXzero or open_clip with: "
         "pairaug convert"
+    )
+
+
+def is_open_clip(path: Path, content: Mapping[str, Any]) -> bool:
+    """True if a checkpoint is open_clip's, by the file beside it, its name or its wrapper.
+
+    CheXzero's weights have no wrapper.
+    """
+    return (
+        (path.parent / OPEN_CLIP).is_file()
+        or path.name.startswith("open_clip")
+        or {"state_dict", "epoch"} <= content.keys()
     )

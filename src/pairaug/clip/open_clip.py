@@ -28,18 +28,6 @@ _STD = [0.26862954, 0.26130258, 0.27577711]
 _RESAMPLE = {"bicubic": 3, "bilinear": 2}
 
 
-def is_open_clip(path: Path, content: Mapping[str, Any]) -> bool:
-    """True if a checkpoint is open_clip's, by the file beside it, its name or its wrapper.
-
-    CheXzero's weights have no wrapper.
-    """
-    return (
-        (path.parent / OPEN_CLIP).is_file()
-        or path.name.startswith("open_clip")
-        or {"state_dict", "epoch"} <= content.keys()
-    )
-
-
 def write_open_clip(
     weights: Mapping[str, Tensor], name: str, path: Path, tokenizer: Any, target: Path
 ) -> None:
