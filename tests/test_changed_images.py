@@ -70,7 +70,7 @@ def reasons(pairs: Iterable[Pair]) -> list[str | None]:
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_a_spoilt_file_is_an_error_of_its_own(tmp_path: Path, reason: str) -> None:
+def test_changed_and_missing_files_raise(tmp_path: Path, reason: str) -> None:
     pair = real(tmp_path, 0)
     assert pair.image is not None
     assert load_image(pair.image).shape == (32, 32)
@@ -82,13 +82,13 @@ def test_a_spoilt_file_is_an_error_of_its_own(tmp_path: Path, reason: str) -> No
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_bytes_that_travel_in_a_pair_are_checked_too() -> None:
+def test_bytes_in_a_pair_are_checked() -> None:
     ref = png_ref(image(0))
     with pytest.raises(ChangedImageError):
         load_image(replace(ref, png=encode_png(image(1))))
 
 
-def test_the_same_content_written_again_is_no_change(tmp_path: Path) -> None:
+def test_rewritten_file_with_same_content(tmp_path: Path) -> None:
     pair = real(tmp_path, 0)
     assert pair.image is not None
     path = Path(str(pair.image.path))
@@ -122,15 +122,13 @@ def test_its_pair_and_children_are_dropped_by_score(
     spoil(pairs[0], reason)
     settings = ScoreSettings(model=str(tiny_scorer_folder), batch_size=batch_size)
     after = list(apply(Score(settings, RunContext(seed=0)), pairs))
-    # What was written anew from the report alone is void only if nothing of the pair is known.
+    # What was rewritten from the report alone is void only if nothing of the pair is known.
     of_report = reason if reason == "changed_image" else None
     assert reasons(after) == [reason, reason, of_report, None, None, None]
     assert reason in SCORE_REASONS
 
 
-def test_of_two_files_that_were_the_same_the_one_that_changed_is_dropped(
-    tmp_path: Path, tiny_scorer_folder: Path
-) -> None:
+def test_changed_copy_is_dropped(tmp_path: Path, tiny_scorer_folder: Path) -> None:
     first = real(tmp_path, 0)
     (tmp_path / "again").mkdir()
     second = replace(real(tmp_path / "again", 0), id="t/again")
@@ -196,7 +194,7 @@ def test_images_that_are_streamed_are_checked_whenever_they_are_read(
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_evaluation_and_the_page_say_so(tmp_path: Path, reason: str) -> None:
+def test_evaluation_and_summary_note_it(tmp_path: Path, reason: str) -> None:
     pair = real(tmp_path, 0)
     spoil(pair, reason)
     ref = pair.image

@@ -80,7 +80,7 @@ def _says_what_to_do(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_run_of_the_earlier_layout_is_one_line(
+def test_run_of_earlier_layout_raises(
     command: str, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(workplace)
@@ -90,7 +90,7 @@ def test_a_run_of_the_earlier_layout_is_one_line(
 
 
 @pytest.mark.parametrize("command", WITHOUT_A_RECORD)
-def test_its_parts_alone_are_known_too(
+def test_parts_of_earlier_layout_raise(
     command: str, workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(workplace / "old", tmp_path / "old")
@@ -101,14 +101,14 @@ def test_its_parts_alone_are_known_too(
     _says_what_to_do(command)
 
 
-def test_doctor_says_it_of_the_folder(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_earlier_layout(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
     result = CliRunner().invoke(app, ["doctor", "old"])
     assert result.exit_code == 1
     assert result.output.count(SAYS) == 1
 
 
-def test_an_earlier_export_is_read_or_is_one_line(finished: RunFolder, tmp_path: Path) -> None:
+def test_earlier_export(finished: RunFolder, tmp_path: Path) -> None:
     export = tmp_path / "export"
     shutil.copytree(finished.path / "export", export)
     record = json.loads((export / "export.json").read_text(encoding="utf-8"))

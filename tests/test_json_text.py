@@ -46,21 +46,19 @@ def test_json_is_read(text: str | bytes, value: Any) -> None:
         ('{"a":' * 5000 + "1" + "}" * 5000, "deep"),
     ],
 )
-def test_json_that_breaks_later_is_one_error(text: str | bytes, why: str) -> None:
+def test_invalid_json_raises(text: str | bytes, why: str) -> None:
     with pytest.raises(JSONTextError, match=why):
         parse_json(text)
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200))
-def test_any_text_is_a_value_or_an_error(text: str | bytes) -> None:
+def test_any_text(text: str | bytes) -> None:
     with suppress(JSONTextError):
         parse_json(text)
 
 
 @pytest.mark.parametrize("content", [b"[]", b"null", b"{", b"\xff", b'"{}"'])
-def test_a_file_without_an_object_is_one_line_with_its_path_and_remedy(
-    content: bytes, tmp_path: Path
-) -> None:
+def test_file_without_object_raises(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "own.json"
     path.write_bytes(content)
     with pytest.raises(RunError, match=r"own\.json .*; remove it") as caught:
@@ -68,12 +66,12 @@ def test_a_file_without_an_object_is_one_line_with_its_path_and_remedy(
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_in_the_place_of_a_file_is_one_line(tmp_path: Path) -> None:
+def test_folder_instead_of_file_raises(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is not a file; remove it"):
         read_json_object(tmp_path, RunError, "remove it")
 
 
-def test_a_missing_file_is_the_callers(tmp_path: Path) -> None:
+def test_missing_file_raises_file_not_found(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_json_object(tmp_path / "none.json", RunError, "remove it")
 

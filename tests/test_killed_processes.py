@@ -50,8 +50,8 @@ class Case:
 
     def words(self, out: Path) -> list[list[str]]:
         """Each command's arguments."""
-        places = {"out": out, "config": out.with_suffix(".yaml")}
-        return [command.format(**places).split() for command in self.commands]
+        paths = {"out": out, "config": out.with_suffix(".yaml")}
+        return [command.format(**paths).split() for command in self.commands]
 
 
 def again(*commands: str) -> Case:
@@ -133,17 +133,13 @@ def names_in(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ["export again", "train clip"])
-def test_killed_twice_a_command_ends_as_undisturbed(
-    name: str, prepared: Prepare, tmp_path: Path
-) -> None:
+def test_command_killed_twice(name: str, prepared: Prepare, tmp_path: Path) -> None:
     check(CASES[name], prepared, tmp_path / "log.txt", seed=1, num_kills=2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [2, 3])
 @pytest.mark.parametrize("name", CASES)
-def test_killed_many_times_a_command_ends_as_undisturbed(
-    name: str, seed: int, prepared: Prepare, tmp_path: Path
-) -> None:
+def test_command_killed_many_times(name: str, seed: int, prepared: Prepare, tmp_path: Path) -> None:
     case = CASES[name]
     check(case, prepared, tmp_path / "log.txt", seed, case.num_kills)

@@ -54,7 +54,7 @@ def quick(small_settings: Settings, tmp_path_factory: pytest.TempPathFactory) ->
     [pruned_again, exported_again, exported_to_another_layout, summarized_again],
     ids=lambda command: command.__name__,
 )
-def test_killed_at_every_operation_the_same_command_completes_it(
+def test_kill_at_every_operation_of_a_command(
     quick: RunFolder, tmp_path: Path, command: Command, first: int, step: int
 ) -> None:
     whole = copy_of(quick, tmp_path / "whole")
@@ -77,7 +77,7 @@ def test_killed_at_every_operation_the_same_command_completes_it(
     [pruned_again, exported_again, exported_to_another_layout],
     ids=lambda command: command.__name__,
 )
-def test_killed_at_every_operation_the_run_itself_goes_on(
+def test_kill_at_every_operation_of_a_run(
     quick: RunFolder, tmp_path: Path, command: Command
 ) -> None:
     """By the settings that its run.yaml then has, whichever these are; nothing is left over."""

@@ -88,9 +88,7 @@ pair_strategy = st.builds(
 
 
 @given(st.lists(pair_strategy, min_size=1, max_size=3))
-def test_pairs_come_back_as_they_went_in(
-    tmp_path_factory: pytest.TempPathFactory, pairs: list[Pair]
-) -> None:
+def test_pairs_round_trip(tmp_path_factory: pytest.TempPathFactory, pairs: list[Pair]) -> None:
     path = manifest.write_part(tmp_path_factory.mktemp("parts"), 0, pairs, "f")
     assert manifest.read_part(path) == pairs
 
@@ -100,7 +98,7 @@ def test_only_parts_have_numbers() -> None:
         manifest.part_index(Path("part-1.parquet"))
 
 
-def test_what_is_not_stated_does_not_come_back(tmp_path: Path) -> None:
+def test_missing_values_round_trip(tmp_path: Path) -> None:
     pair = Pair(
         "a", Branch.REAL, "p", Report(), labels={"edema": None}, scores={"directional": None}
     )
@@ -116,7 +114,7 @@ def test_equal_pairs_have_equal_bytes_in_any_folder(tmp_path: Path) -> None:
     assert str(tmp_path).encode() not in one
 
 
-def test_a_part_knows_its_fingerprint_and_whether_it_is_the_last(tmp_path: Path) -> None:
+def test_part_metadata(tmp_path: Path) -> None:
     first = manifest.write_part(tmp_path, 0, make_pairs("/a.png"), "first")
     last = manifest.write_part(tmp_path, 1, make_pairs("/a.png"), "last", is_last=True)
     assert manifest.part_fingerprint(first) == "first"
@@ -172,13 +170,13 @@ def test_a_part_without_pairs_is_refused(tmp_path: Path) -> None:
         (Pair("a", Branch.REAL, "p", Report(), scores={"logit": 3.0}), "unknown score 'logit'"),
     ],
 )
-def test_names_outside_the_vocabulary_are_refused(tmp_path: Path, pair: Pair, message: str) -> None:
+def test_unknown_names_raise(tmp_path: Path, pair: Pair, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         manifest.write_part(tmp_path, 0, [pair], "f")
 
 
 @pytest.mark.parametrize("keep", [0, 10, 0.5, -1])
-def test_a_part_cut_short_is_an_error_that_says_what_to_do(tmp_path: Path, keep: float) -> None:
+def test_cut_part_raises_with_remedy(tmp_path: Path, keep: float) -> None:
     path = manifest.write_part(tmp_path, 0, make_pairs("/a.png"), "f")
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * keep) if isinstance(keep, float) else keep])
@@ -198,7 +196,7 @@ def test_a_changed_byte_is_noticed(tmp_path: Path) -> None:
         manifest.read_part(path)
 
 
-def test_an_earlier_layout_says_which_stages_to_make_again(
+def test_earlier_layout_names_stages_to_rerun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wherever a part is looked into, with or without the column that it lacks."""
@@ -217,7 +215,7 @@ def test_an_earlier_layout_says_which_stages_to_make_again(
             look(path)
         assert "\n" not in str(raised.value)
         assert "written by an earlier PairAug" in str(raised.value)
-        assert "all of its stages again, from read on" in str(raised.value)
+        assert "all stages again, from read on" in str(raised.value)
         assert f"pairaug run {tmp_path / 'run' / 'run.yaml'} --out NEW_FOLDER" in str(raised.value)
     monkeypatch.setattr(manifest, "FORMAT_VERSION", 9)
     later = manifest.write_part(tmp_path / "later" / "prune", 0, make_pairs("/a.png"), "f")
@@ -226,12 +224,12 @@ def test_an_earlier_layout_says_which_stages_to_make_again(
         manifest.read_part(later)
 
 
-def test_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_part_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"part-00007\.parquet does not exist"):
         manifest.read_part(manifest.part_path(tmp_path, 7))
 
 
-def test_other_peoples_parquet_is_refused(tmp_path: Path) -> None:
+def test_foreign_parquet_raises(tmp_path: Path) -> None:
     path = tmp_path / "part-00000.parquet"
     pq.write_table(manifest.pa.table({"id": ["a"]}), path)
     with pytest.raises(RunError, match="has no column parent_id"):
@@ -240,7 +238,7 @@ def test_other_peoples_parquet_is_refused(tmp_path: Path) -> None:
         manifest.part_fingerprint(path)
 
 
-def test_a_full_disk_is_one_clear_line_and_leaves_nothing(
+def test_full_disk_raises_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(descriptor: int) -> None:
@@ -299,7 +297,7 @@ OWN = {"format": manifest.FORMAT_VERSION, "fingerprint": "f", "is_last": True}
     [manifest.read_part, manifest.read_table, manifest.part_fingerprint, manifest.is_last_part],
     ids=lambda read: read.__name__,
 )
-def test_a_part_that_says_something_else_of_itself_is_one_line(
+def test_part_with_other_metadata_raises(
     tmp_path: Path, own: bytes, read: Callable[[Path], object]
 ) -> None:
     path = tmp_path / "part-00000.parquet"
@@ -314,13 +312,11 @@ def test_a_part_that_says_something_else_of_itself_is_one_line(
     [("trace", "[1]"), ("trace", "{"), ("trace", "[" * 90_000), ("branch", "other")],
     ids=["list", "cut", "deep", "branch"],
 )
-def test_a_part_with_cells_of_another_kind_is_one_line(
-    tmp_path: Path, column: str, value: str
-) -> None:
+def test_part_with_other_cell_types_raises(tmp_path: Path, column: str, value: str) -> None:
     path = manifest.write_part(tmp_path, 0, make_pairs("/a.png"), "f")
     table = pq.read_table(path)
     changed = pa.array([value] * table.num_rows)
-    place = table.column_names.index(column)
-    pq.write_table(table.set_column(place, table.field(column), changed), path)
+    index = table.column_names.index(column)
+    pq.write_table(table.set_column(index, table.field(column), changed), path)
     with pytest.raises(RunError, match=r"part-00000\.parquet is damaged or cut short\. Delete it"):
         manifest.read_part(path)

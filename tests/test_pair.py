@@ -93,18 +93,18 @@ def test_embeddings_become_plain_floats_and_the_other_one_stays() -> None:
     assert type(pair.image_embedding[0]) is float
 
 
-def test_dropped_says_where_and_why() -> None:
+def test_dropped() -> None:
     assert PARENT.dropped("edit", "failed", "3 candidates").drop == Drop(
         "edit", "failed", "3 candidates"
     )
     assert PARENT.drop is None
 
 
-def test_images_and_embeddings_stay_out_of_what_is_printed() -> None:
+def test_repr_omits_images_and_embeddings() -> None:
     pair = PARENT.with_image(ImageRef(png=b"\x89PNG-bytes")).with_embeddings(image=[0.123456])
     assert "PNG-bytes" not in repr(pair)
     assert "0.123456" not in repr(pair)
 
 
-def test_labels_have_the_names_that_reports_are_read_for() -> None:
+def test_labels_are_the_extracted_findings() -> None:
     assert FINDINGS == EXTRACTED_FINDINGS

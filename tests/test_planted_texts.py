@@ -31,7 +31,7 @@ from support.planted_trees import MARK, PLANTED, breakages, broken, files_of, ta
 
 WITHOUT_FILES = {"phantom"}
 
-Tell = Callable[..., str]
+OutputOf = Callable[..., str]
 
 
 def test_every_reader_has_a_planted_tree() -> None:
@@ -43,11 +43,11 @@ def test_every_reader_has_a_planted_tree() -> None:
 
 
 @pytest.fixture
-def tell(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Tell:
+def output_of(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> OutputOf:
     """Runs a command and returns all that it prints, logs and raises."""
     caplog.set_level(logging.DEBUG, "pairaug")
 
-    def told(*arguments: object) -> str:
+    def output(*arguments: object) -> str:
         caplog.clear()
         raised = ""
         try:
@@ -58,7 +58,7 @@ def tell(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) ->
         printed = capfd.readouterr()
         return "\n".join([printed.out, printed.err, caplog.text, raised])
 
-    return told
+    return output
 
 
 def _start(folder: Path, read: dict[str, Any], **more: str) -> Path:
@@ -97,23 +97,23 @@ def _records(run: Path) -> str:
     return "\n".join(said)
 
 
-def _without_marks(told: str, where: str) -> None:
-    found = MARK.search(told)
-    assert not found, f"{where}: {told[max(0, found.start() - 600) : found.end() + 100]}"
+def _without_marks(output: str, where: str) -> None:
+    found = MARK.search(output)
+    assert not found, f"{where}: {output[max(0, found.start() - 600) : found.end() + 100]}"
 
 
 @pytest.mark.parametrize("layout", PLANTED)
-def test_reading_tells_nothing(layout: str, tmp_path: Path, tell: Tell) -> None:
+def test_read_prints_no_texts(layout: str, tmp_path: Path, output_of: OutputOf) -> None:
     root = tmp_path / "data"
     read = PLANTED[layout](root)
-    told = tell("read", _start(tmp_path / "whole", read))
-    assert "read" in told
-    _without_marks(told + _records(tmp_path / "whole"), layout)
+    output = output_of("read", _start(tmp_path / "whole", read))
+    assert "read" in output
+    _without_marks(output + _records(tmp_path / "whole"), layout)
     assert MARK.search(str(pq.read_table(part_paths(tmp_path / "whole" / "read")[0]).to_pydict()))
 
 
 @pytest.mark.parametrize("layout", ["mimic-cxr", "table"])
-def test_a_command_that_fails_tells_nothing(layout: str, tmp_path: Path, tell: Tell) -> None:
+def test_failing_command_prints_no_texts(layout: str, tmp_path: Path, output_of: OutputOf) -> None:
     """Of all other layouts and breakages the next test looks at what is raised, logged, dropped."""
     root = tmp_path / "data"
     read = PLANTED[layout](root)
@@ -122,17 +122,17 @@ def test_a_command_that_fails_tells_nothing(layout: str, tmp_path: Path, tell: T
     kind, content = breakages(path)[-1]
     run = _start(tmp_path / "broken", read)
     with broken(path, content):
-        _without_marks(tell("read", run) + _records(run), f"{layout}, {kind}")
+        _without_marks(output_of("read", run) + _records(run), f"{layout}, {kind}")
 
 
 @pytest.mark.parametrize("layout", PLANTED)
-def test_nothing_that_is_broken_tells(layout: str, tmp_path: Path) -> None:
+def test_broken_source_prints_no_texts(layout: str, tmp_path: Path) -> None:
     root = tmp_path / "data"
     read = PLANTED[layout](root)
     for path in files_of(root):
         for _, content in breakages(path):
             with broken(path, content), suppress(PairAugError):
-                # Asserts that nothing is told.
+                # Asserts that no text is printed.
                 read_source(read)
 
 
@@ -149,32 +149,38 @@ def models(tiny_generator_folder: Path, tiny_scorer_folder: Path) -> dict[str, s
     }
 
 
-def test_doctor_and_a_dry_run_tell_nothing(
-    tmp_path: Path, tell: Tell, models: dict[str, str]
+def test_doctor_and_dry_run_print_no_texts(
+    tmp_path: Path, output_of: OutputOf, models: dict[str, str]
 ) -> None:
     run = _start(tmp_path / "run", table(tmp_path / "data", "csv"), **models)
     for label, split in (("zqxjlabel zqxjtext", "train"), ("1", "zqxjpatient0")):
         table(tmp_path / "data", "csv", edema=label, split=split)
-        told = tell("doctor", run / "run.yaml") + tell("run", run / "run.yaml", "--dry-run")
-        assert "run.yaml" in told
-        _without_marks(told, f"{label}, {split}")
+        output = output_of("doctor", run / "run.yaml") + output_of(
+            "run", run / "run.yaml", "--dry-run"
+        )
+        assert "run.yaml" in output
+        _without_marks(output, f"{label}, {split}")
 
 
-def test_a_whole_run_tells_nothing(tmp_path: Path, tell: Tell, models: dict[str, str]) -> None:
+def test_whole_run_prints_no_texts(
+    tmp_path: Path, output_of: OutputOf, models: dict[str, str]
+) -> None:
     findings = "Zqxjmild pulmonary edema. Zqxjno pleural effusion."
     read = table(tmp_path / "data", "csv", findings=findings)
     run = _start(
         tmp_path / "run", read, **models, **{"export.formats": "[parquet, webdataset, folder]"}
     )
-    told = tell("run", run / "run.yaml")
-    told += tell("prune", run, "--set", "prune.inter.rule=quantile")
-    told += tell("export", run) + tell("summarize", run) + tell("prune", run, "--sweep")
+    output = output_of("run", run / "run.yaml")
+    output += output_of("prune", run, "--set", "prune.inter.rule=quantile")
+    output += (
+        output_of("export", run) + output_of("summarize", run) + output_of("prune", run, "--sweep")
+    )
     assert (run / "summary.html").is_file()
-    told += (run / "export" / "README.md").read_text(encoding="utf-8")
+    output += (run / "export" / "README.md").read_text(encoding="utf-8")
     # The export is data, and its files are named by pairs' ids, which it lists.
     listed = json.loads((run / "export" / "export.json").read_text(encoding="utf-8"))
-    told += str({name: value for name, value in listed.items() if name != "files"})
-    _without_marks(told + _records(run), "a whole run")
+    output += str({name: value for name, value in listed.items() if name != "files"})
+    _without_marks(output + _records(run), "a whole run")
     # The page may show reports and pairs' ids, and names no patient.
     page = (run / "summary.html").read_text(encoding="utf-8").lower()
     assert not re.search("zqxj(patient|study|image)", page)
@@ -194,13 +200,13 @@ SECRET = "sk-zqxjsecret0123456789"
         ("rewrite.model", "tiny"),
     ],
 )
-def test_no_secret_is_told(
-    name: str, value: str, tmp_path: Path, tell: Tell, monkeypatch: pytest.MonkeyPatch
+def test_secrets_are_not_printed(
+    name: str, value: str, tmp_path: Path, output_of: OutputOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     sets = ["rewrite.backend=openai", "rewrite.base_url=http://127.0.0.1:9/v1",
             "rewrite.model=tiny", "rewrite.retries=0", f"{name}={value}"]  # fmt: skip
     options = [text for each in sets for text in ("--set", each)]
-    told = tell("demo", "--out", tmp_path / "run", *options)
-    assert told.strip()
-    _without_marks(told + (_records(tmp_path / "run")), name)
+    output = output_of("demo", "--out", tmp_path / "run", *options)
+    assert output.strip()
+    _without_marks(output + (_records(tmp_path / "run")), name)

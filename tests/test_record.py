@@ -24,12 +24,12 @@ WHOLE = RunRecord(
 )
 
 
-def test_what_is_written_reads_back_to_the_same(tmp_path: Path) -> None:
+def test_record_round_trip(tmp_path: Path) -> None:
     WHOLE.write(tmp_path / "run.json")
     assert read_record(tmp_path / "run.json") == WHOLE
 
 
-def test_no_file_is_no_record(tmp_path: Path) -> None:
+def test_missing_file_is_none(tmp_path: Path) -> None:
     assert read_record(tmp_path / "run.json") is None
 
 
@@ -52,10 +52,13 @@ def test_no_file_is_no_record(tmp_path: Path) -> None:
         ({"source": "here"}, "damaged at source"),
         ({"quality": [1]}, "damaged at quality"),
         ({"colour": "red"}, "damaged at colour"),
-        ({"pairaug": None}, "does not say which version of PairAug wrote it"),
-        ({"pairaug": {"version": "0.1.0"}}, "does not say which version"),
-        ({"pairaug": {"version": "0.1.0", "format": "1"}}, "does not say which version"),
-        ({"pairaug": {"version": "SECRET report text", "format": 1}}, "does not say which version"),
+        ({"pairaug": None}, "does not state the PairAug version that wrote it"),
+        ({"pairaug": {"version": "0.1.0"}}, "does not state the PairAug version"),
+        ({"pairaug": {"version": "0.1.0", "format": "1"}}, "does not state the PairAug version"),
+        (
+            {"pairaug": {"version": "SECRET report text", "format": 1}},
+            "does not state the PairAug version",
+        ),
     ],
 )
 def test_values_of_another_type_are_named_and_not_quoted(
@@ -70,7 +73,7 @@ def test_values_of_another_type_are_named_and_not_quoted(
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", "[" * 900, '{"seed": NaN}', "\ud800"])
-def test_what_is_no_json_is_one_line(tmp_path: Path, content: str) -> None:
+def test_invalid_json_raises(tmp_path: Path, content: str) -> None:
     (tmp_path / "run.json").write_bytes(content.encode("utf-8", "surrogatepass"))
     with pytest.raises(RunError, match=r"run\.json .*; delete it and run the same") as raised:
         read_record(tmp_path / "run.json")

@@ -69,7 +69,7 @@ def test_batches_are_taken_as_they_are_needed() -> None:
     assert taken == [0, 1, 2]
 
 
-def test_seeds_are_those_of_every_earlier_run() -> None:
+def test_seeds_are_unchanged() -> None:
     # Recorded: another value here would change every image that anybody has made.
     assert seed_for(0, "covid/0001", "generate") == 4812312137244778701
 
@@ -94,7 +94,7 @@ def test_apply_keeps_order_and_puts_children_after_their_parents() -> None:
     assert [p.id for p in apply(Backwards(), [a, b])] == ["a", "a~inter-0", "b", "b~inter-0"]
 
 
-def test_apply_shows_no_stage_a_dropped_pair_and_keeps_its_place() -> None:
+def test_apply_skips_dropped_pairs_and_keeps_order() -> None:
     a, b, c = make_pair("a"), make_pair("b").dropped("read", "unreadable"), make_pair("c")
     seen: list[str] = []
 
@@ -120,7 +120,7 @@ def test_apply_raises_when_a_pair_comes_out_twice() -> None:
         apply(Making(lambda pair: [pair, pair]), [make_pair("a")])
 
 
-def test_apply_raises_when_a_pair_comes_from_nowhere() -> None:
+def test_apply_raises_for_unknown_parent() -> None:
     def stray(pair: Pair) -> list[Pair]:
         other = make_pair("elsewhere")
         return [
@@ -174,7 +174,7 @@ def test_overlapped_results_come_in_order_and_no_job_is_fetched_far_ahead() -> N
     assert list(overlap([])) == []
 
 
-def test_what_a_job_raises_is_raised_by_whoever_asked() -> None:
+def test_job_errors_are_raised_to_the_caller() -> None:
     def broken() -> int:
         raise ZeroDivisionError("in the job")
 

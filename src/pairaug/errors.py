@@ -1,16 +1,16 @@
-"""Errors that a user can act on. The command line prints them as one line and exits with 1."""
+"""Errors that a user can fix. The command line prints them in one line and exits with 1."""
 
 
 class PairAugError(Exception):
-    """A problem that the user can fix; its message says what is wrong, where, and what to do."""
+    """A problem that the user can fix; the message states the problem, where, and what to do."""
 
 
 class SettingsError(PairAugError):
-    """A setting is unknown, has a wrong value, or does not go with another."""
+    """A setting is unknown, has a wrong value, or conflicts with another."""
 
 
 class DataError(PairAugError):
-    """The user's data is missing, empty, or not laid out as its reader expects."""
+    """The user's data is missing, empty, or not in the expected layout."""
 
 
 class ModelError(PairAugError):
@@ -22,7 +22,7 @@ class RunError(PairAugError):
 
 
 class BackendError(PairAugError):
-    """A language-model server cannot be reached, or does not answer as it should."""
+    """A language-model server cannot be reached, or its answer is invalid."""
 
 
 class MissingExtraError(PairAugError):
@@ -33,5 +33,5 @@ class MissingExtraError(PairAugError):
         super().__init__(f'{what} needs {package}: pip install "pairaug[{extra}]"')
 
     def __reduce__(self) -> tuple[type[Exception], tuple[str, ...]]:
-        # By default an exception comes out of another process by its message alone.
+        # By default an exception is unpickled from its message alone.
         return type(self), self._named

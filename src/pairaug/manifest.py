@@ -1,7 +1,7 @@
-"""Pairs on disk: a manifest is a folder of Parquet parts, one row for each pair.
+"""Pairs on disk: a manifest is a folder of Parquet parts, one row per pair.
 
-A part's presence is the only mark of "done", so it is written under a temporary name, flushed, and
-renamed last. Its bytes depend on the pairs and the fingerprint alone. The schema carries Hugging
+A part counts as done if its file exists, so it is written under a temporary name, flushed, and
+renamed last. Its bytes depend only on the pairs and the fingerprint. The schema includes Hugging
 Face features, so that `datasets.load_dataset("parquet", ...)` decodes the images.
 """
 
@@ -25,13 +25,13 @@ from pairaug.system.atomic import write_file
 from pairaug.system.json_text import JSONTextError, parse_json
 
 FORMAT_VERSION = 3
-"""Part of every fingerprint; raised when stored pairs change their layout or meaning."""
+"""Part of every fingerprint; increased when the layout or meaning of stored pairs changes."""
 
 _PART_NAME = re.compile(r"part-(\d{5,})\.parquet")
 _META = b"pairaug"
 
-# `datasets` knows no Arrow map, so what the contract calls maps are structs of the fixed names,
-# which read as dictionaries everywhere: row["labels"]["edema"] is 1, 0 or None.
+# `datasets` does not support Arrow maps, so maps are stored as structs of the fixed names, which
+# read as dictionaries everywhere: row["labels"]["edema"] is 1, 0 or None.
 _TEXT_COLUMNS_BEFORE = (
     "id",
     "parent_id",
@@ -51,7 +51,7 @@ def _value(dtype: str) -> dict[str, Any]:
 
 
 def _features() -> dict[str, Any]:
-    """The columns as Hugging Face features, in the form that `datasets` keeps in a schema."""
+    """Columns as Hugging Face features, in the form that `datasets` stores in a schema."""
     vector = {"feature": _value("float32"), "_type": "List"}
     return {
         **{name: _value("string") for name in _TEXT_COLUMNS_BEFORE},
@@ -93,29 +93,29 @@ _KNOWN = {
     "split": {"train", "validation", "test"},
 }
 _NEEDED = {"id", "patient_id"}
-"""Columns without an empty cell."""
+"""Columns without empty cells."""
 
 
 def fingerprint(inputs: Mapping[str, Any], parent: str | None = None) -> str:
-    """The hash of all that decides a stage's output: `inputs` and its input's fingerprint."""
+    """Hash of everything that determines a stage's output: `inputs` and `parent`'s fingerprint."""
     content = {"format": FORMAT_VERSION, "parent": parent, "inputs": inputs}
     return sha256(_canonical_json(content).encode()).hexdigest()
 
 
 def part_path(folder: Path, index: int) -> Path:
-    """Where part `index` of a manifest is, or will be."""
+    """Path of part `index` of a manifest."""
     return folder / f"part-{index:05d}.parquet"
 
 
 def part_paths(folder: Path) -> list[Path]:
-    """The parts that are done, in order."""
+    """Paths of the finished parts, in order."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if _PART_NAME.fullmatch(path.name))
 
 
 def part_index(path: Path) -> int:
-    """The number of a part, from its file's name."""
+    """Index of a part, from its file name."""
     name = _PART_NAME.fullmatch(path.name)
     if name is None:
         raise ValueError(f"{path.name} is not the name of a part")
@@ -130,10 +130,10 @@ def write_part(
     *,
     is_last: bool = False,
 ) -> Path:
-    """The path of the part, once it is safely on disk.
+    """Writes a part to disk and returns its path.
 
-    `is_last` marks the manifest's last part, from which a reader that resumes knows that the whole
-    source has been read.
+    `is_last` marks the manifest's last part; a resumed run then knows that the whole source has
+    been read.
     """
     rows = [_to_row(pair) for pair in pairs]
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
@@ -143,7 +143,7 @@ def write_part(
 def write_table(
     folder: Path, index: int, table: pa.Table, fingerprint: str, *, is_last: bool = False
 ) -> Path:
-    """The path of the part, as `write_part` gives it, from a table in the part's schema."""
+    """Writes a part, as `write_part` does, from a table in the part's schema."""
     if not table.num_rows:
         raise ValueError("a part without pairs; `datasets` cannot load one")
     own = {"format": FORMAT_VERSION, "fingerprint": fingerprint, "is_last": is_last}
@@ -165,13 +165,13 @@ def read_part(path: Path) -> list[Pair]:
     rows = _read_table(path, SCHEMA.names).to_pylist()
     try:
         return [_from_row(row) for row in rows]
-    # Cells that no part has: someone has written them since.
+    # Invalid cells: the file was changed since.
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise _cannot_read(path, error) from error
 
 
 def read_table(path: Path) -> pa.Table:
-    """A part as a table, for what need not look into every pair."""
+    """A part as a table, without building pairs."""
     return _read_table(path, SCHEMA.names)
 
 
@@ -181,30 +181,30 @@ def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
 
 
 def read_pairs(folder: Path) -> Iterator[Pair]:
-    """The pairs of a manifest, part after part."""
+    """Pairs of a manifest, part by part."""
     for path in part_paths(folder):
         yield from read_part(path)
 
 
 def part_fingerprint(path: Path) -> str:
-    """The fingerprint under which a part was written."""
+    """Fingerprint that a part was written with."""
     return _own_metadata(path)["fingerprint"]
 
 
 def is_last_part(path: Path) -> bool:
-    """True if the part is marked as its manifest's last."""
+    """True if the part is marked as the last of its manifest."""
     return _own_metadata(path)["is_last"]
 
 
 def check_format(written: Any, run_folder: Path) -> None:
-    """`RunError` unless a run's files were written in the layout that is read here."""
+    """Raises `RunError` unless a run's files have the current format version."""
     if written == FORMAT_VERSION:
         return
     if isinstance(written, int) and written > FORMAT_VERSION:
         raise RunError(f"{run_folder} was written by a later PairAug; update this one to read it")
     raise RunError(
         f"{run_folder} was written by an earlier PairAug, in a layout that cannot "
-        "be read any more. Run all of its stages again, from read on, with settings named as they "
+        "be read any more. Run all stages again, from read on, with settings named as they "
         f"are now: pairaug run {run_folder / 'run.yaml'} --out NEW_FOLDER"
     )
 
@@ -256,16 +256,16 @@ def _own_metadata(path: Path) -> dict[str, Any]:
 
 
 def _checked(own: bytes, path: Path) -> dict[str, Any]:
-    """A part's own record, `own`: its format, its fingerprint, and whether it is the last.
+    """A part's metadata from `own`: format, fingerprint, and `is_last`.
 
-    Raises `RunError` for a part of another format, and for one that says something else.
+    Raises `RunError` for another format version or other content.
     """
     try:
         content = parse_json(own)
     except JSONTextError as error:
         raise _cannot_read(path, error) from error
     if not isinstance(content, dict):
-        raise _cannot_read(path, TypeError("no JSON object"))
+        raise _cannot_read(path, TypeError("not a JSON object"))
     check_format(content.get("format"), path.parent.parent)
     if not (
         isinstance(content.get("fingerprint"), str) and isinstance(content.get("is_last"), bool)
@@ -275,12 +275,12 @@ def _checked(own: bytes, path: Path) -> dict[str, Any]:
 
 
 def trace_in(cell: str | None) -> dict[str, Any]:
-    """The trace in a cell of a part; `RunError` for one that somebody else has written."""
+    """The trace in a cell of a part; `RunError` if it was not written by PairAug."""
     try:
         return _trace(cell)
     except (JSONTextError, TypeError) as error:
         raise RunError(
-            "a trace in a part of the run is not as PairAug writes it; delete the stage's folder "
+            "a trace in a part of the run is not in PairAug's format; delete the stage's folder "
             "and those of the stages after it, and run the same command again"
         ) from error
 
@@ -288,7 +288,7 @@ def trace_in(cell: str | None) -> dict[str, Any]:
 def _trace(cell: str | None) -> dict[str, Any]:
     trace = parse_json(cell or "{}")
     if not isinstance(trace, dict) or not all(isinstance(one, dict) for one in trace.values()):
-        raise TypeError("a trace that is no JSON object of objects")
+        raise TypeError("a trace that is not a JSON object of objects")
     return trace
 
 
@@ -323,7 +323,7 @@ def _to_row(pair: Pair) -> dict[str, Any]:
 
 
 def bare_pair(row: Mapping[str, Any], image: ImageRef | None) -> Pair:
-    """The pair of a row, in a part or as it was exported, without what stages found out."""
+    """The pair of a row, in a part or an export, without scores, embeddings, trace and drop."""
     return Pair(
         id=row["id"],
         branch=Branch(row["branch"]),
@@ -388,7 +388,7 @@ def _check_names(values: Mapping[str, Any], known: Sequence[str], what: str) -> 
 
 
 def _canonical_json(value: Any) -> str:
-    """JSON with one spelling for equal values, so that equal pairs have equal bytes."""
+    """JSON with one form for equal values, so that equal pairs have equal bytes."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 

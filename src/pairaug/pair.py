@@ -1,6 +1,6 @@
-"""The pair, the one record that every stage reads and returns, and the small records it is made of.
+"""The pair, the record that every stage reads and returns, and its components.
 
-Everything here is frozen: a stage returns changed copies. How pairs are stored is manifest.py's.
+All classes are frozen: a stage returns changed copies. `manifest.py` stores pairs.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ FINDINGS = (
     "fracture",
     "support devices",
 )
-"""The keys of `Pair.labels`: the 14 observations of CheXpert (Irvin et al. 2019), lower case."""
+"""Keys of `Pair.labels`: the 14 observations of CheXpert (Irvin et al. 2019), lower case."""
 
 SCORES = ("image_report", "image_image", "directional")
-"""The keys of `Pair.scores`: three cosines in [-1, 1]."""
+"""Keys of `Pair.scores`: three cosines in [-1, 1]."""
 
 
 class Branch(StrEnum):
-    """Where a pair comes from."""
+    """Origin of a pair."""
 
     REAL = "real"
     INTER = "inter"
@@ -42,7 +42,7 @@ class Branch(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A radiologist's text by section; a section that is not there is empty."""
+    """A radiologist's text by section; a missing section is empty."""
 
     findings: str = ""
     impression: str = ""
@@ -54,9 +54,9 @@ class Report:
         return " ".join(section for section in sections if section)
 
     def text_of(self, section: str) -> str:
-        """The text of "impression" or "findings", or of the other where that is empty; else both.
+        """Text of "impression" or "findings", or of the other if empty; any other `section`: both.
 
-        So no report that has any text is trained on without one.
+        So every non-empty report has a text to train on.
         """
         impression, findings = self.impression.strip(), self.findings.strip()
         match section:
@@ -84,9 +84,9 @@ class ImageRef:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Why a pair left the run: the stage, a reason from a short fixed list, and what was measured.
+    """A drop of a pair: the stage, a reason from a fixed list, and details such as measurements.
 
-    `detail` never holds report text or a patient's id.
+    `detail` never contains report text or a patient's id.
     """
 
     stage: str
@@ -96,9 +96,9 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One image with its report, and how both came to be.
+    """One image with its report, and their origin.
 
-    A label or score that is absent means the same as one that is None: not stated, not scored.
+    A missing label or score means the same as None: not stated, not scored.
     """
 
     id: str
@@ -109,7 +109,7 @@ class Pair:
     parent_id: str | None = None
     source_patient_id: str | None = None
     source_report: str | None = None
-    """Of a child: the very text that its report was rewritten from, cleaned and cut as it was."""
+    """For a child: the text that its report was rewritten from, after cleaning and shortening."""
     image: ImageRef | None = None
     labels: Mapping[str, bool | None] = field(default_factory=dict)
     scores: Mapping[str, float | None] = field(default_factory=dict)
@@ -131,10 +131,9 @@ class Pair:
     ) -> Pair:
         """A new pair made from this one, with id `<id>~<name>`, in the same split, without image.
 
-        `source_report` is the text that `report` was rewritten from: what of this pair's report
-        was rewritten, which is seldom all of it.
-        Unless `patient_id` says otherwise, an intra child is this pair's patient, and an inter
-        child is a new patient, named by the child's own id.
+        `source_report` is the text that `report` was rewritten from, usually a part of this pair's
+        report. Without `patient_id`, an intra child has this pair's patient, and an inter child is
+        a new patient with the child's id.
         """
         child_id = f"{self.id}~{name}"
         own_patient = child_id if branch is Branch.INTER else self.patient_id
@@ -155,7 +154,7 @@ class Pair:
         return replace(self, image=image)
 
     def with_scores(self, **scores: float | None) -> Pair:
-        """This pair with scores added, or replaced where it has them."""
+        """This pair with scores added or replaced."""
         return replace(self, scores={**self.scores, **scores})
 
     def with_embeddings(
@@ -165,10 +164,7 @@ class Pair:
         report: Iterable[float] | None = None,
         source_report: Iterable[float] | None = None,
     ) -> Pair:
-        """This pair with the embeddings that are given; the others stay as they are.
-
-        They are stored as float32.
-        """
+        """This pair with the given embeddings, stored as float32; the others are unchanged."""
         return replace(
             self,
             image_embedding=self.image_embedding if image is None else _floats(image),
@@ -179,11 +175,11 @@ class Pair:
         )
 
     def with_trace(self, stage: str, **entries: Any) -> Pair:
-        """This pair with `entries` (plain JSON values) added to what `stage` has noted on it."""
+        """This pair with `entries` (plain JSON values) added to its trace of `stage`."""
         return replace(self, trace={**self.trace, stage: {**self.trace.get(stage, {}), **entries}})
 
     def dropped(self, stage: str, reason: str, detail: str = "") -> Pair:
-        """This pair, marked as having left the run at `stage`."""
+        """This pair, marked as dropped by `stage`."""
         return replace(self, drop=Drop(stage, reason, detail))
 
 

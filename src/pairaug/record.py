@@ -1,7 +1,7 @@
-"""The record of a run, `run.json`: its contents, and the one strict reading of it.
+"""The record of a run, `run.json`: contents, writing and strict reading.
 
-It is written by whoever makes a run's parts and read by many. Whatever has been changed by hand,
-cut short, or written by a version whose runs are laid out differently is refused in one line.
+It is written by the program that writes the run's parts, and read by many. A record that was edited
+by hand, cut short, or written by a version with another format raises `RunError`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _REMEDY = "delete it and run the same command again"
 
 @dataclass(slots=True)
 class RunRecord:
-    """The contents of `run.json`: facts about a run, kept up to date while it goes on."""
+    """Contents of `run.json`: facts about a run, updated while it runs."""
 
     seed: int = 0
     device: str = ""
@@ -40,11 +40,11 @@ class RunRecord:
     weights: dict[str, dict[str, str]] = field(default_factory=dict)
     """Stage → model → SHA-256 over its files."""
     phantom_models: dict[str, str] = field(default_factory=dict)
-    """Stage → its model, where that was trained on simulated patients alone."""
+    """Stage → its model, if it was trained on simulated patients alone."""
     fingerprints: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Stage → {fingerprint, inputs}; `inputs` is what the fingerprint was made from."""
+    """Stage → {fingerprint, inputs}; `inputs` are the values that were hashed."""
     rule: dict[str, Any] = field(default_factory=dict)
-    """The numbers that pruning fitted over the whole run."""
+    """Numbers that pruning fitted over the whole run."""
     gate: dict[str, Any] = field(default_factory=dict)
     """The scorer's measurement on the real pairs, from before the rules were fitted."""
     decisions: list[dict[str, Any]] = field(default_factory=list)
@@ -52,30 +52,30 @@ class RunRecord:
     counts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Stage → {in, created, living: {branch: pairs}, dropped: {reason: pairs}}."""
     quality: dict[str, Any] = field(default_factory=dict)
-    """The counts of `pairaug.run.quality.Quality` over the real pairs."""
+    """Counts of `pairaug.run.quality.Quality` over the real pairs."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Stage → time spent, resumed runs added up."""
+    """Stage → time spent, including resumed runs."""
 
     @property
     def decided_by(self) -> dict[str, Any]:
-        """All numbers that pruning decided by."""
+        """All numbers that pruning's decisions depend on."""
         return {**self.rule, "gate": self.gate} if self.gate else self.rule
 
     def as_json(self) -> dict[str, Any]:
-        """The record as plain values, headed by the version that writes it."""
+        """The record as plain values, starting with the PairAug version that writes it."""
         return {"pairaug": {"version": __version__, "format": FORMAT_VERSION}, **asdict(self)}
 
     def write(self, path: Path) -> None:
-        """Writes the record in one step."""
+        """Writes the record atomically."""
         text = json.dumps(self.as_json(), indent=2, ensure_ascii=False, allow_nan=False)
         write_file(path, (text + "\n").encode())
 
     def add_seconds(self, stage: str, seconds: float) -> None:
-        """Adds to the time that a stage has taken."""
+        """Adds to the time spent in a stage."""
         self.seconds[stage] = round(self.seconds.get(stage, 0.0) + seconds, 3)
 
     def forget(self, stage: str) -> None:
-        """Drops what was noted of a stage's result, which is about to be made again."""
+        """Removes the entries of a stage that is about to run again."""
         for noted in (self.fingerprints, self.counts, self.seconds):
             noted.pop(stage, None)
         if stage == "read":
@@ -83,9 +83,9 @@ class RunRecord:
 
 
 def read_record(path: Path) -> RunRecord | None:
-    """The record in a `run.json`, or None where there is no such file.
+    """The record in a `run.json`, or None if there is no such file.
 
-    Raises `RunError`, one line, for a file that is no record, and for one of another format.
+    Raises `RunError` for a file that is not a record, or of another format.
     """
     try:
         content = read_json_object(path, RunError, _REMEDY)
@@ -114,12 +114,12 @@ def _check_version(path: Path, header: Any) -> None:
         found = _Header.model_validate(header)
     except ValidationError as error:
         raise RunError(
-            f"{path} does not say which version of PairAug wrote it; {_REMEDY}"
+            f"{path} does not state the PairAug version that wrote it; {_REMEDY}"
         ) from error
     check_format(found.format, path.parent)
     if found.version != __version__:
         log.warning(
-            "%s was written by PairAug %s; going on with %s, whose new parts may differ",
+            "%s was written by PairAug %s; continuing with %s, whose new parts may differ",
             path,
             found.version,
             __version__,
@@ -156,7 +156,7 @@ class _Decision(_Strict):
 
 
 class _Rule(BaseModel):
-    """Whatever numbers a rule fits, and the bounds among them that others use."""
+    """Numbers fitted by a rule, with the bounds that other code uses."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -164,7 +164,7 @@ class _Rule(BaseModel):
 
 
 class _Shape(_Strict):
-    """The types of a `RunRecord`'s values, checked when one is read."""
+    """Types of a `RunRecord`'s values, checked on reading."""
 
     seed: int = 0
     device: str = ""

@@ -16,7 +16,7 @@ def list_or_one(value: Any) -> str:
 
 
 class StageSettings(BaseModel):
-    """Frozen settings that validate themselves; a key that they do not know is an error."""
+    """Frozen settings that validate themselves; an unknown key is an error."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -28,8 +28,8 @@ class StageSettings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _truth_is_no_number(cls, values: Any) -> Any:
-        """Left to pydantic, `true` would be 1."""
+    def _reject_bool_as_number(cls, values: Any) -> Any:
+        """Rejects `true` for a number, which pydantic would take as 1."""
         for name, value in values.items() if isinstance(values, dict) else ():
             kinds = _kinds_in(cls.model_fields[name].annotation) if name in cls.model_fields else ()
             if isinstance(value, bool) and bool not in kinds and (int in kinds or float in kinds):
@@ -42,13 +42,13 @@ def _kinds_in(annotation: Any) -> set[Any]:
 
 
 class PretrainedModel(StageSettings):
-    """The settings of whatever loads a model: where it is, and how far its files are trusted."""
+    """Settings of a pretrained model: its location, and trust in its files."""
 
     model: str = Field(default="bundled", min_length=1)
     revision: str | None = Field(default=None, description="Commit, tag or branch of a hub id.")
     allow_pickle: bool = Field(
         default=False,
-        description="Load pickled weights, which can run code, where there are no others.",
+        description="Load pickled weights, which can run code, if there are no others.",
     )
 
 

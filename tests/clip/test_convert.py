@@ -100,7 +100,7 @@ def test_a_pickle_that_runs_code_is_not_run(tmp_path: Path) -> None:
             return (Path.touch, (tmp_path / "ran",))
 
     torch.save({"weight": Harmful()}, tmp_path / "weights.bin")
-    with pytest.raises(ModelError, match="is damaged, or holds more than tensors"):
+    with pytest.raises(ModelError, match="is damaged, or has more than tensors"):
         convert_weights(tmp_path / "weights.bin", tmp_path / "out", allow_pickle=True)
     assert not (tmp_path / "ran").exists()
 
@@ -121,7 +121,7 @@ def test_a_transformers_folder_keeps_its_files(tiny_scorer_folder: Path, tmp_pat
     [
         (None, "must have one weights file"),
         ({"weight": torch.zeros(2)}, "neither MedCLIP's nor CheXzero's"),
-        ([1, 2], "does not hold weights by name"),
+        ([1, 2], "does not map names to weights"),
     ],
 )
 def test_rejects_other_files_in_one_line(tmp_path: Path, content: object, message: str) -> None:

@@ -235,7 +235,7 @@ def test_weights_that_are_not_finite_are_an_error(tiny_scorer_folder: Path, tmp_
     [
         ("config.json", '{"model_type": "blip"}', "of type 'blip'; supported scorers: clip"),
         ("config.json", "{", r"config\.json cannot be read: not JSON"),
-        ("config.json", "[]", "holds no JSON object"),
+        ("config.json", "[]", "has no JSON object"),
         ("preprocessor_config.json", None, r"has no preprocessor_config\.json"),
         (
             "preprocessor_config.json",

@@ -359,7 +359,7 @@ def test_a_damaged_report_is_named(tmp_path: Path) -> None:
     good = json.loads((folder / "export.json").read_text())
     for content, image_defect in (
         ("{", r"cannot be read: not JSON"),
-        ("[1]", r"holds no JSON object"),
+        ("[1]", r"has no JSON object"),
         (json.dumps({**good, "formats": "parquet"}), r"is damaged at formats"),
         (json.dumps({**good, "formats": ["parquet", "lmdb"]}), r"is damaged at formats"),
         (json.dumps({**good, "edition": None}), r"is damaged at edition"),

@@ -33,16 +33,16 @@ PTX, FLUID, EDEMA = "pneumothorax", "pleural effusion", "edema"
         "Pneumothorax: \u2610, effusion: \u2611",
     ],
 )
-def test_each_answer_and_box_is_of_its_own_finding(text: str) -> None:
+def test_answers_and_boxes(text: str) -> None:
     assert _said(text) == [(PTX, "absent"), (FLUID, "present")]
 
 
-def test_an_answer_is_of_the_list_before_it() -> None:
+def test_answer_applies_to_list_before() -> None:
     said = _said("Edema and effusion (no), pneumothorax (yes)")
     assert said == [(EDEMA, "absent"), (FLUID, "absent"), (PTX, "present")]
 
 
-def test_a_box_that_is_empty_is_never_prompted_as_a_finding() -> None:
+def test_empty_box_is_not_prompted() -> None:
     for box in ("[ ] Pneumothorax\n[x] Effusion", "Pneumothorax [ ], effusion [x].", "\u2610 PTX"):
         assert labels_of(extract(source_report(box)))[PTX] is not True
     assert source_report("[x] Effusion\n[ ] Pneumothorax") == "Effusion."
@@ -50,7 +50,7 @@ def test_a_box_that_is_empty_is_never_prompted_as_a_finding() -> None:
 
 
 @pytest.mark.parametrize("heading", ["Not present", "Not seen", "Absent", "Not identified"])
-def test_a_denial_that_heads_a_list_is_of_all_its_items(heading: str) -> None:
+def test_denial_as_list_heading(heading: str) -> None:
     said = _said(f"{heading}: pneumothorax, effusion, or edema.")
     assert said == [(PTX, "absent"), (FLUID, "absent"), (EDEMA, "absent")]
 
@@ -63,7 +63,7 @@ def test_a_denial_that_heads_a_list_is_of_all_its_items(heading: str) -> None:
         ("Small left effusion. None on the right.", "present", "absent"),
     ],
 )
-def test_a_fragment_is_of_the_finding_before_it(text: str, left: str, right: str) -> None:
+def test_fragment_applies_to_finding_before(text: str, left: str, right: str) -> None:
     statements = extract(text)
     assert {s.side: s.presence for s in statements} == {"left": left, "right": right}
     assert len({s.finding for s in statements}) == 1
@@ -78,7 +78,7 @@ def test_a_fragment_is_of_the_finding_before_it(text: str, left: str, right: str
         "Moderate on the left.",
     ],
 )
-def test_a_fragment_of_no_known_finding_says_nothing(text: str) -> None:
+def test_fragment_without_known_finding(text: str) -> None:
     assert not [s for s in extract(text) if s.side == "left"]
 
 
@@ -90,12 +90,12 @@ def test_a_fragment_of_no_known_finding_says_nothing(text: str) -> None:
         "No larger pneumothorax, the apical component persists.",
     ],
 )
-def test_what_is_denied_of_a_finding_leaves_it_there(text: str) -> None:
+def test_denied_property_keeps_finding(text: str) -> None:
     assert labels_of(extract(text))[PTX] is True
 
 
 @pytest.mark.parametrize("text", ["No tension pneumothorax.", "No larger pneumothorax."])
-def test_a_kind_of_finding_is_denied_with_it(text: str) -> None:
+def test_denial_includes_detail(text: str) -> None:
     assert labels_of(extract(text))[PTX] is False
 
 
@@ -110,7 +110,7 @@ def test_a_kind_of_finding_is_denied_with_it(text: str) -> None:
         ("The tip of the PICC is out of the field of view.", "present"),
     ],
 )
-def test_devices_that_are_out(text: str, presence: str) -> None:
+def test_removed_devices(text: str, presence: str) -> None:
     assert _said(text) == [("support devices", presence)]
 
 
@@ -123,10 +123,10 @@ def test_devices_that_are_out(text: str, presence: str) -> None:
         "Pneumonia is unlikely, although it cannot be entirely excluded.",
     ],
 )
-def test_what_is_unlikely_but_cannot_be_excluded_is_open(text: str) -> None:
+def test_unlikely_but_not_excluded_is_uncertain(text: str) -> None:
     assert _said(text) == [("pneumonia", "uncertain")]
 
 
-def test_what_cannot_be_excluded_after_a_break_is_only_what_was_named() -> None:
+def test_not_excluded_after_break() -> None:
     said = _said("Pneumothorax is unlikely, but effusion cannot be excluded.")
     assert said == [(PTX, "absent"), (FLUID, "uncertain")]

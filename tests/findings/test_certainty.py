@@ -475,6 +475,6 @@ CASES = [
 
 
 @pytest.mark.parametrize(("text", "presence"), CASES, ids=[text for text, _ in CASES])
-def test_how_sure_a_report_is(text: str, presence: str | None):
+def test_certainty(text: str, presence: str | None):
     said = {s.presence for s in extract(text) if s.finding == "pleural effusion"}
     assert said == ({presence} if presence else set())

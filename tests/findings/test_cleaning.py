@@ -69,7 +69,7 @@ def test_clean(report: str, expected: str):
     assert clean(report) == expected
 
 
-def test_a_phantoms_report_is_clean_as_it_is():
+def test_phantom_report_is_unchanged():
     for index in range(200):
         text = sample_study(seed=9, index=index).text
         once: dict[str, str] = {}
@@ -79,7 +79,7 @@ def test_a_phantoms_report_is_clean_as_it_is():
 
 
 @given(st.text(max_size=300))
-def test_cleaning_any_text_twice_is_cleaning_it_once(text: str):
+def test_cleaning_is_idempotent(text: str):
     assert clean(clean(text)) == clean(text)
 
 
@@ -96,7 +96,7 @@ def test_cleaning_any_text_twice_is_cleaning_it_once(text: str):
         )
     )
 )
-def test_no_mark_is_left_and_no_finding_is_made_up(parts: list[str]):
+def test_marks_are_removed_without_new_findings(parts: list[str]):
     text = " ".join(parts)
     cleaned = clean(text)
     assert not DE_IDENTIFIED.search(cleaned)
@@ -104,7 +104,7 @@ def test_no_mark_is_left_and_no_finding_is_made_up(parts: list[str]):
     assert {s.finding for s in extract(cleaned) if s.presence != "absent"} <= before
 
 
-def test_shorten_drops_what_says_least_first():
+def test_shorten_drops_least_informative_first():
     text = (
         "The aorta is tortuous. Small left effusion. The lungs are otherwise clear. "
         "No pneumothorax. Possible pneumonia. Left effusion, small."
@@ -130,7 +130,7 @@ def test_shorten_cuts_one_long_sentence_at_its_clauses():
 
 
 def test_the_source_report_has_at_most_fifty_words():
-    text = " ".join(f"Small left effusion number {place}." for place in range(40))
+    text = " ".join(f"Small left effusion number {index}." for index in range(40))
     assert 40 < len(source_report(text).split()) <= 50
     assert source_report("Stable mild edema.") == "Mild edema."
 
@@ -145,11 +145,11 @@ def test_the_source_report_has_at_most_fifty_words():
         ("FINDINGS: Small effusion. RECOMMENDATION: CT. Repeat for pneumonia.", "Small effusion."),
     ],
 )  # fmt: skip
-def test_a_section_without_an_end_takes_no_findings_with_it(text: str, kept: str):
+def test_open_section_keeps_findings(text: str, kept: str):
     assert clean(text) == kept
 
 
-def test_both_texts_lose_what_makes_room():
+def test_shortening_applies_to_both_texts():
     rest = "The aorta is tortuous. No pneumothorax. Sternotomy wires are intact. "
     before, after = shorten_both(f"{rest}Mild edema.", f"{rest}Mild edema. Large right mass.", 9)
     assert before == "Sternotomy wires are intact. Mild edema."
@@ -170,12 +170,12 @@ def test_both_texts_lose_what_makes_room():
         "arrows in Figure 2",
     ],
 )
-def test_marks_of_a_figure_cost_no_finding(mark: str) -> None:
+def test_figure_marks_keep_findings(mark: str) -> None:
     report = f"Hazy opacities ({mark}) in the left base and a nodule in the RUL (arrow)."
     cleaned = "Hazy opacities in the left base and a nodule in the RUL."
     assert source_report(report) == cleaned
 
 
-def test_what_is_stated_beside_a_mark_stays() -> None:
+def test_statement_beside_mark_is_kept() -> None:
     report = "Hazy opacity (small effusion, arrow) in the left base."
     assert "effusion" in source_report(report)

@@ -216,26 +216,26 @@ def test_side_zone_severity_and_kind(text: str, expected: set[tuple[str, ...]]):
     assert said(text) == expected
 
 
-def test_the_place_of_a_phrase_is_in_the_text_even_after_unusual_letters():
+def test_positions_after_unusual_letters():
     text = "İmpression: Small left PNEUMOTHORAX. The heart is enlarged."
     phrases = [text[s.start : s.end] for s in extract(text)]
     assert phrases == ["PNEUMOTHORAX", "heart is enlarged"]
 
 
-def test_otherwise_clear_denies_only_the_rest():
+def test_otherwise_clear():
     statements = extract("Left basilar atelectasis. The lungs are otherwise clear.")
     assert [s.presence for s in statements if s.finding == "atelectasis"] == ["present"]
     assert "edema" in {s.finding for s in statements if s.presence == "absent"}
 
 
-def test_what_is_present_outweighs_what_is_denied():
+def test_present_outweighs_denied():
     labels = labels_of(extract("No left effusion. Small right effusion. Possible pneumonia."))
     assert labels["pleural effusion"] is True
     assert labels["pneumonia"] is None
     assert labels["no finding"] is False
 
 
-def test_labels_have_every_finding_and_an_empty_report_says_nothing():
+def test_labels_of_empty_report():
     assert labels_of(extract("")) == dict.fromkeys(FINDINGS)
     assert labels_of(extract("Endotracheal tube in place."))["no finding"] is True
 
@@ -246,7 +246,7 @@ def test_any_text_is_read(text: str):
         assert 0 <= statement.start < statement.end <= len(text)
 
 
-def test_what_phantom_reports_say_is_what_the_phantoms_have():
+def test_phantom_reports_state_their_findings():
     """Side, zone and kind of all findings; severity where it is stated."""
     for index in range(300):
         study = sample_study(seed=4, index=index)

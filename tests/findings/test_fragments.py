@@ -170,7 +170,7 @@ KINDS = {
     [case for cases in KINDS.values() for case in cases],
     ids=[f"{kind}: {case[0]}" for kind, cases in KINDS.items() for case in cases],
 )
-def test_what_is_left_of_a_sentence(report: str, expected: str):
+def test_fragments_of_sentences(report: str, expected: str):
     assert clean(report) == expected
     assert clean(expected) == expected
     assert is_stated_by(extract(expected), extract(report))
@@ -189,7 +189,7 @@ def test_what_is_left_of_a_sentence(report: str, expected: str):
         ("/normal aorta.", "Stable/normal aorta."),
     ],
 )
-def test_a_fragment_is_known(part: str, whole: str):
+def test_is_fragment(part: str, whole: str):
     assert is_fragment(part, whole)
     assert is_bare(part) or not is_fragment(part, part)  # what its writer wrote is none
 
@@ -206,11 +206,11 @@ def test_a_fragment_is_known(part: str, whole: str):
         ("", "Edema.", True),
     ],
 )
-def test_a_part_states_nothing_that_the_whole_does_not(part: str, whole: str, expected: bool):
+def test_part_is_stated_by_whole(part: str, whole: str, expected: bool):
     assert is_stated_by(extract(part), extract(whole)) is expected
 
 
-def test_otherwise_goes_with_its_exception():
+def test_otherwise_and_its_exception():
     text = "Consolidation in the XXXX lobe. The lungs are otherwise clear. Tortuous aorta."
     assert is_stated_by(extract(clean(text)), extract(text))
     assert clean("Mild edema. The lungs are otherwise clear.").endswith("otherwise clear.")
@@ -249,7 +249,7 @@ SENTENCES = st.builds(
 @given(st.lists(SENTENCES | st.just("The lungs are otherwise clear."), max_size=4))
 @example(["Small left effusion without edema, pneumothorax is unchanged."])
 @example(["XXXX opacity in the right base.", "The lungs are otherwise clear."])
-def test_every_statement_of_a_cleaned_report_is_stated_by_it(parts: list[str]):
+def test_cleaned_report_states_its_statements(parts: list[str]):
     report = " ".join(parts)
     cleaned = clean(report)
     assert is_stated_by(extract(cleaned), extract(report))

@@ -38,7 +38,7 @@ from pairaug.rewrite.cleaning import clean
         ("Normal chest.", {("no finding", "present")}),
     ],
 )
-def test_a_general_denial_is_about_what_it_names(text: str, said: set[tuple[str, str]]) -> None:
+def test_general_denial(text: str, said: set[tuple[str, str]]) -> None:
     assert {(s.finding, s.presence) for s in extract(text)} == said
 
 

@@ -41,11 +41,11 @@ def test_other_languages_are_not(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ", "7", "\u2014"])
-def test_no_words_are_no_other_language(text: str) -> None:
+def test_without_words_is_english(text: str) -> None:
     assert is_english(text)
 
 
-def test_labels_of_an_english_report_are_those_that_it_states() -> None:
+def test_labels_of_english_report() -> None:
     labels = report_labels("No pneumothorax. Edema.")
     assert {name: label for name, label in labels.items() if label is not None} == {
         "no finding": False,
@@ -54,7 +54,7 @@ def test_labels_of_an_english_report_are_those_that_it_states() -> None:
     }
 
 
-def test_what_most_words_are_in_counts() -> None:
+def test_majority_of_words_counts() -> None:
     assert is_english("FINDINGS: The lungs are clear. (Befund: frei)")
     assert not is_english("FINDINGS: Kein Erguss, keine Stauung. IMPRESSION: Normal.")
 
@@ -62,16 +62,16 @@ def test_what_most_words_are_in_counts() -> None:
 @pytest.mark.dataset
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is absent")
 @pytest.mark.parametrize("section", ["findings", "impression"])
-def test_no_english_report_of_the_collections_is_taken_for_another(
+def test_english_reports_of_collections(
     section: str,
 ) -> None:
     for name in ("openi_reports", "covid_cxr_pairs"):
         with (DATA / name / "reports.csv").open(encoding="utf-8") as file:
             texts = [row[section] for row in csv.DictReader(file) if row[section]]
-        assert [place for place, text in enumerate(texts) if not is_english(text)] == []
+        assert [index for index, text in enumerate(texts) if not is_english(text)] == []
 
 
-def test_it_takes_a_small_part_of_reading() -> None:
+def test_language_check_is_fast() -> None:
     report = "The heart is mildly enlarged. There is a small left pleural effusion. " * 4
     started = time.perf_counter()
     for _ in range(300):

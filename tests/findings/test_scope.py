@@ -250,7 +250,7 @@ CASES = [case for kind in KINDS.values() for case in kind]
 
 
 @pytest.mark.parametrize(("text", "line"), CASES, ids=[text for text, _ in CASES])
-def test_the_reach_of_a_trigger(text: str, line: str):
+def test_trigger_scope(text: str, line: str):
     found = said(text)
     expected = wanted(line)
     assert {name: found.get(name) for name in expected} == expected
@@ -271,7 +271,7 @@ SIDES = [
 
 
 @pytest.mark.parametrize(("text", "side"), SIDES)
-def test_the_side_is_that_of_what_is_stated(text: str, side: str):
+def test_side_of_the_stated_finding(text: str, side: str):
     assert [s.side for s in extract(text) if s.presence == "present"] == [side]
 
 

@@ -150,14 +150,14 @@ def test_an_unrelated_sentence_changes_nothing(sentences: list[str], unrelated: 
 
 
 @given(SOME, st.sampled_from(["- {}", "* {}", "• {}", "{n}. {}", "{n}) {}", "{}"]), st.booleans())
-def test_a_list_says_what_its_sentences_say(sentences: list[str], item: str, has_points: bool):
+def test_list_equals_sentences(sentences: list[str], item: str, has_points: bool):
     items = sentences if has_points else [sentence.removesuffix(".") for sentence in sentences]
     lines = [item.format(text, n=number) for number, text in enumerate(items, 1)]
     assert _meant(extract("\n".join(lines))) == _meant(extract(" ".join(sentences)))
 
 
 @given(SOME, st.integers(20, 60))
-def test_wrapped_lines_say_what_one_line_says(sentences: list[str], width: int):
+def test_wrapped_lines_equal_one_line(sentences: list[str], width: int):
     """Where lines end with a comma or a little word, as they mostly do in wrapped text."""
     words = " ".join(sentences).split()
     lines, line = [], ""

@@ -18,7 +18,7 @@ def test_choices_and_options_nest():
 
 
 @pytest.mark.parametrize("template", ["(a", "a)", "[a"])
-def test_an_unbalanced_template_is_our_mistake(template: str):
+def test_unbalanced_template_raises(template: str):
     with pytest.raises(AssertionError, match="unbalanced"):
         expand(template)
 
@@ -44,7 +44,7 @@ def test_every_phrase_of_the_lexicon_is_matched_whole():
         assert match.group() == phrase
 
 
-def test_a_filler_may_stand_where_a_template_has_a_wave():
+def test_filler_words():
     pattern = re.compile(pattern_of(["can be ~excluded", "can be", "can be excluded here"]))
     for phrase in ("can be excluded", "can be totally excluded", "can be fully excluded here"):
         match = pattern.match(phrase)
@@ -54,7 +54,7 @@ def test_a_filler_may_stand_where_a_template_has_a_wave():
     assert pattern.findall("can be blindly excluded") == ["can be"]
 
 
-def test_a_phrase_with_a_filler_is_found_again_without_it():
+def test_without_fillers():
     for phrase in (phrase for phrase in _phrases() if "~" in phrase):
         bare = phrase.replace("~", "")
         assert without_fillers(bare) == bare

@@ -99,7 +99,7 @@ def halves(names: Sequence[str]) -> Iterator[list[str]]:
     """
     for bit in range(len(names).bit_length()):
         for side in (0, 1):
-            group = [name for place, name in enumerate(names) if place >> bit & 1 == side]
+            group = [name for index, name in enumerate(names) if index >> bit & 1 == side]
             if group:
                 yield group
 
@@ -109,7 +109,7 @@ def check_groups(part: Part, groups: Callable[[Sequence[str]], Iterable[Sequence
     heads = read_heads(weight_files(part.folder, allow_pickle=False))
     compare = comparison(part, read_config(part.folder / "config.json"))
     assert compare(heads) == Differences([], [], [])
-    # Counts from 0, which older files have and nobody reads.
+    # Counts from 0, stored in older files and not used.
     names = [name for name in heads if not name.endswith("position_ids")]
     assert {name for group in groups(names) for name in group} == set(names)
     for change in CHANGES:
@@ -128,13 +128,13 @@ def check_groups(part: Part, groups: Callable[[Sequence[str]], Iterable[Sequence
 
 
 @pytest.mark.parametrize("name", [*TINY, *BUNDLED])
-def test_each_tensor_of_each_component_counts(name: str, models: dict[str, Part]) -> None:
+def test_each_missing_tensor_of_components_raises(name: str, models: dict[str, Part]) -> None:
     check_groups(models[name], halves)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*TINY, *BUNDLED])
-def test_each_tensor_by_itself_counts(name: str, models: dict[str, Part]) -> None:
+def test_each_missing_tensor_raises(name: str, models: dict[str, Part]) -> None:
     check_groups(models[name], lambda names: [[name] for name in names])
 
 
@@ -167,12 +167,10 @@ PAGE = b"\n<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>"
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(POINTER, "pointer of Git LFS.*git lfs pull"), (PAGE, "is a web page")]
+    ("content", "message"), [(POINTER, "Git LFS pointer.*git lfs pull"), (PAGE, "is a web page")]
 )
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "config.json"])
-def test_what_came_in_place_of_a_file_is_named(
-    scorer: Path, name: str, content: bytes, message: str
-) -> None:
+def test_placeholder_files_are_named(scorer: Path, name: str, content: bytes, message: str) -> None:
     if name.endswith(".bin"):
         (scorer / "model.safetensors").unlink()
     (scorer / name).write_bytes(content)
@@ -181,7 +179,7 @@ def test_what_came_in_place_of_a_file_is_named(
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
-def test_what_is_no_file_is_named(scorer: Path, name: str) -> None:
+def test_irregular_files_are_named(scorer: Path, name: str) -> None:
     (scorer / name).unlink()
     (scorer / name).symlink_to(scorer / "gone")
     for call in (open_encoder, check_scorer):
@@ -189,11 +187,11 @@ def test_what_is_no_file_is_named(scorer: Path, name: str) -> None:
     (scorer / name).unlink()
     (scorer / name).mkdir()
     for call in (open_encoder, check_scorer):
-        one_line(lambda call=call: call(scorer), f"{name} is a folder, where a file is needed")
+        one_line(lambda call=call: call(scorer), f"{name} is a folder instead of a file")
 
 
 @pytest.mark.parametrize("content", [b"not a pickle", b"", b"PK\x03\x04half", b"cos\nsystem\n."])
-def test_a_damaged_pickle_is_one_line_that_advises_no_harm(scorer: Path, content: bytes) -> None:
+def test_damaged_pickle_message(scorer: Path, content: bytes) -> None:
     (scorer / "model.safetensors").unlink()
     (scorer / "pytorch_model.bin").write_bytes(content)
     said = one_line(lambda: open_encoder(scorer, allow_pickle=True), r"pytorch_model\.bin")
@@ -214,9 +212,7 @@ def test_a_tokenizer_of_another_model_is_refused_before_a_run(
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
-def test_code_that_comes_with_a_model_is_neither_run_nor_asked_about(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_remote_code_is_not_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def asked(*_: object) -> str:
         raise AssertionError("the terminal was asked")
 
@@ -255,7 +251,7 @@ def one_line(call: Callable[[], object], match: str) -> str:
     return str(caught.value)
 
 
-def test_a_model_saved_with_adapters_on_it_says_so(generator: Path) -> None:
+def test_model_saved_with_adapters(generator: Path) -> None:
     def wrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return {
             name.replace(".weight", ".base_layer.weight") if ".to_q." in name else name: value
@@ -265,18 +261,18 @@ def test_a_model_saved_with_adapters_on_it_says_so(generator: Path) -> None:
     changed_weights(generator / "unet" / "diffusion_pytorch_model.safetensors", wrapped)
     for call in (load_pipeline, check_generator):
         said = one_line(lambda call=call: call(generator), "lacks 14 weights; the first is")
-        assert "it has 14 weights that its model has not" in said
+        assert "it has 14 weights that its model does not have" in said
         assert "saved with adapters (LoRA) on it: merge them" in said
 
 
-def test_an_adapter_beside_a_model_is_not_left_out_in_silence(scorer: Path) -> None:
+def test_adapter_beside_model_raises(scorer: Path) -> None:
     (scorer / "adapter_config.json").write_text("{}")
     for call in (open_encoder, check_scorer):
         one_line(lambda call=call: call(scorer), r"has an adapter \(LoRA\) beside the model")
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
-def test_a_wrapped_model_says_what_to_save(scorer: Path, prefix: str) -> None:
+def test_wrapped_model(scorer: Path, prefix: str) -> None:
     changed_weights(
         scorer / "model.safetensors",
         lambda tensors: {f"{prefix}{name}": value for name, value in tensors.items()},
@@ -285,9 +281,7 @@ def test_a_wrapped_model_says_what_to_save(scorer: Path, prefix: str) -> None:
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_weights_that_are_not_finite_are_damage(
-    generator: Path, scorer: Path, value: float
-) -> None:
+def test_non_finite_weights_raise(generator: Path, scorer: Path, value: float) -> None:
     def spoilt(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         next(each for each in tensors.values() if each.is_floating_point()).view(-1)[-1] = value
         return tensors
@@ -331,9 +325,7 @@ FILES = (
 
 @pytest.mark.parametrize("content", DAMAGED)
 @pytest.mark.parametrize("name", FILES)
-def test_each_damaged_file_of_a_generator_is_one_line_that_names_it(
-    generator: Path, name: str, content: bytes
-) -> None:
+def test_damaged_generator_files_are_named(generator: Path, name: str, content: bytes) -> None:
     (generator / name).write_bytes(content)
     for call in (load_pipeline, check_generator):
         assert name.rpartition("/")[0] in one_line(lambda call=call: call(generator), ".")
@@ -341,9 +333,7 @@ def test_each_damaged_file_of_a_generator_is_one_line_that_names_it(
 
 @pytest.mark.parametrize("fraction", [0.01, 0.5, 0.999])
 @pytest.mark.parametrize("name", FILES[-3:])
-def test_weights_cut_short_are_one_line_that_names_them(
-    generator: Path, name: str, fraction: float
-) -> None:
+def test_cut_weights_are_named(generator: Path, name: str, fraction: float) -> None:
     content = (generator / name).read_bytes()
     (generator / name).write_bytes(content[: int(len(content) * fraction)])
     for call in (load_pipeline, check_generator):
@@ -360,7 +350,7 @@ def test_weights_cut_short_are_one_line_that_names_them(
         ("vocab.json", b'{"a": "b"}', "cannot be opened"),
     ],
 )
-def test_a_damaged_vocabulary_is_one_line(
+def test_damaged_vocabulary_raises(
     generator: Path, name: str, content: bytes | None, message: str
 ) -> None:
     path = generator / "tokenizer" / name
@@ -411,9 +401,9 @@ def test_shards_are_read_and_checked_against_their_index(generator: Path) -> Non
 
 def test_the_classes_that_files_name_are_checked(generator: Path, scorer: Path) -> None:
     rewrite(generator / "unet" / "config.json", _class_name="UNet2DModel")
-    one_line(lambda: load_pipeline(generator), "a UNet2DModel, where PairAug needs a UNet2DCond")
+    one_line(lambda: load_pipeline(generator), "model class UNet2DModel; PairAug needs UNet2DCond")
     rewrite(scorer / "config.json", architectures=["CLIPVisionModel"])
-    one_line(lambda: open_encoder(scorer), "a CLIPVisionModel, where PairAug needs a CLIPModel")
+    one_line(lambda: open_encoder(scorer), "model class CLIPVisionModel; PairAug needs CLIPModel")
 
 
 def test_a_classifier_is_as_strict(tmp_path: Path) -> None:
@@ -422,19 +412,17 @@ def test_a_classifier_is_as_strict(tmp_path: Path) -> None:
         folder / "model.safetensors",
         lambda tensors: tensors | {"classifier.2.weight": torch.zeros(1)},
     )
-    one_line(lambda: FindingsClassifier(folder), "has 1 weight that its model has not")
+    one_line(lambda: FindingsClassifier(folder), "has 1 weight that its model does not have")
 
 
-def test_a_symlinked_folder_as_the_hubs_cache_has_it_is_read(
-    generator: Path, tmp_path: Path
-) -> None:
+def test_symlinked_folder_of_hub_cache(generator: Path, tmp_path: Path) -> None:
     cache, blobs = tmp_path / "snapshot", tmp_path / "blobs"
     blobs.mkdir()
     for number, path in enumerate(sorted(each for each in generator.rglob("*") if each.is_file())):
-        place = cache / path.relative_to(generator)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        target = cache / path.relative_to(generator)
+        target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, blobs / str(number))
-        place.symlink_to(blobs / str(number))
+        target.symlink_to(blobs / str(number))
     assert load_pipeline(cache).sha256 == load_pipeline(generator).sha256
     (cache / "vae" / "diffusion_pytorch_model.safetensors").resolve().unlink()
     one_line(lambda: load_pipeline(cache), "a link to a file that is missing|no weights")

@@ -43,7 +43,7 @@ def test_webp_is_read(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["EPS", "PDF", "PPM", "TGA", "ICO", "PCX", "SGI", "DDS"])
-def test_other_formats_are_refused_whatever_they_are_called(tmp_path: Path, kind: str) -> None:
+def test_other_formats_raise(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "image.png"
     buffer = io.BytesIO()
     Image.fromarray(LEVELS).convert("RGB").save(buffer, kind)
@@ -52,7 +52,7 @@ def test_other_formats_are_refused_whatever_they_are_called(tmp_path: Path, kind
         load_image(ImageRef(path=str(path)))
 
 
-def test_an_eps_starts_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eps_does_not_start_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
     (tmp_path / "gs").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
@@ -87,7 +87,7 @@ def test_a_missing_file_has_its_own_reason(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a\0.png", "x" * 300 + ".png", "\ud800.png"])
-def test_a_name_that_no_file_can_have_is_a_reason(tmp_path: Path, name: str) -> None:
+def test_impossible_file_names(tmp_path: Path, name: str) -> None:
     with pytest.raises(ImageError):
         load_image(ImageRef(path=str(tmp_path / name)))
 
@@ -98,13 +98,13 @@ def test_a_link_to_a_regular_file_is_followed(tmp_path: Path) -> None:
     assert load_image(ImageRef(path=str(tmp_path / "link.png"))).shape == (20, 30)
 
 
-def test_what_follows_the_image_is_left_alone() -> None:
+def test_trailing_bytes_are_ignored() -> None:
     for kind in ("PNG", "JPEG", "BMP", "GIF"):
         assert load_image(ImageRef(png=encoded(kind) + b"PK\3\4 and more")).shape == (20, 30)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP"])
-def test_cut_and_damaged_files_are_images_or_reasons(kind: str) -> None:
+def test_cut_and_damaged_files(kind: str) -> None:
     content = encoded(kind)
     random = np.random.default_rng(1)
     for round_ in range(150):
@@ -112,8 +112,8 @@ def test_cut_and_damaged_files_are_images_or_reasons(kind: str) -> None:
         if round_ % 3 == 0:
             damaged = damaged[: random.integers(len(damaged))]
         else:
-            for place in random.integers(0, min(len(damaged), 200 if round_ % 2 else 10**9), 4):
-                damaged[place] = random.integers(256)
+            for position in random.integers(0, min(len(damaged), 200 if round_ % 2 else 10**9), 4):
+                damaged[position] = random.integers(256)
         try:
             image = load_image(ImageRef(png=bytes(damaged)))
         except DataError:
@@ -131,8 +131,8 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 def _png_with(*chunks: bytes) -> bytes:
     content = encoded("PNG")
-    place = content.index(b"IDAT") - 4
-    return content[:place] + b"".join(chunks) + content[place:]
+    position = content.index(b"IDAT") - 4
+    return content[:position] + b"".join(chunks) + content[position:]
 
 
 def _text_bomb() -> bytes:
@@ -177,8 +177,8 @@ def _exif_in_jpeg() -> bytes:
 def _many_scans() -> bytes:
     """A progressive JPEG of 80 megapixels whose last scan comes a thousand times."""
     content = encoded("JPEG", progressive=True, quality=10)
-    place = content.rindex(b"\xff\xda")
-    content = content[:place] + content[place:-2] * 1000 + content[-2:]
+    position = content.rindex(b"\xff\xda")
+    content = content[:position] + content[position:-2] * 1000 + content[-2:]
     size = content.index(b"\xff\xc2") + 5
     return content[:size] + struct.pack(">HH", 9000, 9000) + content[size + 4 :]
 
@@ -197,7 +197,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("make", HOSTILE, ids=lambda make: make.__name__.strip("_"))
-def test_a_hostile_file_is_refused_within_seconds_and_in_bounded_memory(
+def test_hostile_files_raise_in_bounded_time_and_memory(
     make: Callable[[], bytes],
 ) -> None:
     content = make()

@@ -69,7 +69,7 @@ def test_tiff_of_eight_and_sixteen_bits(depth: int, compression: str | None) -> 
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_a_tiff_that_counts_from_white_is_turned(depth: int) -> None:
+def test_tiff_with_white_as_zero_is_inverted(depth: int) -> None:
     levels = LEVELS if depth == 8 else LEVELS.astype(np.uint16) * 257
     buffer = io.BytesIO()
     Image.fromarray(levels).save(buffer, "TIFF", tiffinfo={262: 1})
@@ -115,13 +115,13 @@ def test_paths_are_read_too(tmp_path: Path) -> None:
         (ImageRef(png=encode_png(LEVELS / 255)[:60]), "cannot be read"),
     ],
 )
-def test_what_is_no_image_is_a_data_error_without_its_path(ref: ImageRef, message: str) -> None:
+def test_unreadable_image_raises_without_path(ref: ImageRef, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         load_image(ref)
     assert "p10" not in str(caught.value)
 
 
-def test_a_folder_in_a_images_place_is_a_data_error(tmp_path: Path) -> None:
+def test_folder_instead_of_image_raises(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a folder in the place of the image"):
         load_image(ImageRef(path=str(tmp_path)))
 
@@ -140,13 +140,13 @@ def _bomb(side: int) -> bytes:
 
 
 @pytest.mark.parametrize("side", [10_500, 60_000])
-def test_a_header_that_asks_for_too_much_is_refused(side: int) -> None:
+def test_oversized_header_raises(side: int) -> None:
     """Neither of Pillow's own limits, a warning and an error, lets it through."""
     with pytest.raises(DataError, match="too large to be a radiograph"):
         load_image(ImageRef(png=_bomb(side)))
 
 
-def test_bombs_are_refused_in_every_thread_and_the_filters_left_as_they_were() -> None:
+def test_bombs_raise_in_every_thread() -> None:
     def outcome(content: bytes) -> str:
         try:
             return str(load_image(ImageRef(png=content)).shape)
@@ -162,16 +162,14 @@ def test_bombs_are_refused_in_every_thread_and_the_filters_left_as_they_were() -
     assert list(warnings.filters) == before
 
 
-def test_a_file_that_is_too_large_is_not_even_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_oversized_file_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pairaug.imaging.files.MAX_BYTES", 10)
     (tmp_path / "image.png").write_bytes(encode_png(LEVELS / 255))
     with pytest.raises(DataError, match="a file of more than 0 MB"):
         load_image(ImageRef(path=str(tmp_path / "image.png")))
 
 
-def test_a_grey_png_is_copied_and_all_else_encoded_anew() -> None:
+def test_grey_png_is_copied_and_others_encoded() -> None:
     grey = encode_png(LEVELS / 255)
     assert copied_ref(grey, LEVELS / 255).png == grey
     turned = Image.Exif()
@@ -237,19 +235,19 @@ def test_shrinking_does_not_alias() -> None:
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
 @pytest.mark.parametrize("shape", [(33, 71), (71, 33), (5, 5), (128, 127), (1, 9)])
-def test_every_shape_becomes_the_square_that_is_asked_for(shape: tuple[int, int], fit: str) -> None:
+def test_every_shape_becomes_square(shape: tuple[int, int], fit: str) -> None:
     square = fit_square(RNG.random(shape, dtype=np.float32), 16, fit)
     assert square.shape == (16, 16)
     assert square.min() >= 0.0
     assert square.max() <= 1.0
 
 
-def test_a_image_of_the_right_size_is_left_alone() -> None:
+def test_image_of_the_right_size_is_unchanged() -> None:
     image = RNG.random((16, 16), dtype=np.float32)
     assert fit_square(image, 16) is image
 
 
-def test_faults() -> None:
+def test_defects() -> None:
     good = RNG.random((16, 16), dtype=np.float32)
     assert image_defect(good) is None
     broken = good.copy()
@@ -266,14 +264,14 @@ def _png_with_sbit(levels: np.ndarray, bits: int) -> bytes:
     content = stored(Image.fromarray(levels)).png
     assert content is not None
     chunk = b"sBIT" + bytes([bits])
-    place = content.index(b"IDAT") - 4
+    position = content.index(b"IDAT") - 4
     chunk = (1).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
-    return content[:place] + chunk + content[place:]
+    return content[:position] + chunk + content[position:]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
-def test_fewer_bits_in_a_file_of_sixteen_are_told_by_the_range(kind: str, bits: int) -> None:
+def test_bit_depth_from_range(kind: str, bits: int) -> None:
     levels = np.linspace(0, 2**bits - 1, 600).astype(np.uint16).reshape(20, 30)
     ref = stored(Image.fromarray(levels), kind)
     image = read_image(ref)
@@ -284,7 +282,7 @@ def test_fewer_bits_in_a_file_of_sixteen_are_told_by_the_range(kind: str, bits: 
     assert inspect_image(ref.png).notes == noted
 
 
-def test_bits_that_the_file_states_go_before_the_range() -> None:
+def test_stated_bit_depth_before_range() -> None:
     dim = np.linspace(0, 900, 600).astype(np.uint16).reshape(20, 30)
     image = read_image(ImageRef(png=_png_with_sbit(dim, 12)))
     assert np.allclose(image.image, dim / 4095, atol=1e-6)
@@ -299,7 +297,7 @@ def test_bits_that_the_file_states_go_before_the_range() -> None:
     assert np.allclose(tagged.image, dim / 4095, atol=1e-6)
 
 
-def test_fewer_bits_that_count_from_white() -> None:
+def test_bit_depth_with_white_as_zero() -> None:
     levels = np.linspace(0, 4095, 600).astype(np.uint16).reshape(20, 30)
     content = stored(Image.fromarray(levels), "TIFF", tiffinfo={262: 1}).png
     assert content is not None

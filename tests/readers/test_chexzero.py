@@ -49,7 +49,7 @@ def _read(source: CheXzeroSource) -> list[Pair]:
     return pairs
 
 
-def test_chexzeros_own_files_are_pairs(tmp_path: Path) -> None:
+def test_reads_chexzero_files(tmp_path: Path) -> None:
     pairs = _read(_written(tmp_path))
     assert [pair.drop.reason if pair.drop else None for pair in pairs] == [
         None, None, "empty_report", "image_constant", None
@@ -61,17 +61,17 @@ def test_chexzeros_own_files_are_pairs(tmp_path: Path) -> None:
     assert np.array_equal(load_image(pairs[0].image), LEVELS[0] / np.float32(255))
 
 
-def test_without_paths_a_warning_and_patients_by_report(
+def test_without_paths_warns_and_groups_by_report(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = _written(tmp_path).model_copy(update={"paths": None})
     pairs = _read(source)
-    assert "nothing says which images are of one patient" in caplog.text
+    assert "images cannot be grouped by patient" in caplog.text
     assert [pair.patient_id for pair in pairs[3:]] == ["s50000004", "s50000004"]
     assert len({pair.id for pair in pairs}) == 5
 
 
-def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
+def test_mismatched_files_raise(tmp_path: Path) -> None:
     source = _written(tmp_path)
     for name, images, match in [
         ("cxr", LEVELS[:4], "has 5 rows, but .* has 4 images"),
@@ -83,14 +83,14 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=match):
             list(open_reader(source, RunContext(seed=0)))
     (tmp_path / "cxr.h5").write_bytes(b"no HDF5")
-    with pytest.raises(DataError, match="is no HDF5 file, or is cut short"):
+    with pytest.raises(DataError, match="is not an HDF5 file, or is cut short"):
         list(open_reader(source, RunContext(seed=0)))
     (tmp_path / "cxr.h5").unlink()
     with pytest.raises(DataError, match=r"cxr\.h5, which does not exist"):
         list(open_reader(source, RunContext(seed=0)))
 
 
-def test_values_that_are_no_grey_levels_are_drops(tmp_path: Path) -> None:
+def test_invalid_grey_levels_are_dropped(tmp_path: Path) -> None:
     images = LEVELS.copy()
     images[0] *= 100
     images[1, 0, 0] = np.nan
@@ -100,7 +100,7 @@ def test_values_that_are_no_grey_levels_are_drops(tmp_path: Path) -> None:
     assert reasons[:2] == ["unreadable_image", "unreadable_image"]
 
 
-def test_our_export_reads_back(tmp_path: Path) -> None:
+def test_reads_own_export(tmp_path: Path) -> None:
     pairs = families(tmp_path / "images")
     export(tmp_path / "export", pairs, formats=["chexzero"])
     folder = tmp_path / "export" / "chexzero"

@@ -40,12 +40,12 @@ def _said(pairs: list[Pair]) -> list[str]:
         "{} (PORTABLE CHEST): {}",
     ],
 )  # fmt: skip
-def test_a_heading_is_known_whatever_stands_in_the_colons_place(form: str) -> None:
+def test_heading_with_any_separator(form: str) -> None:
     texts = ("FINDINGS", BOTH.findings), ("IMPRESSION", BOTH.impression)
     assert report_of_plain("\n".join(form.format(*each) for each in texts), "findings") == BOTH
 
 
-def test_a_heading_of_spaced_letters_and_one_in_small_letters_within_a_line() -> None:
+def test_heading_spaced_or_lower_case_within_line() -> None:
     spaced = "F I N D I N G S :\nThe lungs look clear.\nI M P R E S S I O N :\nNormal chest."
     assert report_of_plain(spaced, "findings") == BOTH
     small = "findings: The lungs look clear. impression: Normal chest."
@@ -62,7 +62,7 @@ def test_a_heading_of_spaced_letters_and_one_in_small_letters_within_a_line() ->
         ("ADDENDUM: Small left effusion.", "Small left effusion."),
     ],
 )
-def test_what_states_a_finding_is_no_title(text: str, findings: str) -> None:
+def test_finding_is_not_a_title(text: str, findings: str) -> None:
     assert report_of_plain(text, "findings").findings == findings
 
 
@@ -70,7 +70,7 @@ def test_what_states_a_finding_is_no_title(text: str, findings: str) -> None:
     "text",
     ["A nodule of <5 mm.", "Width > 3 cm; stable.", "Lungs - clear. Heart; large.", "No edema (?)"],
 )
-def test_signs_that_mark_no_heading_stay(text: str) -> None:
+def test_other_signs_are_kept(text: str) -> None:
     assert report_of_plain(text, "findings") == Report(text, "")
 
 
@@ -91,11 +91,11 @@ WHOLE = "EXAM: Chest.\nFINDINGS: The lungs look clear.\nIMPRESSION: Normal chest
         (Report("Clear.\n\nNo effusion.", "Normal."), Report("Clear.\n\nNo effusion.", "Normal.")),
     ],
 )  # fmt: skip
-def test_a_whole_report_in_a_column_is_taken_apart(cells: Report, report: Report) -> None:
+def test_whole_report_in_column_is_split(cells: Report, report: Report) -> None:
     assert report_of_sections(cells) == report
 
 
-def test_a_whole_report_in_a_column_of_every_source(tmp_path: Path) -> None:
+def test_whole_report_in_column_of_every_source(tmp_path: Path) -> None:
     from pyarrow import parquet, table
 
     write(tmp_path / "a.png", image())
@@ -113,13 +113,13 @@ def test_a_whole_report_in_a_column_of_every_source(tmp_path: Path) -> None:
         assert [pair.report for pair in _read(**settings)] == [BOTH], settings["layout"]
 
 
-def test_line_ends_that_a_program_wrote_out() -> None:
+def test_escaped_line_ends() -> None:
     written = r"FINDINGS: Clear.\r\nIMPRESSION: Normal."
     assert report_text(written) == "FINDINGS: Clear.\nIMPRESSION: Normal."
     assert report_text("a\\n\nb") == "a\\n\nb"
 
 
-def test_a_cell_that_can_be_no_path_is_a_drop_and_is_not_quoted(
+def test_invalid_path_is_dropped_without_quoting(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(tmp_path / "a.png", image())
@@ -133,7 +133,7 @@ def test_a_cell_that_can_be_no_path_is_a_drop_and_is_not_quoted(
     assert "Verschattung" not in caplog.text
 
 
-def test_a_report_longer_than_any_is_a_drop(tmp_path: Path) -> None:
+def test_oversized_report_is_dropped(tmp_path: Path) -> None:
     long = "The lungs look clear. " * 5000
     rows = csv(tmp_path / "t.csv", "id,findings", ("1", long), ("2", "The lungs look clear."))
     columns = {"file": None, "impression": None}
@@ -145,7 +145,7 @@ def test_a_report_longer_than_any_is_a_drop(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["t.jsonl", "t.ndjson", "t.json"])
 @pytest.mark.parametrize("indent", [None, 1])
-def test_one_json_array_is_a_table(tmp_path: Path, name: str, indent: int | None) -> None:
+def test_json_array_as_table(tmp_path: Path, name: str, indent: int | None) -> None:
     rows = [{"id": n, "findings": f"Clear {n}."} for n in range(3)]
     write(tmp_path / name, "\n" + json.dumps(rows, indent=indent))
     columns = {"file": None, "impression": None}
@@ -158,7 +158,7 @@ def test_one_json_array_is_a_table(tmp_path: Path, name: str, indent: int | None
         assert "Verschattung" not in str(error.value)
 
 
-def test_more_ways_to_write_a_patient() -> None:
+def test_notations_of_patient_ids() -> None:
     same = [
         "10000032,0",
         '="10000032"',
@@ -169,7 +169,7 @@ def test_more_ways_to_write_a_patient() -> None:
     assert patient_key("10,5") == "10,5"
 
 
-def test_a_folder_has_images_of_every_format_and_dicom_without_an_ending(tmp_path: Path) -> None:
+def test_folder_of_every_image_format(tmp_path: Path) -> None:
     pydicom_data = pytest.importorskip("pydicom.data")
     dicom = Path(pydicom_data.get_testdata_file("CT_small.dcm"))
     for name, kind in [("1.bmp", "BMP"), ("2.webp", "WEBP"), ("3.gif", "GIF"), ("4.jpe", "JPEG")]:
@@ -190,7 +190,7 @@ def test_a_folder_has_images_of_every_format_and_dicom_without_an_ending(tmp_pat
     assert {pair.id.partition("/")[2] for pair in pairs} >= {"1.2.840.5", "IM0001", "x", "5"}
 
 
-def test_a_tar_has_images_of_every_format(tmp_path: Path) -> None:
+def test_tar_of_every_image_format(tmp_path: Path) -> None:
     kinds = [("webp", "WEBP"), ("gif", "GIF"), ("bmp", "BMP"), ("TIF", "TIFF")]
     members = []
     for number, (suffix, kind) in enumerate(kinds):
@@ -208,7 +208,7 @@ def test_a_tar_has_images_of_every_format(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("ending", ["txt", "json"])
-def test_a_text_of_its_images_whole_name_belongs_to_it(
+def test_text_with_dotted_image_name(
     tmp_path: Path, names: list[str], patients: list[str], ending: str
 ) -> None:
     members = []
@@ -223,7 +223,7 @@ def test_a_text_of_its_images_whole_name_belongs_to_it(
     assert [pair.patient_id for pair in pairs] == patients
 
 
-def test_captions_of_longer_endings_and_records_in_capitals(tmp_path: Path) -> None:
+def test_caption_suffixes_and_upper_case_keys(tmp_path: Path) -> None:
     tar(
         tmp_path / "a.tar",
         ("1.image.png", image(1)),

@@ -33,7 +33,7 @@ def _paths(pairs: list[Pair]) -> list[str | None]:
     return [pair.image.path if pair.image else None for pair in pairs]
 
 
-def test_a_path_with_one_reading_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unambiguous_path_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "root"
     monkeypatch.setenv("HOME", str(root))
     written_image = write(root / "été 1" / "Müller é.png", image())
@@ -52,13 +52,13 @@ def test_a_path_with_one_reading_is_read(tmp_path: Path, monkeypatch: pytest.Mon
     assert _paths(pairs) == [str(written_image)] * len(written)
 
 
-def test_accents_that_the_disk_has_taken_apart(tmp_path: Path) -> None:
+def test_decomposed_accents(tmp_path: Path) -> None:
     root = tmp_path / "root"
     written_image = write(root / unicodedata.normalize("NFD", "été") / "é.png", image())
     assert _paths(_read(root, ("1", "été/é.png", "p"))) == [str(written_image)]
 
 
-def test_a_path_as_written_goes_first_and_two_readings_are_none(tmp_path: Path) -> None:
+def test_exact_path_first_and_ambiguous_path_missing(tmp_path: Path) -> None:
     root = tmp_path / "root"
     odd = write(root / "a%20b.png", image(1))
     write(root / "a b.png", image(2))
@@ -72,7 +72,7 @@ def test_a_path_as_written_goes_first_and_two_readings_are_none(tmp_path: Path) 
     assert "the path has a backslash" in pair.drop.detail
 
 
-def test_readings_never_leave_the_root(tmp_path: Path) -> None:
+def test_paths_stay_in_root(tmp_path: Path) -> None:
     write(tmp_path / "outside.png", image())
     root = tmp_path / "root"
     root.mkdir()
@@ -89,7 +89,7 @@ def test_readings_never_leave_the_root(tmp_path: Path) -> None:
         ("data", "pngs/{}.png", "no file at pngs/….png in {tmp}/data, which has no folder pngs"),
     ],
 )
-def test_a_root_that_is_a_level_off_is_told_with_the_right_one(
+def test_wrong_root_suggests_the_right_one(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, root: str, file: str, said: str
 ) -> None:
     for number in range(3):
@@ -102,7 +102,7 @@ def test_a_root_that_is_a_level_off_is_told_with_the_right_one(
     assert said.format(tmp=tmp_path) in caplog.text
 
 
-def test_no_folder_of_a_patient_is_shown(tmp_path: Path) -> None:
+def test_patient_folders_are_not_shown(tmp_path: Path) -> None:
     root = tmp_path / "root"
     write(root / "files" / "there.png", image())
     rows = [
@@ -123,7 +123,7 @@ def test_no_folder_of_a_patient_is_shown(tmp_path: Path) -> None:
     assert alone[0].trace["read"]["tried"] == "files/wardA/p10000/x.png"
 
 
-def test_a_table_one_level_off_is_found(tmp_path: Path) -> None:
+def test_table_in_neighbouring_folder_is_suggested(tmp_path: Path) -> None:
     write(tmp_path / "data" / "list-1.csv", "a\n1\n")
     for folder in (tmp_path, tmp_path / "data" / "files"):
         with pytest.raises(DataError, match=rf"{tmp_path}/data has it: set read.root to that"):

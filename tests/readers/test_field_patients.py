@@ -19,7 +19,7 @@ SAME = ["10000032", "10000032.0", " 10000032 ", "\ufeff10000032", "1.0000032e+07
         "1.0000032E7", "10000032."]  # fmt: skip
 
 
-def test_a_patient_is_one_in_whatever_form() -> None:
+def test_patient_key_of_all_notations() -> None:
     assert {patient_key(text) for text in SAME} == {"10000032"}
     others = ["010000032", "10000032.5", "p10000032", "1.5e-7", "1e5f", "0", "0.0", "-3"]
     assert [patient_key(text) for text in others] == [
@@ -31,7 +31,7 @@ def test_a_patient_is_one_in_whatever_form() -> None:
     assert whole_number("\u0664") is whole_number("5x") is whole_number(None) is None
 
 
-def test_one_patient_one_split(tmp_path: Path) -> None:
+def test_one_split_per_patient(tmp_path: Path) -> None:
     write(tmp_path / "a.png", image())
     rows = [(str(n), "a.png", text, "Clear.") for n, text in enumerate([*SAME, "010000032"])]
     table = csv(tmp_path / "t.csv", "id,file,patient,findings", *rows)
@@ -47,7 +47,7 @@ def test_one_patient_one_split(tmp_path: Path) -> None:
         list(open_reader(TableSource.model_validate(divided), RunContext(seed=0, num_workers=1)))
 
 
-def test_labelled_images_are_of_the_same_patients(tmp_path: Path) -> None:
+def test_labels_use_the_same_patient_keys(tmp_path: Path) -> None:
     write(tmp_path / "a.png", image())
     table = csv(tmp_path / "t.csv", "file,who,edema", ("a.png", "7.0", "1"), ("a.png", "7", "0.0"))
     data = {"layout": "table", "table": table, "patient_id": "who", "columns": {"edema": "edema"}}
@@ -56,9 +56,7 @@ def test_labelled_images_are_of_the_same_patients(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", [b"\xff\xfe\xfa", b'{"path_to_image": 3}', b"[" * 9000, b"{"])
-def test_labels_of_chexpert_plus_that_cannot_be_read_are_one_line(
-    tmp_path: Path, line: bytes
-) -> None:
+def test_unreadable_chexpert_plus_labels_raise(tmp_path: Path, line: bytes) -> None:
     settings = chexpert_plus(tmp_path)
     write(tmp_path / "chexbert_labels" / "report_fixed.json", line + b"\n")
     source = TypeAdapter(ReadSettings).validate_python(settings)
@@ -66,7 +64,7 @@ def test_labels_of_chexpert_plus_that_cannot_be_read_are_one_line(
         list(open_reader(source, RunContext(seed=0, num_workers=1)))
 
 
-def test_a_column_of_reports_for_findings_is_refused(tmp_path: Path) -> None:
+def test_report_column_as_labels_raises(tmp_path: Path) -> None:
     table = csv(tmp_path / "t.csv", "file,text", ("a.png", "Small effusion. No edema at all here."))
     data = {"layout": "table", "table": table, "list_column": "text"}
     with pytest.raises(DataError, match="row 2 lists a text that is not the name") as error:
@@ -74,7 +72,7 @@ def test_a_column_of_reports_for_findings_is_refused(tmp_path: Path) -> None:
     assert "effusion" not in str(error.value)
 
 
-def test_file_names_that_are_not_utf_8_are_drops_or_pairs(tmp_path: Path) -> None:
+def test_file_names_not_utf_8(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9")
     write(tmp_path / f"{name}.png", image())
     write(tmp_path / f"{name}.txt", "Clear.")

@@ -39,7 +39,7 @@ def _told(pairs: Sequence[Pair]) -> list[tuple[str, str, str | None]]:
     return [(p.id, p.report.text, p.drop.reason if p.drop else None) for p in pairs]
 
 
-def test_what_systems_and_archivers_add_is_no_study(tmp_path: Path) -> None:
+def test_system_files_are_skipped(tmp_path: Path) -> None:
     noise = b"\0\5\x16\7"
     pairs = _shard(
         tmp_path / "x.tar",
@@ -69,7 +69,7 @@ def test_folders_links_and_extended_headers_in_a_tar(tmp_path: Path) -> None:
     "key",
     ["1.2.840.113619.2.5.1762583153", "CXR_1.2.840.10008-frontal", "2.25.3294", "s.20/1.2.3"],
 )
-def test_a_key_that_is_a_dicom_uid_keeps_its_dots(tmp_path: Path, key: str) -> None:
+def test_dicom_uid_as_key(tmp_path: Path, key: str) -> None:
     others = [(f"{key}9.{end}", content) for end, content in (("png", image(2)), ("txt", b"Two."))]
     pairs = _shard(
         tmp_path / "x.tar", (f"{key}.png", image(1)), (f"{key}.seg.png", image(5)),
@@ -98,7 +98,7 @@ def test_captions_in_json(tmp_path: Path, key: str) -> None:
     ]  # fmt: skip
 
 
-def test_several_images_of_a_key_are_pairs_of_one_patient(tmp_path: Path) -> None:
+def test_images_of_one_key_have_one_patient(tmp_path: Path) -> None:
     pairs = _shard(
         tmp_path / "x.tar",
         ("1.frontal.png", image(1)), ("1.LATERAL.JPG", image(2, "JPEG")), ("1.mask.png", image(3)),
@@ -119,7 +119,7 @@ def test_several_images_of_a_key_are_pairs_of_one_patient(tmp_path: Path) -> Non
     assert pairs[0].split == pairs[1].split
 
 
-def test_a_key_that_comes_twice_is_a_duplicate(tmp_path: Path) -> None:
+def test_repeated_key_is_a_duplicate(tmp_path: Path) -> None:
     pairs = _shard(
         tmp_path / "x.tar",
         ("1.png", image(1)), ("1.txt", b"One."), ("1.png", image(2)), ("1.txt", b"Two."),
@@ -140,7 +140,7 @@ def test_a_key_that_comes_twice_is_a_duplicate(tmp_path: Path) -> None:
         b"{",
     ],
 )
-def test_a_broken_record_is_one_drop(tmp_path: Path, record: bytes) -> None:
+def test_broken_record_is_dropped(tmp_path: Path, record: bytes) -> None:
     pairs = _shard(
         tmp_path / "x.tar", ("1.json", record), ("1.png", image(1)),
         ("2.json", b'{"text": "Clear.", "labels": {"edema": [1], "mass": {}, "fracture": 1.0}}'),
@@ -153,7 +153,7 @@ def test_a_broken_record_is_one_drop(tmp_path: Path, record: bytes) -> None:
     assert pairs[1].labels == {"fracture": True}
 
 
-def test_names_that_are_not_utf_8_become_text(tmp_path: Path) -> None:
+def test_member_names_not_utf_8(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as shard:
         for name, content in (("é1.png", image(1)), ("é1.txt", b"Clear."), ("è1.txt", b"Mass.")):
@@ -166,7 +166,7 @@ def test_names_that_are_not_utf_8_become_text(tmp_path: Path) -> None:
     assert all(pair.id.encode() for pair in pairs)
 
 
-def test_a_damaged_gzip_is_told(tmp_path: Path) -> None:
+def test_damaged_gzip_raises(tmp_path: Path) -> None:
     pack = gzip.compress(
         tar(tmp_path / "x.tar", ("1.png", image(1)), ("1.txt", b"A.")).read_bytes()
     )
@@ -189,7 +189,7 @@ def test_a_damaged_gzip_is_told(tmp_path: Path) -> None:
     content=st.binary(max_size=60) | st.sampled_from([b'{"labels": {"edema": []}}', b'"a"']),
     damage=st.integers(0, 2000),
 )
-def test_any_tar_is_pairs_drops_or_one_line(
+def test_any_tar_gives_pairs_drops_or_an_error(
     tmp_path: Path, names: list[str], content: bytes, damage: int
 ) -> None:
     path = tar(tmp_path / "x.tar", *((name, content) for name in names))
@@ -231,8 +231,8 @@ def _dataset(path: Path, rows: list[dict[str, Any]], **columns: Any) -> list[Pai
     return list(reader)
 
 
-def test_a_list_of_images_is_a_pair_for_each(tmp_path: Path) -> None:
-    pictures = [[{"bytes": image(3 * row + place), "path": None} for place in range(row)]
+def test_one_pair_per_image_of_a_list(tmp_path: Path) -> None:
+    pictures = [[{"bytes": image(3 * row + index), "path": None} for index in range(row)]
                 for row in range(3)]  # fmt: skip
     rows: list[dict[str, Any]] = [
         {"image": images, "text": f"Report {row}.", "view": ["PA", "LATERAL"][:row]}

@@ -52,7 +52,7 @@ def _refused(path: Path, match: str, **more: Any) -> str:
     "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
 )
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl"])
-def test_unicode_is_known_by_its_first_bytes(tmp_path: Path, encoding: str, name: str) -> None:
+def test_encoding_from_first_bytes(tmp_path: Path, encoding: str, name: str) -> None:
     text = {
         "t.csv": f'id,text\n1,"{SECRET}"\n',
         "t.tsv": f"id\ttext\n1\t{SECRET}\n",
@@ -63,7 +63,7 @@ def test_unicode_is_known_by_its_first_bytes(tmp_path: Path, encoding: str, name
     assert column_names(path) == ("id", "text")
 
 
-def test_latin_1_of_windows_has_its_quotes_and_dashes(tmp_path: Path) -> None:
+def test_windows_latin_1(tmp_path: Path) -> None:
     path = _write(tmp_path / "t.csv", "id,text\n1,“clear” – größer\n", "cp1252")
     _refused(path, "is not utf-8 text; set read.encoding .* cp1252")
     assert _texts(path, encoding="cp1252") == ["“clear” – größer"]
@@ -73,7 +73,7 @@ def test_latin_1_of_windows_has_its_quotes_and_dashes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sign", [",", ";", "|", "\t"])
-def test_the_header_tells_the_delimiter(tmp_path: Path, sign: str) -> None:
+def test_delimiter_from_header(tmp_path: Path, sign: str) -> None:
     text = sign.join(["id", "text"]) + "\n" + sign.join(["1", '"one, two; three"']) + "\n"
     for name in ("t.csv", "t.tsv"):
         assert _texts(_write(tmp_path / name, text)) == ["one, two; three"]
@@ -81,7 +81,7 @@ def test_the_header_tells_the_delimiter(tmp_path: Path, sign: str) -> None:
     assert column_names(_write(tmp_path / "t.csv", text)) == ("id", "text")
 
 
-def test_rows_are_numbered_as_a_spreadsheet_shows_them(tmp_path: Path) -> None:
+def test_row_numbers_of_a_spreadsheet(tmp_path: Path) -> None:
     path = _write(tmp_path / "t.csv", 'id,text\r\n1,"two\r\nlines"\r\n\r\n2, "a, b"\r\n3,c,\r\n')
     assert [(number, row["text"]) for number, row in _rows(path)] == [
         (2, "two\r\nlines"),
@@ -92,7 +92,7 @@ def test_rows_are_numbered_as_a_spreadsheet_shows_them(tmp_path: Path) -> None:
     assert [(number, row["text"]) for number, row in _rows(lines)] == [(1, None), (3, "b")]
 
 
-def test_ragged_rows_and_open_quotes_are_named_by_their_row(tmp_path: Path) -> None:
+def test_ragged_rows_and_open_quotes_raise_with_row(tmp_path: Path) -> None:
     _refused(
         _write(tmp_path / "a.csv", f"id,text\n1,{SECRET}\n"), "row 2 has 3 columns, its header"
     )
@@ -105,7 +105,7 @@ def test_ragged_rows_and_open_quotes_are_named_by_their_row(tmp_path: Path) -> N
     _refused(_write(tmp_path / "f.csv", "id,text\n"), "has no rows")
 
 
-def test_packed_cut_and_foreign_files_are_one_line(tmp_path: Path) -> None:
+def test_unreadable_files_raise(tmp_path: Path) -> None:
     content = f'id,text\n1,"{SECRET}"\n'.encode() * 400
     pack = gzip.compress(content)
     path = tmp_path / "t.csv.gz"
@@ -129,7 +129,7 @@ def test_packed_cut_and_foreign_files_are_one_line(tmp_path: Path) -> None:
     _refused(tmp_path / "folder.parquet", "is not a file")
 
 
-def test_a_large_cell_is_read_and_a_nul_is_nothing(tmp_path: Path) -> None:
+def test_large_cell_and_nul(tmp_path: Path) -> None:
     path = _write(tmp_path / "t.csv", f'id,text\n1,"{"word " * 2_000_000}"\n2\0,a\0b\n')
     first, second = _rows(path)
     assert len(first[1]["text"] or "") == 9_999_999
@@ -147,14 +147,12 @@ def test_a_large_cell_is_read_and_a_nul_is_nothing(tmp_path: Path) -> None:
         ('["Verschattung"]', "is not a JSON object"),
     ],
 )
-def test_json_that_breaks_parsers_is_named_by_its_line(
-    tmp_path: Path, line: str, match: str
-) -> None:
+def test_invalid_json_raises_with_line(tmp_path: Path, line: str, match: str) -> None:
     path = _write(tmp_path / "t.jsonl", '{"id": 0, "text": "a"}\n' + line + "\n")
     assert "line 2" in _refused(path, match)
 
 
-def test_parquet_of_every_type_is_text_or_one_line(tmp_path: Path) -> None:
+def test_parquet_types(tmp_path: Path) -> None:
     values = {
         "dictionary": (pa.array(["a", "b"]).dictionary_encode(), "a"),
         "decimal": (pa.array([Decimal("10000032.0"), None]), "10000032.0"),
@@ -173,25 +171,25 @@ def test_parquet_of_every_type_is_text_or_one_line(tmp_path: Path) -> None:
         except DataError as error:
             found = [str(error)]
         if expected is None:
-            expected = f"{path}: column 'text' has something in rows 1 to 2 that is no text"
+            expected = f"{path}: column 'text' has values in rows 1 to 2 that are not text"
         assert found[0] == expected or (name, found) == ("far", [None, None]), name
 
 
-def test_damaged_parquet_is_one_line(tmp_path: Path) -> None:
+def test_damaged_parquet_raises(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"id": ["1"] * 500, "text": [SECRET] * 500}), path)
     whole = path.read_bytes()
     for broken in (whole[:100], whole[:-20], whole[:4] + bytes(60) + whole[64:], b"PAR1" * 3):
         path.write_bytes(broken)
-        _refused(path, "is not a readable Parquet file|is damaged, or of a kind")
+        _refused(path, "is not a readable Parquet file|is damaged, or uses unsupported")
     invalid = pa.Array.from_buffers(
         pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")]
     )
     pq.write_table(pa.table({"id": ["1"], "text": invalid}), path)
-    _refused(path, "column 'text' has something in rows 1 to 1 that is no text")
+    _refused(path, "column 'text' has values in rows 1 to 1 that are not text")
 
 
-def test_a_first_row_that_is_data_is_never_quoted(tmp_path: Path) -> None:
+def test_first_row_of_data_is_not_quoted(tmp_path: Path) -> None:
     cells = ["s1", "images/a.png", "10000032", SECRET, "No acute process."]
     quoted = ",".join(f'"{cell}"' for cell in cells)
     for name, text in {
@@ -213,7 +211,7 @@ def test_a_first_row_that_is_data_is_never_quoted(tmp_path: Path) -> None:
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(content=st.binary(max_size=300), name=st.sampled_from(["csv", "tsv", "jsonl", "parquet"]))
-def test_any_bytes_are_rows_or_one_line(tmp_path: Path, content: bytes, name: str) -> None:
+def test_any_bytes_give_rows_or_an_error(tmp_path: Path, content: bytes, name: str) -> None:
     path = tmp_path / f"t.{name}"
     for each in (content, b"id,text\n" + content, b'{"id": 1, "text": "a"}\n' + content):
         path.write_bytes(each)

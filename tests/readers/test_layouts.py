@@ -143,7 +143,7 @@ def _files(folder: Path) -> dict[Path, tuple[int, int]]:
 
 
 @layouts
-def test_every_item_is_a_pair_or_a_drop_with_its_reason(layout: str, tree: Any) -> None:
+def test_pairs_and_drops_of_every_layout(layout: str, tree: Any) -> None:
     pairs = _pairs({**tree(layout), "name": "n"})
     found = {pair.id.removeprefix("n/"): pair.drop.reason if pair.drop else None for pair in pairs}
     assert found == EXPECTED[layout]
@@ -155,9 +155,7 @@ def test_every_item_is_a_pair_or_a_drop_with_its_reason(layout: str, tree: Any) 
 
 
 @layouts
-def test_reading_again_is_the_same_and_writes_nothing(
-    layout: str, tree: Any, tmp_path: Path
-) -> None:
+def test_reading_twice_is_equal_and_read_only(layout: str, tree: Any, tmp_path: Path) -> None:
     settings = tree(layout)
     before = _files(tmp_path)
     reader = open_reader(_SETTINGS.validate_python(settings), RunContext(seed=0))
@@ -180,7 +178,7 @@ def test_a_patient_is_in_one_split(layout: str, tree: Any) -> None:
 
 
 @layouts
-def test_neither_reports_nor_patients_are_told(
+def test_logs_have_no_reports_or_patients(
     layout: str, tree: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = tree(layout)
@@ -194,9 +192,7 @@ def test_neither_reports_nor_patients_are_told(
     assert not [word for word in PATIENTS_AND_TEXTS if word in said + details]
 
 
-def test_a_plan_of_a_large_source_looks_at_its_first_reports(
-    small_settings: Settings, tmp_path: Path
-) -> None:
+def test_plan_of_large_source_reads_first_reports(small_settings: Settings, tmp_path: Path) -> None:
     report = "Clear lungs without any effusion, pneumothorax or pneumonia to be seen on this image."
     members = [(f"{number:05d}.txt", report.encode()) for number in range(1200)]
     # Of the first 500, half are of no use.
@@ -253,7 +249,7 @@ def test_credentialed_layouts_are_refused_to_remote_models(
 
 
 @pytest.mark.parametrize("layout", CREDENTIALED)
-def test_no_setting_makes_a_credentialed_layout_public(layout: str, tree: Any) -> None:
+def test_credentialed_access_is_fixed(layout: str, tree: Any) -> None:
     with pytest.raises(ValueError, match=r"access\n  Extra inputs are not permitted"):
         _SETTINGS.validate_python({**tree(layout), "access": "public"})
 
@@ -273,7 +269,7 @@ def test_no_setting_makes_a_credentialed_layout_public(layout: str, tree: Any) -
         ("cxr-folder", ".", r"does not exist; set read\.root"),
     ],
 )
-def test_what_is_missing_is_named_with_what_to_do(
+def test_missing_files_raise_with_remedy(
     layout: str, gone: str, message: str, tree: Any, tmp_path: Path
 ) -> None:
     settings = tree(layout)
@@ -296,7 +292,7 @@ def test_chexpert_plus_has_its_labels_views_and_split(tree: Any) -> None:
     assert only[-1].drop.reason == "empty_report"
 
 
-def test_padchest_maps_its_terms_and_keeps_its_spanish(tree: Any) -> None:
+def test_padchest_terms_and_spanish_reports(tree: Any) -> None:
     first, *_, last = _pairs(tree("padchest"))
     assert first.report.findings == "corazon aumentado . sonda ."
     assert first.labels == {
@@ -325,7 +321,7 @@ def test_examples_are_settings(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "huge"])
-def test_a_report_that_is_no_regular_file_is_a_drop(tmp_path: Path, kind: str) -> None:
+def test_irregular_report_file_is_dropped(tmp_path: Path, kind: str) -> None:
     """A pipe would never end, and neither would a device."""
     for number in (1, 2):
         (tmp_path / f"{number}.png").write_bytes(image(number))

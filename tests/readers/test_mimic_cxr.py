@@ -40,7 +40,7 @@ def _split_report(root: Path) -> Path:
     )
 
 
-def test_a_image_has_its_study_patient_split_and_labels(tmp_path: Path) -> None:
+def test_image_metadata(tmp_path: Path) -> None:
     first = _pairs(mimic(tmp_path))["s50000001/aa01"]
     assert first.patient_id == "10000001"
     assert first.split == "train"
@@ -56,14 +56,14 @@ def test_a_image_has_its_study_patient_split_and_labels(tmp_path: Path) -> None:
     }
 
 
-def test_labels_are_those_of_the_labeler_that_is_named(tmp_path: Path) -> None:
+def test_labeler_setting(tmp_path: Path) -> None:
     settings = mimic(tmp_path)
     assert _pairs({**settings, "labels": "negbio"})["s50000001/aa01"].labels["atelectasis"] is True
     (tmp_path / "mimic-cxr-2.0.0-chexpert.csv").unlink()
     assert _pairs({**settings, "labels": "none"})["s50000001/aa01"].labels == {}
 
 
-def test_the_sectioned_table_gives_the_reports_of_the_tree(tmp_path: Path) -> None:
+def test_sectioned_table_equals_tree(tmp_path: Path) -> None:
     settings = mimic(tmp_path)
     from_tree = _pairs(settings)
     from_table = _pairs({**settings, "reports": _split_report(tmp_path)})
@@ -78,7 +78,7 @@ def test_the_sectioned_table_gives_the_reports_of_the_tree(tmp_path: Path) -> No
     assert _pairs(settings)["s50000011/aa12"] == from_table["s50000011/aa12"]
 
 
-def test_reports_may_lie_among_the_images(tmp_path: Path) -> None:
+def test_reports_beside_images(tmp_path: Path) -> None:
     settings = mimic(tmp_path)
     before = _pairs(settings)
     tree = tmp_path / "mimic-cxr-reports" / "files"
@@ -91,11 +91,11 @@ def test_reports_may_lie_among_the_images(tmp_path: Path) -> None:
     drops = [pairs.pop(missing).drop for pairs in (before, after)]
     assert [drop.reason for drop in drops if drop] == ["missing_image"] * 2
     assert after == before
-    with pytest.raises(DataError, match=r"is packed; unpack it"):
+    with pytest.raises(DataError, match=r"is an archive; unpack it"):
         _pairs({**settings, "reports": write(tmp_path / "mimic-cxr-reports.zip", b"")})
 
 
-def test_images_may_be_elsewhere_and_in_another_format(tmp_path: Path) -> None:
+def test_image_root_and_format(tmp_path: Path) -> None:
     settings = mimic(tmp_path)
     for path in list((tmp_path / "files").rglob("*.jpg")):
         path.rename(path.with_suffix(".dcm"))
@@ -118,7 +118,7 @@ def test_sections_and_views_are_chosen(tmp_path: Path) -> None:
     assert drop.reason == "empty_report"
 
 
-def test_studies_that_the_authors_list_are_read_as_they_say(tmp_path: Path) -> None:
+def test_studies_with_special_rules(tmp_path: Path) -> None:
     settings = mimic(tmp_path)
     studies = {
         "58235663": " FINDINGS:  This report has no reading at all.\n",
@@ -140,7 +140,7 @@ def test_studies_that_the_authors_list_are_read_as_they_say(tmp_path: Path) -> N
     assert rules == ["authors' place", "authors' section", "authors' place"]
 
 
-def test_tables_that_do_not_fit_are_told_by_row(tmp_path: Path) -> None:
+def test_inconsistent_tables_raise_with_row(tmp_path: Path) -> None:
     settings = mimic(tmp_path)
     header = "dicom_id,study_id,subject_id,split"
     split = tmp_path / "mimic-cxr-2.0.0-split.csv.gz"
@@ -150,7 +150,7 @@ def test_tables_that_do_not_fit_are_told_by_row(tmp_path: Path) -> None:
         _pairs(settings)
     assert "10000001" not in str(error.value)
     csv(split, header, rows[0])
-    with pytest.raises(DataError, match="does not have the patient of row 5"):
+    with pytest.raises(DataError, match="lacks the patient of row 5"):
         _pairs(settings)
     csv(split, header, ("a", "1", "10000001", "fold 1"))
     with pytest.raises(DataError, match="row 2 needs a subject_id and one of the splits"):
@@ -166,7 +166,7 @@ def test_tables_that_do_not_fit_are_told_by_row(tmp_path: Path) -> None:
         _pairs(settings)
 
 
-def test_a_later_version_of_a_table_is_taken(tmp_path: Path) -> None:
+def test_latest_table_version(tmp_path: Path) -> None:
     settings = mimic(tmp_path)
     csv(
         tmp_path / "mimic-cxr-2.1.0-metadata.csv",
@@ -176,7 +176,7 @@ def test_a_later_version_of_a_table_is_taken(tmp_path: Path) -> None:
     assert list(_pairs(settings)) == ["s50000001/aa01"]
 
 
-def test_a_lookup_reads_no_further_than_it_must() -> None:
+def test_lookup_is_lazy() -> None:
     read: list[int] = []
 
     def rows() -> Any:
@@ -191,7 +191,7 @@ def test_a_lookup_reads_no_further_than_it_must() -> None:
     assert lookup.get(4) == 8
 
 
-def test_packed_labels_are_the_labels() -> None:
+def test_pack_round_trip() -> None:
     labels = {"no finding": True, "edema": False, "support devices": None}
     assert unpack(pack(labels)) == labels
     assert unpack(0) == {}
@@ -217,7 +217,7 @@ print(num, first, time.process_time() - start, status.split("VmHWM:")[1].split()
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
-def test_a_metadata_table_of_full_size_is_streamed_in_little_memory(tmp_path: Path) -> None:
+def test_full_size_metadata_is_streamed(tmp_path: Path) -> None:
     num_studies, images = 227_835, 377_110
     header = "dicom_id,subject_id,study_id,PerformedProcedureStepDescription,ViewPosition"
     rows = [
@@ -251,11 +251,11 @@ def test_a_metadata_table_of_full_size_is_streamed_in_little_memory(tmp_path: Pa
             for _, study in studies
         ],
     )
-    told = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-c", _MEASURE, str(tmp_path)], capture_output=True, text=True, check=True
     ).stdout.split()
-    num, first_seconds, _, kilobytes = int(told[0]), *map(float, told[1:])
+    num, first_seconds, _, kilobytes = int(printed[0]), *map(float, printed[1:])
     assert num == images
     assert first_seconds < 2
     assert kilobytes < 500 * 1024
-    sys.stdout.write(" ".join(told) + "\n")
+    sys.stdout.write(" ".join(printed) + "\n")

@@ -65,7 +65,7 @@ def mixed(root: Path) -> list[RawRecord]:
     return items
 
 
-def test_order_drops_and_pairs_are_the_same_whatever_the_number_of_workers(tmp_path: Path) -> None:
+def test_num_workers_does_not_change_pairs(tmp_path: Path) -> None:
     items = mixed(tmp_path)
     one, two, five = (taken(tmp_path, *items, num_workers=number) for number in (1, 2, 5))
     assert one == two == five
@@ -81,7 +81,7 @@ def test_order_drops_and_pairs_are_the_same_whatever_the_number_of_workers(tmp_p
     }
 
 
-def test_an_error_comes_where_its_item_would_have_come(tmp_path: Path) -> None:
+def test_error_is_raised_in_order(tmp_path: Path) -> None:
     def source() -> Iterator[RawRecord]:
         for index in range(5):
             yield records(str(index), image(index))
@@ -94,7 +94,7 @@ def test_an_error_comes_where_its_item_would_have_come(tmp_path: Path) -> None:
             next(pairs)
 
 
-def test_only_a_few_images_are_under_way(tmp_path: Path) -> None:
+def test_prefetch_is_bounded(tmp_path: Path) -> None:
     asked = []
 
     def source() -> Iterator[RawRecord]:
@@ -108,7 +108,7 @@ def test_only_a_few_images_are_under_way(tmp_path: Path) -> None:
     assert 100 < len(asked) <= 200
 
 
-def test_images_without_a_file_travel_as_grey_png(tmp_path: Path) -> None:
+def test_images_without_file_become_png(tmp_path: Path) -> None:
     own = image(1)
     colour = io.BytesIO()
     Image.fromarray(RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(colour, "PNG")
@@ -129,9 +129,7 @@ def test_images_without_a_file_travel_as_grey_png(tmp_path: Path) -> None:
     assert third.trace["read"]["burnt_in_annotation"] == "YES"
 
 
-def test_text_alone_is_a_pair_where_that_is_allowed(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_text_only_pairs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     items = [records("a", None), records("b", image()), records("c", Path("gone.png"))]
     pairs = taken(tmp_path, *items, needs_image=False)
     assert [pair.drop.reason if pair.drop else None for pair in pairs] == [
@@ -140,13 +138,13 @@ def test_text_alone_is_a_pair_where_that_is_allowed(
         "missing_image",
     ]
     assert pairs[0].image is None
-    assert "of 3 studies, 1 have a report and no image" in caplog.text
+    assert "of 3 studies, 1 have a report but no image" in caplog.text
     (pair,) = taken(tmp_path, records("a", None))
     assert pair.drop
     assert pair.drop.reason == "missing_image"
 
 
-def test_a_patient_in_two_splits_is_an_error_or_divided_anew(tmp_path: Path) -> None:
+def test_patient_in_two_splits(tmp_path: Path) -> None:
     items = [
         records("a", image(), patient_id="SECRET", split="train"),
         records("b", image(), patient_id="SECRET", split="test"),
@@ -160,7 +158,7 @@ def test_a_patient_in_two_splits_is_an_error_or_divided_anew(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_a_missing_extra_stops_the_run_out_of_every_worker(
+def test_missing_extra_raises_from_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_workers: int
 ) -> None:
     monkeypatch.setattr(decode_pool, "inspect_all", _without_extra)
@@ -172,7 +170,7 @@ def _without_extra(images: Sequence[Path | bytes]) -> list[InspectionResult]:
     return [MissingExtraError("reading images", "x", "dicom") for _ in images]
 
 
-def test_images_that_break_their_decoder_are_drops_and_their_neighbours_are_not(
+def test_decoder_crash_drops_only_its_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decode_pool, "inspect_all", _breaks_down)
@@ -181,7 +179,7 @@ def test_images_that_break_their_decoder_are_drops_and_their_neighbours_are_not(
     items = [records(str(index), good + b"!" * (index in fatal)) for index in range(20)]
     pairs = taken(tmp_path, *items)
     assert [pair.drop.detail if pair.drop else None for pair in pairs] == [
-        f"row {index}, the decoder breaks down on the image" if index in fatal else None
+        f"row {index}, the decoder crashes on the image" if index in fatal else None
         for index in range(20)
     ]
 
@@ -206,7 +204,7 @@ print(next(again).drop)
 """
 
 
-def test_a_script_needs_no_guard_and_ends(tmp_path: Path) -> None:
+def test_script_without_main_guard(tmp_path: Path) -> None:
     for index in range(30):
         (tmp_path / f"{index:02}.png").write_bytes(image(index))
         (tmp_path / f"{index:02}.txt").write_text("Clear.")
@@ -219,7 +217,7 @@ def test_a_script_needs_no_guard_and_ends(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-def test_images_without_a_file_are_handed_over_a_few_megabytes_at_a_time() -> None:
+def test_batches_are_bounded_in_bytes() -> None:
     large, small = b"0" * (3 << 20), Path("image.png")
     batches = list(_batches((index, large if index < 20 else small) for index in range(90)))
     assert max(batch.num_bytes for batch in batches) <= 6 << 20

@@ -33,7 +33,7 @@ def _reasons(pairs: list[Pair]) -> dict[str, str | None]:
     return {pair.id[2:]: pair.drop.reason if pair.drop else None for pair in pairs}
 
 
-def test_images_of_a_study_fraction_its_report_and_patient(tmp_path: Path) -> None:
+def test_images_of_a_study_have_its_report_and_patient(tmp_path: Path) -> None:
     first, second, *_ = _pairs(openi(tmp_path))
     assert first.report == second.report
     assert first.report.findings == "Heart size borderline. XXXX opacity at the left base."
@@ -53,13 +53,13 @@ def test_views_are_those_of_the_projections(tmp_path: Path) -> None:
     assert reasons["CXR1_1_IM-0001-4001"] is None
     assert reasons["CXR3_IM-0003-2001"] == "view_excluded"  # a study of laterals only
     (tmp_path / "indiana_projections.csv").rename(tmp_path / "views.csv")
-    with pytest.raises(DataError, match=r"has no indiana_projections\.csv, which tells them"):
+    with pytest.raises(DataError, match=r"has no indiana_projections\.csv with the images' views"):
         _pairs({**settings, "views": ["Frontal"]})
     named = {**settings, "projections": tmp_path / "views.csv", "views": ["Frontal"]}
     assert _reasons(_pairs(named)) == reasons
 
 
-def test_images_may_have_the_names_of_kaggle(tmp_path: Path) -> None:
+def test_kaggle_image_names(tmp_path: Path) -> None:
     settings = openi(tmp_path)
     images = settings["image_root"]
     (images / "CXR1_1_IM-0001-4001.png").rename(images / "1_IM-0001-4001.dcm.png")
@@ -69,9 +69,7 @@ def test_images_may_have_the_names_of_kaggle(tmp_path: Path) -> None:
     assert str(pair.image.path).endswith("1_IM-0001-4001.dcm.png")
 
 
-def test_text_without_images_is_kept_where_images_are_optional(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_optional_images(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = {**openi(tmp_path), "images": "optional"}
     pairs = {pair.id[2:]: pair for pair in _pairs(settings)}
     assert pairs["CXR5"].drop is None
@@ -79,10 +77,10 @@ def test_text_without_images_is_kept_where_images_are_optional(
     assert pairs["CXR4"].report.findings == "Image is missing."
     assert pairs["CXR4"].drop is None
     assert pairs["CXR1_1_IM-0001-3001"].image is not None
-    assert "have a report and no image" in caplog.text
+    assert "have a report but no image" in caplog.text
 
 
-def test_several_texts_of_one_heading_are_joined(tmp_path: Path) -> None:
+def test_repeated_headings_are_joined(tmp_path: Path) -> None:
     xml = openi_xml("CXR1", ["a"], [], findings="One &amp; two.")
     again = '<AbstractText Label="FINDINGS">Three.</AbstractText></Abstract>'
     write(tmp_path / "1.xml", xml.replace("</Abstract>", again))
@@ -91,7 +89,7 @@ def test_several_texts_of_one_heading_are_joined(tmp_path: Path) -> None:
     assert pair.report.findings == "One & two.\n\nThree."
 
 
-def test_a_xml_bomb_is_a_drop(tmp_path: Path) -> None:
+def test_xml_bomb_is_dropped(tmp_path: Path) -> None:
     entities = "".join(
         f'<!ENTITY e{n} "{f"&e{n - 1};" * 50 if n else "x" * 50}">' for n in range(9)
     )

@@ -34,7 +34,7 @@ def test_pairs():
         assert set(pair.labels) <= set(FINDINGS)
 
 
-def test_the_trace_draws_the_same_patient():
+def test_trace_renders_the_same_patient():
     for pair in _read(num_patients=4, size=64):
         trace = pair.trace["read"]
         study = sample_study(trace["seed"], trace["index"], trace["visit"])
@@ -48,7 +48,7 @@ def test_more_patients_start_with_the_same_ones():
     assert _read(num_patients=6, size=32)[:3] == _read(num_patients=3, size=32)
 
 
-def test_the_runs_seed_holds_unless_the_source_has_its_own():
+def test_source_seed_overrides_run_seed():
     assert _read(5, num_patients=2, size=32) != _read(6, num_patients=2, size=32)
     own = [_read(seed, num_patients=2, size=32, seed=11) for seed in (5, 6)]
     assert own[0] == own[1]
@@ -61,13 +61,13 @@ def test_splits_are_by_patient_and_as_asked():
     assert all(pair.split == fractions.split_of(pair.patient_id) for pair in pairs)
 
 
-def test_progress_is_told():
-    told: list[int] = []
+def test_reports_progress():
+    reported: list[int] = []
     reader = PhantomReader(
-        PhantomSource(num_patients=3, size=32), RunContext(seed=0, report_progress=told.append)
+        PhantomSource(num_patients=3, size=32), RunContext(seed=0, report_progress=reported.append)
     )
     assert list(reader) == list(reader)
-    assert told == [1] * 6
+    assert reported == [1] * 6
 
 
 def test_provenance_is_public():

@@ -97,7 +97,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("text", CASES)
-def test_sections_of_a_text_of_no_known_layout(text: str) -> None:
+def test_sections_of_unknown_layouts(text: str) -> None:
     report = report_of_plain(text, "findings")
     assert (report.findings, report.impression) == CASES[text]
 
@@ -116,7 +116,7 @@ def test_sections_of_a_text_of_no_known_layout(text: str) -> None:
         ("", ""),
     ],
 )  # fmt: skip
-def test_text_without_known_headings_is_the_section_that_is_said(text: str, whole: str) -> None:
+def test_text_without_headings(text: str, whole: str) -> None:
     assert plain_sections(text) == {}
     assert report_of_plain(text, "findings").findings == whole
     assert report_of_plain(text, "impression").impression == whole

@@ -47,27 +47,27 @@ def test_sections_of_a_usual_report() -> None:
         ("LINES AND TUBES", "lines and tubes"),
     ],
 )
-def test_headings_are_brought_to_a_common_form(heading: str, name: str) -> None:
+def test_common_names_of_headings(heading: str, name: str) -> None:
     assert split_sections(f"FINAL REPORT\n {heading}:  Text.\n")[-1] == (name, "  Text.\n")
 
 
-def test_what_is_no_heading_is_text() -> None:
+def test_other_lines_are_text() -> None:
     sections = sections_of("REPORT\n FINDINGS:  Seen at 10:30. Note: Clear.\n Dr. X: agrees.\n")
     assert list(sections) == ["preamble", "findings"]
 
 
-def test_the_last_of_two_impressions_counts_and_an_empty_one_does_not() -> None:
+def test_last_non_empty_impression_counts() -> None:
     assert report_of(sections_of(TWO_IMPRESSIONS)).impression == "No acute process."
     assert report_of(sections_of(TWO_IMPRESSIONS + " IMPRESSION:\n")).impression == (
         "No acute process."
     )
 
 
-def test_a_heading_under_an_empty_one_is_seen() -> None:
+def test_heading_below_empty_one() -> None:
     assert report_of(sections_of(EMPTY_FINDINGS)) == Report("", "Edema.")
 
 
-def test_without_findings_and_impression_the_last_paragraph_counts() -> None:
+def test_last_paragraph_as_findings() -> None:
     assert sections_of(NO_HEADINGS)["last_paragraph"].split()[:3] == ["The", "lungs", "are"]
     assert report_of(sections_of(NO_HEADINGS)).findings == "The lungs are clear. No effusion."
     comparison = " REPORT\n COMPARISON:  None. The lungs are clear.\n"
@@ -75,13 +75,13 @@ def test_without_findings_and_impression_the_last_paragraph_counts() -> None:
     assert report_of(sections_of(" FINAL REPORT, and nothing else")) == Report()
 
 
-def test_a_report_has_the_sections_that_are_asked_for() -> None:
+def test_section_choice() -> None:
     assert report_of(sections_of(REPORT), "impression").findings == ""
     assert report_of(sections_of(REPORT), "findings").impression == ""
     assert report_of(sections_of(ONLY_IMPRESSION), "findings") == Report()
 
 
-def test_what_stands_over_a_part_of_a_section_does_not_end_it() -> None:
+def test_sub_headings_stay_in_section() -> None:
     report = (
         "FINAL REPORT\n FINDINGS:\n \n LUNGS:  Small left effusion.\n HEART:  Enlarged.\n"
         " LINES AND TUBES:  None.\n \n IMPRESSION:\n \n As above.\n NOTIFICATION:  Called.\n"
@@ -92,7 +92,7 @@ def test_what_stands_over_a_part_of_a_section_does_not_end_it() -> None:
 
 
 @pytest.mark.parametrize("heading", ["INTERPRETATION", "REPORT", "RESULTS", "BEFUND", "HALLAZGOS"])
-def test_headings_of_other_layouts_hold_the_reading(heading: str) -> None:
+def test_headings_of_other_layouts(heading: str) -> None:
     text = f"FINAL REPORT\n INDICATION:  Cough.\n \n {heading}:  Clear lungs.\n"
     assert report_of(sections_of(text)).text == "Clear lungs."
 
@@ -119,5 +119,5 @@ def test_headings_of_other_layouts_hold_the_reading(heading: str) -> None:
         ),
     ],
 )  # fmt: skip
-def test_lines_that_are_statements_become_sentences(text: str, one_line: str) -> None:
+def test_statement_lines_become_sentences(text: str, one_line: str) -> None:
     assert unwrap(text) == one_line

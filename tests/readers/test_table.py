@@ -142,7 +142,7 @@ def test_crlf_within_and_between_rows(tmp_path: Path) -> None:
     assert second.report.impression == ""
 
 
-def test_bad_rows_are_drops_with_reasons_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_bad_rows_are_dropped(tmp_path: Path) -> None:
     good = _save(tmp_path / "good.png")
     outside = _save(tmp_path.parent / "outside.png")
     cut = io.BytesIO()
@@ -209,7 +209,7 @@ def test_neither_report_nor_patient_is_in_a_message(
     assert "p10032" not in said
 
 
-def test_a_malformed_row_is_named_by_its_place_never_quoted(tmp_path: Path) -> None:
+def test_malformed_row_is_not_quoted(tmp_path: Path) -> None:
     _save(tmp_path / "a.png")
     table = _table(tmp_path, "a,a.png,p,Clear.,", "b,a.png,p,SECRET, report, with commas")
     with pytest.raises(
@@ -247,7 +247,7 @@ def test_relative_folders_become_absolute(tmp_path: Path, monkeypatch: pytest.Mo
     assert pair.image.path == str(tmp_path / "images" / "a.png")
 
 
-def test_what_is_missing_is_one_clear_line(tmp_path: Path) -> None:
+def test_missing_files_raise(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"absent\.csv does not exist"):
         _read(tmp_path / "absent.csv")
     (tmp_path / "empty.csv").write_bytes(b"")
@@ -266,9 +266,9 @@ def test_what_is_missing_is_one_clear_line(tmp_path: Path) -> None:
                    tmp_path / "none.parquet")  # fmt: skip
     with pytest.raises(DataError, match=r"none\.parquet has no rows"):
         _read(tmp_path / "none.parquet")
-    with pytest.raises(DataError, match=r"reports\.xlsx is no table .* end in \.csv, \.tsv"):
+    with pytest.raises(DataError, match=r"reports\.xlsx is not a table.* end in \.csv, \.tsv"):
         _read(tmp_path / "reports.xlsx")
-    with pytest.raises(DataError, match="is no table"):
+    with pytest.raises(DataError, match="is not a table"):
         _read(tmp_path)
 
 
@@ -292,13 +292,13 @@ def test_an_unknown_column_is_named_with_the_others(tmp_path: Path, name: str) -
         _read(path, {"labels": {"edema": "zzz"}})
 
 
-def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+def test_duplicate_column_raises(tmp_path: Path) -> None:
     table = _table(tmp_path, "a,b.png,p,x,y", header="id,file,patient_id,findings,findings")
     with pytest.raises(DataError, match="more than one column 'findings'"):
         _read(table, {"impression": None})
 
 
-def test_latin_1_is_an_error_that_says_how_and_then_works(tmp_path: Path) -> None:
+def test_latin_1(tmp_path: Path) -> None:
     _save(tmp_path / "a.png")
     for name, text in {
         "t.csv": f"{HEADER}\na,a.png,p,Épanchement pleural,\n",
@@ -323,7 +323,7 @@ def test_delimiter_of_a_csv(tmp_path: Path) -> None:
     assert pair.report.text == "No, clear."
 
 
-def test_labels_as_chexpert_writes_them(tmp_path: Path) -> None:
+def test_chexpert_labels(tmp_path: Path) -> None:
     _save(tmp_path / "a.png")
     table = _table(
         tmp_path,
@@ -349,7 +349,7 @@ def test_views_are_chosen(tmp_path: Path) -> None:
     pairs = _read(table, {"view": "view"}, views=["PA", "AP"])
     assert _reasons(pairs) == [None, "view_excluded", None, "view_excluded"]
     assert pairs[0].trace["read"]["view"] == "PA"
-    with pytest.raises(ValidationError, match=r"columns\.view names no column"):
+    with pytest.raises(ValidationError, match=r"set columns\.view"):
         _read(table, views=["PA"])
 
 
@@ -369,7 +369,7 @@ def test_split_column_and_its_spellings(tmp_path: Path) -> None:
     assert "p_9" not in str(e.value)
 
 
-def test_patients_are_divided_by_hash_whatever_the_order(tmp_path: Path) -> None:
+def test_hashed_splits_ignore_order(tmp_path: Path) -> None:
     _save(tmp_path / "a.png")
     rows = [f"s{index},a.png,p{index % 400},x," for index in range(800)]
     pairs = _read(_table(tmp_path, *rows))
@@ -393,7 +393,7 @@ def test_without_a_patient_column_each_row_is_a_patient(tmp_path: Path) -> None:
     assert [pair.patient_id for pair in pairs] == ["a", "b"]
 
 
-def test_reading_streams_and_starts_anew(tmp_path: Path) -> None:
+def test_reading_streams_and_restarts(tmp_path: Path) -> None:
     _save(tmp_path / "a.png")
     rows = [f"s{index},a.png,p,{'long report ' * 40}," for index in range(20_000)]
     table = _table(tmp_path, *rows)
@@ -423,7 +423,7 @@ def test_description_carries_terms_and_the_table_hash(tmp_path: Path) -> None:
         open_reader(gone, RunContext(seed=0)).describe()
 
 
-def test_settings_say_what_is_wrong() -> None:
+def test_invalid_settings_raise() -> None:
     adapter: TypeAdapter[Any] = TypeAdapter(ReadSettings)
     assert isinstance(adapter.validate_python({"layout": "table", "table": "x.csv"}), TableSource)
     with pytest.raises(ValidationError, match="phantom"):
@@ -453,7 +453,7 @@ def test_every_real_image_of_the_example_is_read() -> None:
     assert not any("year-old" in pair.report.impression for pair in pairs)
 
 
-def test_a_small_tree_with_every_trap(tmp_path: Path) -> None:
+def test_small_tree_with_edge_cases(tmp_path: Path) -> None:
     """One table with all that goes wrong in the field; each row is accounted for."""
     root = tmp_path / "étude 1"
     good = _save(root / "images" / "a.png")
@@ -502,7 +502,7 @@ def test_a_small_tree_with_every_trap(tmp_path: Path) -> None:
     details = {name: by_id[name].drop.detail for name in ("l", "n") if by_id[name].drop}  # type: ignore[union-attr]
     assert details == {
         "l": "row 14, the image is too large to be a radiograph",
-        "n": "row 16, the DICOM file holds several frames, and an image is one",
+        "n": "row 16, the DICOM file has several frames; only single frames are read",
     }
     assert by_id["m"].trace["read"]["burnt_in_annotation"] == "YES"
     table.unlink()
@@ -516,7 +516,7 @@ def _bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4, "big") + header + check + pixels
 
 
-def test_a_study_column_is_noted_and_own_splits_can_be_left_aside(tmp_path: Path) -> None:
+def test_study_column_and_hashed_splits(tmp_path: Path) -> None:
     _save(tmp_path / "a.png")
     rows = ("a,a.png,p,x,,s1,train", "b,a.png,p,x,,s1,test")
     table = _table(tmp_path, *rows, header=f"{HEADER},study,split")
@@ -549,7 +549,7 @@ print(number, first, int(peak.split()[1]) * 1024)
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-def test_half_a_million_rows_start_at_once_and_stay_small(tmp_path: Path, suffix: str) -> None:
+def test_half_a_million_rows_are_streamed(tmp_path: Path, suffix: str) -> None:
     rows = {
         "id": [f"s{index}" for index in range(500_000)],
         "file": [f"gone/{index}.png" for index in range(500_000)],
@@ -576,7 +576,7 @@ def test_half_a_million_rows_start_at_once_and_stay_small(tmp_path: Path, suffix
     assert peak < 500e6
 
 
-def test_a_table_of_reports_alone_is_text_to_rewrite(tmp_path: Path) -> None:
+def test_table_without_images(tmp_path: Path) -> None:
     table = _table(tmp_path, "a,,p,Clear.,", "b,,q,,", header=HEADER)
     pairs = _read(table, {"file": None})
     assert _reasons(pairs) == [None, "empty_report"]

@@ -31,7 +31,7 @@ NOTHING = [
 
 
 @pytest.mark.parametrize("value", NOTHING)
-def test_what_says_nothing_is_neither_a_report_nor_an_id(value: Any) -> None:
+def test_empty_values(value: Any) -> None:
     assert report_text(value) == ""
     assert cell_text(value) is None
 
@@ -45,7 +45,7 @@ def test_what_says_nothing_is_neither_a_report_nor_an_id(value: Any) -> None:
         [], ["nan", None, " "],
     ],
 )  # fmt: skip
-def test_a_remark_that_there_is_none_is_no_report(value: Any) -> None:
+def test_no_report_remarks_are_empty(value: Any) -> None:
     assert report_text(value) == ""
 
 
@@ -69,7 +69,7 @@ def test_a_remark_that_there_is_none_is_no_report(value: Any) -> None:
         ([b"Clear"], "Clear."),
     ],
 )
-def test_what_is_text_stays_text(value: Any, text: str) -> None:
+def test_text_is_unchanged(value: Any, text: str) -> None:
     assert report_text(value) == text
 
 
@@ -77,7 +77,7 @@ def test_what_is_text_stays_text(value: Any, text: str) -> None:
     "value",
     [7, 7.5, True, np.int64(3), {"text": "Clear."}, ["Clear.", 7], b"\xff\xfe\x00", {"Clear."}],
 )
-def test_what_is_no_text_is_said_to_be_none(value: Any) -> None:
+def test_other_values_are_not_text(value: Any) -> None:
     with pytest.raises(NotTextError):
         report_text(value)
     assert report_of_cells("Clear.", value, "row 3") == (Report(), ("report_not_text", "row 3"))
@@ -144,14 +144,14 @@ TABLES = [_from_table, _from_huggingface, _from_huggingface_sections]
         ([7.0, None], pa.float64(), ["report_not_text", "empty_report"]),
     ],
 )  # fmt: skip
-def test_tables_go_by_the_rule(
+def test_rule_in_tables(
     read: Callable[..., list[Pair]], values: Any, kind: Any, outcomes: list[str], tmp_path: Path
 ) -> None:
     found = [" ".join(each.split()) for each in _outcomes(read(tmp_path, values, kind))]
     assert found == outcomes
 
 
-def test_json_lines_go_by_the_rule(tmp_path: Path) -> None:
+def test_rule_in_json_lines(tmp_path: Path) -> None:
     values = [*CELLS, None, ["Clear", "Normal."], 5, {"a": "b"}]
     lines = [json.dumps({"id": f"s{n}", "findings": value}) for n, value in enumerate(values)]
     (tmp_path / "rows.jsonl").write_text("\n".join(lines))
@@ -165,7 +165,7 @@ def test_json_lines_go_by_the_rule(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_tars_go_by_the_rule(tmp_path: Path) -> None:
+def test_rule_in_tars(tmp_path: Path) -> None:
     members = []
     for number, value in enumerate(CELLS):
         members += [(f"{number}.png", image(seed=number)), (f"{number}.txt", value.encode())]
@@ -181,7 +181,7 @@ def test_tars_go_by_the_rule(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_files_go_by_the_rule(tmp_path: Path) -> None:
+def test_rule_in_files(tmp_path: Path) -> None:
     texts = [*CELLS, "FINDINGS: None.\nIMPRESSION: N/A", "FINDINGS: Clear.\nIMPRESSION: As above."]
     for number, text in enumerate(texts):
         (tmp_path / f"{number}.png").write_bytes(image(seed=number))

@@ -39,13 +39,16 @@ def test_the_temporary_name_of_a_killed_write_is_removed(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("number", "message"),
     [
-        (errno.ENOSPC, r"the disk is full: a\.bin does not fit in .* Make room and run the same"),
+        (
+            errno.ENOSPC,
+            r"the disk is full: a\.bin does not fit in .* Free some space and run the same",
+        ),
         (errno.EDQUOT, r"the disk is full: a\.bin "),
         (errno.EROFS, r"cannot write .*a\.bin: Read-only file system"),
         (errno.EIO, r"cannot write .*a\.bin: Input/output error"),
     ],
 )
-def test_a_disk_that_takes_no_more_is_one_line(
+def test_full_disk_raises(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
 ) -> None:
     def refused(descriptor: int) -> None:
@@ -58,7 +61,7 @@ def test_a_disk_that_takes_no_more_is_one_line(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_new_folder_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+def test_new_folder_replaces_old(tmp_path: Path) -> None:
     folder = tmp_path / "export"
     for word in ("old", "new"):
         with atomic.new_folder(folder) as partial:
@@ -72,7 +75,7 @@ def fill_badly(partial: Path) -> None:
     raise KeyboardInterrupt
 
 
-def test_a_folder_that_was_not_filled_leaves_the_old_one(tmp_path: Path) -> None:
+def test_failed_folder_keeps_old(tmp_path: Path) -> None:
     folder = tmp_path / "export"
     with atomic.new_folder(folder) as partial:
         (partial / "old").touch()
@@ -96,9 +99,7 @@ PARTIAL, OLD = ".export.partial-pairaug", ".export.old-pairaug"
         ({"export", OLD, PARTIAL}, "export"),
     ],
 )
-def test_whatever_a_kill_left_is_settled(
-    tmp_path: Path, there: set[str], stays: str | None
-) -> None:
+def test_settle_after_kill(tmp_path: Path, there: set[str], stays: str | None) -> None:
     for name in there:
         (tmp_path / name).mkdir()
         (tmp_path / name / "from").write_text(name)
@@ -107,7 +108,7 @@ def test_whatever_a_kill_left_is_settled(
     assert stays is None or (tmp_path / "export" / "from").read_text() == stays
 
 
-def test_what_a_user_put_beside_an_export_stays(tmp_path: Path) -> None:
+def test_user_files_are_kept(tmp_path: Path) -> None:
     """The names that a person gives to a copy are not taken for those of a killed process."""
     own = ("export.old", "export.partial", "export.bak", ".export.old", "thesis.writing")
     for name in own:
@@ -124,7 +125,7 @@ def test_what_a_user_put_beside_an_export_stays(tmp_path: Path) -> None:
     assert all((tmp_path / name / "notes").read_text() == "mine" for name in own)
 
 
-def test_new_files_join_those_of_others_and_the_mark_comes_last(
+def test_new_files_join_others_and_marker_is_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "clip"

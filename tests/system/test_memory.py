@@ -29,7 +29,7 @@ def _faults(mode: str) -> tuple[str, int]:
     return was_set, int(faults)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has this setting")
 def test_large_blocks_come_back_without_page_faults() -> None:
     was_set, faults = _faults("kept")
     _, usual = _faults("given back")
@@ -37,7 +37,7 @@ def test_large_blocks_come_back_without_page_faults() -> None:
     assert usual > 20 * (1 + faults)
 
 
-def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_c_library_is_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     from pairaug.system.memory import keep_freed_memory
 
     monkeypatch.setattr(platform, "libc_ver", lambda: ("musl", "1.2"))

@@ -28,7 +28,7 @@ def is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # Dead, and nobody has asked how it ended.
+    # Dead, its exit status not yet collected.
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
@@ -50,7 +50,7 @@ def test_workers_end_with_the_process_that_opened_them(signal_number: int) -> No
     assert ends(worker)
 
 
-def test_a_command_that_is_terminated_says_so_and_resumes(tmp_path: Path) -> None:
+def test_terminated_command_resumes(tmp_path: Path) -> None:
     settings = ["--set", "read.num_patients=4", "--set", "part_size=1"]
     settings += ["--set", "generate.num_inference_steps=2", "--set", "edit.num_inference_steps=2"]
     pairaug = Path(sys.executable).with_name("pairaug")

@@ -44,7 +44,7 @@ def unwrap(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     others = {str(name) for name in content} - tensors.keys()
     if not tensors or others:
         detail = f": {min(others)} is not a tensor" if tensors else ""
-        raise ModelError(f"{path} does not hold weights by name{detail}")
+        raise ModelError(f"{path} does not map names to weights{detail}")
     return without_wrapper(tensors, path)
 
 

@@ -1,4 +1,4 @@
-"""Which findings a report states, denies or leaves open; pure text in, statements out."""
+"""Findings stated, denied or left open by a report: text in, statements out."""
 
 from pairaug.findings.extract import extract
 from pairaug.findings.language import is_english, report_labels

@@ -1,7 +1,7 @@
-"""Statements read from report text: which findings it states, denies or leaves open, and where.
+"""Extraction of statements from report text: present, absent and uncertain findings, with location.
 
-One pass of one pattern turns a sentence into terms (`scope.py`). `presence.py` settles what is
-stated or denied, `places.py` gives each finding its side, zone and severity.
+One pass of one pattern turns a sentence into terms (`scope.py`). `presence.py` sets the presence of
+each finding, `location.py` its side, zone and severity.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pairaug.findings.trie import without_fillers
 
 
 def extract(text: str) -> list[Statement]:
-    """What `text` says about each finding, in the order of the text.
+    """Statements of `text` about findings, in the order of the text.
 
-    A finding on two sides or in two zones that are graded or placed apart gives two statements.
+    A finding on two sides or in two zones with separate grades or locations gives two statements.
     """
     lowered = _lower(text)
     skipped = asides(text) if any(mark in text for mark in (":", "\n", " - ")) else ()
@@ -73,7 +73,7 @@ _SHORT = re.compile(r"\b([a-z])/(?=[a-z]?\b)|\b(and)/(?=or\b)")
 
 
 def _lower(text: str) -> str:
-    """`text` in lower case, of the same length, so that places in one are places in the other.
+    """`text` in lower case, of the same length, so that positions agree.
 
     The slash of "r/o", "w/" and "and/or" is a space.
     """
@@ -84,10 +84,10 @@ def _lower(text: str) -> str:
     return _SHORT.sub(r"\1\2 ", lowered) if "/" in lowered else lowered
 
 
-# Reports repeat each other's sentences, and a rewrite those of its report.
+# Cached: reports repeat each other's sentences, and a rewrite those of its report.
 @lru_cache(maxsize=8192)
 def _read(sentence: str) -> tuple[Statement, ...]:
-    """What one sentence in lower case says; places are counted from its start."""
+    """Statements of one sentence in lower case; positions count from its start."""
     known, punctuation = terms(), marks()
     tokens: list[Token] = []
     for match in term_pattern().finditer(sentence):
@@ -100,8 +100,8 @@ def _read(sentence: str) -> tuple[Statement, ...]:
     reader.read()
     statements = reader.regions.readings
     if reader.mentions:
-        places = locations_of(tokens, reader.mentions, reader.restart)
-        for mention, groups in zip(reader.mentions, places, strict=True):
+        locations = locations_of(tokens, reader.mentions, reader.restart)
+        for mention, groups in zip(reader.mentions, locations, strict=True):
             statements += statements_of(mention, groups)
         statements.sort(key=lambda statement: statement.start)
     return tuple(statements)
@@ -110,7 +110,7 @@ def _read(sentence: str) -> tuple[Statement, ...]:
 def _shift(s: Statement, by: int) -> Statement:
     if not by:
         return s
-    # A third of the time that `dataclasses.replace` takes, which counts over many reports.
+    # Takes a third of the time of `dataclasses.replace`, which matters for many reports.
     return Statement(
         s.finding, s.presence, s.side, s.severity, s.zone, s.detail, s.start + by, s.end + by,
         s.implied,

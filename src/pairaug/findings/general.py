@@ -1,7 +1,7 @@
-"""What a general denial is about: the chest, the bones, or the one finding that it leads to.
+"""Extent of a general denial: the chest, the bones, or one finding.
 
-"No findings of edema" denies edema alone, "no bony abnormality" what bones may have, and "no
-destructive process" nothing that is read here.
+"No findings of edema" denies edema alone, "no bony abnormality" the findings of bones, and "no
+destructive process" none of the findings extracted here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Extent = Literal["chest", "bones", "nothing"]
 
 
 def extent(text: str, start: int, noun: Token) -> Extent:
-    """The finding that the denial at `start` denies in general, with a noun like "abnormality"."""
+    """Extent of the denial at `start` with a general noun like "abnormality"."""
     words = text[start : noun.start]
     if names_chest(words):
         return "chest"
@@ -48,8 +48,10 @@ def names_chest(words: str) -> bool:
 
 
 def names_one(text: str, tokens: Sequence[Token], index: int) -> bool:
-    """True where the noun at `index` only leads to what is denied: "findings of edema"."""
+    """True if the noun at `index` only introduces the denied finding: "findings of edema"."""
     if not _OF.match(text, tokens[index].end):
         return False
-    following = (t.term.role for t in tokens[index + 1 :] if t.term.role not in ("before", "place"))
+    following = (
+        t.term.role for t in tokens[index + 1 :] if t.term.role not in ("before", "location")
+    )
     return next(following, "") in ("finding", "general")

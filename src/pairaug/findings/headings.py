@@ -1,4 +1,4 @@
-"""Parts of a report that say nothing of its image: why and how it was taken, with what compared."""
+"""Parts of a report that do not describe the image: indication, technique, comparison."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _END = re.compile(r"[.;?!](?=\s|$)|\n|$")
 
 
 def asides(text: str) -> list[Span]:
-    """The parts under headings such as INDICATION, up to the next heading of another kind.
+    """Parts under headings such as INDICATION, up to the next heading of another kind.
 
-    Where none follows, up to the end of the sentence or line.
+    If none follows, up to the end of the sentence or line.
     """
     found: list[Span] = []
     start: int | None = None
     last = 0
-    line = "\n" + text  # the start of the text is that of a line
+    line = "\n" + text  # the text starts a line
     headings = [*_HEADING.finditer(line), *(_CAPITALS.finditer(line) if ":" in text else ())]
     for match in sorted(headings, key=lambda match: match.end()):
         if match.group("aside"):

@@ -1,4 +1,4 @@
-"""Radiologists' own words for an image, which patterns over reports need and the code does not use."""
+"""Radiologists' word for an image, for patterns over report text only."""
 
 RADIOGRAPH_NOUN = "film"
 RADIOGRAPH_NOUNS = "films?"

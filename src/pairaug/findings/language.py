@@ -1,7 +1,7 @@
-"""Whether a report is in English, the one language that findings are read from.
+"""Detection of English, the only language that findings are extracted from.
 
-Function words and words of radiology are counted: those that are English alone, and those of other
-languages alone. Words that languages share ("normal", "pneumothorax") tell nothing.
+Counts function words and radiology terms that are only English, and those that are only of other
+languages. Words common to several languages ("normal", "pneumothorax") are ignored.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pairaug.findings.extract import extract
 from pairaug.findings.image_words import RADIOGRAPH_NOUN
 from pairaug.findings.statement import labels_of
 
-# More of a report tells no more of its language.
+# More words do not improve the detection.
 _MAX_WORDS = 120
-# So many words without any that is known are another language; fewer may be names or typing errors.
+# More words than this without a known one are another language; fewer may be names or typos.
 _MAX_UNKNOWN = 4
 
-# Endings of English words, which other languages hardly have.
+# Endings of English words that are rare in other languages.
 _ENGLISH_ENDINGS = ("ed", "ly", "ness", "ous", "ity")
 _OTHER_ENDINGS = (
     "cion", "ciones", "zione", "zioni", "mente", "idad", "dade", "ungen", "isch", "ische", "ischer",
@@ -26,8 +26,8 @@ _OTHER_ENDINGS = (
 )  # fmt: skip
 _VOWEL = re.compile("[aeiouy]")
 _WORD = re.compile(r"[^\W\d_]{2,}")
-# Scripts in which no English is written: Greek, Cyrillic, Hebrew, Arabic, India's and Thailand's,
-# Georgian, Hangul, kana, Chinese. Single Greek letters are units and classes.
+# Scripts not used for English: Greek, Cyrillic, Hebrew, Arabic, India's and Thailand's, Georgian,
+# Hangul, kana, Chinese. Single Greek letters are units and classes.
 _OTHER_SCRIPT = re.compile(
     "[\u0370-\u1cff\u1f00-\u1fff\u2c80-\u2dff\u3040-\u30ff\u3131-\ua4cf\ua960-\uabff\uac00-\ud7ff"
     "\uf900-\ufaff\U00020000-\U0003ffff]"
@@ -51,9 +51,10 @@ silhouette mediastinum mediastinal diaphragm hemidiaphragm effusion effusions op
 opacification atelectasis cardiomegaly infiltrate infiltrates nodule nodules mass masses scar
 scarring fracture fractures congestion pneumonia consolidation consolidations edema pleura
 disease process abnormality abnormalities abnormal acute chronic focal diffuse patchy hazy clear
-normal unremarkable negative positive intact findings finding impression view views {RADIOGRAPH_NOUN} image
-exam study frontal lateral portable upright supine inspiration rotated volumes volume field
-fields zone zones lobe lobes apex apices apical hilar hila perihilar markings tube tubes line
+normal unremarkable negative positive intact findings finding impression view views
+{RADIOGRAPH_NOUN} image exam study frontal lateral portable upright supine inspiration rotated
+volumes volume field fields zone zones lobe lobes apex apices apical hilar hila perihilar
+markings tube tubes line
 lines catheter lead leads wire wires pacemaker device devices port drain clips tip ends
 terminates position positioned place placed placement removed removal unit patient post status
 surgical surgery sternotomy follow followup recommended clinical correlation correlate history
@@ -65,7 +66,7 @@ region regional seem seems looks look gross bone body cancer evaluate evaluation
 additional consider recommend versus respiratory failure dyspnea symptoms today year years
 """
 
-# Words of more than one language, English among them: they count for no language.
+# Words of English and other languages: they are not counted.
 _SHARED = f"""
 no non normal in per pulmonary pulmonal pleural pleura pneumothorax pneumonia consolidation
 edema thorax abdomen fracture fractures congestion atelectasis lateral frontal apical apex basal
@@ -73,8 +74,8 @@ minimal trace bilateral focal hernia emphysema aorta silhouette mediastinal medi
 infiltrate nodule catheter drain lobe post status portable patient image position unit granuloma
 as at to on is was be can over had process copd port under place clavicle zone zones volume
 volumes possible probable suspect structures structure base bases contour contours change acute
-aortic diffuse {RADIOGRAPH_NOUN} cardiomegaly lung angle angles surgical impression interstitial device
-chronic stable
+aortic diffuse {RADIOGRAPH_NOUN} cardiomegaly lung angle angles surgical impression interstitial
+device chronic stable
 """
 
 _OTHERS = {
@@ -160,9 +161,9 @@ _OTHERS = {
 
 
 def is_english(text: str) -> bool:
-    """True unless more of the words of `text` are another language's than English.
+    """True unless `text` has more words of other languages than of English.
 
-    Text of few words or none that tells nothing, such as "Pneumothorax.", counts as English.
+    A short text without known words, such as "Pneumothorax.", counts as English.
     """
     if not text.isascii() and _is_in_another_script(text):
         return False
@@ -188,7 +189,7 @@ def is_english(text: str) -> bool:
 
 
 def report_labels(text: str) -> dict[str, bool | None]:
-    """The label of each finding as a report states it; none is stated in another language."""
+    """Label of each finding in a report; all None if it is not in English."""
     return labels_of(extract(text) if is_english(text) else ())
 
 
@@ -199,7 +200,7 @@ def _is_in_another_script(text: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _words() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """Words that are English alone, those that are of other languages alone, and the shared."""
+    """Words that are only English, those only of other languages, and the shared ones."""
     shared = frozenset(_SHARED.split())
     english = frozenset(_ENGLISH.split()) - shared
     others = frozenset(" ".join(_OTHERS.values()).split()) - shared - english

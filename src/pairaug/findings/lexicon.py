@@ -1,7 +1,7 @@
-"""The words that name findings, regions and their states, as templates that `trie.expand` reads.
+"""Words for findings, regions and their states, as templates for `trie.expand`.
 
-How denials, doubts and places reach them is in `scope.py` and `extract.py`. Lower case; only the
-words that tell one thing from another are here ("edema", not "pulmonary edema").
+`scope.py` and `extract.py` apply denials, doubts and locations to them. Lower case; only the
+distinctive words are listed ("edema", not "pulmonary edema").
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ FINDING_PHRASES: dict[str, dict[str | None, tuple[str, ...]]] = {
     },
 }
 
-# Denied, these say that all is well; stated, they say nothing in particular.
+# Denied, these mean a normal image; stated, they mean no particular finding.
 GENERAL_PHRASES: dict[str, tuple[str, ...]] = {
     "no finding": (
         "(abnormality|abnormalities|disease|process|processes|finding|findings|pathology|changes|"
@@ -236,7 +236,8 @@ ANATOMY_PHRASES: dict[str, tuple[str, ...]] = {
         "(osseous|bony|skeletal) (structures|thorax|elements)",
     ),
     "chest": (
-        f"(chest|chest (radiograph|x ray|{RADIOGRAPH_NOUN}|radiography)|radiograph|examination|cxr)",
+        f"(chest|chest (radiograph|x ray|{RADIOGRAPH_NOUN}|radiography)|radiograph|examination|"
+        "cxr)",
     ),
     "other": (
         "(hila|hilum|hilar (contour|contours|structures)|aorta|aortic contour|thoracic aorta)",
@@ -272,7 +273,7 @@ _NO_OPACITY: tuple[tuple[str, Presence], ...] = (
     ("pneumonia", "absent"),
     ("atelectasis", "absent"),
 )
-# What a region in a state says.
+# Findings implied by a region in a state.
 READINGS: dict[tuple[str, str], tuple[tuple[str, Presence], ...]] = {
     ("heart", "normal"): (("cardiomegaly", "absent"),),
     ("heart", "enlarged"): (("cardiomegaly", "present"),),

@@ -1,4 +1,4 @@
-"""Lists of findings within a sentence: what one trigger or one "or" says of all their items."""
+"""Lists of findings within a sentence: one trigger or one "or" applies to all items."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pairaug.findings.scope import Term, Token
 from pairaug.findings.statement import Presence
 
-# Two names for one shadow: "collapse/consolidation" is one or the other.
+# Two names for one opacity: "collapse/consolidation" is one or the other.
 _CAUSES_OF_SHADOW = frozenset(("atelectasis", "consolidation", "pneumonia"))
 
 
@@ -20,26 +20,26 @@ class Mention:
     token: Token
     presence: Presence
     implied: bool = False
-    end: int = 0  # the term from which on places are those of the next finding
+    end: int = 0  # from this term on, locations belong to the next finding
 
     def __post_init__(self) -> None:
         self.end = self.end or self.index + 1
 
     @property
     def is_device(self) -> bool:
-        """True for lines, tubes and what else was put in."""
+        """True for lines, tubes and other devices."""
         return self.token.term.name == "support devices"
 
 
 def joins(tokens: Sequence[Token], lower: int, upper: int) -> list[str]:
-    """The names of the terms between two, places left out: of plain lists, how they are joined."""
-    return [token.term.name for token in tokens[lower + 1 : upper] if token.term.role != "place"]
+    """Names of the terms between two, without locations; in plain lists, the joining words."""
+    return [token.term.name for token in tokens[lower + 1 : upper] if token.term.role != "location"]
 
 
 def open_alternatives(tokens: Sequence[Token], clause: Sequence[Mention], index: int) -> bool:
-    """True where an "or" leaves open which is meant; those before it are then open, too.
+    """True if an "or" leaves open which finding is meant; those before it are then open, too.
 
-    Of "edema, atelectasis, or pneumonia" all are, of "edema, atelectasis or pneumonia" two.
+    In "edema, atelectasis, or pneumonia" all are open, in "edema, atelectasis or pneumonia" two.
     """
     if not clause or clause[-1].presence == "absent":
         return False
@@ -62,7 +62,7 @@ def open_alternatives(tokens: Sequence[Token], clause: Sequence[Mention], index:
 
 
 def settle(tokens: Sequence[Token], clause: Sequence[Mention], index: int, term: Term) -> None:
-    """Give the findings of the list that ends before `index` the presence of `term`."""
+    """Gives the findings of the list that ends before `index` the presence of `term`."""
     assert term.presence is not None
     upper = index
     for mention in reversed(clause):
@@ -83,12 +83,12 @@ def settle(tokens: Sequence[Token], clause: Sequence[Mention], index: int, term:
 
 
 def _ends(term: Term, is_near: bool) -> bool:
-    """True for a trigger that keeps a later one from what stands before it."""
+    """True for a trigger that shields the terms before it from a later one."""
     if term.role == "after":  # "have decreased on the right and resolved on the left"
         return not is_near or term.presence == "present"
     return term.role in ("before", "answer") or (term.role == "either" and not is_near)
 
 
 def _is_closed(tokens: Sequence[Token]) -> bool:
-    """True where an "and" or "or" closes the list."""
+    """True if an "and" or "or" closes the list."""
     return any(token.term.role == "join" and token.term.name in ("and", "or") for token in tokens)

@@ -1,7 +1,7 @@
-"""Side, zone and severity of each finding that a sentence names.
+"""Side, zone and severity of each finding in a sentence.
 
-Words before a finding are about it, as far as the finding before; so are words after it, as far as
-the next join.
+Location words belong to the finding after them, back to the previous finding, and to the finding
+before them, up to the next join.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pairaug.findings.presence import Mention
 from pairaug.findings.scope import Term, Token
 from pairaug.findings.statement import WITHOUT_SIDE, Severity, Side, Statement, Zone
 
-# "Layering at the base" says how an effusion lies, not which one it is.
+# "Layering at the base" describes an effusion, and does not locate it.
 _WITHOUT_ZONE = WITHOUT_SIDE | {"support devices", "fracture", "pleural effusion"}
 # Devices that lie in the midline.
 _MIDLINE = frozenset({"endotracheal tube", "tracheostomy", "enteric tube", "wires", "valve"})
@@ -20,27 +20,27 @@ _MIDLINE = frozenset({"endotracheal tube", "tracheostomy", "enteric tube", "wire
 
 @dataclass(slots=True)
 class Group:
-    """Side, zone and severity words that stand together, between two joins."""
+    """Side, zone and severity words between two joins."""
 
     side: Side | None = None
     zone: Zone | None = None
     severity: Severity | None = None
 
     def take(self, term: Term) -> None:
-        """Add what `term` says; what was said first stays."""
+        """Adds the location in `term`; earlier values are kept."""
         self.side = self.side or term.side
         self.zone = self.zone or term.zone
         self.severity = self.severity or term.severity
 
 
 def locations_of(tokens: list[Token], mentions: list[Mention], lower: int = 0) -> list[list[Group]]:
-    """For each finding, the groups of words that place or grade it, from term `lower` on."""
+    """For each finding, its groups of location and severity words, from term `lower` on."""
     found: list[list[Group]] = [[] for _ in mentions]
-    linked = [False] * len(mentions)  # to the one before, with which it may share a side
+    linked = [False] * len(mentions)  # True: may have the side of the finding before
     for number, mention in enumerate(mentions):
         groups, has_break = _groups(tokens[lower : mention.index])
         if number and not has_break:
-            # Up to the first join, words after a finding are still about it.
+            # Up to the first join, words after a finding still belong to it.
             found[number - 1] += [group for group in groups[0] if _says(group)]
             own = groups[1:]
             is_bare = len(own) == 1 and not any(_says(group) for group in own[0])
@@ -55,12 +55,12 @@ def locations_of(tokens: list[Token], mentions: list[Mention], lower: int = 0) -
     groups, _ = _groups(tokens[lower:], stop_at_break=True)
     if mentions:
         found[-1] += [group for some in groups for group in some if _says(group)]
-    _fraction(found, linked, mentions)
+    _share_sides(found, linked, mentions)
     return found
 
 
 def _are_partners(tokens: list[Token], one: Mention, other: Mention) -> bool:
-    """True where two findings may share a side: joined by "and" or "with", not by a comma."""
+    """True if two findings may have one side: joined by "and" or "with", not by a comma."""
     joins = [t.term.name for t in tokens[one.index : other.index] if t.term.role == "join"]
     is_device = [mention.token.term.name == "support devices" for mention in (one, other)]
     return "," not in joins and is_device[0] == is_device[1]
@@ -71,12 +71,12 @@ def _says(group: Group) -> bool:
 
 
 def _groups(tokens: list[Token], stop_at_break: bool = False) -> tuple[list[list[Group]], bool]:
-    """The place words of a stretch of terms, between its joins; and whether it has a break."""
+    """Location words of a range of terms, split at its joins; and True if it has a break."""
     stretches: list[list[Group]] = [[Group()]]
     has_break = False
     for token in tokens:
         role = token.term.role
-        if role == "place":
+        if role == "location":
             stretches[-1][-1].take(token.term)
         elif token.term.name == "none":
             break  # "left effusion, none on the right"
@@ -92,8 +92,8 @@ def _groups(tokens: list[Token], stop_at_break: bool = False) -> tuple[list[list
     return stretches, has_break
 
 
-def _fraction(found: list[list[Group]], linked: list[bool], mentions: list[Mention]) -> None:
-    """Give a finding without a side that of its partner: "left effusion and atelectasis"."""
+def _share_sides(found: list[list[Group]], linked: list[bool], mentions: list[Mention]) -> None:
+    """Gives a finding without a side that of its partner: "left effusion and atelectasis"."""
     for number in range(1, len(mentions)):
         if not linked[number]:
             continue
@@ -106,7 +106,7 @@ def _fraction(found: list[list[Group]], linked: list[bool], mentions: list[Menti
 
 
 def statements_of(mention: Mention, groups: list[Group]) -> list[Statement]:
-    """One statement, or one for each group that differs in side or zone."""
+    """One statement, or one per group if they differ in side or zone."""
     term = mention.token.term
     has_side = term.name not in WITHOUT_SIDE and term.detail not in _MIDLINE
     base = Statement(
@@ -134,7 +134,7 @@ def statements_of(mention: Mention, groups: list[Group]) -> list[Statement]:
 
 
 def _complete(groups: list[Group]) -> list[Group]:
-    """The groups with what they leave to their neighbours filled in.
+    """The groups with side, zone and severity completed from their neighbours.
 
     "Left and right lower lobe": the first takes its zone from the second. "Right middle and lower
     lobe": the second takes its side from the first. A lone severity grades them all.
@@ -162,7 +162,7 @@ def _complete(groups: list[Group]) -> list[Group]:
 
 
 def _merge(statements: list[Statement]) -> list[Statement]:
-    """A left and a right statement that are otherwise equal made into a bilateral one."""
+    """Merges a left and a right statement that are otherwise equal into a bilateral one."""
     if len(statements) == 2 and {s.side for s in statements} == {"left", "right"}:
         one, other = statements
         if replace(one, side=None) == replace(other, side=None):

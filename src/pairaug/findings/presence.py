@@ -1,8 +1,8 @@
-"""Whether a sentence states, denies or leaves open each finding that it names.
+"""Presence of each finding in a sentence: present, absent or uncertain.
 
 The reader goes over the sentence's terms once, from left to right. A trigger before a finding sets
-the scope, which lasts to a break or to a join that starts anew (`reach.py`); a trigger after it
-settles the list of findings that ends there.
+the scope, which lasts to a break or to a join that starts a new statement (`reach.py`); a trigger
+after it sets the presence of the list of findings that ends there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pairaug.findings.regions import Regions
 from pairaug.findings.scope import Term, Token
 from pairaug.findings.statement import Presence
 
-# "54-year-old woman with pneumonia": who was inspected, and why.
+# "54-year-old woman with pneumonia": the patient and the indication.
 _PATIENT = re.compile(
     r"\W*(?:(?:this is )?(?:an?|the) )?"
     r"(?:\d{1,3}[\s-]*(?:(?:year|yr|y|month|mo|week|wk|day)s?\b|[mf]\b)|(?:year|yr)s?[\s-]old\b|"
@@ -27,7 +27,7 @@ _PATIENT = re.compile(
 
 @dataclass(slots=True)
 class StatementReader:
-    """Settles presence, term by term; a new one for each sentence."""
+    """Sets presence, term by term; create one per sentence."""
 
     text: str
     tokens: list[Token]
@@ -39,11 +39,11 @@ class StatementReader:
     earlier: list[Mention] = field(default_factory=list)  # of the clause before
     mentions: list[Mention] = field(default_factory=list)
     since: int = 0  # the term that set the scope
-    elided: int | None = None  # the join after a place whose finding comes later
-    restart: int = 0  # from this term on, places are those of what is stated
+    elided: int | None = None  # the join after a location whose finding comes later
+    restart: int = 0  # from this term on, locations are those of stated findings
 
     def read(self) -> None:
-        """Go over all terms."""
+        """Processes all terms."""
         if _PATIENT.match(self.text):
             self.history = "list"
         for index, token in enumerate(self.tokens):
@@ -55,7 +55,7 @@ class StatementReader:
         return self.scope.presence if self.scope else None
 
     def _alone(self) -> None:
-        """ "Unremarkable.", with nothing else in the sentence, is about the whole image."""
+        """Applies "Unremarkable.", alone in the sentence, to the whole image."""
         state = self.regions.state
         if state is None or state.term.name != "normal" or len(self.tokens) > 1:
             return
@@ -103,8 +103,8 @@ class StatementReader:
         return state.term.name != "enlarged" and self.regions.is_alternative(state, token)
 
     def _again(self, index: int, token: Token) -> None:
-        """ "But a small left one" stands for the finding named last."""
-        if self.mentions and self.tokens[index - 1].term.role == "place":
+        """Applies "but a small left one" to the finding named last."""
+        if self.mentions and self.tokens[index - 1].term.role == "location":
             self._finding(index, token._replace(term=self.mentions[-1].token.term))
 
     def _general(self, index: int, token: Token) -> None:
@@ -133,9 +133,9 @@ class StatementReader:
             self.scope = None
 
     def _has_state(self, index: int) -> bool:
-        """True where a remark on the region at `index` follows: a new statement starts here."""
+        """True if a remark on the region at `index` follows: a new statement starts here."""
         for token in self.tokens[index + 1 :]:
-            if token.term.role not in ("place", "anatomy", "join", "value"):
+            if token.term.role not in ("location", "anatomy", "join", "value"):
                 return token.term.role == "state"
         return False
 
@@ -184,7 +184,7 @@ class StatementReader:
         self.scope, self.has_used_scope, self.since = term, False, index
 
     def _after(self, index: int, token: Token) -> None:
-        """Apply to the findings of the list that ends here."""
+        """Applies the trigger to the list of findings that ends here."""
         name, presence = token.term.name, token.term.presence
         if presence == "absent":
             for region in self.regions.waiting:
@@ -209,14 +209,14 @@ class StatementReader:
         elif presence != "present" and reach.is_of_another_view(self.text, token):
             return
         if presence == "present":
-            # "No edema, the effusion has not changed" takes the effusion out of the denial.
+            # "No edema, the effusion has not changed" excludes the effusion from the denial.
             if last.presence == "absent" and self._is_next_to(last, index):
                 last.presence = "present"
         else:
             settle(self.tokens, self.clause, index, token.term)
 
     def _reopen(self, index: int, token: Token) -> None:
-        """Leave open what is "unlikely, but cannot be ruled out"."""
+        """Leaves open what is "unlikely, but cannot be ruled out"."""
         if (
             self.earlier
             and self.earlier[-1].presence == "absent"
@@ -246,10 +246,10 @@ class StatementReader:
             self._after(index, token)
 
     def _last_end(self, index: int) -> int:
-        """The end of the last finding, with the places after it."""
+        """End of the last finding, with the locations after it."""
         end = self.clause[-1].token.end
         for token in self.tokens[self.clause[-1].index + 1 : index]:
-            if token.term.role == "place":
+            if token.term.role == "location":
                 end = token.end
         return end
 
@@ -262,7 +262,7 @@ class StatementReader:
             mention.presence = reach.answer(self.text, token)
 
     def _answer(self, index: int, token: Token) -> None:
-        """Apply to the list before it, or a box that stands before all findings to the next."""
+        """Applies to the list before it; a box before all findings applies to the next one."""
         if token.term.name == "box" and self._has_boxes_first():
             self._break(index, token)
             self._set_scope(index, replace(token.term, role="before"))
@@ -278,14 +278,14 @@ class StatementReader:
         if self.clause and not self.history and presence:
             settle(self.tokens, self.clause, index, Term("after", presence=presence))
 
-    def _place(self, index: int, token: Token) -> None:
+    def _location(self, index: int, token: Token) -> None:
         pass
 
     def _join(self, index: int, token: Token) -> None:
         name = token.term.name
         if self.history and name in (",", "with", "and"):
             is_over = self.history != "list" and name != "and"
-            if is_over or reach.starts_anew(self.text, self.tokens, index, graded=True):
+            if is_over or reach.starts_statement(self.text, self.tokens, index, graded=True):
                 self.history = None
         if self.scope is None or name in ("or", "/"):
             return
@@ -293,22 +293,22 @@ class StatementReader:
             return
         if reach.ends_in_or(self.tokens, index):
             return
-        if name == "with" or reach.starts_anew(self.text, self.tokens, index):
+        if name == "with" or reach.starts_statement(self.text, self.tokens, index):
             self.scope = None
 
     def _is_waiting(self, index: int, token: Token) -> bool:
-        """True where the scope goes on past a join to the finding that it has not met yet."""
+        """True if the scope continues past a join to a finding that it has not reached yet."""
         assert self.scope is not None
         if self.scope.name == "not" or reach.gives_up(self.text, self.tokens, self.since, index):
             self._give_up(index)
             return True
-        # "No hernia, small effusion": it was about something that is no finding.
+        # "No hernia, small effusion": it was about something that is not a finding here.
         # "No tension with the pneumothorax" has one.
         is_with = token.term.name == "with" and not reach.is_definite(self.text, token)
         return is_with or not reach.has_other_words(self.text, self.tokens, self.since, index)
 
     def _give_up(self, index: int) -> None:
-        """End a denial that has met no finding: its places are not those of what follows."""
+        """Ends a denial without a finding: its locations do not belong to what follows."""
         if self._presence == "absent" and not self.has_used_scope and not self.clause:
             self.restart = index + 1
         self.scope = None
@@ -316,7 +316,7 @@ class StatementReader:
     def _break(self, index: int, token: Token) -> None:
         if token.term.name == "otherwise":
             self.scope = None
-            return  # "the lungs are otherwise clear" goes on about the lungs
+            return  # "the lungs are otherwise clear" is still about the lungs
         if token.term.name == "but":
             self._give_up(index)
         self.scope = None

@@ -1,4 +1,4 @@
-"""Regions and remarks on their state: "the heart is enlarged" says what it does not name."""
+"""Regions and remarks on their state: "the heart is enlarged" states an unnamed finding."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pairaug.findings.lexicon import READINGS
 from pairaug.findings.scope import Term, Token
 from pairaug.findings.statement import WITHOUT_SIDE, Presence, Severity, Side, Statement
 
-# A state before its region ("normal size and contour of the heart") may stand this far from it.
+# Distance of a state before its region: "normal size and contour of the heart".
 _STATE_REACH = 45
-# "left lateral costophrenic angle": a side may stand this far before its region.
+# Distance of a side before its region: "left lateral costophrenic angle".
 _SIDE_REACH = 11
 _SHOWS = re.compile(r"\b(?:show|demonstrate|reveal)")
 _BUT = re.compile(r"[\s,]*(?:but|yet|though|although)?\s*(?:still|remains?|is|are)?\s*")
@@ -20,7 +20,7 @@ _OR = re.compile(r"[\s\w]{0,12}[\s,]\b(?:or|to|vs|versus)\b[\s\w]{0,25}")
 
 @dataclass(slots=True)
 class Regions:
-    """The regions of one sentence that wait for a remark, and the remark that waits for one."""
+    """Regions of one sentence without a remark yet, and a remark without a region yet."""
 
     text: str
     tokens: list[Token]
@@ -31,12 +31,12 @@ class Regions:
     _remark: Token | None = None
 
     def clear(self) -> None:
-        """Forget what waits: something else is spoken of."""
+        """Forgets waiting regions and remarks, as the subject changes."""
         self.waiting.clear()
         self.state = None
 
     def name(self, index: int, token: Token, scope: Presence | None) -> bool:
-        """True where a remark stood before the region; else the region waits for one."""
+        """True if a remark came before the region; else the region waits for one."""
         if self.state is not None and token.start - self.state.end <= _STATE_REACH:
             self._say([token], self.state, index, scope)
             return True
@@ -45,7 +45,7 @@ class Regions:
         return False
 
     def remark(self, index: int, token: Token, scope: Presence | None) -> bool:
-        """True where the remark is on a region before it; else it waits for one."""
+        """True if the remark is about a region before it; else it waits for one."""
         if self.waiting and _SHOWS.search(self.text, self.waiting[-1].end, token.start):
             self.waiting.clear()  # "views of the chest show normal size of the heart"
         if self._remark is not None and self.is_alternative(self._remark, token):
@@ -60,7 +60,7 @@ class Regions:
             return True
         if self.waiting:
             if self.waiting[-1].term.name != "chest":
-                # "CHEST: the heart is normal" says nothing of the rest.
+                # "CHEST: the heart is normal" does not describe the rest.
                 self.waiting = [region for region in self.waiting if region.term.name != "chest"]
             self._say(self.waiting, token, index, scope)
             self.waiting.clear()
@@ -71,7 +71,7 @@ class Regions:
         return False
 
     def is_alternative(self, remark: Token, other: Token) -> bool:
-        """True for "normal or enlarged", where it is left open which."""
+        """True for alternatives that are left open: "normal or enlarged"."""
         is_other = remark.term.name != other.term.name
         return is_other and bool(_OR.fullmatch(self.text, remark.end, other.start))
 
@@ -89,7 +89,7 @@ class Regions:
             self._say_of(region, state, index, scope)
 
     def _say_of(self, region: Token, state: Token, index: int, scope: Presence | None) -> None:
-        """Note what the region's state says, unless it is negated ("not clear")."""
+        """Adds the statements of the region's state, unless it is negated ("not clear")."""
         for finding, presence in READINGS.get((region.term.name, state.term.name), ()):
             if scope == "absent":
                 if presence == "absent" or finding == "no finding":
@@ -116,7 +116,7 @@ class Regions:
         side: Side | None = None,
         detail: str | None = None,
     ) -> None:
-        """Note a statement on `finding` that no mention of it makes."""
+        """Adds a statement on `finding` without a mention of it."""
         if finding in WITHOUT_SIDE:
             side = None
         implied = finding not in ("cardiomegaly", "enlarged cardiomediastinum", "no finding")

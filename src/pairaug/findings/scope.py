@@ -1,6 +1,6 @@
-"""The words that place, grade, join and part findings, and the table of all terms.
+"""Words that locate, grade, join and separate findings, and the table of all terms.
 
-Templates as `trie.expand` reads them. The words that deny and doubt are in `triggers.py`.
+Templates for `trie.expand`. Words of denial and doubt are in `triggers.py`.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from pairaug.findings.triggers import AFTER, BEFORE, CAUSES, EITHER, HISTORY, NO
 
 Role = Literal[
     "finding",  # names a finding
-    "general",  # names any abnormality: worth something only where it is denied
-    "anatomy",  # a region whose state may be remarked on
+    "general",  # names any abnormality: used only if denied
+    "anatomy",  # a region that a remark may follow
     "state",  # such a remark: normal, clear, enlarged
     "before",  # sets the presence of what follows
     "after",  # sets the presence of what came before it
     "either",  # one or the other: "resolved effusion", "effusion resolved"
-    "place",  # side, zone or severity of a finding near it
+    "location",  # side, zone or severity of a finding near it
     "join",  # joins the items of a list
     "break",  # ends the reach of a denial
-    "history",  # what follows is not said of this image
+    "history",  # what follows is not about this image
     "cause",  # ends a history, an order or a limit of the view
     "again",  # stands for the finding named last: "but a small left one"
     "question",  # a question mark, before a finding or after it
     "answer",  # "(no)" after a finding; a check box, before all findings or after each
-    "value",  # a colon or dash: what follows is said of what it follows
-    "ignore",  # would be misread if it were not known
+    "value",  # a colon or dash: what follows describes what is before it
+    "ignore",  # would be misread otherwise
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What one phrase means; `name` is its finding, region, state or joining word."""
+    """Meaning of one phrase; `name` is its finding, region, state or joining word."""
 
     role: Role
     name: str = ""
@@ -56,7 +56,7 @@ class Term:
 
 
 class Token(NamedTuple):
-    """One term where it stands in the text."""
+    """One term at its position in the text."""
 
     term: Term
     start: int
@@ -153,13 +153,13 @@ _IGNORED = (
 
 @cache
 def terms() -> dict[str, Term]:
-    """Every phrase of the lexicon, fillers left out, and what it means."""
+    """Every phrase of the lexicon, without fillers → its meaning."""
     return {phrase.replace("~", ""): term for phrase, term in _phrases().items()}
 
 
 @cache
 def _phrases() -> dict[str, Term]:
-    """Every phrase of the lexicon; "~" stands where it may have a filler word."""
+    """Every phrase of the lexicon, with "~" for an optional filler word → its meaning."""
     found: dict[str, Term] = {}
 
     def add(templates: tuple[str, ...], term: Term) -> None:
@@ -184,9 +184,9 @@ def _phrases() -> dict[str, Term]:
     for name, templates in STATE_PHRASES.items():
         add(templates, Term("state", name))
     for (side, zone), templates in _PLACES.items():
-        add(templates, Term("place", side=side, zone=zone))
+        add(templates, Term("location", side=side, zone=zone))
     for severity, templates in _SEVERITIES.items():
-        add(templates, Term("place", severity=severity))
+        add(templates, Term("location", severity=severity))
     for name, templates in _JOINS.items():
         add(templates, Term("join", name))
     for name, templates in _BREAKS.items():
@@ -217,14 +217,14 @@ _ANSWER = (
 
 @cache
 def term_pattern() -> re.Pattern[str]:
-    """One pattern for every phrase, and for the marks that join or part them."""
+    """One pattern for all phrases, and for the marks that join or separate them."""
     return re.compile(
         rf"{_ANSWER}|[,;:()/|?]|(?<=\s)[-\u2013\u2014](?=\s)|{pattern_of(_phrases())}"
     )
 
 
 def answer_of(phrase: str) -> Term | None:
-    """The term of an answer, "(no)" or "(+)", or of a check box; None of any other phrase."""
+    """Term of an answer, "(no)" or "(+)", or of a check box; None for other phrases."""
     if phrase[0] not in "([\u2610\u2611\u2612" or phrase == "(":
         return None
     inner = phrase.strip("()[] ")
@@ -235,7 +235,7 @@ def answer_of(phrase: str) -> Term | None:
 
 @cache
 def marks() -> dict[str, Term]:
-    """What punctuation inside a sentence means."""
+    """Punctuation inside a sentence → its meaning."""
     comma, slash = Term("join", ","), Term("join", "/")
     stop = Term("break")
     # A colon after a region ("Heart: normal") joins the two, as a dash does.

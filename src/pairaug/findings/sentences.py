@@ -13,13 +13,13 @@ class Span(NamedTuple):
     end: int
 
 
-# A point after one of these does not end a sentence.
+# A period after one of these does not end a sentence.
 _ABBREVIATIONS = frozenset(
     ("dr", "mr", "mrs", "ms", "st", "vs", "approx", "fig", "figs", "e.g", "i.e", "eg", "ie", "ca",
      "cf", "resp", "incl", "excl", "min", "max", "est", "a.m", "p.m")
 )  # fmt: skip
 _BULLET = r"(?:[-*+•·▪◦●‣–—→○■□>]+|\(?(?:\d{1,2}|[a-zA-Z]|[ivIV]{2,4})(?:[.):]| -))"
-# A line that ends with one of these goes on in the next.
+# A line that ends with one of these continues in the next.
 _OPEN = re.compile(
     r"(?:[,(/:-]|\b(?:a|an|the|of|in|at|on|to|for|by|from|with|without|no|not|and|or|nor|but|is|are|"
     r"was|were|be|been|has|have|may|might|could|which|that|than|as|left|right|small|large|mild|"
@@ -41,15 +41,15 @@ _STARTS = (
     "new|bibasilar|lines|tubes|tip|picc|ett|et|ng|cvc|icd|aicd|port|pacemaker|without|possible|probable|likely"
 )
 _ENDS = (
-    # A point before a space or the end; a question mark only after a word and before no answer,
-    # not in "? effusion" and "Effusion? No."
+    # A period before a space or the end; a question mark only after a word and without an answer
+    # after it, not in "? effusion" and "Effusion? No."
     r"(?:[.!]|(?<=[^\s(?/])\?(?!\s+(?i:no|none|nil|yes)\b\s*(?:[.,;]|$)))[.!?]*(?=[\s\"')\]*_]|$)[\"')\]*_]*"
     r"|[.]{2,}|…"
     r"|(?<=[a-z)])[.](?=[A-Z][a-z])"  # a missing space: "clear.No effusion"
-    # A missing point: "No active disease The heart is normal"
+    # A missing period: "No active disease The heart is normal"
     r"|(?<=[a-z]{3})\s+(?=(?:The|There|No|Heart|Lungs|Normal|Both|Clear|Cardiac|Considering) [a-z])"
 )
-# In text of several lines; a single line break may be only a wrapped line.
+# In text of several lines; a single line break may only wrap a line.
 _LINE_ENDS = (
     r"|\n\s*\n|<(?:br|/p|/li)\s*/?>"
     # A list item, a heading, a row, a check box.
@@ -73,7 +73,7 @@ _LAST_WORD = re.compile(r"[\w.]*$")
 def sentences(text: str) -> list[Span]:
     """Start and end of each sentence of `text`, without list numbers and surrounding spaces.
 
-    A line is a sentence where the next one starts as a sentence does, and it is not left open
+    A line is a sentence if the next one starts like a sentence and the line is not left open
     ("small left").
     """
     spans: list[Span] = []
@@ -93,13 +93,13 @@ def sentences(text: str) -> list[Span]:
 
 
 def _is_open(text: str, start: int, end: int) -> bool:
-    """True where the line up to `end` goes on in the next."""
+    """True if the line up to `end` continues in the next."""
     start = max(start, end - 40)
     return bool(_OPEN.search(text, start, end)) and not _VALUE.search(text, start, end)
 
 
 def _is_inside(text: str, start: int, point: int) -> bool:
-    """True where the point belongs to an abbreviation or a list number, not to an end."""
+    """True if the period belongs to an abbreviation or a list number."""
     last = _LAST_WORD.search(text, max(start, point - 12), point)
     word = last.group().lower() if last else ""
     if word in _ABBREVIATIONS:

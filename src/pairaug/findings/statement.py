@@ -1,6 +1,6 @@
-"""What a report says about one finding, and the vocabulary of findings.
+"""A report's statement about one finding, and the vocabulary of findings.
 
-How statements are read from text is in `extract.py`.
+`extract.py` reads statements from text.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FINDINGS: tuple[str, ...] = (
     "support devices",
 )
 
-# Findings of the whole heart or of both lungs: a side beside them belongs to something else.
+# Findings of the whole heart or of both lungs: a side next to them belongs to something else.
 WITHOUT_SIDE = frozenset({"cardiomegaly", "enlarged cardiomediastinum", "edema", "no finding"})
 
 
@@ -41,7 +41,7 @@ class Statement:
     """One finding that a report states, denies or leaves open.
 
     `detail` is the kind within the finding ("nodule", "pacemaker"), where the text names one.
-    `start` and `end` are the half-open character range of the phrase. `implied` marks what
+    `start` and `end` are the half-open character range of the phrase. `implied` is True if it
     follows from a general remark: "the lungs are clear" denies edema without naming it.
     """
 
@@ -59,9 +59,9 @@ class Statement:
 def labels_of(statements: Iterable[Statement]) -> dict[str, bool | None]:
     """Each of `FINDINGS` mapped to stated (True), denied (False), or open or not stated (None).
 
-    Where a report says several things of one finding, present outweighs uncertain, which
-    outweighs absent: "no left effusion; small right effusion" states an effusion. "no finding"
-    holds when something is said and nothing but devices is present or uncertain.
+    With several statements about one finding, present outweighs uncertain, which outweighs absent:
+    "no left effusion; small right effusion" states an effusion. "no finding" is True if there are
+    statements and none but those of devices is present or uncertain.
     """
     rank = {"absent": 1, "uncertain": 2, "present": 3}
     strongest = dict.fromkeys(FINDINGS, 0)

@@ -1,7 +1,7 @@
-"""Phrase templates expanded, and many phrases compiled into one regular expression.
+"""Expands phrase templates, and compiles many phrases into one regular expression.
 
-An alternation of a thousand phrases is tried one by one at every word; the same phrases as a tree
-of letters are read in one walk, which is what makes the extractor fast.
+An alternation of a thousand phrases is tried one by one at every word; a tree of letters matches
+them in one pass, which makes the extractor fast.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-# Between two words of a phrase: spaces, line breaks or hyphens, however many.
+# Between two words of a phrase: any number of spaces, line breaks or hyphens.
 _GAP = r"[\s\-\u2010-\u2013]+"
 _CLOSING = {"(": ")", "[": "]"}
 # Words that a phrase may have where its template has "~".
@@ -24,10 +24,10 @@ _FILLER_WORD = re.compile(rf"\b(?:{_FILLERS}) ")
 
 
 def expand(template: str) -> list[str]:
-    """Every phrase that a template stands for, each once.
+    """All phrases of a template, each once.
 
-    "(a|b)" is a choice and "[a|b]" a choice that may be left out; both nest. Spaces that meet
-    count as one: "[pleural] effusion[s]" gives four phrases.
+    "(a|b)" is a choice and "[a|b]" an optional one; both nest. Adjacent spaces count as one:
+    "[pleural] effusion[s]" gives four phrases.
     """
     phrases, end = _choices(template, 0, "")
     assert end == len(template), f"unbalanced template {template!r}"
@@ -35,16 +35,16 @@ def expand(template: str) -> list[str]:
 
 
 def _choices(template: str, start: int, closing: str) -> tuple[list[str], int]:
-    """The phrases of alternatives up to `closing`, and where they end."""
+    """Phrases of alternatives up to `closing`, and the position after them."""
     alternatives: list[str] = []
     current = [""]
-    place = start
-    while place < len(template) and template[place] != closing:
-        character = template[place]
+    position = start
+    while position < len(template) and template[position] != closing:
+        character = template[position]
         assert character not in ")]", f"unbalanced template {template!r}"
         if character in _CLOSING:
-            inner, place = _choices(template, place + 1, _CLOSING[character])
-            assert place < len(template), f"unbalanced template {template!r}"
+            inner, position = _choices(template, position + 1, _CLOSING[character])
+            assert position < len(template), f"unbalanced template {template!r}"
             inner = ["", *inner] if character == "[" else inner
             current = [head + tail for head in current for tail in inner]
         elif character == "|":
@@ -52,12 +52,12 @@ def _choices(template: str, start: int, closing: str) -> tuple[list[str], int]:
             current = [""]
         else:
             current = [head + character for head in current]
-        place += 1
-    return alternatives + current, place
+        position += 1
+    return alternatives + current, position
 
 
 def without_fillers(phrase: str) -> str:
-    """A phrase that was found, as the table of phrases has it: without the words for "~"."""
+    """A matched phrase without the filler words of "~", as in the table of phrases."""
     return _FILLER_WORD.sub("", phrase)
 
 
@@ -75,7 +75,7 @@ def pattern_of(phrases: Iterable[str]) -> str:
 
 def _branch(node: dict[str, Any]) -> str:
     if "~" in node:
-        # What may follow a filler may as well follow without one: one branch, the longest wins.
+        # Fillers are optional, so both continuations share one branch; the longest match wins.
         return _FILLER + _branch(_join({key: node[key] for key in node if key != "~"}, node["~"]))
     options = [
         (_GAP if character == " " else re.escape(character)) + _branch(node[character])
@@ -91,5 +91,5 @@ def _branch(node: dict[str, Any]) -> str:
 
 
 def _join(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """The tree of the phrases of both."""
+    """The merged tree of two trees' phrases."""
     return {key: _join(one.get(key, {}), other.get(key, {})) for key in one.keys() | other.keys()}

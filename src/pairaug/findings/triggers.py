@@ -1,9 +1,8 @@
-"""The words that deny, doubt or confirm findings before or after them, or that say nothing of them.
+"""Triggers: words that deny, doubt or confirm the findings before or after them, or exclude them.
 
-Templates as `trie.expand` reads them; hyphens, apostrophes and the slash in "r/o" count as spaces,
-and "~" may be any of the words that add nothing ("cannot be totally excluded").
-Each table is name → presence → templates. `presence.py` gives the names their meaning and says
-where the reach of each trigger ends.
+Templates for `trie.expand`; hyphens, apostrophes and the slash in "r/o" count as spaces, and "~" is
+an optional filler word ("cannot be totally excluded"). Each table is name → presence → templates.
+`presence.py` implements the names, and the end of each trigger's scope.
 """
 
 from __future__ import annotations
@@ -89,9 +88,9 @@ BEFORE: Table = {
             "(removal|withdrawal|retraction|repositioning) of",
         ),
     },
-    # Open only where the finding is not denied already ("without any effusion").
+    # Uncertain only if the finding is not denied already ("without any effusion").
     "any": {"uncertain": ("any [residual|remaining|associated]",)},
-    # A denied change is no denied finding: "no interval increase in the effusion".
+    # A denied change does not deny the finding: "no interval increase in the effusion".
     "change": {
         "present": (
             f"{_CHANGE} (in|to|of)",
@@ -99,14 +98,14 @@ BEFORE: Table = {
             "(interval|significant|appreciable) (change|changes) (of|from|to)",
         ),
     },
-    # So is a denied resolution: "no resolution of the effusion".
+    # Nor does a denied resolution: "no resolution of the effusion".
     "resolution": {
         "absent": (
             "[complete|interval|complete interval] (resolution|clearance|disappearance) (of|in)",
             "[complete|interval|complete interval] clearing of",
         )
     },
-    # "Not small, atelectasis": the denial ends with the word that it stands before.
+    # "Not small, atelectasis": the denial covers only the next word.
     "not": {"absent": ("(not|never)", _IS_N_T)},
     # Of devices alone.
     "device": {"absent": ("[interval] (removal|extraction|explantation) of",)},
@@ -148,7 +147,7 @@ AFTER: Table = {
         ),
     },
     "none": {"absent": ("(none|nil)",)},
-    # Of a view, not of the finding; a device whose tip is out of view is there all the same.
+    # About the view, not the finding; a device whose tip is out of view is still present.
     "view": {
         "uncertain": (
             "(not [well|clearly|adequately|fully|optimally|reliably|readily]|poorly|suboptimally|"
@@ -158,7 +157,7 @@ AFTER: Table = {
             f"{_CANNOT} ~[be ~]({_JUDGED}|confirmed|determined)",
         )
     },
-    # Where what follows is another examination: "better seen on CT".
+    # If another examination follows: "better seen on CT".
     "elsewhere": {"uncertain": (f"(better|best|more completely) {_JUDGED}",)},
     # Of devices alone.
     "device": {
@@ -175,7 +174,7 @@ AFTER: Table = {
     },
 }
 
-# Of what follows where a finding follows at once, else of what came before.
+# About the next finding if it follows directly, else about the one before.
 EITHER: Table = {
     "": {
         "absent": ("(resolved|absent)",),
@@ -198,7 +197,7 @@ EITHER: Table = {
     },
     "withdrawn": {"absent": ("withdrawn", f"{_BE} [been ]~withdrawn")},
     "versus": {"uncertain": ("(versus|vs)",)},
-    # A view that leaves open what may be there.
+    # A limited view leaves the finding open.
     "limit": {
         "uncertain": (
             f"(difficult|hard|challenging|impossible|not possible) to ~{_JUDGE}",
@@ -208,8 +207,8 @@ EITHER: Table = {
     },
 }
 
-# What follows is not said of this image. A list after "history" goes on at a comma, one after
-# "aside" does not, and a device of "post" is there: "status post pacemaker placement".
+# What follows is not about this image. A list after "history" continues at a comma, one after
+# "aside" does not, and a device of "post" is present: "status post pacemaker placement".
 HISTORY: dict[str, tuple[str, ...]] = {
     "list": (
         "[past|known|prior|previous|remote|medical|clinical|a] (history|hx) of",

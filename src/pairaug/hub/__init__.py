@@ -1,5 +1,5 @@
-"""Where pretrained models come from, and how they are opened: folders, the hub, strict weights.
+"""Sources and loading of pretrained models: folders, the hub, strict weights.
 
-Nothing here knows one kind of model from another; `diffusion`, `clip` and their like say which
-files and classes they need.
+Independent of the kind of model: `diffusion`, `clip` and others name the files and classes that
+they need.
 """

@@ -1,6 +1,6 @@
-"""What is written at the head of files of weights: names, shapes, types; and their tensors.
+"""Headers of weight files (names, shapes, types), and their tensors.
 
-Safetensors are read without their tensors, so that a model of gigabytes is looked at in no time.
+Headers of safetensors are read without the tensors, so that checking a large model is fast.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pairaug.hub.choice import SHARD
 from pairaug.hub.folders import check_downloaded, read_config
 from pairaug.hub.inference import one_line
 
-# As safetensors and PyTorch call them. Integers are counters and positions.
+# Names of safetensors and PyTorch. Integers are counters and positions.
 _FLOATS = {"F64", "F32", "F16", "BF16", "float64", "float32", "float16", "bfloat16"}
 _WHOLE = {"I64", "I32", "BOOL", "int64", "int32", "bool"}
 _ADAPTER = re.compile(
@@ -33,7 +33,7 @@ _WRAPPED = ("module.", "_orig_mod.")
 
 @dataclass(frozen=True, slots=True)
 class FileHead:
-    """A tensor as its file announces it."""
+    """A tensor's shape and type in its file's header."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -44,20 +44,20 @@ class FileHead:
 
 
 def read_heads(files: Sequence[Path], allow_pickle: bool = False) -> dict[str, FileHead]:
-    """Name → head of all tensors in `files`, which are whole and hold what can be calculated with.
+    """Name → header of all tensors in `files`.
 
-    Raises `ModelError` for a damaged file, quantised weights, and shards that are not those of
-    their index.
+    Raises `ModelError` for a damaged file, quantised weights, and shards that do not match their
+    index.
     """
     heads: dict[str, FileHead] = {}
     for path in files:
         own = _heads_of(path, allow_pickle)
         twice = sorted(heads.keys() & own.keys())
         if twice:
-            raise ModelError(f"{path} holds a weight that another file holds too: {twice[0]}")
+            raise ModelError(f"{path} has a weight that another file has too: {twice[0]}")
         heads |= own
     if not heads:
-        raise ModelError(f"{files[0]} holds no weights")
+        raise ModelError(f"{files[0]} has no weights")
     _check_index(files, heads)
     _check_kinds(files[0], heads)
     return heads
@@ -72,10 +72,10 @@ def read_tensors(files: Sequence[Path], allow_pickle: bool = False) -> dict[str,
 
 
 def read_checkpoint(path: Path, allow_pickle: bool) -> dict[str, Any]:
-    """The content of a file of weights by name: tensors, or what a training script wrapped them in.
+    """Content of a weight file by name: tensors, or a training script's checkpoint around them.
 
-    A pickle is read by PyTorch's restricted reader, which makes tensors and runs no other code;
-    it still takes `allow_pickle`, as such readers have had holes.
+    A pickle is read by PyTorch's restricted reader, which only makes tensors; it still needs
+    `allow_pickle`, as such readers have had vulnerabilities.
     """
     check_downloaded(path)
     try:
@@ -83,22 +83,22 @@ def read_checkpoint(path: Path, allow_pickle: bool) -> dict[str, Any]:
             return dict(load_file(path))
         content = _unpickle(path, allow_pickle)
     except (UnpicklingError, EOFError) as error:
-        # PyTorch's own words advise to read it without the restriction.
+        # PyTorch's message advises to read it without the restriction.
         raise ModelError(
-            f"{path} is damaged, or holds more than tensors; copy or download it again, or save "
+            f"{path} is damaged, or has more than tensors; copy or download it again, or save "
             "the weights alone (state_dict) as safetensors"
         ) from error
     except (SafetensorError, OSError, RuntimeError) as error:
         raise ModelError(f"{path} cannot be read as weights: {one_line(error)}") from error
     if not isinstance(content, Mapping) or not content:
-        raise ModelError(f"{path} does not hold weights by name")
+        raise ModelError(f"{path} does not map names to weights")
     return {str(name): value for name, value in content.items()}
 
 
 def without_wrapper(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """`tensors` under their own names, where a training in parallel or a compiler put one before.
+    """`tensors` without the name prefix of parallel training or compilation.
 
-    All of them have it, or none: anything else is a `ModelError`.
+    `ModelError` if only some of them have it.
     """
     named = dict(tensors)
     for prefix in (*_WRAPPED, *_WRAPPED):
@@ -115,7 +115,7 @@ def without_wrapper(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tens
 
 
 def hint_for(names: Sequence[str]) -> str:
-    """A hint about how weights were saved, from names that their model does not have."""
+    """Hint at how weights were saved, from names that their model does not have."""
     if any(_ADAPTER.search(name) for name in names):
         return (
             ". It was saved with adapters (LoRA) on it: merge them (fuse_lora, or "
@@ -151,7 +151,7 @@ def _heads_of(path: Path, allow_pickle: bool) -> dict[str, FileHead]:
             f"{path} is damaged ({one_line(error)}); copy or download it again"
         ) from error
     if written_for != "pt":
-        raise ModelError(f"{path} was written for {written_for}; PairAug reads PyTorch's weights")
+        raise ModelError(f"{path} was written for {written_for}; PairAug reads PyTorch weights")
     return heads
 
 
@@ -160,7 +160,7 @@ def _tensors_of(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
     tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
     others = content.keys() - tensors.keys()
     if others:
-        raise ModelError(f"{path} does not hold weights by name: {min(others)} is no tensor")
+        raise ModelError(f"{path} does not map names to weights: {min(others)} is not a tensor")
     return tensors
 
 
@@ -180,7 +180,7 @@ def _unpickle(path: Path, allow_pickle: bool) -> Any:
 
 
 def _check_index(files: Sequence[Path], heads: Mapping[str, FileHead]) -> None:
-    """The index of shards, where there is one, names these files and these tensors."""
+    """Raises `ModelError` if an index of shards names other files or tensors."""
     if not SHARD.search(files[0].name):
         return
     for path in files[0].parent.glob(f"*{files[0].suffix}.index*.json"):

@@ -1,4 +1,4 @@
-"""Local folders, hub ids and hashes of a model's files; no tensor library."""
+"""Local folders, hub ids and hashes of a model's files; needs no tensor library."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from pairaug import bundled
 from pairaug.errors import ModelError
 from pairaug.system.json_text import read_json_object
 
-# What the hub allows: a name, or an owner and a name.
+# Hub ids: a name, or an owner and a name.
 _HUB_ID = re.compile(r"(?:[A-Za-z0-9_](?:[\w.-]*\w)?/)?[A-Za-z0-9_](?:[\w.-]*\w)?", re.ASCII)
 _MAX_ID = 96
 _WEIGHTS = (".safetensors", ".bin", ".ckpt", ".pt", ".pth", ".gguf")
 
 
 def local_folder(model: str, bundled_name: str | None = None) -> Path | None:
-    """The local folder that `model` names, or None where it can only be a hub id.
+    """The local folder of `model`, or None if it can only be a hub id.
 
-    `bundled` is the model `bundled_name` of the package. Raises `ModelError` for a path that leads
-    to no folder: the hub is not asked for it.
+    `bundled` is the package's model `bundled_name`. Raises `ModelError` for a path without a
+    folder, which is not looked up on the hub.
     """
     if bundled_name is not None and model == bundled.BUNDLED:
         return bundled.folder(bundled_name)
     folder = Path(model)
     if model.startswith("~"):
-        with suppress(RuntimeError):  # nobody has that name
+        with suppress(RuntimeError):  # unknown user name
             folder = folder.expanduser()
     if folder.is_dir():
         return folder
@@ -45,15 +45,15 @@ def local_folder(model: str, bundled_name: str | None = None) -> Path | None:
 
 
 def start_folder(setting: Path, bundled_name: str) -> Path:
-    """The folder or file that a training starts from; `bundled` is the package's `bundled_name`.
+    """Folder or file that a training starts from; `bundled` is the package's `bundled_name`.
 
-    Raises `ModelError` where nothing is there.
+    Raises `ModelError` if it does not exist.
     """
     if str(setting) == bundled.BUNDLED and not setting.exists():
         return bundled.folder(bundled_name)
     if not setting.exists():
         fetch_it = (
-            f". Training starts from local folders; a model of the hub is fetched by: "
+            f". Training starts from local folders; to download a model from the hub, run: "
             f"hf download {setting} --local-dir FOLDER"
         )
         more = fetch_it if _is_hub_id(str(setting)) else ""
@@ -62,7 +62,7 @@ def start_folder(setting: Path, bundled_name: str) -> Path:
 
 
 def start_part(setting: Path, name: str) -> Path:
-    """The part `name` of the generator that a training starts from, or the folder of such a part.
+    """Folder of the part `name` that a training starts from: of a generator, or given itself.
 
     `bundled` is the package's generator.
     """
@@ -78,9 +78,9 @@ def fetch(
     *,
     kind: str,
 ) -> Path:
-    """The folder in the hub's cache with the files of `model` that `wanted` names.
+    """Folder in the hub's cache with the `wanted` files of `model`, downloaded if missing.
 
-    `HF_HUB_OFFLINE=1` is honoured: then only the cache is searched. `kind` is said in the error.
+    With `HF_HUB_OFFLINE=1` only the cache is searched. Errors name the `kind` of model.
     """
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -97,14 +97,14 @@ def fetch(
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         at = f" at revision {revision}" if revision else ""
         raise ModelError(
-            f"cannot load the {kind} {model}{at}: it is no local folder, and the hub or its cache "
-            f"does not have it ({type(error).__name__}). Check the name, the access rights and "
+            f"cannot load the {kind} {model}{at}: not found as a local folder, on the hub or in "
+            f"its cache ({type(error).__name__}). Check the name, the access rights and "
             "HF_HUB_OFFLINE, or pass a local folder."
         ) from error
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The JSON object in a model's file; a file that is missing or damaged is a `ModelError`."""
+    """JSON object in a model's file; `ModelError` if the file is missing or damaged."""
     check_downloaded(path)
     try:
         return read_json_object(path, ModelError, "copy or download the model again")
@@ -113,25 +113,25 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def check_downloaded(path: Path) -> None:
-    """Raises `ModelError` if `path` is what a download leaves in place of a file.
+    """Raises `ModelError` if `path` is a placeholder left by a failed download.
 
-    A file that is not there at all is the caller's to report.
+    A missing file is left to the caller.
     """
     said = None
     if path.is_file():
         with path.open("rb") as stream:
             head = stream.read(256).lstrip()
         if head.startswith(b"version https://git-lfs"):
-            said = "is a pointer of Git LFS, not the file itself: run git lfs pull in its folder"
+            said = "is a Git LFS pointer, not the file: run git lfs pull in its folder"
         elif head[:1] == b"<":
             said = (
                 "is a web page: log in (hf auth login), accept the model's terms on its page, and "
                 "download it again"
             )
     elif path.is_dir():
-        said = "is a folder, where a file is needed"
+        said = "is a folder instead of a file"
     elif path.is_symlink():
-        said = "is a link to a file that is missing: the download did not end; run it again"
+        said = "is a link to a missing file: the download is incomplete; run it again"
     elif path.exists():
         said = "is not a regular file"
     if said is not None:
@@ -139,7 +139,7 @@ def check_downloaded(path: Path) -> None:
 
 
 def sha256_of(files: Iterable[tuple[str, Path]], more: str = "") -> str:
-    """The SHA-256 over the names and contents of files, in the order given, and over `more`."""
+    """SHA-256 over the names and contents of files, in the given order, and over `more`."""
     digest = hashlib.sha256()
     for name, path in files:
         with path.open("rb") as stream:
@@ -150,13 +150,13 @@ def sha256_of(files: Iterable[tuple[str, Path]], more: str = "") -> str:
 
 
 def sha256_of_folder(folder: Path, patterns: Sequence[str]) -> str:
-    """The SHA-256 over the names and contents of a folder's own files that match `patterns`."""
+    """SHA-256 over the names and contents of files directly in a folder that match `patterns`."""
     paths = sorted(path for pattern in patterns for path in folder.glob(pattern))
     return sha256_of((path.name, path) for path in paths)
 
 
 def adapter_in(folder: Path) -> str | None:
-    """The message for a folder that holds an adapter (LoRA) and no model; None for others."""
+    """Message for a folder with an adapter (LoRA) but no model; None for other folders."""
     names = ("adapter_config.json", "adapter_model.safetensors", "pytorch_lora_weights.safetensors")
     if not any((folder / name).is_file() for name in (*names, "pytorch_lora_weights.bin")):
         return None
@@ -168,7 +168,7 @@ def adapter_in(folder: Path) -> str | None:
 
 
 def one_below(folder: Path, name: str) -> str:
-    """A hint for a `folder` without a file `name` that a folder in it has; else nothing."""
+    """Hint if a sub-folder of `folder` has the file `name`; else empty."""
     inner = sorted(path.parent for path in folder.glob(f"*/{name}"))
     return f" (there is one in {inner[0]}: name that folder)" if inner else ""
 
@@ -178,13 +178,13 @@ def _is_hub_id(model: str) -> bool:
         return False
     if model.endswith((".git", *_WEIGHTS)):
         return False
-    # A folder of that name here: then it is a path, whose end is wrong.
+    # A local folder has the first name: then it is a path whose end is wrong.
     first, slash, _ = model.partition("/")
     return not (slash and Path(first).is_dir())
 
 
 def _nearest(path: Path) -> str:
-    """A hint about how much of a path exists, and what is there instead."""
+    """Hint at the part of a path that exists, and its folders."""
     for parent in path.absolute().parents:
         if parent.is_dir():
             try:

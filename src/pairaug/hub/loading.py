@@ -1,7 +1,7 @@
-"""The one way in which weights come into a model: all of them, by name and shape, or an error.
+"""Strict loading of weights into a model: all of them, by name and shape, or an error.
 
-diffusers and transformers fill a weight that is missing, or of another shape, with random numbers
-and go on; here that is a `ModelError` that says how many there are and names the first.
+diffusers and transformers fill weights that are missing or of another shape with random numbers and
+continue; here that is a `ModelError` with their number and the first name.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ class Part:
     folder: Path
     allow_pickle: bool = False
     stored_as: tuple[str, ...] = ()
-    """Other classes that a folder may say it is of, whose weights hold this one's."""
+    """Other classes that a folder may state, whose weights include this one's."""
     left_over: str = r"(?!)"
-    """A pattern of the weights that such classes have besides."""
+    """Pattern of the additional weights of such classes."""
 
 
 def check_part(part: Part) -> None:
-    """Raises `ModelError` unless the files of `part` hold its model; no weight is read.
+    """Raises `ModelError` unless the files of `part` match its model; reads no weights.
 
-    Weights in a pickle have no head of their own, and are read after all.
+    A pickle has no header, so its weights are read after all.
     """
     files, config = _files_and_config(part)
     _check_against_model(part, config, read_heads(files, part.allow_pickle))
 
 
 def load_part(part: Part, dtype: torch.dtype) -> Any:
-    """The model of `part` with its weights, cast to `dtype` whatever the disk holds."""
+    """The model of `part` with its weights, cast to `dtype` from any type on disk."""
     files, config = _files_and_config(part)
     heads = read_heads(files, part.allow_pickle)
     _check_against_model(part, config, heads)
@@ -59,7 +59,7 @@ def load_part(part: Part, dtype: torch.dtype) -> Any:
 def load_from(
     kind: Any, config: Any, weights: Mapping[str, Tensor], where: Path, dtype: torch.dtype
 ) -> Any:
-    """A transformers model of `config` from `weights` in its own names, of any version."""
+    """A transformers model of `config` with `weights`, named as in any transformers version."""
     heads = {
         name: FileHead(str(value.dtype).removeprefix("torch."), tuple(value.shape))
         for name, value in weights.items()
@@ -91,7 +91,7 @@ class Differences:
 
 
 def refuse_differences(where: str, found: Differences) -> None:
-    """Raises `ModelError` if there is any difference: one line with how many, and the first."""
+    """Raises `ModelError` if there is any difference, with their number and the first."""
     said = []
     if found.misshapen:
         name, has, needs = sorted(found.misshapen)[0]
@@ -104,7 +104,7 @@ def refuse_differences(where: str, found: Differences) -> None:
         said.append(f"lacks {_count(found.missing)}; the first is {min(found.missing)}")
     if found.left_over:
         said.append(
-            f"has {_count(found.left_over)} that its model has not; the first is "
+            f"has {_count(found.left_over)} that its model does not have; the first is "
             f"{min(found.left_over)}"
         )
     if said:
@@ -112,11 +112,11 @@ def refuse_differences(where: str, found: Differences) -> None:
 
 
 def check_finite(model: Any, where: Path) -> None:
-    """Raises `ModelError` if a weight is not finite: in the file, or cast to too narrow a type."""
+    """Raises `ModelError` if a weight is not finite, in the file or after the cast."""
     for name, value in model.state_dict().items():
         if not value.is_floating_point() or not value.numel() or value.is_meta:
             continue
-        # One pass without a copy; both ends are NaN where anything is.
+        # One pass without a copy; both ends are NaN if any value is.
         least, most = torch.aminmax(value)
         if not (torch.isfinite(least) and torch.isfinite(most)):
             narrow = " or too large for float16" if value.dtype == torch.float16 else ""
@@ -134,7 +134,7 @@ def _files_and_config(part: Part) -> tuple[list[Path], dict[str, Any]]:
     if (part.folder / "adapter_config.json").exists():
         raise ModelError(
             f"{part.folder} has an adapter (LoRA) beside the model, which is not applied: merge it "
-            "(merge_and_unload) and save the whole, or take adapter_config.json away"
+            "(merge_and_unload) and save the whole, or remove adapter_config.json"
         )
     if config.get("quantization_config") is not None:
         raise ModelError(
@@ -155,9 +155,9 @@ def _check_against_model(part: Part, config: dict[str, Any], heads: dict[str, Fi
 def comparison(
     part: Part, config: dict[str, Any]
 ) -> Callable[[Mapping[str, FileHead]], Differences]:
-    """A function from the weights of a file to their differences from the model of `config`.
+    """Function from the weights of a file to their differences from the model of `config`.
 
-    The model takes no memory.
+    The model's weights are not allocated.
     """
     spare = re.compile(part.left_over)
     if _is_diffusers(part.kind):
@@ -178,7 +178,7 @@ def comparison(
 
 
 def _check_class(part: Part, config: dict[str, Any]) -> None:
-    """The class that the folder says it is of is the one that is loaded."""
+    """Raises `ModelError` if the folder states another class than the one to load."""
     name = part.kind.__name__
     if _is_diffusers(part.kind):
         said = [config.get("_class_name")]
@@ -193,8 +193,8 @@ def _check_class(part: Part, config: dict[str, Any]) -> None:
         )
     if wrong and len(wrong) == len(said):
         raise ModelError(
-            f"{part.folder / 'config.json'} says that the model is a {wrong[0]}, where PairAug "
-            f"needs a {name}"
+            f"{part.folder / 'config.json'} states the model class {wrong[0]}; PairAug needs "
+            f"{name} here"
         )
 
 
@@ -234,12 +234,12 @@ def _diffusers_differences(model: Any, heads: Mapping[str, FileHead]) -> Differe
 
 
 def _transformers_config(part: Part) -> tuple[Any, Any]:
-    """The class to be loaded, and its configuration as the folder has it."""
+    """The class to load, and the folder's configuration."""
     from transformers import AutoConfig
 
     if not part.kind.__name__.startswith("Auto"):
         return part.kind, part.kind.config_class.from_pretrained(part.folder, local_files_only=True)
-    # False, not the default: that asks on the terminal whether to run a model's own code.
+    # False: the default asks on the terminal for permission to run the model's own code.
     config = AutoConfig.from_pretrained(part.folder, local_files_only=True, trust_remote_code=False)
     mapping = part.kind._model_mapping
     if type(config) not in mapping:
@@ -269,7 +269,7 @@ def _transformers(
 
 
 def _empty(heads: Mapping[str, FileHead]) -> dict[str, Tensor]:
-    """Tensors of the right shapes that take no memory: one number, seen many times."""
+    """Tensors of the right shapes without memory: one number, expanded."""
     one, whole = torch.zeros((), dtype=torch.float32), torch.zeros((), dtype=torch.int64)
     return {
         name: (one if head.is_float else whole).expand(head.shape) for name, head in heads.items()
@@ -292,7 +292,7 @@ def _named(where: Path) -> Iterator[None]:
         yield
     except ModelError:
         raise
-    # A damaged configuration fails in whatever line of the libraries meets it first.
+    # A damaged configuration can fail anywhere in the libraries.
     except Exception as error:
         raise ModelError(f"cannot load the model in {where}: {one_line(error)}") from error
 

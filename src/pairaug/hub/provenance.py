@@ -1,4 +1,4 @@
-"""What a model was trained on, as far as its own `training.json` says."""
+"""Training data of a model, from its `training.json`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def saw_phantoms_only(folder: Path) -> bool:
     try:
         content = read_json_object(folder / "training.json", ModelError, "train the model again")
     except (FileNotFoundError, ModelError):
-        return False  # or it is another program's file of that name
+        return False  # missing, or another program's file of that name
     recipe = content.get("recipe")
     images = recipe.get("data") if isinstance(recipe, dict) else None
     if not isinstance(recipe, dict) or not isinstance(images, dict):
         return False
-    # Where CLIP was trained on sources, its settings name phantoms all the same.
+    # If CLIP was trained on sources, its settings still name phantoms.
     return images.get("layout") == "phantom" and not recipe.get("sources")

@@ -1,4 +1,4 @@
-"""Tokenizers out of a folder, whole or not at all."""
+"""Tokenizers from a folder, checked to be complete."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _JSON = (
 
 
 def open_tokenizer(kind: Any, folder: Path, **options: Any) -> Any:
-    """The tokenizer in `folder`, opened by `kind`; `ModelError` where a file of it is damaged.
+    """The tokenizer in `folder`, opened by `kind`; `ModelError` if one of its files is damaged.
 
-    A byte-pair vocabulary needs its merges: without them transformers goes on with single letters.
+    A byte-pair vocabulary needs its merges: without them transformers splits into single letters.
     """
     if not folder.is_dir():
         raise ModelError(f"{folder} is missing; copy or download the model again")
@@ -39,7 +39,7 @@ def open_tokenizer(kind: Any, folder: Path, **options: Any) -> Any:
             f"{folder} has no tokenizer: neither tokenizer.json nor vocab.json and merges.txt"
         )
     if kind.__name__.startswith("Auto"):
-        # Not the default, which asks on the terminal whether to run a model's own code.
+        # The default asks on the terminal for permission to run the model's own code.
         options["trust_remote_code"] = False
     try:
         tokenizer = kind.from_pretrained(folder, local_files_only=True, **options)
@@ -48,7 +48,7 @@ def open_tokenizer(kind: Any, folder: Path, **options: Any) -> Any:
         raise ModelError(
             f"the tokenizer in {folder} needs {package}: pip install {package}"
         ) from error
-    # A damaged vocabulary fails in whatever line of the libraries meets it first.
+    # A damaged vocabulary can fail anywhere in the libraries.
     except Exception as error:
         raise ModelError(
             f"the tokenizer in {folder} cannot be opened ({one_line(error)}); copy or download "
@@ -60,7 +60,7 @@ def open_tokenizer(kind: Any, folder: Path, **options: Any) -> Any:
 
 
 def check_vocabulary(tokenizer: Any, num_embeddings: int, where: Path | str) -> None:
-    """Raises `ModelError` if the tokenizer has ids that the text encoder has no vector for."""
+    """Raises `ModelError` if the tokenizer has ids without a vector in the text encoder."""
     most = max(_ids_of_text(tokenizer), default=0)
     if most >= num_embeddings:
         raise ModelError(
@@ -70,7 +70,7 @@ def check_vocabulary(tokenizer: Any, num_embeddings: int, where: Path | str) -> 
 
 
 def _ids_of_text(tokenizer: Any) -> list[int]:
-    """The ids that a text can be given; marks that were added for other uses are not among them."""
+    """Ids that text can be mapped to, without special tokens added for other uses."""
     marks = ("bos", "eos", "cls", "sep", "pad", "unk")
     ids = [getattr(tokenizer, f"{mark}_token_id", None) for mark in marks]
     added = tokenizer.get_added_vocab()
@@ -79,7 +79,8 @@ def _ids_of_text(tokenizer: Any) -> list[int]:
 
 
 def _check_merges(tokenizer: Any, folder: Path) -> None:
-    """Every piece of CLIP's vocabulary is a letter, a mark, or made by a merge; none is cut off."""
+    """Raises `ModelError` if merges are missing: each piece of CLIP's vocabulary that is not a
+    letter or a special token comes from a merge."""
     model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     made = {"".join(pair.split(" ") if isinstance(pair, str) else pair) for pair in model["merges"]}
     marks = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}

@@ -1,8 +1,7 @@
-"""Images decoded by several processes, in the order in which they were listed.
+"""Images decoded by several processes, in the order of the list.
 
-Processes, and not threads: copying pixels, taking DICOM headers apart and the decoders of JPEG 2000
-hold the interpreter's lock. They are handed several images at a time, since an image of a few
-milliseconds is not worth a message of its own.
+Processes instead of threads, since copying pixels, parsing DICOM headers and JPEG 2000 decoders
+hold the interpreter's lock. Images are sent in batches, since decoding one takes milliseconds.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ Item = TypeVar("Item")
 
 _MAX_IMAGES = 16
 _MAX_BYTES = 4 << 20
-"""Of images that have no file, which are sent along; so that memory is bounded."""
+"""Per batch, of images without a file, which are sent to the process; bounds the memory."""
 
 
 class Decoders:
-    """The processes; used as a context, which ends them."""
+    """The decoding processes; a context manager that ends them."""
 
     def __init__(self, num_workers: int) -> None:
         self._num_workers = num_workers
@@ -45,11 +44,11 @@ class Decoders:
     def inspect_in_order(
         self, items: Iterable[tuple[Item, Path | bytes | None]]
     ) -> Iterator[tuple[Item, InspectionResult | None]]:
-        """Each item, in order, with what its image is, or with what came of looking at it.
+        """Each item, in order, with the check of its image or the error from it; None without one.
 
-        One worker is this process itself; several begin with the first image, and have two batches
-        each under way. An error in listing is raised where its item would have come, whatever the
-        number of workers.
+        One worker is this process itself; several start with the first image, and have two batches
+        each in flight. An error while listing is raised in its item's position, for any number of
+        workers.
         """
         if self._num_workers == 1:
             for item, image in items:
@@ -66,7 +65,7 @@ class Decoders:
             while waiting:
                 yield from waiting.popleft().results()
         finally:
-            # A caller that wants no more pairs does not wait for images that nobody will see.
+            # A caller that stops early does not wait for the remaining images.
             for batch in waiting:
                 batch.cancel()
 
@@ -82,15 +81,15 @@ class Decoders:
 
 @dataclass(slots=True)
 class _DecodeBatch(Generic[Item]):
-    """Items that are handed over together."""
+    """Items that are sent to a process together."""
 
     items: list[tuple[Item, bool]] = field(default_factory=list)
-    """Each with whether it has an image."""
+    """(item, True if it has an image)."""
     images: list[Path | bytes] = field(default_factory=list)
     num_bytes: int = 0
     future: Future[list[InspectionResult]] | None = None
     failure: Exception | None = None
-    """What listing the next item raised."""
+    """The error from listing the next item."""
 
     def add(self, item: Item, image: Path | bytes | None) -> None:
         self.items.append((item, image is not None))
@@ -113,19 +112,19 @@ class _DecodeBatch(Generic[Item]):
         try:
             return self.future.result() if self.future is not None else []
         except BrokenProcessPool:
-            # A decoder in C fell over one of the images, or over one of another batch.
+            # A native decoder crashed on one of the images, or on one of another batch.
             return _one_by_one(self.images)
 
 
 def _batches(items: Iterable[tuple[Item, Path | bytes | None]]) -> Iterator[_DecodeBatch[Item]]:
-    """Items in batches: of one at first, so that all processes begin at once, and then of more."""
+    """Items in batches: first of one, so that all processes start at once, then of more."""
     source, batch, most = iter(items), _DecodeBatch[Item](), 1
     while True:
         try:
             batch.add(*next(source))
         except StopIteration:
             break
-        # Raised by the batch, once everything before it has been handed over.
+        # Raised by the batch, after all items before it.
         except Exception as error:  # noqa: BLE001
             batch.failure = error
             break
@@ -136,7 +135,7 @@ def _batches(items: Iterable[tuple[Item, Path | bytes | None]]) -> Iterator[_Dec
 
 
 def _one_by_one(images: Sequence[Path | bytes]) -> list[InspectionResult]:
-    """`images` in a process that takes one after the other, replaced whenever it falls."""
+    """Results of `images`, decoded one by one in a process that is replaced when it crashes."""
     outcomes: list[InspectionResult] = []
     while len(outcomes) < len(images):
         with open_workers(1) as pool:
@@ -144,5 +143,5 @@ def _one_by_one(images: Sequence[Path | bytes]) -> list[InspectionResult]:
                 for image in images[len(outcomes) :]:
                     outcomes += pool.submit(inspect_all, [image]).result()
             except BrokenProcessPool:
-                outcomes.append(ImageError("the decoder breaks down on the image"))
+                outcomes.append(ImageError("the decoder crashes on the image"))
     return outcomes

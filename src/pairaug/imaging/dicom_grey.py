@@ -14,18 +14,18 @@ from pairaug.imaging.dicom_numbers import Lut, first_number, items, lut_of, numb
 _STRIP = 1 << 16
 """Pixels: a quarter of a megabyte."""
 _MIN_SHOWN = 2 / 255
-"""Grey levels: what shows less of the values than this shows nothing of them."""
+"""Grey levels: a LUT or window that spreads the values over less is not usable."""
 _MAX_TRIED = 16
-"""Tables, and windows."""
+"""LUTs, and windows."""
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 
 def grey(stored: np.ndarray, dataset: Any) -> tuple[np.ndarray, dict[str, Any]]:
-    """Grey levels in [0, 1], and by what they were made: `voi`, and what was `ignored`."""
+    """Grey levels in [0, 1], and notes: the `voi` used, and those `ignored`."""
     ignored: list[str] = []
     padding = _padding(stored, dataset)
     values = _modality(stored, dataset, ignored)
-    # What the VOI elements are in is not known where the step before them was not.
+    # Without a usable modality step the unit of the VOI elements is unknown.
     image, made_by = (None, "range") if ignored else _by_voi(values, padding, dataset, ignored)
     if image is None:
         image = _by_range(values, padding)
@@ -38,9 +38,9 @@ def grey(stored: np.ndarray, dataset: Any) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def strips(image: np.ndarray) -> Iterator[np.ndarray]:
-    """Views of some rows each, few enough that several passes over one stay in the cache.
+    """Views of a few rows each, so that several passes over one stay in the cache.
 
-    A whole image goes through memory with every pass, which workers share.
+    Each pass over a whole image would go through memory, whose bandwidth the workers share.
     """
     rows = max(1, _STRIP // max(1, image[0].size))
     for start in range(0, len(image), rows):
@@ -70,7 +70,7 @@ def _modality(stored: np.ndarray, dataset: Any, ignored: list[str]) -> np.ndarra
 def _by_voi(
     values: np.ndarray, padding: np.ndarray | None, dataset: Any, ignored: list[str]
 ) -> tuple[np.ndarray | None, str]:
-    """Grey levels by the first VOI LUT or window that shows something of the values."""
+    """Grey levels by the first usable VOI LUT or window."""
     low, high = _most(values, padding)
     ends = float(values.min()), float(values.max())
     for item in items(dataset, "VOILUTSequence")[:_MAX_TRIED]:
@@ -98,7 +98,7 @@ def _by_voi(
 
 
 def _most(values: np.ndarray, padding: np.ndarray | None) -> tuple[float, float]:
-    """Between what nearly all values are, by some of them."""
+    """Range of nearly all values, estimated from a subset."""
     step = max(1, min(values.shape) // 256)
     some = values[::step, ::step]
     if padding is not None:
@@ -118,7 +118,7 @@ def _by_lut(values: np.ndarray, lut: Lut) -> np.ndarray:
 
 
 def _apply_window(values: np.ndarray, centre: float, width: float, function: str) -> np.ndarray:
-    """`values`, changed in place, by a window."""
+    """`values`, changed in place by a window."""
     if function == "LINEAR":
         centre, width = centre - 0.5, width - 1.0
     if width == 0:
@@ -150,14 +150,14 @@ def _by_range(values: np.ndarray, padding: np.ndarray | None) -> np.ndarray:
 
 
 def _padding(stored: np.ndarray, dataset: Any) -> np.ndarray | None:
-    """The place at which the file says that there is no picture, or None."""
+    """Mask of the pixels that the file states to be padding, or None."""
     value = first_number(dataset, "PixelPaddingValue")
     if value is None:
         return None
     limit = first_number(dataset, "PixelPaddingRangeLimit")
     ends = [value, value if limit is None else limit]
     if stored.dtype.kind == "i":
-        # Written as unsigned beside signed values.
+        # Some files state it unsigned for signed values.
         ends = [end - 0x10000 if 0x8000 <= end <= 0xFFFF else end for end in ends]
     padding = (stored >= min(ends)) & (stored <= max(ends))
     return padding if padding.any() else None

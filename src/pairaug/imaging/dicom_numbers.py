@@ -1,7 +1,7 @@
-"""Numbers and tables of a DICOM header, as far as they are any.
+"""Numbers and tables of a DICOM header, tolerant of invalid ones.
 
-Headers hold texts where numbers belong, lists where one belongs, and tables without entries. What
-is optional and unusable is left out, and never costs the image.
+Headers have texts instead of numbers, lists instead of single values, and tables without entries.
+Optional elements that are unusable are ignored, and do not lose the image.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 
 
 def numbers(dataset: Any, name: str) -> list[float]:
-    """All values of an element; NaN in the place of one that is no number."""
+    """All values of an element; NaN for a value that is not a number."""
     if name not in dataset:
         return []
     try:
         value = dataset[name].value
-    # pydicom converts with the first look, and raises what comes.
+    # pydicom converts at first access, and raises anything.
     except Exception:  # noqa: BLE001
         value = dataset.get_item(name).value
     if isinstance(value, bytes):
@@ -32,19 +32,19 @@ def numbers(dataset: Any, name: str) -> list[float]:
 
 
 def first_number(dataset: Any, name: str) -> float | None:
-    """The first value of an element if that is finite, else None."""
+    """First value of an element if it is finite, else None."""
     found = numbers(dataset, name)
     return found[0] if found and math.isfinite(found[0]) else None
 
 
 def items(dataset: Any, name: str) -> list[Any]:
-    """The items of a sequence; none where it is no sequence."""
+    """Items of a sequence; empty if it is not a sequence."""
     from pydicom.dataset import Dataset
 
     try:
         value = dataset.get(name) or ()
         return [item for item in value if isinstance(item, Dataset)]
-    # As above: what is optional may be anything.
+    # As above: optional elements may be anything.
     except Exception:  # noqa: BLE001
         return []
 
@@ -58,27 +58,27 @@ def _number(value: Any) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Lut:
-    """A look-up table; values before its first and after its last take those."""
+    """Look-up table; values below its first or above its last entry are clamped."""
 
     first: int
     entries: np.ndarray
 
     @property
     def bits(self) -> int:
-        """The bits of the largest entry.
+        """Bits of the largest entry.
 
-        Not those that the descriptor says: devices write there how wide the entries are stored.
+        Not the descriptor's: devices write the storage width there.
         """
         return max(8, int(self.entries.max()).bit_length())
 
     def of(self, values: np.ndarray) -> np.ndarray:
-        """The entries of `values`, which are rounded."""
-        places = np.rint(values).astype(np.int64) - self.first
-        return self.entries[np.clip(places, 0, len(self.entries) - 1)]
+        """Entries of `values`, which are rounded."""
+        indices = np.rint(values).astype(np.int64) - self.first
+        return self.entries[np.clip(indices, 0, len(self.entries) - 1)]
 
 
 def lut_of(item: Any, low: float, high: float, *, is_little_endian: bool) -> Lut | None:
-    """The table of a sequence's item for values from `low` to `high`; None where it has none."""
+    """Table in a sequence's item for values from `low` to `high`; None if there is none."""
     descriptor = numbers(item, "LUTDescriptor")
     if len(descriptor) != 3 or not all(map(math.isfinite, descriptor)):
         return None
@@ -86,7 +86,7 @@ def lut_of(item: Any, low: float, high: float, *, is_little_endian: bool) -> Lut
     entries = _entries(item, num, is_little_endian=is_little_endian)
     if not len(entries):
         return None
-    # Whether the first value is signed is told by what it is compared with.
+    # The range of the values decides whether the first value is signed.
     if first >= 0x8000 and first > high:
         first -= 0x10000
     elif first < 0 and first + num <= low:
@@ -104,7 +104,7 @@ def _entries(item: Any, num: int, *, is_little_endian: bool) -> np.ndarray:
     # As above: what is optional may be anything.
     except Exception:  # noqa: BLE001
         return np.empty(0, np.uint16)
-    # Eight bits each where there is not room for more.
+    # Eight bits each if the data is too short for more.
     if len(data) < 2 * num and len(data) >= num:
         return np.frombuffer(data, np.uint8)[:num]
     kind = "<u2" if is_little_endian else ">u2"

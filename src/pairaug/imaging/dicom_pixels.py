@@ -1,7 +1,7 @@
-"""The values that a DICOM image stores, whatever the transfer syntax: decoded, and aligned.
+"""Stored values of a DICOM image of any transfer syntax, decoded and aligned.
 
-What stands in the bits beside the stored ones (overlays, or whatever a device left there) is no
-grey level, in compressed streams either.
+Bits beside the stored ones (overlays, or a device's leftovers) are removed, also in compressed
+streams.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pairaug.errors import MissingExtraError
 from pairaug.imaging.files import MAX_SCANNED, ImageError
 
 _PLAIN = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB")
-"""What is stored as it is meant, so that bits can be told from values."""
+"""Photometric interpretations without a colour transform, whose unused bits can be removed."""
 _MAX_TILES = 65_535
 
 
 @dataclass(frozen=True, slots=True)
 class Codestream:
-    """A compressed stream's own description."""
+    """Size and depth in the header of a compressed stream."""
 
     height: int
     width: int
@@ -31,11 +31,11 @@ class Codestream:
     num_components: int
     num_tiles: int
     begins: int
-    """The offset to look from for the end of the stream: after all that may hold another."""
+    """Offset to search from for the end of the stream, after segments that may hold another."""
 
 
 def stored_values(dataset: Any) -> np.ndarray:
-    """The stored values, `height width` or `height width colour`; not to be written to."""
+    """Stored values, `height width` or `height width colour`; read-only."""
     from pydicom.pixels import get_decoder
     from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
@@ -67,10 +67,10 @@ def stored_values(dataset: Any) -> np.ndarray:
 
 
 def align_values(stored: np.ndarray, dataset: Any, precision: int) -> np.ndarray:
-    """`stored` without the bits that are no part of the values, which end at the high bit.
+    """`stored` without the unused bits; the values end at the high bit.
 
-    `precision` is how many bits there are to begin with. A high bit that the values do not reach
-    is not believed: they stand at the right end after all.
+    `precision` is the number of bits before. A high bit above all values is ignored: the values
+    then are at the low end.
     """
     if stored.dtype.kind not in "ui":
         return stored
@@ -87,15 +87,15 @@ def align_values(stored: np.ndarray, dataset: Any, precision: int) -> np.ndarray
         return stored
     if not dataset.PixelRepresentation:
         return (bare >> shift) & bare.dtype.type(2**num_bits - 1)
-    # Up to the sign's place, and down again with it.
+    # Shifted up to the sign bit, and back down with the sign.
     lifted = bare << (size - num_bits - shift)
     return lifted.view(f"i{stored.dtype.itemsize}") >> (size - num_bits)
 
 
 def _run_lengths(dataset: Any) -> np.ndarray:
-    """The values of an RLE stream: for each colour its bytes, the highest first, one plane each.
+    """Values of an RLE stream: one plane per byte of each colour, the highest byte first.
 
-    Pillow unpacks them, since pydicom does it in Python, and without looking how large they become.
+    Pillow unpacks them, since pydicom does it in Python, and without a limit of the size.
     """
     from pydicom.encaps import generate_frames
     from pydicom.pixels import convert_color_space
@@ -131,10 +131,10 @@ def _check_length(dataset: Any) -> None:
 
 
 def _check_codestream(dataset: Any) -> int | None:
-    """The stream's own bits for a value, where it says so.
+    """Bits per value in the stream's header, if stated.
 
-    Raises `ImageError` where the compressed image has no end, or is another than its header says:
-    decoders fill up what is missing, and unpack what is too large. What follows its end is padding.
+    Raises `ImageError` if the stream lacks its end or does not match the DICOM header: decoders
+    fill in what is missing, and unpack what is too large. Bytes after the end are padding.
     """
     from pydicom.encaps import generate_frames
 
@@ -150,12 +150,12 @@ def _check_codestream(dataset: Any) -> int | None:
         raise ImageError("the DICOM image has other colours than its header says")
     num_scanned = frame.count(b"\xff\xda") * stream.height * stream.width
     if stream.num_tiles > _MAX_TILES or num_scanned > MAX_SCANNED:
-        raise ImageError("the image asks for more work than a radiograph does")
+        raise ImageError("the image takes more work to decode than a radiograph")
     return stream.precision
 
 
 def codestream_of(frame: bytes) -> Codestream | None:
-    """A JPEG, JPEG-LS or JPEG 2000 stream's own description; None where it has none."""
+    """Header of a JPEG, JPEG-LS or JPEG 2000 stream; None if it has none."""
     start = frame.find(b"\xff\x4f\xff\x51")  # start of the stream, then its size
     if 0 <= start < 512:
         x, y, left, top, wide, high, tiles_left, tiles_top, number, depth = struct.unpack_from(
@@ -164,12 +164,12 @@ def codestream_of(frame: bytes) -> Codestream | None:
         num_tiles = -(-(x - tiles_left) // wide) * -(-(y - tiles_top) // high)
         begins = max(0, frame.find(b"\xff\x93", start))  # start of the data
         return Codestream(y - top, x - left, (depth & 127) + 1, number, num_tiles, begins)
-    place = 2
-    while frame.startswith(b"\xff\xd8") and place + 10 <= len(frame) and frame[place] == 0xFF:
-        marker, length = frame[place + 1], int.from_bytes(frame[place + 2 : place + 4], "big")
+    offset = 2
+    while frame.startswith(b"\xff\xd8") and offset + 10 <= len(frame) and frame[offset] == 0xFF:
+        marker, length = frame[offset + 1], int.from_bytes(frame[offset + 2 : offset + 4], "big")
         # A frame header, SOF0 to SOF15 and JPEG-LS's; the three left out are tables.
         if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
-            precision, height, width, number = struct.unpack_from(">BHHB", frame, place + 4)
-            return Codestream(height, width, precision, number, 1, place)
-        place += 1 if marker == 0xFF else 2 + length
+            precision, height, width, number = struct.unpack_from(">BHHB", frame, offset + 4)
+            return Codestream(height, width, precision, number, 1, offset)
+        offset += 1 if marker == 0xFF else 2 + length
     return None

@@ -1,6 +1,6 @@
-"""An image looked at once: whether it is one, how large, and what its file says besides.
+"""One check per image: decoding, size, defects and notes from its file.
 
-Light to import, since the processes that decode images import nothing else of PairAug.
+Light to import, since the decoding processes import nothing else of PairAug.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from pairaug.pair import ImageRef
 
 @dataclass(frozen=True, slots=True)
 class ImageCheck:
-    """What there is to say of an image that could be decoded."""
+    """Result for an image that could be decoded."""
 
     ref: ImageRef
-    """Its hash and size; the image itself as PNG where it was to be kept."""
+    """Its hash and size; with `keep` the image itself as PNG."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     image_defect: str | None = None
-    """A drop reason of `pairaug.imaging.io.fault`."""
+    """A drop reason of `pairaug.imaging.io.image_defect`."""
     detail: str = ""
-    """What was measured where there is a fault."""
+    """Measurement of the defect, if any."""
 
 
 def inspect_image(content: bytes, suffix: str = "", *, keep: bool = False) -> ImageCheck:
-    """What the encoded image `content` is; `suffix` is that of its file's name.
+    """Check of the encoded image `content`; `suffix` is its file's.
 
-    `keep` is for images that have no file, which go on as PNG. Raises as `read_image` does.
+    `keep` stores the image as PNG, for images without a file. Raises as `read_image` does.
     """
     image = read_image(ImageRef(path=f"image{suffix}", png=content))
     wrong = image_defect(image.image)
@@ -47,9 +47,9 @@ InspectionResult = ImageCheck | Exception
 
 
 def inspect_all(images: Sequence[Path | bytes]) -> list[InspectionResult]:
-    """For each image, in a file or encoded, what it is or what looking at it raised.
+    """For each image, a path or encoded bytes, its check or the exception from it.
 
-    Images that have no file are kept.
+    Images without a file are kept.
     """
     return [_outcome(image) for image in images]
 
@@ -59,7 +59,7 @@ def _outcome(image: Path | bytes) -> InspectionResult:
         if isinstance(image, bytes):
             return inspect_image(image, keep=True)
         return inspect_image(read_image_file(image), image.suffix)
-    # Whose it is, is for the caller to say.
+    # The caller raises or drops.
     except Exception as error:  # noqa: BLE001
         return error
 

@@ -1,6 +1,6 @@
-"""Images as arrays: reading, fitting to a square, checking and encoding them.
+"""Images as arrays: reading, fitting to a square, checking and encoding.
 
-An image is float32 in [0, 1], `height width`, one channel. No tensor library is needed.
+An image is float32 in [0, 1], `height width`, one channel. Needs no tensor library.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from pairaug.pair import ImageRef
 Fit = Literal["crop", "pad"]
 
 _PHOTOMETRIC = 262
-"""The TIFF tag that says whether 0 is black."""
+"""TIFF tag for the meaning of 0: black or white."""
 
 _BITS_PER_SAMPLE = 258
 _MAX_SAMPLE_VALUE = 281
 
 _DEPTHS = (8, 10, 12, 14)
-"""The bits of detectors, and of what programs write into sixteen."""
+"""Bit depths of detectors, stored in sixteen bits."""
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """An image that has been decoded, and what its file says of it besides."""
+    """A decoded image, with notes from its file."""
 
     image: np.ndarray
     """float32 in [0, 1], `height width`."""
@@ -51,20 +51,20 @@ class DecodedImage:
 
 
 def load_image(ref: ImageRef) -> np.ndarray:
-    """The image that `ref` points to, upright, as float32 in [0, 1], `height width`.
+    """The image at `ref`, upright, as float32 in [0, 1], `height width`.
 
-    DICOM becomes grey as `pairaug.imaging.dicom.read_dicom` says. Of all else, eight-bit values are divided
-    by 255 and sixteen-bit ones by the largest value of the bits in use (see `_bit_depth`); colour
-    becomes luminance, transparency is dropped, the EXIF orientation is applied, and of several
-    pages the first is taken, since the others are thumbnails or notes. Raises `ImageError` for a
-    file that is missing, damaged, no image, too large, or not the one whose SHA-256 `ref` has; its
-    message leaves out the path, which may name a patient.
+    DICOM is converted by `pairaug.imaging.dicom.read_dicom`. In other formats eight-bit values are
+    divided by 255 and sixteen-bit ones by the largest value of the bits in use (see `_bit_depth`);
+    colour becomes luminance, transparency is dropped, the EXIF orientation is applied, and of
+    several pages the first is used, since the others are thumbnails or notes. Raises `ImageError`
+    for a file that is missing, damaged, not an image, too large, or of another SHA-256 than in
+    `ref`; its message omits the path, which may name a patient.
     """
     return read_image(ref).image
 
 
 def read_image(ref: ImageRef) -> DecodedImage:
-    """The image that `ref` points to, as `load_image` gives it, with what its file says besides."""
+    """The image at `ref`, as from `load_image`, with notes from its file."""
     content = content_of(ref)
     if is_dicom(content, Path(ref.path).suffix if ref.path else ""):
         return DecodedImage(*read_dicom(content))
@@ -75,24 +75,24 @@ def read_image(ref: ImageRef) -> DecodedImage:
 
 
 def content_of(ref: ImageRef) -> bytes:
-    """The encoded image, known to be the one that was read where `ref` has its SHA-256.
+    """The encoded image, verified against the SHA-256 if `ref` has one.
 
-    Where `ref` has both a path and bytes, the bytes are those of the file at the path.
+    If `ref` has both a path and bytes, the bytes are the content of the file.
     """
     if ref.png is None and ref.path is None:
         raise ImageError("the image has neither a path nor bytes")
     content = ref.png if ref.png is not None else read_image_file(Path(str(ref.path)))
     if ref.sha256 is not None and sha256(content) != ref.sha256:
-        raise ChangedImageError("the image file is not what it was when it was read")
+        raise ChangedImageError("the image file has changed since it was read")
     return content
 
 
 def fit_square(image: np.ndarray, size: int, fit: Fit = "crop") -> np.ndarray:
     """`image` as `size size`, resized without aliasing (bicubic over the whole footprint).
 
-    `crop` scales the shorter side to `size` and keeps the centre, as latent diffusion models are
-    trained; `pad` scales the longer side and centres the image on black, which loses nothing.
-    An image that already is `size size` is returned as it is.
+    `crop` scales the shorter side to `size` and keeps the centre, as in the training of latent
+    diffusion models; `pad` scales the longer side and centres the image on black, so that nothing
+    is cut off. An image of `size size` is returned unchanged.
     """
     height, width = image.shape
     if height == width == size:
@@ -112,7 +112,7 @@ def fit_square(image: np.ndarray, size: int, fit: Fit = "crop") -> np.ndarray:
 
 
 def image_defect(image: np.ndarray) -> str | None:
-    """Why `image` cannot be an image, as a drop reason, or None.
+    """Drop reason of an unusable image, or None.
 
     `image_not_finite`: NaN or infinity. `image_constant`: less than 2 of 255 grey levels apart.
     `image_saturated`: at least 98 % of the pixels are pure black or pure white.
@@ -131,15 +131,16 @@ def image_defect(image: np.ndarray) -> str | None:
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """`image` as an eight-bit grey PNG: the same array gives the same bytes.
+    """`image` as an eight-bit grey PNG; the same array gives the same bytes.
 
-    Values outside [0, 1] are clipped. A value that is not finite is our own mistake: see `fault`.
+    Values outside [0, 1] are clipped. Raises `ValueError` for values that are not finite, which
+    `image_defect` finds before.
     """
     if not np.isfinite(image).all():
         raise ValueError("cannot encode an image that is not finite")
     levels = np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
     buffer = io.BytesIO()
-    # No time stamp, no text chunk, fixed filter and level: nothing but the pixels decides.
+    # No time stamp, no text chunk, fixed filter and level: the bytes depend on the pixels alone.
     Image.fromarray(levels).save(
         buffer, format="PNG", compress_level=6, optimize=False, pnginfo=PngImagePlugin.PngInfo()
     )
@@ -147,14 +148,14 @@ def encode_png(image: np.ndarray) -> bytes:
 
 
 def png_ref(image: np.ndarray) -> ImageRef:
-    """An `ImageRef` that carries `image` as PNG bytes, with its size and hash."""
+    """An `ImageRef` with `image` as PNG bytes, its size and its hash."""
     return _ref_with_bytes(encode_png(image), image)
 
 
 def copied_ref(content: bytes, image: np.ndarray) -> ImageRef:
-    """An `ImageRef` that carries an image which has no file, given encoded and decoded.
+    """An `ImageRef` for an image without a file, given encoded and decoded.
 
-    The same bytes where they are an eight-bit grey PNG that is upright; else a new one.
+    Keeps the bytes of an upright eight-bit grey PNG; else encodes a new one.
     """
     is_grey_png = content.startswith(b"\x89PNG\r\n\x1a\n") and content[24:26] == b"\x08\x00"
     return (
@@ -182,18 +183,18 @@ def _decode(opened: Image.Image, content: bytes) -> DecodedImage:
         raise ImageError("the image has values outside 0 to 65535")
     bits, known_by = _bit_depth(opened, content, highest)
     image = np.divide(levels, np.float32(2**bits - 1), dtype=np.float32)
-    # A TIFF whose 0 is white, which Pillow leaves as it is.
+    # Pillow does not invert a TIFF whose 0 is white.
     if _tags(opened).get(_PHOTOMETRIC) == 0:
         np.subtract(1.0, image, out=image)
     return DecodedImage(image, {} if bits == 16 else {"bit_depth": bits, "bit_depth_by": known_by})
 
 
 def _bit_depth(opened: Image.Image, content: bytes, highest: int) -> tuple[int, str]:
-    """The number of bits in use, of sixteen, and `file` or `range`: what says so.
+    """The number of bits in use, of sixteen, and its origin: `file` or `range`.
 
-    What the file says holds as long as its values keep to it. Where it says nothing, they are the
-    fewest of 8, 10, 12, 14 and 16 bits that hold its largest value: many programs store what a
-    detector gave as it is, and over 65535 that would be nearly black.
+    The file's statement counts if its values fit. Otherwise it is the smallest of 8, 10, 12, 14
+    and 16 bits for the largest value: many programs store a detector's values unscaled, which
+    divided by 65535 would be nearly black.
     """
     stated = _stated_depth(opened, content)
     if stated is not None and highest < 2**stated:
@@ -204,10 +205,10 @@ def _bit_depth(opened: Image.Image, content: bytes, highest: int) -> tuple[int, 
 
 
 def _stated_depth(opened: Image.Image, content: bytes) -> int | None:
-    """The bits by a PNG's `sBIT`, or by a TIFF's bits or largest value of a sample."""
+    """Bits from a PNG's `sBIT`, or from a TIFF's bits or largest value of a sample."""
     if opened.format == "PNG":
-        place = content.find(b"\0\0\0\1sBIT", 8, content.find(b"IDAT"))
-        stated = content[place + 8] if place > 0 else 0
+        offset = content.find(b"\0\0\0\1sBIT", 8, content.find(b"IDAT"))
+        stated = content[offset + 8] if offset > 0 else 0
     else:
         tags = _tags(opened)
         (bits, *_), largest = _as_tuple(tags.get(_BITS_PER_SAMPLE)), tags.get(_MAX_SAMPLE_VALUE)
@@ -216,7 +217,7 @@ def _stated_depth(opened: Image.Image, content: bytes) -> int | None:
 
 
 def _as_tuple(value: Any) -> tuple[int, ...]:
-    """The numbers of a TIFF tag, which may be one, several or none."""
+    """Numbers of a TIFF tag, which may be one, several or none."""
     values = value if isinstance(value, tuple) else (value,)
     return tuple(each for each in values if isinstance(each, int)) or (0,)
 
@@ -226,7 +227,7 @@ def _tags(opened: Image.Image) -> Mapping[int, Any]:
 
 
 def _centre(length: int, size: int) -> tuple[slice, slice]:
-    """Where in `size` pixels, and from where in `length` pixels, a centred copy goes."""
+    """Slices of a centred copy: in the target of `size` pixels, and in the source of `length`."""
     if length >= size:
         start = (length - size) // 2
         return slice(0, size), slice(start, start + size)

@@ -58,11 +58,11 @@ ReaderSettings = (
 )
 
 ReadSettings = Annotated[ReaderSettings, Field(discriminator="layout")]
-"""The settings of `read`: those of the layout that `source` names."""
+"""Settings of `read`: those of the layout named by `layout`."""
 
 
 def open_reader(settings: ReaderSettings, context: RunContext) -> Reader:
-    """The reader of the layout that `settings` describe."""
+    """Reader of the layout in `settings`."""
     match settings:
         case PhantomSource():
             return PhantomReader(settings, context)

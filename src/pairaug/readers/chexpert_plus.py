@@ -53,30 +53,30 @@ class CheXpertPlusSource(StageSettings):
     layout: Literal["chexpert-plus"] = Field(
         "chexpert-plus", description="The layout: CheXpert Plus."
     )
-    root: Path = Field(description="The folder with `df_chexpert_plus_240401.csv`.")
+    root: Path = Field(description="Folder with `df_chexpert_plus_240401.csv`.")
     image_root: Path | None = Field(
         default=None,
-        description="The folder whose `train` and `valid` hold the images; without it, `PNG` in "
-        "`read.root` where it is there, else `read.root`.",
+        description="Folder with the images in `train` and `valid`. Without it: `PNG` in "
+        "`read.root` if it exists, else `read.root`.",
     )
     image_suffix: Literal[".png", ".jpg", ".dcm"] = Field(
-        default=".png", description="What the images' names end in, whatever the table says."
+        default=".png", description="Suffix of the image files; replaces the table's."
     )
     name: str = Field(
         default="chexpert-plus", min_length=1, description="First part of every pair's id."
     )
     views: tuple[str, ...] = Field(
         default=("PA", "AP"),
-        description="Views to keep: PA, AP, Frontal (where it is not said which) or Lateral. None "
+        description="Views to keep: PA, AP, Frontal (neither PA nor AP stated) or Lateral. None "
         "named: all.",
     )
     text: SectionChoice = Field(
         default="impression+findings",
-        description="The sections that a pair's report has; an image without them is dropped.",
+        description="Report sections to read; an image without them is dropped.",
     )
     labels: Literal["report", "impression", "findings", "none"] = Field(
         default="report",
-        description="What CheXbert labelled, for labels from `chexbert_labels` where it is there.",
+        description="Text labeled by CheXbert, for labels from `chexbert_labels` if it exists.",
     )
 
 
@@ -116,7 +116,7 @@ class CheXpertPlusReader:
         )
 
     def __iter__(self) -> Iterator[Pair]:
-        """One pair for each image; those of other views and without the sections are dropped."""
+        """One pair per image; other views and images without the sections are dropped."""
         return self._normalizer.pairs(self.records(), self._context)
 
     def records(self) -> Iterator[RawRecord]:
@@ -163,7 +163,7 @@ def _patient_in(path: PurePosixPath) -> str | None:
 
 
 def _images_in(root: Path) -> Path:
-    """The folder of images: the archive PNG.zip unpacks to PNG, or to PNG in PNG."""
+    """Folder of images: the archive PNG.zip unpacks to PNG, or to PNG in PNG."""
     for folder in (root / "PNG" / "PNG", root / "PNG"):
         if folder.is_dir():
             return folder

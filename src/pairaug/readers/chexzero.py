@@ -2,8 +2,8 @@
 
 CheXzero's preprocessing writes `cxr.h5` (dataset `cxr`, `image 320 320`, grey levels of 0 to 255),
 `cxr_paths.csv` and `mimic_impressions.csv`; the `chexzero` layout of `pairaug export` is read too.
-Nothing of it says whose the images are but the paths, or the columns of our own export: without
-either, images of one report's file count as one patient.
+Patients are known only from the paths, or from the columns of our own export: without either, the
+images of one report's file count as one patient.
 
 Needs `pip install "pairaug[hdf5]"`.
 """
@@ -39,10 +39,10 @@ DROP_REASONS = {
 
 _DATASET = "cxr"
 _NO_IMPRESSION = "NO IMPRESSION"
-"""What CheXzero's preprocessing writes where a report has none."""
+"""Written by CheXzero's preprocessing where a report has no impression."""
 _ROWS_AT_ONCE = 64
 _OURS = ("id", "patient_id", "split", "synthetic", "access")
-"""Columns of our own export, which say more."""
+"""Additional columns of our own export."""
 _PATIENT = re.compile(r"p\d{8}|patient\d+")
 
 
@@ -50,17 +50,17 @@ class CheXzeroSource(StatedTerms):
     """CheXzero's `cxr.h5` with its CSV of impressions."""
 
     layout: Literal["chexzero"] = Field("chexzero", description="The layout: CheXzero's HDF5.")
-    images: Path = Field(description="The HDF5 file, such as `cxr.h5`.")
-    table: Path = Field(description="The CSV of impressions, in the order of the images.")
+    images: Path = Field(description="HDF5 file, such as `cxr.h5`.")
+    table: Path = Field(description="CSV of impressions, in the order of the images.")
     paths: Path | None = Field(
         default=None,
-        description="The CSV of the images' paths, `cxr_paths.csv`, which tells patients apart.",
+        description="CSV of the images' paths, `cxr_paths.csv`, to identify patients.",
     )
     name: str = Field(
         default="", description="First part of every pair's id; without it, the folder's name."
     )
     split: SplitFractions = Field(
-        default_factory=SplitFractions, description="Division of patients where the CSV has none."
+        default_factory=SplitFractions, description="Split of patients if the CSV has none."
     )
 
 
@@ -75,7 +75,7 @@ class CheXzeroReader:
         self._paths = absolute(settings.paths) if settings.paths else None
 
     def describe(self) -> Provenance:
-        """The user's settings, with the hashes of the tables and the HDF5 file's size."""
+        """Provenance from the settings, with hashes of the tables and the HDF5 file's size."""
         tables = [path for path in (self._table, self._paths) if path]
         hashes = {path.name: file_sha256(path) for path in tables}
         return Provenance(
@@ -88,12 +88,12 @@ class CheXzeroReader:
         )
 
     def count(self) -> int:
-        """The images."""
+        """Number of images."""
         with _open(self._images) as images:
             return len(images)
 
     def __iter__(self) -> Iterator[Pair]:
-        """One pair for each image."""
+        """One pair per image."""
         normalizer = RecordNormalizer(
             layout="chexzero",
             name=self._name,
@@ -113,8 +113,8 @@ class CheXzeroReader:
             paths = rows_of(self._paths, {"path": "Path"})
         elif "patient_id" not in names:
             _LOG.warning(
-                "%s: nothing says which images are of one patient, who may come to be in two "
-                "splits; set read.paths to cxr_paths.csv",
+                "%s: images cannot be grouped by patient, so a patient may be in two splits; set "
+                "read.paths to cxr_paths.csv",
                 self._name,
             )
         with _open(self._images) as images:
@@ -155,14 +155,14 @@ class CheXzeroReader:
             num_rows = sum(1 for _ in rows_of(table, {"column": column}))
             if num_rows != num_images:
                 raise DataError(
-                    f"{table} has {num_rows} rows, but {self._images} has {num_images} images: "
-                    "they do not belong together"
+                    f"{table} has {num_rows} rows, but {self._images} has {num_images} images; "
+                    "give the table that belongs to these images"
                 )
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[Any]:
-    """The dataset of images in the file at `path`."""
+    """Opens the dataset of images in the file at `path`."""
     try:
         import h5py
     except ImportError as error:
@@ -172,19 +172,19 @@ def _open(path: Path) -> Iterator[Any]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise DataError(f"{path} is no HDF5 file, or is cut short") from error
+        raise DataError(f"{path} is not an HDF5 file, or is cut short") from error
     with file:
         images = file.get(_DATASET)
         is_images = isinstance(images, h5py.Dataset) and images.ndim == 3
         if not is_images or images.dtype.kind not in "uif":  # type: ignore[union-attr]
-            raise DataError(f"{path} has no dataset {_DATASET!r} of grey images, one a row")
+            raise DataError(f"{path} has no dataset {_DATASET!r} of grey images, one per row")
         yield images
 
 
 def _images(images: Any) -> Iterator[bytes]:
-    """Each image as an eight-bit PNG; no image for one whose values are no grey levels.
+    """Each image as an eight-bit PNG; unreadable bytes if its values are not within 0 to 255.
 
-    The fractions that resizing left between two of 256 grey levels are rounded.
+    Fractional grey levels, left by resizing, are rounded.
     """
     for start in range(0, len(images), _ROWS_AT_ONCE):
         try:

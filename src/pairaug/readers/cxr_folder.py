@@ -1,7 +1,7 @@
 """Pairs from a folder of images, each beside a text file of the same name, in folders of any depth.
 
-Nothing is known of such a folder but what its user states: license, access and citation are
-settings. A report with headings is taken apart by them; one without is a single section.
+License, access and citation are settings, as the folder does not state them. A report with headings
+is split into sections; one without is a single section.
 """
 
 from __future__ import annotations
@@ -35,21 +35,19 @@ class CxrFolderSource(StatedTerms):
     layout: Literal["cxr-folder"] = Field(
         "cxr-folder", description="The layout: images beside text files."
     )
-    root: Path = Field(description="The folder of images and reports, with those below it.")
+    root: Path = Field(description="Folder of images and reports, including its sub-folders.")
     name: str = Field(
         default="", description="First part of every pair's id; without it, the folder's name."
     )
     headless: Literal["findings", "impression"] = Field(
-        default="findings", description="The section that a report without headings is."
+        default="findings", description="Section of a report without headings."
     )
     patient: Literal["image", "folder"] = Field(
         default="image",
-        description="Whose an image is: each image its own patient, or all images of the first folder "
-        "below `read.root` one patient.",
+        description="`image`: each image is its own patient; `folder`: images in the same "
+        "first-level folder of `read.root` are of one patient.",
     )
-    split: SplitFractions = Field(
-        default_factory=SplitFractions, description="Division of patients."
-    )
+    split: SplitFractions = Field(default_factory=SplitFractions, description="Split of patients.")
     encoding: str = Field(default="utf-8", description="Text encoding of the reports.")
 
 
@@ -68,7 +66,7 @@ class CxrFolderReader:
         )
 
     def describe(self) -> Provenance:
-        """What the user states, with a hash over names and sizes of all files."""
+        """Provenance from the settings, with a hash over names and sizes of all files."""
         return Provenance(
             layout="cxr-folder",
             name=self._normalizer.name,
@@ -79,15 +77,15 @@ class CxrFolderReader:
         )
 
     def count(self) -> int:
-        """The images, and the reports without one."""
+        """Number of images, plus reports without an image."""
         return len(self._studies())
 
     def __iter__(self) -> Iterator[Pair]:
-        """One pair for each image; images without a report, and reports without one, are dropped."""
+        """One pair per image; images without a report and reports without an image are dropped."""
         return self._normalizer.pairs(self.records(), self._context)
 
     def records(self) -> Iterator[RawRecord]:
-        """Each image with the text beside it."""
+        """Each image with the text file beside it."""
         for number, (image, report) in enumerate(self._studies(), 1):
             where, text, reason = f"image {number}", "", None
             relative = (image or report).relative_to(self._root)
@@ -107,7 +105,7 @@ class CxrFolderReader:
             )
 
     def _studies(self) -> list[tuple[Path | None, Path]]:
-        """(image, report) by path; a report that lies there alone has no image."""
+        """(image, report) by path; the image of a lone report is None."""
         images = [path for path in self._files if path.suffix.lower() != ".txt"]
         texts = [path for path in self._files if path.suffix.lower() == ".txt"]
         # 1.TXT and 1.png.txt are beside 1.png; of 1.TXT and 1.txt the latter, which sorts last.
@@ -133,11 +131,11 @@ class CxrFolderReader:
 
 
 def _without_suffix(path: Path) -> Path:
-    """`path` without the ending that tells its format; the dots of a DICOM UID are its own."""
+    """`path` without its image suffix; the dots of a DICOM UID are kept."""
     is_known = path.suffix.lower() in (*IMAGE_SUFFIXES, ".txt")
     return path.with_suffix("") if is_known else path
 
 
 def _beside(image: Path) -> Path:
-    """The path at which the text of an image is expected."""
+    """Expected path of an image's text file."""
     return image.with_name(f"{_without_suffix(image).name}.txt")

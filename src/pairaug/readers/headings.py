@@ -1,7 +1,7 @@
-"""Names of a report's sections, in the languages in which reports are found.
+"""Names of report sections in many languages.
 
-A heading is brought to a common name; what is none of these is a sub-heading of the section it
-stands in ("LUNGS"), or a section of no known use.
+A heading is mapped to a common name. Any other heading is a sub-heading of its section ("LUNGS"),
+or a section that is not used.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ MIMIC_VARIANTS = {
     "wet read": "wetread",
 }
 
-# Names of other layouts and languages, without accents. "reading" is the whole of what was seen:
-# findings where there are none by that name, else the impression.
+# Names of other layouts and languages, without accents. "reading" is a section with the whole
+# interpretation: findings if there is no section of that name, else the impression.
 _OTHER_VARIANTS = {
     "findings": "observations, observation, radiographic findings, radiological findings, "
     "imaging findings, x-ray findings, xray findings, findings of the chest, chest findings, "
@@ -104,7 +104,7 @@ _OTHER_VARIANTS = {
     "date of service, paciente, nombre, geburtsdatum, datum, fecha",
 }
 
-# What stands over parts of a section: organs, devices, "other".
+# Headings of parts of a section: organs, devices, "other".
 _PARTS = (
     "lung lungs pulmonary parenchyma airspace airspaces airway airways trachea bronchi heart "
     "cardiac cardiovascular cardiomediastinum cardiomediastinal mediastinum mediastinal contour "
@@ -136,14 +136,14 @@ _JOINED = re.compile(
 
 
 def fold(heading: str) -> str:
-    """`heading` in small letters, without accents, with single spaces."""
+    """`heading` in lower case, without accents, with single spaces."""
     apart = unicodedata.normalize("NFD", heading.casefold())
     bare = "".join(c for c in apart if not unicodedata.combining(c))
     return " ".join(unicodedata.normalize("NFC", bare).split())
 
 
 def known_name(heading: str) -> str | None:
-    """The common name of a heading of any case and of the languages known here."""
+    """Common name of a heading, in any case and any known language; None if unknown."""
     name = fold(heading)
     # "Findings (chest)" are findings.
     for form in (name, _REMARK.sub("", name)):
@@ -153,7 +153,7 @@ def known_name(heading: str) -> str | None:
 
 
 def is_sub_heading(heading: str) -> bool:
-    """True for "LUNGS" and the like."""
+    """True for headings of a part of a section, such as "LUNGS"."""
     words = set(re.findall(r"\w+", fold(heading)))
     return bool(words & _PART_WORDS) and words <= _PART_WORDS | _BETWEEN_WORDS
 

@@ -1,8 +1,8 @@
 """Pairs from anything that the `datasets` library reads: a hub id, or a folder or Parquet file.
 
-Licence and citation are those that the dataset gives of itself, unless the user states others;
-access terms are the user's to state. Rows are streamed. Images that come as bytes travel inside the
-pairs; those that are files stay where they are.
+License and citation are the dataset's own, unless the user states others; access terms are stated
+by the user. Rows are streamed. Images given as bytes are stored inside the pairs; image files stay
+where they are.
 
 Needs `pip install "pairaug[huggingface]"`. Offline mode (`HF_HUB_OFFLINE`) is honoured.
 """
@@ -45,23 +45,25 @@ _DATA_SUFFIXES = (".parquet", ".arrow", ".json", ".jsonl", ".csv", ".tar", ".zip
 
 
 class HuggingFaceColumns(StageSettings):
-    """Which column holds what; null: the dataset does not have it."""
+    """Names of the columns; null: the dataset has no such column."""
 
     image: str = Field(default="image", description="Column of the image.")
     text: str | None = Field(
         default="text",
-        description="Column of the whole report, taken apart by its headings; null where findings "
-        "or impression have columns.",
+        description="Column of the whole report, split at its headings; null if findings or "
+        "impression have columns.",
     )
     findings: str | None = Field(default=None, description="Column of the findings section.")
     impression: str | None = Field(default=None, description="Column of the impression section.")
-    id: str | None = Field(default=None, description="Column of the id; else the row's number.")
+    id: str | None = Field(
+        default=None, description="Column of the id; without it, the row number."
+    )
     patient_id: str | None = Field(
         default=None, description="Column of the patient; without it each row is its own patient."
     )
     view: str | None = Field(default=None, description="Column of the view, such as PA.")
     labels: str | None = Field(
-        default=None, description="Column of a mapping from finding to 1 or 0, as exports have it."
+        default=None, description="Column of a mapping from finding to 1 or 0, as in exports."
     )
 
     @model_validator(mode="after")
@@ -77,39 +79,39 @@ class HuggingFaceSource(StatedTerms):
     layout: Literal["huggingface"] = Field(
         "huggingface", description="The layout: a dataset of the `datasets` library."
     )
-    dataset: str | None = Field(default=None, description="A hub id, such as `owner/name`.")
+    dataset: str | None = Field(default=None, description="Hub id, such as `owner/name`.")
     path: Path | None = Field(
-        default=None, description="Instead of a hub id: a local folder or Parquet file."
+        default=None, description="Local folder or Parquet file, instead of a hub id."
     )
     subset: str | None = Field(default=None, description="The dataset's configuration, if any.")
     revision: str | None = Field(default=None, description="Commit, tag or branch of a hub id.")
     splits: tuple[str, ...] = Field(
-        default=(), description="The dataset's splits to read; none named: all."
+        default=(), description="Splits of the dataset to read. Empty: all."
     )
     name: str = Field(
         default="", description="First part of every pair's id; without it, the dataset's name."
     )
     columns: HuggingFaceColumns = Field(
-        default_factory=HuggingFaceColumns, description="What the columns are called."
+        default_factory=HuggingFaceColumns, description="Names of the columns."
     )
     views: tuple[str, ...] = Field(
-        default=(), description="Views to keep, compared without regard to case; none named: all."
+        default=(), description="Views to keep, case-insensitive. Empty: all."
     )
     headless: Literal["findings", "impression"] = Field(
-        default="findings", description="The section that a report without headings is."
+        default="findings", description="Section of a report without headings."
     )
     split: SplitFractions = Field(
         default_factory=SplitFractions,
-        description="Division of patients where the dataset has one split only, and of splits of "
-        "other names than train, validation and test.",
+        description="Split of patients if the dataset has one split only, or splits with names "
+        "other than train, validation and test.",
     )
 
     @model_validator(mode="after")
-    def _says_which(self) -> HuggingFaceSource:
+    def _has_one_source(self) -> HuggingFaceSource:
         if (self.dataset is None) == (self.path is None):
             raise ValueError("give either dataset, a hub id, or path, a local folder or file")
         if self.views and self.columns.view is None:
-            raise ValueError("views are chosen but columns.view names no column")
+            raise ValueError("views needs a column of views; set columns.view")
         return self
 
 
@@ -126,7 +128,7 @@ class HuggingFaceReader:
         self._name = settings.name or called.rpartition("/")[2]
 
     def describe(self) -> Provenance:
-        """The dataset's own words where it has any, with a hash over a local one's files."""
+        """The dataset's own license and citation if stated, with a hash over local files."""
         settings, info = self._settings, next(iter(self._datasets.values())).info
         stated = settings.license if settings.license != "not stated" else ""
         hashes = {}
@@ -144,9 +146,9 @@ class HuggingFaceReader:
         )
 
     def count(self) -> int | None:
-        """The rows that its files or the dataset itself say it has; None where they do not.
+        """Number of rows stated by the files or the dataset; None if not stated.
 
-        None too where a row has a list of images, each of which is a pair.
+        Also None if rows have lists of images, each of which is a pair.
         """
         if self._has_lists:
             return None
@@ -158,14 +160,14 @@ class HuggingFaceReader:
                     return sum(parquet.read_metadata(file).num_rows for file in files)
         total = 0
         for split, dataset in self._datasets.items():
-            told = (dataset.info.splits or {}).get(split)
-            if told is None or not told.num_examples:
+            stated = (dataset.info.splits or {}).get(split)
+            if stated is None or not stated.num_examples:
                 return None
-            total += told.num_examples
+            total += stated.num_examples
         return total
 
     def __iter__(self) -> Iterator[Pair]:
-        """One pair for each image: a row may have a list of them."""
+        """One pair per image: a row may have a list of images."""
         folder = self._path if self._path and self._path.is_dir() else None
         normalizer = RecordNormalizer(
             layout="huggingface",
@@ -177,7 +179,7 @@ class HuggingFaceReader:
         return normalizer.pairs(self.records(), self._context)
 
     def records(self) -> Iterator[RawRecord]:
-        """Each row as it stands, its image not decoded."""
+        """Raw records of the rows, images not decoded."""
         for split, dataset in self._datasets.items():
             with _readable(self._name, split):
                 rows = iter(self._without_decoding(dataset))
@@ -207,7 +209,7 @@ class HuggingFaceReader:
             split=SPLIT_NAMES.get(split.lower()) if self._is_divided else None,
             labels=mapped_labels(row.get(columns.labels) if columns.labels else None),
             trace={"row": number, "split": split},
-            # As our own exports mark what is not a real image with its real report.
+            # Our own exports mark synthetic pairs.
             drop=("synthetic", where) if row.get("synthetic") is True else unusable,
         )
         images = row[columns.image]
@@ -215,16 +217,16 @@ class HuggingFaceReader:
         if not isinstance(images, list):
             yield replace(whole, image=_image(images), view=cell_text(views))
             return
-        # The images of a study share its report, and are of one patient.
+        # The images of a study have the same report and patient.
         each_view = views if isinstance(views, list) and len(views) == len(images) else None
-        for place, image in enumerate(images or [None]):
+        for index, image in enumerate(images or [None]):
             yield replace(
                 whole,
-                where=f"{where} image {place + 1}",
-                id=whole.id and f"{whole.id}/{place + 1}",
+                where=f"{where} image {index + 1}",
+                id=whole.id and f"{whole.id}/{index + 1}",
                 image=_image(image),
                 patient_id=whole.patient_id or whole.id,
-                view=cell_text(each_view[place] if each_view else views),
+                view=cell_text(each_view[index] if each_view else views),
                 trace={**whole.trace, "study": whole.id},
             )
 
@@ -235,7 +237,7 @@ class HuggingFaceReader:
         )
         report, drop = report_of_cells(findings, impression, where)
         if drop or report.text or columns.text is None:
-            # Rows of our own exports have their sections in place.
+            # Rows of our own exports have separate sections.
             return report if "synthetic" in row else report_of_sections(report), drop
         whole, drop = report_of_cells(row.get(columns.text), "", where)
         return report_of_plain(whole.findings, self._settings.headless), drop
@@ -255,7 +257,7 @@ class HuggingFaceReader:
                 )
 
     def _without_decoding(self, dataset: IterableDataset) -> IterableDataset:
-        """`dataset` with its images as bytes or paths, so that one that is damaged is one drop."""
+        """`dataset` with its images as bytes or paths, so that a damaged one is one drop."""
         from datasets import Image, List
 
         column = self._settings.columns.image
@@ -275,7 +277,7 @@ class HuggingFaceReader:
 
     @property
     def _is_divided(self) -> bool:
-        # A lone "train" is what datasets calls rows that nobody has divided.
+        # `datasets` names undivided rows "train".
         return len(self._loaded) > 1
 
     @cached_property
@@ -284,7 +286,7 @@ class HuggingFaceReader:
 
     @cached_property
     def _datasets(self) -> dict[str, IterableDataset]:
-        """Split → its rows, none of them read yet."""
+        """Split → its rows, read lazily."""
         loaded = self._loaded
         wanted = self._settings.splits or tuple(loaded)
         for split in wanted:
@@ -295,12 +297,12 @@ class HuggingFaceReader:
 
 @contextmanager
 def _readable(name: str, where: str) -> Iterator[None]:
-    """Turns what reading damaged files raises into a line that says where they end."""
+    """Turns errors from damaged files into a `DataError` with the position in the dataset."""
     try:
         yield
     except (PairAugError, MemoryError):
         raise
-    # datasets and the parsers below it raise what they like, with cells in it: it is not chained.
+    # datasets and its parsers raise anything, and quote cells: the error is not chained.
     except Exception as error:  # noqa: BLE001
         raise DataError(
             f"{name} cannot be read at {where} ({type(error).__name__}); it is damaged or cut "
@@ -325,12 +327,12 @@ def _load(settings: HuggingFaceSource, path: Path | None) -> dict[str, IterableD
             return {str(split): rows.to_iterable_dataset() for split, rows in named.items()}
         revision = None if path else settings.revision
         return _by_name(load_dataset(where, settings.subset, revision=revision, streaming=True))
-    # What it raises on damaged files is of many kinds; see `_readable`.
+    # Damaged files raise errors of many kinds; see `_readable`.
     except Exception as error:  # noqa: BLE001
         what = "read.path" if path else "read.dataset"
         raise DataError(
             f"{what} is {where}, which datasets cannot open ({type(error).__name__}); check the "
-            "name, the subset, and that it is on this machine or can be reached"
+            "name, the subset, and that it is on this machine or reachable"
         ) from None
 
 
@@ -339,7 +341,7 @@ def _by_name(loaded: Mapping[Any, IterableDataset]) -> dict[str, IterableDataset
 
 
 def _image(value: Any) -> Path | bytes | None:
-    """An image as a dataset gives it undecoded: a mapping, bytes, or a path."""
+    """The undecoded image in a dataset's cell: a mapping, bytes, or a path."""
     if isinstance(value, Mapping):
         value = value.get("bytes") or value.get("path")
     if isinstance(value, str):

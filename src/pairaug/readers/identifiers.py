@@ -1,4 +1,4 @@
-"""Ids as tables write them, brought to one form: the same patient is the same text everywhere."""
+"""Ids in one form, however a table writes them: the same patient has the same text everywhere."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 import unicodedata
 from decimal import Decimal
 
-# 10000032.0, and in a decimal comma's countries 10000032,0.
+# 10000032.0, or with a decimal comma 10000032,0.
 _FLOAT = re.compile(r"(\d+)(?:\.0*|,0+)")
-# How spreadsheets are made to take a number for text: ="10000032", '10000032.
+# Numbers marked as text in spreadsheets: ="10000032", '10000032.
 _AS_TEXT = re.compile(r"=\"(.*)\"|'(.*)")
 # As pandas, R and spreadsheets write large numbers: 1.0000032e+07, 1E7.
 _SCIENTIFIC = re.compile(r"\d(\.\d+)?[eE]\+?\d{1,2}")
@@ -16,12 +16,12 @@ _UNSEEN = " \t\r\n\ufeff\u200b\u00a0"
 
 
 def patient_key(text: str) -> str:
-    """A patient's id without what a table's program adds to it; leading zeros stay.
+    """A patient's id without the additions of spreadsheets and pandas; leading zeros stay.
 
-    A column that has an empty cell becomes one of floating point numbers in pandas, so 10000032,
+    pandas turns an integer column with an empty cell into floating point numbers, so 10000032,
     10000032.0 and 1.0000032e+07 are one patient.
     """
-    # NFKC: the digits of East Asian keyboards are digits.
+    # NFKC: full-width digits become ASCII digits.
     key = unicodedata.normalize("NFKC", text).strip(_UNSEEN).strip()
     if quoted := _AS_TEXT.fullmatch(key):
         key = (quoted.group(1) or quoted.group(2) or "").strip()
@@ -35,6 +35,6 @@ def patient_key(text: str) -> str:
 
 
 def whole_number(text: str | None) -> int | None:
-    """The number that an id is, however it is written; None where it is none."""
+    """An id as an integer, however it is written; None if it is not a whole number."""
     key = patient_key(text or "")
     return int(key) if key.isascii() and key.isdecimal() and len(key) <= 18 else None

@@ -1,8 +1,7 @@
-"""Where an image is, when its path is not quite written as the disk has it; and what a message may
-say of a path that leads to nothing.
+"""Finds images whose path is spelled differently on disk, and describes missing ones in messages.
 
-A path can name a patient. Of its folders only those are shown that datasets commonly have, or that
-images of several patients lie in.
+A path can name a patient. Messages show only folders that datasets commonly have, or that hold
+images of several patients.
 """
 
 from __future__ import annotations
@@ -25,15 +24,14 @@ _COMMON = re.compile(
 )
 _SUFFIX = re.compile(r"\.(png|jpe?g?|jfif|tiff?|bmp|gif|webp|dcm|dicom|ima)", re.IGNORECASE)
 _MAX_FOLDERS = 200
-"""Looked into for an image; a dataset's own folders are fewer, patients' are more."""
+"""Folders searched at most for an image: a dataset's own folders are fewer, patients' are more."""
 
 
 def locate(root: Path, written: Path) -> Path:
-    """`written`, or the one file in `root` that it can only mean.
+    """`written`, or the only file in `root` that it can refer to.
 
-    Backslashes, `%20`, `file://`, `~`, blanks at the ends, and accents that the disk spells as
-    letter and sign, or the other way round, are read where no file has the path as it is written
-    and one reading leads to a file.
+    If no file has the path as written, backslashes, `%20`, `file://`, `~`, blanks at the ends and
+    the other Unicode form of accents are tried; the result counts if exactly one file matches.
     """
     if not _ODD.search(str(written)) or _is_there(root / written):
         return written
@@ -55,33 +53,33 @@ def _readings(text: str) -> list[str]:
 
 
 def _spelt(root: Path, text: str) -> Path | None:
-    """The file at `text`, each of its names in the form of Unicode in which it is there."""
-    place = root
+    """The file at `text`, each name in its Unicode form on disk."""
+    found = root
     for name in _names_below(root, Path(text)):
         forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
-        place = next((place / form for form in forms if _is_there(place / form)), place / name)
-    return place if _is_file(place) else None
+        found = next((found / form for form in forms if _is_there(found / form)), found / name)
+    return found if _is_file(found) else None
 
 
 def _names_below(root: Path, path: Path) -> tuple[str, ...]:
-    """The names of `path` below `root`; none where it leads elsewhere."""
+    """Parts of `path` below `root`; empty if it leads elsewhere."""
     whole = Path(os.path.normpath(root / path))
     return whole.relative_to(root).parts if whole.is_relative_to(root) else ()
 
 
 class Missing:
-    """Images that are not where a source says: what was tried, and where they are instead."""
+    """Images that are not at the stated path: the path tried, and where they are instead."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        # Folder → a patient with images in it, and of how many patients it has some, up to three.
+        # Folder → a patient with images in it, and its number of patients, up to three.
         self._patients: dict[str, tuple[str | None, int]] = {}
         self._is_first = True
 
     def shown(self, path: Path, patient_id: str | None) -> str:
-        """`path` as far as it may be shown, by what has been asked before in the source's order.
+        """The part of `path` that may be shown, given the earlier calls in the source's order.
 
-        Remembers whose image is said to be there; None: it is not known whose.
+        Remembers the patient of the image; None if unknown.
         """
         names = _names_below(self._root, path)
         for depth in range(1, min(len(names), 3) if patient_id else 0):
@@ -94,9 +92,9 @@ class Missing:
         return "/".join((*folders, f"…{suffix}"))
 
     def explain(self, path: Path, shown: str) -> str:
-        """A sentence with what was tried, `shown`, and how much of it exists.
+        """A sentence with the path that was tried, `shown`, and the part of it that exists.
 
-        The first time, also the folder that would be right for `read.root`, if one is near.
+        The first sentence also suggests a folder near by for `read.root`, if one fits.
         """
         names = _names_below(self._root, path)
         said = f"no file at {shown} in {self._root}"
@@ -131,16 +129,16 @@ class Missing:
 
 
 def near(folder: Path, pattern: str) -> str:
-    """A message's hint at a folder near `folder` that has files matching `pattern`, or nothing."""
+    """Hint at a folder near `folder` with files matching `pattern`; empty if there is none."""
     above = list(islice(folder.parents, 2))
-    for place in (*above, *(_folders_in(folder) if folder.is_dir() else ())):
-        if any(place.glob(pattern)):
-            return f"; {place} has it: set read.root to that"
+    for candidate in (*above, *(_folders_in(folder) if folder.is_dir() else ())):
+        if any(candidate.glob(pattern)):
+            return f"; {candidate} has it: set read.root to that"
     return ""
 
 
 def _is_there(path: Path) -> bool:
-    """True where something has this path; a text that no path can be, such as a report, has not."""
+    """True if `path` exists; False for text that cannot be a path, such as a report."""
     return os.path.exists(path)  # noqa: PTH110 (Path.exists raises where a name is too long)
 
 
@@ -149,7 +147,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _depth_found(root: Path, names: tuple[str, ...]) -> int:
-    """The number of names, from the first on, that are there one in the other."""
+    """Number of leading `names` that exist as nested folders."""
     for depth in range(len(names)):
         if not _is_there(root.joinpath(*names[: depth + 1])):
             return depth
@@ -162,5 +160,5 @@ def _folders_in(folder: Path) -> Iterator[Path]:
             for entry in islice(entries, _MAX_FOLDERS):
                 if entry.is_dir():
                     yield Path(entry.path)
-    except OSError:  # A hint is not worth an error of its own.
+    except OSError:  # A hint must not raise.
         return

@@ -1,4 +1,4 @@
-"""Labels of findings as datasets write them, brought to those of a pair."""
+"""Labels of findings in datasets' notations, converted to a pair's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pairaug.readers.unquoted import kind_of
 Labels = dict[str, bool | None]
 
 CHEXPERT_COLUMNS = {finding: finding.title() for finding in FINDINGS}
-"""Finding → the column that holds it in the CSV files of CheXpert, MIMIC-CXR-JPG and CheXbert."""
+"""Finding → its column in the CSV files of CheXpert, MIMIC-CXR-JPG and CheXbert."""
 
 # -1 is an uncertain statement.
 _STATES = {"1": True, "0": False, "-1": None, "true": True, "false": False}
@@ -21,9 +21,9 @@ _BITS = 2
 
 
 def label_state(stated: object, where: str) -> bool | None:
-    """True for a label that says present, False for absent, None for uncertain (-1).
+    """True for a label of present, False for absent, None for uncertain (-1).
 
-    Anything else raises `DataError`, which says where it is and not what it is.
+    Anything else raises `DataError` with its position, not its content.
     """
     key = re.sub(r"\.0+$", "", str(stated).strip().lower())
     if not isinstance(stated, str | int | float) or key not in _STATES:
@@ -32,19 +32,19 @@ def label_state(stated: object, where: str) -> bool | None:
 
 
 def mapped_labels(stated: object) -> Labels:
-    """The findings among the keys of a mapping whose values are labels; others are left out."""
+    """Labels of the known findings in a mapping; other keys and values are left out."""
     labels: Labels = {}
     for name, value in stated.items() if isinstance(stated, Mapping) else ():
         if name in FINDINGS and value is not None:
             try:
                 labels[name] = label_state(value, "")
-            except DataError:  # The mapping is another's, and may hold what we do not know.
+            except DataError:  # Other programs' mappings may hold other values.
                 continue
     return labels
 
 
 def chexpert_labels(row: Mapping[str, object], where: str) -> Labels:
-    """The labels in a row by finding: 1 present, 0 absent, -1 not known, empty left out."""
+    """Labels of a row by finding: 1 present, 0 absent, -1 uncertain, empty left out."""
     labels: Labels = {}
     for finding, column in CHEXPERT_COLUMNS.items():
         stated = row[finding]
@@ -54,22 +54,22 @@ def chexpert_labels(row: Mapping[str, object], where: str) -> Labels:
 
 
 def pack(labels: Mapping[str, bool | None]) -> int:
-    """All labels of a study in one number, for hundreds of thousands of them in memory."""
+    """All labels of a study in one number, to keep hundreds of thousands in memory."""
     return sum(
-        _CODES[labels[finding]] << _BITS * place
-        for place, finding in enumerate(FINDINGS)
+        _CODES[labels[finding]] << _BITS * index
+        for index, finding in enumerate(FINDINGS)
         if finding in labels
     )
 
 
 def unpack(number: int) -> Labels:
-    """The labels that `packed` made `number` of."""
+    """The labels packed into `number` by `pack`."""
     states = {code: state for state, code in _CODES.items()}
-    codes = ((finding, number >> _BITS * place & 3) for place, finding in enumerate(FINDINGS))
+    codes = ((finding, number >> _BITS * index & 3) for index, finding in enumerate(FINDINGS))
     return {finding: states[code] for finding, code in codes if code}
 
 
 def stated_findings(terms: Iterable[str], finding_of: Mapping[str, str]) -> Labels:
-    """The findings that `terms` name, as present; what they do not name is not stated."""
+    """The findings named by `terms` as present; others are not stated."""
     found = {finding_of[term] for term in terms if term in finding_of}
     return {finding: True for finding in FINDINGS if finding in found}

@@ -1,7 +1,4 @@
-"""Files of a dataset's folder: finding them, reading their text, telling one listing from another.
-
-Nothing here writes.
-"""
+"""Files of a dataset's folder: finding, reading as text, and hashing the listing; read-only."""
 
 from __future__ import annotations
 
@@ -17,19 +14,19 @@ from pairaug.readers.opened import encoding_of
 from pairaug.system.regular import IrregularFileError, read_head, read_regular
 
 _MAX_BYTES = 1 << 20
-"""No report is as long as that."""
+"""Bytes; larger files are not reports."""
 
 DROP_REASONS = {
-    "missing_report": "the study's report is not where its layout has it",
+    "missing_report": "the study's report file does not exist",
     "undecodable_report": "the report's file is not text in `read.encoding`",
 }
-"""Why a study whose report has a file of its own gives no pair."""
+"""Drop reasons of layouts with one report file per study."""
 
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp"),
     *(".dcm", ".dicom", ".ima"),
 )
-"""What the names of images end in, of all the formats that `pairaug.imaging.files` decodes."""
+"""Suffixes of all image formats that `pairaug.imaging.files` decodes."""
 
 _DICOM_MARK = b"DICM"
 
@@ -40,7 +37,7 @@ _SYSTEM = re.compile(
 
 
 def one_file(folder: Path, pattern: str, what: str, hint: str) -> Path:
-    """The file in `folder` that matches `pattern`; of several versions the one that sorts last."""
+    """The file in `folder` matching `pattern`; of several, the last in sorted order."""
     if not folder.is_dir():
         hint = near(folder, pattern) or "; set read.root to the dataset's folder"
         raise DataError(f"{folder} is not a folder{hint}")
@@ -51,9 +48,9 @@ def one_file(folder: Path, pattern: str, what: str, hint: str) -> Path:
 
 
 def is_passed_over(name: str) -> bool:
-    """True for a path of what an operating system or an archiver keeps beside the files.
+    """True for files that an operating system or an archiver adds.
 
-    Such are hidden files and folders, macOS's `._1.png` and `__MACOSX`, and PaxHeader.
+    These are hidden files and folders, macOS's `._1.png` and `__MACOSX`, and PaxHeader.
     """
     parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")]
     return any(part.startswith(".") or _SYSTEM.fullmatch(part) for part in parts)
@@ -62,10 +59,10 @@ def is_passed_over(name: str) -> bool:
 def files_below(root: Path, suffixes: Iterable[str], *, or_dicom: bool = False) -> Iterator[Path]:
     """Files under `root` with one of `suffixes`, folder by folder, each sorted by name.
 
-    `or_dicom`: also files of other names that bear DICOM's mark, such as IM0001 or a UID.
+    `or_dicom`: also files of other names with the DICM mark, such as IM0001 or a UID.
 
-    Links to folders are followed, but none into a folder that is being walked already. What is
-    hidden is passed over.
+    Links to folders are followed, except into a folder that is already being walked. Hidden files
+    are skipped.
     """
     wanted = frozenset(suffixes)
     walked: set[tuple[int, int]] = set()
@@ -87,12 +84,12 @@ def files_below(root: Path, suffixes: Iterable[str], *, or_dicom: bool = False) 
 def _is_dicom(path: Path) -> bool:
     try:
         return read_head(path, 132).endswith(_DICOM_MARK)
-    except OSError:  # No file that can be read is no image; a report beside it will be told.
+    except OSError:  # Not an image; a report beside it is reported as missing its image.
         return False
 
 
 def listing_sha256(paths: Iterable[Path], root: Path) -> str:
-    """A hash over names and sizes, for images and shards that are too large to read for one."""
+    """SHA-256 over names and sizes, for images and shards that are too large to hash whole."""
     digest = sha256()
     for path in paths:
         size = path.stat().st_size if path.exists() else -1
@@ -101,12 +98,12 @@ def listing_sha256(paths: Iterable[Path], root: Path) -> str:
 
 
 def decode(content: bytes, encoding: str = "utf-8") -> str:
-    """A file's text: a byte order mark goes before `encoding`."""
+    """Text of a file's content; a byte order mark overrides `encoding`."""
     return content.decode(encoding_of(content[:512], encoding)).removeprefix("\ufeff")
 
 
 class UnusableReportError(Exception):
-    """One study's report cannot be read; `reason` is that of its drop."""
+    """A study's report cannot be read; `reason` is its drop reason."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(DROP_REASONS[reason])
@@ -114,7 +111,7 @@ class UnusableReportError(Exception):
 
 
 def read_text(path: Path, encoding: str) -> str:
-    """The text of a study's report; raises `UnusableReportError` if it is not there or no text."""
+    """Text of a study's report; raises `UnusableReportError` if it is missing or not text."""
     try:
         return decode(read_regular(path, _MAX_BYTES), encoding)
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Looking things up in a file that is sorted much as the one that asks, without holding it all."""
+"""Lookup in a file that is sorted like the requests, without reading all of it first."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Value = TypeVar("Value")
 
 
 class Lookup(Generic[Key, Value]):
-    """Values by key, read from `rows` only as far as what is asked for makes necessary.
+    """Values by key; `rows` are read only as far as the requested keys need.
 
-    Files of one dataset are mostly in one order, so the first answer comes at once. What has been
-    read is kept: values should be small. The first row of a key counts.
+    Files of one dataset are mostly in the same order, so the first answer is immediate. All values
+    read are kept, so they should be small. The first row of a key counts.
     """
 
     def __init__(self, rows: Iterable[tuple[Key, Value]]) -> None:
@@ -21,7 +21,7 @@ class Lookup(Generic[Key, Value]):
         self._values: dict[Key, Value] = {}
 
     def get(self, key: Key) -> Value | None:
-        """The value of `key`; None, after reading to the end, where there is none."""
+        """Value of `key`; None if no row has it, which reads all rows."""
         while key not in self._values:
             row = next(self._rows, None)
             if row is None:

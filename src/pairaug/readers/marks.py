@@ -1,6 +1,6 @@
-"""Headings and line ends as report systems, web pages and spreadsheets mark them, made plain.
+"""Headings and line ends of report systems, web pages and spreadsheets, converted to plain text.
 
-What comes out has lines, and headings that end in a colon, for `plain.py` to take apart.
+The result has lines, and headings that end in a colon, for `plain.py` to split.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SIGN = re.compile(
     r"[ \t]*[|(\[<*_#]*[ \t]*(?P<name>[^\W\d_][^:;\n.*_#\[\]()<>=|\t]{1,40}?)[ \t]*[*_]*"
     r"(?:[;=|)\]>]|[-=]+>|\u2192|[-\u2013\u2014](?=[ \t]))[ \t]*(?P<rest>[^:].*|)"
 )
-# A point is such a sign after capitals only.
+# A period marks a heading only after capitals.
 _POINT = re.compile(r"[ \t]*(?P<name>[A-Z][A-Z /&]{3,40})\.[ \t]+(?P<rest>\S.*)")
 _LETTERS_APART = re.compile(r"[ \t]*(?P<name>[A-Z](?: [A-Z]){5,})[ \t]*:(?P<rest>.*)")
 _CELL_END = re.compile(r"[ \t]*\|[ \t]*$")
@@ -34,7 +34,7 @@ _ENTITY = re.compile(r"&(?:nbsp|amp|lt|gt|quot|apos|#\d{1,5});")
 
 
 def plain_marks(text: str) -> str:
-    """`text` with its known headings as lines that end in a colon, and without tags."""
+    """`text` without tags, with each known heading at the start of a line, before a colon."""
     if "<" in text:
         text = _TAG.sub(_without_tags, text)
     if "&" in text:

@@ -25,7 +25,7 @@ from pairaug.readers.identifiers import whole_number
 from pairaug.readers.labels import CHEXPERT_COLUMNS, chexpert_labels, pack, unpack
 from pairaug.readers.listing import UnusableReportError, one_file, read_text
 from pairaug.readers.lookup import Lookup
-from pairaug.readers.mimic_studies import PLACE_OF, SECTION_OF
+from pairaug.readers.mimic_studies import RANGE_OF, SECTION_OF
 from pairaug.readers.normalize import RawRecord, RecordNormalizer, absolute
 from pairaug.readers.reader import Access, Provenance
 from pairaug.readers.rows import Row, file_sha256, rows_of
@@ -43,8 +43,8 @@ _METADATA = {
 _SPLIT = {"patient": "subject_id", "split": "split"}
 _SECTIONED: tuple[str, ...] = ("impression", "findings", "last_paragraph", "comparison")
 _DOWNLOAD = "it is on physionet.org/content/mimic-cxr-jpg"
-# Before it is said that a tree has no reports; the first patients' folders tell.
-_NUM_LOOKED_AT = 50
+# Folders searched for reports before a tree counts as one without.
+_NUM_SEARCHED = 50
 
 
 class MimicCxrSource(StageSettings):
@@ -54,19 +54,19 @@ class MimicCxrSource(StageSettings):
 
     layout: Literal["mimic-cxr"] = Field("mimic-cxr", description="The layout: MIMIC-CXR.")
     root: Path = Field(
-        description="The folder of MIMIC-CXR-JPG: its CSV files and, unless said otherwise, "
-        "`files/p10/…` with the images."
+        description="Folder of MIMIC-CXR-JPG, with its CSV files and, unless `read.image_root` is "
+        "set, the images in `files/p10/…`."
     )
     image_root: Path | None = Field(
         default=None,
-        description="The folder whose `files/p10/…` holds the images, where that is another one.",
+        description="Folder with the images in `files/p10/…`, if other than `read.root`.",
     )
     image_suffix: Literal[".jpg", ".png", ".dcm"] = Field(
-        default=".jpg", description="What the images' names end in; `.dcm` for MIMIC-CXR's own."
+        default=".jpg", description="Suffix of the image files; `.dcm` for MIMIC-CXR."
     )
     reports: Path | None = Field(
         default=None,
-        description="The unpacked `mimic-cxr-reports`, or `mimic_cxr_sectioned.csv`; without it, "
+        description="Unpacked `mimic-cxr-reports`, or `mimic_cxr_sectioned.csv`. Without it: "
         "whichever is in `read.root`.",
     )
     name: str = Field(
@@ -74,14 +74,14 @@ class MimicCxrSource(StageSettings):
     )
     views: tuple[str, ...] = Field(
         default=("PA", "AP"),
-        description="Values of `ViewPosition` to keep, whatever their case; none named: all.",
+        description="Values of `ViewPosition` to keep, case-insensitive. Empty: all.",
     )
     text: SectionChoice = Field(
         default="impression+findings",
-        description="The sections that a pair's report has; a study without them is dropped.",
+        description="Report sections to read; a study without them is dropped.",
     )
     labels: Literal["chexpert", "negbio", "none"] = Field(
-        default="chexpert", description="The labeler whose file gives the pairs' labels."
+        default="chexpert", description="Labeler of the file with the labels."
     )
     encoding: str = Field(default="utf-8", description="Text encoding of the reports' files.")
 
@@ -113,7 +113,7 @@ class MimicCxrReader:
         )
 
     def describe(self) -> Provenance:
-        """PhysioNet's terms, with the hashes of the dataset's tables; reports go by their path."""
+        """PhysioNet's terms, with hashes of the dataset's tables and the path of the reports."""
         tables = [self._metadata, self._splits, self._labels]
         if self._reports.is_file():
             tables.append(self._reports)
@@ -128,15 +128,15 @@ class MimicCxrReader:
         )
 
     def count(self) -> int:
-        """The images in the metadata, of all views."""
+        """Number of images in the metadata, of all views."""
         return sum(1 for _ in rows_of(self._metadata, {"image": _METADATA["image"]}))
 
     def __iter__(self) -> Iterator[Pair]:
-        """One pair for each image; those of other views and those without a report are dropped."""
+        """One pair per image; other views and images without a report are dropped."""
         return self._normalizer.pairs(self.records(), self._context)
 
     def records(self) -> Iterator[RawRecord]:
-        """Each row of the metadata with its split, labels and report."""
+        """Raw records: each row of the metadata with its split, labels and report."""
         splits = Lookup(self._split_rows())
         labels = Lookup(self._label_rows())
         reports = self._open_reports()
@@ -146,7 +146,7 @@ class MimicCxrReader:
             split = splits.get(patient)
             if split is None:
                 raise DataError(
-                    f"{self._splits} does not have the patient of {where} of the images"
+                    f"{self._splits} lacks the patient of {where} of the list of images"
                 )
             report, sections = reports.of(patient, study)
             image = row["image"]
@@ -174,7 +174,7 @@ class MimicCxrReader:
         return number
 
     def _split_rows(self) -> Iterator[tuple[int, Split]]:
-        """Splits by patient; the rows of one patient follow each other, and must agree."""
+        """Splits by patient; the rows of one patient are consecutive, and must agree."""
         last: tuple[int, Split] | None = None
         for number, row in rows_of(self._splits, _SPLIT):
             split = SPLIT_NAMES.get((row["split"] or "").lower())
@@ -209,11 +209,11 @@ class MimicCxrReader:
 
 
 _Found = tuple[Report | str, str]
-"""A study's report, or the reason of its drop; and by which rule it was found."""
+"""A study's report or its drop reason, and the rule that found the report."""
 
 
 class _ReportTree:
-    """Reports in one text file a study; a study's images follow each other, so one is remembered."""
+    """Reports in one text file per study; caches the last, as a study's images are consecutive."""
 
     def __init__(self, folder: Path, text: SectionChoice, encoding: str) -> None:
         self._folder = folder
@@ -233,8 +233,8 @@ class _ReportTree:
 
     def _split_report(self, study: int, text: str) -> _Found:
         text = text.replace("\r\n", "\n")
-        if study in PLACE_OF:
-            reading = text[slice(*PLACE_OF[study])]
+        if study in RANGE_OF:
+            reading = text[slice(*RANGE_OF[study])]
             return report_of({"findings": reading}, self._text), "authors' place"
         sections = dict(split_sections(text))
         if study in SECTION_OF:
@@ -244,9 +244,9 @@ class _ReportTree:
 
 
 class _SectionedReports:
-    """Reports in one table, as the authors' script writes it, read as far as is needed.
+    """Reports in the table of the authors' script, read only as far as needed.
 
-    Texts are kept packed, as the table is not quite in the images' order.
+    Texts are kept compressed, as the table is not quite in the images' order.
     """
 
     def __init__(self, table: Path, text: SectionChoice) -> None:
@@ -285,7 +285,7 @@ def _folder_of(base: Path, patient: int) -> Path:
 
 
 def _reports_in(root: Path, stated: Path | None) -> Path:
-    """The sectioned table, or the folder whose `p10` holds patients' folders with reports."""
+    """The sectioned table, or the folder with patients' reports in `p10`."""
     if stated is None:
         names = ("mimic_cxr_sectioned.csv", "mimic_cxr_sectioned.csv.gz", "mimic-cxr-reports")
         paths = [root / name for name in names if (root / name).exists()]
@@ -303,11 +303,13 @@ def _reports_in(root: Path, stated: Path | None) -> Path:
                 "mimic-cxr-reports or mimic_cxr_sectioned.csv"
             )
         if paths[0].suffix == ".zip":
-            raise DataError(f"{paths[0]} is packed; unpack it and set read.reports to the folder")
+            raise DataError(
+                f"{paths[0]} is an archive; unpack it and set read.reports to the folder"
+            )
     path = paths[0]
     return path / "files" if (path / "files").is_dir() else path
 
 
 def _holds_reports(files: Path) -> bool:
-    patients = islice(files.glob("p*/p*"), _NUM_LOOKED_AT)
+    patients = islice(files.glob("p*/p*"), _NUM_SEARCHED)
     return any(next(patient.glob("s*.txt"), None) for patient in patients)

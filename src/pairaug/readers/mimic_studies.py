@@ -1,13 +1,13 @@
-"""The studies of MIMIC-CXR whose reports no rule takes apart.
+"""Studies of MIMIC-CXR whose reports the general rules cannot split.
 
 The dataset's authors list them in `custom_mimic_cxr_rules` of their section_parser.py (MIT-LCP,
-MIT license): some have their reading under the heading of another section, of some the place of
-the reading was noted by hand. The numbers are study ids and places in the text, nothing else.
+MIT license): some have their findings under the heading of another section; for others the authors
+noted the character range by hand. The numbers are study ids and positions in the text only.
 """
 
 from __future__ import annotations
 
-# Heading in its common form → studies whose reading stands under it.
+# Heading in its common form → studies with their findings under it.
 _UNDER = {
     "recommendations": "50913680 59768032 59067458 59087630 58157373 56482935 58375018",
     "examination": "59363654 53356173 50743547 59215320 55157853",
@@ -17,10 +17,10 @@ _UNDER = {
     "history": "51491012",
 }
 SECTION_OF = {int(study): name for name, studies in _UNDER.items() for study in studies.split()}
-"""Study → the section that holds its reading."""
+"""Study → the section with its findings."""
 
 # study:start:end, half-open, in characters of the report with "\n" as line end.
-_PLACES = """
+_RANGES = """
 50525523:201:349 57564132:233:554 59982525:313:717 53488209:149:475 54875119:234:988
 50196495:59:399 56579911:59:218 52648681:292:631 59889364:172:453 53514462:73:377
 59505494:59:450 53182247:59:412 51410602:47:320 56412866:522:822 54986978:59:306
@@ -29,8 +29,8 @@ _PLACES = """
 58235663:0:0 50798377:0:0 54168089:0:0 53071062:0:0 56724958:0:0 54231141:0:0 53607029:0:0
 52035334:0:0
 """
-PLACE_OF = {
+RANGE_OF = {
     study: (start, end)
-    for study, start, end in (map(int, each.split(":")) for each in _PLACES.split())
+    for study, start, end in (map(int, each.split(":")) for each in _RANGES.split())
 }
-"""Study → where its reading is; an empty range: the report has none."""
+"""Study → range of its findings; empty: the report has none."""

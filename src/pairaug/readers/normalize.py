@@ -1,8 +1,7 @@
-"""What happens to every image with its report, whichever layout lists it.
+"""Turns raw records of any layout into pairs.
 
-A layout's reader says where images, reports and patients are; here ids are made unique, patients
-divided, unusable studies dropped with their reasons, and each image decoded once to see that it is
-one.
+A layout's reader lists images, reports and patients. Here ids are made unique, patients are split,
+unusable studies are dropped with a reason, and each image is decoded once to check it.
 """
 
 from __future__ import annotations
@@ -33,61 +32,61 @@ DROP_REASONS = {
     "missing_id": "the study has no id",
     "duplicate_id": "an earlier study of the source has the same id",
     "view_excluded": "the image's view is not among `read.views`",
-    "empty_report": "neither findings nor impression says anything",
-    "oversized_report": "the report has more characters than any report has (100,000)",
+    "empty_report": "both findings and impression are empty",
+    "oversized_report": "the report has more than 100,000 characters",
     "outside_root": "the image's path leads out of `read.root`",
-    "missing_image": "no image is named, or the image is not on disk",
+    "missing_image": "the study names no image, or the image is not on disk",
     "unreadable_image": "the image is damaged, cut short, or not an image",
     "image_constant": "the image has one grey level only",
     "image_saturated": "nearly all of the image is pure black or pure white",
 }
-"""Why a study gives no usable pair; an image's faults come from `pairaug.imaging.io.fault`."""
+"""Drop reasons of studies; defects of images come from `pairaug.imaging.io.image_defect`."""
 
 _MAX_CHARACTERS = 100_000
-"""Of a report. A cell of more holds a whole file, or many reports."""
+"""Per report. A longer cell holds a whole file, or many reports."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawRecord:
-    """One image with its report, as a layout lists it, before anything is checked."""
+    """One image with its report, as listed by a layout, unchecked."""
 
     where: str
-    """Its place in the source, such as "row 12": what messages may tell, so never a patient's."""
+    """Position in the source, such as "row 12". Shown in messages, so never a patient's id."""
     id: str | None
     report: Report
     image: Path | bytes | None
-    """As the layout names it, relative to the root or absolute; or the encoded image itself, where
-    it has no file of its own. None: there is none."""
+    """Path in the layout, relative to the root or absolute; or the encoded image, if it has no
+    file. None: no image."""
     patient_id: str | None = None
-    """None: a patient of its own."""
+    """None: not known; the record counts as a separate patient."""
     view: str | None = None
     split: Split | None = None
-    """The layout's own; None: by the patient's hash."""
+    """The dataset's split; None: by the hash of the patient's id."""
     labels: Mapping[str, bool | None] = field(default_factory=dict)
     trace: Mapping[str, Any] = field(default_factory=dict)
-    """What the layout adds to the trace of `read`."""
+    """Entries added to the trace of `read`."""
     drop: tuple[str, str] | None = None
-    """Reason and detail, where the layout itself finds the study of no use."""
+    """Reason and detail, if the layout's reader already rejects the study."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordNormalizer:
-    """The rules by which listed images become pairs."""
+    """Converts raw records to pairs."""
 
     layout: str
     """The layout, as in the setting `read.layout`."""
     name: str
     """First part of every pair's id."""
     root: Path
-    """The folder that relative paths start from, and that no path may leave; absolute."""
+    """Absolute folder that relative paths start from; paths outside it are dropped."""
     fractions: SplitFractions
     views: frozenset[str] = frozenset()
-    """Views to keep, lower case; none named: all."""
+    """Views to keep, lower case. Empty: all."""
     needs_image: bool = True
-    """False: a study that names no image is a pair of text alone, which can be rewritten."""
+    """False: a study without an image becomes a text-only pair, which can be rewritten."""
 
     def pairs(self, records: Iterable[RawRecord], context: RunContext) -> Iterator[Pair]:
-        """One pair for each item, in order; an unusable one is a dropped pair."""
+        """One pair per record, in order; unusable ones are dropped pairs."""
         if not self.root.is_dir():
             raise DataError(f"the folder of images {self.root} does not exist; set read.root")
         seen = _Seen(Missing(self.root))
@@ -111,7 +110,7 @@ class RecordNormalizer:
     def _jobs(
         self, records: Iterable[RawRecord], seen: _Seen
     ) -> Iterator[tuple[tuple[Pair, RawRecord, str], Path | bytes | None]]:
-        """Each pair by itself, what may be shown of its path, and its image if there is one."""
+        """Each pair, the part of its path that may be shown, and its image if it has one."""
         for item in records:
             pair = self._check(item, seen)
             image, shown = None if pair.drop else item.image, ""
@@ -119,7 +118,7 @@ class RecordNormalizer:
                 image = self._absolute(locate(self.root, image))
                 item = replace(item, image=image)
                 shown = seen.missing.shown(image, item.patient_id)
-                # By the path as written: a link inside the root may well point to another disk.
+                # By the path as written: a link inside the root may point to another disk.
                 if not image.is_relative_to(self.root):
                     pair, image = pair.dropped("read", "outside_root", item.where), None
                 elif _storable(str(image)) != str(image):
@@ -133,8 +132,8 @@ class RecordNormalizer:
     def _with_image(
         self, pair: Pair, item: RawRecord, outcome: InspectionResult, shown: str, missing: Missing
     ) -> Pair:
-        """`pair` with what was found of its image, or dropped."""
-        # No message has the whole path in it, which may hold a patient's id.
+        """`pair` with its inspected image, or dropped."""
+        # Messages leave out the whole path, which may hold a patient's id.
         match outcome:
             case MissingImageError() if isinstance(item.image, Path):
                 tried = os.path.relpath(item.image, self.root)
@@ -159,17 +158,17 @@ class RecordNormalizer:
             reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(seen.drops.items()))
             _LOG.warning("%s: of %d studies, dropped: %s", self.name, seen.num, reasons)
         if seen.first_missing:
-            _LOG.warning("%s: the first image that is missing: %s", self.name, seen.first_missing)
+            _LOG.warning("%s: first missing image: %s", self.name, seen.first_missing)
         if seen.num_text_only:
             _LOG.warning(
-                "%s: of %d studies, %d have a report and no image, which can be rewritten only",
+                "%s: of %d studies, %d have a report but no image; they can only be rewritten",
                 self.name,
                 seen.num,
                 seen.num_text_only,
             )
 
     def _check(self, item: RawRecord, seen: _Seen) -> Pair:
-        """The pair as it is listed, without its image; dropped where it is no use."""
+        """The record as a pair, without its image; dropped if unusable."""
         seen.num += 1
         own_id = _storable(item.id or item.where.replace(" ", "-"))
         patient_id = patient_key(_storable(item.patient_id or "")) or own_id
@@ -185,7 +184,7 @@ class RecordNormalizer:
             return pair.dropped("read", "missing_id", item.where)
         digest = _digest(own_id)
         if digest in seen.ids:
-            # Ids are unique in a run, those of dropped pairs too.
+            # Ids are unique in a run, also those of dropped pairs.
             again = replace(pair, id=f"{pair.id}#{item.where.replace(' ', '-')}")
             return again.dropped("read", "duplicate_id", item.where)
         seen.ids.add(digest)
@@ -196,7 +195,7 @@ class RecordNormalizer:
         if not pair.report.text:
             return pair.dropped("read", "empty_report", item.where)
         if (length := len(pair.report.text)) > _MAX_CHARACTERS:
-            # Not kept in the parts, which everything later reads.
+            # Left out of the parts, which every later stage reads.
             bare = replace(pair, report=Report())
             return bare.dropped("read", "oversized_report", f"{item.where}, {length:,} characters")
         if item.image is None and self.needs_image:
@@ -210,15 +209,15 @@ class RecordNormalizer:
         if earlier != item.split:
             raise DataError(
                 f"{self.name}: the patient of {item.where} is in two splits, {earlier} before and "
-                f"{item.split} here. Mend the list, or set read.split.use to hashed to have "
-                "patients divided anew."
+                f"{item.split} here. Correct the list, or set read.split.use to hashed to split "
+                "patients by a hash of their ids."
             )
         return item.split
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What must be remembered from study to study. Digests, so that millions stay small."""
+    """State kept from study to study; digests, so that millions of ids take little memory."""
 
     missing: Missing
     ids: set[bytes] = field(default_factory=set)
@@ -230,12 +229,12 @@ class _Seen:
 
 
 def absolute(path: Path) -> Path:
-    """`path` without `..`, links left alone, which `Path.resolve` would follow."""
+    """`path` made absolute without `..`; links are kept, unlike with `Path.resolve`."""
     return Path(os.path.normpath(path.absolute()))
 
 
 def _storable(text: str) -> str:
-    """`text` with the bytes written out that the name of a file or folder has beside UTF-8."""
+    """`text` with the bytes of a file name that are not UTF-8 escaped."""
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 

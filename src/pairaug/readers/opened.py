@@ -1,7 +1,7 @@
-"""A table's file as lines of text, whatever it is packed in and whichever way it is encoded.
+"""A table's file as lines of text, for gzip and any encoding.
 
-What the first bytes say goes before the file's name and the settings: downloads lose or gain a
-`.gz`, spreadsheets write UTF-16.
+The first bytes override the file's name and the settings: downloads lose or gain a `.gz`,
+spreadsheets write UTF-16.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from typing import BinaryIO, cast
 from pairaug.errors import DataError
 
 MAX_CHARACTERS = 1 << 24
-"""A line or a cell of more is no row of a table, but a quote that nobody has closed."""
+"""Per line and cell; a longer one comes from a quote that is not closed."""
 
 _GZIP = b"\x1f\x8b"
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive or a spreadsheet; unpack it, or save it as CSV",
-    b"PAR1": "a Parquet file; call it .parquet",
+    b"PAR1": "a Parquet file; rename it to .parquet",
     b"BZh": "packed with bzip2; unpack it",
     b"\xfd7zXZ": "packed with xz; unpack it",
     b"\x28\xb5\x2f\xfd": "packed with zstd; unpack it",
     b"\xd0\xcf\x11\xe0": "an Excel workbook; save it as CSV",
 }
-# The longer marks first: one of UTF-16 begins that of UTF-32.
+# Longer marks first: UTF-32's begins with UTF-16's.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -38,17 +38,17 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _HEAD = 512
-# Windows' letters where Latin-1 has control characters, which no table holds. Every program that
-# writes "latin-1" on Windows means these.
+# Windows has letters where Latin-1 has control characters, which tables do not contain. Programs
+# that write "latin-1" on Windows mean these.
 _WINDOWS = {code: bytes([code]).decode("cp1252", "replace") for code in range(0x80, 0xA0)}
 
 
 @contextmanager
 def open_lines(path: Path, encoding: str) -> Iterator[Iterator[str]]:
-    """The lines of the file at `path`, their ends as they are.
+    """The lines of the file at `path`, with their line ends.
 
-    Raises `DataError` for a file that is missing, packed otherwise than by gzip, cut short or
-    damaged, or not text in `encoding`, also while its lines are read.
+    Raises `DataError`, also while lines are read, for a file that is missing, packed in a format
+    other than gzip, cut short, damaged, or not text in `encoding`.
     """
     _check_known(path, encoding)
     try:
@@ -83,11 +83,11 @@ def _binary(path: Path) -> io.BufferedIOBase:
 
 
 def encoding_of(head: bytes, stated: str) -> str:
-    """The encoding of a file that begins with `head`: what its mark says, else as `stated`."""
+    """Encoding of a file that begins with `head`: by its byte order mark, else `stated`."""
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return encoding
-    # Every second byte zero: UTF-16 without its mark, which the setting's default is not meant for.
+    # Every second byte is zero: UTF-16 without its mark.
     if stated.lower().replace("_", "-") in ("utf-8", "utf8") and len(head) >= 4:
         even, odd = head[::2].count(0), head[1::2].count(0)
         if odd > len(head) // 4 and not even:

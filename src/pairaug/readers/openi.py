@@ -3,11 +3,11 @@
 Demner-Fushman et al., JAMIA 23:304 (2016); openi.nlm.nih.gov, collection "Indiana University Chest
 X-rays": `NLMCXR_reports.tgz` with the XML, `NLMCXR_png.tgz` with the images. Open access, CC
 BY-NC-ND 4.0 as the XML states: derived images and texts may be made, not passed on. Names and dates
-are replaced by XXXX, which stays in the report as read and is removed before anything is prompted.
+are replaced by XXXX, which stays in the report as read and is removed before prompting.
 
-A study has several images, which share its report. The XML does not say which view an image is; the
-`indiana_projections.csv` of the collection's copy on Kaggle does, and is used where it is present.
-It names no patients either, so each study is taken as a patient of its own.
+All images of a study have its report. The XML does not state an image's view; the
+`indiana_projections.csv` of the collection's copy on Kaggle does, and is used if present. Patients
+are not stated either, so each study counts as a separate patient.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ from pairaug.system.regular import read_regular
 
 _LOG = logging.getLogger(__name__)
 
-DROP_REASONS = {"unreadable_report": "the study's XML is damaged, or no study of this layout"}
+DROP_REASONS = {"unreadable_report": "the study's XML is damaged, or is not of this layout"}
 
 _LICENSE = "CC BY-NC-ND 4.0"
 _PROJECTIONS = "indiana_projections.csv"
 _MAX_BYTES = 1 << 20
-"""No study's XML is as long as that."""
+"""Bytes; larger files are not a study's XML."""
 
-# Heading of a major MeSH entry → finding. With a place, where only that place makes it the finding.
+# Heading of a major MeSH entry → finding; with a location if only that makes it the finding.
 _FINDING_OF = {
     "normal": "no finding",
     "cardiomegaly": "cardiomegaly",
@@ -77,37 +77,36 @@ _FINDING_OF = {
 
 
 class OpenISource(StageSettings):
-    """The Indiana University collection of Open-i: one XML file a study, and PNG images."""
+    """The Indiana University collection of Open-i: one XML file per study, and PNG images."""
 
     access: ClassVar[Access] = "public"
 
     layout: Literal["openi"] = Field("openi", description="The layout: Open-i.")
-    root: Path = Field(description="The folder with the XML files, or with `ecgen-radiology`.")
+    root: Path = Field(description="Folder with the XML files, or with `ecgen-radiology`.")
     image_root: Path | None = Field(
-        default=None, description="The folder of the images; without it, `read.root`."
+        default=None, description="Folder of the images; without it, `read.root`."
     )
     projections: Path | None = Field(
         default=None,
-        description="The table of views; without it, `indiana_projections.csv` where it is in "
-        "`read.root`.",
+        description="Table of views; without it, `indiana_projections.csv` in `read.root` if it "
+        "exists.",
     )
     name: str = Field(default="openi", min_length=1, description="First part of every pair's id.")
     views: tuple[str, ...] = Field(
         default=(),
-        description="Views to keep, Frontal or Lateral; this needs the table of views. None named: "
-        "all.",
+        description="Views to keep, Frontal or Lateral; needs the table of views. Empty: all.",
     )
     images: Literal["required", "optional"] = Field(
         default="required",
-        description="`optional`: a study without any image is a pair of text alone, for rewriting.",
+        description="`optional`: keep studies without an image as text-only pairs, for rewriting.",
     )
     split: SplitFractions = Field(
-        default_factory=SplitFractions, description="Division of studies; the dataset has none."
+        default_factory=SplitFractions, description="Split of studies; the dataset has none."
     )
 
 
 class OpenIReader:
-    """The real pairs of Open-i, one for each image, in the order of the studies' numbers."""
+    """The real pairs of Open-i, one per image, in the order of study numbers."""
 
     def __init__(self, settings: OpenISource, context: RunContext) -> None:
         self._settings = settings
@@ -128,12 +127,12 @@ class OpenIReader:
             self._projections = root / _PROJECTIONS
         if settings.views and self._projections is None:
             raise DataError(
-                f"read.views chooses views, but {root} has no {_PROJECTIONS}, which tells them; "
+                f"read.views is set, but {root} has no {_PROJECTIONS} with the images' views; "
                 "put it there, set read.projections, or leave read.views out"
             )
 
     def describe(self) -> Provenance:
-        """Open-i's terms, with one hash over all of its XML."""
+        """Open-i's terms, with one hash over all XML files."""
         digest = sha256()
         for path in self._files:
             digest.update(path.read_bytes())
@@ -147,11 +146,11 @@ class OpenIReader:
         )
 
     def __iter__(self) -> Iterator[Pair]:
-        """One pair for each image; a study without images gives one, of text alone or dropped."""
+        """One pair per image; a study without images gives one, text-only or dropped."""
         return self._normalizer.pairs(self.records(), self._context)
 
     def records(self) -> Iterator[RawRecord]:
-        """Each study's images with its report."""
+        """Raw records: each image of a study with its report."""
         names, views = _names_in(self._images), self._views()
         if not names:
             _LOG.warning("%s: no images, reports only", self._settings.name)
@@ -159,7 +158,7 @@ class OpenIReader:
             where = f"report {number}"
             study = _study(path)
             if study is None:
-                # The file's number is the study's in this collection, and no patient's.
+                # The file's number is the study's, not a patient's.
                 unreadable = ("unreadable_report", where)
                 yield RawRecord(where, f"CXR{path.stem}", Report(), None, drop=unreadable)
                 continue
@@ -174,7 +173,7 @@ class OpenIReader:
             images = [("", None)]
         for number, (image, path) in enumerate(images, 1):
             if path is None and image:
-                path = Path(f"{image}.png")  # where it should be
+                path = Path(f"{image}.png")  # the expected path
             yield RawRecord(
                 where=f"{where} image {number}",
                 id=image or study.id,
@@ -187,7 +186,7 @@ class OpenIReader:
             )
 
     def _views(self) -> dict[str, str]:
-        """Image, by the name it has on Kaggle without its ending → view."""
+        """Image, by its name on Kaggle without suffix → view."""
         if self._projections is None:
             return {}
         rows = rows_of(self._projections, {"image": "filename", "view": "projection"})
@@ -219,7 +218,7 @@ class _Study:
 
 
 def _study(path: Path) -> _Study | None:
-    """What a file says of its study; None where it is damaged or something else."""
+    """The study in an XML file; None if it is damaged or of another layout."""
     try:
         root = ElementTree.fromstring(read_regular(path, _MAX_BYTES))
     except (ElementTree.ParseError, OSError, ValueError, LookupError):
@@ -245,7 +244,7 @@ def _study(path: Path) -> _Study | None:
 
 
 def coded_findings(majors: Sequence[str]) -> Labels:
-    """What the major MeSH entries state; an indexer's "borderline" leaves a finding open."""
+    """Findings of the major MeSH entries; an indexer's "borderline" leaves a finding open."""
     labels: Labels = {}
     for major in majors:
         parts = [part.strip().lower() for part in major.split("/")]
@@ -257,13 +256,13 @@ def coded_findings(majors: Sequence[str]) -> Labels:
 
 
 def _names_in(folder: Path) -> dict[str, Path]:
-    """Name without its ending → file, of the images in `folder` and in the folders below it."""
+    """Name without suffix → file, of the images in `folder` and its sub-folders."""
     names: dict[str, Path] = {}
     for inner, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted(files):
             if Path(name).suffix.lower() in IMAGE_SUFFIXES and not is_passed_over(name):
-                # Kaggle's copy has two endings: 1_IM-0001-4001.dcm.png.
+                # Kaggle's copy has two suffixes: 1_IM-0001-4001.dcm.png.
                 names.setdefault(name.split(".")[0], Path(inner) / name)
     return names
 
@@ -273,7 +272,7 @@ def _found(image: str, names: dict[str, Path]) -> Path | None:
 
 
 def _kaggle_name(image: str) -> str:
-    """The image's name without the "CXR1_" that Open-i puts before it."""
+    """The image's name without Open-i's prefix "CXR1_"."""
     return re.sub(r"^CXR\d+_", "", image)
 
 

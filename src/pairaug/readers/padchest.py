@@ -3,10 +3,10 @@
 Bustos et al. 2020, Med Image Anal 66:101797 (arXiv 1901.07441): more than 160,000 images of 67,000
 patients, 2009 to 2017, with 174 findings and 19 diagnoses; bimcv.cipf.es/bimcv-projects/padchest.
 On request, under the PadChest Dataset Research Use Agreement, for research; it counts as
-credentialed here. The reports are kept as they are: Spanish, in small letters, without accents.
-Findings are read from English only, so nothing is rewritten.
+credentialed here. The reports are kept as they are: Spanish, lower case, without accents. Findings
+are read from English only, so these reports are not rewritten.
 
-One pair for each image. Patients are divided by hash, as the dataset has no split.
+One pair per image. Patients are split by hash, as the dataset has no split.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _COLUMNS = {
     "labels": "Labels",
 }
 
-# Finding → PadChest's terms for it. Terms of no finding, such as "kyphosis", are not among them.
+# Finding → PadChest's terms for it. Terms of other findings, such as "kyphosis", are left out.
 _TERMS = {
     "no finding": "normal",
     "enlarged cardiomediastinum": "mediastinal enlargement, superior mediastinal enlargement",
@@ -79,26 +79,26 @@ class PadChestSource(StageSettings):
 
     layout: Literal["padchest"] = Field("padchest", description="The layout: PadChest.")
     root: Path = Field(
-        description="The folder with `PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv`."
+        description="Folder with `PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv`."
     )
     image_root: Path | None = Field(
-        default=None, description="The folder of the images; without it, `read.root`."
+        default=None, description="Folder of the images; without it, `read.root`."
     )
     image_folders: Literal["numbered", "none"] = Field(
         default="numbered",
-        description="`numbered`: images are in the folders 0 to 54 that the table names; `none`: "
-        "all are in one.",
+        description="`numbered`: images are in the table's folders 0 to 54; `none`: all images are "
+        "in one folder.",
     )
     name: str = Field(
         default="padchest", min_length=1, description="First part of every pair's id."
     )
     views: tuple[str, ...] = Field(
         default=("PA", "AP", "AP_horizontal"),
-        description="Values of `Projection` to keep, whatever their case; others are L, COSTAL and "
-        "EXCLUDE. None named: all.",
+        description="Values of `Projection` to keep, case-insensitive; others are L, COSTAL and "
+        "EXCLUDE. Empty: all.",
     )
     split: SplitFractions = Field(
-        default_factory=SplitFractions, description="Division of patients; the dataset has none."
+        default_factory=SplitFractions, description="Split of patients; the dataset has none."
     )
 
 
@@ -124,7 +124,7 @@ class PadChestReader:
         )
 
     def describe(self) -> Provenance:
-        """PadChest's terms, with the hash of its table."""
+        """PadChest's terms, with a hash of its table."""
         return Provenance(
             layout="padchest",
             name=self._settings.name,
@@ -135,11 +135,11 @@ class PadChestReader:
         )
 
     def __iter__(self) -> Iterator[Pair]:
-        """One pair for each image; those of other views are dropped."""
+        """One pair per image; other views are dropped."""
         return self._normalizer.pairs(self.records(), self._context)
 
     def records(self) -> Iterator[RawRecord]:
-        """Each row as it stands."""
+        """Raw records of the rows."""
         for number, row in rows_of(self._table, _COLUMNS):
             image = row["image"]
             yield RawRecord(
@@ -160,6 +160,6 @@ class PadChestReader:
 
 
 def padchest_labels(records: str) -> Labels:
-    """The findings that a `Labels` cell such as "['cardiomegaly', 'NSG tube']" states."""
+    """Findings stated by a `Labels` cell such as "['cardiomegaly', 'NSG tube']"."""
     terms = re.findall(r"[^\[\],'\"]+", records)
     return stated_findings((" ".join(term.lower().split()) for term in terms), _FINDING_OF)

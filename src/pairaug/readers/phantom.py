@@ -1,6 +1,6 @@
-"""Pairs of simulated patients: images and reports rendered on the spot, with the truth in the trace.
+"""Pairs of simulated patients: images and reports are rendered, with the ground truth in the trace.
 
-A phantom has no file, so its image travels inside the pair. Phantoms are not clinical data.
+A phantom has no file, so its image is stored in the pair. Phantoms are not clinical data.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class PhantomSource(StageSettings):
     access: ClassVar[Access] = "public"
 
     layout: Literal["phantom"] = Field("phantom", description="The layout: simulated patients.")
-    num_patients: int = Field(48, ge=1, description="How many patients are sampled.")
+    num_patients: int = Field(48, ge=1, description="Number of simulated patients.")
     seed: int | None = Field(
-        None, ge=0, lt=2**63, description="Which patients are sampled; without it, the run's seed."
+        None, ge=0, lt=2**63, description="Seed of the patients; without it, the run's seed."
     )
-    size: int = Field(128, ge=32, le=1024, description="Pixels a side of each image.")
+    size: int = Field(128, ge=32, le=1024, description="Side of each image, in pixels.")
     split: SplitFractions = Field(
         SplitFractions(validation_fraction=0.0, test_fraction=0.0, seed=0),
-        description="Division of patients; all are for training unless said.",
+        description="Split of patients; by default all are for training.",
     )
 
 
@@ -48,15 +48,15 @@ class PhantomReader:
         self._seed = context.seed if settings.seed is None else settings.seed
 
     def describe(self) -> Provenance:
-        """Public, and nobody's: the images are simulated."""
+        """Public provenance: the images are simulated."""
         return Provenance(layout="phantom", name="phantom", license="Apache-2.0", access="public")
 
     def count(self) -> int:
-        """The number of patients."""
+        """Number of patients."""
         return self._settings.num_patients
 
     def records(self) -> Iterator[RawRecord]:
-        """Each patient's report; the image is rendered only when pairs are read."""
+        """Raw records of the reports; images are rendered only when pairs are read."""
         for index in range(self._settings.num_patients):
             study = sample_study(self._seed, index)
             yield RawRecord(
@@ -68,14 +68,14 @@ class PhantomReader:
             )
 
     def __iter__(self) -> Iterator[Pair]:
-        """One pair for each patient; the same ones whatever `num_patients` is."""
+        """One pair per patient; the first N are the same for any larger `num_patients`."""
         for index in range(self._settings.num_patients):
             pair = self._pair(sample_study(self._seed, index))
             self._context.report_progress(1)
             yield pair
 
     def _pair(self, study: Study) -> Pair:
-        """The study as a pair; its trace says how to render the same patient again."""
+        """The study as a pair; its trace holds what is needed to render the patient again."""
         size = self._settings.size
         return Pair(
             id=f"phantom/{study.index:06d}",

@@ -1,7 +1,7 @@
-"""Sections of a report whose layout is not known: text files, captions, cells with a whole report.
+"""Sections of a report of unknown layout: text files, captions, cells with a whole report.
 
 A heading may be in any case with a colon, alone on its line, in Markdown or underlined, or in
-capitals within a line. What stands over a part of a section ("LUNGS:") stays inside it.
+capitals within a line. Headings of parts of a section ("LUNGS:") stay inside it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pairaug.readers.text import visible
 
 _READINGS = ("findings", "impression", "reading")
 
-# What may stand before a heading: "## ", "**", "> ", "- ", "1. ", "[".
+# Marks before a heading: "## ", "**", "> ", "- ", "1. ", "[".
 _BEFORE = (
     r"[ \t]*(?P<mark>(?:>[ \t]*)*(?:\#{1,6}[ \t]*|[*_=\-]{2,}[ \t]*|[*_\[<])?)"
     r"(?:(?:[-*\u2022]|\d{1,2}[.)]|[IVX]{1,3}\.|[A-F][.)])[ \t]+(?:\*\*)?)?"
@@ -30,7 +30,7 @@ _COLON = re.compile(rf"{_BEFORE}{_NAME}[ \t*_\]>]*:[ \t*_]*(?P<rest>.*)")
 _ALONE = re.compile(rf"{_BEFORE}{_NAME}[ \t*_=\-\]>#]*(?P<rest>)")
 _BOLD = re.compile(rf"[ \t]*(?P<mark>\*\*|__){_NAME}(?P=mark)[ \t]*(?P<rest>\S.*)")
 _CAPITALS = re.compile(r"[^a-z\W\d_][^a-z\d_]*")
-# "FINDINGS  The lungs": capitals, then text that is not.
+# "FINDINGS  The lungs": capitals, then other text.
 _NO_COLON = re.compile(
     r"[ \t]*(FINDINGS?|IMPRESSION|CONCLUSION|INDICATION|COMPARISON|TECHNIQUE|HISTORY)"
     r"(?:[ \t]+[-\u2013\u2014])?[ \t]+(?=[A-Z][a-z]|\d[.)])"
@@ -40,14 +40,14 @@ _ENGLISH = "|".join(
     re.escape(name)
     for name in sorted((name for name in KNOWN if name.isascii()), key=len, reverse=True)
 )
-# Within a line: a known heading in capitals, or one in small letters that follows a sentence.
+# Within a line: a known heading in capitals, or one in lower case after a sentence.
 _WITHIN = re.compile(
     rf"(?<![A-Za-z])(?:{_ENGLISH.upper()}|(?<=[.;)!?]\s)(?i:findings?|impression|indication|"
     r"conclusions?|comparison|technique|history|clinical history|recommendations?))[ \t]*:"
 )
-# Not the "___" that stands for what was removed.
+# Not the "___" of removed identifiers.
 _BOLD_MARK = re.compile(r"\*\*|(?<!_)__(?!_)")
-# What a heading goes on from, or what only numbers or decorates it: "IMPRESSION AND ", "2. ".
+# Text that belongs to the heading after it: "IMPRESSION AND ", "2. ".
 _OPENS_HEADING = re.compile(
     r"[\s\d.()#*_>\[<=\-|]*(?:[A-F][.)][\s*]*)?|.*\b(?:AND|OR|OF|FOR|THE|TO)\s+|.*[&/+,]\s*"
 )
@@ -73,7 +73,7 @@ class _Section:
 
 
 def report_of_plain(text: str, headless: Literal["findings", "impression"]) -> Report:
-    """The report in a text of no known layout; without known headings all of it is one section."""
+    """The report in a text of unknown layout; without known headings it is one section."""
     found = list(_sections(plain_marks(visible(text))))
     if _has_no_known(found):
         return Report(**{headless: unwrap("\n".join(section.text for section in found))})
@@ -82,9 +82,9 @@ def report_of_plain(text: str, headless: Literal["findings", "impression"]) -> R
 
 
 def report_of_sections(report: Report) -> Report:
-    """`report` with each section in its place, where a column holds a whole report with headings.
+    """`report` with its sections separated, if a column holds a whole report with headings.
 
-    Where both columns have a section, the column that is named for it counts.
+    If both columns have a section, the column of that name counts.
     """
     findings = _of_column(report.findings, "findings")
     impression = _of_column(report.impression, "impression")
@@ -100,18 +100,18 @@ def _of_column(text: str, column: Literal["findings", "impression"]) -> Report:
         return whole
     before = found[0].text
     if column not in [section.name for section in found] and _is_prose(before):
-        found[0].name = column  # The column says what its text is.
+        found[0].name = column  # Text before the first heading belongs to the column's section.
     texts = _by_name(found)
     return Report(unwrap(texts.get("findings", "")), unwrap(texts.get("impression", "")))
 
 
 def plain_sections(text: str) -> Sections:
-    """The sections by their common names; empty where the text has no heading that is known.
+    """Sections by their common names; empty if the text has no known heading.
 
-    Sections of one name are joined. A "reading" (REPORT, RESULT, INTERPRETATION) is the findings;
-    where findings are headed too, the impression, in case that it follows them and there is no
-    other. Where nothing is headed as findings, they are the prose before the first heading and
-    after the first paragraph of sections such as the indication.
+    Sections of one name are joined. A "reading" (REPORT, RESULT, INTERPRETATION) is the findings.
+    If there are findings too, it is the impression, provided it follows them and there is no other.
+    Without a findings heading, the findings are the prose before the first heading and after the
+    first paragraph of sections such as the indication.
     """
     found = list(_sections(plain_marks(visible(text))))
     return {} if _has_no_known(found) else _by_name(found)
@@ -136,22 +136,22 @@ def _by_name(found: list[_Section]) -> dict[str, str]:
     if "findings" not in texts and (loose := "\n\n".join(_loose_prose(found))):
         texts["findings"] = loose
     if not {"findings", "impression"} & texts.keys():
-        # The comparison as MIMIC-CXR's authors do it; the others may be all that there is.
+        # The comparison as MIMIC-CXR's authors do it; the others may be the only text.
         spare = (texts[name] for name in ("comparison", "wet read", "addendum") if name in texts)
         texts["findings"] = next(spare, "")
     return texts
 
 
 def _sections(text: str) -> Iterator[_Section]:
-    """Sections in order, the first being the preamble, which may be empty."""
+    """Sections in order; the first is the preamble, which may be empty."""
     current = _Section("preamble")
     lines = list(_split_within(text))
-    for place, line in enumerate(lines):
+    for index, line in enumerate(lines):
         if _UNDERLINE.fullmatch(line):
-            if place and not lines[place - 1].strip():
+            if index and not lines[index - 1].strip():
                 current.lines.append("")
             continue
-        name, rest = _heading(line, lines, place, current.name)
+        name, rest = _heading(line, lines, index, current.name)
         if name is None:
             current.lines.append(rest)
             continue
@@ -161,7 +161,7 @@ def _sections(text: str) -> Iterator[_Section]:
 
 
 def _split_within(text: str) -> Iterator[str]:
-    """The lines of `text`, with a new one at each heading that stands within a line."""
+    """The lines of `text`, split before each heading within a line."""
     for line in text.replace("\uff1a", ":").splitlines():
         start = 0
         for match in _WITHIN.finditer(line):
@@ -171,8 +171,8 @@ def _split_within(text: str) -> Iterator[str]:
         yield line[start:]
 
 
-def _heading(line: str, lines: list[str], place: int, inside: str) -> tuple[str | None, str]:
-    """The section that starts on this line, if any, and what of the line is text."""
+def _heading(line: str, lines: list[str], index: int, inside: str) -> tuple[str | None, str]:
+    """The section that starts on this line, if any, and the rest of the line."""
     if _SIGNED.match(line):
         return "signature", ""
     bare = _NO_COLON.match(line)
@@ -192,9 +192,9 @@ def _heading(line: str, lines: list[str], place: int, inside: str) -> tuple[str 
     match = _BOLD.fullmatch(line) or _ALONE.fullmatch(line)
     if match is None:
         return None, _without_bold(line)
-    is_marked = bool(match["mark"].strip()) or _is_underlined(lines, place)
+    is_marked = bool(match["mark"].strip()) or _is_underlined(lines, index)
     heading = match["name"].strip()
-    if is_marked or _stands_alone(heading, lines, place):
+    if is_marked or _stands_alone(heading, lines, index):
         if name := known_name(heading):
             return name, match["rest"]
         if is_marked:
@@ -203,7 +203,7 @@ def _heading(line: str, lines: list[str], place: int, inside: str) -> tuple[str 
 
 
 def _unknown(heading: str, inside: str) -> str | None:
-    """The section that an unknown heading in capitals starts; None where it stays inside one."""
+    """The section started by an unknown heading in capitals; None if it is a sub-heading."""
     if inside in (*_READINGS, "parts"):
         return None
     if is_sub_heading(heading) or DESCRIBES_IMAGE.search(heading.lower()):
@@ -215,26 +215,26 @@ def _without_bold(line: str) -> str:
     return _BOLD_MARK.sub("", line)
 
 
-def _is_underlined(lines: list[str], place: int) -> bool:
-    return place + 1 < len(lines) and bool(_UNDERLINE.fullmatch(lines[place + 1]))
+def _is_underlined(lines: list[str], index: int) -> bool:
+    return index + 1 < len(lines) and bool(_UNDERLINE.fullmatch(lines[index + 1]))
 
 
-def _stands_alone(heading: str, lines: list[str], place: int) -> bool:
-    """True where a line of nothing but a heading is no end of a wrapped sentence."""
+def _stands_alone(heading: str, lines: list[str], index: int) -> bool:
+    """True if a line that is only a heading is not the end of a wrapped sentence."""
     if heading[0].islower():
         return False
-    before = lines[place - 1].strip() if place else ""
+    before = lines[index - 1].strip() if index else ""
     return not before or before.endswith(_SENTENCE_END) or known_name(before) is not None
 
 
 def _loose_prose(found: list[_Section]) -> Iterator[str]:
-    """Sentences that stand under no heading of their own."""
+    """Sentences that are not under a findings or impression heading."""
     for section in found:
         if section.name in (*_READINGS, "signature", "patient", "addendum", "notification"):
             continue
         paragraphs = re.split(r"\n[ \t]*\n", section.text)
         kept = paragraphs if section.name in ("preamble", "unknown") else paragraphs[1:]
-        # A title, a name or a date is no sentence.
+        # Titles, names and dates are not sentences.
         yield from (
             each for each in kept if (len(each.split()) > 2 and _is_prose(each)) or extract(each)
         )

@@ -17,30 +17,30 @@ Access = Literal["public", "credentialed", "private"]
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a dataset comes from, and what its users have agreed to."""
+    """Origin of a dataset, and its terms of use."""
 
     layout: str
     """The layout, as in the setting `read.layout`."""
     name: str
-    """What the dataset is called; the first part of its pairs' ids."""
+    """Name of the dataset; the first part of its pairs' ids."""
     license: str
     access: Access
-    """`credentialed`: signed for, such as PhysioNet. `private`: a hospital's own."""
+    """`credentialed`: needs a signed agreement, as PhysioNet. `private`: a hospital's own."""
     citation: str = ""
     hashes: Mapping[str, str] = field(default_factory=dict)
-    """SHA-256 of each file that lists the pairs, by name: another listing is another dataset."""
+    """SHA-256 of each file that lists the pairs, by name; identifies the dataset."""
 
 
 class Reader(Protocol):
-    """The real pairs of one dataset, streamed in the order of its files; each pass starts anew.
+    """The real pairs of one dataset, streamed in the order of its files; each pass restarts.
 
-    A study that cannot be used comes out as a dropped pair with its reason.
+    An unusable study is a dropped pair with its reason.
     """
 
     def __iter__(self) -> Iterator[Pair]: ...
 
     def records(self) -> Iterator[RawRecord]:
-        """What the layout lists, as it stands: no image is decoded, nothing is checked."""
+        """Raw records of the layout, unchecked, without decoding images."""
         ...
 
     def describe(self) -> Provenance: ...
@@ -48,19 +48,21 @@ class Reader(Protocol):
 
 @runtime_checkable
 class Counted(Protocol):
-    """A reader that can say how much it lists without going through the reports."""
+    """A reader that can count its pairs without reading the reports."""
 
     def count(self) -> int | None:
-        """How many pairs it will yield, dropped ones included; None where that is not known."""
+        """Number of pairs that it will yield, including dropped ones; None if unknown."""
         ...
 
 
 class StatedTerms(StageSettings):
-    """The terms of a dataset that no layout knows, as its user states them."""
+    """License, access and citation of a dataset, stated by its user."""
 
-    license: str = Field(default="not stated", description="The license that exports inherit.")
+    license: str = Field(
+        default="not stated", description="License of the dataset; exports inherit it."
+    )
     access: Access = Field(
         default="private",
         description="Terms of access: public, credentialed (as PhysioNet) or private.",
     )
-    citation: str = Field(default="", description="How the source asks to be cited.")
+    citation: str = Field(default="", description="Citation of the source.")

@@ -1,7 +1,7 @@
-"""The rows of a CSV, TSV, JSONL or Parquet file, streamed; which cell means what is the caller's.
+"""Rows of a CSV, TSV, JSONL or Parquet file, streamed; the caller interprets the cells.
 
-Messages name files, columns and row numbers, never the content of a row. A CSV's rows are numbered
-as a spreadsheet shows them: the header is row 1. A JSONL file's are its lines.
+Messages name files, columns and row numbers, never the content of a row. Rows of a CSV are numbered
+as in a spreadsheet: the header is row 1. Rows of a JSONL file are numbered by line.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SUFFIXES = {
     ".parquet": "parquet",
 }  # fmt: skip
 _DELIMITERS = {"csv": ",;\t|", "tsv": "\t,;|"}
-"""Tried in this order where none is stated."""
+"""Tried in this order if none is stated."""
 
 
 def rows_of(
@@ -39,9 +39,9 @@ def rows_of(
 ) -> Iterator[tuple[int, Row]]:
     """Each row's number, and a mapping from the keys of `columns` to the text of the column.
 
-    A cell is what `readers.text.cell_text` makes of it. The format follows the file's name, and the
-    delimiter, where none is stated, the header. A missing, empty or undecodable file and an
-    unknown column raise `DataError`.
+    Cells are converted by `readers.text.cell_text`. The format follows from the file's name and, if
+    no delimiter is stated, the delimiter from the header. A missing, empty or undecodable file and
+    an unknown column raise `DataError`.
     """
     for number, cells in cells_of(path, columns, encoding, delimiter):
         yield number, {key: cell_text(value) for key, value in cells.items()}
@@ -50,7 +50,7 @@ def rows_of(
 def cells_of(
     path: Path, columns: Mapping[str, str], encoding: str = "utf-8", delimiter: str | None = None
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Rows as `rows_of` gives them, with their cells as the file has them, whatever they are."""
+    """Rows as from `rows_of`, with the cells' original values."""
     kind = _format_of(path)
     if kind == "parquet":
         rows = _parquet_rows(path, columns)
@@ -69,7 +69,7 @@ def cells_of(
 def column_names(
     path: Path, encoding: str = "utf-8", delimiter: str | None = None
 ) -> tuple[str, ...]:
-    """The names of a table's columns, in order; of a JSONL file, those of its first row.
+    """Names of a table's columns, in order; for a JSONL file, the keys of its first row.
 
     Raises `DataError` as `rows_of` does.
     """
@@ -84,7 +84,7 @@ def column_names(
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal; a missing file raises `DataError`."""
+    """SHA-256 of a file's content, in hexadecimal; a missing file raises `DataError`."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -101,7 +101,7 @@ def _format_of(path: Path) -> str:
     kind = _SUFFIXES.get(suffixes[-1]) if suffixes else None
     if kind is None:
         choices = ", ".join(_SUFFIXES)
-        raise DataError(f"{path} is no table that can be read: its name must end in {choices}")
+        raise DataError(f"{path} is not a table; its name must end in {choices}")
     return kind
 
 
@@ -112,26 +112,26 @@ def _csv_rows(
         records = _records(path, lines, delimiters, tuple(columns.values()))
         _, names = next(records)
         _check_columns(path, columns, names)
-        places = {column: names.index(column) for column in columns.values()}
+        indices = {column: names.index(column) for column in columns.values()}
         for number, cells in records:
             if len(cells) != len(names):
                 _check_width(path, number, cells, len(names))
-            yield number, {column: cells[place] for column, place in places.items()}
+            yield number, {column: cells[index] for column, index in indices.items()}
 
 
 def _records(
     path: Path, lines: Iterator[str], delimiters: str, wanted: Sequence[str]
 ) -> Iterator[tuple[int, list[str]]]:
-    """(row number, cells) of a CSV, header first; blank rows count and are left out."""
+    """(row number, cells) of a CSV, header first; blank rows are skipped but numbered."""
     first = next(lines, "")
     number = 0
-    # Excel's own way to say what separates the cells.
+    # Excel's "sep=;" line states the delimiter.
     stated = re.fullmatch(r'"?sep=(.)"?\s*', first, re.IGNORECASE)
     if stated:
         first, delimiters, number = next(lines, ""), stated.group(1), 1
     delimiter = _delimiter_of(first, delimiters, wanted)
     source = _Chained(first, lines)
-    # Of the process as a whole; the standard limit of 131,072 is below what columns of others hold.
+    # Applies to the whole process; the default of 131,072 is too low for some datasets' columns.
     csv.field_size_limit(MAX_CHARACTERS)
     reader = csv.reader(source, delimiter=delimiter, skipinitialspace=delimiter != " ")
     is_header = True
@@ -158,9 +158,9 @@ def _records(
 
 
 class _Chained(Iterator[str]):
-    """Lines after a first one, which know whether a reader has asked for more than there are.
+    """Lines after a first one; records if a reader asked for more lines than exist.
 
-    A reader of CSV does so in the middle of a row only where a quote is open.
+    A CSV reader does so in the middle of a row only if a quote is open.
     """
 
     def __init__(self, first: str, rest: Iterator[str]) -> None:
@@ -180,9 +180,9 @@ class _Chained(Iterator[str]):
 
 
 def _delimiter_of(header: str, delimiters: str, wanted: Sequence[str]) -> str:
-    """The first of `delimiters` that parts the header into the columns that are wanted.
+    """The first of `delimiters` that splits the header into the wanted columns.
 
-    Where none does, or nothing is asked for, the one that makes the most columns.
+    If none does, or no columns are wanted, the one that gives the most columns.
     """
     if len(delimiters) == 1:
         return delimiters
@@ -197,7 +197,7 @@ def _delimiter_of(header: str, delimiters: str, wanted: Sequence[str]) -> str:
 
 
 def _check_width(path: Path, number: int, cells: list[str], width: int) -> None:
-    # A spreadsheet ends rows with a separator that the header may lack.
+    # Spreadsheets end rows with a separator that the header may lack.
     if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
         return
     raise DataError(
@@ -215,14 +215,14 @@ def _jsonl_rows(
             if not checked:
                 _check_columns(path, columns, list(row))
                 checked = True
-            # A key may be left out of later rows where it has no value.
+            # Later rows may omit a key without a value.
             yield number, {column: row.get(column) for column in columns.values()}
 
 
 def json_objects(path: Path, lines: Iterator[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """(line number, row) of each line that is not blank.
 
-    A file that is one JSON array has its elements for rows, numbered from 1.
+    If the file is one JSON array, its elements are the rows, numbered from 1.
     """
     is_first = True
     for number, line in enumerate(lines, 1):
@@ -244,12 +244,12 @@ def json_objects(path: Path, lines: Iterator[str]) -> Iterator[tuple[int, Mappin
 def _array_rows(
     path: Path, number: int, first: str, rest: Iterator[str]
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The elements of a JSON array, which has to be read as a whole."""
+    """Elements of a JSON array, which is read as a whole."""
     text = first
     for line in rest:
         text += line
         if len(text) > MAX_FILE_BYTES:
-            raise DataError(f"{path} is one JSON array, and too large for that; write a row a line")
+            raise DataError(f"{path} is one JSON array and too large; write one row per line")
     where = f"{path}: line {number} is not a JSON object, nor the file one JSON array of them"
     try:
         rows = parse_json(text, nan_is_null=True)
@@ -270,12 +270,12 @@ def _parquet_rows(
         try:
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
                 cells = [_values(path, name, batch.column(name), first) for name in wanted]
-                for place in range(batch.num_rows):
-                    row = {name: of[place] for name, of in zip(wanted, cells, strict=True)}
-                    yield first + place, row
+                for index in range(batch.num_rows):
+                    row = {name: of[index] for name, of in zip(wanted, cells, strict=True)}
+                    yield first + index, row
                 first += batch.num_rows
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path} is damaged, or of a kind that is not read") from error
+            raise DataError(f"{path} is damaged, or uses unsupported Parquet features") from error
 
 
 def _parquet_file(path: Path) -> parquet.ParquetFile:
@@ -290,17 +290,17 @@ def _parquet_file(path: Path) -> parquet.ParquetFile:
 
 
 def _values(path: Path, name: str, column: pa.Array, first: int) -> list[Any]:
-    """A column's cells; dates as text, since Python's have fewer years than Arrow's."""
+    """A column's cells; dates as text, since Python's dates cover fewer years than Arrow's."""
     is_date = pa.types.is_date(column.type) or pa.types.is_timestamp(column.type)
     try:
         cells = (column.cast(pa.string()) if is_date else column).to_pylist()
-        # What Arrow writes for a year that no calendar has.
+        # Arrow's text for a year outside the calendar.
         return [None if is_date and cell and cell[0] == "<" else cell for cell in cells]
     except (ValueError, OverflowError, TypeError, pa.ArrowException):
         # Not chained: a decoder's error carries the text.
         last = first + len(column) - 1
         raise DataError(
-            f"{path}: column {name!r} has something in rows {first} to {last} that is no text"
+            f"{path}: column {name!r} has values in rows {first} to {last} that are not text"
         ) from None
 
 
@@ -310,7 +310,7 @@ def _check_columns(path: Path, columns: Mapping[str, str], available: Sequence[s
             if available.count(column) > 1:
                 raise DataError(f"{path} has more than one column {column!r}")
             continue
-        # Names alone are compared: a first row of data would be quoted.
+        # Only names are suggested, so that a first row of data is not quoted.
         near = difflib.get_close_matches(column, available if are_names(available) else (), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ";"
         raise DataError(f"{path} has no column {column!r} (for {key}){hint} {name_list(available)}")

@@ -1,12 +1,12 @@
-"""Sections of a free-text report: which part is findings, which is impression.
+"""Sections of a free-text report in MIMIC-CXR's layout, such as findings and impression.
 
-The rules are those that MIMIC-CXR's authors describe in their `section_parser.py`: a heading is a
-line in capitals that ends in a colon, its name is brought to a common form, the last section of a
-name counts, and where neither findings nor impression is headed, the last paragraph or else the
-comparison holds the reading. Four departures: a heading right under an empty one is seen; the
-misspelling "NDICATION" is the indication, not the impression; what stands over a part of the
-findings or the impression ("LUNGS:") does not end them; and headings of other layouts ("REPORT",
-"BEFUND") are known. Texts of no known layout are for `plain.py`.
+The rules are those of the MIMIC-CXR authors' `section_parser.py`: a heading is a line in capitals
+that ends in a colon, its name is mapped to a common form, the last section of a name counts, and
+without a findings or impression heading the last paragraph, or else the comparison, is the
+findings. Four departures: a heading directly under an empty one is recognized; the misspelling
+"NDICATION" is the indication, not the impression; headings of parts of the findings or the
+impression ("LUNGS:") do not end them; and headings of other layouts ("REPORT", "BEFUND") are known.
+`plain.py` reads texts of unknown layout.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from pairaug.pair import Report
 from pairaug.readers.headings import DESCRIBES_IMAGE, MIMIC_KNOWN, is_sub_heading, known_name
 
 Sections = Mapping[str, str]
-"""Name in its common form → text, of the last section of that name that is not empty."""
+"""Common name → text of the last non-empty section of that name."""
 
 SectionChoice = Literal["impression+findings", "impression", "findings"]
-"""Which sections of a report a pair has."""
+"""Sections of a report to read."""
 
 _HEADING = re.compile(r"\n ([A-Z ()/,-]+):(?=\s|$)")
-# Lines are wrapped no narrower than this.
+# Minimum width of wrapped lines.
 _MIN_WIDTH = 60
 _BULLET = re.compile(r"(?:[-*\u2022\u25aa\u25cf\u25e6\u2013\u2014](?:\s+|(?=[A-Z][a-z])))+")
 _ITEM = re.compile(rf"{_BULLET.pattern}|\(?\d{{1,2}}[.)]\s+\S")
 _SUB_HEADING = re.compile(r"[A-Z][A-Za-z /&,-]{2,30}:\s")
-# Words that no statement ends in.
+# Words that do not end a statement.
 _OPEN_ENDS = frozenset(
     ("the", "a", "an", "of", "and", "or", "in", "with", "without", "no", "is", "are", "to", "for",
      "by", "on", "at", "from", "as", "than", "but", "which", "that", "left", "right", "new", "dr")
 )  # fmt: skip
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n")
 
-# A longer heading with one of these in it is that section.
+# A longer heading that contains one of these is that section.
 _WITHIN = ("impression", "findings", "history", "comparison", "addendum")
 
 
 def sections_of(text: str) -> Sections:
-    """The sections of a report as MIMIC-CXR lays it out: headings are lines of one space, capitals
-    and a colon. What comes before the first is `preamble`; without any, all is `full report`.
+    """Sections of a report in MIMIC-CXR's layout: headings are lines of one space, capitals and a
+    colon. Text before the first heading is `preamble`; without headings all is `full report`.
     """
     return dict(split_sections(text))
 
@@ -54,8 +54,8 @@ def split_sections(text: str) -> list[tuple[str, str]]:
     text = text.replace("\r\n", "\n")
     found = list(_headings(text))
     sections = [("preamble", text[: found[0][1].start()])] if found else [("full report", text)]
-    for place, (name, match) in enumerate(found, 1):
-        end = found[place][1].start() if place < len(found) else len(text)
+    for following, (name, match) in enumerate(found, 1):
+        end = found[following][1].start() if following < len(found) else len(text)
         sections.append((name, text[match.end() : end]))
     sections = [
         (name, section)
@@ -82,10 +82,10 @@ def _headings(text: str) -> Iterator[tuple[str, re.Match[str]]]:
 
 
 def report_of(sections: Sections, text: SectionChoice = "impression+findings") -> Report:
-    """The report that `sections` hold, reduced to what `text` names, lines unwrapped.
+    """The report in `sections`, limited to those named by `text`, lines unwrapped.
 
-    Where neither findings nor impression is there, a section such as REPORT, the last paragraph or
-    the comparison stands for the findings, the last two as the dataset's authors do it.
+    Without findings and impression, a section such as REPORT, the last paragraph or the comparison
+    is used as findings, the last two as the dataset's authors do it.
     """
     findings, impression = (unwrap(sections.get(key, "")) for key in ("findings", "impression"))
     if not findings and not impression:
@@ -100,8 +100,8 @@ def report_of(sections: Sections, text: SectionChoice = "impression+findings") -
 def unwrap(text: str) -> str:
     """`text` with each paragraph on one line, and one blank line between paragraphs.
 
-    Lines that are statements of their own, items of a list among them, become sentences; bullets go
-    and numbers stay.
+    Lines that are whole statements, such as items of a list, become sentences; bullets are removed,
+    numbers are kept.
     """
     paragraphs = (_one_line(paragraph) for paragraph in _BLANK_LINE.split(text))
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
@@ -119,14 +119,14 @@ def _one_line(paragraph: str) -> str:
 
 
 def _joint(line: str, following: str, width: int) -> str:
-    """The sign between two lines: a point, unless the second goes on with the first's words."""
+    """Separator of two lines: ". ", or a space if the second continues the first's sentence."""
     if not following or not line or line[-1] in ".!?:;,-/(\u3002":
         return " "
     if line.rpartition(" ")[2].lower() in _OPEN_ENDS:
         return " "
     if _ITEM.match(following) or _SUB_HEADING.match(following):
         return ". "
-    # A wrapped line ends because the next word had no room in it.
+    # A wrapped line ends because the next word did not fit.
     has_room = len(line) + 1 + len(following.split(" ", 1)[0]) <= width
     return ". " if has_room and following[0].isupper() else " "
 

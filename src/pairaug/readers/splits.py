@@ -22,26 +22,24 @@ SPLIT_NAMES: dict[str, Split] = {
     "test": "test",
     "testing": "test",
 }
-"""Name of a split in datasets, in lower case → split."""
+"""Name of a split in datasets, lower case → split."""
 
 
 class SplitFractions(StageSettings):
-    """How patients are divided where the dataset does not say, or is not to be asked."""
+    """Split of patients, for datasets without splits or instead of theirs."""
 
     use: Literal["own", "hashed"] = Field(
         default="own",
-        description="`own`: the dataset's splits where it has them; `hashed`: the fractions below, "
-        "by a hash of the patient's id, whatever it says.",
+        description="`own`: use the dataset's splits if it has them; `hashed`: always split by a "
+        "hash of the patient's id and the fractions below.",
     )
     validation_fraction: float = Field(
         default=0.1, ge=0, le=1, description="Fraction of patients for validation."
     )
     test_fraction: float = Field(
-        default=0.1, ge=0, le=1, description="Fraction of patients kept for tests."
+        default=0.1, ge=0, le=1, description="Fraction of patients for testing."
     )
-    seed: int = Field(
-        default=0, description="Another seed is another division; the run's seed is not."
-    )
+    seed: int = Field(default=0, description="Seed of the split; independent of the run's seed.")
 
     @model_validator(mode="after")
     def _leaves_something(self) -> SplitFractions:
@@ -50,7 +48,7 @@ class SplitFractions(StageSettings):
         return self
 
     def split_of(self, patient_id: str) -> Split:
-        """The patient's split: a hash of the id and the seed alone, so that no order matters."""
+        """The patient's split, from a hash of the id and the seed, so independent of the order."""
         digest = blake2b(f"{self.seed}\0{patient_id}".encode(), digest_size=8).digest()
         position = int.from_bytes(digest, "big") / 2**64
         if position < self.test_fraction:

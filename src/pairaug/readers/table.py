@@ -1,7 +1,7 @@
 """Pairs from a table of reports beside a folder of images, with the column names in the settings.
 
-The table is CSV, TSV, JSONL or Parquet; provenance, license and access terms are the user's to
-state. Images are referred to by absolute path and never copied; nothing is written beside them.
+The table is CSV, TSV, JSONL or Parquet; the user states provenance, license and access terms.
+Images are referred to by absolute path and never copied; nothing is written beside them.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from pairaug.stage import RunContext
 
 
 class TableColumns(StageSettings):
-    """Which column of the table holds what; null: the table does not have it."""
+    """Names of the table's columns; null: the table has no such column."""
 
-    id: str = Field(default="id", description="Column of the study's or image's own id.")
+    id: str = Field(default="id", description="Column of the study's or image's id.")
     file: str | None = Field(
         default="file",
-        description="Column of the image's path, relative to `read.root`; null: reports alone, "
+        description="Column of the image's path, relative to `read.root`; null: reports only, "
         "which can be rewritten.",
     )
     findings: str | None = Field(default="findings", description="Column of the findings section.")
@@ -45,12 +45,12 @@ class TableColumns(StageSettings):
     )
     study: str | None = Field(
         default=None,
-        description="Column of the study that the image is of, where a study has several.",
+        description="Column of the study, if studies have several images.",
     )
     view: str | None = Field(default=None, description="Column of the view, such as PA.")
     split: str | None = Field(
         default=None,
-        description="Column of the split; without it patients are divided by `read.split`.",
+        description="Column of the split; without it, patients are split by `read.split`.",
     )
     labels: dict[str, str] = Field(
         default={},
@@ -68,7 +68,7 @@ class TableColumns(StageSettings):
         return self
 
     def by_key(self) -> dict[str, str]:
-        """Each setting that names a column, with the column's name."""
+        """Settings that name a column → the column's name."""
         named = self.model_dump(exclude={"labels"}, exclude_none=True)
         return {**named, **{f"labels.{name}": column for name, column in self.labels.items()}}
 
@@ -76,27 +76,23 @@ class TableColumns(StageSettings):
 class TableSource(StatedTerms):
     """A table of reports and a folder of images."""
 
-    layout: Literal["table"] = Field(
-        default="table", description="The layout: this one is a table."
-    )
+    layout: Literal["table"] = Field(default="table", description="The layout: a table.")
     table: Path = Field(
-        description="The table: .csv, .tsv, .jsonl, .json or .parquet, also .csv.gz."
+        description="Path of the table: .csv, .tsv, .jsonl, .json or .parquet, also .csv.gz."
     )
     root: Path | None = Field(
         default=None,
-        description="The folder that image paths start from; without it, the table's folder.",
+        description="Folder that image paths are relative to; without it, the table's folder.",
     )
     name: str = Field(
         default="", description="First part of every pair's id; without it, the table's file name."
     )
-    columns: TableColumns = Field(
-        default_factory=TableColumns, description="What the columns are called."
-    )
+    columns: TableColumns = Field(default_factory=TableColumns, description="Names of the columns.")
     views: tuple[str, ...] = Field(
-        default=(), description="Views to keep, compared without regard to case; none named: all."
+        default=(), description="Views to keep, case-insensitive. Empty: all."
     )
     split: SplitFractions = Field(
-        default_factory=SplitFractions, description="Division of patients without a column."
+        default_factory=SplitFractions, description="Split of patients, without a column."
     )
     encoding: str = Field(
         default="utf-8", description="Text encoding of a CSV, TSV or JSONL table."
@@ -105,13 +101,13 @@ class TableSource(StatedTerms):
         default=None,
         min_length=1,
         max_length=1,
-        description="What separates the cells of a CSV table.",
+        description="Delimiter of a CSV table; without it, detected from the header.",
     )
 
     @model_validator(mode="after")
     def _views_have_a_column(self) -> TableSource:
         if self.views and self.columns.view is None:
-            raise ValueError("views are chosen but columns.view names no column")
+            raise ValueError("views needs a column of views; set columns.view")
         return self
 
 
@@ -132,7 +128,7 @@ class TableReader:
         )
 
     def describe(self) -> Provenance:
-        """Where the table is from, as its user states it, with the table's hash."""
+        """Provenance from the settings, with the table's hash."""
         return Provenance(
             layout="table",
             name=self._normalizer.name,
@@ -143,11 +139,11 @@ class TableReader:
         )
 
     def __iter__(self) -> Iterator[Pair]:
-        """One pair for each row, in the table's order; an unusable row is a dropped pair."""
+        """One pair per row, in the table's order; unusable rows are dropped pairs."""
         return self._normalizer.pairs(self.records(), self._context)
 
     def records(self) -> Iterator[RawRecord]:
-        """Each row as it stands."""
+        """Raw records of the rows."""
         settings = self._settings
         rows = cells_of(
             self._table, settings.columns.by_key(), settings.encoding, settings.delimiter
@@ -179,7 +175,7 @@ class TableReader:
         if split is None:
             raise DataError(
                 f"{self._table}: row {number}, column {column!r}, has {kind_of(stated)} for a "
-                f"split; known are: {', '.join(SPLIT_NAMES)}"
+                f"split; choose from: {', '.join(SPLIT_NAMES)}"
             )
         return split
 

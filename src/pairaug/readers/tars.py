@@ -1,6 +1,6 @@
-"""Tar shards as WebDataset lays them out: consecutive members of one key are one item.
+"""Tar shards in WebDataset's layout: consecutive members of one key are one item.
 
-Members are read one after another and never unpacked, so nothing is written anywhere.
+Members are read one after another and never unpacked to disk.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _EXTENDED = (
 )
 _TEXTS = ("txt", "text", "caption", "report", "json", "cls")
 _MAX_TEXT = 1 << 20
-"""Bytes: no report is as long as that, nor what is written of one."""
+"""Bytes; larger members are not reports or records."""
 _MAX_HEADER = 1 << 20
-"""Bytes of the extended headers that hold long names, which are taken into memory whole."""
+"""Bytes of extended headers with long names, which are read into memory whole."""
 
-# A UID with or without something around it: CXR_1.2.840.113619.2.5, then a dot and letters.
+# A UID with or without a prefix, then a dot and letters: CXR_1.2.840.113619.2.5.png.
 _UID = re.compile(r"(?:[A-Za-z]\w*[-_])?[0-2](?:\.\d+){2,}(?:[-_]\w*)?(?=\.[A-Za-z])")
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")
@@ -38,21 +38,21 @@ _CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")
 
 @dataclass(slots=True)
 class TarItem:
-    """The members of one key, by what their names end in."""
+    """The members of one key, by suffix."""
 
     key: str
     where: str
     members: dict[str, bytes] = field(default_factory=dict)
     group: str | None = None
-    """The part of `key` before its first dot, where it has dots."""
+    """The part of `key` before its first dot, if it has dots."""
     is_unsafe: bool = False
-    """A member's name is an absolute path, or leads out by `..`."""
+    """True if a member's name is an absolute path, or leads outside by `..`."""
     is_too_large: bool = False
-    """A wanted member has more bytes than any report, or any image, has; it is left out."""
+    """True if a wanted member is too large for a report or an image; it is left out."""
 
 
 def shards_of(patterns: Sequence[Path]) -> list[Path]:
-    """The files that names with `{000..012}`, `{a,b}`, `*` and `?` stand for, in that order."""
+    """The files that match names with `{000..012}`, `{a,b}`, `*` and `?`, in that order."""
     found: list[Path] = []
     for pattern in patterns:
         for name in _expand(str(pattern)):
@@ -60,7 +60,7 @@ def shards_of(patterns: Sequence[Path]) -> list[Path]:
             if any(sign in path.name for sign in "*?"):
                 matches = sorted(each for each in path.parent.glob(path.name) if each.is_file())
                 if not matches:
-                    raise DataError(f"no shard is called {path}; set read.shards to your tars")
+                    raise DataError(f"no shard matches {path}; set read.shards to your tars")
                 found += matches
             elif path.is_file():
                 found.append(path)
@@ -72,21 +72,20 @@ def shards_of(patterns: Sequence[Path]) -> list[Path]:
 def items_of(
     shard: Path, wanted: frozenset[str], last: frozenset[str] = frozenset()
 ) -> Iterator[TarItem]:
-    """The items of a shard with the content of their `wanted` members; others are passed over.
+    """The items of a shard with the content of their `wanted` members; others are skipped.
 
-    `wanted` is what may follow the key, `last` what a longer ending such as `lateral.png` may end
-    in. A key ends at the first dot, unless a text has the same name as its image beyond that
-    (`cxr.v1.0002.png`, `cxr.v1.0002.txt`). A key whose members come twice is two items. Hidden
-    members do not count, nor does what is no regular file, and none is read that is too large for
-    its kind. A shard that is damaged or cut short raises `DataError`, after the items before that
-    place.
+    `wanted` are suffixes after the key, `last` the final parts of longer suffixes such as
+    `lateral.png`. A key ends at the first dot, unless an image and its text have the same name
+    beyond it (`cxr.v1.0002.png`, `cxr.v1.0002.txt`). A key whose members repeat is two items.
+    Hidden members and anything but regular files are ignored, and members too large for their kind
+    are not read. A damaged or cut shard raises `DataError` after its readable items.
     """
     item: TarItem | None = None
     number = 0
     try:
         with tarfile.open(shard, "r:*", tarinfo=_Member) as tar:
             for number, member in enumerate(tar, 1):
-                # The list that tarfile keeps of them would grow with the shard.
+                # tarfile's list of members would grow with the shard.
                 tar.members = []  # type: ignore[attr-defined]
                 if not member.isfile() or is_passed_over(member.name):
                     continue
@@ -113,20 +112,20 @@ def items_of(
 
 
 def _is_next(item: TarItem, suffix: str) -> bool:
-    """True where a member of the key of `item` belongs to the next item."""
+    """True if a member of the same key starts the next item."""
     own = _own_name(item)
     return suffix in item.members or bool(own and own != suffix.rpartition(".")[0])
 
 
 def _own_name(item: TarItem) -> str | None:
-    """The part between the first and the last dot that all members share, an image and a text."""
+    """The part between the first and the last dot, if an image, a text and all members share it."""
     names, _, kinds = zip(*(suffix.rpartition(".") for suffix in item.members), strict=True)
     has_both = 0 < sum(kind in _TEXTS for kind in kinds) < len(kinds)
     return names[0] if has_both and len(set(names)) == 1 else None
 
 
 def _whole(item: TarItem) -> TarItem:
-    """`item` by its whole key, where its members share a name beyond the first dot."""
+    """`item` under its longer key, if its members share a name beyond the first dot."""
     if not (own := _own_name(item)):
         return item
     members = {suffix.rpartition(".")[2]: content for suffix, content in item.members.items()}
@@ -134,7 +133,7 @@ def _whole(item: TarItem) -> TarItem:
 
 
 class _Member(tarfile.TarInfo):
-    """A member whose extended header is known to be short before it is read."""
+    """A member whose extended header is checked for its length before it is read."""
 
     def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type in _EXTENDED and self.size > _MAX_HEADER:
@@ -147,18 +146,18 @@ def _most(suffix: str) -> int:
 
 
 def _check_end(tar: tarfile.TarFile) -> None:
-    """Raises where a tar stops without its mark of the end, which `tarfile` takes for the end."""
+    """Raises if a tar lacks its end marker, which `tarfile` does not notice."""
     file = tar.fileobj
     if file is not None:
         file.seek(tar.offset)
         if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise tarfile.ReadError("no mark of the end")
+            raise tarfile.ReadError("no end marker")
 
 
 def _key_of(name: str) -> tuple[str, str]:
-    """Everything before the first dot of the file's name, and in small letters what follows it.
+    """(key, suffix): the name before its first dot, and the rest in lower case.
 
-    The dots of a DICOM UID are its own. A name that is not UTF-8 has its bytes written out, since
+    The dots of a DICOM UID belong to the key. Bytes of a name that are not UTF-8 are escaped, since
     an id has to be text.
     """
     name = name.encode(errors="surrogateescape").decode(errors="backslashreplace")

@@ -1,6 +1,6 @@
-"""The one rule by which a value of a table, a record or a file is text, and when it says nothing.
+"""Conversion of a value in a table, a record or a file to text, and the rule for empty values.
 
-Every source of reports and ids goes by it: cells of tables, columns of `datasets`, members of tars,
+Used for every source of reports and ids: cells of tables, columns of `datasets`, members of tars,
 files and XML.
 """
 
@@ -14,13 +14,13 @@ from typing import Any
 from pairaug.pair import Report
 
 DROP_REASONS = {
-    "report_not_text": "the report is no text: bytes that are not UTF-8, a number, a mapping, or a "
-    "list that holds one of these"
+    "report_not_text": "the report is not text: bytes that are not UTF-8, a number, a mapping, or "
+    "a list that holds one of these"
 }
 
-# What spreadsheets, pandas, R and JSON write where there is nothing.
+# Empty values of spreadsheets, pandas, R and JSON.
 _NOTHING = frozenset({"", "nan", "na", "n/a", "n.a", "none", "null", "nat", "nil", "undefined"})
-# What people write where there is no report.
+# Remarks in place of a report.
 _NO_REPORT = re.compile(
     r"(?:no|not|empty|missing|without) (?:(?:a |any )?(?:radiology )?(?:report|text|impression|"
     r"findings? section|dictation)s?(?: (?:is |was )?(?:available|provided|found|recorded))?|"
@@ -28,32 +28,32 @@ _NO_REPORT = re.compile(
     r"(?:the )?(?:report|text|impression) (?:is |was )?(?:not (?:available|provided|found)|"
     r"unavailable|missing|empty|pending|to follow)|(?:empty|missing|blank|unknown|tbd|pending)"
 )
-# What refers to another section and says nothing by itself.
+# References to another section, without content.
 _REFERS = re.compile(
     r"(?:please )?(?:as|see|same as|per|refer to)(?: (?:per|as|in|is|noted|described|stated|"
     r"detailed|discussed|mentioned|reported|dictated|outlined|given|also|the|an?|to))*"
     r"(?: (?:above|below|findings?|body|report|of|section|impression|conclusion|description|text|"
     r"comments?|addendum|details?|for|and|in|the|full))+"
 )
-# They have no width. Joiners are left, since words of some scripts need them.
+# Zero-width characters. Joiners are kept, since words of some scripts need them.
 _INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad\u200e\u200f\u202a-\u202e\u2066-\u2069\0]")
 _ONLY_JOINERS = re.compile("[\u200c\u200d]+")
-# Spaces that are neither a plain space nor a line break.
+# Spaces other than plain spaces and line breaks.
 _SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 _EDGES = " \t\r\n.,;:!?*#_~'\"`()[]{}<>/\\|=+-\u2013\u2014\u2026\u201c\u201d\u2018\u2019\u2022"
 
 
 class NotTextError(Exception):
-    """A report is no text; `reason` is that of its drop."""
+    """A report is not text; `reason` is its drop reason."""
 
     reason = "report_not_text"
 
 
 def cell_text(value: Any) -> str | None:
-    """The text of a cell that may hold an id, a path, a view or a label, stripped.
+    """Stripped text of a cell with an id, a path, a view or a label.
 
-    None where it says that there is nothing, such as NaN, `N/A`, `null` and `-`. Bytes are UTF-8;
-    where they are not, there is nothing either. A number is its digits.
+    None for empty values such as NaN, `N/A`, `null` and `-`, and for bytes that are not UTF-8. A
+    number becomes its digits.
     """
     if isinstance(value, bool):
         return str(int(value))
@@ -67,11 +67,11 @@ def cell_text(value: Any) -> str | None:
 
 
 def report_text(value: Any) -> str:
-    """The text of a section of a report; empty where it says nothing.
+    """Text of a section of a report; "" if it is empty.
 
-    What `cell_text` takes for nothing says nothing, and so does text without a letter, a remark
-    such as "no report" and a reference such as "As above.". The texts of a list are sentences,
-    joined by spaces. Raises `NotTextError` for anything else that is no text.
+    Empty are also the empty values of `cell_text`, text without a letter, remarks such as "no
+    report" and references such as "As above.". The texts of a list are joined as sentences. Raises
+    `NotTextError` for other values that are not text.
     """
     if isinstance(value, bytes | bytearray | memoryview):
         try:
@@ -83,7 +83,7 @@ def report_text(value: Any) -> str:
         return "" if _says_nothing(text) else text
     if _is_nothing(value):
         return ""
-    # numpy's arrays are what pandas makes of lists.
+    # pandas turns lists into numpy arrays.
     items = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(items, Sequence):
         return " ".join(_sentence(text) for item in items if (text := report_text(item)))
@@ -93,7 +93,7 @@ def report_text(value: Any) -> str:
 def report_of_cells(
     findings: Any, impression: Any, where: str
 ) -> tuple[Report, tuple[str, str] | None]:
-    """The report in two cells, and the drop (reason, `where`) in case that one is no text."""
+    """The report in two cells, and a drop (reason, `where`) if one is not text."""
     try:
         return Report(report_text(findings), report_text(impression)), None
     except NotTextError as error:
@@ -101,12 +101,12 @@ def report_of_cells(
 
 
 def stated_report(report: Report) -> Report:
-    """`report` without the sections that say nothing."""
+    """`report` without its empty sections."""
     return Report(report_text(report.findings), report_text(report.impression))
 
 
 def visible(text: str) -> str:
-    """`text` with plain spaces, without what has no width."""
+    """`text` with plain spaces, without zero-width characters."""
     text = text.strip()
     if text.isascii():
         return text.replace("\0", "")
@@ -115,14 +115,14 @@ def visible(text: str) -> str:
 
 
 def _with_line_ends(text: str) -> str:
-    r"""`text` with line ends where a program wrote them out as `\n`, and there are no others."""
+    r"""`text` with escaped line ends (`\n`) converted, if it has no real ones."""
     if "\\n" not in text or "\n" in text:
         return text
     return text.replace("\\r", "").replace("\\n", "\n")
 
 
 def _is_nothing(value: Any) -> bool:
-    """True for None, NaN, and pandas' NA and NaT, which are told by their names."""
+    """True for None, NaN, and pandas' NA and NaT, recognized by their type names."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, Real) and value != value  # NaN is not itself

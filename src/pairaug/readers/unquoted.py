@@ -1,7 +1,7 @@
-"""What messages may say of a dataset's cells: where they are and of what kind, never their content.
+"""Descriptions of a dataset's cells for messages: kind and length, never their content.
 
-A cell can be a report or a patient's id whatever its column is called, and so can a header be,
-where a table has none.
+A cell of any column can be a report or a patient's id, and so can the first row of a table without
+a header.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Sequence
 _MAX_NAMES = 40
 _LONGEST_NAME = 40
 _MAX_WORDS = 4
-# Letters first, no sentence's end, no long number: what columns are called.
+# Names of columns start with a letter, have no long number, and do not end as sentences do.
 _NAME = re.compile(r"[^\W\d][\w \-./:()#%&+]*", re.UNICODE)
 _LIKE_DATA = re.compile(r"\d{4}|[.,;:]$|\.(png|jpe?g|tiff?|dcm|dicom|txt|npy|h5)$", re.IGNORECASE)
 
 
 def kind_of(value: object) -> str:
-    """A cell's kind in words, such as "a number" or "a text of 34 characters"."""
+    """Kind of a cell, such as "a number" or "a text of 34 characters"."""
     if not isinstance(value, str):
         return "nothing" if value is None else f"a {type(value).__name__}"
     if not value:
@@ -30,20 +30,20 @@ def kind_of(value: object) -> str:
 
 
 def is_name(text: str) -> bool:
-    """True if `text` can be what a column or a finding is called: short, and no sentence."""
+    """True if `text` can name a column or a finding: short, and not a sentence."""
     is_short = len(text) <= _LONGEST_NAME and len(text.split()) <= _MAX_WORDS
     return is_short and bool(_NAME.fullmatch(text)) and not _LIKE_DATA.search(text)
 
 
 def are_names(columns: Sequence[str]) -> bool:
-    """True if a table's first row can be its header: one cell that is data makes it none."""
-    # pandas writes an index without a name, and R numbers it.
+    """True if a table's first row can be its header, so that no cell looks like data."""
+    # pandas leaves the index unnamed, R names it "#".
     named = [name for name in columns if name not in ("", "#")]
     return bool(named) and all(map(is_name, named))
 
 
 def name_list(columns: Sequence[str]) -> str:
-    """The names of columns as a message may list them, or how many where one is no name."""
+    """Column names for a message, or only their number if one does not look like a name."""
     if not are_names(columns):
         return (
             f"Its first row of {len(columns)} cells does not look like names of columns; "

@@ -1,12 +1,11 @@
 """Pairs from WebDataset shards: tars of `.jpg` or `.png`, `.txt`, `.json` and `.cls` members.
 
-Nothing is known of such shards but what their user states, so license, access and citation are
-settings. Shards that `pairaug export` wrote are known by their records: ids, patients, splits,
-sections and labels are read back as they were. Their synthetic pairs are dropped as such, because
-new pairs are made from real ones only; and shards that say of themselves that their source is
-credentialed are refused under any other access.
+License, access and citation are settings, as shards do not state them. Shards of `pairaug export`
+are recognized by their records: ids, patients, splits, sections and labels are read back unchanged.
+Their synthetic pairs are dropped, because new pairs are made from real ones only; shards whose
+records state a credentialed source are refused under any other access.
 
-Images have no file of their own, and travel inside the pairs.
+Images have no file, and are stored inside the pairs.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ from pairaug.stage import RunContext
 from pairaug.system.json_text import JSONTextError, parse_json
 
 DROP_REASONS = {
-    "unsafe_member": "the name of a member of the tar is an absolute path, or climbs out by `..`",
-    "oversized_member": "a member of the tar has more bytes than any report, or any image, has",
+    "unsafe_member": "the name of a member of the tar is an absolute path, or leads out by `..`",
+    "oversized_member": "a member of the tar is too large for a report or an image",
     "unreadable_report": "the study's record is not JSON, or its report not UTF-8 text",
     "synthetic": "a synthetic pair of an earlier export: new pairs are made from real ones only",
 }
 
 _IMAGES = tuple(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES)
 _REPORTS = ("txt", "text", "caption", "report")
-"""What a member with the whole report may end in, and what the key of one in JSON may be."""
+"""Suffixes of members with the whole report, and its keys in JSON members."""
 _TEXTS = (*_REPORTS, "json", "cls")
 _WANTED = frozenset((*_IMAGES, *_TEXTS))
 _NO_RADIOGRAPHS = frozenset({"mask", "seg", "segmentation", "label", "heatmap", "thumbnail"})
@@ -54,21 +53,21 @@ class WebDatasetSource(StatedTerms):
     layout: Literal["webdataset"] = Field("webdataset", description="The layout: WebDataset.")
     shards: tuple[Path, ...] = Field(
         min_length=1,
-        description="The tars, in order; `{000000..000012}`, `{a,b}`, `*` and `?` stand for many.",
+        description="Paths of the tars, in order; `{000000..000012}`, `{a,b}`, `*` and `?` expand.",
     )
     name: str = Field(
         default="",
-        description="First part of every pair's id; without it that of an export of ours, else the "
-        "name of the shards' folder.",
+        description="First part of every pair's id; without it, the export's name for shards of "
+        "`pairaug export`, else the name of the shards' folder.",
     )
     headless: Literal["findings", "impression"] = Field(
-        default="findings", description="The section that a report without headings is."
+        default="findings", description="Section of a report without headings."
     )
     classes: dict[str, str] = Field(
-        default={}, description="What a `.cls` member says → the finding that is present then."
+        default={}, description="Content of a `.cls` member → the finding that it marks as present."
     )
     split: SplitFractions = Field(
-        default_factory=SplitFractions, description="Division of patients where records do not say."
+        default_factory=SplitFractions, description="Split of patients if records do not state one."
     )
 
     @field_validator("shards", mode="before")
@@ -95,7 +94,7 @@ class WebDatasetReader:
         self._shards = shards_of([absolute(path) for path in settings.shards])
 
     def describe(self) -> Provenance:
-        """What the user states, with a hash over names and sizes of the shards."""
+        """Provenance from the settings, with a hash over names and sizes of the shards."""
         folder = self._shards[0].parent
         return Provenance(
             layout="webdataset",
@@ -107,12 +106,12 @@ class WebDatasetReader:
         )
 
     def count(self) -> int:
-        """The images in all shards, and the keys without one; none is read."""
+        """Number of images in all shards, plus keys without one; no image is read."""
         items = (item for shard in self._shards for item in items_of(shard, frozenset()))
         return sum(max(1, len(_images_of(item))) for item in items)
 
     def __iter__(self) -> Iterator[Pair]:
-        """One pair for each image; a key without one is dropped."""
+        """One pair per image; a key without an image is dropped."""
         normalizer = RecordNormalizer(
             layout="webdataset",
             name=self._name,
@@ -122,7 +121,7 @@ class WebDatasetReader:
         return normalizer.pairs(self.records(), self._context)
 
     def records(self) -> Iterator[RawRecord]:
-        """Each key's image as bytes, with what its other members say."""
+        """Raw records: each key's image as bytes, with its other members."""
         for shard in self._shards:
             for item in items_of(shard, _WANTED, _WANTED):
                 yield from self._images(item)
@@ -138,7 +137,7 @@ class WebDatasetReader:
         return own_id.partition("/")[0] if is_ours else self._shards[0].parent.name
 
     def _images(self, item: TarItem) -> Iterator[RawRecord]:
-        """The item once for each of its images, which are of one patient."""
+        """One record per image of the item; all are of one patient."""
         record, suffixes = self._item(item), _images_of(item)
         if record.drop is not None or len(suffixes) < 2:
             yield replace(record, image=item.members[suffixes[0]] if suffixes else None)
@@ -156,7 +155,7 @@ class WebDatasetReader:
             )
 
     def _item(self, item: TarItem) -> RawRecord:
-        """The members' texts and labels, without an image."""
+        """The record with the members' texts and labels, without an image."""
         if item.is_unsafe:
             where = item.where
             return RawRecord(
@@ -189,7 +188,7 @@ class WebDatasetReader:
         )
 
     def _id(self, item: TarItem, record: Mapping[str, Any]) -> str:
-        """The record's id without the name that will stand before it again, else the key."""
+        """The record's id without its prefix, which is added again later; else the key."""
         return (_word(record, "id") or item.key).removeprefix(f"{self._name}/")
 
     def _report(
@@ -215,14 +214,14 @@ class WebDatasetReader:
 
 
 def _is_ours(record: Mapping[str, Any]) -> bool:
-    """True for a record as `pairaug.export.record` makes it."""
+    """True for a record of `pairaug.export.record`."""
     return {"id", "branch", "synthetic", "patient_id", "findings", "impression"} <= record.keys()
 
 
 def _record_of(item: TarItem) -> Mapping[str, Any] | None:
-    """The JSON member as a mapping, empty without one; None where it is something else.
+    """The JSON member as a mapping, empty if there is none; None if it is something else.
 
-    A text by itself is the report.
+    A JSON string is the report.
     """
     try:
         record = parse_json(item.members.get("json", b"{}"), nan_is_null=True)
@@ -232,7 +231,7 @@ def _record_of(item: TarItem) -> Mapping[str, Any] | None:
         return {"report": record}
     if not isinstance(record, dict):
         return None
-    # Keys in capitals are those of other people's records: ours have none.
+    # Only other programs' records have keys in capitals.
     return {**{key.lower(): value for key, value in record.items()}, **record}
 
 
@@ -246,15 +245,15 @@ def _text_of(item: TarItem) -> str | None:
 
 
 def _numbered(group: str | None) -> str | None:
-    """A pattern of the patient or study in keys with dots (`1.2`), not of a mere `cxr`."""
+    """`group`, the first part of a dotted key, if it has a digit; None for constants like `cxr`."""
     return group if group and any(character.isdigit() for character in group) else None
 
 
 def _images_of(item: TarItem) -> list[str]:
-    """The endings of an item's images: the plain one if there is one, else all that name more.
+    """Suffixes of an item's images: the plain one if there is one, else all longer ones.
 
-    `0001.png` is the image of 0001, whatever else there is; without it `0001.frontal.png` and
-    `0001.lateral.png` are.
+    `0001.png` is the only image of 0001 if it exists; without it `0001.frontal.png` and
+    `0001.lateral.png` are its images.
     """
     plain = [kind for kind in _IMAGES if kind in item.members]
     if plain:

@@ -1,1 +1,1 @@
-"""What depends on the operating system: locks, memory, worker processes, atomic writes, JSON files."""
+"""Operating system helpers: locks, memory, worker processes, atomic writes, JSON files."""

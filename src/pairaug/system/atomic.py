@@ -1,8 +1,8 @@
-"""Files and folders that are there in full or not at all, whenever a process or a machine stops.
+"""Atomic writes of files and folders, safe against killed processes and power loss.
 
-Every result that PairAug keeps is written here: under a temporary name, flushed to the disk, and
-renamed last, with its folder flushed after it. A process that is killed leaves nothing but names
-that `settle` and `remove_leftovers` clear away.
+All results are written here: under a temporary name, flushed to disk, and renamed last, with the
+parent folder flushed after it. A killed process leaves only temporary names, which `settle` and
+`remove_leftovers` remove.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from typing import BinaryIO
 from pairaug.errors import RunError
 
 FILE_SUFFIX, FOLDER_SUFFIX, OLD_SUFFIX = ".writing-pairaug", ".partial-pairaug", ".old-pairaug"
-"""What the names of unfinished files and folders end in, and of a folder that is being replaced.
+"""Suffixes of unfinished files and folders, and of a folder that is being replaced.
 
-They begin with a dot. Nobody else gives such names, so whatever has one may be removed: a user's
-own `export.old` is none of them.
+The names also start with a dot, so a user's own `export.old` is not among them. Anything with such
+a name may be removed.
 """
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Writes a file so that it is either there in full or not there at all, come what may."""
+    """Writes a file atomically: it is complete or does not exist."""
     with new_file(path) as file:
         file.write(content)
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to fill, which takes the place of `path` when the block has ended well.
+    """A file to fill, which replaces `path` when the block ends without an error.
 
-    Raises `RunError` where it cannot be written; what was at `path` then stays.
+    Raises `RunError` if it cannot be written; `path` is then unchanged.
     """
     temporary = _beside(path, FILE_SUFFIX)
     with disk_errors(path):
@@ -47,7 +47,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
                 os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:  # an interruption too: no half-written file stays
-            with suppress(OSError):  # the first error is the one to tell
+            with suppress(OSError):  # the first error is the one to raise
                 temporary.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
@@ -55,9 +55,9 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the place of `folder` when the block has ended well.
+    """A folder to fill, which replaces `folder` when the block ends without an error.
 
-    Until then an earlier one stays as it is. A link to a folder stays one. Raises `RunError` where
+    Until then an earlier folder is unchanged. A link to a folder stays a link. Raises `RunError` if
     the folder cannot be written.
     """
     folder = _target(folder)
@@ -80,10 +80,10 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_files(folder: Path, last: str) -> Iterator[Path]:
-    """A folder to fill with files that are moved into `folder` when the block has ended well.
+    """A folder to fill with files, moved into `folder` when the block ends without an error.
 
-    What else is in `folder` stays. The file named `last` marks a folder that is whole: it is gone
-    while others are replaced. Raises `RunError` where the files cannot be written.
+    Other files in `folder` are kept. The file `last` marks a complete folder: it is removed while
+    others are replaced. Raises `RunError` if the files cannot be written.
     """
     folder = _target(folder)
     partial = _beside(folder, FOLDER_SUFFIX)
@@ -107,9 +107,9 @@ def new_files(folder: Path, last: str) -> Iterator[Path]:
 
 
 def settle(folder: Path) -> None:
-    """Clears away what `new_folder` left beside `folder` when it was killed.
+    """Removes what a killed `new_folder` left beside `folder`.
 
-    A folder that was moved aside for a successor that never arrived is brought back.
+    Restores a folder that was moved aside and not yet replaced.
     """
     folder = _target(folder)
     partial, old = _beside(folder, FOLDER_SUFFIX), _beside(folder, OLD_SUFFIX)
@@ -125,7 +125,7 @@ def settle(folder: Path) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Removes the unfinished files and folders that a killed process left in a folder.
 
-    To be called by one that is alone in it, while it has not yet begun any itself.
+    Call it only as the sole writer, before starting any writes.
     """
     if folder.is_dir():
         for path in folder.glob(f".*{FILE_SUFFIX}"):
@@ -136,7 +136,7 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turns the disk's errors into a line about `path`, which is being written."""
+    """Turns disk errors while writing `path` into a `RunError`."""
     try:
         yield
     except OSError as error:
@@ -144,11 +144,11 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def cannot_write(path: Path, error: OSError) -> RunError:
-    """The message for a file or folder that the disk does not take."""
+    """The error for a file or folder that cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RunError(
             f"the disk is full: {path.name} does not fit in {path.parent}. "
-            "Make room and run the same command again: it resumes."
+            "Free some space and run the same command again: it resumes."
         )
     return RunError(f"cannot write {path}: {error.strerror or error}")
 
@@ -158,12 +158,12 @@ def _beside(path: Path, suffix: str) -> Path:
 
 
 def _target(folder: Path) -> Path:
-    """The target of a link: the folder is replaced there, on its own disk."""
+    """Target of a link, so that the folder is replaced on its own disk."""
     return folder.resolve() if folder.is_symlink() else folder
 
 
 def _sync_tree(folder: Path) -> None:
-    """Flushes every file and folder, before the rename that declares them done."""
+    """Flushes all files and folders, before the rename that marks them as done."""
     for path in (folder, *folder.rglob("*")):
         if path.is_dir():
             _sync_folder(path)
@@ -178,7 +178,7 @@ def _sync_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Some network file systems flush no folders, and have no use for it.
+        # Some network file systems cannot flush folders, and need not.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:

@@ -1,7 +1,7 @@
-"""JSON from elsewhere: a server's answer, a dataset's column, a model's or a run's own file.
+"""Strict parsing of JSON from servers, datasets, models and run files.
 
-The standard library's parser lets through what breaks later: values nested until recursion ends,
-lone surrogates that no file can hold, numbers that are none. Here every such text is one error.
+The standard library's parser accepts values that fail later: deep nesting, lone surrogates, NaN and
+infinity. Here each of them is one kind of error.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Any, NoReturn
 from pairaug.errors import PairAugError
 
 MAX_DEPTH = 64
-"""Lists and objects within each other. Nothing that PairAug reads or writes comes near it."""
+"""Levels of nested lists and objects, far above anything that PairAug reads or writes."""
 
 MAX_FILE_BYTES = 1 << 26
-"""A JSON file of more is not read into memory to see what it is."""
+"""Larger JSON files are not read into memory."""
 
 
 class JSONTextError(ValueError):
-    """A text is no JSON, or is JSON that cannot be stored or walked; it quotes none of the text."""
+    """A text is not JSON, or cannot be stored or walked; the message does not quote it."""
 
 
 def parse_json(text: str | bytes, *, nan_is_null: bool = False) -> Any:
-    """The value that `text` holds; bytes are UTF-8, with or without a byte order mark.
+    """The value in `text`; bytes are UTF-8, with or without a byte order mark.
 
     Raises `JSONTextError` for text that is not UTF-8, not JSON, nested more than `MAX_DEPTH` deep,
     or that has NaN, an infinite number, thousands of digits, or half a surrogate pair.
-    `nan_is_null` is for tables: NaN is what Python writes for an empty cell.
+    `nan_is_null` is for tables, where Python writes NaN for an empty cell.
     """
     try:
         if isinstance(text, bytes):
@@ -53,8 +53,8 @@ def parse_json(text: str | bytes, *, nan_is_null: bool = False) -> Any:
 def read_json_object(path: Path, error: type[PairAugError], remedy: str) -> dict[str, Any]:
     """The JSON object in the file at `path`.
 
-    Raises `error`, whose message is the path, what is wrong with it, and `remedy`. A file that is
-    not there raises `FileNotFoundError`: whether it has to be is the caller's to say.
+    Raises `error` with the path, the problem, and `remedy`. A missing file raises
+    `FileNotFoundError`, for the caller to handle.
     """
     try:
         if not path.is_file() and path.exists():
@@ -71,7 +71,7 @@ def read_json_object(path: Path, error: type[PairAugError], remedy: str) -> dict
             f"{path} cannot be read: {wrong.strerror or 'input/output error'}; {remedy}"
         ) from wrong
     if not isinstance(value, dict):
-        raise error(f"{path} holds no JSON object; {remedy}")
+        raise error(f"{path} has no JSON object; {remedy}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""One writer for each folder that work goes on in."""
+"""One writer per folder."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pairaug.errors import RunError
 
 @contextmanager
 def hold_lock(folder: Path, *, waits: bool = False) -> Iterator[None]:
-    """Keeps other processes from writing to a folder, which is made if it is not there.
+    """Locks a folder for writing, and creates it if missing.
 
-    `RunError` if one does, unless this one `waits` for it. A process that is killed lets go by
-    itself.
+    `RunError` if another process has the lock, unless this one `waits` for it. The lock of a killed
+    process is released.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

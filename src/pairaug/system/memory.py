@@ -1,4 +1,4 @@
-"""How the C library deals with memory that has been freed."""
+"""Settings of the C library for freed memory."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ import platform
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 _KEPT = 64 << 20
 _LARGEST = 32 << 20
-"""Bytes; glibc takes no higher threshold."""
+"""Bytes; the highest threshold that glibc accepts."""
 
 
 def keep_freed_memory() -> bool:
-    """Has this process keep up to 64 MB of freed memory; True where that could be set.
+    """Makes this process keep up to 64 MB of freed memory; True if that was set.
 
-    glibc hands freed memory back to the system at once where blocks are large, as images and
-    activations are, and each page that comes anew costs a fault: about half of the time of looking
-    at an image. For a process that is ours, so not for whoever imports the package. It does nothing
-    where the C library is another.
+    glibc returns large freed blocks, such as images and activations, to the system at once, and
+    each new page costs a page fault: about half of the time of inspecting an image. Only for
+    PairAug's own processes, not for programs that import the package. Without glibc, does nothing.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    # Set by hand, glibc no longer moves either of them by itself.
+    # Once set, glibc no longer adjusts either of them.
     return bool(mallopt(_TRIM_THRESHOLD, _KEPT) and mallopt(_MMAP_THRESHOLD, _LARGEST))

@@ -1,4 +1,4 @@
-"""Files of a user's folder, read only where they are files: a pipe would never end."""
+"""Reading of regular files only: reading a pipe would never end."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import BinaryIO
 
 
 class IrregularFileError(OSError):
-    """There is no regular file of a reasonable size in this place; the message says what is."""
+    """The path is not a regular file of a reasonable size; the message states what it is."""
 
 
 def read_regular(path: Path, max_bytes: int) -> bytes:
-    """The content of a regular file; a pipe, a device or a socket is not even opened.
+    """Content of a regular file; a pipe, a device or a socket is not opened.
 
-    Raises `IrregularFileError` for one of another kind or of more than `max_bytes`, else as `open`
-    does.
+    Raises `IrregularFileError` for another kind of file or for more than `max_bytes`, else as
+    `open` does.
     """
     with _open(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -29,7 +29,7 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
 
 
 def read_head(path: Path, num_bytes: int) -> bytes:
-    """The first bytes of a regular file; raises as `read_regular` does."""
+    """First bytes of a regular file; raises as `read_regular` does."""
     with _open(path) as file:
         return file.read(num_bytes)
 
@@ -37,7 +37,7 @@ def read_head(path: Path, num_bytes: int) -> bytes:
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
     _check(os.stat(path))  # noqa: PTH116
-    # Not to wait, should the file have been exchanged for a pipe.
+    # Does not block if the file has been replaced by a pipe meanwhile.
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
         _check(os.fstat(file.fileno()))
         yield file

@@ -1,4 +1,4 @@
-"""Processes that work for this one, and end with it."""
+"""Worker processes that end with this one."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 
 
 def open_workers(number: int) -> ProcessPoolExecutor:
-    """`number` processes, which end within seconds of this one, however it ends.
+    """A pool of `number` processes, which end within seconds after this one, even if it is killed.
 
-    Not Python's own pool: its processes would run the caller's script anew, unless that is guarded,
-    and loky's alone finish what they were given when their parent is killed, beside whatever has
-    been started in its place.
+    Python's own pool would run the caller's script again if it has no main guard. Plain loky
+    workers would finish their tasks after their parent was killed, beside a restarted run.
     """
     return ProcessPoolExecutor(number, initializer=_begin, initargs=(os.getpid(),))
 
@@ -31,5 +30,5 @@ def _begin(parent: int) -> None:
 def _end_after(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
-    # Nobody is left who would hear of an error.
+    # There is no parent left to report an error to.
     os._exit(1)
