@@ -201,4 +201,4 @@ def test_evaluation_and_summary_note_it(tmp_path: Path, reason: str) -> None:
     assert ref is not None
     assert _image_of(Case(lambda: load_image(ref), "p", {}, "")) == reason
     tile = _image("real", ref, 32)
-    assert json.dumps(str(tile)).find("the image file is") > 0
+    assert json.dumps(str(tile)).find("the image file ") > 0
