@@ -160,7 +160,7 @@ def test_the_summary_of_a_run_shows_it(finished: RunFolder) -> None:
     assert facts["quality"]["stated_by"] == "labels"
     page = (finished.path / "summary.html").read_text(encoding="utf-8")
     section = page.partition('<section id="data">')[2].partition("</section>")[0]
-    assert "What the source is like" in section
+    assert "<h2>Source data</h2>" in section
     for finding in facts["quality"]["stated"]:
         assert f"<td>{finding}</td>" in section
 

@@ -22,7 +22,7 @@ from pairaug.stage import RunContext, batched
 from pairaug.summary import SummarySettings, write_summary
 
 BOUNDS = {"inter": {"image_report": 0.30}, "intra": {"image_report": 0.28, "directional": 0.1}}
-SIZE = 48  # pixels; what is tested here is the page, not the images
+SIZE = 48  # pixels; these tests are about the page, not the images
 CHANGES = (
     ("There is a large left pleural effusion.", {"pleural effusion": True}),
     ("Severe cardiomegaly.", {"cardiomegaly": True}),
@@ -119,13 +119,13 @@ def _write(run: Path, pairs: list[Pair], **facts: object) -> Path:
 
 @pytest.fixture
 def write_run(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a run folder of these pairs, six pairs a part, with other facts where given."""
+    """Writes a run folder of these pairs, six pairs per part, with the facts given."""
     return partial(_write, tmp_path / "demo")
 
 
 @pytest.fixture(scope="session")
 def make_pairs() -> Callable[[int], list[Pair]]:
-    """The first so many phantoms and what a run might have made of them."""
+    """The first N phantoms with the synthetic pairs that a run could generate from them."""
 
     reader = PhantomReader(PhantomSource(num_patients=30, size=SIZE), RunContext(seed=3))
     phantoms = list(reader)
@@ -139,7 +139,7 @@ def make_pairs() -> Callable[[int], list[Pair]]:
 
 @pytest.fixture(scope="session")
 def page(tmp_path_factory: pytest.TempPathFactory, make_pairs: Callable[[int], list[Pair]]) -> str:
-    """The page about a run of 14 phantoms, with three examples a gallery."""
+    """The page about a run of 14 phantoms, with three examples per gallery."""
     run = _write(tmp_path_factory.mktemp("run"), make_pairs(14))
     settings = SummarySettings(max_examples=3, max_points=40)
     return write_summary(run, settings).read_text(encoding="utf-8")
@@ -147,5 +147,5 @@ def page(tmp_path_factory: pytest.TempPathFactory, make_pairs: Callable[[int], l
 
 @pytest.fixture
 def without_drops(make_pairs: Callable[[int], list[Pair]]) -> list[Pair]:
-    """A small run in which everything is kept."""
+    """A small run without drops."""
     return [replace(pair, drop=None) for pair in make_pairs(4)]

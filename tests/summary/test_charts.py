@@ -50,16 +50,16 @@ def test_histogram_of_few_or_equal_values(values: list[float]):
     assert sum(_count(bar) for bar in _elements(picture, "inter")) == len(values)
 
 
-def test_histogram_covers_a_rule_far_from_all_values():
+def test_histogram_includes_a_rule_far_from_all_values():
     picture = _histogram(np.array([0.1, 0.12]), np.empty(0), rule=0.9)
     (rule,) = _elements(picture, "rule")
     assert 0 < float(rule.get("x1", "nan")) < 262
 
 
 def test_points_map_has_a_mark_for_each_point_inside_its_frame():
-    places = RNG.normal(size=(9, 2)) * 40
-    groups = [Points("real", places[:5], ["<a>"] * 5), Points("intra", places[5:], ["b"] * 4)]
-    picture = points_map(groups, [(*places[0], *places[5])], "a test")
+    positions = RNG.normal(size=(9, 2)) * 40
+    groups = [Points("real", positions[:5], ["<a>"] * 5), Points("intra", positions[5:], ["b"] * 4)]
+    picture = points_map(groups, [(*positions[0], *positions[5])], "a test")
     marks = _elements(picture, "real")
     assert len(marks) == 5
     assert all(0 < float(point.get("cx", "nan")) < 470 for point in marks)
@@ -79,19 +79,19 @@ def _lanes() -> list[Lane]:
     ]
 
 
-def test_a_lane_ends_with_what_was_not_lost():
+def test_a_lane_ends_with_the_pairs_that_were_kept():
     assert [lane.num_left for lane in _lanes()] == [8, 3]
     assert _lanes()[1].num_into(4) == 7
 
 
-def test_flow_names_every_loss_with_its_count():
+def test_flow_names_all_drops_with_their_counts():
     picture = flow(_lanes())
     lost = {element.text for element in _elements(picture, "loss")}
     assert lost == {"−2 image missing", "−1 a", "−3 b", "−1 c"}
     assert [element.text for element in _elements(picture, "result")] == ["8", "3"]
 
 
-def test_flow_of_nothing_is_drawn():
+def test_flow_of_no_pairs():
     picture = flow([Lane("real", "real pairs", "real pairs", 0, 0)])
     assert [element.text for element in _elements(picture, "result")] == ["0"]
 

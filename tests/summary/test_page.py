@@ -28,7 +28,7 @@ FEW = SummarySettings(max_examples=3, max_points=40)
 
 
 class _Requests(HTMLParser):
-    """Collects all that would make a browser fetch something."""
+    """Collects everything that would make a browser fetch something."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ def _text(html: str) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", without)).split())
 
 
-def test_the_page_asks_nothing_of_the_network(page: str):
+def test_the_page_needs_no_network(page: str):
     parser = _Requests()
     parser.feed(page)
     assert parser.found
@@ -53,22 +53,22 @@ def test_the_page_asks_nothing_of_the_network(page: str):
     assert not re.search(r"url\((?!#)|@import|https?://", page)
 
 
-def test_the_page_states_what_was_kept(page: str, make_pairs: MakePairs):
-    made = [pair for pair in make_pairs(14) if pair.branch is not Branch.REAL]
-    kept = sum(pair.drop is None for pair in made)
-    assert f"Of {len(made)} synthetic pairs, {kept} passed every check" in _text(page)
+def test_the_page_states_the_number_of_kept_pairs(page: str, make_pairs: MakePairs):
+    synthetic = [pair for pair in make_pairs(14) if pair.branch is not Branch.REAL]
+    kept = sum(pair.drop is None for pair in synthetic)
+    assert f"Of {len(synthetic)} synthetic pairs, {kept} were kept" in _text(page)
 
 
-def test_what_never_had_an_image_was_not_made(page: str, make_pairs: MakePairs):
+def test_pairs_without_an_image_are_not_counted_as_generated(page: str, make_pairs: MakePairs):
     inter = [pair for pair in make_pairs(14) if pair.branch is Branch.INTER]
-    num_made = sum(pair.image is not None for pair in inter)
+    num_generated = sum(pair.image is not None for pair in inter)
     num_kept = sum(pair.drop is None for pair in inter)
-    assert num_made < len(inter)
-    assert f"{num_kept} new patients kept of {num_made} made" in _text(page)
-    assert f"{len(inter) - num_made} never got an image" in _text(page)
+    assert num_generated < len(inter)
+    assert f"{num_kept} new patients kept, of {num_generated} generated" in _text(page)
+    assert f"{len(inter) - num_generated} were dropped before they had an image" in _text(page)
 
 
-def test_the_rules_are_drawn_where_pruning_put_them(page: str):
+def test_the_rules_thresholds_are_shown(page: str):
     assert "> 0.300" in _text(page)
     assert "> 0.280" in _text(page)
 
@@ -100,7 +100,7 @@ def test_the_same_run_gives_the_same_page(write_run: WriteRun, make_pairs: MakeP
     assert write_summary(run, FEW).read_bytes() == write_summary(run, FEW).read_bytes()
 
 
-def test_every_loss_is_listed(write_run: WriteRun, make_pairs: MakePairs):
+def test_all_drops_are_listed(write_run: WriteRun, make_pairs: MakePairs):
     pairs = make_pairs(20)
     listed = losses(load_pairs(write_run(pairs) / "prune"))
     dropped = [pair for pair in pairs if pair.drop is not None]
@@ -116,7 +116,7 @@ def test_a_run_that_kept_nothing_has_a_page(write_run: WriteRun, make_pairs: Mak
         for pair in make_pairs(5)
     ]
     text = _text(write_summary(write_run(pairs), FEW).read_text(encoding="utf-8"))
-    assert "From 5 image-report pairs, 0 new ones" in text
+    assert "0 synthetic image-report pairs from 5 real pairs" in text
     assert "dropped · prune: below mean" in text
 
 
@@ -129,9 +129,7 @@ def test_a_run_without_children_has_a_page(write_run: WriteRun, make_pairs: Make
     assert "Too few pairs have embeddings for a map." in text
 
 
-def test_a_missing_source_image_is_said_and_does_not_stop_the_page(
-    write_run: WriteRun, make_pairs: MakePairs
-):
+def test_a_missing_source_image_is_stated(write_run: WriteRun, make_pairs: MakePairs):
     gone = ImageRef(path="/nowhere/image.png")
     pairs = [
         pair.with_image(gone) if pair.branch is Branch.REAL else pair for pair in make_pairs(3)
@@ -168,13 +166,13 @@ def test_examples_are_kept_first_with_a_fraction_of_dropped_ones(
 
 
 def test_embeddings_come_back_with_their_rows(write_run: WriteRun, make_pairs: MakePairs):
-    made = make_pairs(9)
-    pairs = load_pairs(write_run(made) / "prune")
-    rows, vectors = pairs.embeddings(list(range(len(made))), "image_embedding")
-    expected = [row for row, pair in enumerate(made) if pair.image_embedding is not None]
+    every = make_pairs(9)
+    pairs = load_pairs(write_run(every) / "prune")
+    rows, vectors = pairs.embeddings(list(range(len(every))), "image_embedding")
+    expected = [row for row, pair in enumerate(every) if pair.image_embedding is not None]
     assert rows.tolist() == expected
     for row, vector in zip(rows, vectors, strict=True):
-        assert vector == pytest.approx(made[row].image_embedding)
+        assert vector == pytest.approx(every[row].image_embedding)
 
 
 def test_signed_differences_have_the_colours_of_their_sign():
@@ -186,7 +184,7 @@ def test_signed_differences_have_the_colours_of_their_sign():
     assert same.tolist() == [247, 247, 247]
 
 
-def test_images_are_shrunk_to_the_size_asked_for_and_never_enlarged():
+def test_images_are_shrunk_and_never_enlarged():
     assert shrunk(np.zeros((400, 200), np.float32), 100).shape == (100, 50)
     assert shrunk(np.zeros((40, 20), np.float32), 100).shape == (40, 20)
 
@@ -197,21 +195,21 @@ def test_a_run_that_has_not_been_pruned_is_an_error(tmp_path: Path):
         write_summary(tmp_path)
 
 
-def test_a_folder_that_is_no_run_is_an_error(tmp_path: Path):
+def test_a_folder_without_a_run_is_an_error(tmp_path: Path):
     with pytest.raises(RunError, match=r"is not a run folder: it has no run\.json"):
         write_summary(tmp_path)
 
 
-def test_the_score_section_has_the_null_the_pictures_and_the_reasons(page: str) -> None:
+def test_the_score_section_has_mismatches_images_and_reasons(page: str) -> None:
     section = page[page.index('<section id="scores">') : page.index('<section id="maps">')]
     # Mismatched pairs for each branch and score: new patients have one score, changed images three.
     assert section.count('<polyline class="mismatched"') == 4
-    for title in ("surely kept", "just kept", "just dropped"):
+    for title in ("clearly kept", "narrowly kept", "narrowly dropped"):
         assert title in section
-    assert "New patients, by how far from the line" in section
-    assert "Why pairs were dropped here" in section
+    assert "New patients, by distance to the threshold" in section
+    assert "Reasons for drops" in section
     assert "<td>below threshold</td>" in section
-    assert "What another scorer says" not in section
+    assert "Second scorer" not in section
 
 
 def test_a_second_scorer_is_shown_beside_the_decision(
@@ -224,7 +222,7 @@ def test_a_second_scorer_is_shown_beside_the_decision(
     inputs = {"score.audit.model": "other"}
     run = write_run(pairs, fingerprints={"score": {"fingerprint": "0", "inputs": inputs}})
     html = write_summary(run, SummarySettings(max_examples=0, max_points=0)).read_text()
-    section = html[html.index("What another scorer says") : html.index('<section id="maps">')]
-    assert "Mean cosines by other" in section
+    section = html[html.index("Second scorer") : html.index('<section id="maps">')]
+    assert "Mean scores by other" in section
     assert section.count("<tr>") == 3  # a heading, inter and intra
-    assert "surely kept" not in html
+    assert "clearly kept" not in html

@@ -1,4 +1,4 @@
-"""The page about a run: `summary.html`, self-contained, made from the parts that pruning wrote.
+"""The page about a run: `summary.html`, self-contained, built from the parts written by pruning.
 
 This module holds the settings and the one entry point; nothing heavy is loaded until it is called.
 """
@@ -13,27 +13,30 @@ from pairaug.settings import StageSettings
 
 
 class SummarySettings(StageSettings):
-    """What the page shows."""
+    """Contents of the summary page."""
 
     max_examples: int = Field(
-        default=8, ge=0, le=500, description="Examples in each gallery, chosen by the run's seed."
+        default=8,
+        ge=0,
+        le=500,
+        description="Examples in each gallery, sampled with the run's seed.",
     )
     dropped_fraction: float = Field(
         default=0.25,
         ge=0,
         le=1,
-        description="Fraction of the examples that are dropped pairs, if there are.",
+        description="Fraction of dropped pairs among the examples.",
     )
     max_points: int = Field(
         default=600,
         ge=0,
-        description="Pairs in the t-SNE maps, chosen by the run's seed; 0 leaves it out.",
+        description="Pairs in the t-SNE maps, sampled with the run's seed; 0 leaves the maps out.",
     )
     image_pixels: int = Field(
         default=256,
         ge=32,
         le=2048,
-        description="Longer side of the images inside the page, in pixels.",
+        description="Longer side of the page's images, in pixels.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What the second scorer, which decides nothing, says of what was kept and dropped."""
+"""The second scorer's mean scores of kept and dropped pairs; it does not affect pruning."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The second scorer's view."""
+    """The table of the second scorer."""
 
     model: str
     rows: tuple[AuditRow, ...]
 
 
 def audit_of(pairs: RunPairs, facts: Mapping[str, Any]) -> Audit | None:
-    """The mean scores of kept and dropped pairs by the second scorer; None where there was none."""
+    """The mean scores of kept and dropped pairs by the second scorer; None without one."""
     inputs = facts.get("fingerprints", {}).get("score", {}).get("inputs", {})
     model = inputs.get("score.audit.model")
     if not model:

@@ -1,4 +1,4 @@
-"""Which images the rule keeps and drops, as pictures: the surest, and those close to the line."""
+"""Examples of kept and dropped images: those far from the threshold, and those close to it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from pairaug.summary.records import RunPairs
 from pairaug.summary.thumbnails import image_uri
 
 _MAX_PIXELS = 160
-_NAMES = {"inter": "New patients", "intra": "Changed images"}
+_NAMES = {"inter": "New patients", "intra": "Edited images"}
 
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """Images of one branch, from the surely kept to the surely dropped."""
+    """Images of one branch, from the clearly kept to the clearly dropped."""
 
     title: str
     tiles: tuple[Tile, ...]
 
 
 def strips(pairs: RunPairs, rules: RuleLines, settings: SummarySettings) -> list[Strip]:
-    """A strip for each branch that the rule has decided about."""
+    """A strip for each branch with pruned pairs."""
     count = min(4, settings.max_examples // 2)
     found = []
     for branch in (Branch.INTER, Branch.INTRA):
@@ -43,12 +43,14 @@ def strips(pairs: RunPairs, rules: RuleLines, settings: SummarySettings) -> list
             for row in rows
         ]
         if tiles:
-            found.append(Strip(f"{_NAMES[branch.value]}, by how far from the line", tuple(tiles)))
+            found.append(
+                Strip(f"{_NAMES[branch.value]}, by distance to the threshold", tuple(tiles))
+            )
     return found
 
 
 def _margins(pairs: RunPairs, branch: Branch, rules: RuleLines) -> np.ndarray:
-    """How far each pair's worst score is above its bound; without bounds, its agreement."""
+    """Each pair's smallest score minus bound; its image-report score if there are no bounds."""
     bounds = {score: bound for (name, score), bound in rules.items() if name == branch.value}
     if not bounds:
         return pairs.scores["image_report"]
@@ -58,7 +60,7 @@ def _margins(pairs: RunPairs, branch: Branch, rules: RuleLines) -> np.ndarray:
 def _groups(
     pairs: RunPairs, branch: Branch, margins: np.ndarray, count: int
 ) -> list[tuple[str, list[int]]]:
-    """(title, rows) of the images to be shown, none of them twice."""
+    """(title, rows) of the images to show, each at most once."""
     scored = pairs.of(branch) & np.isfinite(margins)
     kept = np.flatnonzero(scored & pairs.is_living)
     dropped = np.flatnonzero(scored & (pairs.drop_stages == "prune"))
@@ -66,10 +68,10 @@ def _groups(
     dropped = dropped[np.argsort(-margins[dropped], kind="stable")].tolist()
     half_kept, half_dropped = min(count, len(kept) // 2), min(count, len(dropped) // 2)
     return [
-        ("surely kept", kept[:half_kept]),
-        ("just kept", kept[half_kept:][-count:]),
-        ("just dropped", dropped[: len(dropped) - half_dropped][:count]),
-        ("surely dropped", dropped[len(dropped) - half_dropped :]),
+        ("clearly kept", kept[:half_kept]),
+        ("narrowly kept", kept[half_kept:][-count:]),
+        ("narrowly dropped", dropped[: len(dropped) - half_dropped][:count]),
+        ("clearly dropped", dropped[len(dropped) - half_dropped :]),
     ]
 
 
@@ -77,7 +79,7 @@ def _tile(pair: Pair, title: str, margin: float, pixels: int) -> Tile:
     titled = f"{title}, {margin:+.3f}"
     try:
         if pair.image is None:
-            raise DataError("no image was made")
+            raise DataError("no image was generated")
         return Tile(titled, image_uri(load_image(pair.image), pixels))
     except DataError as error:
         return Tile(titled, None, str(error))

@@ -18,7 +18,7 @@ class Points:
     """One group in a map of points."""
 
     name: str
-    places: np.ndarray
+    positions: np.ndarray
     """float, `point 2`."""
     titles: Sequence[str]
 
@@ -51,7 +51,7 @@ def histogram(
 ) -> str:
     """Counts of kept pairs in `colour`, dropped ones stacked above them, and the rule as a line.
 
-    `reference` and `mismatched` are drawn as smooth outlines, scaled to the same area. All arrays
+    `reference` and `mismatched` are shown as smooth outlines, scaled to the same area. All arrays
     are finite, shape `pair`, and `kept` and `dropped` are not both empty. No bar lies on both sides
     of the rule.
     """
@@ -104,8 +104,8 @@ def histogram(
 def points_map(groups: Sequence[Points], links: Sequence[tuple[float, ...]], label: str) -> str:
     """A square map of points, one mark for each group; `links` are faint lines (x1, y1, x2, y2)."""
     size, margin = 470.0, 14.0
-    places = np.concatenate([group.places for group in groups])
-    low, high = places.min(axis=0), places.max(axis=0)
+    positions = np.concatenate([group.positions for group in groups])
+    low, high = positions.min(axis=0), positions.max(axis=0)
     scale = (size - 2 * margin) / float(max(*(high - low), 1e-9))
     offset = (size - (high - low) * scale) / 2
 
@@ -118,8 +118,8 @@ def points_map(groups: Sequence[Points], links: Sequence[tuple[float, ...]], lab
         (x1, y1), (x2, y2) = at(link[:2]), at(link[2:])
         body.append(_line("link", x1, y1, x2, y2))
     for group in groups:
-        for place, title in zip(group.places, group.titles, strict=True):
-            body.append(mark(group.name, *at(place), title))
+        for position, title in zip(group.positions, group.titles, strict=True):
+            body.append(mark(group.name, *at(position), title))
     return svg(size, size, body, label)
 
 
@@ -134,7 +134,7 @@ def mark(name: str, x: float, y: float, title: str = "", radius: float = 4.0) ->
 
 
 def rates(rows: Sequence[tuple[str, Mapping[str, float]]], label: str) -> str:
-    """One line for each row, its groups' rates (0 to 1) as marks on it and as numbers beside it."""
+    """One line for each row, with its groups' rates (0 to 1) as marks and as numbers."""
     width, left, right, top, step = 1080.0, 220.0, 240.0, 34.0, 27.0
     groups = list(dict.fromkeys(name for _, values in rows for name in values))
     highest = max([0.1, *(rate for _, values in rows for rate in values.values())])
@@ -149,12 +149,12 @@ def rates(rows: Sequence[tuple[str, Mapping[str, float]]], label: str) -> str:
         x = x_of(float(tick))
         body.append(_line("grid", x, top - 8, x, height - 22))
         body.append(text(x, height - 6, f"{tick:.0%}", "tick", "middle"))
-    columns = {name: width - right + 75 + 75 * place for place, name in enumerate(groups)}
+    columns = {name: width - right + 75 + 75 * index for index, name in enumerate(groups)}
     for name, x in columns.items():
         body.append(mark(name, x - 38, 9))
         body.append(text(x, 13, name, "tick", "end"))
-    for place, (finding, values) in enumerate(rows):
-        y = top + step * (place + 0.5)
+    for index, (finding, values) in enumerate(rows):
+        y = top + step * (index + 0.5)
         body.append(text(left - 16, y + 4, finding, "row", "end"))
         ends = [x_of(rate) for rate in values.values()]
         body.append(_line("span", min(ends), y, max(ends), y))
@@ -178,7 +178,7 @@ def _line(style: str, x1: float, y1: float, x2: float, y2: float) -> str:
 
 
 def _edges(values: np.ndarray, outline: np.ndarray, rule: float | None) -> np.ndarray:
-    """Equal bins over everything, more for more values, one edge of them on the rule."""
+    """Equal bins over all values, more for more values, with one edge on the rule."""
     everything = np.concatenate([values, outline, [] if rule is None else [rule]])
     low, high = float(everything.min()), float(everything.max())
     num_bins = int(np.clip(2.2 * np.sqrt(len(values)), 8, 36))
@@ -203,4 +203,4 @@ def _ticks(low: float, high: float, num_about: int = 5) -> list[float]:
     power = 10.0 ** np.floor(np.log10(raw))
     step = min((1, 2, 2.5, 5, 10), key=lambda factor: abs(factor * power - raw)) * power
     first = int(np.ceil(low / step))
-    return [round(place * step, 10) for place in range(first, int(np.floor(high / step)) + 1)]
+    return [round(tick * step, 10) for tick in range(first, int(np.floor(high / step)) + 1)]

@@ -1,4 +1,4 @@
-"""The examples on the page: which pairs are shown, and what is shown of each."""
+"""The examples on the page: the pairs to show, with their images, reports and scores."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Reports:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One picture: a data URI, or why there is none."""
+    """One picture: a data URI, or the reason why it is missing."""
 
     title: str
     uri: str | None
@@ -38,12 +38,12 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class GalleryExample:
-    """A synthetic pair beside the one that it was made from."""
+    """A synthetic pair beside its source."""
 
     id: str
     branch: str
-    verdict: str
-    """Empty for a kept pair, else why it was dropped."""
+    decision: str
+    """Empty for a kept pair, else the stage and reason of its drop."""
     reports: Reports
     tiles: tuple[Tile, ...]
     scores: tuple[tuple[str, str], ...]
@@ -51,7 +51,7 @@ class GalleryExample:
 
 @dataclass(frozen=True, slots=True)
 class ExampleChoice:
-    """How many examples of a gallery are shown, and the fraction of them that are dropped pairs."""
+    """Number of examples in a gallery, and the fraction of dropped pairs among them."""
 
     num_examples: int
     dropped_fraction: float
@@ -63,8 +63,8 @@ def choose(
 ) -> list[str]:
     """Ids of the examples of a branch, kept ones first; the same for the same run and seed.
 
-    `has_image` is true for pairs that got as far as an image. Where one kind is short, the other
-    takes its places.
+    `has_image` is true for pairs for which an image was generated. Too few kept pairs are filled up
+    with dropped ones, and the other way round.
     """
     rng = np.random.default_rng([choice.seed, *branch.encode()])
     mine = pairs.of(branch) & has_image
@@ -77,18 +77,18 @@ def choose(
 
 
 def inter_example(pair: Pair, source: Pair, pixels: int) -> GalleryExample:
-    """A new patient: the image and its report, beside the report that it was made from."""
-    return _example(pair, source, (_image("New image", pair.image, pixels),))
+    """A new patient: the generated image and its report, beside the source report."""
+    return _example(pair, source, (_image("Generated image", pair.image, pixels),))
 
 
 def intra_example(pair: Pair, source: Pair, pixels: int) -> GalleryExample:
-    """A changed condition: source, edited image and their difference, and the truth if known."""
+    """An edit: source image, edited image and their difference, and the truth if known."""
     try:
         image, edited = _load(source.image), _load(pair.image)
     except DataError as error:
         return _example(pair, source, (Tile("Images", None, str(error)),))
-    # What the edit started from: the source in the square window of the model. It is shown larger
-    # where there is more of it.
+    # The edit started from the source in the model's square window. The page shows the source at a
+    # higher resolution where the file has one.
     fit, window = pair.trace["edit"]["fit"], edited.shape[0]
     before = fit_square(image, window, fit)
     shown = fit_square(image, max(window, min(pixels, *image.shape)), fit)
@@ -106,7 +106,7 @@ def intra_example(pair: Pair, source: Pair, pixels: int) -> GalleryExample:
             Tile("True counterfactual", image_uri(truth, pixels)),
             Tile("True − source", difference_uri(truth - before, pixels)),
         ]
-        return _example(pair, source, tuple(tiles), {"to the truth": distance})
+        return _example(pair, source, tuple(tiles), {"MAE to truth": distance})
     return _example(pair, source, tuple(tiles))
 
 
@@ -120,7 +120,7 @@ def _example(
     return GalleryExample(
         id=pair.id,
         branch=pair.branch.value,
-        verdict=_verdict(pair),
+        decision=_decision(pair),
         reports=Reports(before, after, is_long),
         tiles=tuple(tiles),
         scores=tuple(
@@ -131,7 +131,7 @@ def _example(
     )
 
 
-def _verdict(pair: Pair) -> str:
+def _decision(pair: Pair) -> str:
     return "" if pair.drop is None else f"{pair.drop.stage}: {pair.drop.reason.replace('_', ' ')}"
 
 
@@ -144,5 +144,5 @@ def _image(title: str, image: ImageRef | None, pixels: int) -> Tile:
 
 def _load(image: ImageRef | None) -> np.ndarray:
     if image is None:
-        raise DataError("no image was made")
+        raise DataError("no image was generated")
     return load_image(image)

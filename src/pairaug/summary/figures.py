@@ -19,22 +19,22 @@ RuleLines = Mapping[tuple[str, str], float]
 Mismatches = Mapping[tuple[str, str], np.ndarray]
 """(branch, score) → that score between images and reports of different patients."""
 
-# The column of the flow figure that a stage's losses are shown in.
+# The column of the flow figure for a stage's losses.
 _COLUMN = {"read": 0, "rewrite": 1, "generate": 2, "edit": 2, "score": 3, "prune": 4}
 
 _MAX_LINKED = 400
-"""Points; on a map of more, lines between them hide the points."""
+"""Points; on larger maps, lines would hide the points."""
 
 SCORE_TITLES = {
-    "image_report": "image and report agree",
-    "image_image": "image stays like its source",
-    "directional": "image changes as the report does",
+    "image_report": "image-report agreement",
+    "image_image": "similarity to the source image",
+    "directional": "image change follows report change",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A generated figure, with a title of its own where it is one of several."""
+    """A figure as SVG, with a title if it is one of several."""
 
     picture: str
     title: str = ""
@@ -42,11 +42,11 @@ class Figure:
 
 
 def flow_figure(pairs: RunPairs) -> Figure:
-    """How many pairs of each branch came how far, and why the others left."""
+    """The number of pairs of each branch after every stage, and the reasons of the drops."""
     lanes = [
         _lane(pairs, Branch.REAL, "real pairs", "real pairs", 0),
         _lane(pairs, Branch.INTER, "for new patients", "new patients", 1),
-        _lane(pairs, Branch.INTRA, "for the same patient", "changed images", 1),
+        _lane(pairs, Branch.INTRA, "for the same patient", "edited images", 1),
     ]
     return Figure(flow([lane for lane in lanes if lane.num_at_first or lane.name == "real"]))
 
@@ -79,7 +79,7 @@ def score_figures(
 
 
 def label_figure(pairs: RunPairs) -> Figure | None:
-    """The fraction of pairs whose report states each finding as present, before and after."""
+    """The fraction of pairs whose report states each finding as present, by branch."""
     groups = {
         name: mask
         for name, mask in (
@@ -102,7 +102,7 @@ def label_figure(pairs: RunPairs) -> Figure | None:
 
 
 def map_figures(pairs: RunPairs, max_points: int, seed: int) -> list[Figure]:
-    """t-SNE maps of the image and of the report embeddings of living pairs, each fitted alone."""
+    """t-SNE maps of the living pairs' image and report embeddings, fitted separately."""
     living = np.flatnonzero(pairs.is_living)
     rng = np.random.default_rng(seed)
     if living.size > max_points:
@@ -111,12 +111,12 @@ def map_figures(pairs: RunPairs, max_points: int, seed: int) -> list[Figure]:
     for column, title in (("image_embedding", "Images"), ("report_embedding", "Reports")):
         rows, vectors = pairs.embeddings(living.tolist(), column)
         if len(rows) >= 8:
-            figures.append(Figure(_map(pairs, rows, _places(vectors, seed), title), title))
+            figures.append(Figure(_map(pairs, rows, _positions(vectors, seed), title), title))
     return figures
 
 
 def losses(pairs: RunPairs) -> list[tuple[str, str, str, int]]:
-    """(stage, reason, branch, pairs) of every loss, in the order of the stages."""
+    """(stage, reason, branch, pairs) of all drops, in the order of the stages."""
     gone = np.flatnonzero(~pairs.is_living)
     counts = Counter(
         (str(pairs.drop_stages[row]), str(pairs.drop_reasons[row]), str(pairs.branches[row]))
@@ -136,7 +136,7 @@ def _lane(pairs: RunPairs, branch: Branch, title: str, ending: str, first: int) 
     return Lane(branch.value, title, ending, first, pairs.num(mine), lost)
 
 
-def _places(vectors: np.ndarray, seed: int) -> np.ndarray:
+def _positions(vectors: np.ndarray, seed: int) -> np.ndarray:
     """The t-SNE of `vectors`, float32 `point 2`."""
     from sklearn.manifold import TSNE
 
@@ -144,24 +144,26 @@ def _places(vectors: np.ndarray, seed: int) -> np.ndarray:
     return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(vectors)
 
 
-def _map(pairs: RunPairs, rows: np.ndarray, places: np.ndarray, title: str) -> str:
+def _map(pairs: RunPairs, rows: np.ndarray, positions: np.ndarray, title: str) -> str:
     branches = pairs.branches[rows]
     groups = [
-        Points(name, places[branches == name], [pairs.ids[row] for row in rows[branches == name]])
+        Points(
+            name, positions[branches == name], [pairs.ids[row] for row in rows[branches == name]]
+        )
         for name in ("real", "inter", "intra")
     ]
-    return points_map(groups, _links(pairs, rows, places), f"t-SNE of {title.lower()}")
+    return points_map(groups, _links(pairs, rows, positions), f"t-SNE of {title.lower()}")
 
 
-def _links(pairs: RunPairs, rows: Sequence[int] | np.ndarray, places: np.ndarray) -> list[tuple]:
-    """A line from each intra pair to the real one it was made from, where both are on the map."""
+def _links(pairs: RunPairs, rows: Sequence[int] | np.ndarray, positions: np.ndarray) -> list[tuple]:
+    """A line from each intra pair to its source pair, if both are on the map."""
     if len(rows) > _MAX_LINKED:
         return []
-    place_of = {pairs.ids[row]: place for row, place in zip(rows, places, strict=True)}
+    position_of = {pairs.ids[row]: position for row, position in zip(rows, positions, strict=True)}
     return [
-        (*place_of[parent], *place_of[pairs.ids[row]])
+        (*position_of[parent], *position_of[pairs.ids[row]])
         for row in rows
         if pairs.branches[row] == Branch.INTRA.value
         and (parent := pairs.parents[row]) is not None
-        and parent in place_of
+        and parent in position_of
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pairaug.summary.charts import svg, text
 
 COLUMNS = ("Read", "Rewrite", "Generate / edit", "Score", "Prune")
-"""The columns of the figure. Generating and editing share one: a pair goes through either."""
+"""The columns of the figure. Generate and edit share one: a pair goes through either."""
 
 _LEFT, _STEP, _NODE, _WIDTH = 2.0, 198.0, 9.0, 1080.0
 _LINE, _GAP, _TOP, _TALLEST = 15.0, 46.0, 66.0, 250.0
@@ -16,7 +16,7 @@ _LINE, _GAP, _TOP, _TALLEST = 15.0, 46.0, 66.0, 250.0
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One branch: how many pairs came into each column, and what was lost there, by reason."""
+    """One branch: the number of pairs entering each column, and its drops by reason."""
 
     name: str
     title: str
@@ -27,18 +27,18 @@ class Lane:
     """Column → reason → pairs."""
 
     def num_into(self, column: int) -> int:
-        """Pairs that came into `column`."""
+        """Number of pairs entering `column`."""
         earlier = (at for at in self.losses if at < column)
         return self.num_at_first - sum(sum(self.losses[at].values()) for at in earlier)
 
     @property
     def num_left(self) -> int:
-        """Pairs still living at the end."""
+        """Number of pairs kept at the end."""
         return self.num_into(len(COLUMNS))
 
 
 def flow(lanes: Sequence[Lane]) -> str:
-    """The figure; ribbons are as thick as they hold pairs. The first lane feeds the others."""
+    """The figure; ribbon width is proportional to the number of pairs. Lane 0 feeds the others."""
     total = max(1, sum(lane.num_at_first for lane in lanes))
     scale = min(_TALLEST / total, 4.0)
     body: list[str] = [text(_x(column), 22, name, "stage") for column, name in enumerate(COLUMNS)]
@@ -47,7 +47,7 @@ def flow(lanes: Sequence[Lane]) -> str:
     for lane in lanes:
         tops.append(top)
         top += _lane_height(lane, scale) + _GAP
-    # The reports that branches start from leave the source lane behind everything else.
+    # Painted first: the ribbons from the source lane to the branches lie behind everything else.
     for lane, y in zip(lanes[1:], tops[1:], strict=True):
         body += _origin(lanes[0], tops[0], lane, y, scale)
     for lane, y in zip(lanes, tops, strict=True):
@@ -80,7 +80,7 @@ def _lane(lane: Lane, top: float, scale: float) -> list[str]:
 
 
 def _ending(lane: Lane, top: float, scale: float) -> list[str]:
-    """What is left, at the right end."""
+    """The number of kept pairs, at the right end."""
     x, last = _x(len(COLUMNS) - 1) + _NODE, _WIDTH - 96
     thickness = _thick(lane.num_left, scale)
     body = []

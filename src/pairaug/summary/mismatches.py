@@ -17,7 +17,7 @@ _MAX_CURVE_POINTS = 2000
 def mismatches_of(pairs: RunPairs, seed: int) -> Mismatches:
     """The scores of mismatched pairs by branch and score, from a sample of the parts.
 
-    Parts are read, in an order that the seed decides, until they hold enough pairs of each branch.
+    Parts are read in an order sampled with `seed` until there are enough pairs of each branch.
     """
     samples = {branch: MismatchSample(_SAMPLE) for branch in (Branch.INTER, Branch.INTRA)}
     num_seen = dict.fromkeys(samples, 0)

@@ -1,4 +1,4 @@
-"""The page itself: everything gathered from a run folder and set in one HTML file."""
+"""The page: a run folder's results rendered as one HTML file."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from pairaug.system.atomic import write_file
 
 _log = logging.getLogger(__name__)
 
-_BEFORE_A_IMAGE = ("read", "rewrite")
-"""A pair that one of these stages dropped has a report at most."""
+_BEFORE_IMAGES = ("read", "rewrite")
+"""A pair dropped by one of these stages has a report at most."""
 
-_WITHOUT_IMAGE = (*_BEFORE_A_IMAGE, "generate", "edit")
-"""No synthetic image was kept of a pair that one of these stages dropped."""
+_WITHOUT_IMAGE = (*_BEFORE_IMAGES, "generate", "edit")
+"""A pair dropped by one of these stages has no synthetic image."""
 
 
 def write_page(run_folder: Path, settings: SummarySettings) -> Path:
@@ -59,7 +59,7 @@ def write_page(run_folder: Path, settings: SummarySettings) -> Path:
 def render_page(
     name: str, facts: Mapping[str, Any], pairs: RunPairs, settings: SummarySettings
 ) -> str:
-    """The HTML of the page; it asks nothing of the network."""
+    """The HTML of the page; a browser needs no network to show it."""
     choice = ExampleChoice(
         settings.max_examples, settings.dropped_fraction, int(facts.get("seed", 0))
     )
@@ -83,7 +83,7 @@ def render_page(
         losses=losses(pairs),
         stages=_stage_times(facts),
         scores=score_figures(pairs, rules, mismatches_of(pairs, choice.seed)),
-        # Where the scorer may not decide, no line did.
+        # A scorer that failed its gate decided nothing, so there is no threshold to be close to.
         strips=[] if keeps_nothing(facts) else strips(pairs, rules, settings),
         score_losses=[loss for loss in losses(pairs) if loss[0] in ("score", "prune")],
         audit=audit_of(pairs, facts),
@@ -95,7 +95,7 @@ def render_page(
 
 
 def rules_of(facts: Mapping[str, Any]) -> RuleLines:
-    """The bound on each branch's score that pruning fitted, from `run.json`."""
+    """The bounds that pruning fitted for each branch and score, from `run.json`."""
     return {
         (branch, score): float(bound)
         for branch, rule in facts.get("rule", {}).items()
@@ -106,7 +106,7 @@ def rules_of(facts: Mapping[str, Any]) -> RuleLines:
 def _examples(
     pairs: RunPairs, branch: Branch, settings: SummarySettings, choice: ExampleChoice
 ) -> list[GalleryExample]:
-    chosen = choose(pairs, branch, ~np.isin(pairs.drop_stages, _BEFORE_A_IMAGE), choice)
+    chosen = choose(pairs, branch, ~np.isin(pairs.drop_stages, _BEFORE_IMAGES), choice)
     parents = {pair_id: pairs.parents[pairs.row_of[pair_id]] for pair_id in chosen}
     whole = pairs.whole([*chosen, *(parent for parent in parents.values() if parent)])
     make = intra_example if branch is Branch.INTRA else inter_example
@@ -118,7 +118,7 @@ def _examples(
 
 
 def _counts(pairs: RunPairs) -> dict[str, dict[str, int]]:
-    """Branch → {all, generated, kept}; `generated` have an image."""
+    """Branch → {all, generated, kept}; `generated` counts pairs with an image."""
     is_generated = ~np.isin(pairs.drop_stages, _WITHOUT_IMAGE)
     return {
         branch.value: {
@@ -131,7 +131,7 @@ def _counts(pairs: RunPairs) -> dict[str, dict[str, int]]:
 
 
 def _stage_times(facts: Mapping[str, Any]) -> list[tuple[str, float, float]]:
-    """(stage, seconds, fraction of the slowest stage's) in the order in which they ran."""
+    """(stage, seconds, fraction of the slowest stage's seconds) in the order of execution."""
     seconds: Mapping[str, float] = facts.get("seconds", {})
     slowest = max(seconds.values(), default=0.0)
     return [(stage, spent, spent / slowest if slowest else 0.0) for stage, spent in seconds.items()]

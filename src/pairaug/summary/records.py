@@ -1,4 +1,4 @@
-"""What the page needs of a run: light columns of all pairs, and whole pairs for the few shown."""
+"""A run's pairs for the page: light columns of all pairs, and whole pairs for the examples."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _COLUMNS = ("id", "parent_id", "branch", "drop_stage", "drop_reason", "labels", 
 
 @dataclass(frozen=True)
 class RunPairs:
-    """Every pair of a run, dropped ones included, in the order of its parts: one entry a pair."""
+    """All pairs of a run, dropped ones included, in the order of its parts; one entry per pair."""
 
     ids: list[str]
     parents: list[str | None]
     branches: np.ndarray
     drop_stages: np.ndarray
-    """The stage that dropped the pair; empty for a living one."""
+    """The stage that dropped the pair; empty for a kept pair."""
     drop_reasons: np.ndarray
     scores: dict[str, np.ndarray]
-    """Score name → float64, NaN where there is none."""
+    """Score name → float64, NaN if missing."""
     labels: dict[str, np.ndarray]
     """Finding → int8: 1 present, 0 absent, -1 not stated."""
     parts: tuple[Path, ...]
@@ -43,7 +43,7 @@ class RunPairs:
 
     @cached_property
     def row_of(self) -> dict[str, int]:
-        """Id → place in the columns."""
+        """Id → index in the columns."""
         return {pair_id: row for row, pair_id in enumerate(self.ids)}
 
     def of(self, branch: Branch) -> np.ndarray:
@@ -54,7 +54,7 @@ class RunPairs:
         return int(np.count_nonzero(mask))
 
     def whole(self, ids: Iterable[str]) -> dict[str, Pair]:
-        """The pairs with these ids, images and all; only the parts they are in are read."""
+        """The pairs with these ids, images included; only their parts are read."""
         wanted = set(ids)
         numbers = sorted({int(self.part_of[self.row_of[pair_id]]) for pair_id in wanted})
         return {
@@ -65,7 +65,7 @@ class RunPairs:
         }
 
     def embeddings(self, rows: Sequence[int], column: str) -> tuple[np.ndarray, np.ndarray]:
-        """(rows that have one, their vectors as float32 `row dimension`) of an embedding column."""
+        """(rows with an embedding, their vectors as float32 `row dimension`) of a column."""
         chosen = np.asarray(sorted(rows), dtype=np.int64)
         found: list[int] = []
         vectors: list[np.ndarray] = []

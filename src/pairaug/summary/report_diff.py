@@ -11,37 +11,37 @@ from html import escape
 _TOKEN = re.compile(r"\w+(?:[-'./]\w+)*|[^\w\s]|\s+")
 
 _Code = tuple[str, int, int, int, int]
-"""Kind, start and end in the old words, start and end in the new ones."""
+"""Kind, start and end in the old words, start and end in the new words."""
 
 _MIN_COMMON = 3
-"""Words; a shorter common run between two longer changes is chance."""
+"""Words; a shorter common run between two longer changes counts as chance."""
 
 
 def mark_difference(before: str, after: str) -> tuple[str, str]:
-    """(`before` with what went marked by <del>, `after` with what came marked by <ins>), escaped.
+    """(`before` with removed words in <del>, `after` with added words in <ins>), escaped.
 
-    Words compare without regard to case or to the blanks between them.
+    The comparison ignores case and white space.
     """
     old, new = _TOKEN.findall(before.strip()), _TOKEN.findall(after.strip())
     old_words, new_words = _words(old), _words(new)
-    gone, come = _changes(
-        [old[place].casefold() for place in old_words],
-        [new[place].casefold() for place in new_words],
+    removed, added = _changes(
+        [old[index].casefold() for index in old_words],
+        [new[index].casefold() for index in new_words],
     )
     return (
-        _mark(old, {old_words[place] for place in gone}, "del"),
-        _mark(new, {new_words[place] for place in come}, "ins"),
+        _mark(old, {old_words[index] for index in removed}, "del"),
+        _mark(new, {new_words[index] for index in added}, "ins"),
     )
 
 
 def _changes(old: Sequence[str], new: Sequence[str]) -> tuple[set[int], set[int]]:
-    """(places in `old` that went, places in `new` that came).
+    """(indices removed from `old`, indices added in `new`).
 
-    A word or two that happen to be the same inside a long change count as changed with it, and a
-    whole sentence that came or went is marked from its first word to its full stop.
+    One or two equal words inside a long change count as changed, and a sentence that was added or
+    removed is marked from its first word to its full stop.
     """
-    gone: set[int] = set()
-    come: set[int] = set()
+    removed: set[int] = set()
+    added: set[int] = set()
     codes = SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes()
     by_chance = [_is_chance(codes, number) for number in range(len(codes))]
     for number, (kind, *sides) in enumerate(codes):
@@ -51,9 +51,9 @@ def _changes(old: Sequence[str], new: Sequence[str]) -> tuple[set[int], set[int]
         room = 0
         if number + 1 < len(codes) and not by_chance[number + 1]:
             room = _length(codes[number + 1])
-        gone.update(_slid(old, old_start, old_end, room if kind == "delete" else 0))
-        come.update(_slid(new, new_start, new_end, room if kind == "insert" else 0))
-    return gone, come
+        removed.update(_slid(old, old_start, old_end, room if kind == "delete" else 0))
+        added.update(_slid(new, new_start, new_end, room if kind == "insert" else 0))
+    return removed, added
 
 
 def _is_chance(codes: Sequence[_Code], number: int) -> bool:
@@ -69,9 +69,9 @@ def _length(code: _Code) -> int:
 
 
 def _slid(words: Sequence[str], start: int, end: int, room: int) -> range:
-    """The block moved on, by `room` at most, so that it ends a sentence where words allow it.
+    """The block, moved on by up to `room` words so that it ends with a sentence if possible.
 
-    In "a. b. c" after "a. c" the block may be ". b" or "b."; the second is a sentence.
+    For "a. b. c" after "a. c" the block could be ". b" or "b."; only the second is a sentence.
     """
     for shift in range(room):
         if words[start + shift] != words[end + shift]:
@@ -82,25 +82,25 @@ def _slid(words: Sequence[str], start: int, end: int, room: int) -> range:
 
 
 def _words(tokens: Sequence[str]) -> list[int]:
-    return [place for place, token in enumerate(tokens) if not token.isspace()]
+    return [index for index, token in enumerate(tokens) if not token.isspace()]
 
 
 def _mark(tokens: Sequence[str], changed: set[int], tag: str) -> str:
-    """The tokens as HTML; neighbouring changes share one tag, the blanks between them included."""
+    """The tokens as HTML; adjacent changes and the white space between them share one tag."""
     pieces: list[str] = []
-    place = 0
-    while place < len(tokens):
-        if place not in changed:
-            pieces.append(escape(tokens[place]))
-            place += 1
+    index = 0
+    while index < len(tokens):
+        if index not in changed:
+            pieces.append(escape(tokens[index]))
+            index += 1
             continue
-        end = place + 1
+        end = index + 1
         while end < len(tokens) and (end in changed or _bridges(tokens, changed, end)):
             end += 1
-        pieces.append(f"<{tag}>{escape(''.join(tokens[place:end]))}</{tag}>")
-        place = end
+        pieces.append(f"<{tag}>{escape(''.join(tokens[index:end]))}</{tag}>")
+        index = end
     return "".join(pieces)
 
 
-def _bridges(tokens: Sequence[str], changed: set[int], place: int) -> bool:
-    return tokens[place].isspace() and place + 1 in changed
+def _bridges(tokens: Sequence[str], changed: set[int], index: int) -> bool:
+    return tokens[index].isspace() and index + 1 in changed

@@ -1,4 +1,4 @@
-"""Images for the page: small PNGs, signed differences in colour, and a phantom's right answer."""
+"""Images for the page: small PNGs, signed differences, and a phantom's true counterfactual."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pairaug.imaging.io import encode_png
 from pairaug.phantom.study import sample_study
 from pairaug.phantom.truth import counterfactual
 
-# Blue for darker, red for brighter than the source; told apart with any kind of colour vision.
+# Blue for darker, red for brighter than the source; safe for colour-blind readers.
 _DIVERGING = np.array(
     [[5, 48, 97], [67, 147, 195], [247, 247, 247], [214, 96, 77], [103, 0, 31]], dtype=np.float64
 )
 DIFFERENCE_LIMIT = 0.5
-"""Differences of this size or more, on images in [0, 1], take the full colour."""
+"""Differences of images in [0, 1] from this size on have the full colour."""
 
 
 def image_uri(image: np.ndarray, longest: int) -> str:
@@ -29,8 +29,8 @@ def image_uri(image: np.ndarray, longest: int) -> str:
 
 def difference_uri(difference: np.ndarray, longest: int) -> str:
     """A data URI of a signed difference (in [-1, 1], `height width`) in diverging colours."""
-    place = np.clip(shrunk(difference, longest) / DIFFERENCE_LIMIT, -1, 1) * 2 + 2
-    channels = [np.interp(place, np.arange(5), _DIVERGING[:, band]) for band in range(3)]
+    position = np.clip(shrunk(difference, longest) / DIFFERENCE_LIMIT, -1, 1) * 2 + 2
+    channels = [np.interp(position, np.arange(5), _DIVERGING[:, band]) for band in range(3)]
     levels = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(levels).save(buffer, format="PNG", compress_level=6)
@@ -38,9 +38,9 @@ def difference_uri(difference: np.ndarray, longest: int) -> str:
 
 
 def true_image(entry: Mapping[str, Any], before: str, after: str, size: int) -> np.ndarray | None:
-    """The image that the changed report describes, for a phantom; None for any other patient.
+    """The image of a phantom with the changed report's findings; None for any other patient.
 
-    `entry` is what reading noted on the source pair.
+    `entry` is the source pair's trace of the read stage.
     """
     if entry.get("layout") != "phantom":
         return None

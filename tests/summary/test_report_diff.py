@@ -16,7 +16,7 @@ def test_equal_reports_have_no_marks():
     assert mark_difference(text, text) == (text, text)
 
 
-def test_case_alone_is_no_change():
+def test_case_does_not_count_as_a_change():
     assert "<" not in "".join(mark_difference("Mild edema.", "mild edema."))
 
 
@@ -58,14 +58,14 @@ def test_an_empty_side_is_allowed(before: str, after: str):
 
 
 @given(WORDS, WORDS)
-def test_nothing_but_marks_is_added(old: list[str], new: list[str]):
+def test_only_marks_are_added(old: list[str], new: list[str]):
     before, after = " ".join(old), " ".join(new)
     marked = mark_difference(before, after)
     assert [re.sub("</?(ins|del)>", "", side) for side in marked] == [before, after]
 
 
 @given(WORDS, WORDS)
-def test_what_is_not_marked_is_the_same_on_both_sides(old: list[str], new: list[str]):
+def test_unmarked_text_is_the_same_on_both_sides(old: list[str], new: list[str]):
     before, after = mark_difference(" ".join(old), " ".join(new))
     rest = [re.sub("<(ins|del)>.*?</(ins|del)>", "", side).split() for side in (before, after)]
     assert "".join(rest[0]) == "".join(rest[1])
