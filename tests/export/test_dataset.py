@@ -1,4 +1,4 @@
-"""Real images, where they are at hand, read by a table's reader and exported to every layout.
+"""A dataset of real images, if present, read from a table and exported to every layout.
 
 The folder is that of PAIRAUG_TEST_DATA, or `../shared/data` beside the repository.
 """
@@ -70,6 +70,6 @@ def test_every_layout_gives_the_real_images_back(tmp_path: Path) -> None:
             lit = np.flatnonzero(image.any(axis=1 if height < width else 0))
             side = int(320 * min(height, width) / max(height, width))
             assert lit[-1] - lit[0] < side + 1
-    # Again, and to the same bytes.
+    # A second export has the same bytes.
     export(tmp_path / "other", pairs, {"source": {"access": "public"}}, formats=ALL)
     assert contents(folder) == contents(tmp_path / "other")

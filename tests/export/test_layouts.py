@@ -1,4 +1,4 @@
-"""Each layout read back to the same pairs, by the library that its users read it with."""
+"""Each layout gives the same pairs when read with its users' library."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from support.export_pairs import ALL, PUBLIC, RECIPE, contents, export, families
 
 
 def _samples(path: Path) -> list[dict[str, Any]]:
-    """What webdataset makes of a shard; by itself it leaves the file open, a warning here."""
+    """A shard's samples as read by webdataset, which leaves the file open: a warning here."""
     with path.open("rb") as stream:
         members = tariterators.tar_file_expander([{"url": str(path), "stream": stream}])
         return list(tariterators.group_by_keys(members))
@@ -69,7 +69,7 @@ def test_tars_read_back_to_the_same_pairs(tmp_path: Path) -> None:
             assert row["png"] == pair.image.png
 
 
-def test_open_clips_way_of_reading_gives_image_and_text(tmp_path: Path) -> None:
+def test_open_clip_reads_image_and_text(tmp_path: Path) -> None:
     pairs = families(tmp_path / "images")
     export(tmp_path / "export", pairs, pairs_per_shard=4)
     folder = tmp_path / "export" / "webdataset"
@@ -80,20 +80,20 @@ def test_open_clips_way_of_reading_gives_image_and_text(tmp_path: Path) -> None:
     rows = list(filters.to_tuple("image", "text")(named))
     assert [text for _, text in rows] == [p.report.text for p in pairs if p.split == "train"]
     assert all(image.mode == "RGB" and image.size == (20, 24) for image, _ in rows)
-    # Where it looks for the number of samples.
+    # webdataset looks here for the number of samples.
     sizes = json.loads((folder / "sizes.json").read_text())
     assert sum(sizes[path.name] for path in paths) == len(rows) == 9
     assert sizes.keys() == {path.name for path in folder.glob("*.tar")}
 
 
-def test_a_score_or_label_that_there_is_not_is_not_in_the_record(tmp_path: Path) -> None:
+def test_missing_scores_and_labels_are_not_in_the_record(tmp_path: Path) -> None:
     pair = family(tmp_path, 0)[2]
     pair = replace(pair, scores={"image_report": 0.3, "directional": None}, labels={"edema": None})
     record = record_of(pair, Terms())
     assert (record["scores"], record["labels"]) == ({"image_report": 0.3}, {})
 
 
-def test_tar_members_tell_nothing_of_the_machine(tmp_path: Path) -> None:
+def test_tar_members_have_no_time_or_owner(tmp_path: Path) -> None:
     export(tmp_path / "export", families(tmp_path / "images"))
     for path in (tmp_path / "export" / "webdataset").glob("*.tar"):
         with tarfile.open(path) as shard:
@@ -106,7 +106,7 @@ def test_tar_members_tell_nothing_of_the_machine(tmp_path: Path) -> None:
 
 
 def _assert_same(loaded: Any, pairs: list[Pair]) -> None:
-    """That what `datasets` has loaded are these pairs, pictures and all."""
+    """Asserts that `datasets` has loaded these pairs, images included."""
     expected = {pair.id: pair for pair in pairs}
     assert {split: rows.num_rows for split, rows in loaded.items()} == {
         "train": 9,
@@ -131,7 +131,7 @@ def _assert_same(loaded: Any, pairs: list[Pair]) -> None:
 
 
 @pytest.mark.parametrize("recipe", [PUBLIC, RECIPE], ids=["public", "restricted"])
-def test_parquet_loads_with_pictures_and_splits(tmp_path: Path, recipe: Mapping[str, Any]) -> None:
+def test_parquet_loads_with_images_and_splits(tmp_path: Path, recipe: Mapping[str, Any]) -> None:
     pairs = families(tmp_path / "images")
     export(tmp_path / "export", pairs, recipe)
     loaded = datasets.load_dataset(str(tmp_path / "export"), cache_dir=str(tmp_path / "cache"))
@@ -175,7 +175,7 @@ def test_another_export_to_the_same_folder_is_not_read_from_the_cache(tmp_path: 
         assert ids == {pair.id for pair in kept}
 
 
-def test_large_images_are_written_in_groups_of_few(
+def test_large_images_are_written_in_small_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pairaug.export.columns._BYTES_PER_GROUP", 1000)
@@ -219,7 +219,7 @@ def test_a_folder_is_a_table_that_pairaug_reads(tmp_path: Path) -> None:
     assert rows[0][1]["edema"] == "1"
 
 
-# In a process of its own: `datasets` leaves the tables open, which is a warning here.
+# In another process: `datasets` leaves the tables open, which is a warning here.
 _AS_IMAGEFOLDER = """
 import json, sys
 import datasets
@@ -253,7 +253,7 @@ def test_a_folder_is_an_imagefolder_with_texts(tmp_path: Path, recipe: Mapping[s
 def test_open_clips_csv_dataset_reads_the_table(tmp_path: Path, monkeypatch: Any) -> None:
     pairs = families(tmp_path / "images")
     export(tmp_path / "export", pairs, formats=["folder"])
-    # Its paths start where open_clip is started.
+    # Its paths are relative to the folder in which open_clip is started.
     monkeypatch.chdir(tmp_path / "export" / "folder")
     table = pandas.read_csv("train-open_clip.tsv", sep="\t")
     assert list(table.columns) == ["filepath", "title"]
@@ -265,7 +265,7 @@ def test_open_clips_csv_dataset_reads_the_table(tmp_path: Path, monkeypatch: Any
 
 
 class CXRDataset:
-    """Indexing as CheXzero's own dataset does it: by position, in both files."""
+    """Indexes like CheXzero's dataset: by position, in both files."""
 
     def __init__(self, img_path: Path, txt_path: Path) -> None:
         self.file = h5py.File(img_path, "r")
@@ -278,14 +278,14 @@ class CXRDataset:
     def __getitem__(self, index: int) -> tuple[torch.Tensor, str]:
         image = np.repeat(np.expand_dims(self.images[index], axis=0), 3, axis=0)
         pixels = torch.from_numpy(image)
-        # What torchvision's Normalize insists on.
+        # torchvision's Normalize insists on this.
         assert pixels.is_floating_point()
         mean, deviation = CheXzeroTransform.MEAN, CheXzeroTransform.DEVIATION
         return (pixels - mean) / deviation, self.texts[index]
 
 
 def _padded(image: np.ndarray) -> np.ndarray:
-    """CheXzero's square as its preprocessing makes it of an eight-bit image in colour."""
+    """The square that CheXzero's preprocessing makes of an 8-bit colour image."""
     colour = Image.fromarray(np.rint(image * 255).astype(np.uint8)).convert("RGB")
     ratio = 320 / max(colour.size)
     size = tuple(int(side * ratio) for side in colour.size)
@@ -311,7 +311,7 @@ def test_chexzeros_dataset_reads_images_and_impressions(tmp_path: Path) -> None:
             assert pair.image is not None
             image = load_image(pair.image)
             assert np.array_equal(loaded.images[index], _padded(image))
-            # Trained on what the scorer sees.
+            # Training sees the same pixels as the scorer.
             assert torch.allclose(pixels, transform([image])[0], atol=1e-6)
         assert loaded.file.attrs["restricted"] == np.False_
     finally:
@@ -321,7 +321,7 @@ def test_chexzeros_dataset_reads_images_and_impressions(tmp_path: Path) -> None:
     assert rows["filename"].is_unique
 
 
-def test_chexzero_trains_on_another_text_if_asked(tmp_path: Path) -> None:
+def test_chexzero_with_another_text(tmp_path: Path) -> None:
     pairs = families(tmp_path / "images")
     for text, expected in (("findings", "changed"), ("impression+findings", "Worse. changed")):
         folder = tmp_path / text
@@ -343,7 +343,7 @@ def test_hdf5_is_written_a_few_images_at_a_time(tmp_path: Path) -> None:
         assert np.array_equal(file["cxr"][0], file["cxr"][36])
 
 
-def test_a_table_holds_what_pandas_would_take_for_missing(tmp_path: Path) -> None:
+def test_texts_that_pandas_reads_as_missing_are_kept(tmp_path: Path) -> None:
     from pandas._libs.parsers import STR_NA_VALUES
 
     assert STR_NA_VALUES - {""} == _TAKEN_FOR_MISSING
@@ -396,7 +396,7 @@ def test_restricted_exports_are_marked_everywhere(tmp_path: Path) -> None:
         assert "# RESTRICTED: " in (folder / card).read_text()
 
 
-def test_hostile_ids_stay_inside_and_apart(tmp_path: Path) -> None:
+def test_hostile_ids_give_safe_unique_names(tmp_path: Path) -> None:
     pair = real(tmp_path, 0)
     ids = [
         *("a/b.c", "a.b/c", "a_b_c", "x" * 300, "x" * 299 + "y", "été", "e\u0301te\u0301"),
@@ -422,7 +422,7 @@ def test_hostile_ids_stay_inside_and_apart(tmp_path: Path) -> None:
 
 
 def _reread(folder: Path, content: bytes, suffix: str) -> tuple[Pair, dict[str, Any]]:
-    """An image on disk, and what a tar makes of it."""
+    """An image on disk, and its bytes in a tar."""
     path = folder / f"image.{suffix}"
     path.write_bytes(content)
     image = ImageRef(path=str(path), sha256=sha256(content))
@@ -439,7 +439,7 @@ def _saved(image: Image.Image, **options: Any) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["tiff", "sixteen bits", "turned jpeg", "turned png"])
-def test_what_readers_show_differently_becomes_plain_png(tmp_path: Path, kind: str) -> None:
+def test_images_that_readers_decode_differently_become_png(tmp_path: Path, kind: str) -> None:
     levels = np.rint(grey(1) * 255).astype(np.uint8)
     deep = Image.fromarray(levels.astype(np.uint16) * 257)
     turned = Image.Exif()
@@ -457,14 +457,14 @@ def test_what_readers_show_differently_becomes_plain_png(tmp_path: Path, kind: s
     assert pair.image is not None
     with Image.open(io.BytesIO(row["png"])) as opened:
         assert (opened.mode, opened.getexif()) == ("L", {})
-        # As open_clip opens it, and as the run saw it.
+        # Opened as in open_clip, and as in the run.
         seen = np.asarray(opened.convert("RGB"))[..., 0] / np.float32(255)
     assert np.abs(seen - load_image(pair.image)).max() <= 0.5 / 255
     assert seen.std() > 0.1
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "colour jpeg", "png", "colour png"])
-def test_what_every_reader_shows_alike_is_copied(tmp_path: Path, kind: str) -> None:
+def test_images_that_readers_decode_alike_are_copied(tmp_path: Path, kind: str) -> None:
     levels = Image.fromarray(np.rint(grey(1) * 255).astype(np.uint8))
     image = levels.convert("RGB") if "colour" in kind else levels
     suffix = kind.split()[-1].replace("jpeg", "jpg")

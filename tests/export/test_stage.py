@@ -1,6 +1,6 @@
-"""Exports as a whole: which pairs, put in place in full or not at all, and described by a card.
+"""Exports as a whole: selection of pairs, replacement of earlier exports, and the card.
 
-What each layout holds is in test_export_layouts.py.
+For the contents of each layout, see test_layouts.py.
 """
 
 from __future__ import annotations
@@ -155,24 +155,24 @@ def test_the_ratio_counts_living_pairs_of_the_chosen_branches() -> None:
     assert all("~c0" in id_ or "~c2" in id_ for id_ in chosen)
 
 
-def test_the_draw_is_the_seeds_alone() -> None:
+def test_the_sample_depends_on_the_seed_alone() -> None:
     pairs = _many(100, 3)
     chosen = _choose(pairs, synthetic_per_real=1)
     assert set(_choose(pairs[::-1], synthetic_per_real=1)) == set(chosen)
     assert set(_choose(pairs, seed=1, synthetic_per_real=1)) != set(chosen)
-    # More of them is more of the same.
+    # A larger ratio adds pairs and removes none.
     assert set(chosen) < set(_choose(pairs, synthetic_per_real=2))
-    # A fair sample takes of both branches.
+    # A fair sample has pairs of both branches.
     branches = Counter(id_[-1] for id_ in chosen if "~" in id_)
     assert all(branches[variant] > 15 for variant in "012")
 
 
-def test_the_ratio_reaches_the_files(tmp_path: Path) -> None:
+def test_the_ratio_applies_to_the_files(tmp_path: Path) -> None:
     report = export(tmp_path / "export", families(tmp_path / "images"), synthetic_per_real=0.7)
     assert report.by_branch["inter"] + report.by_branch["intra"] == 2  # of three; of one and one
     assert report.left_out == {"beyond_ratio": 8}
     card = (tmp_path / "export" / "README.md").read_text()
-    assert "Left out by the export's settings: beyond_ratio 8." in card
+    assert "Excluded by the export's settings: beyond_ratio 8." in card
     assert "export.synthetic_per_real: 0.7" in card
 
 
@@ -185,7 +185,7 @@ def test_the_ratio_reaches_the_files(tmp_path: Path) -> None:
         ("findings", ["Größe normal.", "new patient", "changed"]),
     ],
 )
-def test_the_text_is_chosen_and_where_it_is_empty_it_is_the_other_section(
+def test_the_other_section_is_used_if_the_chosen_one_is_empty(
     tmp_path: Path, text: str | None, expected: list[str]
 ) -> None:
     report = export(tmp_path / "export", family(tmp_path, 0), text=text)
@@ -196,13 +196,13 @@ def test_the_text_is_chosen_and_where_it_is_empty_it_is_the_other_section(
     assert all(counted == wanted for counted in report.other_section.values())
     card = (tmp_path / "export" / "README.md").read_text()
     assert ("- `parquet`: inter 1" in card) == (text == "impression")
-    # The sections stay as they are.
+    # The sections stay unchanged.
     assert rows[0]["findings"] == "Größe normal."
 
 
 @pytest.mark.parametrize("text", [None, "impression", "findings"])
-def test_no_layout_writes_one_text_for_pairs_of_several(tmp_path: Path, text: str | None) -> None:
-    """A text for many images teaches that they are alike: the other section is better than that."""
+def test_no_layout_writes_the_same_text_for_several_pairs(tmp_path: Path, text: str | None) -> None:
+    """One text for many images would teach that they are alike; the other section is better."""
     reports = [Report(f"Effusion {n}."[: 99 * (n != 3)], f"Edema {n}." * (n % 2)) for n in range(6)]
     pairs = [
         Pair(f"a/{n}", Branch.INTRA, f"p{n}", report, image=png_ref(grey(n)))
@@ -218,10 +218,10 @@ def test_no_layout_writes_one_text_for_pairs_of_several(tmp_path: Path, text: st
     assert list(chexzero["impression"]) == [one.text_of(text or "impression") for one in reports]
     assert report.other_section["chexzero"] == {"intra": 1 if text == "findings" else 3}
     card = (tmp_path / "export" / "README.md").read_text()
-    assert "## Texts of the other section" in card
+    assert "## Pairs whose text is the other section" in card
 
 
-def test_an_export_replaces_an_earlier_one_whatever_was_left_behind(tmp_path: Path) -> None:
+def test_an_export_replaces_an_earlier_one_and_its_leftovers(tmp_path: Path) -> None:
     pairs, folder = families(tmp_path / "images"), tmp_path / "export"
     export(tmp_path / "expected", pairs)
     partial = tmp_path / ".export.partial-pairaug" / "webdataset"
@@ -257,7 +257,7 @@ def test_an_export_that_was_moved_aside_comes_back(tmp_path: Path) -> None:
     pairs, folder = families(tmp_path / "images"), tmp_path / "export"
     export(folder, pairs)
     before = contents(folder)
-    folder.rename(tmp_path / ".export.old-pairaug")  # where a kill between two renames leaves it
+    folder.rename(tmp_path / ".export.old-pairaug")  # as after a kill between the two renames
 
     class Broken(Pairs):
         def __iter__(self) -> Iterator[Pair]:
@@ -271,9 +271,9 @@ def test_an_export_that_was_moved_aside_comes_back(tmp_path: Path) -> None:
 def test_other_folders_are_never_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "thesis"
     folder.mkdir()
-    export(folder, [], formats=ALL)  # an empty folder is fine, and so are no pairs
+    export(folder, [], formats=ALL)  # an empty folder and zero pairs are fine
     (folder / "export.json").unlink()
-    with pytest.raises(RunError, match="thesis holds something that is no export"):
+    with pytest.raises(RunError, match="thesis contains files that are not an export"):
         export(folder, [])
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunError, match="is a file"):
@@ -290,7 +290,7 @@ def _inodes(folder: Path) -> dict[str, int]:
     }
 
 
-def test_another_layout_joins_those_that_are_there(tmp_path: Path) -> None:
+def test_a_layout_is_added_to_an_earlier_export(tmp_path: Path) -> None:
     pairs, folder = families(tmp_path / "images"), tmp_path / "export"
     export(folder, pairs, formats=["huggingface", "parquet"])
     before = _inodes(folder)
@@ -300,13 +300,13 @@ def test_another_layout_joins_those_that_are_there(tmp_path: Path) -> None:
     assert len(kept) == 6
     assert all(after[name] == before[name] for name in kept)
     assert formats_in(folder) == report.formats == ("huggingface", "parquet", "folder")
-    # As if all had been written at once, the card included.
+    # The same as an export of all layouts at once, the card included.
     export(tmp_path / "once", pairs, formats=["huggingface", "parquet", "folder"])
     assert contents(folder) == contents(tmp_path / "once")
 
 
 @pytest.mark.parametrize("change", ["pairs", "settings", "access", "image"])
-def test_layouts_of_one_export_always_hold_the_same(tmp_path: Path, change: str) -> None:
+def test_all_layouts_of_an_export_hold_the_same_pairs(tmp_path: Path, change: str) -> None:
     pairs, folder = families(tmp_path / "images"), tmp_path / "export"
     export(folder, pairs, formats=["parquet", "webdataset"])
     recipe: Mapping[str, Any] = PUBLIC
@@ -325,8 +325,8 @@ def test_layouts_of_one_export_always_hold_the_same(tmp_path: Path, change: str)
     assert contents(folder) == contents(tmp_path / "once")
 
 
-def test_a_kept_layout_leaves_the_earlier_export_alone(tmp_path: Path) -> None:
-    """Its files are shared until the new export is in place, so none may be written into."""
+def test_a_layout_taken_over_leaves_the_earlier_export_unchanged(tmp_path: Path) -> None:
+    """The exports share files until the new one is complete, so none may be written into."""
     pairs, folder = families(tmp_path / "images"), tmp_path / "export"
     export(folder, pairs, formats=["huggingface"])
     before = contents(folder)
@@ -372,7 +372,7 @@ def test_a_damaged_report_is_named(tmp_path: Path) -> None:
             export(folder, [])
 
 
-def test_images_that_are_gone_or_changed_are_counted(
+def test_missing_and_changed_images_are_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     gone, changed, bare, broken, good = (real(tmp_path, index) for index in range(5))
@@ -394,37 +394,37 @@ def test_images_that_are_gone_or_changed_are_counted(
     assert "5 kept pairs were not exported" in caplog.text
     assert "image 0" not in caplog.text
     card = (tmp_path / "export" / "README.md").read_text()
-    assert "Left out while exporting: changed_image 1, missing_image 1" in card
+    assert "Could not be exported: changed_image 1, missing_image 1" in card
     assert json.loads((tmp_path / "export" / "export.json").read_text())["lost"] == report.lost
 
 
 @pytest.mark.parametrize("formats", [["parquet"], ["chexzero"]])
-def test_a_image_that_nobody_has_looked_at_is_looked_at(tmp_path: Path, formats: list[str]) -> None:
+def test_an_image_without_a_hash_is_decoded(tmp_path: Path, formats: list[str]) -> None:
     pair = real(tmp_path, 0)
     path = Path(str(pair.image and pair.image.path))
     path.write_bytes(path.read_bytes()[:200])
-    # Without a hash, so that nothing says whether it was ever decoded.
+    # Without a hash, the image may never have been decoded.
     report = export(
         tmp_path / "export", [pair.with_image(ImageRef(path=str(path)))], formats=formats
     )
     assert report.lost == {"unreadable_image": 1}
 
 
-def test_every_reason_can_be_given(tmp_path: Path) -> None:
-    """Those of the tests above, in one place with the names that the reference lists."""
+def test_drop_reasons_are_complete(tmp_path: Path) -> None:
+    """The reasons of the tests above are all reasons that the reference lists."""
     assert set(DROP_REASONS) == {
         *("no_image", "missing_image", "changed_image", "unreadable_image", "empty_text"),
         *("real_excluded", "branch_excluded", "split_excluded", "beyond_ratio"),
     }
 
 
-def test_the_card_says_how_it_was_made_and_on_what_terms(tmp_path: Path) -> None:
+def test_the_card_states_models_settings_and_terms(tmp_path: Path) -> None:
     export(tmp_path / "export", families(tmp_path / "images"), RECIPE, formats=ALL)
     card = (tmp_path / "export" / "README.md").read_text()
     for line in (
         "| train | 3 | 3 | 3 |",
-        "- license, inherited by every pair: CC BY-NC-SA 4.0",
-        "- to be cited: Somebody 2020",
+        "- license, of every pair: CC BY-NC-SA 4.0",
+        "- cite: Somebody 2020",
         "- read from `reports.csv`, SHA-256 `feed`",
         "**Restricted.**",
         "- score: `bundled`, SHA-256 `abc123`",
@@ -443,7 +443,7 @@ def test_the_card_says_how_it_was_made_and_on_what_terms(tmp_path: Path) -> None
         "chexzero/restricted-train-cxr.h5",
     ):
         assert line in card, line
-    # No clock, no folder and no server of the house.
+    # No time, no folder and no internal server.
     for word in ("12.5", "/home", "somebody", "hospital", str(tmp_path)):
         assert word not in card
     head = yaml.safe_load(card.split("---")[1])
@@ -456,7 +456,7 @@ def test_the_card_says_how_it_was_made_and_on_what_terms(tmp_path: Path) -> None
     assert "**Restricted.**" in unknown
 
 
-def test_scores_are_told_by_quantiles(tmp_path: Path) -> None:
+def test_scores_are_reported_by_quantiles(tmp_path: Path) -> None:
     values = np.linspace(-1, 1, 41)
     image = png_ref(grey(0))
     pairs = [
@@ -478,7 +478,7 @@ def test_wrong_settings_are_errors() -> None:
     for wrong, message in (
         ({"formats": ["zip"]}, "'webdataset', 'parquet', 'huggingface', 'folder' or 'chexzero'"),
         ({"formats": []}, "at least 1 item"),
-        ({"formats": ["parquet", "parquet"]}, "formats names one of them twice"),
+        ({"formats": ["parquet", "parquet"]}, "formats contains a duplicate"),
         ({"splits": []}, "at least 1 item"),
         ({"branches": [], "include_real": False}, "there is nothing to write"),
         ({"branches": ["real"]}, "'inter' or 'intra'"),
@@ -489,7 +489,7 @@ def test_wrong_settings_are_errors() -> None:
             ExportSettings.model_validate(wrong)
 
 
-def test_a_missing_library_is_named_before_anything_is_written(
+def test_a_missing_library_is_an_error_before_writing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "h5py", None)
@@ -508,7 +508,7 @@ def test_progress_counts_every_living_pair(tmp_path: Path) -> None:
     assert sum(done) == 15
 
 
-def test_no_name_of_data_or_settings_is_markup_in_the_card(tmp_path: Path) -> None:
+def test_names_are_escaped_in_the_card(tmp_path: Path) -> None:
     name = "a|b <img src=x> `c`\n# d [e](f)"
     recipe = {
         "source": {"name": name, "access": "public", "license": name, "hashes": {name: "0"}},

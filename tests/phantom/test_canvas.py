@@ -1,4 +1,4 @@
-"""Properties of the shapes that phantoms are rendered from, and of their windows."""
+"""Properties of the shapes and windows that images are rendered with."""
 
 import numpy as np
 import pytest

@@ -65,7 +65,7 @@ def test_labels_are_the_truth(dataset):
     assert any(row["Support Devices"] == "1" for row in rows.values())
 
 
-def test_the_truth_draws_the_image_again(dataset):
+def test_the_truth_renders_the_same_image(dataset):
     truth = json.loads((dataset / "findings.jsonl").read_text().splitlines()[5])
     findings = [Finding(**finding) for finding in truth["findings"]]
     image = render(Anatomy(**truth["anatomy"]), findings, 48).image
@@ -92,26 +92,26 @@ def test_patients_are_in_one_split(dataset):
     assert set().union(*splits.values()) <= {"train", "validation", "test"}
 
 
-def test_the_card_says_what_it_is(dataset):
+def test_the_card_states_that_images_are_simulated(dataset):
     card = (dataset / "README.md").read_text()
     assert "Not clinical data" in card
     assert "seed 3" in card
 
 
 def test_same_arguments_same_bytes_in_one_process_or_two(dataset, tmp_path):
-    told: list[int] = []
+    reported: list[int] = []
     write_dataset(
         tmp_path / "again",
         DatasetSize(20, seed=3, size=48, num_studies=2),
         masks=True,
         num_processes=2,
-        report_progress=told.append,
+        report_progress=reported.append,
     )
     assert _hashes(tmp_path / "again") == _hashes(dataset)
-    assert sum(told) == 40
+    assert sum(reported) == 40
 
 
-def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
+def test_a_folder_that_is_not_empty_is_an_error(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(DataError, match=r"is not an empty folder; pass another --out"):
         write_dataset(tmp_path, DatasetSize(1), num_processes=1)

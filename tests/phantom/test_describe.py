@@ -1,4 +1,4 @@
-"""What a phantom's report says: all that is there, nothing that is not, in varied words."""
+"""A phantom's report states all findings and no others, in varied words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pairaug.phantom.describe import describe
 from pairaug.phantom.findings import KINDS, SEVERITIES, SIDES, Finding
 from pairaug.phantom.study import sample_study
 
-# Our own table of what each kind is called, apart from the code that writes and reads reports.
+# Names of each kind, independent of the code that writes and reads reports.
 NAMES = {
     "cardiomegaly": r"cardiomegaly|enlarged heart|enlargement of the (heart|cardiac)"
     r"|(heart|silhouette|size) is (?!not)\w+ enlarged",
@@ -71,7 +71,7 @@ def test_tokens_fit_the_text_encoder(studies):
     assert np.quantile(tokens, 0.99) <= 72
 
 
-def test_everything_at_once_is_still_said_in_38_words():
+def test_all_findings_at_once_fit_38_words():
     findings = [
         Finding("cardiomegaly", severity="severe"),
         Finding("edema", severity="mild"),
@@ -92,11 +92,11 @@ def test_everything_at_once_is_still_said_in_38_words():
         assert all(re.search(NAMES[finding.kind], text, re.I) for finding in findings)
 
 
-def test_few_patients_fraction_a_text(studies):
+def test_few_patients_share_a_text(studies):
     assert len({study.text for study in studies}) >= 0.99 * NUM_STUDIES
 
 
-def test_one_patient_is_reported_in_many_words():
+def test_one_patient_has_many_wordings():
     study = sample_study(5, 3)
     assert len({study.report(variant) for variant in range(50)}) >= 45
 
@@ -108,7 +108,7 @@ def test_positives_and_denials_by_name(studies):
             for kind, name in NAMES.items():
                 if not re.search(name, sentence, re.I):
                     continue
-                # A denial of one side only is of the side that the finding is not on.
+                # A denial of one side refers to the side without the finding.
                 side = re.match(r"No (left|right) ", sentence)
                 if _is_denial(sentence) and not side:
                     assert kind not in present, sentence
@@ -136,7 +136,7 @@ def test_extract_reads_each_finding_back(finding):
 
 
 def test_extract_reads_whole_reports_back(studies):
-    """Kinds and sides of every finding, and no more, from both sections."""
+    """The kinds and sides read from both sections are those of the findings."""
     for study in studies:
         statements = extract(study.findings_text)
         stated = [s for s in statements if s.presence == "present"]

@@ -1,4 +1,4 @@
-"""What must hold of a phantom's image: the right place, the right side, the same patient."""
+"""Properties of a phantom's image: findings in the right zone and side, the same patient."""
 
 import dataclasses
 
@@ -33,7 +33,7 @@ def every_finding() -> list[Finding]:
     ]
 
 
-def test_image_is_an_image_and_repeats_itself() -> None:
+def test_image_is_valid_and_repeatable() -> None:
     for anatomy in anatomies(5):
         image = render(anatomy)
         assert image.image.dtype == np.float32
@@ -73,7 +73,7 @@ def test_worse_means_more(kind: str) -> None:
         assert change == sorted(change)
 
 
-def test_cardiothoracic_ratio_tells_cardiomegaly() -> None:
+def test_cardiothoracic_ratio_separates_cardiomegaly() -> None:
     def ratio(anatomy: Anatomy, findings: list[Finding]) -> float:
         masks = render(anatomy, findings, 256).masks
         heart = np.flatnonzero(masks["heart"].any(axis=0))
@@ -96,7 +96,7 @@ def test_patient_stays_the_same_outside_the_finding() -> None:
         assert np.array_equal(image.image[outside], normal.image[outside])
 
 
-def test_lesion_that_grows_stays_where_it_was() -> None:
+def test_growing_lesion_keeps_its_position() -> None:
     for anatomy in anatomies(6):
         centres = []
         for severity in ("mild", "severe"):
@@ -113,7 +113,7 @@ def test_image_scales() -> None:
     assert np.abs(small - large).mean() < 0.02
 
 
-def test_drawn_findings_exclude_what_cannot_be_together() -> None:
+def test_sampled_findings_do_not_exclude_each_other() -> None:
     rng = np.random.default_rng(0)
     counts = np.zeros(len(LABELS))
     for _ in range(2000):

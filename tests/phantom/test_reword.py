@@ -1,4 +1,4 @@
-"""Reports in the words of somebody who changed them: the same meaning, another order."""
+"""Reports in the style of rewritten reports: the same findings, another order."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def positives(text: str) -> set[tuple]:
     return {(s.finding, s.side, s.detail) for s in extract(text) if s.presence == "present"}
 
 
-def test_all_that_is_there_is_still_said_and_nothing_else(studies: list[Study]):
+def test_all_findings_are_stated_and_no_others(studies: list[Study]):
     for study in studies:
         report = (study.findings_text, study.impression_text)
         text = reword(study.findings, report, np.random.default_rng(study.index))
-        # The impression may leave out a side or say nothing in particular; findings never do.
+        # The impression may leave out a side or a finding; the findings section does not.
         assert positives(study.findings_text) <= positives(text), text
         assert positives(text) <= positives(study.text), text
 
 
-def test_a_finding_is_never_denied_where_it_is(studies: list[Study]):
+def test_a_present_finding_is_never_denied(studies: list[Study]):
     for study in studies:
         stated = extract(study.reworded(0))
         present = {(s.finding, s.side) for s in stated if s.presence == "present"}
@@ -36,7 +36,7 @@ def test_a_finding_is_never_denied_where_it_is(studies: list[Study]):
         assert not present & denied, study.reworded(0)
 
 
-def test_what_matters_is_not_always_first(studies: list[Study]):
+def test_important_findings_are_not_always_first(studies: list[Study]):
     texts = [(study, study.reworded(0)) for study in studies if study.findings]
     starts_alike = np.mean([text.startswith(study.impression_text) for study, text in texts])
     assert 0.1 < starts_alike < 0.6

@@ -1,4 +1,4 @@
-"""Studies by number: order-free, repeatable, each visit of one patient the same anatomy."""
+"""Studies by number: independent of order, repeatable, one anatomy for all visits."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def test_a_study_does_not_depend_on_the_others():
 def test_seed_and_index_decide():
     assert sample_study(3, 17) != sample_study(4, 17)
     assert sample_study(3, 17).anatomy != sample_study(3, 18).anatomy
-    # Not the sum of both, nor one number read two ways.
+    # Not only their sum, and not both as one number.
     assert sample_study(3, 4).anatomy != sample_study(4, 3).anatomy
 
 
-def test_visits_fraction_the_patient_only():
+def test_visits_share_the_patient_only():
     visits = [sample_study(3, 17, visit) for visit in range(6)]
     assert len({visit.anatomy for visit in visits}) == 1
     assert len({visit.patient_id for visit in visits}) == 1

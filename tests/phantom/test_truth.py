@@ -1,4 +1,4 @@
-"""The true counterfactual: what a changed report asks for, and nothing else."""
+"""The true counterfactual: the findings of the changed report, and no other changes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _changed(findings, before, after, seed=0):
 @pytest.mark.parametrize(
     ("findings", "before", "after", "expected"),
     [
-        # Taken away: denied, no longer stated, on one side only.
+        # Removed: denied, no longer stated, on one side only.
         ([LEFT], "Moderate left pleural effusion.", "No pleural effusion.", []),
         ([LEFT], "Moderate left pleural effusion.", "The lungs are clear.", []),
         (
@@ -45,7 +45,7 @@ def _changed(findings, before, after, seed=0):
         ),
         ([HEART, LEFT], "Mild cardiomegaly. Left pleural effusion.", "Mild cardiomegaly.", [HEART]),
         ([PACEMAKER], "Left pacemaker.", "No support devices.", []),
-        # Added, with what is stated.
+        # Added, with the stated attributes.
         (
             [],
             "No pneumothorax.",
@@ -101,12 +101,12 @@ def _changed(findings, before, after, seed=0):
             [Finding("mass", "left", "lower")],
         ),
         ([PACEMAKER], "Left pacemaker.", "Right pacemaker.", [Finding("pacemaker", "right")]),
-        # Kept: other words, an open question, what neither mentions.
+        # Kept: other words, an open question, a finding that neither report mentions.
         ([LEFT], "Moderate left pleural effusion.", "Left effusion, moderate in size.", [LEFT]),
         ([LEFT], "Moderate left pleural effusion.", "Possible left pleural effusion.", [LEFT]),
         ([LEFT, HEART], "Left pleural effusion.", "No pleural effusion.", [HEART]),
         ([], "The lungs are clear.", "Possible left pneumothorax.", []),
-        # An impression without sides is no second finding.
+        # An impression without sides does not add a finding.
         (
             [LEFT],
             "Pleural effusion. Moderate left pleural effusion.",
@@ -119,7 +119,7 @@ def test_changes(findings, before, after, expected):
     assert _changed(findings, before, after) == set(expected)
 
 
-def test_unstated_attributes_are_the_patients():
+def test_unstated_attributes_depend_on_the_patient():
     before, after = "The lungs are clear.", "There is a pulmonary nodule and consolidation."
     sampled = [_changed([], before, after, seed) for seed in range(40)]
     assert sampled[7] == _changed([], before, after, 7)
@@ -140,7 +140,7 @@ def test_atelectasis_is_at_most_moderate():
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
 def test_the_same_report_changes_nothing(index, other):
-    """Whatever was read from the text, rightly or wrongly: equal statements, equal findings."""
+    """Equal statements give equal findings, whether or not they were read correctly."""
     study = sample_study(8, index)
     assert counterfactual_findings(study, study.text, study.text) == study.findings
     strange = sample_study(9, other).text
@@ -159,7 +159,7 @@ def test_another_wording_of_the_same_findings_changes_nothing():
 
 
 def test_the_report_of_another_study_asks_for_its_findings():
-    """From any report to any other: the outcome has the other's kinds and sides."""
+    """From any report to any other, the result has the other report's kinds and sides."""
     for index in range(150):
         study, other = sample_study(8, index), sample_study(8, index, visit=1)
         found = counterfactual_findings(study, study.text, other.text)
@@ -181,7 +181,7 @@ def test_counterfactual_changes_only_where_it_should():
     assert np.array_equal(counterfactual(study, study.text, study.text).image, image.image)
 
 
-def test_what_cannot_be_drawn():
+def test_findings_that_cannot_be_rendered():
     assert is_drawable([LEFT, Finding("pneumothorax", "right", None, "mild")])
     assert not is_drawable([LEFT, Finding("pneumothorax", "left", None, "mild")])
     assert is_drawable([LEFT, RIGHT])
@@ -212,5 +212,5 @@ def test_true_labels_agree_with_what_the_report_says():
         study = sample_study(4, index)
         stated = labels_of(extract(study.text))
         for name, is_so in true_labels(study.findings).items():
-            # What is present is always stated; what is absent may be passed over in silence.
+            # A finding that is present is always stated; an absent one may be left out.
             assert stated[name] is True if is_so else stated[name] is not True, (name, study.text)

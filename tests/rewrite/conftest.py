@@ -1,4 +1,4 @@
-"""A chat server for one test, and pairs."""
+"""A chat server per test, and pairs."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ def chat_server() -> Iterator[ChatServer]:
                 self.close_connection = True
                 return
             if reply.drips:
-                with contextlib.suppress(OSError):  # the other end has had enough
-                    for place in range(len(body)):
-                        self.wfile.write(body[place : place + 1])
+                with contextlib.suppress(OSError):  # the client has closed the connection
+                    for index in range(len(body)):
+                        self.wfile.write(body[index : index + 1])
                         time.sleep(0.05)
                 self.close_connection = True
                 return
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Nothing: the test's output stays readable."""
+            """Logs nothing, so that the test's output stays readable."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -83,7 +83,7 @@ def real_pair(text: str, name: str = "a", **changes: Any) -> Pair:
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits between repeats are the code's own, but a hundredth as long."""
+    """Waits between retries are a hundredth of the real ones."""
     monkeypatch.setattr(openai_backend, "_FIRST_WAIT_SECONDS", 0.005)
 
 
@@ -97,7 +97,7 @@ def rewrite(
         pairs: list[Pair],
         seed: int = 0,
         folder: Path | None = None,
-        tell: Callable[[str], None] = lambda text: None,
+        report_status: Callable[[str], None] = lambda text: None,
         **settings: Any,
     ) -> list[Pair]:
         values = {
@@ -107,7 +107,7 @@ def rewrite(
             "cache": tmp_path / "answers.sqlite",
             **settings,
         }
-        context = RunContext(seed=seed, folder=folder, report_status=tell)
+        context = RunContext(seed=seed, folder=folder, report_status=report_status)
         stage = Rewrite(RewriteSettings.model_validate(values), context)
         stage.fit(pairs)
         return [pair for pair in stage(pairs) if pair.parent_id]

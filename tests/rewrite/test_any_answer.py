@@ -1,4 +1,4 @@
-"""Whatever a server sends, reading it ends in a text, a failure, or an error for the user."""
+"""Reading any response gives a text, a failure, or an error for the user."""
 
 from __future__ import annotations
 

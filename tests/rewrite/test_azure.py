@@ -57,12 +57,14 @@ def test_a_key_from_a_file(azure, chat_server: ChatServer, make_pair: MakePair, 
 
 
 @pytest.mark.parametrize("content", ["", "two words", None])
-def test_a_file_that_holds_no_key_is_not_sent(
+def test_a_file_without_a_key_is_not_sent(
     azure, chat_server: ChatServer, make_pair: MakePair, tmp_path: Path, content: str | None
 ):
     if content is not None:
         (tmp_path / "key").write_text(content)
-    with pytest.raises(BackendError, match=r"rewrite\.api_key_file names .*key, which holds no"):
+    with pytest.raises(
+        BackendError, match=r"rewrite\.api_key_file names .*key, which does not contain a key"
+    ):
         azure([make_pair(SOURCE)], api_key_file=tmp_path / "key")
     assert chat_server.requests == []
 
@@ -111,7 +113,7 @@ def test_without_key_or_token_both_are_named(azure, make_pair: MakePair):
         Reply(body=completion("", "content_filter")),
     ],
 )
-def test_what_the_filter_refuses_is_one_drop(
+def test_a_filtered_report_is_one_drop(
     azure, chat_server: ChatServer, make_pair: MakePair, monkeypatch: pytest.MonkeyPatch,
     reply: Reply,
 ):  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a run spends: counted, bounded, told, and noted where it went; never what was sent."""
+"""A run's spending: counted, limited, reported, and logged in the audit without text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pairs_of(make_pair: MakePair, number: int = 20) -> list[Pair]:
     ]
 
 
-def test_a_budget_stops_the_run_and_a_higher_one_goes_on(
+def test_a_budget_stops_the_run_and_a_higher_one_resumes_it(
     rewrite, chat_server: ChatServer, make_pair: MakePair, tmp_path: Path
 ):
     chat_server.answer = lambda request, number: Reply(REVERSED, delay_seconds=0.01)
@@ -46,7 +46,7 @@ def test_a_budget_stops_the_run_and_a_higher_one_goes_on(
     assert len(chat_server.requests) * 120 <= 2500
     children = rewrite(pairs, budget={"max_tokens": 40000}, concurrency=2, **ask)
     assert len(children) == 20
-    assert len(chat_server.requests) == 20  # nothing was asked twice, nor lost in stopping
+    assert len(chat_server.requests) == 20  # no request was repeated, none was lost in stopping
 
 
 def test_another_run_has_its_own_budget(
@@ -57,7 +57,7 @@ def test_another_run_has_its_own_budget(
     ask: dict[str, Any] = {"branches": ["inter"], "concurrency": 1}
     rewrite(pairs, folder=tmp_path / "one", **ask)
     reserved = round(1.5 * rough_tokens(chat_server.requests[0]["messages"])) + 300
-    # Four answers of 120 tokens fit, and no fifth.
+    # Four answers of 120 tokens fit, but not a fifth.
     budget = {"max_tokens": 3 * 120 + reserved + 60}
     rewrite(pairs, seed=1, folder=tmp_path / "two", budget=budget, **ask)
     with pytest.raises(BudgetSpentError):
@@ -88,7 +88,7 @@ def billed(content: str | None, finish_reason: str, **message: Any) -> Reply:
     ],
 )
 @pytest.mark.parametrize("concurrency", [1, 4])
-def test_what_is_billed_without_a_usable_text_is_counted(
+def test_billed_answers_without_usable_text_are_counted(
     rewrite, chat_server: ChatServer, make_pair: MakePair, tmp_path: Path, reply: Reply,
     concurrency: int,
 ):  # fmt: skip
@@ -102,43 +102,46 @@ def test_what_is_billed_without_a_usable_text_is_counted(
         rewrite(pairs, **ask)
     num_asked = len(chat_server.requests)
     assert 3 <= num_asked <= 4000 // 800 + concurrency
-    with pytest.raises(BudgetSpentError):  # it is on disk, whatever came of it
+    with pytest.raises(BudgetSpentError):  # the spending is on disk, whatever the outcome
         rewrite(pairs, **ask)
     assert len(chat_server.requests) <= num_asked + 1
 
 
-def test_what_is_cached_costs_nothing(
+def test_cached_answers_are_free(
     rewrite, chat_server: ChatServer, make_pair: MakePair, tmp_path: Path
 ):
     chat_server.answer = lambda request, number: Reply(REVERSED)
-    told: list[str] = []
+    reported: list[str] = []
     for _ in range(2):
-        rewrite(pairs_of(make_pair, 4), branches=["inter"], folder=tmp_path, tell=told.append)
-        assert told[-1] == "100% accepted, 480 tokens"
+        rewrite(
+            pairs_of(make_pair, 4),
+            branches=["inter"],
+            folder=tmp_path,
+            report_status=reported.append,
+        )
+        assert reported[-1] == "100% accepted, 480 tokens"
 
 
-def test_every_try_that_is_answered_is_counted(
-    rewrite, chat_server: ChatServer, make_pair: MakePair
-):
+def test_every_answered_attempt_is_counted(rewrite, chat_server: ChatServer, make_pair: MakePair):
     empty = billed("", "stop")
     chat_server.answer = lambda request, number: empty if number <= 2 else Reply(REVERSED)
-    told: list[str] = []
-    rewrite(pairs_of(make_pair, 1), branches=["inter"], tell=told.append)
-    assert told[-1] == "100% accepted, 1,720 tokens"
+    reported: list[str] = []
+    rewrite(pairs_of(make_pair, 1), branches=["inter"], report_status=reported.append)
+    assert reported[-1] == "100% accepted, 1,720 tokens"
 
 
 @pytest.mark.parametrize("reply", [Reply(REVERSED, cuts_off=True), Reply(body=b"<html>")])
-def test_an_answer_that_is_lost_is_paid_for_by_estimate(
+def test_a_lost_answer_is_counted_by_estimate(
     rewrite, chat_server: ChatServer, make_pair: MakePair, reply: Reply
 ):
     chat_server.answer = lambda request, number: reply
-    told: list[str] = []
-    rewrite(pairs_of(make_pair, 1), branches=["inter"], retries=0, tell=told.append)
-    num_tokens = int(told[-1].split(", ", 1)[1].replace(",", "").split()[0])
+    reported: list[str] = []
+    rewrite(pairs_of(make_pair, 1), branches=["inter"], retries=0, report_status=reported.append)
+    num_tokens = int(reported[-1].split(", ", 1)[1].replace(",", "").split()[0])
     assert 200 < num_tokens < 800
 
 
-def test_a_cost_needs_prices_and_is_told():
+def test_a_cost_needs_prices_and_is_reported():
     with pytest.raises(ValidationError, match="max_cost needs price_input and price_output"):
         BudgetSettings(max_cost=1.0)
     settings = BudgetSettings(max_cost=0.01, **PRICES)
@@ -150,43 +153,47 @@ def test_a_cost_needs_prices_and_is_told():
     with pytest.raises(BudgetSpentError, match=r"max_cost is 0\.01, and 1,600 tokens, 0\.007 USD"):
         budget.reserve(messages, 200)
     budget.settle(reserved, Usage(1, 50, 20))
-    budget.reserve(messages, 200)  # room again: less was used than was set aside
+    budget.reserve(messages, 200)  # room again: less was used than was reserved
 
 
-def test_what_servers_do_not_count_is_estimated(
-    rewrite, chat_server: ChatServer, make_pair: MakePair
-):
+def test_usage_without_counts_is_estimated(rewrite, chat_server: ChatServer, make_pair: MakePair):
     body = {"choices": [{"message": {"content": REVERSED}, "finish_reason": "stop"}]}
     chat_server.answer = lambda request, number: Reply(body=json.dumps(body).encode())
-    told: list[str] = []
-    rewrite(pairs_of(make_pair, 1), branches=["inter"], tell=told.append)
-    num_tokens = int(told[-1].split(", ", 1)[1].replace(",", "").split()[0])
+    reported: list[str] = []
+    rewrite(pairs_of(make_pair, 1), branches=["inter"], report_status=reported.append)
+    num_tokens = int(reported[-1].split(", ", 1)[1].replace(",", "").split()[0])
     assert 200 < num_tokens < 800
 
 
-def test_progress_tells_what_is_accepted_and_spent(
+def test_progress_reports_acceptance_and_spending(
     rewrite, chat_server: ChatServer, make_pair: MakePair
 ):
     answers = [REVERSED, "The effusion is no quokka."]
     chat_server.answer = lambda request, number: Reply(answers[number % 2])
-    told: list[str] = []
-    rewrite(pairs_of(make_pair, 4), branches=["inter"], attempts=1, tell=told.append, budget=PRICES)
-    assert told[-1] == "50% accepted, 480 tokens, 0.0012 USD"
+    reported: list[str] = []
+    rewrite(
+        pairs_of(make_pair, 4),
+        branches=["inter"],
+        attempts=1,
+        report_status=reported.append,
+        budget=PRICES,
+    )
+    assert reported[-1] == "50% accepted, 480 tokens, 0.0012 USD"
 
 
-def test_status_is_not_told_all_the_time():
-    now, told = [0.0], []
-    status = Status(told.append, lambda: now[0])
+def test_status_is_reported_at_intervals():
+    now, reported = [0.0], []
+    status = Status(reported.append, lambda: now[0])
     for _ in range(5):
         status.count(True)
-        status.tell("")
+        status.report("")
         now[0] += 0.4
-    assert told == ["100% accepted"]
-    status.tell("", now=True)
-    assert len(told) == 2
+    assert reported == ["100% accepted"]
+    status.report("", now=True)
+    assert len(reported) == 2
 
 
-def test_the_audit_says_when_where_and_how_many(
+def test_the_audit_has_times_hosts_and_counts(
     rewrite, chat_server: ChatServer, make_pair: MakePair, tmp_path: Path
 ):
     busy = Reply(status=429, body=b"{}", headers={"Retry-After": "0"})
@@ -206,7 +213,7 @@ def test_the_audit_says_when_where_and_how_many(
         assert word not in text
 
 
-def test_an_audit_that_cannot_be_written_ends_the_run_before_anything_is_sent(
+def test_an_unwritable_audit_is_an_error_before_sending(
     rewrite, chat_server: ChatServer, make_pair: MakePair, tmp_path: Path
 ):
     (tmp_path / "file").write_text("")
@@ -215,7 +222,7 @@ def test_an_audit_that_cannot_be_written_ends_the_run_before_anything_is_sent(
     assert chat_server.requests == []
 
 
-def test_a_long_run_is_audited_as_it_goes(tmp_path: Path):
+def test_a_long_run_is_audited_continuously(tmp_path: Path):
     now = [0.0]
     audit = RequestLog(tmp_path / "audit.jsonl", lambda: now[0], to="somewhere")
     for _ in range(30):

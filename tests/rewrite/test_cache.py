@@ -1,4 +1,4 @@
-"""Answers that are paid for stay, whoever else writes, and whatever is killed."""
+"""Paid answers are kept, despite concurrent writers and kills."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SOURCE = "Small left pleural effusion. No pneumothorax."
 REVERSED = "No pleural effusion. Large right pneumothorax."
 
 
-def test_the_cache_keeps_the_first_answer_and_only_its_owner_reads_it(tmp_path: Path):
+def test_the_cache_keeps_the_first_answer_and_is_private(tmp_path: Path):
     path = tmp_path / "deep" / "answers.sqlite"
     cache, other = AnswerCache(path), AnswerCache(path)
     key = cache_key({"b": 1, "a": "ü"})
@@ -31,7 +31,7 @@ def test_the_cache_keeps_the_first_answer_and_only_its_owner_reads_it(tmp_path: 
     async def put_both() -> None:
         await cache.put(key, "one", "run", Usage(1, 100, 10))
         await other.put(key, "two", "run", Usage(1, 200, 20))
-        # The second was paid for all the same.
+        # The second was paid for too.
         assert cache.spent("run") == other.spent("run") == Usage(2, 300, 30)
         assert cache.spent("another run") == Usage()
         assert other.get(key) == "one"
@@ -43,7 +43,7 @@ def test_the_cache_keeps_the_first_answer_and_only_its_owner_reads_it(tmp_path: 
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_the_cache_is_where_xdg_says(monkeypatch: pytest.MonkeyPatch):
+def test_the_default_cache_follows_xdg(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/some/where")
     assert default_cache_path() == Path("/some/where/pairaug/answers.sqlite")
     monkeypatch.delenv("XDG_CACHE_HOME")
@@ -58,7 +58,7 @@ def test_a_cache_that_cannot_be_opened_is_named(tmp_path: Path):
         AnswerCache(tmp_path / "file" / "under")
 
 
-def test_what_comes_together_is_written_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_simultaneous_answers_are_written_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     cache = AnswerCache(tmp_path / "answers.sqlite")
     sizes: list[int] = []
     put_all = AnswerCache._put_all
@@ -78,7 +78,7 @@ def test_what_comes_together_is_written_together(tmp_path: Path, monkeypatch: py
     asyncio.run(again.close())
 
 
-def test_a_disk_that_takes_no_more_ends_the_run(tmp_path: Path):
+def test_a_full_disk_ends_the_run(tmp_path: Path):
     cache = AnswerCache(tmp_path / "answers.sqlite")
     cache._writer.execute("PRAGMA query_only = ON")
 
@@ -108,7 +108,7 @@ POISON = (
 
 
 @pytest.mark.parametrize("poison", POISON)
-def test_a_cached_answer_that_cannot_be_read_is_asked_for_again(
+def test_an_unreadable_cached_answer_is_requested_again(
     rewrite, chat_server: ChatServer, make_pair: MakePair, tmp_path: Path, poison: str
 ):
     chat_server.answer = lambda request, number: Reply(REVERSED)
@@ -116,16 +116,16 @@ def test_a_cached_answer_that_cannot_be_read_is_asked_for_again(
     changed(tmp_path / "answers.sqlite", f"UPDATE answers SET answer = {poison}")
     for _ in range(2):
         assert rewrite([make_pair(SOURCE)], branches=["inter"]) == first
-        assert len(chat_server.requests) == 2  # and the good one is kept
+        assert len(chat_server.requests) == 2  # and the valid one is kept
 
 
 @pytest.mark.parametrize(
     ("reply", "num_again"),
     [
-        # Said by a model that was paid: it would say it again.
+        # Failures of a model that was paid: it would repeat them.
         (Reply(body=completion("", "content_filter")), 0),
         (Reply(body=completion("No pleural effus", "length")), 0),
-        # May pass, or be set right at the server.
+        # Temporary failures, or failures to be fixed at the server.
         (Reply(text=""), 1),
         (Reply(text='{"report": ' + "[" * 5000), 1),
         (Reply(status=500, body=b""), 1),
@@ -133,7 +133,7 @@ def test_a_cached_answer_that_cannot_be_read_is_asked_for_again(
         (Reply(status=400, body=b'{"error": {"code": "context_length_exceeded"}}'), 1),
     ],
 )
-def test_what_failed_is_cached_where_it_is_final(
+def test_final_failures_are_cached(
     rewrite, chat_server: ChatServer, make_pair: MakePair, reply: Reply, num_again: int
 ):
     ask: dict[str, Any] = {"branches": ["inter"], "retries": 0, "attempts": 1}
@@ -154,13 +154,13 @@ def test_what_failed_is_cached_where_it_is_final(
         "CREATE VIEW verdicts AS SELECT 1 AS one",
     ],
 )
-def test_another_programs_file_is_one_line(tmp_path: Path, statement: str):
+def test_another_programs_file_is_an_error(tmp_path: Path, statement: str):
     changed(tmp_path / "file", statement)
     with pytest.raises(SettingsError, match=r"rewrite\.cache cannot be opened at .*file: "):
         AnswerCache(tmp_path / "file")
 
 
-def test_a_file_that_is_locked_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_locked_file_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cache_module, "_WAIT_SECONDS", 0.05)
     other = sqlite3.connect(tmp_path / "file", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -169,7 +169,7 @@ def test_a_file_that_is_locked_is_one_line(tmp_path: Path, monkeypatch: pytest.M
     other.close()
 
 
-def test_a_file_that_is_damaged_within_is_one_line(tmp_path: Path):
+def test_a_damaged_file_is_an_error(tmp_path: Path):
     path = tmp_path / "answers.sqlite"
 
     async def fill() -> None:
@@ -191,7 +191,7 @@ def test_a_file_that_is_damaged_within_is_one_line(tmp_path: Path):
 
 @pytest.mark.parametrize("access", ["public", "private", "credentialed", ""])
 @pytest.mark.parametrize("has_folder", [True, False])
-def test_answers_to_what_is_not_public_stay_with_the_run(
+def test_answers_to_private_text_stay_in_the_run_folder(
     rewrite, chat_server: ChatServer, make_pair: MakePair, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, access: str, has_folder: bool,
 ):  # fmt: skip
@@ -218,10 +218,10 @@ def holds_answer(path: Path) -> bool:
     return b"Large right pneumothorax" in path.read_bytes()
 
 
-def test_a_key_covers_what_is_left_out(
+def test_a_key_includes_the_parameters_left_out(
     rewrite, chat_server: ChatServer, make_pair: MakePair, tmp_path: Path
 ):
-    """An answer without a seed is not taken for one with it, in a run that can send it."""
+    """An answer without a seed is not used in a run that can send the seed."""
     refusal = json.dumps({"error": {"message": "Unsupported parameter: 'seed'"}}).encode()
     chat_server.answer = lambda request, number: (
         Reply(status=400, body=refusal) if "seed" in request else Reply(REVERSED)

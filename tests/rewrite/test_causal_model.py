@@ -37,7 +37,7 @@ def model(folder: Path) -> CausalModel:
 
 @pytest.mark.parametrize("top_p", [1.0, 0.9])
 @pytest.mark.parametrize("temperature", [0.0, 0.5])
-def test_company_in_a_batch_is_no_matter(model: CausalModel, temperature: float, top_p: float):
+def test_answers_do_not_depend_on_the_batch(model: CausalModel, temperature: float, top_p: float):
     together = model.generate(CONVERSATIONS, SEEDS, temperature, top_p, 20)
     alone = [
         model.generate([conversation], [seed], temperature, top_p, 20)[0]
@@ -47,7 +47,7 @@ def test_company_in_a_batch_is_no_matter(model: CausalModel, temperature: float,
     assert len({answer.text for answer in together}) > 1
 
 
-def test_answers_follow_from_their_seeds(model: CausalModel):
+def test_answers_depend_on_their_seeds(model: CausalModel):
     same = [CONVERSATIONS[0]] * 4
     first = model.generate(same, SEEDS, 1.0, 1.0, 20)
     assert first == model.generate(same, SEEDS, 1.0, 1.0, 20)
@@ -57,7 +57,7 @@ def test_answers_follow_from_their_seeds(model: CausalModel):
     assert len({answer.text for answer in greedy}) == 1
 
 
-def test_draws_have_the_fractions_of_the_distribution():
+def test_samples_follow_the_distribution():
     scores = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05])).repeat(4000, 1)
     sampled = SeededSampling(range(4000), 1.0)(None, scores).argmax(-1)
     fractions = torch.bincount(sampled, minlength=4) / 4000
@@ -68,14 +68,14 @@ def test_draws_have_the_fractions_of_the_distribution():
     assert set(cold.tolist()) == {0}
 
 
-def test_tokens_are_counted_and_an_answer_is_bounded(model: CausalModel):
+def test_tokens_are_counted_and_limited(model: CausalModel):
     (answer,) = model.generate(CONVERSATIONS[:1], [0], 0.5, 1.0, 7)
-    # Three marks of the template, its two ends, and a token for each byte.
+    # Three marks of the template, its two ends, and one token per byte.
     assert answer.num_tokens_in == 5 + len("Rewrite.") + len("No edema.")
     assert 1 <= answer.num_tokens_out <= 7
 
 
-def test_an_answer_without_its_end_is_cut(
+def test_an_answer_without_its_end_is_a_failure(
     folder: Path, model: CausalModel, make_pair: MakePair, tmp_path: Path
 ):
     answers = model.generate(CONVERSATIONS, SEEDS, 1.0, 1.0, 7)
@@ -93,7 +93,7 @@ def test_an_answer_without_its_end_is_cut(
         )  # fmt: skip
 
 
-def test_a_prompt_that_does_not_fit_leaves_the_others_alone(tmp_path: Path):
+def test_a_prompt_that_is_too_long_does_not_affect_others(tmp_path: Path):
     model = CausalModel(write_llama(tmp_path, window=64), "cpu", "float32")
     long = [{"role": "user", "content": "effusion " * 20}]
     answers = model.generate([CONVERSATIONS[0], long], [1, 2], 0.5, 1.0, 8)
@@ -112,18 +112,18 @@ def test_a_model_without_a_template_is_refused(tmp_path: Path):
         CausalModel(write_llama(tmp_path, template=None), "cpu", "float32")
 
 
-def test_what_is_no_model_is_named(folder: Path, tmp_path: Path):
+def test_a_folder_without_a_model_is_an_error(folder: Path, tmp_path: Path):
     with pytest.raises(ModelError, match=r"no config\.json"):
         language_model_folder(str(tmp_path))
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ModelError, match=r"no \.safetensors"):
         language_model_folder(str(tmp_path))
-    with pytest.raises(ModelError, match="cannot load the language model nobody/nothing"):
-        language_model_folder("nobody/nothing")
+    with pytest.raises(ModelError, match="cannot load the language model missing/model"):
+        language_model_folder("missing/model")
     assert language_model_folder(str(folder)) == folder
 
 
-def test_running_out_of_memory_says_what_to_lower(folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_running_out_of_memory_names_the_batch_size(folder: Path, monkeypatch: pytest.MonkeyPatch):
     model = CausalModel(folder, "cpu", "float32")
 
     def fail(**arguments: Any) -> None:
@@ -148,7 +148,7 @@ def rewritten(folder: Path, cache: Path, pairs: list[Pair], batch_size: int = 4)
     return [pair for pair in stage(pairs) if pair.parent_id]
 
 
-def test_the_stage_ends_with_a_reason_for_every_child(
+def test_every_child_is_accepted_or_has_a_reason(
     folder: Path, make_pair: MakePair, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.DEBUG)
@@ -157,7 +157,7 @@ def test_the_stage_ends_with_a_reason_for_every_child(
     children = rewritten(folder, tmp_path / "one.sqlite", pairs)
     assert len(children) == 6
     for child in children:
-        # Random weights write no English: what matters is that it is told, and kept.
+        # Random weights do not write English; the reason and the text are kept.
         assert child.drop is not None
         assert child.report.text
         assert child.trace["rewrite"]["attempts"] == 2

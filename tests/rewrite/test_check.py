@@ -1,4 +1,4 @@
-"""Which rewrites are accepted, which are not, and what they are said to change."""
+"""Accepted rewrites, rejected rewrites, and the changes found in them."""
 
 from __future__ import annotations
 
@@ -91,19 +91,19 @@ def test_refused(branch: str, answer: str, reason: Reason):
     assert reason_for(branch, answer) is reason
 
 
-def test_what_was_wrong_is_told_without_report_text():
-    verdict = check(Branch.INTER, extract(SOURCE), "No zebrawood effusion. " * 20, 50)
-    assert verdict.detail == "it has 60 words; at most 50 are allowed"
+def test_details_have_no_report_text():
+    result = check(Branch.INTER, extract(SOURCE), "No zebrawood effusion. " * 20, 50)
+    assert result.detail == "it has 60 words; at most 50 are allowed"
 
 
-def test_a_report_that_contradicts_itself_may_stay_so():
+def test_contradictions_of_the_source_are_allowed():
     source = "The lungs are clear. Left basilar atelectasis. Small left effusion."
     assert reason_for("intra", source.replace("Small", "Large"), source) is None
     added = source.replace("Small", "Large") + " Right upper lobe consolidation."
     assert reason_for("intra", added, source) is Reason.CONTRADICTION
 
 
-def test_normal_is_reversed_by_any_finding_but_a_device():
+def test_a_normal_report_is_reversed_by_any_finding_except_a_device():
     assert reason_for("inter", "Severe edema.", "No acute disease.") is None
     assert reason_for("inter", "Left pacemaker.", "No acute disease.") is Reason.UNCHANGED
 
@@ -120,7 +120,11 @@ CHANGES = [
         "Left upper lobe and left lower lobe consolidation.",
         [("consolidation", "upper", "upper and lower")],
     ),
-    ("Left lower lobe consolidation.", "Left consolidation.", []),  # less is said, not otherwise
+    (
+        "Left lower lobe consolidation.",
+        "Left consolidation.",
+        [],
+    ),  # less precise, but not different
     ("Effusion.", "Moderate effusion.", []),  # an unstated degree counts as moderate
     ("Effusion.", "Large effusion.", [("pleural effusion", "moderate", "severe")]),
     ("Possible pneumonia.", "No pneumonia.", [("pneumonia", "uncertain", "absent")]),
@@ -137,7 +141,7 @@ def test_changes(before: str, after: str, expected: list[tuple[str, str, str]]):
     assert [(change.finding, change.before, change.after) for change in found] == expected
 
 
-def test_a_change_as_the_trace_has_it():
+def test_a_change_in_the_trace():
     (change,) = changes_between(extract("No nodule."), extract("Right apical nodule."))
     assert change.as_json() == {
         "finding": "lung lesion",
@@ -158,15 +162,15 @@ def test_a_change_as_the_trace_has_it():
         "```No effusion. Edema.```",
     ],
 )
-def test_quotes_labels_and_line_breaks_around_an_answer_are_no_fault(answer: str):
+def test_quotes_labels_and_line_breaks_are_removed(answer: str):
     assert tidy(answer) == "No effusion. Edema."
 
 
-def test_every_reason_has_a_meaning():
+def test_every_reason_has_a_description():
     assert set(MEANINGS) == set(Reason)
 
 
-def test_what_was_left_open_may_not_be_lost():
+def test_open_findings_must_be_kept():
     source = "Possible right lower lobe pneumonia. Small left effusion."
     assert reason_for("intra", "Large left effusion.", source) is Reason.CHANGED_TOO_MUCH
     kept = "Possible right lower lobe pneumonia. Large left effusion."
@@ -176,7 +180,7 @@ def test_what_was_left_open_may_not_be_lost():
 
 
 @pytest.mark.parametrize("word", ["edema", "quagga"])
-def test_no_reason_tells_the_text(word: str):
+def test_no_detail_quotes_the_answer(word: str):
     for branch, answer, _ in REFUSED:
-        verdict = check(Branch(branch), extract(SOURCE), f"{answer} {word.title()}gnu.", 50)
-        assert f"{word}gnu" not in verdict.detail.lower()
+        result = check(Branch(branch), extract(SOURCE), f"{answer} {word.title()}gnu.", 50)
+        assert f"{word}gnu" not in result.detail.lower()

@@ -1,4 +1,4 @@
-"""Every documented way in which a model answers, declines or fails has one reading."""
+"""All documented answers, refusals and failures of models are recognized."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def text_part(text: str, kind: str = "text") -> dict[str, Any]:
     ],
 )
 @pytest.mark.parametrize("ended", ["stop", "eos_token", "end_turn", None, "STOP"])
-def test_a_text_is_read_from_whatever_holds_it(content: Any, ended: Any):
+def test_a_text_is_read_from_any_form_of_content(content: Any, ended: Any):
     outcome, usage = read_completion(body_of(content, ended, reasoning_content="First"))
     assert outcome == Completion(REVERSED)
     assert usage == Usage(1, 500, 300)
@@ -53,19 +53,19 @@ def test_a_text_is_read_from_whatever_holds_it(content: Any, ended: Any):
 
 DECLINED: list[tuple[str, bytes, Reason]] = [
     ("cut", body_of(REVERSED[:-8], "length"), Reason.CUT),
-    ("cut, as others name it", body_of(REVERSED[:-8], "MAX_TOKENS"), Reason.CUT),
+    ("cut, with another name", body_of(REVERSED[:-8], "MAX_TOKENS"), Reason.CUT),
     ("cut, by the window", body_of(REVERSED[:-8], "model_length"), Reason.CUT),
     ("only thoughts fitted", body_of(None, "length", reasoning="First"), Reason.CUT),
     ("filtered", body_of(None, "content_filter"), Reason.CONTENT_FILTER),
     ("filtered in half", body_of("No pleural", "content_filter"), Reason.CONTENT_FILTER),
     ("Gemini's filter", body_of(None, "content_filter: RECITATION"), Reason.CONTENT_FILTER),
-    ("Gemini's own word", body_of(None, "SAFETY"), Reason.CONTENT_FILTER),
+    ("Gemini's name", body_of(None, "SAFETY"), Reason.CONTENT_FILTER),
     ("a refusal", body_of(None, refusal="I will not."), Reason.REFUSAL),
     ("a refusal beside text", body_of(REVERSED, refusal="I will not."), Reason.REFUSAL),
     ("a refusing part", body_of([{"type": "refusal", "refusal": "No."}]), Reason.REFUSAL),
     ("Anthropic's refusal", body_of("", "refusal"), Reason.REFUSAL),
     ("a tool", body_of(None, "tool_calls", tool_calls=[{"id": "1"}]), Reason.TOOL_CALL),
-    ("a tool, said to be a stop", body_of("", tool_calls=[{"id": "1"}]), Reason.TOOL_CALL),
+    ("a tool call marked as stop", body_of("", tool_calls=[{"id": "1"}]), Reason.TOOL_CALL),
     ("a function", body_of(None, "function_call", function_call={"name": "f"}), Reason.TOOL_CALL),
     ("nothing", body_of(""), Reason.EMPTY_ANSWER),
     ("null", body_of(None), Reason.EMPTY_ANSWER),
@@ -78,7 +78,7 @@ DECLINED: list[tuple[str, bytes, Reason]] = [
 
 
 @pytest.mark.parametrize(("_", "body", "reason"), DECLINED)
-def test_what_is_no_answer_has_a_reason_and_a_price(_: str, body: bytes, reason: Reason):
+def test_failures_have_a_reason_and_usage(_: str, body: bytes, reason: Reason):
     outcome, usage = read_completion(body)
     assert isinstance(outcome, Failure)
     assert outcome.reason == reason
@@ -96,14 +96,14 @@ def test_what_is_no_answer_has_a_reason_and_a_price(_: str, body: bytes, reason:
         body_of(REVERSED).replace(b"500", b"NaN"),
     ],
 )  # fmt: skip
-def test_what_is_no_completion_is_one_failed_try(body: bytes):
+def test_an_invalid_response_is_one_failed_attempt(body: bytes):
     outcome, _ = read_completion(body)
     assert isinstance(outcome, Failure)
     assert outcome.reason == Reason.UNREADABLE_ANSWER
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("stated", "expected"),
     [
         (USAGE, Usage(1, 500, 300)),
         ({"prompt_tokens": 500, "completion_tokens": 20, "total_tokens": 800}, Usage(1, 500, 300)),
@@ -116,16 +116,16 @@ def test_what_is_no_completion_is_one_failed_try(body: bytes):
         ("free", None),
     ],
 )
-def test_usage_is_what_the_server_counts(told: Any, expected: Usage | None):
+def test_usage_is_what_the_server_counts(stated: Any, expected: Usage | None):
     body = json.loads(body_of(REVERSED))
-    body["usage"] = told
+    body["usage"] = stated
     assert read_completion(json.dumps(body).encode())[1] == expected
 
 
 @pytest.mark.parametrize(
     ("body", "reason", "num_asked"),
     [
-        # Asked with another seed, `attempts` times; or once, where that does not help.
+        # Requested with another seed, `attempts` times; or once, if that does not help.
         (body_of(REVERSED[:-8], "length"), "cut", 3),
         (body_of(None, "length", reasoning="First"), "cut", 1),
         (body_of(None, refusal="I will not."), "refusal", 1),
@@ -134,30 +134,34 @@ def test_usage_is_what_the_server_counts(told: Any, expected: Usage | None):
         (body_of(None, reasoning_content="First"), "empty_answer", 3),
         (body_of("<think>First"), "empty_answer", 3),
         (body_of('{"report": ' + "[" * 5000), "unreadable_answer", 3),
-        # The same again, `retries` times more.
+        # The same request, with `retries` repeats.
         (body_of(""), "empty_answer", 2),
         (b'{"choices": ' * 5000, "unreadable_answer", 2),
         (b"<html>", "unreadable_answer", 2),
         (b"\xff\xfe", "unreadable_answer", 2),
     ],
 )  # fmt: skip
-def test_each_is_a_drop_and_asked_again_where_that_can_help(
+def test_each_failure_is_a_drop_after_useful_retries(
     rewrite, chat_server: ChatServer, make_pair: MakePair, body: bytes, reason: str, num_asked: int
 ):
     chat_server.answer = lambda request, number: Reply(body=body)
-    told: list[str] = []
+    reported: list[str] = []
     (inter,) = rewrite(
-        [make_pair(SOURCE)], branches=["inter"], attempts=3, retries=1, tell=told.append
+        [make_pair(SOURCE)],
+        branches=["inter"],
+        attempts=3,
+        retries=1,
+        report_status=reported.append,
     )
     assert inter.drop is not None
     assert inter.drop.reason == reason
     assert len(chat_server.requests) == num_asked
     if b"usage" in body:
-        assert told[-1].endswith(f", {800 * num_asked:,} tokens")
+        assert reported[-1].endswith(f", {800 * num_asked:,} tokens")
     assert len({request["seed"] for request in chat_server.requests}) in (1, num_asked)
 
 
-def test_cut_text_is_asked_for_again_and_never_accepted(
+def test_truncated_text_is_requested_again_and_never_accepted(
     rewrite, chat_server: ChatServer, make_pair: MakePair
 ):
     cut = body_of("No pleural effusion. Large right pneumo", "length")

@@ -1,4 +1,4 @@
-"""What a dry run says of rewriting: reports, requests, tokens, cost, time."""
+"""The estimate of a dry run: reports, requests, tokens, cost, time."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ def settings_of(**values: Any) -> RewriteSettings:
 
 def test_requests_are_texts_of_distinct_reports():
     settings = settings_of(variants=3, branches=["inter"], attempts=2)
-    told = estimate(["Too short.", *REPORTS, *REPORTS[:50]], settings)
-    assert (told.num_reports, told.num_texts, told.num_requests) == (250, 750, 600)
-    assert 600 * 300 < told.usage.input_tokens < 600 * 700
-    assert 600 * 50 < told.usage.output_tokens < 600 * 300
-    assert told.cost is None
-    assert "600 requests at one attempt each, at most 2 times as many" in told.in_words(settings)
+    found = estimate(["Too short.", *REPORTS, *REPORTS[:50]], settings)
+    assert (found.num_reports, found.num_texts, found.num_requests) == (250, 750, 600)
+    assert 600 * 300 < found.usage.input_tokens < 600 * 700
+    assert 600 * 50 < found.usage.output_tokens < 600 * 300
+    assert found.cost is None
+    assert "600 requests at one attempt each, at most 2 times as many" in found.in_words(settings)
 
 
-def test_cost_is_by_the_prices_and_time_by_what_an_answer_takes():
+def test_cost_and_time_follow_prices_and_seconds_per_answer():
     prices = {"price_input": 1.0, "price_output": 10.0, "seconds_per_answer": 4.0}
     settings = settings_of(budget=prices, concurrency=16)
-    told = estimate(REPORTS, settings)
-    usage = told.usage
-    assert told.cost == pytest.approx((usage.input_tokens + 10 * usage.output_tokens) / 1e6)
-    assert told.seconds == pytest.approx(400 * 4.0 / 16)
-    assert told.in_words(settings).endswith(" USD; about 2 min")
+    found = estimate(REPORTS, settings)
+    usage = found.usage
+    assert found.cost == pytest.approx((usage.input_tokens + 10 * usage.output_tokens) / 1e6)
+    assert found.seconds == pytest.approx(400 * 4.0 / 16)
+    assert found.in_words(settings).endswith(" USD; about 2 min")
 
 
 @pytest.mark.parametrize(
@@ -46,29 +46,27 @@ def test_cost_is_by_the_prices_and_time_by_what_an_answer_takes():
         ({"price_input": 1.0, "price_output": 1.0}, "about 0."),
     ],
 )
-def test_a_price_is_told_where_it_is_known_and_never_rounded_to_nothing(
-    prices: dict[str, float], words: str
-):
+def test_a_price_is_stated_if_known_and_not_rounded_to_zero(prices: dict[str, float], words: str):
     settings = settings_of(budget=prices)
-    told = estimate(REPORTS, settings).in_words(settings)
-    assert words in told
-    assert ("0.00 USD" in told) == (prices.get("price_output") == 0.0)
+    found = estimate(REPORTS, settings).in_words(settings)
+    assert words in found
+    assert ("0.00 USD" in found) == (prices.get("price_output") == 0.0)
 
 
-def test_few_reports_stand_for_all():
-    told = estimate(REPORTS[:50], settings_of(), num_pairs=5000)
-    assert (told.num_reports, told.num_requests) == (5000, 10_000)
+def test_few_reports_represent_all():
+    found = estimate(REPORTS[:50], settings_of(), num_pairs=5000)
+    assert (found.num_reports, found.num_requests) == (5000, 10_000)
 
 
 def test_rules_cost_nothing_and_are_timed():
     settings = RewriteSettings()
-    told = estimate(REPORTS[:20], settings, num_pairs=2000)
-    assert told.cost is None
-    assert told.seconds is not None
-    assert told.seconds > 0
-    assert told.in_words(settings).startswith("2,000 reports, 4,000 texts by rules; about ")
+    found = estimate(REPORTS[:20], settings, num_pairs=2000)
+    assert found.cost is None
+    assert found.seconds is not None
+    assert found.seconds > 0
+    assert found.in_words(settings).startswith("2,000 reports, 4,000 texts by rules; about ")
 
 
-def test_no_reports_are_no_error():
+def test_an_estimate_without_reports():
     assert estimate([], settings_of()).num_requests == 0
     assert estimate([], RewriteSettings()).num_texts == 0

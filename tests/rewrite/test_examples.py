@@ -1,4 +1,4 @@
-"""The page of examples says what the rules write, and all of it is accepted."""
+"""The page of examples has the rules' output, and all examples are accepted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _load() -> ModuleType:
     return module
 
 
-def test_the_page_is_what_the_rules_write():
+def test_the_page_has_the_rules_output():
     examples = _load()
     page = examples.page()
     assert examples.PAGE.read_text(encoding="utf-8") == page, "run docs/how-to/rewrite_examples.py"

@@ -1,4 +1,4 @@
-"""Local is what leads to this machine or to a private network, however it is written."""
+"""Local addresses are recognized in every notation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REVERSED = "No pleural effusion. Large right pneumothorax."
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """Names and the addresses that they lead to; there is no other name server."""
+    """Names → their addresses; no other name server is used."""
     known: dict[str, list[str]] = {}
 
     def look_up(host: Any, port: Any, *args: Any, **kwargs: Any) -> list[Any]:
@@ -51,7 +51,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
         "http:///v1",
     ],
 )
-def test_an_address_that_can_be_read_in_two_ways_is_none(url: str):
+def test_an_ambiguous_address_is_invalid(url: str):
     assert host_in(url) is None
 
 
@@ -64,10 +64,10 @@ def test_an_address_that_can_be_read_in_two_ways_is_none(url: str):
         ("127.0.0.0/8", "http://[::ffff:8.8.8.8]:8000/v1", False),
         ("fd00::/8", "http://[fd12::1]:8000/v1", True),
         ("localhost", "http://localhost.example.com/v1", False),
-        ("ai", "http://ai/v1", True),  # until it is looked up
+        ("ai", "http://ai/v1", True),  # until it is resolved
     ],
 )
-def test_what_is_listed(listed: str, url: str, expected: bool):
+def test_listed_hosts(listed: str, url: str, expected: bool):
     settings = RewriteSettings(backend="openai", model="m", base_url=url, local_hosts=(listed,))
     assert is_local(settings) is expected
 
@@ -80,7 +80,7 @@ def test_what_is_listed(listed: str, url: str, expected: bool):
         "172.32.0.0/16", "10.0.0.0/7", "134744072", "0x08080808", "api.example.com.", "a b",
     ],
 )  # fmt: skip
-def test_what_is_shared_reserved_or_public_cannot_be_listed(listed: str):
+def test_shared_reserved_or_public_addresses_cannot_be_listed(listed: str):
     settings = RewriteSettings(backend="openai", model="m", local_hosts=(listed,))
     with pytest.raises(SettingsError, match=r"rewrite\.local_hosts names"):
         is_local(settings)
@@ -103,7 +103,7 @@ def test_what_is_shared_reserved_or_public_cannot_be_listed(listed: str):
         ("llm.internal", ["192.168.0.7"], True),
     ],
 )
-def test_a_name_is_local_where_all_its_addresses_are(
+def test_a_name_is_local_if_all_its_addresses_are(
     names: dict[str, list[str]], host: str, found: list[str], is_ok: bool
 ):
     names[host] = found
@@ -114,13 +114,13 @@ def test_a_name_is_local_where_all_its_addresses_are(
             resolve_host(host)
 
 
-def test_a_name_that_nobody_knows_is_named(names: dict[str, list[str]]):
-    with pytest.raises(BackendError, match="gpu-01 has no address"):
+def test_an_unknown_name_is_an_error(names: dict[str, list[str]]):
+    with pytest.raises(BackendError, match="gpu-01 cannot be resolved"):
         resolve_host("gpu-01")
 
 
 @pytest.mark.parametrize("host", ["ai", "x.localhost"])
-def test_nothing_is_sent_where_a_local_name_leads_elsewhere(
+def test_nothing_is_sent_if_a_local_name_has_a_public_address(
     rewrite, chat_server: ChatServer, make_pair: MakePair, names: dict[str, list[str]], host: str
 ):
     names[host] = ["8.8.8.8"]
@@ -130,13 +130,13 @@ def test_nothing_is_sent_where_a_local_name_leads_elsewhere(
     assert chat_server.requests == []
 
 
-def test_a_name_is_looked_up_once_and_its_addresses_are_tried_in_turn(
+def test_a_name_is_resolved_once_and_its_addresses_are_tried(
     rewrite, chat_server: ChatServer, make_pair: MakePair, names: dict[str, list[str]]
 ):
-    names["gpu-01"] = ["127.0.0.99", "127.0.0.1"]  # nobody listens at the first
+    names["gpu-01"] = ["127.0.0.99", "127.0.0.1"]  # no server listens at the first
 
     def answer(request: dict[str, Any], number: int) -> Reply:
-        names["gpu-01"] = ["8.8.8.8"]  # what the name leads to from now on
+        names["gpu-01"] = ["8.8.8.8"]  # the name's address from now on
         return Reply(REVERSED)
 
     chat_server.answer = answer
@@ -148,7 +148,7 @@ def test_a_name_is_looked_up_once_and_its_addresses_are_tried_in_turn(
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"])
-def test_a_proxy_is_not_asked_for_a_local_name(
+def test_a_local_name_does_not_use_a_proxy(
     rewrite, chat_server: ChatServer, make_pair: MakePair, names: dict[str, list[str]],
     monkeypatch: pytest.MonkeyPatch, name: str,
 ):  # fmt: skip

@@ -1,4 +1,4 @@
-"""Keys, tokens and passwords are no settings, and are written nowhere."""
+"""Keys, tokens and passwords in settings are rejected, and are never written."""
 
 from __future__ import annotations
 
@@ -21,17 +21,32 @@ MakePair = Callable[..., Pair]
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("base_url=http://user:quokka@127.0.0.1:8000/v1", "holds no user, password, key"),
-        ("base_url=http://quokka@127.0.0.1:8000/v1", "holds no user, password, key"),
-        ("base_url=quokka:quokka@127.0.0.1:8000/v1", "holds no user, password, key"),
-        ("base_url=http://127.0.0.1:8000/v1?api_key=quokka", "holds no user, password, key"),
-        ("base_url=http://127.0.0.1:8000/v1?", "holds no user, password, key"),
-        ("base_url=http://127.0.0.1:8000/v1#quokka", "holds no user, password, key"),
-        ("base_url=http://127.0.0.1:8000/v1;key=quokka", "holds no user, password, key"),
-        ("base_url=http://quokka%3Aquokka%40127.0.0.1/v1", "holds no user, password, key"),
-        ("base_url=http://quokka%253Aquokka%2540127.0.0.1/v1", "holds no user, password, key"),
-        ("base_url=http://127.0.0.1:8000/token=quokka/v1", "holds no user, password, key"),
-        ("base_url=http://127.0.0.1:8000/v1%3Fapi_key=quokka", "holds no user, password, key"),
+        ("base_url=http://user:quokka@127.0.0.1:8000/v1", "must not contain a user, password, key"),
+        ("base_url=http://quokka@127.0.0.1:8000/v1", "must not contain a user, password, key"),
+        ("base_url=quokka:quokka@127.0.0.1:8000/v1", "must not contain a user, password, key"),
+        (
+            "base_url=http://127.0.0.1:8000/v1?api_key=quokka",
+            "must not contain a user, password, key",
+        ),
+        ("base_url=http://127.0.0.1:8000/v1?", "must not contain a user, password, key"),
+        ("base_url=http://127.0.0.1:8000/v1#quokka", "must not contain a user, password, key"),
+        ("base_url=http://127.0.0.1:8000/v1;key=quokka", "must not contain a user, password, key"),
+        (
+            "base_url=http://quokka%3Aquokka%40127.0.0.1/v1",
+            "must not contain a user, password, key",
+        ),
+        (
+            "base_url=http://quokka%253Aquokka%2540127.0.0.1/v1",
+            "must not contain a user, password, key",
+        ),
+        (
+            "base_url=http://127.0.0.1:8000/token=quokka/v1",
+            "must not contain a user, password, key",
+        ),
+        (
+            "base_url=http://127.0.0.1:8000/v1%3Fapi_key=quokka",
+            "must not contain a user, password, key",
+        ),
         ("base_url=http://127.0.0.1:8000/sk-quokkaquokkaquokka/v1", "looks like a key"),
         ("azure.endpoint=https://name.openai.azure.com/?api-key=quokka", "holds no user"),
         ("azure.endpoint=https://quokka:quokka@name.openai.azure.com", "holds no user"),
@@ -69,11 +84,11 @@ def test_a_key_in_a_setting_is_refused_and_not_repeated(tmp_path: Path, setting:
         "tokenizer=/hub/snapshots/0123456789abcdef0123456789abcdef01234567",
     ],
 )
-def test_what_is_no_key_is_taken(setting: str):
+def test_values_that_are_not_keys_are_accepted(setting: str):
     load_settings(None, [f"rewrite.{setting}"], preset="demo")
 
 
-def test_what_a_run_writes_beside_its_parts_holds_no_key(
+def test_files_of_a_run_contain_no_key(
     rewrite, chat_server: ChatServer, make_pair: MakePair, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):  # fmt: skip
@@ -90,7 +105,7 @@ def test_what_a_run_writes_beside_its_parts_holds_no_key(
 
 @pytest.mark.parametrize("value", ["{url: http://u:quokka@h/v1}", "[http://u:quokka@h/v1]"])
 @pytest.mark.parametrize("name", ["rewrite", "rewrite.base_url", "rewrite.api_key_env"])
-def test_what_stands_in_the_wrong_place_is_not_repeated(name: str, value: str):
+def test_a_key_in_the_wrong_setting_is_not_quoted(name: str, value: str):
     with pytest.raises(SettingsError) as caught:
         load_settings(None, [f"{name}={value}"], preset="demo")
     assert "quokka" not in str(caught.value)

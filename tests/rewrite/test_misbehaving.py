@@ -1,4 +1,4 @@
-"""Against a server that misbehaves at will: every report ends well, or with a reason."""
+"""With a misbehaving server, every report is rewritten or dropped with a reason."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ MakePair = Callable[..., Pair]
 
 
 def pairs_of(make_pair: MakePair, number: int) -> list[Pair]:
-    # The numbers make the reports differ, as texts and in their findings' places.
+    # The numbers make the reports differ, in their texts and in the positions of findings.
     return [
         make_pair(f"Small left pleural effusion of {k} mm. No pneumothorax.", f"{k:03}")
         for k in range(number)
     ]
 
 
-def as_told(children: list[Pair]) -> dict[str, Any]:
+def as_plain(children: list[Pair]) -> dict[str, Any]:
     return {child.id: (child.report, child.drop, child.trace) for child in children}
 
 
@@ -40,7 +40,7 @@ def test_order_and_concurrency_change_nothing(
 ):  # fmt: skip
     caplog.set_level("DEBUG")
     pairs = pairs_of(make_pair, 60)
-    told: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     for number, (concurrency, order) in enumerate(((1, 1), (8, 1), (32, -1))):
         chat_server.answer = Moody()
         children = rewrite(
@@ -51,18 +51,16 @@ def test_order_and_concurrency_change_nothing(
             cache=tmp_path / f"{number}.sqlite",
         )
         assert len(children) == 120
-        told.append(as_told(children))
-    assert told[0] == told[1] == told[2]
-    drops = Counter(drop.reason for _, drop, _ in told[0].values() if drop)
+        found.append(as_plain(children))
+    assert found[0] == found[1] == found[2]
+    drops = Counter(drop.reason for _, drop, _ in found[0].values() if drop)
     assert set(drops) <= set(Reason)
     assert 1 <= drops.total() <= 20, drops
-    assert sum(trace["rewrite"]["attempts"] > 1 for _, _, trace in told[0].values()) >= 10
+    assert sum(trace["rewrite"]["attempts"] > 1 for _, _, trace in found[0].values()) >= 10
     assert "pangolin" not in caplog.text
 
 
-def test_rules_take_over_where_they_are_asked_to(
-    rewrite, chat_server: ChatServer, make_pair: MakePair
-):
+def test_rules_as_fallback(rewrite, chat_server: ChatServer, make_pair: MakePair):
     def answer(request: dict[str, Any], number: int) -> Reply:
         is_odd = "7 mm" in request["messages"][1]["content"]
         return Reply(status=500, body=b"") if is_odd else Reply("I'm sorry, I cannot do that.")
@@ -108,7 +106,7 @@ for pair in Rewrite(settings, RunContext(seed=0))(pairs):
 """
 
 
-def test_nothing_is_paid_for_twice_across_kills(chat_server: ChatServer, tmp_path: Path):
+def test_no_answer_is_paid_for_twice_across_kills(chat_server: ChatServer, tmp_path: Path):
     def start(cache: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-c", KILLED, chat_server.url, str(tmp_path / cache), "60"],

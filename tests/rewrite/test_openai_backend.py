@@ -36,7 +36,7 @@ def good(request: dict[str, Any], number: int = 0) -> Reply:
     return Reply(REVERSED if is_inter(request) else CHANGED)
 
 
-def test_what_is_asked_and_what_comes_of_it(
+def test_requests_and_children(
     rewrite, chat_server: ChatServer, make_pair: MakePair, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("SOME_KEY", "key-from-the-environment")
@@ -73,7 +73,9 @@ TROUBLE = {
 
 
 @pytest.mark.parametrize("trouble", TROUBLE)
-def test_trouble_is_waited_out(rewrite, chat_server: ChatServer, make_pair: MakePair, trouble: str):
+def test_temporary_failures_are_retried(
+    rewrite, chat_server: ChatServer, make_pair: MakePair, trouble: str
+):
     chat_server.answer = lambda request, number: TROUBLE[trouble] if number <= 2 else good(request)
     (inter,) = rewrite([make_pair(SOURCE)], branches=["inter"], timeout_seconds=1.0)
     assert inter.drop is None
@@ -106,7 +108,7 @@ def test_no_wait_is_longer_than_a_minute():
     assert _retry_after({}) is None
 
 
-def test_one_report_that_the_server_chokes_on_is_dropped(
+def test_a_report_on_which_the_server_fails_is_dropped(
     rewrite, chat_server: ChatServer, make_pair: MakePair
 ):
     def answer(request: dict[str, Any], number: int) -> Reply:
@@ -132,7 +134,7 @@ def test_a_server_that_fails_on_everything_ends_the_run(
     rewrite, chat_server: ChatServer, make_pair: MakePair
 ):
     chat_server.answer = lambda request, number: Reply(status=500, body=b"")
-    pairs = [make_pair(SOURCE.replace("Small", f"{place} cm"), str(place)) for place in range(20)]
+    pairs = [make_pair(SOURCE.replace("Small", f"{index} cm"), str(index)) for index in range(20)]
     with pytest.raises(BackendError, match=r"gives no answer \(status 500\)"):
         rewrite(pairs, retries=0)
     assert len(chat_server.requests) < 40
@@ -142,7 +144,7 @@ def test_a_server_that_fails_on_everything_ends_the_run(
     ("status", "hint"),
     [(401, "api_key_env"), (404, r"rewrite\.model"), (400, "does not accept the request")],
 )
-def test_an_error_that_repeating_cannot_mend_ends_the_run(
+def test_a_permanent_error_ends_the_run(
     rewrite, chat_server: ChatServer, make_pair: MakePair, status: int, hint: str
 ):
     quoted = json.dumps({"error": {"message": f"bad request: {SOURCE}"}}).encode()
@@ -153,7 +155,7 @@ def test_an_error_that_repeating_cannot_mend_ends_the_run(
     assert len(chat_server.requests) == 1
 
 
-def test_a_refused_answer_is_asked_for_again_with_the_reason(
+def test_a_rejected_answer_is_requested_again_with_the_reason(
     rewrite, chat_server: ChatServer, make_pair: MakePair
 ):
     answers = ["No pleural effusion. " * 20, SOURCE, REVERSED]
@@ -189,15 +191,15 @@ def test_after_the_last_attempt_the_reason_is_the_drop(
     assert inter.drop is not None
     assert inter.drop.reason == reason
     assert len(inter.trace["rewrite"]["rejected"]) == 2
-    assert inter.report.text.split() == answer.split()  # the last answer is kept
+    assert inter.report.text.split() == answer.split()  # the last answer is the report
     assert len(chat_server.requests) == 2
 
 
-def test_nothing_is_asked_twice(rewrite, chat_server: ChatServer, make_pair: MakePair):
+def test_no_request_is_sent_twice(rewrite, chat_server: ChatServer, make_pair: MakePair):
     chat_server.answer = good
-    pairs = [make_pair(SOURCE, str(place)) for place in range(10)]
+    pairs = [make_pair(SOURCE, str(index)) for index in range(10)]
     first = rewrite(pairs)
-    assert len(chat_server.requests) == 2  # equal reports share their answers
+    assert len(chat_server.requests) == 2  # equal reports share an answer
     assert rewrite(pairs) == first
     assert len(chat_server.requests) == 2
 
@@ -205,7 +207,7 @@ def test_nothing_is_asked_twice(rewrite, chat_server: ChatServer, make_pair: Mak
 @pytest.mark.parametrize(
     "changes", [{"seed": 1}, {"temperature": 0.9}, {"model": "other"}, {"max_words": 40}]
 )
-def test_whatever_shapes_an_answer_is_in_its_key(
+def test_all_inputs_of_an_answer_are_in_its_key(
     rewrite, chat_server: ChatServer, make_pair: MakePair, changes: dict[str, Any]
 ):
     chat_server.answer = good
@@ -214,14 +216,14 @@ def test_whatever_shapes_an_answer_is_in_its_key(
     assert len(chat_server.requests) == 2
 
 
-def test_variants_are_asked_for_one_by_one(rewrite, chat_server: ChatServer, make_pair: MakePair):
+def test_each_variant_is_one_request(rewrite, chat_server: ChatServer, make_pair: MakePair):
     chat_server.answer = good
     children = rewrite([make_pair(SOURCE)], branches=["inter"], variants=3)
     assert len(children) == len(chat_server.requests) == 3
     assert len({request["seed"] for request in chat_server.requests}) == 3
 
 
-def test_requests_in_flight_are_bounded_and_order_is_kept(
+def test_requests_in_flight_are_limited_and_order_is_kept(
     rewrite, chat_server: ChatServer, make_pair: MakePair
 ):
     def answer(request: dict[str, Any], number: int) -> Reply:
@@ -234,7 +236,7 @@ def test_requests_in_flight_are_bounded_and_order_is_kept(
     assert 2 <= chat_server.most_at_once <= 4
 
 
-def test_own_instructions_are_sent_and_hashed(
+def test_custom_instructions_are_sent_and_hashed(
     rewrite, chat_server: ChatServer, make_pair: MakePair, tmp_path: Path
 ):
     folder = tmp_path / "instructions"
@@ -275,7 +277,7 @@ def test_no_report_text_in_any_log(
         assert planted not in caplog.text.lower()
 
 
-def test_a_proxy_gets_nothing_that_is_meant_for_this_machine(
+def test_requests_to_this_machine_do_not_use_a_proxy(
     rewrite, chat_server: ChatServer, make_pair: MakePair, monkeypatch: pytest.MonkeyPatch
 ):
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
@@ -316,7 +318,7 @@ for number, pair in enumerate(Rewrite(settings, RunContext(seed=0))(pairs)):
 """
 
 
-def test_a_killed_run_asks_nothing_again(chat_server: ChatServer, tmp_path: Path):
+def test_a_killed_run_repeats_no_request(chat_server: ChatServer, tmp_path: Path):
     chat_server.answer = good
 
     def run(kills_itself: str) -> int:
@@ -330,6 +332,6 @@ def test_a_killed_run_asks_nothing_again(chat_server: ChatServer, tmp_path: Path
     assert 6 <= num_before < 20
     assert run("no") == 0
     texts = [request["messages"][1]["content"] for request in chat_server.requests]
-    # What was in flight when it was killed, and no more, was not yet on disk.
+    # Only the answers in flight when it was killed were not yet on disk.
     assert len(set(texts)) == 20
     assert len(texts) <= 20 + 2

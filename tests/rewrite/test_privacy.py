@@ -1,4 +1,4 @@
-"""Report text leaves this machine only where the settings say so twice."""
+"""Report text leaves this machine only if two settings allow it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def opened(**settings: object) -> Rewrite:
         ("http://0.0.0.0:8000/v1", False),
     ],
 )
-def test_what_counts_as_this_machine(url: str, expected: bool):
+def test_addresses_of_this_machine(url: str, expected: bool):
     assert is_local(RewriteSettings(backend="openai", model="m", base_url=url)) is expected
 
 
@@ -49,16 +49,16 @@ def test_what_counts_as_this_machine(url: str, expected: bool):
         ("gpu-01", "http://gpu-01:8000/v1", True),
         ("llm.internal", "http://LLM.internal:8000/v1", True),
         ("llm.internal", "http://other.internal/v1", False),
-        ("10.0.0.5", "http://127.0.0.1:8000/v1", False),  # only what is listed
+        ("10.0.0.5", "http://127.0.0.1:8000/v1", False),  # only listed servers
     ],
 )
-def test_servers_of_a_private_network_are_local_where_listed(listed: str, url: str, expected: bool):
+def test_listed_servers_of_a_private_network_are_local(listed: str, url: str, expected: bool):
     settings = RewriteSettings(backend="openai", model="m", base_url=url, local_hosts=(listed,))
     assert is_local(settings) is expected
 
 
 @pytest.mark.parametrize("listed", ["8.8.8.8", "8.0.0.0/8", "0.0.0.0/0", "api.openai.com"])
-def test_what_is_not_private_cannot_be_called_local(listed: str):
+def test_public_addresses_cannot_be_listed_as_local(listed: str):
     with pytest.raises(SettingsError, match=r"rewrite\.local_hosts names"):
         opened(base_url="https://api.openai.com/v1", local_hosts=[listed])
 
@@ -90,7 +90,7 @@ def test_a_remote_server_with_both_is_accepted(policy: str):
     opened(base_url=REMOTE, allow_remote=True, data_policy=policy)
 
 
-def test_a_credentialed_source_is_refused_before_anything_is_sent(
+def test_a_credentialed_source_is_an_error_before_sending(
     make_pair: Callable[..., Pair], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("OPENAI_API_KEY", "k")
@@ -109,7 +109,7 @@ def test_a_remote_server_needs_a_key(
         list(stage([make_pair("Small left effusion.")]))
 
 
-def test_an_address_that_is_none_is_refused():
+def test_an_invalid_address_is_an_error():
     with pytest.raises(SettingsError, match=r"rewrite\.base_url is 'api\.example\.com'"):
         opened(base_url="api.example.com")
 
@@ -119,7 +119,7 @@ def test_the_model_must_be_named():
         RewriteSettings(backend="openai")
 
 
-def test_keys_are_no_setting():
+def test_keys_are_not_settings():
     with pytest.raises(ValidationError, match="api_key"):
         RewriteSettings.model_validate({"api_key": "secret"})
 

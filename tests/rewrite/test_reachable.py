@@ -1,4 +1,4 @@
-"""A language model's server is looked at before anything is read, and nothing is sent to it."""
+"""A language model's server is checked before reading, without sending it any text."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def asked(url: str) -> RewriteSettings:
         (Reply(status=501, body=b""), r"it lists no models \(status 501\)"),
     ],
 )
-def test_a_server_that_answers_is_there(chat_server: ChatServer, reply: Reply, words: str):
+def test_a_server_that_answers_is_reachable(chat_server: ChatServer, reply: Reply, words: str):
     chat_server.listed = reply
     assert re.search(words, look(asked(chat_server.url)))
     assert chat_server.requests == []
 
 
-def test_a_server_that_is_away_or_refuses_the_key_is_named(chat_server: ChatServer):
+def test_an_unreachable_server_or_a_wrong_key_is_an_error(chat_server: ChatServer):
     with pytest.raises(BackendError, match=r"127\.0\.0\.1 does not answer; start the language"):
         look(asked(AWAY))
     chat_server.listed = Reply(status=401, body=b"quokka")
@@ -56,14 +56,14 @@ def settings_for(url: str, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
-def test_a_run_finds_it_away_before_it_reads(tmp_path: Path):
+def test_a_run_checks_the_server_before_reading(tmp_path: Path):
     settings = load_settings(preset="demo", overrides=settings_for(AWAY))
     with pytest.raises(BackendError, match="does not answer"):
         run(settings, RunFolder(tmp_path / "run"))
     assert not (tmp_path / "run" / "read").exists()
 
 
-def test_the_doctor_looks_at_the_server_and_at_the_policy(chat_server: ChatServer, tmp_path: Path):
+def test_the_doctor_checks_the_server_and_the_policy(chat_server: ChatServer, tmp_path: Path):
     def found(*overrides: str) -> tuple[bool, str]:
         checks = diagnose(None, overrides)
         return next((c.is_ok, c.message) for c in checks if c.name == "language model")
@@ -76,13 +76,13 @@ def test_the_doctor_looks_at_the_server_and_at_the_policy(chat_server: ChatServe
     assert "would send report text to api.example.org" in words
 
 
-def test_the_doctor_says_nothing_of_a_server_that_is_not_asked():
+def test_the_doctor_does_not_check_an_unused_server():
     assert "language model" not in [check.name for check in diagnose(None, ["device=cpu"])]
 
 
 @pytest.mark.parametrize("access", ["public", "private", "credentialed"])
 @pytest.mark.parametrize("more", [[], ["rewrite.allow_remote=true"]])
-def test_the_policy_that_is_proposed_works(access: str, more: list[str]):
+def test_the_proposed_policy_works(access: str, more: list[str]):
     overrides = [
         "read.layout=table", "read.table=/nowhere.csv", f"read.access={access}",
         "rewrite.backend=openai", "rewrite.model=m",

@@ -1,4 +1,4 @@
-"""Errors of servers: what ends the run, what one report, what is repeated, what is left out."""
+"""Errors of servers: the end of the run, a drop, a retry, or a parameter left out."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ REVERSED = "No pleural effusion. Large right pneumothorax."
 
 
 def error(status: int, message: str, code: Any = None, **more: Any) -> Reply:
-    told = {"message": message, "type": "invalid_request_error", "code": code, **more}
-    return Reply(status=status, body=json.dumps({"error": told}).encode())
+    error = {"message": message, "type": "invalid_request_error", "code": code, **more}
+    return Reply(status=status, body=json.dumps({"error": error}).encode())
 
 
 def pairs_of(make_pair: MakePair, number: int) -> list[Pair]:
@@ -46,7 +46,7 @@ def pairs_of(make_pair: MakePair, number: int) -> list[Pair]:
         (Reply(body=b'{"error": {"message": "quokka", "code": "insufficient_quota"}}'), "quota"),
     ],
 )
-def test_what_no_repeat_can_mend_ends_the_run_at_once(
+def test_permanent_errors_end_the_run_at_once(
     rewrite, chat_server: ChatServer, make_pair: MakePair, reply: Reply, message: str
 ):
     chat_server.answer = lambda request, number: reply
@@ -81,7 +81,7 @@ def test_what_no_repeat_can_mend_ends_the_run_at_once(
         (Reply(status=413, body=b""), "context_length"),
     ],
 )  # fmt: skip
-def test_what_one_report_meets_is_its_drop_alone(
+def test_an_error_of_one_report_is_one_drop(
     rewrite, chat_server: ChatServer, make_pair: MakePair, reply: Reply, reason: str
 ):
     chat_server.answer = lambda request, number: reply if number == 2 else Reply(REVERSED)
@@ -103,7 +103,7 @@ def test_what_one_report_meets_is_its_drop_alone(
         Reply(body=b'{"choices": [{"error": {"code": 502}, "message": {"content": "No ed"}}]}'),
     ],
 )
-def test_what_may_pass_is_waited_out(
+def test_temporary_errors_are_retried(
     rewrite, chat_server: ChatServer, make_pair: MakePair, reply: Reply
 ):
     chat_server.answer = lambda request, number: reply if number <= 2 else Reply(REVERSED)
@@ -123,14 +123,12 @@ def test_a_rate_limit_that_lasts_ends_the_run_and_drops_nothing(
     assert len(chat_server.requests) == 3
 
 
-def test_an_answer_that_comes_byte_by_byte_has_the_same_time_as_another(
-    rewrite, chat_server: ChatServer, make_pair: MakePair
-):
+def test_a_slow_answer_times_out(rewrite, chat_server: ChatServer, make_pair: MakePair):
     chat_server.answer = lambda request, number: Reply(REVERSED, drips=True)
     started = time.monotonic()
     with pytest.raises(BackendError, match=r"gives no answer \(no answer in time\)"):
         rewrite([make_pair(SOURCE)], branches=["inter"], retries=1, timeout_seconds=0.5)
-    assert time.monotonic() - started < 5  # each byte came in time, all of them would take longer
+    assert time.monotonic() - started < 5  # each byte arrives in time, the whole answer would not
 
 
 def test_a_window_that_no_report_fits_ends_the_run(
@@ -143,7 +141,7 @@ def test_a_window_that_no_report_fits_ends_the_run(
 
 
 def answering_without(*names: str, message: str = "Unsupported parameter: '{}'") -> Callable:
-    """A server that refuses requests which hold one of `names`, one at a time."""
+    """A server that rejects requests with one of `names`, one name at a time."""
 
     def answer(request: dict[str, Any], number: int) -> Reply:
         for name in names:
@@ -165,7 +163,7 @@ def answering_without(*names: str, message: str = "Unsupported parameter: '{}'")
         (("response_format", "seed", "temperature", "top_p"), "Extra inputs: {} not permitted"),
     ],
 )
-def test_what_a_server_does_not_take_is_left_out(
+def test_unsupported_parameters_are_left_out(
     rewrite, chat_server: ChatServer, make_pair: MakePair, names: tuple[str, ...], message: str,
     caplog: pytest.LogCaptureFixture,
 ):  # fmt: skip
@@ -173,13 +171,13 @@ def test_what_a_server_does_not_take_is_left_out(
     pairs = pairs_of(make_pair, 4)
     children = rewrite(pairs, branches=["inter"], concurrency=1)
     assert all(child.drop is None for child in children)
-    assert len(chat_server.requests) == 4 + len(names)  # learned once, and kept
+    assert len(chat_server.requests) == 4 + len(names)  # found once, and kept
     assert not set(names) & set(chat_server.requests[-1])
     if names == ("max_tokens",):
         assert chat_server.requests[-1]["max_completion_tokens"] == 300
     warnings = [one.message for one in caplog.records if one.levelno == logging.WARNING]
     assert len(warnings) == len(names)
-    # What was learned is kept with the answers: nothing is asked, or refused, again.
+    # The lacks are cached with the answers: no request is sent, or rejected, again.
     assert rewrite(pairs, branches=["inter"], concurrency=1) == children
     assert len(chat_server.requests) == 4 + len(names)
 
@@ -196,7 +194,7 @@ def test_what_a_server_does_not_take_is_left_out(
         error(400, "Developer instruction is not enabled for models/quokka"),
     ],
 )
-def test_a_server_without_system_messages_gets_the_instruction_from_the_user(
+def test_a_server_without_system_messages(
     rewrite, chat_server: ChatServer, make_pair: MakePair, tmp_path: Path, refusal: Reply
 ):
     def answer(request: dict[str, Any], number: int) -> Reply:
@@ -213,8 +211,8 @@ def test_a_server_without_system_messages_gets_the_instruction_from_the_user(
     assert message["role"] == "user"
     assert message["content"].startswith(first["messages"][0]["content"] + "\n\n")
     assert message["content"].endswith(" cm left pleural effusion. No pneumothorax.")
-    assert "response_format" in fold  # it refused the role, not the schema
-    # An answer to the folded text is not one to the other.
+    assert "response_format" in fold  # it rejected the role, not the schema
+    # An answer to the merged message is cached under another key.
     chat_server.answer = lambda request, number: Reply(REVERSED)
     other = tmp_path / "other"
     rewrite(pairs, branches=["inter"], concurrency=1, folder=other)

@@ -1,4 +1,4 @@
-"""Edits by rules leave no sentence that leans on one that has gone, and read as English."""
+"""Edits by rules leave no sentence that refers to a removed one, and are proper English."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SHADOW, HEART = Topic("consolidation"), Topic("cardiomegaly")
          ["Normal heart size.", "No left infiltrate."]),
     ],
 )  # fmt: skip
-def test_what_leans_on_a_sentence_goes_with_it(
+def test_remarks_are_removed_with_their_sentence(
     sentences: list[str], left: list[str] | None
 ) -> None:
     assert resolve(sentences, SHADOW) == left
@@ -61,7 +61,7 @@ def test_a_degree_before_a_participle_is_an_adverb(sentence: str, graded: str) -
         "Opacity at the right apex, in keeping with scarring. The heart is normal in size.",
     ],
 )
-def test_what_is_calcified_or_a_scar_neither_goes_nor_grows(report: str) -> None:
+def test_calcified_shadows_and_scars_do_not_change(report: str) -> None:
     first = report.split(". ")[0]
     for seed in range(40):
         changed = change_report(report, Random(seed), 50)

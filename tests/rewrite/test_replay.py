@@ -1,4 +1,4 @@
-"""Answers recorded in one run and given again in another, without a model."""
+"""Answers recorded in one run and replayed in another, without a model."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SOURCES = ("Small left pleural effusion. No pneumothorax.", "Mild cardiomegaly. 
 
 @pytest.fixture
 def recording(rewrite, chat_server: ChatServer, make_pair: MakePair, tmp_path: Path):
-    """A recording of two reports, and the children that it came with."""
+    """A recording of two reports, and the children of the recorded run."""
     answers = [
         "No pleural effusion. Large right pneumothorax.",
         "Sorry, I cannot help.",
         "No edema",
     ]
     chat_server.answer = lambda request, number: Reply(answers[number % 3])
-    pairs = [make_pair(text, str(place)) for place, text in enumerate(SOURCES)]
+    pairs = [make_pair(text, str(index)) for index, text in enumerate(SOURCES)]
     path = tmp_path / "recorded.jsonl"
     return path, pairs, rewrite(pairs, record=path, concurrency=1, attempts=2)
 
@@ -43,7 +43,7 @@ def test_a_recording_gives_the_same_rewrites(recording, rewrite, chat_server: Ch
     assert again[0].trace["rewrite"]["backend"] == "replay"
 
 
-def test_a_recording_names_no_report_and_is_its_owners(recording):
+def test_a_recording_has_hashes_of_reports_and_is_private(recording):
     path, _, _ = recording
     assert path.stat().st_mode & 0o077 == 0
     for line in path.read_text().splitlines():
@@ -51,7 +51,7 @@ def test_a_recording_names_no_report_and_is_its_owners(recording):
     assert not any(source in path.read_text() for source in SOURCES)
 
 
-def test_what_was_not_recorded_is_a_drop(recording, rewrite, make_pair: MakePair):
+def test_an_unrecorded_answer_is_a_drop(recording, rewrite, make_pair: MakePair):
     path, _, _ = recording
     (inter,) = rewrite(
         [make_pair("Severe pulmonary edema.")], backend="replay", recording=path, branches=["inter"]
@@ -74,19 +74,19 @@ def test_the_recordings_content_counts_as_weights(recording):
 @pytest.mark.parametrize(
     "line", ["{", "[]", '{"report": "x"}', '{"report": "axolotl", "failure": 1}']
 )
-def test_a_damaged_recording_is_named_by_its_line(recording, rewrite, make_pair, line: str):
+def test_a_damaged_recording_is_an_error_with_its_line(recording, rewrite, make_pair, line: str):
     path, pairs, _ = recording
     num_lines = len(path.read_text().splitlines())
     with path.open("a") as file:
         file.write(line + "\n")
     with pytest.raises(
-        SettingsError, match=f"line {num_lines + 1} is no recorded answer"
+        SettingsError, match=f"line {num_lines + 1} is not a recorded answer"
     ) as caught:
         rewrite(pairs, backend="replay", recording=path)
     assert "axolotl" not in str(caught.value)
 
 
-def test_a_missing_recording_is_named(rewrite, make_pair: MakePair, tmp_path: Path):
+def test_a_missing_recording_is_an_error(rewrite, make_pair: MakePair, tmp_path: Path):
     with pytest.raises(SettingsError, match=r"rewrite\.recording cannot be read at .*none\.jsonl"):
         rewrite([make_pair(SOURCES[0])], backend="replay", recording=tmp_path / "none.jsonl")
     with pytest.raises(ValidationError, match=r"needs rewrite\.recording"):

@@ -1,4 +1,4 @@
-"""Real reports, where they are at hand: every one ends as accepted rewrites or as counted drops.
+"""Real reports, if present: each is rewritten or dropped with a reason.
 
 The folder is that of the environment variable PAIRAUG_TEST_DATA, or `../shared/data` beside the
 repository.
@@ -47,7 +47,7 @@ def read_pairs(name: str) -> list[Pair]:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_every_report_is_accounted_for(name: str, capsys: pytest.CaptureFixture[str]):
+def test_every_report_is_rewritten_or_dropped(name: str, capsys: pytest.CaptureFixture[str]):
     pairs = read_pairs(name)
     out = list(Rewrite(RewriteSettings(), RunContext(seed=0))(pairs))
     real = [pair for pair in out if pair.branch is Branch.REAL]
@@ -60,14 +60,14 @@ def test_every_report_is_accounted_for(name: str, capsys: pytest.CaptureFixture[
             continue
         assert len(pair.report.text.split()) <= 50
         assert not DE_IDENTIFIED.search(pair.report.text)
-        # Not the parent's report: what makes room for a change leaves both sides.
-        verdict = check(pair.branch, extract(pair.source_report or ""), pair.report.text, 50)
-        assert verdict.reason is None
+        # Not the parent's report: sentences removed to make room are removed from both sides.
+        result = check(pair.branch, extract(pair.source_report or ""), pair.report.text, 50)
+        assert result.reason is None
     with capsys.disabled():
-        told = ", ".join(f"{branch} {reason} {n}" for (branch, reason), n in sorted(counts.items()))
-        sys.stdout.write(f"\n{name}: {told}\n")
+        line = ", ".join(f"{branch} {reason} {n}" for (branch, reason), n in sorted(counts.items()))
+        sys.stdout.write(f"\n{name}: {line}\n")
     living = sum(pair.drop is None for pair in real)
-    # Of the text that is rewritten: reports of a course in time state nothing once it is left out.
+    # Of the cleaned text: reports only on changes over time state nothing once cleaned.
     telling = sum(bool(extract(source_report(p.report.text, 50))) for p in real if p.drop is None)
     assert counts[Branch.INTER, "accepted"] >= 0.9 * telling
     assert counts[Branch.INTRA, "accepted"] >= 0.9 * telling
@@ -76,7 +76,7 @@ def test_every_report_is_accounted_for(name: str, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_cleaning_leaves_out_and_turns_nothing_round(name: str):
+def test_cleaning_reverses_no_statement(name: str):
     for pair in read_pairs(name):
         cleaned = clean(pair.report.text)
         assert clean(cleaned) == cleaned

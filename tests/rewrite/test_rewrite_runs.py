@@ -1,4 +1,4 @@
-"""`pairaug rewrite RUN` on phantoms, on real images where they are at hand, against the server."""
+"""`pairaug rewrite RUN` on phantoms, and on real images if present, with the test server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DATA = Path(os.environ.get("PAIRAUG_TEST_DATA", Path(__file__).parents[3] / "sha
 
 
 def started(path: Path, *overrides: str) -> RunFolder:
-    """A run of a few phantoms that were read, by the demo's settings and `overrides`."""
+    """A run with a few phantoms read, with the demo's settings and `overrides`."""
     settings = load_settings(
         preset="demo",
         overrides=[
@@ -51,7 +51,7 @@ def bytes_in(folder: RunFolder) -> list[bytes]:
 
 @pytest.fixture
 def server(chat_server: ChatServer, tmp_path: Path, quick_retries: None) -> list[str]:
-    """Settings that ask the test server, which misbehaves."""
+    """Settings that use the misbehaving test server."""
     chat_server.answer = Moody()
     asked: dict[str, Any] = {
         "backend": "openai",
@@ -79,21 +79,21 @@ def test_phantoms_by_rules(tmp_path: Path):
 
 @pytest.mark.parametrize("part_size", [1, 3])
 def test_balanced_targets_do_not_depend_on_parts(tmp_path: Path, part_size: int):
-    told = []
+    found = []
     for name, size in (("one", 10), ("many", part_size)):
         folder = started(tmp_path / name, "rewrite.targets=balanced", f"part_size={size}")
         run_stage("rewrite", folder)
-        told.append(
+        found.append(
             {
                 name: (child.trace["rewrite"].get("target"), child.report.text)
                 for name, child in children_in(folder).items()
             }
         )
-    assert told[0] == told[1]
-    assert len({target for target, _ in told[0].values()}) > 4
+    assert found[0] == found[1]
+    assert len({target for target, _ in found[0].values()}) > 4
 
 
-def test_resuming_gives_the_same_bytes_and_the_audit_holds_no_text(
+def test_resuming_gives_the_same_bytes_and_an_audit_without_text(
     server: list[str], tmp_path: Path, chat_server: ChatServer
 ):
     folder = started(tmp_path / "run", *server)
@@ -119,7 +119,7 @@ def answers_of(chat_server: ChatServer) -> int:
     return moody.num_answers.total()
 
 
-def test_a_spent_budget_keeps_whole_parts_and_goes_on(server: list[str], tmp_path: Path):
+def test_a_spent_budget_keeps_complete_parts_and_can_be_resumed(server: list[str], tmp_path: Path):
     undisturbed = started(tmp_path / "undisturbed", *server)
     run_stage("rewrite", undisturbed)
     own_cache = f"rewrite.cache={tmp_path / 'other.sqlite'}"
@@ -142,7 +142,7 @@ def test_other_instructions_are_another_run(server: list[str], tmp_path: Path):
     run_stage("rewrite", folder, ["rewrite.concurrency=3", "rewrite.budget.price_input=1.0"])
 
 
-def test_a_dry_run_tells_what_rewriting_takes(server: list[str], tmp_path: Path):
+def test_a_dry_run_estimates_rewriting(server: list[str], tmp_path: Path):
     folder = started(
         tmp_path / "run", *server, "rewrite.budget.price_input=1", "rewrite.budget.price_output=2"
     )

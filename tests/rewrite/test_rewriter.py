@@ -1,4 +1,4 @@
-"""The stage: nothing disappears, every child is accepted or dropped for a reason, in any order."""
+"""The stage: no pair disappears, every child is accepted or dropped with a reason."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def rewritten(pairs: list[Pair], seed: int = 0, **settings: object) -> list[Pair
 
 
 def test_children_follow_their_parent_and_carry_text_labels_and_trace(make_pair: MakePair):
-    pairs = [make_pair(text, str(place)) for place, text in enumerate(TEXTS)]
+    pairs = [make_pair(text, str(index)) for index, text in enumerate(TEXTS)]
     out = rewritten(pairs)
     assert [pair.id for pair in out] == [
         name
-        for place in range(3)
-        for name in (f"set/{place}", f"set/{place}~inter-0", f"set/{place}~intra-0")
+        for index in range(3)
+        for name in (f"set/{index}", f"set/{index}~inter-0", f"set/{index}~intra-0")
     ]
     assert [pair for pair in out if pair.branch is Branch.REAL] == pairs
     for child in out:
@@ -51,8 +51,8 @@ def test_children_follow_their_parent_and_carry_text_labels_and_trace(make_pair:
     assert inter.source_patient_id == intra.patient_id == "patient-0"
 
 
-def test_order_company_and_repetition_change_nothing(make_pair: MakePair):
-    pairs = [make_pair(text, str(place)) for place, text in enumerate(TEXTS * 5)]
+def test_children_do_not_depend_on_order_or_other_pairs(make_pair: MakePair):
+    pairs = [make_pair(text, str(index)) for index, text in enumerate(TEXTS * 5)]
     once = {pair.id: pair for pair in rewritten(pairs)}
     assert {pair.id: pair for pair in rewritten(pairs[::-1])} == once
     assert {pair.id: pair for pair in rewritten(pairs[3:4])}.items() <= once.items()
@@ -60,8 +60,8 @@ def test_order_company_and_repetition_change_nothing(make_pair: MakePair):
     assert sum(once[pair.id].report != pair.report for pair in others) > 20
 
 
-def test_equal_reports_get_texts_of_their_own(make_pair: MakePair):
-    pairs = [make_pair(TEXTS[0], str(place)) for place in range(10)]
+def test_equal_reports_get_different_texts(make_pair: MakePair):
+    pairs = [make_pair(TEXTS[0], str(index)) for index in range(10)]
     texts = {p.report.text for p in rewritten(pairs, branches=["inter"]) if p.parent_id}
     assert len(texts) > 5
 
@@ -80,9 +80,7 @@ def test_variants_and_branches(make_pair: MakePair):
         ("Normal chest.", Reason.REPORT_TOO_SHORT),
     ],
 )
-def test_a_pair_without_a_report_to_speak_of_is_dropped(
-    make_pair: MakePair, text: str, reason: Reason
-):
+def test_an_empty_or_short_report_is_dropped(make_pair: MakePair, text: str, reason: Reason):
     (out,) = rewritten([make_pair(text)])
     assert out.drop is not None
     assert (out.drop.stage, out.drop.reason) == ("rewrite", reason)
@@ -116,7 +114,7 @@ def test_reports_in_another_language_are_refused_one_by_one(make_pair: MakePair,
 def test_balanced_targets_count_english_reports_only(make_pair: MakePair):
     def weights(*texts: str) -> object:
         stage = Rewrite(RewriteSettings(targets="balanced"), RunContext(seed=0))
-        stage.fit([make_pair(text, str(place)) for place, text in enumerate(texts)])
+        stage.fit([make_pair(text, str(index)) for index, text in enumerate(texts)])
         return stage._targets and stage._targets.weights
 
     others = ["Kein Pneumothorax."] * 40
@@ -132,7 +130,7 @@ def test_other_pairs_pass_through(make_pair: MakePair):
     assert rewritten([child, dropped]) == [child, dropped]
 
 
-def test_history_marks_and_long_reports_never_reach_a_rewrite(make_pair: MakePair):
+def test_history_marks_and_length_are_removed_before_rewriting(make_pair: MakePair):
     text = (
         "HISTORY: quokka fever. COMPARISON: XXXX quokka. FINDINGS: A 61-year-old quokka keeper "
         "presented with cough. Stable cardiomegaly compared to XXXX exam. "
@@ -149,15 +147,15 @@ def test_history_marks_and_long_reports_never_reach_a_rewrite(make_pair: MakePai
 def test_progress_counts_real_pairs(make_pair: MakePair):
     counted: list[int] = []
     stage = Rewrite(RewriteSettings(), RunContext(seed=0, report_progress=counted.append))
-    list(stage([make_pair(text, str(place)) for place, text in enumerate(TEXTS)]))
+    list(stage([make_pair(text, str(index)) for index, text in enumerate(TEXTS)]))
     assert sum(counted) == 3
 
 
-def test_a_stream_that_is_left_early_leaves_nothing_running(make_pair: MakePair):
+def test_a_stream_closed_early_leaves_nothing_running(make_pair: MakePair):
     import threading
 
     stage = Rewrite(RewriteSettings(), RunContext(seed=0))
-    stream = stage(make_pair(TEXTS[0], str(place)) for place in range(100))
+    stream = stage(make_pair(TEXTS[0], str(index)) for index in range(100))
     next(iter(stream))
     stream.close()  # pyright: ignore[reportAttributeAccessIssue]
     assert not [thread for thread in threading.enumerate() if thread.name == "pairaug-rewrite"]

@@ -1,4 +1,4 @@
-"""The rules: which words they change, which they keep, and that what they write is accepted."""
+"""The rules: words they change, words they keep, and that their output is accepted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pairaug.rewrite.rules.structure import parse
 from pairaug.rewrite.rules.wording import sentence
 from pairaug.rewrite.topics import Topic
 
-# Written for these tests, in the manner of many reporters.
+# Written for these tests, in the style of many radiologists.
 REPORTS = [
     "The heart is mildly enlarged. There is a small left pleural effusion with adjacent "
     "atelectasis. No pneumothorax.",
@@ -58,16 +58,16 @@ def answer_to(
         answer = asyncio.run(rules.answer(Request(Branch(branch), source, stated, 50, seed)))
         assert not isinstance(answer, Failure), text
         report = answer.report
-        verdict = check(Branch(branch), stated, report.text, 50)
-        if verdict.reason is None:
-            return report, verdict
+        result = check(Branch(branch), stated, report.text, 50)
+        if result.reason is None:
+            return report, result
         seed += 1000
-    raise AssertionError(f"{verdict} for {text!r}: {report.text!r}")
+    raise AssertionError(f"{result} for {text!r}: {report.text!r}")
 
 
 @pytest.mark.parametrize("branch", ["inter", "intra"])
 @pytest.mark.parametrize("text", REPORTS)
-def test_every_manner_of_report_is_rewritten(branch: str, text: str):
+def test_reports_of_many_styles_are_rewritten(branch: str, text: str):
     for seed in range(6):
         answer, _ = answer_to(branch, text, seed)
         assert len(answer.text.split()) <= 50
@@ -78,14 +78,14 @@ def test_every_manner_of_report_is_rewritten(branch: str, text: str):
 
 
 @pytest.mark.parametrize("text", ["Calcified granuloma on the left.", "Left pacemaker in place."])
-def test_where_nothing_can_be_reversed_the_rules_say_so(text: str):
+def test_a_report_without_reversible_findings_is_a_failure(text: str):
     request = Request(Branch.INTER, text, tuple(extract(text)), 50, 0)
     answer = asyncio.run(RulesBackend().answer(request))
     assert isinstance(answer, Failure)
     assert answer.reason is Reason.NOTHING_TO_CHANGE
 
 
-def test_the_same_seed_gives_the_same_words_and_others_give_others():
+def test_texts_depend_on_the_seed():
     for branch in ("inter", "intra"):
         texts = [answer_to(branch, REPORTS[0], seed)[0] for seed in range(20)]
         assert texts == [answer_to(branch, REPORTS[0], seed)[0] for seed in range(20)]
@@ -93,8 +93,8 @@ def test_the_same_seed_gives_the_same_words_and_others_give_others():
 
 
 @pytest.mark.parametrize("branch", ["inter", "intra"])
-def test_what_is_written_for_phantoms_is_in_the_words_of_phantoms(branch: str):
-    """The bundled generator was trained on those words and on no others."""
+def test_rewrites_of_phantoms_have_the_words_of_phantoms(branch: str):
+    """The bundled generator was trained only on the phantoms' words."""
     known = set(re.findall(r"[a-z]+", " ".join(_strings(vars(phrases)))))
     known |= set(
         re.findall(r"[a-z]+", " ".join(sample_study(0, i).text.lower() for i in range(200)))
@@ -113,14 +113,14 @@ def _strings(value: object) -> list[str]:
     return [text for item in value for text in _strings(item)] if isinstance(value, tuple) else []
 
 
-def test_what_an_intra_report_changes_is_what_the_phantom_would_change():
-    """The change that `check` reads and the one sampled as the counterfactual are of one kind."""
+def test_intra_changes_agree_with_the_counterfactual():
+    """The change that `check` finds and that of the counterfactual are of the same kind."""
     for index in range(150):
         study = sample_study(seed=8, index=index)
-        answer, verdict = answer_to("intra", study.text, index)
+        answer, result = answer_to("intra", study.text, index)
         after = counterfactual_findings(study, source_report(study.text), answer.text)
         changed = {_name(finding.kind) for finding in set(after) ^ set(study.findings)}
-        assert changed == {_name(change.detail or change.finding) for change in verdict.changes}
+        assert changed == {_name(change.detail or change.finding) for change in result.changes}
         assert is_drawable(after)
 
 
@@ -128,7 +128,7 @@ def _name(kind: str) -> str:
     return "lung lesion" if kind in ("nodule", "mass") else kind
 
 
-def test_intra_keeps_the_words_and_order_of_all_else():
+def test_intra_keeps_words_and_order_of_unchanged_text():
     fractions = []
     for index in range(100):
         text = source_report(sample_study(seed=12, index=index).text)
@@ -138,7 +138,7 @@ def test_intra_keeps_the_words_and_order_of_all_else():
     assert sum(fractions) / len(fractions) > 0.75
 
 
-def test_new_patients_are_not_only_normal_and_cover_every_kind():
+def test_new_patients_have_every_kind_of_finding():
     found: Counter[str] = Counter()
     normal = 0
     for index in range(300):
@@ -221,7 +221,7 @@ def test_a_shadow_on_one_side_leaves_the_other_lung_clear():
     ]
 
 
-def test_structure_takes_lists_apart_and_leaves_other_sentences_alone():
+def test_structure_splits_lists_only():
     listed = parse("There is mild edema and a small left and large right effusion.")
     assert listed is not None
     assert [item.text for item in listed.items] == [
@@ -232,7 +232,7 @@ def test_structure_takes_lists_apart_and_leaves_other_sentences_alone():
     assert parse("The effusion obscures the left lung, which has collapsed.") is None
 
 
-def test_every_drawn_finding_reads_back_as_it_was_drawn():
+def test_every_sampled_finding_is_read_back():
     rng = Random(5)
     for _ in range(400):
         kind = rng.choice(list(KINDS.values()))
@@ -251,12 +251,12 @@ def intra_texts(text: str) -> set[str]:
     return {answer_to("intra", text, seed)[0].text for seed in range(60)}
 
 
-def test_a_clear_lung_is_not_said_twice():
+def test_a_clear_lung_is_not_stated_twice():
     texts = intra_texts("Right middle lobe pneumonia. The left lung is clear.")
     assert "The lungs are clear." in texts
     assert not any("lungs are clear. The left lung" in text for text in texts)
 
 
-def test_signs_that_have_no_degree_get_none():
+def test_signs_without_a_degree_get_none():
     texts = intra_texts("Perihilar haziness and Kerley B lines indicate edema.")
     assert not any(re.search(r"(?:mild|severe|moderate) Kerley", text) for text in texts)

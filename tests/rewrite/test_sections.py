@@ -1,4 +1,4 @@
-"""A rewritten text keeps the sections of the report that it was made from."""
+"""A rewritten text has the sections of its source report."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ PARENT = Report(
 @pytest.mark.parametrize(
     ("text", "impression"),
     [
-        # The impression comes first, as it did.
+        # The impression comes first, as in the source.
         (
             "Large left effusion. No acute osseous abnormality. The heart is normal in size. "
             "There is a large left pleural effusion. No pneumothorax.",
             "Large left effusion. No acute osseous abnormality.",
         ),
-        # What is new is the findings'.
+        # New sentences go to the findings.
         ("Small left effusion. No acute osseous abnormality. Mild edema.",
          "Small left effusion. No acute osseous abnormality."),
         ("The heart is normal in size. No pneumothorax.", ""),
@@ -34,16 +34,16 @@ PARENT = Report(
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("given", ["findings", "impression"])
-def test_each_sentence_goes_where_the_one_most_like_it_was(
+def test_sentences_go_to_the_section_of_the_most_similar_one(
     text: str, impression: str, given: str
 ) -> None:
-    """Whatever wrote it: rules and language models answer with a text in one piece."""
+    """Rules and language models answer with one text, without sections."""
     child = in_sections(Report(**{given: text}), PARENT)
     assert child.impression == impression
     assert child.text == text
 
 
-def test_a_parent_with_one_section_has_children_with_that_one() -> None:
+def test_children_of_a_report_with_one_section() -> None:
     answer = Report("No effusion.", "Mild edema.")
     assert in_sections(answer, Report(findings="Edema.")) == Report("Mild edema. No effusion.")
     only = in_sections(answer, Report(impression="Edema."))

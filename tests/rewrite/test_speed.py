@@ -1,4 +1,4 @@
-"""A server that gives 160 answers a second is kept busy, and memory does not grow with a run.
+"""A server with 160 answers per second is kept busy, and memory does not grow with a run.
 
 Marked slow: the first needs a processor core to itself, about 5 ms of it for each answer.
 """
@@ -31,7 +31,7 @@ NUM_KEPT_IN_MIND = int(os.environ.get("PAIRAUG_TEST_REPORTS", "10000"))
 
 @pytest.fixture(params=[0.8, 0.2], ids=["40 a second", "160 a second"])
 def seconds(request: pytest.FixtureRequest) -> float:
-    """What the server takes to answer."""
+    """Seconds that the server takes per answer."""
     return request.param
 
 
@@ -63,13 +63,13 @@ def test_a_server_is_kept_busy(
         make_pair(f"Small left pleural effusion of {k} mm. No pneumothorax.", str(k))
         for k in range(num_reports)
     ]
-    # A few more than it answers at once: they are at its door when it has finished one.
+    # A few more than it answers at once, so that the next request is waiting.
     children = rewrite(
         pairs, base_url=f"http://127.0.0.1:{port}/v1", branches=["inter"], concurrency=AT_ONCE + 8
     )
     assert all(child.drop is None for child in children)
-    told, _ = slow_server.communicate(timeout=60)
-    counts = json.loads(told)
+    output, _ = slow_server.communicate(timeout=60)
+    counts = json.loads(output)
     assert counts["number"] == num_reports
     rate, best = num_reports / counts["seconds"], AT_ONCE / seconds
     with capsys.disabled():
@@ -78,9 +78,9 @@ def test_a_server_is_kept_busy(
 
 
 class Instant:
-    """A model that answers at once, so that only our own memory is looked at."""
+    """A model that answers at once, so that only PairAug's memory is measured."""
 
-    model = host = place = "instant"
+    model = host = location = "instant"
     concurrency, takes_schema, num_sent = 32, True, 0
 
     async def complete(self, body: Mapping[str, Any], key: str, tab: Tab) -> Completion:
@@ -115,10 +115,10 @@ def test_memory_stays_flat(
     )
     seen: list[float] = []
     for number, _ in enumerate(Rewrite(settings, RunContext(seed=0))(pairs), start=1):
-        # Each report comes out with its child. The first fifth fills caches of fixed size.
+        # Each report comes with its child. The first fifth fills caches of fixed size.
         if number % (2 * NUM_KEPT_IN_MIND // 10) == 0:
             seen.append(resident_megabytes())
     with capsys.disabled():
-        told = ", ".join(f"{megabytes:.0f}" for megabytes in seen)
-        sys.stdout.write(f"\nMB after each tenth of {NUM_KEPT_IN_MIND:,} reports: {told}\n")
+        listed = ", ".join(f"{megabytes:.0f}" for megabytes in seen)
+        sys.stdout.write(f"\nMB after each tenth of {NUM_KEPT_IN_MIND:,} reports: {listed}\n")
     assert seen[-1] - seen[1] < 20

@@ -1,4 +1,4 @@
-"""Answers as JSON: asked for by a schema, read from whatever comes, done without where refused."""
+"""Answers as JSON: requested by a schema, read from any answer, replaced by text if refused."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def test_the_report_is_found(raw: str):
 
 
 @pytest.mark.parametrize("raw", [WHOLE[:40], '{"text": "No edema."}', '{"report": 3}', "{}"])
-def test_what_cannot_be_read_stays_as_it_is_for_the_check_to_refuse(raw: str):
+def test_unreadable_answers_are_left_for_the_check(raw: str):
     assert "{" in read_answer(raw).report.text
 
 
-def test_claims_are_kept_in_the_schemas_own_words_only():
+def test_only_claims_in_the_schemas_words_are_kept():
     changes = [
         CHANGE,
         {"finding": "Pleural Effusion", "from": "Mild", "to": "severe"},
@@ -79,7 +79,9 @@ def test_a_schema_is_sent_and_claims_are_traced(
             "to": "present"} in entries["changes"]  # fmt: skip
 
 
-def test_half_an_object_is_asked_for_again(rewrite, chat_server: ChatServer, make_pair: MakePair):
+def test_an_incomplete_object_is_requested_again(
+    rewrite, chat_server: ChatServer, make_pair: MakePair
+):
     chat_server.answer = lambda request, number: Reply(WHOLE[:40] if number == 1 else WHOLE)
     (inter,) = rewrite([make_pair(SOURCE)], branches=["inter"])
     assert inter.drop is None
@@ -87,7 +89,7 @@ def test_half_an_object_is_asked_for_again(rewrite, chat_server: ChatServer, mak
 
 
 @pytest.mark.parametrize("status", [400, 422])
-def test_a_server_without_schemas_is_asked_for_the_report_alone(
+def test_a_server_without_schemas_gets_text_requests(
     rewrite, chat_server: ChatServer, make_pair: MakePair, caplog: pytest.LogCaptureFixture,
     status: int,
 ):  # fmt: skip
@@ -99,7 +101,7 @@ def test_a_server_without_schemas_is_asked_for_the_report_alone(
 
     chat_server.answer = answer
     texts = [f"{k} cm left pleural effusion. No pneumothorax." for k in range(6)]
-    pairs = [make_pair(text, str(place)) for place, text in enumerate(texts)]
+    pairs = [make_pair(text, str(index)) for index, text in enumerate(texts)]
     with caplog.at_level(logging.INFO):
         children = rewrite(pairs, branches=["inter"], concurrency=1)
     assert all(child.drop is None for child in children)
@@ -110,13 +112,13 @@ def test_a_server_without_schemas_is_asked_for_the_report_alone(
         "the report alone is asked for instead"
     ]
     assert "effusion" not in caplog.text
-    # What is cached is found again, though a new run does not know what the server takes.
+    # Cached answers are found, though a new run does not know the server's lacks.
     num_before = len(chat_server.requests)
     assert rewrite(pairs, branches=["inter"]) == children
     assert len(chat_server.requests) == num_before
 
 
-def test_where_json_is_demanded_a_refusal_ends_the_run(
+def test_an_unsupported_schema_ends_a_run_with_json(
     rewrite, chat_server: ChatServer, make_pair: MakePair
 ):
     refusal = b'{"error": {"message": "json_schema is not supported"}}'
@@ -125,7 +127,7 @@ def test_where_json_is_demanded_a_refusal_ends_the_run(
         rewrite([make_pair(SOURCE)], branches=["inter"], answer_format="json")
 
 
-def test_text_is_asked_for_without_a_schema(rewrite, chat_server: ChatServer, make_pair: MakePair):
+def test_text_is_requested_without_a_schema(rewrite, chat_server: ChatServer, make_pair: MakePair):
     chat_server.answer = lambda request, number: Reply(REVERSED)
     rewrite([make_pair(SOURCE)], branches=["inter"], answer_format="text")
     assert "response_format" not in chat_server.requests[0]

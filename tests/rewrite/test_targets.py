@@ -1,4 +1,4 @@
-"""Balanced targets: sampled by inverse frequency over the run, named, checked, always the same."""
+"""Balanced targets: sampled by inverse frequency, named, checked, and repeatable."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEXTS = (
 
 
 def pairs_of(make_pair: MakePair) -> list[Pair]:
-    return [make_pair(text, str(place)) for place, text in enumerate(TEXTS)]
+    return [make_pair(text, str(index)) for index, text in enumerate(TEXTS)]
 
 
 def targets_by_rules(pairs: list[Pair], parts: list[list[Pair]], seed: int = 0) -> dict:
@@ -40,21 +40,21 @@ def targets_by_rules(pairs: list[Pair], parts: list[list[Pair]], seed: int = 0) 
     }
 
 
-def test_counts_are_of_reports_that_state_a_finding():
+def test_counts_are_reports_that_state_a_finding():
     reports = [extract(text) for text in ("Left effusion. Right effusion.", "No effusion. Edema.")]
     assert count_stated(reports) == (2, Counter({"pleural effusion": 1, "edema": 1}))
 
 
-def test_rare_findings_are_drawn_more_often():
+def test_rare_findings_are_sampled_more_often():
     targets = Targets(["edema", "fracture", "pneumothorax"], 1000, {"edema": 400, "fracture": 20})
     everything = frozenset(targets.weights)
     sampled = Counter(targets.sample(Branch.INTRA, (), seed, everything) for seed in range(4000))
     assert sampled["fracture"] / sampled["edema"] == pytest.approx(20, rel=0.4)
-    # What no report states counts as if one in a hundred did.
+    # A finding without reports counts as if one report in a hundred stated it.
     assert sampled["pneumothorax"] / sampled["fracture"] == pytest.approx(2, rel=0.2)
 
 
-def test_a_new_patient_is_asked_for_what_the_report_does_not_state():
+def test_targets_of_new_patients_are_not_in_the_report():
     targets = Targets(["edema", "fracture"], 10, {})
     both = frozenset(targets.weights)
     stated = extract("Mild edema. No fracture.")
@@ -63,7 +63,7 @@ def test_a_new_patient_is_asked_for_what_the_report_does_not_state():
     assert targets.sample(Branch.INTER, stated, 0, frozenset({"edema"})) is None
 
 
-def test_parts_order_and_resuming_change_no_target(make_pair: MakePair):
+def test_targets_do_not_depend_on_parts_or_order(make_pair: MakePair):
     pairs = pairs_of(make_pair)
     once = targets_by_rules(pairs, [pairs])
     assert targets_by_rules(pairs, [pairs[:5], pairs[5:]]) == once
@@ -74,7 +74,7 @@ def test_parts_order_and_resuming_change_no_target(make_pair: MakePair):
     assert once != targets_by_rules(pairs, [pairs], seed=1)
 
 
-def test_the_rules_write_what_was_drawn(make_pair: MakePair):
+def test_the_rules_state_the_target(make_pair: MakePair):
     pairs = pairs_of(make_pair)
     made = targets_by_rules(pairs, [pairs])
     accepted = {name: rest for name, rest in made.items() if rest[2] is None}
@@ -84,13 +84,13 @@ def test_the_rules_write_what_was_drawn(make_pair: MakePair):
             assert any(s.finding == target and s.presence == "present" for s in extract(text)), name
 
 
-def test_a_stage_that_was_not_fitted_says_so(make_pair: MakePair):
+def test_a_stage_that_was_not_fitted_is_an_error(make_pair: MakePair):
     stage = Rewrite(RewriteSettings(targets="balanced"), RunContext(seed=0))
     with pytest.raises(ValueError, match="call fit"):
         list(stage(pairs_of(make_pair)))
 
 
-def test_nothing_is_read_where_nothing_is_balanced():
+def test_free_targets_need_no_fit():
     Rewrite(RewriteSettings(), RunContext(seed=0)).fit(iter(lambda: 1 / 0, None))
 
 
@@ -111,9 +111,7 @@ def test_an_answer_must_meet_its_target(
     assert check(Branch(branch), stated, answer, 50, target).reason is reason
 
 
-def test_a_language_model_is_told_the_finding(
-    rewrite, chat_server: ChatServer, make_pair: MakePair
-):
+def test_the_target_is_in_the_prompt(rewrite, chat_server: ChatServer, make_pair: MakePair):
     chat_server.answer = lambda request, number: Reply("No effusion. Left rib fracture.")
     pair = make_pair("Small left pleural effusion. No pneumothorax.")
     (inter,) = rewrite([pair], branches=["inter"], targets="balanced", target_findings=["fracture"])
@@ -124,6 +122,6 @@ def test_a_language_model_is_told_the_finding(
     assert inter.trace["rewrite"]["target"] == "fracture"
 
 
-def test_what_is_no_finding_cannot_be_a_target():
+def test_an_unknown_finding_cannot_be_a_target():
     with pytest.raises(ValidationError, match="names 'sadness'; the names are: enlarged"):
         RewriteSettings(target_findings=("edema", "sadness"))

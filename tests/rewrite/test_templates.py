@@ -1,4 +1,4 @@
-"""What language models are told: instruction, target, examples, report, and what was wrong."""
+"""The messages to language models: instruction, target, examples, report, rejected answers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_examples_of_the_branch_come_before_the_report(instructions: Instruction
     }
 
 
-def test_what_was_wrong_follows_the_answer(instructions: Instructions):
+def test_the_reason_follows_the_rejected_answer(instructions: Instructions):
     request = asked("inter", rejected=(Rejected("Too long.", "it has 60 words"),))
     *_, report, answer, again = instructions.messages(request, "text")
     assert (report["content"], answer["content"]) == (REPORT, "Too long.")
@@ -69,7 +69,7 @@ def test_examples_and_instructions_are_in_the_fingerprint(instructions: Instruct
     assert one.fingerprint(Branch.INTER) == without.fingerprint(Branch.INTER)
 
 
-def test_examples_are_settings_and_hold_no_marks():
+def test_examples_with_marks_are_rejected():
     settings = RewriteSettings.model_validate({"examples": [EXAMPLES[0].model_dump()]})
     assert instructions_of(settings).examples == EXAMPLES[:1]
     with pytest.raises(ValidationError, match="de-identification mark"):

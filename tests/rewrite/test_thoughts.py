@@ -1,4 +1,4 @@
-"""Answers of models that think aloud."""
+"""Answers of reasoning models."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_thoughts_are_left_out(raw: str):
         f"◁think▷{ANSWER}",
     ],
 )
-def test_thoughts_without_an_end_are_no_answer(raw: str):
+def test_thoughts_without_an_end_are_a_failure(raw: str):
     assert without_thoughts(raw) is None
     failure = read_answer(raw)
     assert isinstance(failure, Failure)
@@ -69,5 +69,5 @@ def test_thoughts_without_an_end_are_no_answer(raw: str):
 
 
 @pytest.mark.parametrize("raw", ["I think that there is no edema.", "No edema (analysis final)."])
-def test_plain_words_are_no_thoughts(raw: str):
+def test_plain_text_is_kept(raw: str):
     assert without_thoughts(raw) == raw

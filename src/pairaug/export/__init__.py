@@ -1,8 +1,8 @@
-"""Kept pairs out of a run, in the layouts that training code reads, with a card that says how they
-were made.
+"""Exports a run's kept pairs in the layouts that training code reads, with a dataset card.
 
-One file for each layout; `exporter` gives each pair to all of them, `subset` chooses pairs, `place`
-puts a finished export in place. Layouts that need an optional library import it when they write.
+One module per layout; `exporter` passes each pair to all of them, `subset` selects the pairs, and
+`atomic_folder` replaces an earlier export in one step. A layout that needs an optional library
+imports it when it is written.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pairaug.export.settings import ExportSettings, check_installed
 from pairaug.export.tally import ExportReport
 
 DROP_REASONS = {**encoded_image.REASONS, **captions.REASONS, **subset.REASONS}
-"""Why a kept pair is not in an export; counted in its card and in `export.json`."""
+"""Reasons why a kept pair is not exported; the card and `export.json` count them."""
 
 __all__ = [
     "DROP_REASONS",
@@ -31,6 +31,6 @@ __all__ = [
 
 
 def formats_in(folder: Path) -> tuple[str, ...]:
-    """The layouts that an export holds; none where there is no export."""
+    """The layouts of the export in `folder`; empty without an export."""
     earlier = read_report(folder)
     return earlier.formats if earlier else ()

@@ -1,4 +1,4 @@
-"""Putting a finished export in place, so that it is there in full or not at all."""
+"""Puts a finished export in place in one step: a folder holds all of it or nothing."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pairaug.system.atomic import new_folder, settle
 from pairaug.system.json_text import read_json_object
 
 REPORT_NAME = "export.json"
-"""Present in every export, so that no other folder is ever replaced by one."""
+"""Present in every export; a folder without it is never replaced."""
 
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """A new folder to fill, which takes the place of `folder` when all has gone well.
+    """A new folder to fill; it replaces `folder` when the context ends without an error.
 
-    Until then an earlier export stays as it is. Raises `RunError` where `folder` is something else.
+    Until then an earlier export stays as it is. Raises `RunError` if `folder` is not an export.
     """
     settle(folder)
     _check_replaceable(folder)
@@ -32,7 +32,7 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 
 class EarlierExport(BaseModel):
-    """The record of an export that a later one in its place needs."""
+    """What a new export needs of the earlier one that it replaces."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -41,7 +41,7 @@ class EarlierExport(BaseModel):
 
 
 def read_report(folder: Path) -> EarlierExport | None:
-    """The record of the export in `folder`; None where there is none."""
+    """The record of the export in `folder`; None without an export."""
     path = folder / REPORT_NAME
     remedy = f"delete {folder} and export again"
     try:
@@ -51,17 +51,17 @@ def read_report(folder: Path) -> EarlierExport | None:
     except ValidationError as error:
         name = error.errors(include_input=False)[0]["loc"][0]
         raise RunError(
-            f"{path} is damaged at {name}, or of another version of PairAug; {remedy}"
+            f"{path} is damaged at {name}, or from another version of PairAug; {remedy}"
         ) from error
 
 
 def take_over(name: str, earlier: Path, partial: Path) -> None:
-    """Makes a layout of the earlier export part of the new one, without a second copy on disk."""
+    """Links a layout of the earlier export into the new one, without a second copy on disk."""
     shutil.copytree(earlier / name, partial / name, copy_function=_link)
 
 
 def files_in(folder: Path) -> tuple[str, ...]:
-    """All files, relative to `folder`, in order."""
+    """All files, relative to `folder`, sorted."""
     paths = (path for path in folder.rglob("*") if path.is_file())
     return tuple(sorted(path.relative_to(folder).as_posix() for path in paths))
 
@@ -70,7 +70,7 @@ def _link(source: str, target: str) -> None:
     try:
         os.link(source, target)
     except OSError:
-        # Not every file system has links; a copy is the same export.
+        # Some file systems have no hard links; a copy is the same export.
         shutil.copyfile(source, target)
 
 
@@ -80,4 +80,4 @@ def _check_replaceable(folder: Path) -> None:
     if not folder.is_dir():
         raise RunError(f"{folder} is a file; give a folder to export to")
     if any(folder.iterdir()) and not (folder / REPORT_NAME).is_file():
-        raise RunError(f"{folder} holds something that is no export; give another folder")
+        raise RunError(f"{folder} contains files that are not an export; give another folder")

@@ -1,4 +1,4 @@
-"""The text that an image is paired with, and how it is written where a table's reader may lose it."""
+"""The text paired with an image, and its form in tables, where pandas could read it as missing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pairaug.pair import Report
 
 REASONS = {"empty_text": "the report has no text"}
 
-# What pandas takes for a missing value, even in quotes; a caption would then be the number NaN.
+# pandas reads these as missing values, even in quotes; the caption would become NaN.
 _TAKEN_FOR_MISSING = frozenset(
     (
         *("#N/A", "#N/A N/A", "#NA", "N/A", "NA", "n/a", "<NA>", "NULL", "null", "None"),
@@ -17,10 +17,10 @@ _TAKEN_FOR_MISSING = frozenset(
 
 
 def is_other_section(report: Report, choice: TextChoice | None) -> bool:
-    """True where the chosen section is empty, so that the other one is the text."""
+    """True if the chosen section is empty, so that the other section is the text."""
     return choice in ("impression", "findings") and not getattr(report, choice).strip()
 
 
 def as_caption(text: str) -> str:
-    """`text` as a table holds it: with a full stop where pandas would read a missing value."""
+    """`text` for a table, with a full stop appended if pandas would read a missing value."""
     return f"{text}." if text in _TAKEN_FOR_MISSING else text

@@ -1,7 +1,7 @@
-"""The dataset card of an export: what is in it, how it was made, and on what terms it may be used.
+"""The dataset card of an export: its contents, how they were generated, and the terms of use.
 
-It is made from the run's own record, and says nothing that is not in there. No clock and no path
-of the machine is in it, so that the same run gives the same card.
+It is built from the run's record alone. It has no time and no path of the machine, so that the same
+run gives the same card.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pairaug.notices import copies_messages, gate_message, notices
 
 _STAGES = ("read", "rewrite", "generate", "edit", "score", "prune")
 
-# Servers of the house that the run was made in.
-_OF_THE_PLACE = ("rewrite.base_url", "rewrite.azure.endpoint")
+# Addresses of servers, which may be internal.
+_ADDRESSES = ("rewrite.base_url", "rewrite.azure.endpoint")
 
 _LOADING = {
     "webdataset": 'open_clip: `--dataset-type webdataset --train-data "webdataset/{stem}-*.tar"`, '
-    "with the numbers in braces in place of the star",
-    "parquet": '`datasets.load_dataset("FOLDER")`, with the folder of this card',
+    "with the shard numbers in braces in place of `*`",
+    "parquet": '`datasets.load_dataset("FOLDER")`, where FOLDER is the folder of this card',
     "huggingface": '`datasets.load_from_disk("FOLDER/huggingface")`',
     "folder": "`pandas.read_csv`; images in the column `file`, from `folder/`; "
     "`{stem}-open_clip.tsv` is for open_clip",
@@ -35,20 +35,20 @@ _LOADING = {
 
 _LIMITS = """\
 ## Limits
-- Synthetic images and reports are model output: a report may state what its image does not show, and
-  an image may show what its report leaves out. Not for clinical use.
-- Labels are what a program reads out of the report, or what the source states; no reader has
+- Synthetic images and reports are model output: a report may state findings that its image does not
+  show, and an image may show findings that its report leaves out. Not for clinical use.
+- Labels are extracted from the reports by a program, or taken from the source; no radiologist has
   checked those of synthetic pairs.
-- Scores are cosines of one encoder, comparable within this export only. What was kept is what that
-  encoder prefers.
-- A generator can reproduce images that it was trained on. A synthetic image is not free of the
-  patients behind it.
-- A test on synthetic pairs measures the models that made them. Test on real ones.
+- Scores are cosine similarities of one encoder's embeddings, comparable within this export only.
+  Pruning keeps the pairs that this encoder prefers.
+- A generator can reproduce images that it was trained on, so synthetic images can still identify
+  patients.
+- A test on synthetic pairs measures the models that generated them. Test on real pairs.
 """
 
 
 def head_of(report: ExportReport, terms: Terms, layout: Literal["parquet", "huggingface"]) -> str:
-    """The YAML head that `datasets.load_dataset(folder)` reads, for one layout's files."""
+    """The YAML header that `datasets.load_dataset(folder)` reads, for one layout's files."""
     tags = ["synthetic", "radiology", "chest-x-ray", "image-text", "pairaug"]
     head: dict[str, Any] = {
         "license": "other",
@@ -60,8 +60,8 @@ def head_of(report: ExportReport, terms: Terms, layout: Literal["parquet", "hugg
     if layout in report.formats and report.counts:
         head["configs"] = [
             {
-                # `datasets` keeps what it has read under this name, and does not look whether the
-                # files behind it have changed: another export needs another name.
+                # `datasets` caches what it has read under this name and does not check whether the
+                # files have changed, so each export needs its own name.
                 "config_name": report.edition[:12],
                 "data_files": [
                     {"split": split, "path": _pattern(layout, split, terms)}
@@ -76,7 +76,7 @@ def head_of(report: ExportReport, terms: Terms, layout: Literal["parquet", "hugg
 def card_of(
     report: ExportReport, terms: Terms, recipe: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> str:
-    """The card as Markdown, without its head.
+    """The card as Markdown, without its YAML header.
 
     `recipe` is the contents of the run's `run.json`, `settings` are those of the export.
     """
@@ -104,7 +104,7 @@ def _pattern(layout: str, split: str, terms: Terms) -> str:
 
 
 def _notices(recipe: Mapping[str, Any]) -> str:
-    """Warnings to be read before the synthetic pairs are used."""
+    """Warnings to read before using the synthetic pairs."""
     lines = [f"> **Warning.** {_plain(sentence)}\n" for sentence in notices(recipe)]
     return "\n".join(["## Before you use it", *lines]) if lines else ""
 
@@ -120,8 +120,8 @@ def _contents(report: ExportReport) -> str:
         *_table(heads, rows),
         "",
         "Splits are by patient; a synthetic pair is in its source's split. `synthetic` is true for",
-        "every pair that is not a real image with its real report; `source_patient_id` names the",
-        "patient that a synthetic pair was made from.",
+        "every pair except a real image with its real report; `source_patient_id` is the patient",
+        "of the source pair.",
     ]
     return "\n".join([*lines, ""])
 
@@ -133,7 +133,7 @@ def _layouts(report: ExportReport, terms: Terms) -> str:
 
 
 def _other_sections(report: ExportReport) -> str:
-    """The layouts whose texts are another section than was asked for, with their numbers."""
+    """The number of pairs in each layout whose text is not the section that was asked for."""
     lines = [
         f"- `{layout}`: {_living(by_branch)}"
         for layout, by_branch in report.other_section.items()
@@ -141,35 +141,35 @@ def _other_sections(report: ExportReport) -> str:
     ]
     if not lines:
         return ""
-    return "\n".join(["## Texts of the other section, where the chosen one is empty", *lines, ""])
+    return "\n".join(["## Pairs whose text is the other section", *lines, ""])
 
 
 def _terms(terms: Terms, source: Mapping[str, Any]) -> str:
-    lines = ["## Licence and access"]
+    lines = ["## License and access"]
     if not source:
-        lines.append("The source's license is not recorded; ask whoever made this export.")
+        lines.append("The source's license is not recorded; ask the author of this export.")
     else:
         lines += [
             f"- source: {_plain(terms.source)}",
-            f"- license, inherited by every pair: {_plain(terms.license)}",
+            f"- license, of every pair: {_plain(terms.license)}",
             f"- access: {_plain(terms.access)}",
         ]
         if source.get("citation"):
-            lines.append(f"- to be cited: {_plain(source['citation'])}")
+            lines.append(f"- cite: {_plain(source['citation'])}")
         for name, value in (source.get("hashes") or {}).items():
             lines.append(f"- read from {_code(_without_folders(name))}, SHA-256 {_code(value)}")
     if terms.restricted:
         lines += [
             "",
-            "**Restricted.** The source's terms of access hold for synthetic pairs too, which were",
-            "made from its reports and images. Do not pass this export on beyond them. Files are",
-            "named `restricted-…`, and `restricted` is true in every pair's record.",
+            "**Restricted.** The source's terms of access also apply to the synthetic pairs, which",
+            "are derived from its reports and images. Do not share this export beyond those terms.",
+            "Files are named `restricted-…`, and `restricted` is true in every pair's record.",
         ]
     return "\n".join([*lines, ""])
 
 
 def _making(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    lines = ["## How it was made"]
+    lines = ["## How it was generated"]
     version = (recipe.get("pairaug") or {}).get("version")
     if version:
         lines.append(f"- PairAug {version}, seed {recipe.get('seed')}")
@@ -208,12 +208,12 @@ def _dropping(report: ExportReport, recipe: Mapping[str, Any]) -> str:
     left_out = _reasons({**report.left_out, **report.lost})
     num_in = report.num_pairs + sum(report.left_out.values()) + sum(report.lost.values())
     rows.append(["export", num_in, "", _living(report.by_branch), left_out])
-    heads = ("stage", "pairs in", "pairs made", "living after it", "dropped, with the reason")
+    heads = ("stage", "pairs in", "pairs created", "pairs out", "dropped, by reason")
     lines = ["## Kept and dropped", *_table(heads, rows)]
     if report.left_out:
-        lines += ["", f"Left out by the export's settings: {_reasons(report.left_out)}."]
+        lines += ["", f"Excluded by the export's settings: {_reasons(report.left_out)}."]
     if report.lost:
-        lines += ["", f"Left out while exporting: {_reasons(report.lost)}."]
+        lines += ["", f"Could not be exported: {_reasons(report.lost)}."]
     return "\n".join([*lines, ""])
 
 
@@ -237,12 +237,12 @@ def _labels(report: ExportReport) -> str:
         [name, *(" / ".join(map(str, report.labels[branch][name].values())) for branch in branches)]
         for name in report.labels[branches[0]]
     ]
-    lines = ["## Label balance", "Pairs that state a finding / deny it / do not say.", ""]
+    lines = ["## Label balance", "Pairs that state a finding / deny it / do not mention it.", ""]
     return "\n".join([*lines, *_table(("finding", *branches), rows), ""])
 
 
 def _settings(recipe: Mapping[str, Any], own: Mapping[str, Any]) -> str:
-    """The settings of the stages after reading, whose own name folders of this machine."""
+    """The settings of all stages but `read`, whose settings are folders of this machine."""
     covered = {
         name: _without_folders(value)
         for stage in _STAGES[1:]
@@ -250,14 +250,14 @@ def _settings(recipe: Mapping[str, Any], own: Mapping[str, Any]) -> str:
         .get(stage, {})
         .get("inputs", {})
         .items()
-        if name.startswith(f"{stage}.") and name not in _OF_THE_PLACE
+        if name.startswith(f"{stage}.") and name not in _ADDRESSES
     }
     covered |= {f"export.{name}": value for name, value in own.items() if name != "formats"}
     return yaml.safe_dump(covered, sort_keys=False, allow_unicode=True)
 
 
 def _without_folders(value: Any) -> Any:
-    """An absolute path's last name: the rest is the machine's, and may name its user."""
+    """The last part of an absolute path: the rest may name the machine's user."""
     return PurePath(value).name if isinstance(value, str) and value.startswith("/") else value
 
 
@@ -271,13 +271,13 @@ def _reasons(reasons: Mapping[str, int]) -> str:
 
 
 def _plain(value: Any) -> str:
-    """`value` on one line, as Markdown shows it as it is: names come from data and settings."""
+    """`value` on one line, escaped for Markdown: names come from data and settings."""
     text = " ".join(str(value).split())
     return re.sub(r"[\\|<>`\[\]*]", r"\\\g<0>", text)
 
 
 def _code(value: Any) -> str:
-    """`value` as code, which nothing in it can end."""
+    """`value` as code on one line, with backticks replaced."""
     return f"`{' '.join(str(value).replace('`', chr(39)).split())}`"
 
 

@@ -25,9 +25,9 @@ _COLUMNS = ("filename", "impression", *RECORD_COLUMNS)
 class CheXzeroWriter:
     """Writes `<split>-cxr.h5` and `<split>-impressions.csv`, both in the same order.
 
-    The dataset `cxr` is float32, `image 320 320`, in grey levels of 0 to 255: CheXzero normalises
-    such, and PyTorch's Normalize takes no integers. Each image is a compressed chunk of its own, so
-    that shuffled reading opens one image for one row.
+    The dataset `cxr` is float32, `image 320 320`, in grey levels of 0 to 255: CheXzero normalizes
+    these, and PyTorch's Normalize does not accept integers. Each image is one compressed chunk, so
+    that shuffled reading decompresses one image per row.
     """
 
     def __init__(self, folder: Path, text: TextChoice | None, terms: Terms) -> None:
@@ -64,7 +64,7 @@ class CheXzeroWriter:
         self._tables.close()
 
     def finish(self, edition: str) -> None:
-        """Nothing is left to be done."""
+        """Does nothing: the files are complete."""
         del edition
 
 
@@ -72,7 +72,7 @@ class _Images:
     """An HDF5 file whose dataset `cxr` grows by a few images at a time."""
 
     def __init__(self, path: Path, attributes: dict[str, Any]) -> None:
-        # Only now: an optional library, which other layouts do without.
+        # Imported here: other layouts do not need this optional library.
         import h5py
 
         self._file = h5py.File(path, "w")
@@ -97,7 +97,7 @@ class _Images:
             self._flush()
 
     def close(self) -> None:
-        """Writes what waits, and ends the file."""
+        """Writes the buffered images and closes the file."""
         self._flush()
         self._file.close()
 

@@ -1,4 +1,4 @@
-"""Pairs as Arrow rows, in files by split: what the Parquet and the saved layout have in common."""
+"""Pairs as Arrow rows in files by split, for the Parquet and the Hugging Face layout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 from pairaug.export.record import Exported, Terms
 from pairaug.pair import FINDINGS, SCORES
 
-# A group of images must fit in memory, on both sides.
+# A group of images must fit in memory, for the writer and for readers.
 _ROWS_PER_GROUP = 64
 _BYTES_PER_GROUP = 64 * 1024**2
 
@@ -36,7 +36,7 @@ FEATURES: dict[str, Any] = {
     "labels": {name: {"dtype": "int8", "_type": "Value"} for name in FINDINGS},
     "scores": {name: {"dtype": "float64", "_type": "Value"} for name in SCORES},
 }
-"""The columns as Hugging Face features, in the form that `datasets` keeps in a schema."""
+"""The columns as Hugging Face features, in the form that `datasets` stores in a schema."""
 
 
 def schema_of(terms: Terms) -> pa.Schema:
@@ -56,7 +56,7 @@ def schema_of(terms: Terms) -> pa.Schema:
 
 
 class TableFile(Protocol):
-    """An open file that takes tables, as those of pyarrow do."""
+    """An open file that accepts tables, like pyarrow's writers."""
 
     def write_table(self, table: pa.Table) -> None: ...
 
@@ -64,12 +64,12 @@ class TableFile(Protocol):
 
 
 class RowFiles:
-    """Rows, in files of so many pairs for each split, written a group at a time."""
+    """Writes rows to numbered files with a fixed number of pairs per split, in groups."""
 
     def __init__(
         self, open_file: Callable[[str, int], TableFile], schema: pa.Schema, pairs_per_file: int
     ) -> None:
-        """`open_file` is given a split and the number of a file in it, from 0."""
+        """`open_file` takes a split and the number of the file in it, from 0."""
         self._open_file = open_file
         self._schema = schema
         self._pairs_per_file = pairs_per_file

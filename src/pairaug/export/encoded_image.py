@@ -1,4 +1,4 @@
-"""A pair's image as the bytes of a file that every reader opens, and opens alike."""
+"""A pair's image, encoded as a file that all image readers decode to the same pixels."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from pairaug.pair import ImageRef
 REASONS = {
     "no_image": "the pair has no image",
     "missing_image": "the image is no longer on disk",
-    "changed_image": "the image, or that of the real pair it was made from, is no longer what was "
-    "read",
+    "changed_image": "the image file, or that of its source pair, has changed since it was read",
     "unreadable_image": "the image cannot be read or decoded",
 }
 
@@ -31,23 +30,22 @@ class EncodedImage:
     content: bytes = field(repr=False)
     suffix: str
     pixels: np.ndarray | None = field(default=None, repr=False)
-    """Float32 in [0, 1], `height width`; only where it was asked for."""
+    """Float32 in [0, 1], `height width`; None unless requested."""
 
 
 def encoded_image(image: ImageRef | None, *, decode: bool = False) -> EncodedImage | str:
-    """The image, or why there is none, as a drop reason.
+    """The image, or the drop reason for which it is missing.
 
-    Eight-bit PNG and JPEG that stand upright are copied byte for byte. All else becomes an
-    eight-bit grey PNG: readers clip sixteen bits to white, and not all of them turn an image as its
-    EXIF orientation says. A file that is not what it was when the run read it is refused: its
-    scores are another image's.
+    Upright 8-bit PNG and JPEG files are copied byte for byte. All others become an 8-bit grey PNG:
+    image readers clip 16 bits to white, and not all of them apply the EXIF orientation. A file that
+    has changed since the run read it is refused: its scores belong to another image.
     """
     if image is None:
         return "no_image"
     try:
         content = content_of(image)
         suffix = _suffix_as_it_is(content)
-        # What has no hash was perhaps never decoded.
+        # A file without a hash may never have been decoded.
         if suffix and image.sha256 is not None and not decode:
             return EncodedImage(content, suffix)
         pixels = load_image(ImageRef(path=image.path, png=content))
@@ -62,12 +60,12 @@ def encoded_image(image: ImageRef | None, *, decode: bool = False) -> EncodedIma
 
 
 def _suffix_as_it_is(content: bytes) -> str:
-    """The suffix of a file that every reader shows alike; empty for all others."""
+    """The suffix of a file that all readers decode alike; empty for other files."""
     suffix = next((name for start, name in _SIGNATURES.items() if content.startswith(start)), "")
-    # A file may be DICOM, which is what PairAug sees in it, and a picture to others.
+    # A file can be DICOM to PairAug and at the same time a PNG or JPEG to other readers.
     if not suffix or is_dicom(content):
         return ""
-    # The header alone: asking a PNG without EXIF for it would decode the whole image.
+    # Only from the header: asking a PNG without EXIF for its orientation decodes the whole image.
     with open_image(content) as opened:
         has_exif = suffix == "jpg" or "exif" in opened.info
         turned = opened.getexif().get(ExifTags.Base.Orientation, 1) if has_exif else 1

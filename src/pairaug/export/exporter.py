@@ -1,4 +1,4 @@
-"""The export of a run: each kept pair given to the writers of all layouts, and a card on them."""
+"""Exports a run: passes each kept pair to the writers of all layouts, and writes the card."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ from pairaug.stage import RunContext
 _LOG = logging.getLogger(__name__)
 
 _LAYOUT_VERSION = 2
-"""Part of every edition; raised when a layout changes, so that old and new ones are never mixed."""
+"""Part of every edition; increase it when a layout changes, so that old and new never mix."""
 
 
 class Export:
-    """Writes kept pairs into a folder that is either there in full or not at all."""
+    """Writes kept pairs to a folder, which holds the complete export or nothing."""
 
     name = "export"
 
@@ -58,12 +58,12 @@ class Export:
         recipe: Mapping[str, Any],
         again: Collection[str] | None = None,
     ) -> ExportReport:
-        """What was written to `folder`: the living ones of `pairs`, and a card about them.
+        """Writes the living pairs of `pairs` and a card to `folder`, and returns their counts.
 
-        An earlier export there is replaced. `recipe` is the contents of the run's `run.json`.
-        `again` names the layouts to be written whatever is there, all of them if it is None;
-        another one of the settings that the earlier export has is taken over as it is if it holds
-        the same, and written as well if not. So all layouts of an export hold the same pairs.
+        Replaces an earlier export there. `recipe` is the contents of the run's `run.json`. `again`
+        names the layouts to write in any case; None means all. The other layouts in the settings
+        are taken over from the earlier export if it holds the same pairs, and written again if not,
+        so that all layouts of an export hold the same pairs.
         """
         settings, terms = self._settings, Terms.of(recipe)
         check_installed(settings)
@@ -77,11 +77,9 @@ class Export:
                 for name in kept:
                     take_over(name, folder, partial)
             elif kept:
-                self._context.report_status(f"once more for {', '.join(kept)}")
+                self._context.report_status(f"writing {', '.join(kept)} again")
                 if self._fill(partial, kept, job).edition != report.edition:
-                    raise RunError(
-                        f"images changed while they were exported to {folder}; try again"
-                    )
+                    raise RunError(f"images changed during the export to {folder}; export again")
             report = replace(report, formats=settings.formats, files=_layout_files(partial))
             self._describe(partial, report, terms, recipe)
         if report.lost:
@@ -92,7 +90,7 @@ class Export:
     def _keep(
         self, earlier: EarlierExport | None, again: Collection[str] | None
     ) -> list[ExportFormat]:
-        """The layouts that need not be written if nothing has changed."""
+        """The layouts to take over from the earlier export if the pairs have not changed."""
         if again is None or earlier is None:
             return []
         there = earlier.formats
@@ -105,7 +103,7 @@ class Export:
         job: _ExportJob,
         report_progress: Callable[[int], None] | None = None,
     ) -> ExportReport:
-        """Writes some layouts; what is in them, and their edition."""
+        """Writes the layouts in `formats`, and returns their counts and edition."""
         tally = Tally(texts_of(self._settings))
         edition = sha256(self._inputs(job.terms).encode())
         with ExitStack() as closing:
@@ -126,7 +124,7 @@ class Export:
     def _choose(
         self, job: _ExportJob, tally: Tally, report_progress: Callable[[int], None] | None
     ) -> Iterator[Exported]:
-        """The pairs that are written; why others are not goes into `tally`."""
+        """The pairs to write; `tally` counts the others by reason."""
         changed: set[str] = set()
         for pair in job.pairs:
             if pair.drop:
@@ -148,7 +146,7 @@ class Export:
                 report_progress(1)
 
     def _export(self, pair: Pair, terms: Terms) -> Exported | str:
-        """The pair with all that writers need, or why it cannot be written."""
+        """The pair as the writers need it, or the reason why it cannot be written."""
         text = pair.report.text_of(self._settings.text or "impression+findings")
         if not text:
             return "empty_text"
@@ -158,7 +156,7 @@ class Export:
         return Exported(pair, image, text, record_of(pair, terms), key_of(pair.id))
 
     def _inputs(self, terms: Terms) -> str:
-        """What decides the bytes of every layout, beside the pairs."""
+        """All inputs that determine the bytes of every layout, except the pairs."""
         settings = self._settings.model_dump(mode="json", exclude={"formats"})
         return _as_json([_LAYOUT_VERSION, __version__, settings, terms.as_metadata()])
 
@@ -179,7 +177,7 @@ class Export:
     def _describe(
         self, folder: Path, report: ExportReport, terms: Terms, recipe: Mapping[str, Any]
     ) -> None:
-        """Writes the card, the saved dataset's own copy of it, and what programs read."""
+        """Writes the card, its copy in the Hugging Face layout, and `export.json`."""
         body = card_of(report, terms, recipe, self._settings.model_dump(mode="json"))
         files = {"README.md": head_of(report, terms, "parquet") + body}
         if "huggingface" in report.formats:
@@ -194,7 +192,7 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class _ExportJob:
-    """What is written, whichever the layouts."""
+    """The pairs of an export, the same for all layouts."""
 
     pairs: PairStream
     choice: Subset

@@ -1,4 +1,4 @@
-"""A folder of images beside tables: a CSV for people and scripts, a TSV for open_clip."""
+"""A folder of images with tables: a CSV for people and scripts, a TSV for open_clip."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _METADATA_COLUMNS = ("file_name", *_ROW_COLUMNS)
 class FolderWriter:
     """Writes `<split>/00000/<key>.png`, `<split>.csv` and `<split>-open_clip.tsv`.
 
-    Paths in the tables start from the folder itself, so that it can be moved. The TSV has the
-    columns and the separator that open_clip's csv dataset takes by default. `<split>/metadata.csv`
-    is what `datasets.load_dataset("imagefolder")` looks for: the same rows, by `file_name`.
+    Paths in the tables are relative to the folder, so that you can move it. The TSV has the default
+    columns and separator of open_clip's csv dataset. `<split>/metadata.csv` has the same rows by
+    `file_name`, for `datasets.load_dataset("imagefolder")`.
     """
 
     def __init__(self, folder: Path, terms: Terms) -> None:
@@ -64,5 +64,5 @@ class FolderWriter:
         self._captions.close()
 
     def finish(self, edition: str) -> None:
-        """Nothing is left to be done."""
+        """Does nothing: the files are complete."""
         del edition

@@ -1,7 +1,7 @@
-"""A saved dataset: the folder that `DatasetDict.save_to_disk` of `datasets` leaves.
+"""A saved dataset: the folder that `DatasetDict.save_to_disk` of `datasets` writes.
 
-Written with pyarrow, a group of rows at a time: the library would first copy everything into its
-cache. Tests compare the folder with one of the library's own.
+Written with pyarrow in groups of rows: the library would first copy everything into its cache.
+Tests compare the folder with one that the library wrote.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pairaug.export.tally import SPLITS
 
 
 class HuggingFaceWriter:
-    """Writes `<split>/…-00000.arrow` and on with what `load_from_disk` looks for beside them."""
+    """Writes `<split>/…-00000.arrow`, …, and the files that `load_from_disk` needs."""
 
     def __init__(self, folder: Path, pairs_per_file: int, terms: Terms) -> None:
         self._folder = folder
@@ -37,7 +37,7 @@ class HuggingFaceWriter:
         self._files.close()
 
     def finish(self, edition: str) -> None:
-        """Writes which files make up which split."""
+        """Writes the lists of files by split."""
         splits = [split for split in SPLITS if split in self._names]
         for split in splits:
             folder = self._folder / split
@@ -65,7 +65,7 @@ class HuggingFaceWriter:
     def _state(self, split: str, edition: str) -> dict[str, Any]:
         return {
             "_data_files": [{"filename": name} for name in self._names[split]],
-            # What `datasets` makes of this dataset it caches under this name.
+            # `datasets` caches the results of its operations on this dataset under this name.
             "_fingerprint": f"{edition[:12]}{split}",
             "_format_columns": None,
             "_format_kwargs": {},
@@ -76,7 +76,7 @@ class HuggingFaceWriter:
 
 
 class _ArrowFile:
-    """An Arrow stream in a file of its own."""
+    """An Arrow stream in one file."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._file = pa.OSFile(str(path), "wb")

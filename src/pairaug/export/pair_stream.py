@@ -1,4 +1,4 @@
-"""The pairs that an export is made from, gone through as often as need be."""
+"""The pairs to export, read several times in the same order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pairaug.pair import Pair
 
 
 class PairStream(Protocol):
-    """Pairs in the same order each time, dropped ones among them."""
+    """Pairs in the same order each time, dropped ones included."""
 
     def __iter__(self) -> Iterator[Pair]: ...
 
@@ -32,7 +32,7 @@ class PartPairs:
         return read_pairs(self._folder)
 
     def outlines(self) -> Iterator[Outline]:
-        """The outlines of the living pairs, read by columns."""
+        """The outlines of the living pairs, read from a few columns."""
         for path in part_paths(self._folder):
             columns = read_columns(path, ["id", "branch", "split", "drop_stage"])
             for row in columns.to_pylist():

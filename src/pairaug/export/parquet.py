@@ -11,7 +11,7 @@ from pairaug.export.record import Exported, Terms
 
 
 class ParquetWriter:
-    """Writes `<split>-00000.parquet` and on; the same pairs give the same bytes."""
+    """Writes `<split>-00000.parquet`, …; the same pairs give the same bytes."""
 
     def __init__(self, folder: Path, pairs_per_file: int, terms: Terms) -> None:
         self._folder = folder
@@ -29,7 +29,7 @@ class ParquetWriter:
         self._files.close()
 
     def finish(self, edition: str) -> None:
-        """Nothing is left to be done."""
+        """Does nothing: the files are complete."""
         del edition
 
     def _open(self, split: str, number: int) -> TableFile:

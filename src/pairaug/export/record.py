@@ -1,4 +1,4 @@
-"""What every layout tells of a pair, beside its image, and of the terms that it comes under."""
+"""A pair's record in every layout, and the source's terms of use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST_SLUG = 64
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Where the real pairs come from, and on what terms, as far as the run has noted it."""
+    """The source of the real pairs and its terms, as recorded in the run."""
 
     source: str = "not stated"
     license: str = "not stated"
@@ -24,14 +24,14 @@ class Terms:
 
     @classmethod
     def of(cls, recipe: Mapping[str, Any]) -> Terms:
-        """The terms that a run's `run.json` states."""
+        """The terms in a run's `run.json`."""
         source = recipe.get("source") or {}
         stated = {
             "source": source.get("name"),
             "license": source.get("license"),
             "access": source.get("access"),
         }
-        # On one line, as file heads and tables of a card want it.
+        # On one line, for YAML headers and for tables of a card.
         texts = {name: " ".join(str(value).split()) for name, value in stated.items()}
         return cls(**{name: text for name, text in texts.items() if stated[name] and text})
 
@@ -41,11 +41,11 @@ class Terms:
         return self.access != "public"
 
     def stem(self, split: str) -> str:
-        """What the names of a split's files begin with."""
+        """The beginning of the file names of a split."""
         return f"restricted-{split}" if self.restricted else split
 
     def as_metadata(self) -> dict[str, Any]:
-        """The terms as plain values, for layouts with a place for them."""
+        """The terms as plain values, for layouts that store metadata."""
         return {
             "source": self.source,
             "license": self.license,
@@ -56,31 +56,31 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A pair as the writers of all layouts are given it."""
+    """A pair as passed to the writers of all layouts."""
 
     pair: Pair
     image: EncodedImage
     text: str
-    """What the image is paired with."""
+    """The caption paired with the image."""
     record: Mapping[str, Any]
     key: str
-    """A name that is safe in files and like no other pair's."""
+    """A unique name that is safe in file names."""
 
 
 class Writer(Protocol):
-    """One layout. Whatever becomes of the export, `close` is called once."""
+    """The writer of one layout. `close` is called once, even if the export fails."""
 
     def add(self, item: Exported) -> None: ...
 
     def close(self) -> None: ...
 
     def finish(self, edition: str) -> None:
-        """Called after `close` when all pairs are in; no other contents have the same edition."""
+        """Called after `close` if all pairs were written; `edition` hashes the contents."""
         ...
 
 
 def record_of(pair: Pair, terms: Terms) -> dict[str, Any]:
-    """What is known of a pair beside its image, as plain JSON values."""
+    """A pair's record without its image, as plain JSON values."""
     return {
         "id": pair.id,
         "branch": pair.branch.value,
@@ -99,10 +99,10 @@ def record_of(pair: Pair, terms: Terms) -> dict[str, Any]:
 
 
 def key_of(pair_id: str) -> str:
-    """A name for a pair's files: readable, short, and unlike any other pair's.
+    """A name for a pair's files: readable, short and unique.
 
-    WebDataset ends a key at the first dot, and a path may not leave its folder, so dots, slashes
-    and the like are replaced.
+    WebDataset ends a key at the first dot, and a path must not leave its folder, so dots, slashes
+    and similar characters are replaced.
     """
     slug = re.sub(r"[^A-Za-z0-9_~-]", "_", pair_id)[-_LONGEST_SLUG:]
     return f"{slug}-{blake2b(pair_id.encode(), digest_size=10).hexdigest()}"

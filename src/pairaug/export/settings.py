@@ -1,4 +1,4 @@
-"""The settings of `export`: which pairs, which text, which layouts."""
+"""The settings of `export`: pairs, text and layouts."""
 
 from __future__ import annotations
 
@@ -13,47 +13,44 @@ from pairaug.settings import StageSettings
 ExportFormat = Literal["webdataset", "parquet", "huggingface", "folder", "chexzero"]
 TextChoice = Literal["impression+findings", "impression", "findings"]
 CHEXZERO_TEXT: TextChoice = "impression"
-"""What CheXzero trains on, unless `text` says otherwise."""
+"""The section that CheXzero trains on, unless `text` names another."""
 SyntheticBranch = Literal["inter", "intra"]
 SplitName = Literal["train", "validation", "test"]
 
 
 class ExportSettings(StageSettings):
-    """What is written for training."""
+    """Settings of the export for training."""
 
     formats: tuple[ExportFormat, ...] = Field(
-        default=("webdataset", "parquet"), min_length=1, description="The layouts that are written."
+        default=("webdataset", "parquet"), min_length=1, description="Layouts to write."
     )
-    include_real: bool = Field(
-        default=True, description="Write the real pairs too, beside the kept ones."
-    )
+    include_real: bool = Field(default=True, description="Include the real pairs.")
     branches: tuple[SyntheticBranch, ...] = Field(
-        default=("inter", "intra"), description="The branches whose kept pairs are written."
+        default=("inter", "intra"), description="Branches whose kept pairs are written."
     )
     splits: tuple[SplitName, ...] = Field(
         default=("train", "validation", "test"),
         min_length=1,
-        description="The splits that are written.",
+        description="Splits to write.",
     )
     synthetic_splits: tuple[SplitName, ...] = Field(
         default=("train", "validation", "test"),
-        description="Those of the splits in which synthetic pairs are written too; without `test`, "
-        "the test split is real.",
+        description="Splits that include synthetic pairs; leave out `test` for a real test split.",
     )
     synthetic_per_real: float | None = Field(
         default=None,
         ge=0,
-        description="At most so many synthetic pairs for each real one of the same split, counted "
-        "before images are looked at; which ones is sampled by the run's seed. Null: all of them.",
+        description="Most synthetic pairs per real pair of the same split, sampled with the run's "
+        "seed; pairs whose image turns out to be unusable count too. Null: no limit.",
     )
     text: TextChoice | None = Field(
         default=None,
-        description="The sections that an image is paired with; where the one is empty, the other. "
-        "Null: impression and findings, and in `chexzero` the impression, as CheXzero has it.",
+        description="Report sections used as text; if one is empty, the other is used. Null: "
+        "impression and findings, and for `chexzero` the impression, as in CheXzero's code.",
     )
-    pairs_per_shard: int = Field(default=1000, ge=1, description="Pairs in one WebDataset tar.")
+    pairs_per_shard: int = Field(default=1000, ge=1, description="Pairs per WebDataset tar.")
     pairs_per_parquet: int = Field(
-        default=5000, ge=1, description="Pairs in one Parquet or Arrow file."
+        default=5000, ge=1, description="Pairs per Parquet or Arrow file."
     )
 
     @model_validator(mode="after")
@@ -61,14 +58,14 @@ class ExportSettings(StageSettings):
         for name in ("formats", "branches", "splits", "synthetic_splits"):
             named = getattr(self, name)
             if len(set(named)) != len(named):
-                raise ValueError(f"{name} names one of them twice")
+                raise ValueError(f"{name} contains a duplicate")
         if not self.branches and not self.include_real:
-            raise ValueError("without include_real and without branches there is nothing to write")
+            raise ValueError("without include_real and branches there is nothing to write")
         return self
 
 
 def texts_of(settings: ExportSettings) -> dict[str, TextChoice]:
-    """Layout → the section that its texts are, for layouts that take one section alone."""
+    """Layout → the section used as text, for layouts with a single section."""
     choices: dict[str, TextChoice | None] = dict.fromkeys(settings.formats, settings.text)
     if settings.text is None and "chexzero" in choices:
         choices["chexzero"] = CHEXZERO_TEXT
@@ -80,6 +77,6 @@ def texts_of(settings: ExportSettings) -> dict[str, TextChoice]:
 
 
 def check_installed(settings: ExportSettings) -> None:
-    """Raises `MissingExtraError` where a layout needs a library that is not there."""
+    """Raises `MissingExtraError` if a layout needs a library that is not installed."""
     if "chexzero" in settings.formats and find_spec("h5py") is None:
         raise MissingExtraError("exporting to chexzero", "h5py", "hdf5")

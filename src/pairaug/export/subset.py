@@ -1,4 +1,4 @@
-"""Which pairs are written: by branch and split, and no more synthetic ones than were asked for."""
+"""Selects the pairs to write, by branch, split and the ratio of synthetic to real pairs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ REASONS = {
     "branch_excluded": "the pair's branch is not among `export.branches`",
     "split_excluded": "the pair's split is not among `export.splits`, or, where the pair is "
     "synthetic, not among `export.synthetic_splits`",
-    "beyond_ratio": "the split has enough synthetic pairs by `export.synthetic_per_real`",
+    "beyond_ratio": "the split has its limit of synthetic pairs by `export.synthetic_per_real`",
 }
 
 
 class Outline(NamedTuple):
-    """What the sample needs of a living pair."""
+    """The fields of a living pair that sampling needs."""
 
     id: str
     branch: str
@@ -32,10 +32,10 @@ class Outline(NamedTuple):
 
 
 class Subset:
-    """Says of each pair whether it is written, whatever the order in which it is asked."""
+    """Decides for each pair whether it is written; the order of the pairs does not matter."""
 
     def __init__(self, settings: ExportSettings, outlines: Iterable[Outline], seed: int) -> None:
-        """`outlines` are those of all living pairs; without a ratio they are not looked at."""
+        """`outlines` are those of all living pairs; without a ratio they are not read."""
         self._settings = settings
         self._seed = seed
         self._limits: Mapping[str, int] = {}
@@ -43,7 +43,7 @@ class Subset:
             self._limits = self._sample(outlines, settings.synthetic_per_real)
 
     def why_not(self, pair: Pair) -> str | None:
-        """Why a living pair is not written, as a reason, or None."""
+        """The reason why a living pair is not written; None if it is."""
         settings = self._settings
         if pair.split not in settings.splits:
             return "split_excluded"
@@ -57,9 +57,9 @@ class Subset:
         return None if limit is None or self._lot(pair.id) <= limit else "beyond_ratio"
 
     def _sample(self, outlines: Iterable[Outline], per_real: float) -> dict[str, int]:
-        """Split → the highest lot that is still written, where there are more than enough.
+        """Split → the highest lot to write, for splits with more synthetic pairs than allowed.
 
-        Eight bytes are held for each pair, so that millions stay small.
+        Memory: eight bytes per pair.
         """
         num_real: Counter[str] = Counter()
         lots: dict[str, array[int]] = {}
@@ -70,7 +70,7 @@ class Subset:
                 lots.setdefault(outline.split, array("Q")).append(self._lot(outline.id))
         limits: dict[str, int] = {}
         for split, sampled in lots.items():
-            # A product such as 0.29 * 100 is a hair below the whole number that it stands for.
+            # Rounding can leave a product such as 0.29 * 100 just below the whole number.
             most = math.floor(per_real * num_real[split] + 1e-9)
             if most < len(sampled):
                 lowest = np.partition(np.asarray(sampled), max(most - 1, 0))

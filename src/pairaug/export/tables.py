@@ -1,4 +1,4 @@
-"""CSV tables about pairs, one for each split, written row by row."""
+"""CSV tables of pairs, one per split, written row by row."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ RECORD_COLUMNS = (
     "access",
     "restricted",
 )
-"""What tables tell of every pair, beside its image, its text and what was measured."""
+"""The columns of every pair, apart from image, text, labels and scores."""
 
 MEASURED_COLUMNS = (*FINDINGS, *SCORES)
-"""Labels (1 present, 0 absent, empty not stated) and scores (empty where there is none)."""
+"""Labels (1 present, 0 absent, empty not stated) and scores (empty if missing)."""
 
 
 class Tables:
-    """Tables of the same columns, opened when their first row comes."""
+    """Tables with the same columns, opened at their first row."""
 
     def __init__(self, columns: Sequence[str], delimiter: str = ",") -> None:
         self._columns = columns
@@ -38,9 +38,9 @@ class Tables:
         self._closing = ExitStack()
 
     def add(self, path: Path, row: Mapping[str, Any]) -> None:
-        """Appends a row to the table at `path`; what it lacks stays empty."""
+        """Appends a row to the table at `path`; missing values stay empty."""
         if path not in self._open:
-            # Not translated: line ends inside of a report stay what they are.
+            # Not translated: line ends inside reports stay as they are.
             file = self._closing.enter_context(path.open("w", encoding="utf-8", newline=""))
             self._open[path] = csv.DictWriter(
                 file, self._columns, delimiter=self._delimiter, lineterminator="\n"

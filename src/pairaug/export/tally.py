@@ -1,4 +1,4 @@
-"""What an export holds, counted while it is written: pairs, scores and labels by branch."""
+"""Counts of an export's pairs, scores and labels by branch, taken while it is written."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ SPLITS = ("train", "validation", "test")
 
 QUANTILES = {"lowest": 0.0, "5 %": 0.05, "25 %": 0.25, "50 %": 0.5, "75 %": 0.75, "95 %": 0.95}
 QUANTILES["highest"] = 1.0
-"""The name of each quantile of a score that is told."""
+"""Name → quantile of a score in the card and in `export.json`."""
 
 _STATES = {True: "present", False: "absent", None: "not stated"}
 
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What an export holds, as `export.json` keeps it."""
+    """The contents of an export, as in `export.json`."""
 
     counts: Mapping[str, Mapping[str, int]]
     """Split → branch → pairs."""
     lost: Mapping[str, int]
     """Reason → kept pairs that could not be written."""
     left_out: Mapping[str, int]
-    """Reason → kept pairs that the settings leave out."""
+    """Reason → kept pairs excluded by the settings."""
     scores: Mapping[str, Mapping[str, Mapping[str, float]]]
     """Branch → score → {pairs, and each of `QUANTILES`}."""
     labels: Mapping[str, Mapping[str, Mapping[str, int]]]
     """Branch → finding → {present, absent, not stated}."""
     other_section: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Layout → branch → pairs whose text is the other section, as theirs is empty."""
+    """Layout → branch → pairs with the other section as text, because the chosen one is empty."""
     formats: tuple[str, ...] = ()
     edition: str = ""
-    """A hash of all that was written: no other contents have the same."""
+    """A hash of the export's contents."""
     files: tuple[str, ...] = ()
     """Files of the layouts, relative to the export's folder."""
 
@@ -60,10 +60,10 @@ class ExportReport:
 
 @dataclass(slots=True)
 class Tally:
-    """The counts while they grow; 24 bytes a pair for its scores, the rest does not grow."""
+    """The running counts. Memory: 24 bytes per pair for scores; the rest does not grow."""
 
     texts: Mapping[str, TextChoice] = field(default_factory=dict)
-    """Layout → the one section that its texts are."""
+    """Layout → the section used as text."""
     other_section: Counter[tuple[str, str]] = field(default_factory=Counter)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
@@ -84,7 +84,7 @@ class Tally:
             self.labels[branch, name, _STATES[pair.labels.get(name)]] += 1
 
     def report(self) -> ExportReport:
-        """The counts in their usual order, so that equal exports have equal cards."""
+        """The counts in a fixed order, so that equal exports have equal cards."""
         written = {branch for _, branch in self.counts}
         branches = [branch.value for branch in Branch if branch.value in written]
         by_split = {

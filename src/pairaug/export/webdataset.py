@@ -1,4 +1,4 @@
-"""WebDataset shards: tars with an image, its text and its record for each pair."""
+"""WebDataset shards: tar files with an image, a caption and a record for each pair."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pairaug.export.record import Exported, Terms
 
 
 class WebDatasetWriter:
-    """Writes `<split>-000000.tar` and on; the same pairs give the same bytes.
+    """Writes `<split>-000000.tar`, …; the same pairs give the same bytes.
 
-    Members of a pair: `.png` or `.jpg`, `.txt` (the chosen text) and `.json`. The first two are
-    what open_clip reads; how many pairs there are, it reads from `sizes.json`.
+    Members of a pair: `.png` or `.jpg`, `.txt` (the chosen text) and `.json`. open_clip reads the
+    first two, and the number of pairs from `sizes.json`.
     """
 
     def __init__(self, folder: Path, pairs_per_shard: int, terms: Terms) -> None:
@@ -41,7 +41,7 @@ class WebDatasetWriter:
         self._closing.close()
 
     def finish(self, edition: str) -> None:
-        """Notes how many pairs each shard has."""
+        """Writes the number of pairs of each shard to `sizes.json`."""
         del edition
         text = json.dumps(dict(sorted(self._sizes.items())), indent=1)
         (self._folder / "sizes.json").write_text(f"{text}\n", encoding="utf-8")
@@ -62,7 +62,7 @@ class WebDatasetWriter:
 
 
 def _add_member(shard: tarfile.TarFile, name: str, content: bytes) -> None:
-    # A new TarInfo has time 0, owner 0 and mode 644: nothing of this machine.
+    # A new TarInfo has time 0, owner 0 and mode 644, and nothing about this machine.
     member = tarfile.TarInfo(name)
     member.size = len(content)
     shard.addfile(member, io.BytesIO(content))

@@ -9,9 +9,9 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """What distinguishes one phantom patient from another.
+    """The anatomy that distinguishes one phantom patient from another.
 
-    Fields are in [0, 1] unless said; 0.5 is the average patient. Lengths follow from them in
+    Fields are in [0, 1] unless stated; 0.5 is the average patient. Lengths follow from them in
     `render.py`, where the image spans [-1, 1] in both directions.
     """
 
@@ -37,7 +37,7 @@ class Anatomy:
 
 
 def sample_anatomy(rng: np.random.Generator) -> Anatomy:
-    """A patient at random: most measures cluster around the average, none leaves its range."""
+    """A random patient: most measures cluster around the average, all stay in their range."""
     seed = int(rng.integers(2**31))
     shapes = rng.beta(2.2, 2.2, size=12)
     rotation, scoliosis = np.clip(rng.normal(0.0, 0.35, size=2), -1.0, 1.0)

@@ -1,6 +1,7 @@
-"""Soft shapes on the image plane: the few array operations that the renderer is made of.
+"""Soft shapes on the image plane: the array operations of the renderer.
 
-The plane spans [-1, 1] from left to right (x) and from top to bottom (y); one unit is half an image.
+The plane spans [-1, 1] from left to right (x) and from top to bottom (y); one unit is half the
+image.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Plane = NDArray[np.floating[Any]]  # float32 of (height, width), or what broadcasts to it
+Plane = NDArray[np.floating[Any]]  # float32 of (height, width), or broadcastable to it
 
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
@@ -23,8 +24,8 @@ _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 class Grid:
     """Pixel centres of an image or of a window of it: `x` is (1, width), `y` is (height, 1).
 
-    `size` is the whole image's and `top` the first row's number on it; `at` is the window's place
-    in the grid that it was cut from.
+    `size` is that of the whole image and `top` the number of the first row in it; `at` is the
+    window's position in the grid from which it was cut.
     """
 
     size: int
@@ -41,9 +42,9 @@ class Grid:
     def window(
         self, x: tuple[float, float] = (-1.0, 1.0), y: tuple[float, float] = (-1.0, 1.0)
     ) -> Grid:
-        """The pixels from x[0] to x[1] and y[0] to y[1], and at most one more on each side.
+        """The pixels from x[0] to x[1] and y[0] to y[1], with at most one more on each side.
 
-        Most structures cover a small part of the image, and most of an image's time is arithmetic.
+        For speed: most structures cover a small part of the image.
         """
         columns = _between(self.x[0], *x, self.size)
         rows = _between(self.y[:, 0], *y, self.size)
@@ -51,7 +52,7 @@ class Grid:
         return Grid(self.size, self.x[:, columns], self.y[rows], top, (rows, columns))
 
     def around(self, centre: tuple[float, float], reach: tuple[float, float]) -> Grid:
-        """The window that goes `reach` to either side of `centre`."""
+        """The window that extends by `reach` to either side of `centre`."""
         return self.window(
             (centre[0] - reach[0], centre[0] + reach[0]),
             (centre[1] - reach[1], centre[1] + reach[1]),
@@ -60,7 +61,7 @@ class Grid:
     def above(self, height: float, width: float) -> Plane:
         """(height, 1): 1 above `height` and 0 below it, with a smooth step over `width`.
 
-        For heights that all patients share: each is worked out once for an image's size.
+        For heights that all patients share: the result is cached for each image size.
         """
         return _above(self.size, height, width)[self.top : self.top + len(self.y)]
 
@@ -106,8 +107,8 @@ def bump(distance: Plane, width: float) -> Plane:
 
 
 def _smooth(t: Plane) -> Plane:
-    """3 t^2 - 2 t^3 of t clipped to [0, 1]; overwrites `t`, since most of an image's time is here."""
-    # The method is several times as fast as np.clip on a small plane, as np.maximum on a large one.
+    """3 t^2 - 2 t^3 of t clipped to [0, 1]; overwrites `t`: rendering spends most time here."""
+    # Several times faster than np.clip on small planes, and than np.maximum on large ones.
     t.clip(_ZERO, _ONE, out=t)
     rest = t * -2.0
     rest += 3.0
@@ -143,7 +144,7 @@ def polyline(points: NDArray[np.floating], size: int) -> NDArray[np.float32]:
     piece = np.repeat(np.arange(len(counts)), counts)
     first = np.cumsum(counts) - counts
     t = ((np.arange(len(piece)) - first[piece]) / counts[piece])[:, None]
-    p0, p1, p2, p3 = (ends[piece + place] for place in range(4))
+    p0, p1, p2, p3 = (ends[piece + offset] for offset in range(4))
     curve = 0.5 * (
         2 * p1
         + (p2 - p0) * t
@@ -155,18 +156,18 @@ def polyline(points: NDArray[np.floating], size: int) -> NDArray[np.float32]:
 
 def wire(curve: NDArray[np.float32], width: float, size: int) -> Plane:
     """A line of `width` image units along `curve` (count, 2): 1 on its axis, soft at its edge."""
-    radius = max(width * 0.5 * size * 0.5, 0.8)  # pixels: no wire is so thin that it flickers
+    radius = max(width * 0.5 * size * 0.5, 0.8)  # pixels: a thinner wire would flicker
     reach = int(np.ceil(radius * 2.2))
     at = ((curve + 1.0) * (size * 0.5) - 0.5)[:, None]
     near = np.rint(at).astype(int) + np.arange(-reach, reach + 1)[:, None]  # point, offset, x or y
     # The Gaussian of a distance in two directions is the product of theirs.
     falloff = np.exp((near - at) ** 2 * (-0.5 / (radius * 0.75) ** 2), dtype=np.float32)
     values = falloff[:, :, None, 1] * falloff[:, None, :, 0]
-    # What leaves the image falls on a rim of one pixel, which is cut off.
+    # Points outside the image fall on a rim of one pixel, which is cut off.
     near = np.clip(near + 1, 0, size + 1)
     layer = np.zeros((size + 2, size + 2), dtype=np.float32)
-    place = near[:, :, None, 1] * (size + 2) + near[:, None, :, 0]
-    np.maximum.at(layer.reshape(-1), place.reshape(-1), values.reshape(-1))
+    pixel = near[:, :, None, 1] * (size + 2) + near[:, None, :, 0]
+    np.maximum.at(layer.reshape(-1), pixel.reshape(-1), values.reshape(-1))
     return layer[1:-1, 1:-1]
 
 
@@ -183,7 +184,7 @@ def _noise_tile(period: int = 256) -> NDArray[np.float32]:
 
 
 def noise(u: Plane, v: Plane, offset: tuple[int, int]) -> Plane:
-    """Smooth noise at (u, v), features about 0.07 long; `offset` is the patient's piece of it."""
+    """Smooth noise at (u, v), features about 0.07 long; `offset` selects the patient's piece."""
     row = ((v * 160.0).astype(np.int32) + offset[0]) & 255
     column = ((u * 160.0).astype(np.int32) + offset[1]) & 255
     return _noise_tile().reshape(-1).take((row << 8) + column)

@@ -1,4 +1,4 @@
-"""A folder of simulated images and reports, laid out as any reader of images and a CSV expects."""
+"""Writes a dataset of simulated images and reports: an image folder with a CSV table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pairaug.phantom.truth import true_labels
 from pairaug.system.atomic import write_file
 from pairaug.system.workers import open_workers
 
-# CheXpert's columns, in its order and spelling. A name that phantoms do not model stays blank.
+# CheXpert's columns, in its order and spelling. Findings that phantoms do not model stay blank.
 LABEL_COLUMNS = (
     "No Finding",
     "Enlarged Cardiomediastinum",
@@ -50,20 +50,20 @@ COLUMNS = (
     "impression",
     *LABEL_COLUMNS,
 )
-# Patients who are not for training, as parts of one.
+# Fractions of the patients.
 VALIDATION_FRACTION, TEST_FRACTION = 0.1, 0.1
-_CHUNK = 16  # studies that a process takes at a time
+_CHUNK = 16  # studies per task of a process
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetSize:
-    """How many phantoms a dataset has, which, and at how many pixels a side."""
+    """Settings of a phantom dataset: number of patients and studies, seed, image size."""
 
     num_patients: int
     seed: int = 0
     size: int = SIZE
     num_studies: int = 1
-    """Studies of each patient: same anatomy, findings sampled again."""
+    """Studies per patient: same anatomy, findings sampled for each study."""
 
     def __post_init__(self) -> None:
         for name, least in (("num_patients", 1), ("seed", 0), ("size", 32), ("num_studies", 1)):
@@ -78,10 +78,10 @@ def write_dataset(
     num_processes: int = 2,
     report_progress: Callable[[int], None] = lambda num_studies: None,
 ) -> Path:
-    """The path of `reports.csv` in the folder `out`, once it and all its images are written.
+    """Writes the dataset to the folder `out` and returns the path of its `reports.csv`.
 
-    Beside it: `images/*.png` (8 bit), `findings.jsonl` (the exact truth), `README.md`, and with
-    `masks` one PNG for each structure of each image. The same arguments give the same bytes.
+    Other files: `images/*.png` (8 bit), `findings.jsonl` (the exact truth), `README.md`, and with
+    `masks` one PNG per structure and image. The same arguments give the same bytes.
     `report_progress` is called with the number of studies just written.
     """
     _claim(out, masks)
@@ -97,13 +97,13 @@ def write_dataset(
             report_progress(len(chunk))
     write_file(out / "findings.jsonl", "".join(truths).encode())
     write_file(out / "README.md", _card(dataset, masks).encode())
-    # Written last: its presence means that the dataset is whole.
+    # Written last: its presence means that the dataset is complete.
     write_file(out / "reports.csv", _csv(rows).encode())
     return out / "reports.csv"
 
 
 def split_of(patient_id: str) -> str:
-    """The patient's split, by a hash of the id: a larger dataset agrees with a smaller one."""
+    """The patient's split, by a hash of the id, so that it is the same in a larger dataset."""
     digest = blake2b(patient_id.encode(), digest_size=8).digest()
     position = int.from_bytes(digest, "big") / 2**64
     if position < TEST_FRACTION:
@@ -124,16 +124,16 @@ def _claim(out: Path, masks: bool) -> None:
 
 
 def _chunks(dataset: DatasetSize) -> Iterator[list[tuple[int, int]]]:
-    """(patient, visit) in order, a few at a time."""
+    """(patient, visit) in order, in chunks."""
     total = dataset.num_patients * dataset.num_studies
     for start in range(0, total, _CHUNK):
-        places = range(start, min(start + _CHUNK, total))
-        yield [divmod(place, dataset.num_studies) for place in places]
+        indices = range(start, min(start + _CHUNK, total))
+        yield [divmod(index, dataset.num_studies) for index in indices]
 
 
 @contextmanager
 def _map(num_processes: int) -> Iterator[Callable[..., Iterable]]:
-    """A `map` over one process, or over several that share nothing with this one."""
+    """A `map` in this process, or over several spawned processes."""
     if num_processes <= 1:
         yield map
         return
@@ -144,7 +144,7 @@ def _map(num_processes: int) -> Iterator[Callable[..., Iterable]]:
 def _write_images(
     out: Path, dataset: DatasetSize, masks: bool, visits: list[tuple[int, int]]
 ) -> list[tuple[str, list[str]]]:
-    """Writes the images of some studies; their lines of truth and rows of reports."""
+    """Writes the images of some studies and returns their lines of truth and rows of reports."""
     done: list[tuple[str, list[str]]] = []
     for index, visit in visits:
         study = sample_study(dataset.seed, index, visit)
@@ -168,7 +168,7 @@ def _study_id(study: Study) -> str:
 
 
 def _truth(study: Study) -> str:
-    """One line of JSON: how to render this image again, and what is on it."""
+    """One line of JSON: the parameters to render this image again, and its findings."""
     record = {
         "id": _study_id(study),
         "patient_id": study.patient_id,
@@ -216,11 +216,7 @@ def _card(dataset: DatasetSize, masks: bool) -> str:
         f"pairaug phantom --out DIR --num-patients {dataset.num_patients} --seed {dataset.seed}"
     )
     num = dataset.num_patients * dataset.num_studies
-    masks_line = (
-        "- `masks/STUDY/*.png`: where each structure and each finding is, 255 inside\n"
-        if masks
-        else ""
-    )
+    masks_line = "- `masks/STUDY/*.png`: each structure and finding, 255 inside\n" if masks else ""
     return f"""---
 license: apache-2.0
 language: en
@@ -230,11 +226,11 @@ tags: [synthetic, chest-radiograph, simulated]
 # Phantom chest radiographs
 
 **Simulated. Not clinical data: no patient, hospital or radiologist is behind any image or report.**
-Phantoms measure software, because what is on each image is known exactly. They say nothing of how a
-method does on real patients, and must not be used to make or support a diagnosis.
+Use phantoms to test software: the findings on each image are known exactly. Results on phantoms do
+not transfer to real patients, and must not be used to make or support a diagnosis.
 
-{num} studies of {dataset.num_patients} simulated patients, images of {dataset.size} x {dataset.size}
-pixels, sampled by PairAug from seed {dataset.seed}: `{command}`.
+{num} studies of {dataset.num_patients} simulated patients, images of
+{dataset.size} x {dataset.size} pixels, generated by PairAug with seed {dataset.seed}: `{command}`.
 
 - `images/*.png`: images, 8 bit grey; the patient's left is at the right of the image
 - `reports.csv`: one line per study, with the report's sections, a split by patient, and labels with

@@ -1,4 +1,4 @@
-"""A phantom's report: what is present, some of what is not, and remarks on the build.
+"""A phantom's report: the findings present, some denials, and remarks on the build.
 
 A small grammar over `phrases.py`. Every finding is stated in the findings section with its side
 and zone; an unstated severity means moderate.
@@ -19,7 +19,7 @@ from pairaug.phantom.phrases import fill, pick
 MIN_FINDINGS_WORDS, MAX_FINDINGS_WORDS = 12, 38
 MAX_IMPRESSION_WORDS = 12
 
-# The order in which radiologists go through an image; a report follows one of them.
+# Orders in which radiologists read an image; a report follows one of them.
 TOPICS: tuple[tuple[str, ...], ...] = (
     ("devices", "lungs", "pleura", "heart", "build", "bones"),
     ("heart", "build", "lungs", "pleura", "bones", "devices"),
@@ -54,7 +54,7 @@ URGENCY = (
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A noun phrase without its article, and how it is counted."""
+    """A noun phrase without its article, and its number and countability."""
 
     text: str
     is_plural: bool = False
@@ -72,8 +72,8 @@ def describe(
 ) -> tuple[str, str]:
     """(findings section, impression) of a report on `findings` in a patient of build `anatomy`.
 
-    Findings section of 12 to 38 words, impression of 2 to 12. Everything in `findings` is stated
-    in the findings section, and nothing that is present is denied.
+    The findings section has 12 to 38 words, the impression 2 to 12. All of `findings` is stated
+    in the findings section, and no finding that is present is denied.
     """
     groups = _group(findings)
     topics = phrases_order(rng)
@@ -88,14 +88,14 @@ def describe(
         if rng.random() < 0.85 and _num_words([*said, ("", remark)]) <= MAX_FINDINGS_WORDS:
             said.append((TOPIC_OF.get(name, "build"), remark))
     said = _with_normals(said, findings, build, rng)
-    order = {topic: place for place, topic in enumerate(topics)}
+    order = {topic: index for index, topic in enumerate(topics)}
     said.sort(key=lambda sentence: order[sentence[0]])
     text = " ".join(_capitalize(sentence) for _, sentence in said)
     return text, _impression(groups, bool(build), rng)
 
 
 def phrases_order(rng: np.random.Generator) -> tuple[str, ...]:
-    """The order of topics in one report: one of `TOPICS`, now and then shuffled."""
+    """The order of topics in one report: one of `TOPICS`, sometimes shuffled."""
     topics = TOPICS[int(rng.integers(len(TOPICS)))]
     if rng.random() < 0.15:
         return tuple(str(topic) for topic in rng.permutation(topics))
@@ -103,7 +103,7 @@ def phrases_order(rng: np.random.Generator) -> tuple[str, ...]:
 
 
 def _group(findings: Iterable[Finding]) -> list[list[Finding]]:
-    """Findings of one kind together; kinds in their fixed order."""
+    """Findings grouped by kind; kinds in their fixed order."""
     by_kind: dict[str, list[Finding]] = {}
     for finding in sorted(findings, key=lambda finding: list(KINDS).index(finding.kind)):
         by_kind.setdefault(finding.kind, []).append(finding)
@@ -113,7 +113,7 @@ def _group(findings: Iterable[Finding]) -> list[list[Finding]]:
 def _positives(
     groups: list[list[Finding]], rng: np.random.Generator, level: int
 ) -> list[tuple[str, str]]:
-    """(topic, sentence) for every group; each `level` above 0 says the same in fewer words."""
+    """(topic, sentence) for every group; each `level` above 0 uses fewer words."""
     if level == 2:
         parts = [_phrase(group, rng, short=True, severity=None).text for group in groups]
         return [("lungs", _capitalize(", ".join(parts)) + ".")]
@@ -124,7 +124,7 @@ def _positives(
         topic = TOPIC_OF.get(group[0].kind, "lungs")
         options = phrases.SENTENCES.get(group[0].kind, ())
         severity = rng.random() >= 0.15
-        # A kind with one such sentence says it seldom, one with several more often than not.
+        # Seldom for a kind with one such sentence, usually for a kind with several.
         chance = 0.15 * min(len(options), 4)
         if level == 0 and len(group) == 1 and rng.random() < chance:
             said.append((topic, _sentence(pick(options, rng), group[0], rng)))
@@ -151,7 +151,7 @@ def _phrase(
     """
     first, is_countable = group[0], group[0].kind not in phrases.UNCOUNTABLE
     if len({finding.severity for finding in group}) > 1:
-        # Said of one side and not of the other, a severity would seem to be of both.
+        # A severity stated for one side only would be read as that of both sides.
         severity = severity is not False
     if len({(finding.zone, finding.severity) for finding in group}) > 1:
         return Phrase(_each_side(group, rng, short, severity), is_countable, is_countable)
@@ -168,12 +168,12 @@ def _states(severity: bool | None, finding: Finding) -> bool:
 def _each_side(
     group: Sequence[Finding], rng: np.random.Generator, short: bool, severity: bool | None
 ) -> str:
-    """Both sides, each with its own words, as in "small left and large right pleural effusions"."""
+    """Both sides with a severity each, as in "small left and large right pleural effusions"."""
     words = [
         fill("{sev} {side} {zone} of", finding, rng, _states(severity, finding), short)
         for finding in group
     ]
-    one, other = (words[place].removesuffix(" of") for place in rng.permutation(2))
+    one, other = (words[index].removesuffix(" of") for index in rng.permutation(2))
     noun = phrases.PLURALS.get(group[0].kind, group[0].kind)
     return f"{one} and {other} {noun}"
 
@@ -202,7 +202,7 @@ def _with_normals(
     build: Sequence[str],
     rng: np.random.Generator,
 ) -> list[tuple[str, str]]:
-    """`said` with normal statements on what is absent, up to a length that is sampled."""
+    """`said` with statements of normality and denials, up to a sampled length."""
     target = int(rng.integers(MIN_FINDINGS_WORDS + 2, MAX_FINDINGS_WORDS - 5))
     present = {finding.kind for finding in findings} | set(build)
     candidates = _denials(findings, rng)
@@ -211,22 +211,22 @@ def _with_normals(
             topic = TOPIC_OF.get(region, "lungs")
             candidates.append((topic, pick(options, rng)))
     said = list(said)
-    for place in rng.permutation(len(candidates)):
+    for index in rng.permutation(len(candidates)):
         num_words = _num_words(said)
         if num_words >= target:
             break
-        if num_words + _num_words([candidates[place]]) <= MAX_FINDINGS_WORDS:
-            said.append(candidates[place])
+        if num_words + _num_words([candidates[index]]) <= MAX_FINDINGS_WORDS:
+            said.append(candidates[index])
     return said
 
 
 def _denials(findings: Sequence[Finding], rng: np.random.Generator) -> list[tuple[str, str]]:
     """Absent kinds denied, one to three at a time, as in "No pneumothorax or effusion."."""
     present = {finding.kind for finding in findings}
-    # Both are lung lesions: whoever has one is not told that the other is absent.
+    # Both are lung lesions: a report that states one does not deny the other.
     present |= {"nodule", "mass"} if present & {"nodule", "mass"} else set()
     absent = [kind for kind in phrases.DENIED if kind not in present]
-    absent = [absent[place] for place in rng.permutation(len(absent))]
+    absent = [absent[index] for index in rng.permutation(len(absent))]
     said: list[tuple[str, str]] = []
     while absent:
         num = int(rng.integers(1, 4))
@@ -255,7 +255,7 @@ def _deny(items: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def _build(anatomy: Anatomy) -> list[str]:
-    """What is remarkable in the build: keys of `phrases.BUILD`."""
+    """Remarkable features of the build: keys of `phrases.BUILD`."""
     tests = {
         "tortuous": anatomy.aorta > 0.75,
         "low volumes": anatomy.lung_volume < 0.2,
@@ -272,7 +272,7 @@ def _convex_side(anatomy: Anatomy) -> str:
 def _impression(
     groups: list[list[Finding]], has_remarkable_build: bool, rng: np.random.Generator
 ) -> str:
-    """The findings in few words, the urgent ones first; a normal statement where there are none."""
+    """The findings in few words, urgent ones first; a statement of normality without findings."""
     by_kind = {group[0].kind: group for group in groups}
     listed = [by_kind[kind] for kind in URGENCY if kind in by_kind]
     devices = [group for kind, group in by_kind.items() if KINDS[kind].is_device]
@@ -299,7 +299,7 @@ def _impression_part(group: Sequence[Finding], rng: np.random.Generator) -> str:
         order = ("mild", "moderate", "severe")
         larger = max(group, key=lambda finding: order.index(finding.severity or "mild"))
         return f"bilateral pleural effusions, larger on the {larger.side}"
-    # One word is no impression: what has no side always has its severity.
+    # One word is too short for an impression: a finding without a side has its severity.
     severity = not KINDS[group[0].kind].has_side or rng.random() < 0.7
     return _phrase(group, rng, short=True, severity=severity).text
 

@@ -1,4 +1,4 @@
-"""Devices on the image: metal and tubes, rendered over the tissue as (opacity, where)."""
+"""Devices on the image: metal and tubes, rendered over the tissue as (opacity, mask)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pairaug.phantom.pathology import choices
 def sample_device(
     anatomy: Anatomy, thorax: Thorax, finding: Finding, plane: Grid
 ) -> tuple[Plane, NDArray[np.bool_]]:
-    """Opacity of the device in [0, 1], and where it is."""
+    """Opacity of the device in [0, 1], and its mask."""
     jitter = [choice - 0.5 for choice in choices(anatomy, finding, 4)]
     match finding.kind:
         case "pacemaker":

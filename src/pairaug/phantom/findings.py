@@ -1,6 +1,6 @@
-"""The findings that a phantom can have, how often they are sampled, and their label vector.
+"""The findings that a phantom can have, their probabilities, and their label vector.
 
-What a finding looks like is in `render.py`, how it is reported in `describe.py`.
+`render.py` has the appearance of each finding, `describe.py` the words for it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SEVERITIES: tuple[Severity, ...] = ("mild", "moderate", "severe")
 
 @dataclass(frozen=True, slots=True, order=True)
 class PhantomKind:
-    """What a finding of one kind may state, and how often phantoms have it.
+    """The possible sides, zones and severities of one kind of finding, and its probability.
 
     `chance` is the probability per patient, or per side for a kind that has sides.
     """
@@ -54,7 +54,7 @@ KINDS: dict[str, PhantomKind] = {
     )
 }
 
-# Kinds that cannot be sampled on one side at once: the later one gives way.
+# Kinds that exclude each other on one side: the later one is left out.
 EXCLUSIVE = (
     ("pneumothorax", "pleural effusion"),
     ("pneumothorax", "consolidation"),
@@ -80,12 +80,12 @@ class Finding:
 
     @property
     def label(self) -> str:
-        """The entry of `LABELS` that this finding sets."""
+        """The label in `LABELS` for this finding."""
         name = "lung lesion" if self.kind in ("nodule", "mass") else self.kind
         return name if self.side is None or KINDS[self.kind].is_device else f"{self.side} {name}"
 
 
-# What the bundled findings classifier reads off an image, in the order of its outputs.
+# The outputs of the bundled findings classifier, in order.
 LABELS: tuple[str, ...] = (
     "cardiomegaly",
     "edema",
@@ -112,10 +112,10 @@ def label_vector(findings: Iterable[Finding]) -> np.ndarray:
 
 
 def sample_findings(rng: np.random.Generator) -> tuple[Finding, ...]:
-    """Findings of one study, each side of each kind on its own; about one in ten has none."""
+    """Findings of one study, sampled per kind and side; about one study in ten has none."""
     sampled: list[Finding] = []
     for kind in KINDS.values():
-        # One device of a kind at most: the side is sampled, not each side in turn.
+        # At most one device of a kind: the side is sampled.
         sides: tuple[PhantomSide | None, ...] = (None,)
         if kind.is_device and kind.has_side:
             sides = (
@@ -124,7 +124,7 @@ def sample_findings(rng: np.random.Generator) -> tuple[Finding, ...]:
         elif kind.has_side:
             sides = SIDES
         for side in sides:
-            # Every sample is made, used or not: one kind's chance never shifts another's samples.
+            # Sample even if unused, so that one kind's probability never shifts another's samples.
             chance, zone, severity = rng.random(3)
             if chance >= kind.chance:
                 continue

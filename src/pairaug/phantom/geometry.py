@@ -1,7 +1,7 @@
-"""Where things are in one thorax: borders of lungs, heart and vessels in image units.
+"""The geometry of one thorax: borders of lungs, heart and vessels in image units.
 
-Everything here follows from the patient and from the findings that move borders (a large heart, a
-raised dome); nothing is sampled yet.
+It depends only on the patient and on the findings that move borders (a large heart, a raised dome);
+nothing is sampled here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pairaug.phantom.anatomy import Anatomy
 from pairaug.phantom.canvas import Grid, Plane, step
 from pairaug.phantom.findings import Finding
 
-# How far the heart outgrows the patient's own size, by severity of cardiomegaly.
+# Enlargement of the heart beyond the patient's normal size, by severity of cardiomegaly.
 _HEART_GROWTH = {"mild": 1.20, "moderate": 1.38, "severe": 1.58}
 
 
@@ -47,7 +47,7 @@ class Thorax:
         apex = -0.76 - 0.07 * anatomy.lung_volume
         dome_left = 0.30 + 0.30 * anatomy.lung_volume
         dome_right = dome_left - 0.02 - 0.09 * anatomy.diaphragm
-        # Lost lung volume raises the dome of its side and samples the mediastinum over.
+        # Lost lung volume raises the dome of its side and pulls the mediastinum over.
         shift = 0.06 * anatomy.rotation
         for finding in findings:
             lift = 0.0
@@ -99,7 +99,7 @@ class Thorax:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The image measured from one patient's spine and chest wall.
+    """Image coordinates relative to one patient's spine and chest wall.
 
     `offset` is the distance from the midline, positive to the patient's left; `wall`, of shape
     (size, 1), is the inner chest wall's.
@@ -131,7 +131,7 @@ class Lung:
 
     side: Literal["left", "right"]
     sign: float  # +1 for the patient's left, which is at the right of the image
-    plane: Grid  # the window of the image outside which there is no air
+    plane: Grid  # the window of the image that holds all of the air
     air: Plane
     depth: Plane
     lateral: Plane  # distance to the chest wall, positive inside
@@ -149,13 +149,13 @@ class Lung:
         sign = 1.0 if side == "left" else -1.0
         dome = thorax.dome_left if side == "left" else thorax.dome_right
         border = 0.120 + 0.03 * thorax.knob_radius
-        # There is air up to half the width over which each border fades, and the floor sinks
+        # Air extends to half the width over which each border fades, and the floor sinks
         # towards the wall by less than 0.17.
         reach = sorted((sign * (border - 0.045), sign * (thorax.half_width + 0.015)))
         plane = frame.beside_midline(reach[0], reach[1], (thorax.apex - 0.01, dome + 0.18))
         along = sign * frame.offset[plane.at]
         lateral = frame.wall[plane.at[0]] - along
-        # The medial border leaves room for great vessels above and comes in again at the hila.
+        # The medial border leaves room for the great vessels above and narrows again at the hila.
         medial = along - (
             border
             + 0.050 * plane.below(-0.15, 0.7)
@@ -184,7 +184,7 @@ class Lung:
         )
 
     def at(self, zone: str, across: float, along: float) -> tuple[float, float]:
-        """A place in a zone: `across` from hilum (0) to wall (1), `along` from top (0) to end."""
+        """A point in a zone: `across` from hilum (0) to wall (1), `along` from top (0) to end."""
         top = self.apex + 0.16
         height = (self.base - 0.10 - top) / 3.0
         index = ("upper", "middle", "lower").index(zone)

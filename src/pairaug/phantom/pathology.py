@@ -1,7 +1,7 @@
-"""What goes wrong in a lung: optical thickness added by each kind of finding.
+"""Pathology of the lung: optical thickness added by each kind of finding.
 
-The free choices of a finding (where in its zone, how ragged) come from the patient's seed and the
-finding's kind and side, never from its severity: a lesion that grows stays where it was.
+Free choices (position in the zone, irregularity) depend on the patient's seed and on the finding's
+kind and side, never on its severity, so a lesion that grows keeps its position.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pairaug.phantom.geometry import Lung
 
 
 def choices(anatomy: Anatomy, finding: Finding, count: int) -> list[float]:
-    """`count` numbers in [0, 1) that belong to this patient and this finding."""
+    """`count` numbers in [0, 1), fixed for this patient and finding."""
     key = zlib.crc32(f"{finding.kind} {finding.side}".encode())
     return np.random.default_rng([anatomy.seed, key]).random(count).tolist()
 
@@ -28,7 +28,7 @@ def _grade(finding: Finding, mild: float, moderate: float, severe: float) -> flo
 
 
 def sample_edema(anatomy: Anatomy, lung: Lung, finding: Finding) -> Plane:
-    """Haze that spreads from the hilum as wings, with septal lines at the side."""
+    """Haze that spreads from the hilum like wings, with septal lines laterally."""
     plane = lung.plane
     spread = _grade(finding, 0.46, 0.56, 0.70)
     wing = ball(
@@ -59,10 +59,10 @@ def sample_effusion(anatomy: Anatomy, lung: Lung, finding: Finding) -> Plane:
 def sample_pneumothorax(
     anatomy: Anatomy, lung: Lung, finding: Finding
 ) -> tuple[Plane, Plane, NDArray[np.bool_]]:
-    """The part that stays aerated lung, what is added to the image, and where free air is.
+    """The lung that stays aerated, the thickness added to the image, and the mask of free air.
 
-    The lung comes away from wall and apex behind a thin white pleural line; outside it there are
-    no vessels and less in the beam.
+    The lung is separated from wall and apex by a thin white pleural line; outside it there are no
+    vessels and less tissue in the beam.
     """
     (lean,) = choices(anatomy, finding, 1)
     gap = _grade(finding, 0.14, 0.23, 0.36)

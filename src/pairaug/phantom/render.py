@@ -1,7 +1,7 @@
-"""The image: what an X-ray of a phantom patient with given findings shows.
+"""Renders the radiograph of a phantom patient with given findings.
 
 Attenuation adds up along the beam: every structure adds to, or (air) takes from, one plane of
-optical thickness T, and the image is a tone curve of T. Bright is dense, as on an image box. The
+optical thickness T, and the image is a tone curve of T. Bright is dense, as on a light box. The
 patient's left is at the right of the image.
 """
 
@@ -28,12 +28,12 @@ from pairaug.phantom.pathology import (
     sample_pneumothorax,
 )
 
-SIZE = 128  # pixels; the smallest image on which a nodule and a pleural line are plain
+SIZE = 128  # pixels; the smallest image on which nodules and pleural lines are clearly visible
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedImage:
-    """A phantom's image and where on it everything is.
+    """A phantom's image with the masks of its structures and findings.
 
     `image` is (size, size) float32 in [0, 1]; `masks` are boolean planes of the same shape named
     "left lung", "right lung", "heart", and by the label of each finding rendered.
@@ -87,14 +87,14 @@ def _of_kind(findings: list[Finding], kind: str, side: str) -> Finding | None:
 def _lung(
     anatomy: Anatomy, lung: Lung, present: list[Finding]
 ) -> tuple[Plane, dict[str, NDArray[np.bool_]]]:
-    """What one lung adds to the thickness (air takes away), and where its findings are."""
+    """One lung's contribution to the thickness (negative for air), and its findings' masks."""
     where = {f"{lung.side} lung": lung.air > 0.5}
     aerated, added = lung.air, (-0.98 - 0.12 * anatomy.lung_volume) * lung.depth
     pneumothorax = _of_kind(present, "pneumothorax", lung.side)
     if pneumothorax is not None:
         aerated, extra, where[pneumothorax.label] = sample_pneumothorax(anatomy, lung, pneumothorax)
         added += extra
-    # What the lung itself weighs: vessels, hila, and whatever is wrong with it.
+    # Attenuation within the lung: vessels, hila and findings.
     added += _vessels(anatomy, lung) * aerated
     for finding in present:
         layer = None
@@ -107,7 +107,7 @@ def _lung(
 
 
 def _in_lung(anatomy: Anatomy, lung: Lung, finding: Finding, aerated: Plane) -> Plane | None:
-    """What one finding adds to one lung; None for a finding that is not in the lung."""
+    """The thickness that one finding adds to one lung; None for a finding outside the lung."""
     match finding.kind:
         case "edema":
             return sample_edema(anatomy, lung, finding) * aerated
@@ -162,7 +162,7 @@ def _add_ball(
 def _heart(thorax: Thorax, plane: Grid) -> Plane:
     """Thickness of the heart, 0 to 1: the ventricles, and the right atrium at the other border."""
     heart = np.zeros(plane.shape, dtype=np.float32)
-    # Tilted, the ventricles reach nowhere further than their longer radius.
+    # Tilted, the ventricles extend by at most their longer radius.
     reach = max(thorax.heart_radii)
     near = plane.around(thorax.heart_centre, (reach, reach))
     heart[near.at] = ball(

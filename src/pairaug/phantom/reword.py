@@ -1,8 +1,8 @@
-"""A phantom's report as somebody who changed it would leave it: no impression to rely on.
+"""A phantom's report in the style of a rewritten report: sentences reordered, often no impression.
 
-`describe.py` writes as a radiologist does, what matters first and then again. Changed reports have
-what is new at the end, or deny first what is gone; a model trained on the former alone does not
-hear it.
+`describe.py` states important findings first and repeats them in the impression. Rewritten reports
+state new findings at the end, or deny resolved ones first; a model trained only on the former style
+ignores them.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from pairaug.phantom import phrases
 from pairaug.phantom.findings import KINDS, SEVERITIES, SIDES, Finding
 from pairaug.phantom.phrases import fill, pick
 
-# Both are lung lesions: whoever has one is not told that the other is absent.
+# Both are lung lesions: a report that states one does not deny the other.
 _LESIONS = frozenset({"nodule", "mass"})
 
 
 def reword(findings: Sequence[Finding], report: tuple[str, str], rng: np.random.Generator) -> str:
     """The report (findings section, impression) as one text, its sentences in another order.
 
-    Half of the texts have no impression. Up to two of the findings that are absent are denied by
-    side and zone. Nothing of `findings` is left out or denied.
+    Half of the texts have no impression. Up to two absent findings are denied by side and zone. No
+    finding in `findings` is left out or denied.
     """
     text, impression = report
     said = _sentences(text)
@@ -43,7 +43,7 @@ def _sentences(text: str) -> list[str]:
 
 
 def _denial(findings: Sequence[Finding], rng: np.random.Generator) -> str | None:
-    """One finding denied that is not there, on that side at least; None if what was sampled is."""
+    """A denial of a sampled finding; None if it is present on the sampled side."""
     kind = KINDS[pick(tuple(phrases.DENIED), rng)]
     side = SIDES[int(rng.integers(2))] if kind.has_side else None
     alike = _LESIONS if kind.name in _LESIONS else {kind.name}

@@ -1,4 +1,4 @@
-"""Phantom patients and their studies by number: any study can be sampled without the others."""
+"""Phantom patients and their studies by number, each independent of the others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pairaug.phantom.findings import Finding, sample_findings
 from pairaug.phantom.render import RenderedImage, render
 from pairaug.phantom.reword import reword
 
-# Each sample has a stream of its own, so that a change in one leaves the others as they are.
+# One random stream per purpose, so that a change in one leaves the others unchanged.
 _ANATOMY, _FINDINGS, _REPORT, _REWORDED = 0, 1, 2, 3
 
 
@@ -30,12 +30,12 @@ class Study:
 
     @property
     def patient_id(self) -> str:
-        """Such as `phantom-000001` for `index` 1; it names no real person."""
+        """For example `phantom-000001` for `index` 1."""
         return f"phantom-{self.index:06d}"
 
     @property
     def text(self) -> str:
-        """The report as it is prompted: impression, then findings."""
+        """The report as used in prompts: impression, then findings."""
         return f"{self.impression_text} {self.findings_text}"
 
     def render(self, size: int = 128) -> RenderedImage:
@@ -43,18 +43,18 @@ class Study:
         return render(self.anatomy, self.findings, size)
 
     def report(self, variant: int) -> tuple[str, str]:
-        """(findings section, impression) in the words of report `variant`; 0 is the study's own."""
+        """(findings section, impression) in the wording `variant`; 0 is the study's report."""
         rng = _stream(self.seed, self.index, _REPORT, self.visit, variant)
         return describe(self.anatomy, self.findings, rng)
 
     def reworded(self, variant: int) -> str:
-        """A text of the same meaning as somebody who changed a report would leave it."""
+        """A text with the same findings in the style of a rewritten report."""
         rng = _stream(self.seed, self.index, _REWORDED, self.visit, variant)
         return reword(self.findings, describe(self.anatomy, self.findings, rng), rng)
 
 
 def sample_study(seed: int, index: int, visit: int = 0) -> Study:
-    """The study of patient `index` at `visit`; the same whichever others are sampled.
+    """The study of patient `index` at `visit`, independent of other studies.
 
     Visits of one patient share the anatomy and differ in findings and words.
     """
@@ -65,5 +65,5 @@ def sample_study(seed: int, index: int, visit: int = 0) -> Study:
 
 
 def _stream(seed: int, index: int, *purpose: int) -> np.random.Generator:
-    # Seed and index are non-negative, as SeedSequence asks.
+    # Seed and index are non-negative, as SeedSequence requires.
     return np.random.default_rng(np.random.SeedSequence([seed, index, *purpose]))

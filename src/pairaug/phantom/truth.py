@@ -1,6 +1,6 @@
-"""The right answer to an edit: the findings that a changed report asks for, and the image of them.
+"""The true counterfactual of an edit: the findings of the changed report, and their image.
 
-Only phantoms have one, since the same patient can be sampled with other findings.
+Only phantoms have one, since the same patient can be rendered with other findings.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from pairaug.phantom.findings import (
 from pairaug.phantom.render import RenderedImage, render
 from pairaug.phantom.study import Study
 
-# The findings of a report as kinds of phantom findings. No image tells pneumonia or an unnamed
-# opacity from consolidation.
+# The findings of a report as kinds of phantom findings. On an image, pneumonia and an unnamed
+# opacity look like consolidation.
 _KINDS_OF: dict[str, tuple[str, ...]] = {
     "cardiomegaly": ("cardiomegaly",),
     "edema": ("edema",),
@@ -48,7 +48,7 @@ _FINDING_OF = {
 
 @dataclass(frozen=True, slots=True)
 class _Stated:
-    """What one report says of one kind: on which sides it is present, denied or left open."""
+    """The sides on which one report states, denies or leaves open one kind of finding."""
 
     present: frozenset[PhantomSide | None]
     denied: frozenset[PhantomSide | None]
@@ -63,7 +63,7 @@ class _Stated:
 
 
 def true_labels(findings: Iterable[Finding]) -> dict[str, bool]:
-    """CheXpert's names mapped to present or not; names that phantoms do not model are left out.
+    """CheXpert's names → present; names that phantoms do not model are left out.
 
     "no finding" holds where nothing but devices is present.
     """
@@ -80,17 +80,18 @@ def changed_findings(
 ) -> tuple[Finding, ...]:
     """A phantom's findings after the change that its report makes from `before` to `after`.
 
-    What only `after` states is added. What `after` denies, or states no longer, is taken away. A
-    severity or zone that only `after` gives replaces the old one. All else stays, so equal
-    statements change nothing. An addition's unstated side and zone are sampled from `seed`, the
-    patient's; its unstated severity is moderate, as in the phantoms' own reports.
+    A finding that only `after` states is added. A finding that `after` denies, or no longer states,
+    is removed. A severity or zone that only `after` gives replaces the old one. Everything else
+    stays, so equal statements change nothing. If a new finding has no side or zone, these are
+    sampled with `seed`, the patient's seed; an unstated severity is moderate, as in the phantoms'
+    reports.
     """
     changed: list[Finding] = []
-    for place, kind in enumerate(KINDS.values()):
+    for index, kind in enumerate(KINDS.values()):
         current: dict[PhantomSide | None, Finding] = {
             finding.side: finding for finding in findings if finding.kind == kind.name
         }
-        rng = np.random.default_rng([seed, place])
+        rng = np.random.default_rng([seed, index])
         sampled_side = SIDES[int(rng.integers(2))] if kind.has_side else None
         sampled_zone = kind.zones[int(rng.integers(len(kind.zones)))] if kind.zones else None
         usual: tuple[PhantomSide | None, ...] = tuple(current) or (sampled_side,)
@@ -106,17 +107,17 @@ def changed_findings(
 
 
 def counterfactual_findings(study: Study, before: str, after: str) -> tuple[Finding, ...]:
-    """`changed_findings` of a study, from the texts of its report and of the changed one."""
+    """`changed_findings` of a study, from the texts of its report and the changed report."""
     return changed_findings(study.findings, extract(before), extract(after), study.anatomy.seed)
 
 
 def counterfactual(study: Study, before: str, after: str, size: int = 128) -> RenderedImage:
-    """The image that the changed report `after` describes: the same patient, other findings."""
+    """The image of the same patient with the findings of the changed report `after`."""
     return render(study.anatomy, counterfactual_findings(study, before, after), size)
 
 
 def is_drawable(findings: Sequence[Finding]) -> bool:
-    """False where two findings exclude each other on a side, so that no image shows both."""
+    """False if two findings exclude each other on a side, so that no image can show both."""
     kinds = {(finding.kind, finding.side) for finding in findings}
     return not any(
         (one, side) in kinds and (other, side) in kinds
@@ -126,7 +127,7 @@ def is_drawable(findings: Sequence[Finding]) -> bool:
 
 
 def foreign_changes(before: Iterable[Statement], after: Iterable[Statement]) -> set[str]:
-    """Names of findings that phantoms do not model and that only one of the two reports states."""
+    """Names of findings that phantoms do not model and only one of the two reports states."""
     return _foreign(before) ^ _foreign(after)
 
 
@@ -141,14 +142,14 @@ def _foreign(statements: Iterable[Statement]) -> set[str]:
 
 
 def _kinds_of(statement: Statement) -> tuple[str, ...]:
-    """The kinds that a statement may be about: all of its finding unless it names one."""
+    """The kinds that a statement can refer to: all kinds of its finding unless it names one."""
     kinds = _KINDS_OF.get(statement.finding, ())
     if statement.detail in kinds:
         return (statement.detail,)
     if statement.finding == "support devices" and (
         statement.detail or statement.presence == "present"
     ):
-        return ()  # a device that phantoms do not have, or one that nobody names
+        return ()  # a device that phantoms do not have, or an unnamed device
     return kinds
 
 
@@ -158,7 +159,7 @@ def _stated(
     usual: tuple[PhantomSide | None, ...],
     present: set[str],
 ) -> _Stated:
-    """What `statements` say of `kind`; a statement without side is about the `usual` ones."""
+    """What `statements` say of `kind`; a statement without a side refers to the `usual` sides."""
     own = [s for s in statements if kind.name in _kinds_of(s) and _is_meant(kind, s, present)]
     sides: dict[str, set[PhantomSide | None]] = {
         "present": set(),
@@ -169,7 +170,7 @@ def _stated(
         if kind.has_side and statement.side is not None:
             sides[statement.presence].update(_sides(statement))
     for presence in sides:
-        # "Pleural effusion." beside "small left pleural effusion" is no second effusion.
+        # "Pleural effusion." beside "small left pleural effusion" is the same effusion.
         if any(s.presence == presence for s in own) and not sides[presence]:
             sides[presence].update(SIDES if presence == "absent" and kind.has_side else usual)
     return _Stated(
@@ -181,7 +182,7 @@ def _stated(
 
 
 def _is_meant(kind: PhantomKind, statement: Statement, present: set[str]) -> bool:
-    """False for the one of nodule and mass that an unnamed lesion is not."""
+    """False if an unnamed lesion refers to the other one of nodule and mass."""
     kinds = _kinds_of(statement)
     if statement.finding != "lung lesion" or len(kinds) == 1 or statement.presence == "absent":
         return True
@@ -204,15 +205,15 @@ def _is_gone(side: PhantomSide | None, old: _Stated, new: _Stated) -> bool:
 
 
 def _alter(finding: Finding, old: _Stated, new: _Stated) -> Finding:
-    """`finding` with the severity and zone that only the new report gives."""
+    """`finding` with the severity and zone that only the new report states."""
     severity, zone = finding.severity, finding.zone
     known = old.severities(finding.side)
     fresh: list[Severity] = [word for word in new.severities(finding.side) if word not in known]
     if severity and fresh:
         severity = _nearest(fresh[0], KINDS[finding.kind])
-    places = new.zones(finding.side)
-    moved: list[Zone] = [place for place in places if place not in old.zones(finding.side)]
-    if zone and moved and zone not in places and moved[0] in KINDS[finding.kind].zones:
+    zones = new.zones(finding.side)
+    moved: list[Zone] = [each for each in zones if each not in old.zones(finding.side)]
+    if zone and moved and zone not in zones and moved[0] in KINDS[finding.kind].zones:
         zone = moved[0]
     return Finding(finding.kind, finding.side, zone, severity)
 
@@ -226,8 +227,8 @@ def _add(
         given = new.severities(side)
         severity = _nearest(given[0] if given else "moderate", kind)
     if kind.zones:
-        places: list[Zone] = [place for place in new.zones(side) if place in kind.zones]
-        zone = places[0] if places else sampled_zone
+        zones: list[Zone] = [each for each in new.zones(side) if each in kind.zones]
+        zone = zones[0] if zones else sampled_zone
     return Finding(kind.name, side, zone, severity)
 
 

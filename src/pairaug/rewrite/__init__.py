@@ -1,4 +1,4 @@
-"""Reports rewritten: new patients, and changes in the same one."""
+"""Rewrites reports: for new patients, and with changed findings for the same patient."""
 
 from pairaug.rewrite.reasons import MEANINGS, Reason
 from pairaug.rewrite.rewriter import Rewrite

@@ -1,4 +1,4 @@
-"""A file that says when how many reports were sent where, and never what was in them."""
+"""The audit file: times, hosts and numbers of reports sent, never their text."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class RequestLog:
         self._write("opened", facts)
 
     def count(self, **counts: int) -> None:
-        """Add to the counts of the line that comes next."""
+        """Add to the counts of the next line."""
         for name, number in counts.items():
             self._counts[name] = self._counts.get(name, 0) + number
         if self._clock() - self._last >= _SECONDS_BETWEEN_LINES:
             self._flush("sent")
 
     def close(self) -> None:
-        """Write what was counted since the last line."""
+        """Write the counts since the last line."""
         self._flush("closed")
 
     def _flush(self, event: str) -> None:

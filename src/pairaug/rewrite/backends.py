@@ -1,4 +1,4 @@
-"""What every backend offers: one request in, one answer or one failure out."""
+"""The interface of all backends: a request in, an answer or a failure out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pairaug.rewrite.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """An answer that was not accepted: its text, and why in words that hold no report text."""
+    """An answer that was not accepted: its text, and the reason, which quotes no report text."""
 
     text: str
     why: str
@@ -21,10 +21,10 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for: a rewrite of one cleaned report.
+    """A request to rewrite one cleaned report.
 
-    `report` is at most `max_words` long, so that original and rewrite can be compared. `seed`
-    depends on the run's seed, the report and the variant alone. `target` is a finding that the
+    `report` has at most `max_words` words, so that original and rewrite are comparable. `seed`
+    depends only on the run's seed, the report and the variant. `target` is a finding that the
     rewrite must state (inter) or change (intra). `rejected` holds the answers of earlier attempts.
     """
 
@@ -39,13 +39,13 @@ class Request:
 
     @property
     def attempt(self) -> int:
-        """0 for the first."""
+        """Index of the attempt; 0 is the first."""
         return len(self.rejected)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a language model says that it changed; never taken for the truth."""
+    """A change that the language model claims to have made; not trusted."""
 
     finding: str
     before: str
@@ -54,9 +54,9 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A rewritten report. `raw` is the answer as a model gave it; rules have none.
+    """A rewritten report. `raw` is the model's unprocessed answer; None for rules.
 
-    `source` is what of the request's report was rewritten; None for all of it.
+    `source` is the part of the request's report that was rewritten; None for all of it.
     """
 
     report: Report
@@ -67,10 +67,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The reason that there is no answer: a class of error, never its text.
+    """The reason for a missing answer: a class of error, never the error's text.
 
-    `again` says that another attempt, with another seed, may do better. `text` is what came of an
-    answer that was cut.
+    `again` is true if another attempt, with another seed, may succeed. `text` is the part received
+    of a truncated answer.
     """
 
     why: str
@@ -80,26 +80,26 @@ class Failure:
 
 
 class Backend(Protocol):
-    """Something that rewrites reports."""
+    """A backend that rewrites reports."""
 
     name: str
     model: str
-    """Which version of it: a model's name, or the edition of the rules."""
+    """The backend's version: a model's name, or the edition of the rules."""
     concurrency: int
-    """Requests worth having in flight at once."""
+    """Number of requests to have in flight at once."""
     seeds_by: Literal["pair", "report"]
-    """"report": equal reports share an answer. "pair": each gets one of its own."""
+    """"report": equal reports share an answer. "pair": one answer per pair."""
     findings: frozenset[str]
-    """What it can be asked to write about."""
+    """Findings that can be targets."""
 
     async def answer(self, request: Request) -> Answer | Failure: ...
 
     def instruction_hash(self, branch: Branch) -> str | None:
-        """Which instruction is followed, for the trace; None without one."""
+        """Hash of the instruction, for the trace; None without an instruction."""
         ...
 
     def spent(self) -> str:
-        """What the run has spent so far, for the progress line; empty where nothing is."""
+        """The run's spending so far, for the progress line; empty if nothing was spent."""
         ...
 
     async def close(self) -> None: ...

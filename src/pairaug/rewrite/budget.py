@@ -1,4 +1,4 @@
-"""What a run spends on a language model, and where it stops."""
+"""A run's spending on a language model, and the budget that stops it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pairaug.rewrite.settings import BudgetSettings
 from pairaug.rewrite.templates import Message
 
 _CHARACTERS_PER_TOKEN = 4.0
-"""Of English, by the usual tokenizers."""
+"""Of English text, with common tokenizers."""
 
 _TOKENS_PER_MESSAGE = 4
 
 
 class BudgetSpentError(BackendError):
-    """The next request could cost more than is left."""
+    """The next request could exceed the budget."""
 
 
 def rough_tokens(messages: Sequence[Message]) -> int:
-    """About how many tokens a conversation has."""
+    """The estimated number of tokens of a conversation."""
     return sum(
         _TOKENS_PER_MESSAGE + round(len(message["content"]) / _CHARACTERS_PER_TOKEN)
         for message in messages
@@ -28,7 +28,7 @@ def rough_tokens(messages: Sequence[Message]) -> int:
 
 
 def cost(settings: BudgetSettings, usage: Usage) -> float | None:
-    """What `usage` costs; None where there are no prices."""
+    """The cost of `usage`; None without prices."""
     if settings.price_input is None or settings.price_output is None:
         return None
     tokens_in, tokens_out = usage.input_tokens, usage.output_tokens
@@ -36,14 +36,14 @@ def cost(settings: BudgetSettings, usage: Usage) -> float | None:
 
 
 def in_words(settings: BudgetSettings, usage: Usage) -> str:
-    """ "1,234 tokens, 0.0021 USD", without a cost where there are no prices."""
+    """ "1,234 tokens, 0.0021 USD"; without the cost if there are no prices."""
     price = cost(settings, usage)
     tokens = f"{usage.input_tokens + usage.output_tokens:,} tokens"
     return tokens if price is None else f"{tokens}, {price:.4g} {settings.currency}"
 
 
 class Budget:
-    """What is spent, and what the requests in flight may still add to it."""
+    """The amount spent, and the most that the requests in flight can add."""
 
     def __init__(self, settings: BudgetSettings, spent: Usage) -> None:
         self.settings = settings
@@ -51,10 +51,10 @@ class Budget:
         self._reserved = Usage()
 
     def reserve(self, messages: Sequence[Message], max_tokens: int) -> Usage:
-        """What a request may come to, set aside until `settle`.
+        """Reserves the most that a request can use until `settle`, and returns it.
 
-        Raises `BudgetSpentError` where it might exceed the budget. Half as much again is set aside
-        for its input: tokenizers differ.
+        Raises `BudgetSpentError` if that could exceed the budget. The input is reserved at 1.5
+        times its estimate, since tokenizers differ.
         """
         asked = Usage(1, round(1.5 * rough_tokens(messages)), max_tokens)
         together = self.spent.plus(self._reserved).plus(asked)
@@ -76,19 +76,19 @@ class Budget:
         return asked
 
     def settle(self, reserved: Usage, used: Usage) -> None:
-        """What was set aside is given back, and what was used is spent."""
+        """Releases the reserved amount and adds the used amount to the spending."""
         self._reserved = Usage(*(a - b for a, b in zip(self._reserved, reserved, strict=True)))
         self.spent = self.spent.plus(used)
 
     def in_words(self) -> str:
-        """What is spent."""
+        """The amount spent."""
         return in_words(self.settings, self.spent)
 
 
 class Tab:
     """The cost of one request over all of its attempts, each of which must fit the budget.
 
-    A candidate that came to no answer, or to one without text, is paid for like any other.
+    An attempt without an answer, or with an empty one, is billed like any other.
     """
 
     def __init__(self, budget: Budget, messages: Sequence[Message], max_tokens: int) -> None:
@@ -99,22 +99,22 @@ class Tab:
         self._reserved = Usage()
 
     def reserve(self) -> None:
-        """Set aside what the next attempt may come to. Raises `BudgetSpentError` where it is too much.
+        """Reserve the most that the next attempt can use; `BudgetSpentError` if it is too much.
 
-        What the requests in flight use beyond that, such as thoughts that a server bills and does
-        not bound, is spent too: by so much a budget can be exceeded.
+        Requests in flight can use more than was reserved, for example reasoning tokens that a
+        server bills and does not limit. The budget can be exceeded by that amount.
         """
         self._reserved = self._budget.reserve(self._messages, self._max_tokens)
 
     def settle(self, used: Usage | None = None) -> None:
-        """Note what the candidate used; nothing, where it was not answered."""
+        """Record what the attempt used; nothing if it was not answered."""
         used = used or Usage()
         self._budget.settle(self._reserved, used)
         self._reserved = Usage()
         self.used = self.used.plus(used)
 
     def estimated(self, text: str | None = None) -> Usage:
-        """About what an answer used, for servers that do not count; None where it was lost."""
+        """The estimated usage of an answer, for servers without counts; None for a lost answer."""
         num_in = rough_tokens(self._messages)
         if text is None:
             return Usage(0, num_in, 0)

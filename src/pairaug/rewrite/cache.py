@@ -1,7 +1,7 @@
-"""Answers that are already paid for, in one SQLite file that survives being killed.
+"""The cache of answers already paid for: one SQLite file, safe against kills.
 
-The key covers everything that shaped the answer. The file holds report text: it is readable by its
-owner alone, and lies in the run's folder where its source is not public.
+The key covers everything that determines an answer. The file contains report text: only its owner
+can read it, and for a source that is not public it is in the run's folder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WAIT_SECONDS = 60.0
 
 
 class Usage(NamedTuple):
-    """Answers that were paid for, and their tokens, in and out."""
+    """Number of paid answers, and their input and output tokens."""
 
     answers: int = 0
     input_tokens: int = 0
@@ -42,20 +42,20 @@ def default_cache_path() -> Path:
 
 
 def cache_key(request: Mapping[str, Any]) -> str:
-    """A hash of a request with everything that shapes its answer."""
+    """A hash of a request with everything that determines its answer."""
     text = json.dumps(request, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return sha256(text.encode()).hexdigest()
 
 
 class AnswerCache:
-    """Answers by key, and what each run has spent. Several processes may share the file.
+    """Answers by key, and each run's spending. Several processes may share the file.
 
-    Each answer is on disk when `put` returns. What arrives while a write is going on is written
-    together after it, in a thread of its own, so that a disk's pace does not hold up requests.
+    Each answer is on disk when `put` returns. A separate thread writes; answers that arrive during
+    a write are written together in the next one, so that a slow disk does not delay requests.
     """
 
     def __init__(self, path: Path | None) -> None:
-        """Open the file, or, with None, a cache that ends with this object."""
+        """Open the file, or, with None, a cache in memory."""
         self.path = path
         self._waiting: list[_WaitingWrite] = []
         self._writing: asyncio.Task[None] | None = None
@@ -71,9 +71,9 @@ class AnswerCache:
                 self._writer.execute("PRAGMA synchronous = FULL")
                 for statement in (*_TABLES, *_PROBES):
                     self._writer.execute(statement)
-                # Of its own, so that reading does not wait for the writer's disk.
+                # A second connection, so that reading does not wait for writing.
                 self._reader = self._writer if path is None else _connection(path)
-                # Decoded here: of text that is damaged, the library would raise.
+                # Decoded here: the library would raise on damaged text.
                 self._reader.text_factory = bytes
                 undoing.pop_all()
         except (OSError, sqlite3.Error) as error:
@@ -83,11 +83,11 @@ class AnswerCache:
             ) from error
 
     def get(self, key: str) -> str | None:
-        """The answer under `key`; None where there is none, empty where it is no text."""
+        """The answer under `key`; None if missing, empty if it is not text."""
         return self._text("SELECT answer FROM answers WHERE key = ?", key)
 
-    def verdict(self, key: str) -> dict[str, Any] | None:
-        """The verdict kept under `key` in place of an answer that cannot be used, or None."""
+    def failure(self, key: str) -> dict[str, Any] | None:
+        """The failure stored under `key` in place of an answer, or None."""
         text = self._text("SELECT verdict FROM verdicts WHERE key = ?", key)
         try:
             found = parse_json(text) if text is not None else None
@@ -96,12 +96,12 @@ class AnswerCache:
         return found if isinstance(found, dict) else None
 
     def spent(self, run: str) -> Usage:
-        """What has been paid for under the name of `run`."""
+        """The spending recorded under the name `run`."""
         row = self._row("SELECT answers, input, output FROM spent WHERE run = ?", run)
         return Usage() if row is None else Usage(*row)
 
     def lacks(self, server: str) -> list[str]:
-        """The parameters that `server` was found not to take, in the order of finding them."""
+        """The parameters that `server` does not support, in the order of discovery."""
         text = self._text("SELECT lacks FROM servers WHERE server = ?", server)
         return text.split() if text else []
 
@@ -130,33 +130,33 @@ class AnswerCache:
         *,
         over: bool = False,
     ) -> None:
-        """Keep `answer`, and that `run` paid `usage` for it.
+        """Store `answer`, and add `usage` to the spending of `run`.
 
-        The first one under a key stays, unless this one is to be written `over` it.
+        An answer already stored under the key is kept, unless `over` is true.
         """
         statement = _REPLACE if over else _KEEP
         await self._add(_WaitingWrite(statement, (key, answer), run, usage or Usage()))
 
-    async def put_verdict(
-        self, key: str, verdict: Mapping[str, Any], run: str, usage: Usage
+    async def put_failure(
+        self, key: str, failure: Mapping[str, Any], run: str, usage: Usage
     ) -> None:
-        """Keep why there is no answer, and that `run` paid for that."""
-        await self._add(_WaitingWrite(_KEEP_VERDICT, (key, json.dumps(verdict)), run, usage))
+        """Store the reason for a missing answer, and add `usage` to the spending of `run`."""
+        await self._add(_WaitingWrite(_KEEP_FAILURE, (key, json.dumps(failure)), run, usage))
 
     async def spend(self, run: str, usage: Usage) -> None:
-        """Keep that `run` paid `usage` for nothing that is kept."""
+        """Add `usage` to the spending of `run`, without an answer to store."""
         if any(usage):
             await self._add(_WaitingWrite("", (), run, usage))
 
     async def learn(self, server: str, lacks: Sequence[str]) -> None:
-        """Keep what `server` was found not to take."""
+        """Store the parameters that `server` does not support."""
         await self._add(_WaitingWrite(_LEARN, (server, " ".join(lacks)), "", Usage()))
 
     async def _add(self, one: _WaitingWrite) -> None:
         self._waiting.append(one)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
-        # A caller that is cancelled must not take down who is written along with it.
+        # A cancelled caller must not cancel the writes of others in the same batch.
         await asyncio.shield(one.done)
 
     async def _write(self) -> None:
@@ -168,7 +168,7 @@ class AnswerCache:
             except RunError as error:
                 for one in together:
                     one.done.set_exception(error)
-                    one.done.exception()  # seen here, whether or not its caller still waits
+                    one.done.exception()  # mark as retrieved: its caller may no longer wait
             else:
                 for one in together:
                     one.done.set_result(None)
@@ -191,7 +191,7 @@ class AnswerCache:
             ) from error
 
     async def close(self) -> None:
-        """Write what waits, and let go of the file."""
+        """Write what is pending, and close the file."""
         if self._writing is not None:
             await asyncio.wait([self._writing])
         self._thread.shutdown()
@@ -200,7 +200,7 @@ class AnswerCache:
 
 
 class _WaitingWrite:
-    """Something that is about to be written, and what a run paid for it."""
+    """A pending write, with the usage that a run paid for it."""
 
     def __init__(self, statement: str, values: tuple[str, ...], run: str, usage: Usage) -> None:
         self.statement = statement
@@ -217,7 +217,7 @@ _TABLES = (
     "input INTEGER NOT NULL, output INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS servers (server TEXT PRIMARY KEY, lacks TEXT NOT NULL)",
 )
-# Asked of a file that is there already: one with tables of other columns is another program's.
+# Run on an existing file: with other tables or columns, it belongs to another program.
 _PROBES = (
     "SELECT key, answer FROM answers LIMIT 1",
     "SELECT key, verdict FROM verdicts LIMIT 1",
@@ -226,7 +226,7 @@ _PROBES = (
 )
 _KEEP = "INSERT OR IGNORE INTO answers VALUES (?, ?)"
 _REPLACE = "INSERT OR REPLACE INTO answers VALUES (?, ?)"
-_KEEP_VERDICT = "INSERT OR IGNORE INTO verdicts VALUES (?, ?)"
+_KEEP_FAILURE = "INSERT OR IGNORE INTO verdicts VALUES (?, ?)"
 _LEARN = "INSERT OR REPLACE INTO servers VALUES (?, ?)"
 _ADD_SPENT = (
     "INSERT INTO spent VALUES (?, ?, ?, ?) ON CONFLICT (run) DO UPDATE SET "
@@ -236,7 +236,7 @@ _ADD_SPENT = (
 
 
 def _connection(path: Path | None) -> sqlite3.Connection:
-    # Used by one thread at a time, which need not be the one that opened it.
+    # Used by one thread at a time, not necessarily the one that opened it.
     return sqlite3.connect(
         path or ":memory:", timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
     )

@@ -1,6 +1,6 @@
 """A causal language model of transformers in this process: conversations in, texts out.
 
-Each conversation samples from a seed of its own, so that its company in a batch is no matter.
+Each conversation has its own sampling seed, so that answers do not depend on the batch.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
 
 
 class GeneratedText(NamedTuple):
-    """An answer with the numbers of tokens that it took; None where the prompt is too long.
+    """An answer with its numbers of tokens; the text is None if the prompt is too long.
 
-    `is_cut` where the most tokens that it could have came before its end.
+    `is_cut` is true if the answer reached the limit of tokens before its end.
     """
 
     text: str | None
@@ -52,10 +52,10 @@ class GeneratedText(NamedTuple):
 
 
 def language_model_folder(model: str, revision: str | None = None) -> Path:
-    """The folder of a language model: a local one as it is, a hub id fetched.
+    """The folder of a language model: a local folder, or a downloaded hub id.
 
-    `HF_HUB_OFFLINE=1` is honoured: then only the cache is searched. Raises `ModelError` where there
-    is none, or where it has no safetensors.
+    With `HF_HUB_OFFLINE=1`, only the cache is searched. Raises `ModelError` if the model is
+    missing, or has no safetensors.
     """
     folder = local_folder(model)
     if folder is None:
@@ -73,14 +73,14 @@ def language_model_folder(model: str, revision: str | None = None) -> Path:
     return folder
 
 
-@lru_cache(maxsize=4)  # gigabytes, and asked for twice
+@lru_cache(maxsize=4)  # hashing takes long and is needed twice
 def weights_sha256(folder: Path) -> str:
     """The SHA-256 over a model's weights, tokenizer, chat template and configurations."""
     return sha256_of_folder(folder, _FILES)
 
 
 def check_language_model(folder: Path) -> None:
-    """Raises `ModelError` unless model and tokenizer are whole; no weight is read."""
+    """Raises `ModelError` unless model and tokenizer are complete; reads no weights."""
     part = Part(AutoModelForCausalLM, folder)
     check_part(part)
     config = open_config(part.kind, folder)
@@ -102,7 +102,7 @@ class CausalModel:
         ends = _ends_of(folder, model)
         ends = self._tokenizer.eos_token_id if ends is None else ends
         self._ends = [e for e in (ends if isinstance(ends, list) else [ends]) if e is not None]
-        # In place of the model's own: a penalty or a temperature in it would shape the answers.
+        # Replaces the model's settings: their penalties or temperature would change the answers.
         self._model.generation_config = GenerationConfig(
             do_sample=False,
             eos_token_id=self._ends or None,
@@ -163,7 +163,7 @@ class CausalModel:
         try:
             return self._tokenizer.apply_chat_template(list(conversation), **options)
         except TemplateError:
-            # Some templates know no system message.
+            # Some templates do not support system messages.
             return self._tokenizer.apply_chat_template(fold(conversation), **options)
 
     def _text(self, row: list[int], num_tokens_in: int) -> GeneratedText:
@@ -172,15 +172,15 @@ class CausalModel:
         return GeneratedText(text, num_tokens_in, min(stop + 1, len(row)), is_cut=stop == len(row))
 
 
-# The template has put in the special tokens already.
+# The template has already added the special tokens.
 _AS_IT_IS: dict[str, Any] = {"add_special_tokens": False}
 
 
 class SeededSampling(LogitsProcessor):
-    """Leaves one token of each row possible, sampled by the row's own seed.
+    """Samples one token per row with the row's seed, and masks all others.
 
-    With one uniform number for a row and step, a token follows from the distribution alone; the
-    library's own sampling samples for all rows of a batch from one generator.
+    One uniform number per row and step is mapped through the cumulative distribution; the library's
+    sampling uses one generator for all rows of a batch.
     """
 
     def __init__(self, seeds: Sequence[int], temperature: float, top_p: float = 1.0) -> None:
@@ -198,14 +198,14 @@ class SeededSampling(LogitsProcessor):
             dtype=torch.float64,
             device=scores.device,
         )
-        # Scaled, as rounding leaves the last share a little off 1.
+        # Scaled, since rounding can leave the last cumulative probability slightly off 1.
         chosen = torch.searchsorted(fractions, (numbers * fractions[:, -1])[:, None], right=True)
         chosen = chosen.clamp(max=scores.shape[-1] - 1)
         return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
 
 
 def _check_tokenizer(tokenizer: Any, config: Any, folder: Path) -> None:
-    """Raises `ModelError` unless the tokenizer goes with the model and knows conversations."""
+    """Raises `ModelError` unless the tokenizer fits the model and has a chat template."""
     check_vocabulary(tokenizer, int(config.get_text_config().vocab_size), folder)
     if not tokenizer.chat_template:
         raise ModelError(
@@ -215,7 +215,7 @@ def _check_tokenizer(tokenizer: Any, config: Any, folder: Path) -> None:
 
 
 def _ends_of(folder: Path, model: Any) -> Any:
-    """The tokens that end an answer, by the model's own settings of generation."""
+    """The tokens that end an answer, from the model's generation settings."""
     path = folder / "generation_config.json"
     said = read_config(path).get("eos_token_id") if path.is_file() else None
     return getattr(model.config, "eos_token_id", None) if said is None else said

@@ -1,6 +1,6 @@
-"""Rewriting by a model that follows instructions, wherever it runs.
+"""Rewriting by an instruction-tuned model, in this process or on a server.
 
-Every answer is kept on disk before it is used; equal requests are asked once.
+Every answer is cached on disk before it is used; equal requests are sent once.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from pairaug.rewrite.templates import instructions_of
 log = logging.getLogger(__name__)
 
 
-# What a model was paid for and would do again; whatever else went wrong is asked for again.
+# Failures that were paid for and would repeat; requests with other failures are sent again.
 _FINAL = (Reason.CUT, Reason.REFUSAL, Reason.CONTENT_FILTER)
 
 
 class Form(NamedTuple):
-    """The format that is asked for, and what is left out for a server that does not take it."""
+    """The requested format, and the parameters left out because the server lacks them."""
 
     answer_format: Format
     lacks: tuple[Lack, ...]
@@ -43,18 +43,18 @@ class Model(Protocol):
     """A model that answers conversations."""
 
     model: str
-    place: str
-    """Where it is, for the keys of its answers."""
+    location: str
+    """The server's address or the weights' hash, for the keys of answers."""
     host: str
     concurrency: int
     takes_schema: bool
     num_sent: int
-    """Requests that have left for it, repeats included."""
+    """Number of requests sent, repeats included."""
 
     async def complete(self, body: Mapping[str, Any], key: str, tab: Tab) -> Completion | Failure:
-        """The answer to a request; each attempt at it is put on the tab.
+        """The answer to a request; `tab` records each attempt.
 
-        Raises `LackError` where it does not take something of the request.
+        Raises `LackError` if the model does not support part of the request.
         """
         ...
 
@@ -62,19 +62,19 @@ class Model(Protocol):
 
 
 class Kept(NamedTuple):
-    """The files for a run's answers, what it spent, and what was sent."""
+    """The files for a run's answers, its spending, and its audit."""
 
     run: str = ""
-    """The name under which spending is added up."""
+    """The name under which spending is recorded."""
     audit: Path | None = None
     answers: Path | None = None
-    """None: answers are forgotten when the backend is closed."""
+    """None: answers are not kept after the backend is closed."""
 
 
 class ChatBackend:
     """Asks a model for each rewrite, within a budget; answers are cached, recorded and audited.
 
-    `known` is what an earlier part of the run learned of the server.
+    `known` holds what earlier parts of the run learned about the server.
     """
 
     seeds_by: Literal["pair", "report"] = "report"
@@ -106,16 +106,16 @@ class ChatBackend:
             model=self.model,
             data_policy=settings.data_policy,
         )
-        # Opened last: what fails above leaves no file open.
+        # Opened last, so that a failure above leaves no file open.
         self._cache = AnswerCache(kept.answers)
         self._run = kept.run
         self._budget = Budget(settings.budget, self._cache.spent(kept.run))
         self._num_audited = 0
         self._slots = asyncio.Semaphore(model.concurrency)
         self._in_flight: dict[str, asyncio.Future[str | Failure]] = {}
-        self._unreadable: set[str] = set()  # keys of what the cache has and nobody can read
+        self._unreadable: set[str] = set()  # keys of cached answers that cannot be read
         self._known = known or KnownServer()
-        self._server = cache_key({"run": kept.run, "place": model.place, "model": model.model})
+        self._server = cache_key({"run": kept.run, "place": model.location, "model": model.model})
         if not self._known.lacks:
             names = set(Lack)
             found = [Lack(one) for one in self._cache.lacks(self._server) if one in names]
@@ -134,7 +134,7 @@ class ChatBackend:
         return outcome if isinstance(outcome, Failure) else read_answer(outcome)
 
     def _form(self) -> Form:
-        """The body to send; `auto` asks for JSON where a schema can hold a model to it."""
+        """The requested form; `auto` asks for JSON if the model supports a schema."""
         lacks, chosen = self._known.lacks, self._settings.answer_format
         if chosen == "auto":
             is_held = self._chat_model.takes_schema and Lack.SCHEMA not in lacks
@@ -144,7 +144,7 @@ class ChatBackend:
     async def _do_without(self, error: LackError) -> None:
         known = self._known
         if error.lack in known.lacks:
-            return  # another request has learned it
+            return  # another request has found this out already
         if error.lack is Lack.SCHEMA and self._settings.answer_format == "json":
             raise BackendError(f"{error}; set rewrite.answer_format to text or auto") from error
         known.lacks += (error.lack,)
@@ -152,7 +152,7 @@ class ChatBackend:
         await self._cache.learn(self._server, known.lacks)
 
     def _cached(self, request: Request) -> str | Failure | None:
-        """The cached answer, in whichever form it was asked for."""
+        """The cached answer, in any form that could have been requested."""
         chosen = self._settings.answer_format
         formats: tuple[Format, ...] = ("json", "text") if chosen == "auto" else (chosen,)
         lacks = self._form().lacks
@@ -170,14 +170,14 @@ class ChatBackend:
             if kept and not isinstance(read_answer(kept), Failure):
                 return kept
             self._unreadable.add(key)
-        verdict = self._cache.verdict(key)
+        failure = self._cache.failure(key)
         try:
-            return failure_in(verdict) if verdict else None
+            return failure_in(failure) if failure else None
         except (ValueError, KeyError):
             return None
 
     def _key(self, request: Request, form: Form) -> str:
-        """The key of an answer: everything that decides what is sent, and where it goes to."""
+        """The key of an answer: all inputs that determine the request, and the model's location."""
         settings = self._settings
         shaping: dict[str, Any] = {
             "branch": request.branch.value,
@@ -187,7 +187,7 @@ class ChatBackend:
             "variant": request.variant,
             "target": request.target,
             "rejected": [(rejected.text, rejected.why) for rejected in request.rejected],
-            "place": self._chat_model.place,
+            "place": self._chat_model.location,
             "model": self.model,
             "instructions": self._shas[request.branch],
             "format": form.answer_format,
@@ -198,7 +198,7 @@ class ChatBackend:
         return cache_key(shaping)
 
     def _body(self, request: Request, form: Form) -> dict[str, Any]:
-        """What is sent."""
+        """The request's body."""
         body: dict[str, Any] = {
             "model": self.model,
             "messages": self._instructions.messages(request, form.answer_format),
@@ -213,7 +213,7 @@ class ChatBackend:
         return adapt(body, form.lacks)
 
     async def _ask_once(self, request: Request, form: Form) -> str | Failure:
-        """The answer to a request that may be in flight already, for an equal report."""
+        """The answer to a request; shared with an equal request in flight."""
         key = self._key(request, form)
         if key in self._in_flight:
             return await asyncio.shield(self._in_flight[key])
@@ -222,15 +222,15 @@ class ChatBackend:
         try:
             async with self._slots:
                 if form != self._form():
-                    # Another request has learned it while this one waited.
+                    # Another request has found a lack of the server while this one waited.
                     raise LackError(self._known.lacks[-1])
                 outcome = await self._request_answer(key, self._body(request, form))
             future.set_result(outcome)
-        except BaseException as error:  # whatever it is, nobody may wait for ever
-            # A cancelled request too: who waits for the same answer would otherwise wait for ever.
+        except BaseException as error:  # on any error, waiting tasks must be released
+            # Also on cancellation: tasks that wait for the same answer would otherwise never end.
             if not future.done():
                 future.set_exception(error)
-                future.exception()  # seen here, whether or not another task waits for it
+                future.exception()  # mark as retrieved: possibly no task waits for it
             raise
         finally:
             del self._in_flight[key]
@@ -240,7 +240,7 @@ class ChatBackend:
         tab = Tab(self._budget, body["messages"], self._settings.max_tokens)
         try:
             outcome = await self._chat_model.complete(body, key, tab)
-        except Exception as error:  # whatever ends the request, what it cost is kept
+        except Exception as error:  # on any error, record the cost
             self._is_over_budget |= isinstance(error, BudgetSpentError)
             await self._cache.spend(self._run, tab.used)
             raise
@@ -251,7 +251,7 @@ class ChatBackend:
     async def _cache_from_now(
         self, key: str, outcome: Completion | Failure, used: Usage
     ) -> str | Failure:
-        """The outcome, once it is on disk if a repeat would give it again, and its cost is."""
+        """Stores the outcome's cost, and the outcome if a repeat would give it again."""
         failure = outcome if isinstance(outcome, Failure) else read_answer(outcome.text)
         if isinstance(outcome, Completion) and not isinstance(failure, Failure):
             over = key in self._unreadable
@@ -259,7 +259,7 @@ class ChatBackend:
             return outcome.text
         assert isinstance(failure, Failure)
         if failure.reason in _FINAL and used.answers:
-            await self._cache.put_verdict(key, as_json(failure), self._run, used)
+            await self._cache.put_failure(key, as_json(failure), self._run, used)
         else:
             await self._cache.spend(self._run, used)
         return failure
@@ -277,7 +277,7 @@ class ChatBackend:
 
     async def close(self) -> None:
         if self._is_over_budget and self._in_flight:
-            # What is being answered will be billed: it is waited for and kept.
+            # Answers in flight will be billed: wait for them and store them.
             await asyncio.wait(
                 list(self._in_flight.values()), timeout=self._settings.timeout_seconds
             )

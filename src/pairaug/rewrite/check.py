@@ -1,6 +1,6 @@
-"""Whether a rewrite may be used, and what it changes.
+"""Accepts or rejects a rewrite, and lists its changes.
 
-Reports are compared by what they say of each topic (`topics.py`), not by their words.
+Reports are compared by their statements on each topic (`topics.py`), not by their words.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pairaug.rewrite.topics import (
     lost_topics,
 )
 
-# More than this is another patient, or another report.
+# More changes mean another patient, or another report.
 MAX_INTRA_CHANGES = 3
 
 _REFUSAL = re.compile(
@@ -57,7 +57,7 @@ _LABEL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """`reason` is None where the rewrite is accepted; `detail` holds no report text."""
+    """`reason` is None if the rewrite is accepted; `detail` quotes no report text."""
 
     reason: Reason | None
     detail: str = ""
@@ -65,13 +65,13 @@ class CheckResult:
 
 
 def tidy(answer: str) -> str:
-    """An answer without the quotes or the label that language models like to put around a text."""
+    """An answer without the quotes or the label that language models often add."""
     text = answer.strip()
     if len(text) > 1 and text[0] in "\"'“`" and text[-1] in "\"'”`":
         text = text.strip("\"'“”`").strip()
     text = _LABEL.sub("", text)
     if _MARKUP.search(text):
-        return text  # as it is, for the verdict
+        return text  # unchanged, for the check
     return " ".join(text.split())
 
 
@@ -82,9 +82,9 @@ def check(
     max_words: int,
     target: str | None = None,
 ) -> CheckResult:
-    """The verdict on `answer` as a rewrite of a report that says `stated`.
+    """Checks `answer` as a rewrite of a report with the statements `stated`.
 
-    With a `target`, that finding must be stated (inter) or be among those that change (intra).
+    With a `target`, that finding must be stated (inter) or be among the changes (intra).
     """
     problem = _problem_of_form(branch, answer, max_words)
     if problem:
@@ -92,20 +92,20 @@ def check(
     after = extract(answer)
     if not after:
         return CheckResult(Reason.EMPTY_ANSWER, "it states no finding")
-    # What the report itself contradicts ("clear lungs; basal scarring") is not the rewrite's fault.
+    # Contradictions of the source ("clear lungs; basal scarring") are not the rewrite's fault.
     contradicted = set(contradictions_in(after)) - set(contradictions_in(stated))
     if contradicted:
         named = ", ".join(sorted(contradicted))
         return CheckResult(Reason.CONTRADICTION, f"it contradicts itself on {named}")
     changes = changes_between(stated, after)
     if branch is Branch.INTER:
-        verdict = _check_inter(changes, denies_normality(stated, after))
+        result = _check_inter(changes, denies_normality(stated, after))
     else:
-        verdict = _check_intra(changes, lost_topics(stated, after))
-    if verdict.reason is None and target and not is_met(target, branch, after, changes):
+        result = _check_intra(changes, lost_topics(stated, after))
+    if result.reason is None and target and not is_met(target, branch, after, changes):
         what = "state" if branch is Branch.INTER else "change"
         return CheckResult(Reason.OFF_TARGET, f"it does not {what} {target}, which was asked for")
-    return verdict
+    return result
 
 
 def _problem_of_form(branch: Branch, answer: str, max_words: int) -> CheckResult | None:

@@ -1,7 +1,7 @@
-"""What of a report may be prompted: this image's findings, without history, earlier images or marks.
+"""Cleans reports for prompting: this image's findings, without history, earlier images or marks.
 
-`source_report` is the text that a report stands for wherever it is rewritten, prompted or compared
-with its rewrite. It says nothing that the report does not say; it only leaves out.
+Use `source_report` wherever a report is rewritten, prompted or compared with its rewrite. Cleaning
+only leaves text out; it adds no statement.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ from pairaug.rewrite.mending import (
 )
 
 MAX_PROMPT_WORDS = 50
-"""The paper's limit for a report that is prompted."""
+"""The paper's limit for a report in a prompt."""
 
-# What is left of an export's markup: "normal.&gt;]".
+# Remains of an export's markup: "normal.&gt;]".
 _STRAY = re.compile(
     r"\[[ ]?[xX\u2713\u2714]?[ ]?\]|[\u2610-\u2612]|[\[\]{}|*#`~^]|(?<!\w)[<>]|[<>](?!\w)"
 )
@@ -55,13 +55,13 @@ _MARK = (
     r"(?:arrow ?heads?|arrows?|asterisks?|stars?|circles?|(?:figs?|figures?|panels?)(?![a-z])\.?)"
     r"(?: ?\d{1,2} ?[a-z]?| [a-z])?"
 )
-# "Opacities (white arrows) in both bases": the mark parts nothing.
+# "Opacities (white arrows) in both bases": the mark does not end a sentence.
 _FIGURE_MARK = re.compile(
     rf" ?\( ?{_MARK}(?:(?:,|;| and| in) ?{_MARK})* ?\)(?=[\s.,;:)]|$)", re.IGNORECASE
 )
 _PARENTHESES = re.compile(r"\s*\(([^()]*)\)")
 _CLAUSE = re.compile(r"\s*(?:[,;:]|\b(?:and|but|with|however|which|although|while|where)\b)\s*")
-# "Views show the heart to be enlarged": the heart is.
+# "Views show the heart to be enlarged" becomes "the heart is enlarged".
 _TO_BE = re.compile(r"(?<=[a-rt-z] )to be\b")
 _WITHOUT = re.compile(
     r"^\s*without (?:(?:any|definite|convincing|clear) )?(?:evidence (?:of|for) )?", re.I
@@ -71,18 +71,17 @@ _VERBS_OF_A_TAIL = ("shows", "showed", "indicates", "started", "could", "represe
 
 
 def source_report(report: str, max_words: int = MAX_PROMPT_WORDS) -> str:
-    """`report` as it is prompted: cleaned and shortened. Empty where nothing is left."""
+    """`report` cleaned and shortened for prompts. Empty if nothing is left."""
     return shorten(clean(report), max_words)
 
 
 def clean(report: str) -> str:
-    """`report` as sentences about this image alone.
+    """`report` reduced to sentences about this image.
 
-    Left out are history, indication, technique and comparison, whether sections or words; other
-    kinds of imaging; advice; dates; and de-identification marks with the clause they stand in. A
-    finding that has resolved becomes one that is denied. Repeated sentences are said once. A
-    sentence that would be a fragment, or would say something else, goes whole. Cleaning twice is
-    cleaning once.
+    Removes history, indication, technique and comparison, both sections and words; other imaging;
+    advice; dates; and de-identification marks with their clause. A finding that has resolved is
+    denied. Repeated sentences are kept once. A sentence that would become a fragment, or change its
+    meaning, is removed whole. Cleaning is idempotent.
     """
     text = _sections_kept(report)
     kept: list[str] = []
@@ -94,7 +93,7 @@ def clean(report: str) -> str:
 
 
 def _with_their_exceptions(kept: list[str], text: str) -> list[str]:
-    """The sentences without "Otherwise clear" where the exception that it speaks of is left out."""
+    """The sentences without "Otherwise clear" if its exception was removed."""
     stated = extract(text)
     if is_stated_by(extract(" ".join(kept)), stated):
         return kept
@@ -102,34 +101,34 @@ def _with_their_exceptions(kept: list[str], text: str) -> list[str]:
 
 
 def shorten(text: str, max_words: int = MAX_PROMPT_WORDS) -> str:
-    """`text` with whole sentences left out until it has at most `max_words` words.
+    """`text` with whole sentences removed until it has at most `max_words` words.
 
-    First go sentences without findings, then those that another sentence repeats, then general and
-    named denials, then open questions; findings go last, the later before the earlier. Of a single
-    sentence that is too long, the clauses without findings go.
+    Order of removal: sentences without findings, repetitions, general denials, named denials, open
+    questions, and last findings, later ones before earlier ones. From a single sentence that is too
+    long, clauses without findings are removed.
     """
     kept = [text[start:end] for start, end in sentences(text)]
     while len(kept) > 1 and _num_words(kept) > max_words:
         stated = [extract(sentence) for sentence in kept]
-        del kept[min(range(len(kept)), key=lambda place: (_worth(place, stated), -place))]
+        del kept[min(range(len(kept)), key=lambda index: (_worth(index, stated), -index))]
     if _num_words(kept) > max_words:
         kept = [_shorten_sentence(kept[0], max_words)]
     return " ".join(kept)
 
 
 def shorten_both(before: str, after: str, max_words: int) -> tuple[str, str]:
-    """Two texts without as many of the sentences that stand in both as it takes `after` to fit.
+    """Both texts, shortened by their common sentences until `after` fits.
 
-    They go in the order of `shorten`, from both, so that the texts differ in nothing else than they
-    did. Where that is not enough, `after` alone is shortened further.
+    Sentences are removed from both in the order of `shorten`, so that the difference between the
+    texts stays the same. If that is not enough, only `after` is shortened further.
     """
     old, new = ([text[start:end] for start, end in sentences(text)] for text in (before, after))
     while _num_words(new) > max_words and len(old) > 1:
         stated = [extract(sentence) for sentence in new]
-        common = [place for place, sentence in enumerate(new) if sentence in old]
+        common = [index for index, sentence in enumerate(new) if sentence in old]
         if not common:
             break
-        gone = new.pop(min(common, key=lambda place: (_worth(place, stated), -place)))
+        gone = new.pop(min(common, key=lambda index: (_worth(index, stated), -index)))
         old.remove(gone)
     return " ".join(old), shorten(" ".join(new), max_words)
 
@@ -138,12 +137,12 @@ def _num_words(parts: list[str]) -> int:
     return sum(len(part.split()) for part in parts)
 
 
-def _worth(place: int, stated: list[list[Statement]]) -> int:
-    """How much is lost without the sentence at `place`: 0 for nothing."""
-    own = stated[place]
+def _worth(index: int, stated: list[list[Statement]]) -> int:
+    """The loss from removing the sentence at `index`: 0 for none."""
+    own = stated[index]
     if not own:
         return 0
-    others = {_key(s) for other, some in enumerate(stated) if other != place for s in some}
+    others = {_key(s) for other, some in enumerate(stated) if other != index for s in some}
     if all(_key(statement) in others for statement in own):
         return 1
     strongest = max(
@@ -171,7 +170,7 @@ def _key(statement: Statement) -> tuple[str | None, ...]:
 
 
 def _shorten_sentence(sentence: str, max_words: int) -> str:
-    """The first clauses that state something and fit; at worst the first words."""
+    """The first clauses that state something and fit; otherwise the first words."""
     pieces = [piece for piece in _CLAUSE.split(sentence.rstrip(".")) if piece]
     telling = [piece for piece in pieces if extract(piece)]
     kept: list[str] = []
@@ -186,10 +185,10 @@ def _shorten_sentence(sentence: str, max_words: int) -> str:
 
 
 def _sections_kept(report: str) -> str:
-    """The report without headings, and without sections on something else than this image.
+    """The report without headings, and without sections that are not about this image.
 
-    "TECHNIQUE: Portable view. The heart is enlarged.": with no heading after it, nobody says where
-    the section ends. It is one sentence, as such sections are.
+    A section without a heading after it counts as one sentence: "TECHNIQUE: Portable view. The
+    heart is enlarged." keeps the heart.
     """
     text = re.sub(r"[ \t]+", " ", unescape(report).replace("\r", ""))
     text = _FIGURE_MARK.sub("", text) if "(" in text else text
@@ -203,14 +202,14 @@ def _sections_kept(report: str) -> str:
         elif heading is headings[-1] and ONE_SENTENCE.match(heading.group()):
             own = sentences(section)
             parts.append(section[own[0].end :] if own else "")
-    # A section ends a sentence, whether or not it ends in a point.
+    # The end of a section ends a sentence, even without a full stop.
     return "\n\n".join(part.strip() for part in parts if part.strip())
 
 
-# Reports of one hospital share most of their sentences.
+# Cached: reports of one hospital share most of their sentences.
 @lru_cache(maxsize=8192)
 def _clean_sentence(sentence: str) -> str:
-    """One sentence cleaned, or an empty string where nothing about this image is left."""
+    """One sentence cleaned; empty if nothing about this image is left."""
     whole = text = " ".join(_STRAY.sub(" ", sentence).split())
     has_box = "[" in sentence or "\u2610" in sentence
     if has_box and _presences(extract(whole)) != _presences(extract(sentence)):
@@ -237,17 +236,17 @@ def _clean_sentence(sentence: str) -> str:
 
 
 def _still_says_it(part: str, own: list[Statement], whole: str) -> bool:
-    """True where what is left of a sentence is none of a fragment, and states what `whole` does."""
+    """True if the rest of a sentence is not a fragment and states only what `whole` states."""
     return not is_fragment(part, whole) and is_stated_by(own, extract(whole))
 
 
 def _is_remark(text: str) -> bool:
-    """True for a sentence on something else that images show, such as the aorta."""
+    """True for a sentence on another structure of the image, such as the aorta."""
     return bool(REMARKS.search(text)) and not is_bare(text)
 
 
 def _without_opening(text: str) -> str:
-    """Without "Chest X-ray on admission shows", which says how the findings were seen."""
+    """The sentence without an opening such as "Chest X-ray on admission shows"."""
     for pattern in OPENINGS:
         match = pattern.match(text)
         if match and match.end() < len(text):
@@ -256,7 +255,7 @@ def _without_opening(text: str) -> str:
 
 
 def _without_marks(text: str) -> str:
-    """Without the clauses that hold a de-identification mark: nobody knows what is missing."""
+    """The sentence without clauses with a de-identification mark, where words are missing."""
     if not DE_IDENTIFIED.search(text):
         return text
     text = MARKED_ADJECTIVE.sub("", NOTED_ELSEWHERE.sub(" ", text))
@@ -267,16 +266,16 @@ def _without_marks(text: str) -> str:
 
 
 def _without_other_things(text: str) -> str:
-    """Without clauses of history, treatment or advice; nothing where it is about other imaging."""
+    """Without clauses on history, treatment or advice; empty if about other imaging."""
     if OTHER_IMAGING.search(text):
         return ""
     return _clauses_without(NOT_THIS_IMAGE, text) if NOT_THIS_IMAGE.search(text) else text
 
 
 def _clauses_without(pattern: re.Pattern[str], text: str, later: bool = True) -> str:
-    """The clauses before the first that matches `pattern` if they state anything, else later ones.
+    """The clauses before the first match of `pattern` if they state anything, else later clauses.
 
-    Clauses on both sides of one that is left out are not joined: what is left must be one stretch.
+    Clauses on both sides of a removed one are not joined: the rest must be one contiguous stretch.
     """
     stretches: list[tuple[int, int]] = []
     start: int | None = None
@@ -302,9 +301,9 @@ def _clauses(text: str) -> list[tuple[int, int]]:
 
 
 def _alone(text: str, start: int, end: int) -> str:
-    """A stretch of clauses as a sentence of its own; empty where it would not say the same.
+    """A stretch of clauses as a sentence; empty if its meaning would change.
 
-    Cut off from its "without", a list of what is denied would state it: it gets a "no" of its own.
+    A list that has lost its "without" would state the denied findings, so it is prefixed by "no".
     """
     stretch = finished(_WITHOUT.sub("no ", text[start:end], count=1))
     words = stretch.split()
@@ -322,12 +321,12 @@ def _presences(statements: list[Statement]) -> list[tuple[str, str]]:
 
 
 def _denial(text: str, statements: list[Statement]) -> str:
-    """ "No A or B." of statements in `text` that name what they deny; empty if any does not."""
+    """ "No A or B." for the denials in `text`; empty if one does not name its finding."""
     if not statements or any(s.presence != "absent" or s.implied for s in statements):
         return ""
     named = [
         " ".join(filter(None, (s.side, text[s.start : s.end].lower())))
-        # A side that is named reaches what follows it.
+        # A side also applies to the findings named after it.
         for s in sorted(statements, key=lambda s: s.side is not None)
         if s.finding not in ("cardiomegaly", "enlarged cardiomediastinum")
     ]
@@ -337,7 +336,7 @@ def _denial(text: str, statements: list[Statement]) -> str:
 
 
 def _resolved_as_denied(text: str) -> str:
-    """A finding that has resolved as one that is denied; a device taken out is not mentioned."""
+    """A resolved finding as a denial; a removed device is left out."""
     if REMOVED_DEVICE.search(text):
         return _clauses_without(REMOVED_DEVICE, text, later=False)
     if not RESOLVED.search(text):

@@ -1,6 +1,6 @@
-"""The words by which a report speaks of something else than this image's findings.
+"""Patterns for parts of a report that are not findings on this image.
 
-Patterns only; `cleaning.py` says what is done with each.
+`cleaning.py` applies them.
 """
 
 from __future__ import annotations
@@ -24,24 +24,27 @@ _LEFT_OUT = (
     "notification|(?:electronically )?signed(?: by)?|date|dictated by|patient"
 )
 _KEPT = "report|findings?|impressions?|conclusions?|opinion|interpretation|addendum"
-# A heading opens a line or follows a point, or stands in capitals anywhere, and ends in a colon.
+# A heading ends in a colon; it starts a line, follows a full stop, or is in capitals.
 HEADING = re.compile(
     rf"(?:^|(?<=\.)\s)\s*(?i:{_LEFT_OUT}|{_KEPT})\s*:\.?|"
     rf"\b(?:{_LEFT_OUT.upper()}|{_KEPT.upper()})\s*:",
     re.MULTILINE,
 )
-# Of these, what stands in the heading's own sentence, where no other heading says where they end.
+# Of these, only the heading's sentence is removed if no other heading follows.
 ONE_SENTENCE = re.compile(
     r"\s*(?:examination|exam|study|procedure|technique|views?|comparisons?|date)\s*:", re.IGNORECASE
 )
 SECTIONS_LEFT_OUT = re.compile(rf"\s*(?:{_LEFT_OUT})\s*:", re.IGNORECASE)
 
-_IMAGE = rf"(?:x-?\s?rays?|radiographs?|radiography|radiograms?|cxrs?|{RADIOGRAPH_NOUNS}|imaging|images?|views?)"
+_IMAGE = (
+    r"(?:x-?\s?rays?|radiographs?|radiography|radiograms?|cxrs?|"
+    rf"{RADIOGRAPH_NOUNS}|imaging|images?|views?)"
+)
 _SHOWS = (
     r"(?:shows?|showed|showing|shown|reveals?|revealed|revealing|demonstrates?|demonstrated|"
     r"demonstrating|depicts?|depicted|depicting|identif(?:y|ies|ied)|confirm(?:s|ed))"
 )
-# How the findings were seen: "Frontal chest radiograph on admission shows ...".
+# Openings: "Frontal chest radiograph on admission shows ...".
 OPENINGS = (
     re.compile(
         rf"^(?:[^.;:]{{0,90}}?\b)?{_IMAGE}\b(?:(?!\b(?:not|no|would|could|should|may|"
@@ -69,7 +72,7 @@ OTHER_IMAGING = _words(
     r"(?:hr|mdr)?ct", r"cta", r"scans?", r"tomograph\w+", r"mri", r"ultraso\w+", r"echocardio\w+",
     r"bronchoscop\w+", r"angiogra\w+",
 )  # fmt: skip
-# History, treatment, advice: not to be seen on this image.
+# History, treatment, advice: not visible on this image.
 NOT_THIS_IMAGE = _words(
     r"patients?(?!'?s? (?:is )?rotat)", r"years?[- ]old", r"y/?o", r"(?:wo)?man", r"male",
     r"female", r"he", r"she", r"his", r"her",
@@ -102,7 +105,7 @@ RESOLVED = _words(
     r"disappear\w+", r"rather than",
 )  # fmt: skip
 
-# Other things that an image shows: kept though they are none of the fourteen findings.
+# Other structures on the image: kept, although not among the fourteen findings.
 REMARKS = _words(
     r"aort\w+", r"spin(?:e|al)", r"spondyl\w+", r"scolio\w+", r"kypho\w+", r"degenerative",
     r"osteo\w+", r"hyper(?:inflat|expan|lucen|aerat)\w+", r"hypo(?:inflat|aerat)\w+",
@@ -126,7 +129,7 @@ DATES = re.compile(
     r"\d{1,2}:\d{2}(?::\d{2})?(?:\s*[ap]\.?m\.?)?)",
     re.IGNORECASE,
 )
-# Left out of their sentence, which stays.
+# Removed from their sentence, which is kept.
 ASIDES = re.compile(
     r",?\s*\bin (?:the|an?) (?:(?:appropriate|proper|right|given|"
     r"correct) )?clinical (?:setting|context)\b|"
@@ -135,7 +138,7 @@ ASIDES = re.compile(
     re.IGNORECASE,
 )
 _MARK = r"(?:[Xx]{2,}|_{2,})"
-# A mark where an adjective stands: "No XXXX consolidation". What it was is not missed.
+# A mark in place of an adjective: "No XXXX consolidation". Only the mark is removed.
 MARKED_ADJECTIVE = re.compile(
     rf"(?:^|(?<=\bno )|(?<=\ba )|(?<=\bthe )|(?<=\bof )|(?<=\bwith )|(?<=\bis )|(?<=\bare ))"
     rf"(?:{_MARK}\s+)+(?=[a-z]{{4}})(?!(?:were|have|with|from|that|this|which|since|than|within|"
@@ -146,7 +149,7 @@ MARKED_ADJECTIVE = re.compile(
     re.IGNORECASE,
 )
 # A mark between an adjective and its finding: "Mild XXXX opacities", "patchy and XXXX opacities".
-# Before any other finding it may stand for "likely": those stay apart.
+# Before other findings it may stand for "likely", so those are not joined.
 MARKED_FINDING = re.compile(
     r"\b(mild|minimal|small|large|some|several|few|many|multiple|scattered|patchy|streaky|"
     r"hazy|focal|"
@@ -160,7 +163,7 @@ MARKED_FINDING = re.compile(
     re.IGNORECASE,
 )
 # A mark for "likely" before what a finding may be: "Left basilar opacity XXXX represents scarring".
-# The finding stays, without the guess; not where it would be none: "XXXX represents an artifact".
+# The finding is kept without the guess, except in "XXXX represents an artifact".
 MARKED_GUESS = re.compile(
     rf"(?:\s+(?:which|is|are|most))*,?\s+(?:{_MARK}\s+)+"
     r"(?:represent\w*|reflect\w*|relat\w+|due to|secondary to|correspond\w*)\s(?!(?:[^.;,]*\b)?"

@@ -1,6 +1,6 @@
-"""The words by which a report speaks of earlier images and of what has changed since.
+"""Patterns for comparisons with earlier images and for changes since then.
 
-Patterns only, with what stands for each once it is left out; `cleaning.py` applies them.
+Each has a replacement; `cleaning.py` applies them.
 """
 
 from __future__ import annotations
@@ -52,12 +52,13 @@ _SLIGHTLY = (
     r"(?:(?:grossly|essentially|overall|relatively|largely|slightly|mildly|minimally|markedly|"
     r"significantly|somewhat)\s+)?"
 )
-# Applied in this order, so that the long phrases go before the words that they hold.
+# Applied in this order: long phrases before the words that they contain.
 _COMPARISONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), replacement)
     for pattern, replacement in (
         (r"[,\s]*\b(?:with(?:out)?\s+)?(?:no|any|(?:on|in) the)\s+(?:\w+\s+){0,2}comparisons?\b"
-         rf"(?:\s+(?:stud\w+|exam\w*|{RADIOGRAPH_NOUNS}|radiographs?|images?))?(?:\s+available)?", " "),
+         rf"(?:\s+(?:stud\w+|exam\w*|{RADIOGRAPH_NOUNS}|radiographs?|images?))?"
+         r"(?:\s+available)?", " "),
         (rf"\s*,?\s*\b(?:or|nor|and no)\s+{_OFTEN}(?:interval\s+)?changes?"
          rf"(?:\s+(?:identified|seen|noted))?{_END}", ""),
         (rf"\s*\b(?:on|in|at|of)\s+(?:today['\u2019]?s|the current|"
@@ -73,7 +74,7 @@ _COMPARISONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
          r"before|earlier|comparison)\b"
          r"(?=\s*(?:[.,;)]|$|(?:and|or|but)\b))", " "),
         (rf"(?<=\bnormal )and\s+{_SAME}\b", ""),
-        # A region that has not changed, beside something else that is said.
+        # A region that has not changed, followed by another statement.
         (rf"(?:,|\b(?:and|with))\s+(?:the\s+)?{_SLIGHTLY}{_SAME}\s+(?:appearance\s+of\s+)?"
          rf"{_REGIONS}{_END}", ""),
         (rf"(?:,|\band)\s+{_REGIONS}\s+(?:(?:is|are|appears?|"
@@ -97,7 +98,7 @@ _COMPARISONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"[,\s]*\b(?:as\s+)?(?:seen|noted|described|mentioned|identified|demonstrated)\s+"
          r"(?:previously|before|earlier|above)\b|\bas before\b", " "),
         (rf"[,\s]*\b(?:has|have)\s+{_HOW}(?:been\s+)?{_HOW}{_CHANGED}{_EXTENT}", ""),
-        # What follows a change keeps the verb: "is stable and normal".
+        # A statement after the change keeps the verb: "is stable and normal".
         (rf"[,\s]*(?<!\bvolumes )\b(?:is|are|was|were|remains?|"
          rf"appears?)\s+{_HOW}{_CHANGED}{_EXTENT}\s+"
          r"(?:and\s+(?=may|might|could|indicat|represent|suggest|correspond)|(?=(?:with|"
@@ -127,7 +128,7 @@ _COMPARISONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\bpreviously\b|\bcurrently\b|\bat this time\b|\btoday\b|\brecent(?:ly)?\b", " "),
     )
 )  # fmt: skip
-# One of these is in every sentence that one of the above changes; most sentences have none.
+# Every sentence that a pattern above changes has one of these; most sentences have none.
 _SIGNS = re.compile(
     "compar|similar|chang|stable|prior|previous|earlier|before|last|preced|recent|old|outside|today|"
     "current|the present|interval|new|now|again|since|increas|decreas|improv|wors|progress|regress|"
@@ -137,7 +138,7 @@ _SIGNS = re.compile(
 
 
 def without_comparisons(text: str) -> str:
-    """`text` without what it says of earlier images."""
+    """`text` without comparisons with earlier images."""
     if not _SIGNS.search(text.lower()):
         return text
     for pattern, replacement in _COMPARISONS:

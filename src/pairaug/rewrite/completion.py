@@ -1,7 +1,7 @@
-"""Reading a chat completion: its text, or in which of the documented ways there is none.
+"""Reads a chat completion: its text, or the documented failure in its place.
 
-The ways are those of OpenAI, Azure OpenAI, vLLM, llama.cpp, Ollama, TGI, and of what Gemini,
-Anthropic, Mistral and OpenRouter offer under OpenAI's interface.
+Covers the failures of OpenAI, Azure OpenAI, vLLM, llama.cpp, Ollama and TGI, and of the
+OpenAI-compatible interfaces of Gemini, Anthropic, Mistral and OpenRouter.
 """
 
 from __future__ import annotations
@@ -38,30 +38,30 @@ _ENDED_BY_FILTER = (
 _ENDED_IN_TOOL = frozenset({"tool_calls", "tool_call", "tool_use", "function_call"})
 _THOUGHTS = ("reasoning", "reasoning_content", "reasoning_details", "thinking", "thinking_blocks")
 
-# No server counts as many in one answer; what says so is not a count.
+# More tokens than any server counts in one answer; a larger number is not a count.
 _MAX_TOKENS = 10**9
 
 
 class BadAnswerError(Exception):
-    """A response whose rest does not come, that is too large, or that is packed unasked."""
+    """A response that is incomplete, too large, or compressed without being asked to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """The text that a model answers with."""
+    """The text of a model's answer."""
 
     text: str
 
 
 def cut(text: str, where: str) -> Failure:
-    """The failure of an answer that was cut; where nothing but thoughts fitted, no seed helps."""
+    """The failure of a truncated answer; if only thoughts fitted, another seed does not help."""
     return Failure(f"its answer is cut {where}", Reason.CUT, again=bool(text.strip()), text=text)
 
 
 def read_completion(content: bytes) -> tuple[Completion | Failure | ServerError, Usage | None]:
-    """The answer in a response of status 200, and the cost that it states, if it does.
+    """The answer in a response of status 200, with its usage if stated.
 
-    Some servers put an error into it: then it is that error, as `Told`.
+    Some servers send an error with status 200; then the `ServerError` is returned.
     """
     try:
         answer = parse_json(content)
@@ -100,7 +100,7 @@ def _read_choice(choice: Mapping[str, Any]) -> Completion | Failure:
 
 
 def _text_in(content: Any) -> tuple[str, bool]:
-    """The text of a message's content, and whether it refuses; thoughts are left out."""
+    """The text of a message's content without thoughts, and True if it is a refusal."""
     if isinstance(content, str):
         return content, False
     parts = content if isinstance(content, list) else [content]
@@ -119,20 +119,20 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _usage(told: Any) -> Usage | None:
-    """The tokens that a server counts; None where it counts none."""
-    if not isinstance(told, dict):
+def _usage(counts: Any) -> Usage | None:
+    """The usage counted by the server; None if it counts no tokens."""
+    if not isinstance(counts, dict):
         return None
-    tokens_in = _count(told, "prompt_tokens", "input_tokens")
-    tokens_out = _count(told, "completion_tokens", "output_tokens")
-    # Where thoughts are billed and not counted as completion, the total has them.
-    tokens_out = max(tokens_out, _count(told, "total_tokens") - tokens_in)
+    tokens_in = _count(counts, "prompt_tokens", "input_tokens")
+    tokens_out = _count(counts, "completion_tokens", "output_tokens")
+    # Thoughts that are billed but not counted as completion are in the total.
+    tokens_out = max(tokens_out, _count(counts, "total_tokens") - tokens_in)
     return Usage(1, tokens_in, tokens_out) if tokens_in or tokens_out else None
 
 
-def _count(told: Mapping[str, Any], *names: str) -> int:
+def _count(counts: Mapping[str, Any], *names: str) -> int:
     for name in names:
-        value = told.get(name)
+        value = counts.get(name)
         if isinstance(value, int | float) and 0 < value < _MAX_TOKENS:
             return int(value)
     return 0

@@ -19,14 +19,14 @@ _KEY_VARIABLES = {"openai": "OPENAI_API_KEY", "azure": "AZURE_OPENAI_API_KEY"}
 
 
 class _NoRequestText(logging.Filter):
-    """Drops what the client library logs below a warning: at debug level it logs whole requests."""
+    """Drops the client library's log below warnings: at debug level it logs whole requests."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.levelno >= logging.WARNING
 
 
 def open_client(settings: RewriteSettings) -> Any:
-    """An asynchronous client of the `openai` package for the server that the settings name."""
+    """An asynchronous client of the `openai` package for the server in the settings."""
     try:
         import openai
     except ImportError as error:
@@ -38,8 +38,10 @@ def open_client(settings: RewriteSettings) -> Any:
             logger.addFilter(_NoRequestText())
     shared: dict[str, Any] = {
         "timeout": settings.timeout_seconds,
-        "max_retries": 0,  # retried by the backend, where an answer is also read and kept
-        "default_headers": {"Accept-Encoding": "identity"},  # a packed answer has no size limit
+        "max_retries": 0,  # the backend retries, since it also checks and stores answers
+        "default_headers": {
+            "Accept-Encoding": "identity"
+        },  # a compressed answer would evade the size limit
         "http_client": _http_client(settings),
     }
     if settings.backend == "azure":
@@ -59,10 +61,10 @@ def _http_client(settings: RewriteSettings) -> Any:
         "follow_redirects": False,
         "event_hooks": {"response": [limit_response]},
     }
-    # Over plain HTTP there is nothing to verify, and loading certificates takes its time.
+    # Plain HTTP has nothing to verify, and loading certificates takes time.
     verify = is_encrypted(settings)
     if is_local(settings):
-        # No proxy, and no address but one of this machine or of a private network.
+        # No proxy, and only addresses of this machine or of a private network.
         transport = PrivateTransport(host_of(settings), private_addresses(settings), verify)
         return openai.DefaultAsyncHttpxClient(trust_env=False, transport=transport, **options)
     return openai.DefaultAsyncHttpxClient(verify=verify, **options)
@@ -72,8 +74,8 @@ async def post(client: Any, body: Mapping[str, Any], key: str) -> bytes:
     """The body of the response to a chat completion. Raises `BadAnswerError`, or the client's."""
     from pairaug.rewrite.transport import Response
 
-    # Not `chat.completions.create`: taking the request and the answer apart by their types costs
-    # it more time than all the rest.
+    # Not `chat.completions.create`: it spends most of its time on converting the request and the
+    # answer to typed objects.
     options = {"idempotency_key": key}
     response = await client.post("/chat/completions", body=body, cast_to=Response, options=options)
     return response.content
@@ -83,7 +85,7 @@ def _azure_client(settings: RewriteSettings, shared: dict[str, Any]) -> Any:
     import openai
 
     token = _token_provider(settings)
-    # An Entra token comes first, and is enough by itself: many tenants allow no keys.
+    # An Entra token takes precedence and is sufficient: many tenants do not allow keys.
     opened_by: dict[str, Any] = (
         {"azure_ad_token_provider": token} if token else {"api_key": _key(settings)}
     )
@@ -98,7 +100,7 @@ def _azure_client(settings: RewriteSettings, shared: dict[str, Any]) -> Any:
 
 
 def _token_provider(settings: RewriteSettings) -> Callable[[], Awaitable[str]] | None:
-    """What gives the Entra token for each request; None where there is none to be had."""
+    """A function that returns the Entra token for each request; None without a token."""
     file, variable = settings.azure.token_file, settings.azure.token_env
     if file is None and not os.environ.get(variable):
         return None
@@ -107,12 +109,12 @@ def _token_provider(settings: RewriteSettings) -> Callable[[], Awaitable[str]] |
         return _text_of(file, "rewrite.azure.token_file") if file else os.environ[variable]
 
     if file is not None:
-        _text_of(file, "rewrite.azure.token_file")  # now rather than at the first request
+        _text_of(file, "rewrite.azure.token_file")  # fail now rather than at the first request
     return token
 
 
 def _key(settings: RewriteSettings) -> str | None:
-    """The key; None for a local server that needs none."""
+    """The key; None for a local server without one."""
     if settings.api_key_file is not None:
         return _text_of(settings.api_key_file, "rewrite.api_key_file")
     variable = settings.api_key_env or _KEY_VARIABLES[settings.backend]
@@ -134,19 +136,21 @@ def _text_of(path: Path, setting: str) -> str:
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         text = ""
-    # A key is one word: anything else is another file, and would be sent as a header.
+    # A key is one word; anything else is a wrong file, which would be sent as a header.
     if len(text.split()) != 1:
-        raise BackendError(f"{setting} names {path}, which holds no key; write it there alone")
+        raise BackendError(
+            f"{setting} names {path}, which does not contain a key; write only the key to it"
+        )
     return text
 
 
 def is_encrypted(settings: RewriteSettings) -> bool:
-    """True where the server is asked over TLS."""
+    """True if the server is reached over TLS."""
     return address_of(settings)[1].lower().startswith("https:")
 
 
 def endpoint_of(settings: RewriteSettings) -> str:
-    """Where a model is, for the keys of its answers and for messages."""
+    """The model's address, for the keys of its answers and for messages."""
     if settings.backend == "azure":
         own = settings.azure
         return f"{own.endpoint}#{own.deployment}#{own.api_version}"

@@ -1,4 +1,4 @@
-"""What rewriting would take: reports, requests, tokens, cost and time; nothing is asked."""
+"""Estimates rewriting: reports, requests, tokens, cost and time, without sending a request."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from pairaug.rewrite.settings import CHAT_MODELS, SERVERS, RewriteSettings
 from pairaug.rewrite.templates import instructions_of
 
 _NUM_TRIED = 100
-"""Reports, spread over all, whose requests are made up to see how long they are."""
+"""Number of reports, spread over all, whose requests are composed to measure their length."""
 
 _TOKENS_PER_WORD = 1.4
 _TOKENS_OF_JSON = 60
-"""What the form of a structured answer adds."""
+"""Tokens that a structured answer adds."""
 
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """For one attempt at each text; those that are refused are asked for again, and cost more."""
+    """An estimate for one attempt per text; rejected answers are requested again and cost more."""
 
     num_reports: int
     num_texts: int
     num_requests: int
-    """Texts that a model is asked for; equal reports share theirs."""
+    """Number of texts requested from a model; equal reports share theirs."""
     usage: Usage
     cost: float | None
     seconds: float | None
@@ -42,10 +42,10 @@ class CostEstimate:
         """One line."""
         words = [f"{self.num_reports:,} reports, {self.num_texts:,} texts by {settings.backend}"]
         if settings.backend in CHAT_MODELS:
-            told = f"{self.num_requests:,} requests at one attempt each"
+            requests = f"{self.num_requests:,} requests at one attempt each"
             if settings.attempts > 1:
-                told += f", at most {settings.attempts} times as many"
-            words.append(told)
+                requests += f", at most {settings.attempts} times as many"
+            words.append(requests)
             words.append(
                 f"about {self.usage.input_tokens:,} tokens in, {self.usage.output_tokens:,} out"
             )
@@ -59,7 +59,7 @@ class CostEstimate:
 def estimate(
     reports: Iterable[str], settings: RewriteSettings, num_pairs: int | None = None
 ) -> CostEstimate:
-    """What rewriting `reports` would take; they may be the first of `num_pairs`."""
+    """The estimate for rewriting `reports`, which may be the first of `num_pairs`."""
     distinct: dict[bytes, str] = {}
     num_given = num_reports = 0
     for report in reports:
@@ -68,7 +68,7 @@ def estimate(
             continue
         num_reports += 1
         digest = blake2b(report.encode(), digest_size=12).digest()
-        # Only as many texts are held as are tried; of the others the hash is enough.
+        # Holds only the texts that are measured; the hash is enough for the others.
         distinct[digest] = report if len(distinct) < _NUM_TRIED else ""
     fraction = max(1.0, num_pairs / num_given) if num_pairs and num_given else 1.0
     per_report = len(settings.branches) * settings.variants
@@ -110,7 +110,7 @@ def _request(report: str, settings: RewriteSettings, branch: str) -> Request:
 
 
 def _seconds_by_rules(tried: Sequence[str]) -> float:
-    """Seconds that one text takes, as the rules take now for a few reports."""
+    """Seconds per text, measured with the rules on a few reports."""
     rules, few = RulesBackend(), tried[:20]
 
     async def rewrite_few() -> None:
@@ -128,7 +128,7 @@ def _seconds_by_rules(tried: Sequence[str]) -> float:
 def _price(amount: float | None, currency: str) -> str:
     if amount is None:
         return "unknown price (set rewrite.budget.price_input and price_output)"
-    # Little is not nothing: a cent is not rounded away.
+    # A small cost must not be rounded to 0.
     digits = f"{amount:,.2f}" if amount == 0 or amount >= 0.01 else f"{amount:.2g}"
     return f"about {digits} {currency}"
 

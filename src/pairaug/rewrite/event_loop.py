@@ -1,6 +1,6 @@
-"""An event loop in a thread of its own, so that a plain stream of pairs can wait on async work.
+"""An event loop in a separate thread, so that a synchronous stream of pairs can wait on async work.
 
-It works inside notebooks too, where the calling thread has a running loop already.
+It also works in notebooks, where the calling thread already has a running loop.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 class EventLoopThread:
-    """A context in which coroutines run; what is unfinished at its end is cancelled."""
+    """A context for running coroutines; unfinished ones are cancelled at its end."""
 
     def __enter__(self) -> EventLoopThread:
         self._loop = asyncio.new_event_loop()
@@ -25,11 +25,11 @@ class EventLoopThread:
         return self
 
     def submit(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
-        """Start `work`; its result or exception comes from the future."""
+        """Start `work`; the future returns its result or raises its exception."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """The result of `work`, waited for."""
+        """Wait for `work` and return its result."""
         return self.submit(work).result()
 
     def __exit__(

@@ -1,7 +1,8 @@
-"""Which addresses are this machine's or a private network's, and whether a name leads to them.
+"""Decides whether an address or a host name is local: this machine's or a private network's.
 
-Private are loopback, 10/8, 172.16/12, 192.168/16 and fc00::/7. Not so are addresses that providers
-share (100.64/10), those of a link (169.254/16, where clouds keep their metadata), and 0.0.0.0.
+Private addresses are loopback, 10/8, 172.16/12, 192.168/16 and fc00::/7. Not private are addresses
+shared by providers (100.64/10), link-local ones (169.254/16, where clouds serve metadata), and
+0.0.0.0.
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ _NUMBER = re.compile(r"(?:\d+|0x[0-9a-f]*)")
 
 
 def host_in(url: str) -> str | None:
-    """The host of an address in lower case, without a dot at its end; None where there is none.
+    """The host of an address in lower case, without a final dot; None without a valid host.
 
-    A host that looks like a number and is no usual address is none: libraries read `134744072`,
-    `0x08080808` and `127.1` as addresses, each in its own way.
+    Numbers other than a standard address are invalid: libraries read `134744072`, `0x08080808` and
+    `127.1` as addresses, in different ways.
     """
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".").lower()
-        _ = parts.port  # raises where it is no number
+        _ = parts.port  # raises if it is not a number
     except ValueError:
         return None
     if parts.scheme not in ("http", "https"):
@@ -56,7 +57,7 @@ def host_in(url: str) -> str | None:
 
 
 def address_in(text: str) -> Address | None:
-    """The address in a text; of one of IPv4 within IPv6, the one of IPv4."""
+    """The address in a text; for an IPv4-mapped IPv6 address, the IPv4 address."""
     try:
         address = ip_address(text)
     except ValueError:
@@ -69,7 +70,7 @@ def address_in(text: str) -> Address | None:
 
 
 def network_in(text: str) -> Network | None:
-    """The network in a text; an address is one of its own."""
+    """The network in a text; an address is a network of one."""
     address = address_in(text)
     if address is not None:
         return ip_network(address)
@@ -80,20 +81,20 @@ def network_in(text: str) -> Network | None:
 
 
 def is_private(where: Network | Address) -> bool:
-    """True where all of it is of this machine or of a private network."""
+    """True if the whole network is of this machine or private."""
     return _is_in(where, _PRIVATE)
 
 
 def is_localhost(host: str) -> bool:
-    """True for `localhost` and the names below it, which must be this machine."""
+    """True for `localhost` and its subdomains, which must be this machine."""
     return host == "localhost" or host.endswith(".localhost")
 
 
 def resolve_host(host: str) -> list[str]:
     """The addresses of a host that counts as local.
 
-    Raises `SettingsError` where one of them is not private, or, for `localhost` and names below it,
-    not this machine's; `BackendError` where there is none.
+    Raises `SettingsError` if one of them is not private or, for `localhost` and its subdomains, not
+    this machine's; `BackendError` without an address.
     """
     address = address_in(host)
     if address is not None:
@@ -102,8 +103,7 @@ def resolve_host(host: str) -> list[str]:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
         raise BackendError(
-            f"{host} has no address: no name server here knows it; check the name in "
-            "rewrite.base_url"
+            f"{host} cannot be resolved to an address; check the name in rewrite.base_url"
         ) from error
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     allowed = _LOOPBACK if is_localhost(host) else _PRIVATE

@@ -1,4 +1,4 @@
-"""What a server was found not to take, and requests without it."""
+"""Parameters that a server does not support, and requests without them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pairaug.rewrite.templates import fold
 
 
 class Lack(StrEnum):
-    """Something of OpenAI's interface that a server does not take."""
+    """A part of OpenAI's interface that a server does not support."""
 
     SCHEMA = "response_format"
     SYSTEM = "system"
@@ -23,7 +23,7 @@ class Lack(StrEnum):
 
 
 LACK_OF_PARAMETER = {lack.value: lack for lack in Lack if lack not in (Lack.SCHEMA, Lack.SYSTEM)}
-"""The name of a request's parameter → what it is called here."""
+"""The name of a request's parameter → its `Lack`."""
 
 _INSTEAD = {
     Lack.SCHEMA: "a request with a schema; the report alone is asked for instead",
@@ -34,7 +34,7 @@ _INSTEAD = {
 
 
 class LackError(Exception):
-    """The server does not take something that was in a request."""
+    """The server does not support a part of a request."""
 
     def __init__(self, lack: Lack, host: str = "", status: int = 0) -> None:
         self.lack = lack
@@ -44,13 +44,13 @@ class LackError(Exception):
 
 @dataclass(slots=True)
 class KnownServer:
-    """The lessons learned of a server, in order, kept from one part of a run to the next."""
+    """The lacks found of a server, in order, kept for all parts of a run."""
 
     lacks: tuple[Lack, ...] = ()
 
 
 def adapt(body: Mapping[str, Any], lacks: Sequence[Lack]) -> dict[str, Any]:
-    """A request without what its server does not take."""
+    """A request without the parts that its server does not support."""
     adapt = dict(body)
     if Lack.SYSTEM in lacks:
         adapt["messages"] = fold(body["messages"])

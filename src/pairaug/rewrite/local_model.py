@@ -1,4 +1,4 @@
-"""A language model in this process, asked by many tasks at once and answering in batches."""
+"""A language model in this process: gathers the requests of many tasks into batches."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pairaug.rewrite.completion import Completion, cut
 from pairaug.rewrite.reasons import Reason
 
 _SECONDS_TO_FILL = 0.05
-"""How long a batch that is not full waits for others."""
+"""Seconds that a partial batch waits for more requests."""
 
 
 class LocalModel:
-    """Gathers requests into batches. There are no schemas here: an answer is any text."""
+    """Gathers requests into batches. Schemas are not supported: an answer can be any text."""
 
     host = "this process"
     takes_schema = False
@@ -27,8 +27,8 @@ class LocalModel:
 
     def __init__(self, loaded: CausalModel, name: str, sha256: str, batch_size: int) -> None:
         self.model = name
-        self.place = f"weights {sha256}"
-        # A second batch gathers while the first is at work.
+        self.location = f"weights {sha256}"
+        # A second batch gathers while the first is computed.
         self.concurrency = 2 * batch_size
         self._loaded = loaded
         self._batch_size = batch_size
@@ -65,7 +65,7 @@ class LocalModel:
             del self._waiting[: self._batch_size]
             try:
                 texts = await loop.run_in_executor(self._thread, self._texts, batch)
-            except BaseException as error:  # whatever it is, nobody may wait for ever
+            except BaseException as error:  # on any error, waiting tasks must be released
                 for one in (*batch, *self._waiting):
                     if not one.done.done():
                         one.done.set_exception(error)
@@ -88,12 +88,12 @@ class LocalModel:
         )
 
     async def close(self) -> None:
-        """The model itself stays loaded, for the next part."""
+        """Keeps the model loaded, for the next part."""
         self._thread.shutdown(cancel_futures=True)
 
 
 class _WaitingPrompt(NamedTuple):
-    """A request, and where its answer goes."""
+    """A request with the future for its answer."""
 
     body: Mapping[str, Any]
     done: asyncio.Future[GeneratedText]

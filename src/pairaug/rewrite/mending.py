@@ -1,7 +1,7 @@
-"""What is left of a sentence that was cut: put in order, and held against the whole one.
+"""Repairs a sentence after parts were removed, and compares it with the whole sentence.
 
-`finished` puts spaces, commas, verbs and articles in order. `is_fragment` says whether the rest
-still reads as a report's sentence, `is_stated_by` whether it says nothing but what the whole does.
+`finished` corrects spaces, commas, verbs and articles. `is_fragment` is True if the rest does not
+read as a sentence, `is_stated_by` if it states only what the whole sentence states.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from pairaug.findings.statement import Statement
 
-# What cannot stand at the end of a sentence, or at its start, once something was left out.
+# Words that cannot end or start a sentence after a removal.
 _DANGLING_END = re.compile(
     r"[\s,;:\-(/]*\b(?:the|a|an|of|in|on|at|to|for|with|and|or|but|is|are|was|were|be|been|"
     r"has|have|"
@@ -36,7 +36,7 @@ _TIDY = (
     (re.compile(r"\b(is|are|was|were|remains?|appears?)(?:,| and| or| but)\s+"), r"\1 "),
     (re.compile(r"\b(of|in|with|the|a|and|or) (?=(?:and|or|,|;)\b)"), ""),
     (re.compile(r"\b(?:in|on|at|from|to|of|with|since|by|as)\s*(?=[,.;]|$)", re.IGNORECASE), ""),
-    # One thing, once its companion has gone: "The heart, XXXX are normal".
+    # A plural verb after one of two subjects was removed: "The heart, XXXX are normal".
     (
         re.compile(
             rf"^((?:(?!(?:and|of|with|in|or)\b)\w+ ){{0,5}}{_ONE}) (?:are|appear|remain)\b", re.I
@@ -65,13 +65,13 @@ _REGION = (
     r"rotation|"
     r"technique|for|to|projection)"
 )
-# Nothing but regions, once "unchanged" has been left out.
+# Only regions, after "unchanged" was removed.
 _BARE = re.compile(rf"(?:{_REGION}\b\W*)+", re.IGNORECASE)
-# Signs that the rest is none of a sentence; those that the whole sentence shows do not count.
+# Signs of a fragment, ignored if the whole sentence shows them too.
 _FRAGMENTS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        # Its subject has gone.
+        # The subject is missing.
         r"^(?:(?:overall|otherwise|also|most),? )?(?:may|might|can|could|would|should|will|"
         r"appears?|represents?|representing|favou?r\w*|"
         r"suggest(?:s|ing|ive)|reflect\w*|indicat\w+|compatible|(?:most |more )?consistent|"
@@ -80,7 +80,7 @@ _FRAGMENTS = tuple(
         r"projecting|from|of|to|than|into|versus|vs|onset|if|when|while|because|given\b[^,]*$|"
         r"(?:left|right) (?:greater|more|less) than|(?:more|less|greater|worse|better) \w+ than|"
         r"not|appearance of|in (?:the )?(?:size|appearance))\b",
-        # It ends before what it was about to say.
+        # The end is missing.
         r"\b(?:no|without|may|might|can|could|would|should|will|not|given|because|if|benefit|"
         r"likely|"
         r"probably|possibly|concerning|suggestive|suspicious|secondary|related|represents?|"
@@ -89,14 +89,14 @@ _FRAGMENTS = tuple(
         r"prior|previous|earlier|with mild|with moderate|with small|costophrenic|"
         r"cardiophrenic|pleural|pulmonary|thoracic|osseous|bony|"
         r"mediastinal|cardiac|hilar|paratracheal|both)\.$",
-        # A hole: "on 's study", "/normal", "()".
+        # A gap: "on 's study", "/normal", "()".
         r"(?:^|\s)['\u2019]s\b|(?:^|\s)/|/(?:\s|\.|$)|\(\s*\)",
         r"^[^()]*\)|\([^()]*$|\b(?:the|an?)[,;]",
         r"\bappears? (?:the|and|or)\b|\b(?:is|are) (?:from|than|to|of|size|opacity|on)\b|"
         r"\bthere (?:is|are|has been) "
         r"(?:seen|noted|identified|also)\b|\b(?:the|an?) (?:is|are|was|were|of|in|with|to)\b|"
         r"\b(?:in|on|at|of|from|with|to) (?:and|or|but|is|are|which|that)\b",
-        # What it is compared with.
+        # The rest of a comparison.
         r"\b(?:compared|comparison)\b|\b(?:from|than|to|since|with|versus) (?:the |that )?"
         r"(?:prior|previous|earlier|before|comparison|exam)\b|\bago\b",
     )
@@ -118,14 +118,14 @@ _VERB = re.compile(
 
 
 def as_noun_phrase(text: str) -> str:
-    """`text` without "The" where the verb that "The effusion" had is left out: "Effusion."."""
+    """`text` without "The" if the verb of "The effusion" was removed: "Effusion."."""
     if not _DETERMINER.match(text) or _VERB.search(_RELATIVE.sub("", text[4:])):
         return text
     return finished(_DETERMINER.sub("", text))
 
 
 def without_bare_tail(text: str, whole: str) -> str:
-    """`text` without a region at its end of which `whole` said more: "Edema, the contours."."""
+    """`text` without a final region whose statement was removed: "Edema, the contours."."""
     tail = _BARE_TAIL.search(text)
     if not tail or whole.rstrip(" .").endswith(tail.group().rstrip(".")):
         return text
@@ -133,7 +133,7 @@ def without_bare_tail(text: str, whole: str) -> str:
 
 
 def finished(text: str) -> str:
-    """`text` as one sentence: nothing dangling, spaces and commas in order, capital and point."""
+    """`text` as one sentence: no dangling words, correct spaces and commas, capital, full stop."""
     previous = None
     while previous != text:
         previous = text
@@ -147,21 +147,21 @@ def finished(text: str) -> str:
 
 
 def is_bare(text: str) -> bool:
-    """True where `text` names regions and says nothing of them."""
+    """True if `text` names regions without a statement on them."""
     return bool(_BARE.fullmatch(text))
 
 
 def is_fragment(part: str, whole: str) -> bool:
-    """True where cutting `whole` left a `part` that does not read as a sentence of a report."""
+    """True if `part`, the rest of `whole`, does not read as a sentence of a report."""
     return is_bare(part) or any(
         pattern.search(part) and not pattern.search(whole) for pattern in _FRAGMENTS
     )
 
 
 def is_stated_by(part: Iterable[Statement], whole: Iterable[Statement]) -> bool:
-    """True where each statement of `part` is one of `whole`, or one that is less precise.
+    """True if each statement of `part` is one of `whole`, or a less precise form of one.
 
-    A denial that is less precise says more, not less: it must be the same.
+    A less precise denial claims more, so denials must be the same.
     """
     known = list(whole)
     return all(any(_follows(own, other) for other in known) for own in part)

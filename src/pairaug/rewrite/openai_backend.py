@@ -1,7 +1,7 @@
-"""Asking a server with OpenAI's interface: vLLM, llama.cpp, Ollama, TGI, OpenAI itself, or Azure.
+"""Sends requests to a server with OpenAI's interface: vLLM, llama.cpp, Ollama, TGI, OpenAI, Azure.
 
-One request, repeated while a repeat can help. Report text goes to the server that the settings
-name, and nowhere else: no log, no proxy for local servers, no redirect.
+A request is repeated while a repeat can help. Report text goes only to the server in the settings:
+no log, no proxy for local servers, no redirect.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from pairaug.rewrite.settings import RewriteSettings
 log = logging.getLogger(__name__)
 
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 60.0
-# So many requests that fail in a row mean that the server is gone, not that a report is odd.
+# This number of failures in a row means that the server is gone, not that a report is odd.
 _MAX_FAILURES_IN_A_ROW = 8
 _NO_CONNECTION, _TIMEOUT = "no connection", "no answer in time"
 
 
 class Server:
-    """The model behind an endpoint; `complete` gives an answer, a failure, or ends the run."""
+    """The model behind an endpoint; `complete` returns an answer or a failure, or ends the run."""
 
     def __init__(self, settings: RewriteSettings) -> None:
         refuse_if_remote(settings)
-        # Azure knows a model by its deployment; the setting names it for prices and traces.
+        # Azure identifies a model by its deployment; the setting is for prices and traces.
         deployment = settings.azure.deployment if settings.backend == "azure" else None
         self.model = settings.model or deployment or ""
-        self.place = endpoint_of(settings)
+        self.location = endpoint_of(settings)
         self.host = host_of(settings)
         self.concurrency = settings.concurrency
         self.takes_schema = True
@@ -64,9 +64,9 @@ class Server:
         self._is_gone: BackendError | None = None
 
     async def complete(self, body: Mapping[str, Any], key: str, tab: Tab) -> Completion | Failure:
-        """The answer to a request, after as many repeats as the settings allow."""
+        """The answer to a request, repeated up to `retries` times."""
         if self._is_gone:
-            raise self._is_gone  # what is still in the queue is not tried
+            raise self._is_gone  # queued requests are not sent
         body, rng = {**body, "model": self._asked_for}, Random(key)
         outcome: Completion | Failure = UNREADABLE
         for repeat in range(self._retries + 1):
@@ -77,7 +77,7 @@ class Server:
             if repeat < self._retries:
                 backoff = min(_FIRST_WAIT_SECONDS * 2**repeat, _LONGEST_WAIT_SECONDS)
                 seconds = backoff * (0.5 + rng.random() / 2) if wait is None else wait
-                log.info("language model: %s; asking again in %.1f s", outcome.why, seconds)
+                log.info("language model: %s; retrying in %.1f s", outcome.why, seconds)
                 await asyncio.sleep(seconds)
         assert isinstance(outcome, Failure)
         self._note_failure(outcome)
@@ -91,16 +91,16 @@ class Server:
         if not self._has_answered and self._num_too_long >= _MAX_FAILURES_IN_A_ROW:
             self._is_gone = BackendError(
                 f"{self.host}: the first {self._num_too_long} reports do not fit the model's "
-                "window; let the server give it a longer one, or set rewrite.max_tokens lower"
+                "window; configure a longer window on the server, or set rewrite.max_tokens lower"
             )
             raise self._is_gone
 
     def _note_failure(self, failure: Failure) -> None:
-        """Raise where the server is gone, or has no room for this key at all."""
+        """Raise if the server is gone, or keeps rejecting this key for its rate limit."""
         if failure == TOO_MANY_REQUESTS:
             self._is_gone = BackendError(
                 f"{self.host} still answers {failure.why} after {self._retries + 1} attempts; set "
-                "rewrite.concurrency lower, or run again later: answers that are paid for are kept"
+                "rewrite.concurrency lower, or run again later; paid answers are kept"
             )
             raise self._is_gone
         self._failures_in_a_row += 1
@@ -108,14 +108,14 @@ class Server:
         if is_unreachable or self._failures_in_a_row >= _MAX_FAILURES_IN_A_ROW:
             self._is_gone = BackendError(
                 f"{self.host} gives no answer ({failure.why}) after {self._retries + 1} attempts; "
-                "check that the server runs, then run again: answers that are paid for are kept"
+                "check that the server runs, then run again; paid answers are kept"
             )
             raise self._is_gone
 
     async def _try(
         self, body: Mapping[str, Any], key: str, tab: Tab
     ) -> tuple[Completion | Failure, float | None]:
-        """One request: what came of it, and how long the server asks to wait."""
+        """Send one request; return the outcome and the seconds that the server asks to wait."""
         tab.reserve()
         used: Usage | None = None
         try:
@@ -132,12 +132,12 @@ class Server:
     async def _ask(
         self, body: Mapping[str, Any], key: str, tab: Tab
     ) -> tuple[Completion | Failure | ServerError, Usage | None, float | None]:
-        """The server's reply to one request, its cost, and how long it asks to wait."""
+        """The server's reply to one request, its usage, and the seconds that it asks to wait."""
         import openai
 
         self.num_sent += 1
         try:
-            # The client's own limit is for each piece of an answer, which may come byte by byte.
+            # The client's timeout is per piece of an answer, which may arrive byte by byte.
             with self._clients.least_busy() as client:
                 async with asyncio.timeout(self._timeout):
                     content = await post(client, body, key)
@@ -148,32 +148,32 @@ class Server:
         except openai.APIConnectionError:
             return Failure(_NO_CONNECTION), None, None
         except openai.APIStatusError as error:
-            told = error_of_response(error.status_code, error.response.content)
-            return told, None, _retry_after(error.response.headers)
+            failed = error_of_response(error.status_code, error.response.content)
+            return failed, None, _retry_after(error.response.headers)
         outcome, usage = read_completion(content)
         if usage is None and not isinstance(outcome, ServerError):
             usage = tab.estimated(outcome.text) if outcome != UNREADABLE else tab.estimated()
         return outcome, usage, None
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         await self._clients.close()
 
 
 class _Clients:
-    """Clients of a few connections each: a pool looks at all of its own before each request."""
+    """Several clients with few connections each: a pool scans its connections at each request."""
 
     _CONNECTIONS = 8
 
     def __init__(self, settings: RewriteSettings) -> None:
-        # Each client over TLS loads certificates of its own, which takes longer than it saves.
+        # With TLS, each client loads certificates, which takes longer than it saves.
         num = 1 if is_encrypted(settings) else math.ceil(settings.concurrency / self._CONNECTIONS)
         self._clients = [open_client(settings) for _ in range(num)]
         self._num_busy = [0] * num
 
     @contextmanager
     def least_busy(self) -> Iterator[Any]:
-        """The client with the fewest requests, counted as having one more."""
+        """The client with the fewest requests; its count is increased."""
         index = self._num_busy.index(min(self._num_busy))
         self._num_busy[index] += 1
         try:
@@ -187,12 +187,12 @@ class _Clients:
 
 
 def _may_differ(failure: Failure) -> bool:
-    """True for what may be otherwise the next time that the same is asked."""
+    """True for a failure that may not recur if the request is repeated."""
     return failure == EMPTY or failure.reason in (Reason.BACKEND_ERROR, Reason.UNREADABLE_ANSWER)
 
 
 def _retry_after(headers: Any) -> float | None:
-    """Seconds that the server asks to wait, within bounds; None where it asks nothing."""
+    """Seconds that the server asks to wait, within bounds; None if it does not."""
     asked = headers.get("retry-after", "")
     try:
         if headers.get("retry-after-ms"):

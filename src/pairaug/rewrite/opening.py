@@ -1,4 +1,4 @@
-"""Which backend the settings name, opened; what is costly to open is kept for the next part."""
+"""Opens the backend in the settings, and keeps models and indices for the next part."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def check_backend(settings: RewriteSettings) -> None:
-    """Raises where the backend cannot be opened, as far as that is known without opening it."""
+    """Raises if the backend cannot be opened, as far as can be checked without opening it."""
     if settings.backend in CHAT_MODELS:
         instructions_of(settings)
     if settings.backend in SERVERS:
@@ -34,7 +34,7 @@ def check_backend(settings: RewriteSettings) -> None:
 
 
 def hashes_of(settings: RewriteSettings) -> dict[str, str]:
-    """Name → hash of what shapes answers and is no setting: instructions, weights, recording."""
+    """Name → hash of the instructions, weights or recording that determine answers."""
     hashes: dict[str, str] = {}
     if settings.backend in CHAT_MODELS:
         instructions = instructions_of(settings)
@@ -60,7 +60,7 @@ def hashes_of(settings: RewriteSettings) -> dict[str, str]:
 
 
 class Opener:
-    """Opens the backend anew for each part, with the models and indices of the one before."""
+    """Opens the backend again for each part, with the models and indices of the previous one."""
 
     def __init__(self, settings: RewriteSettings, context: RunContext) -> None:
         self._settings = settings
@@ -71,7 +71,7 @@ class Opener:
         self._access = ""
 
     def open(self, access: str = "") -> Backend:
-        """The backend for text of a source's terms of access; its caller closes it."""
+        """The backend for reports under a source's terms of access; the caller closes it."""
         self._access = access
         match self._settings.backend:
             case "rules":
@@ -119,9 +119,9 @@ class Opener:
         return ChatBackend(self._settings, model, kept, self._known)
 
     def _cache_path(self) -> Path | None:
-        """The file of answers: those to text that is not public stay with the run.
+        """The file of answers: in the run's folder if the text is not public.
 
-        Without a run's folder they are not kept, unless the settings say where.
+        None without a run's folder, unless the settings name a file.
         """
         if self._settings.cache is not None:
             return self._settings.cache
@@ -131,12 +131,12 @@ class Opener:
         return folder / "answers.sqlite" if folder else None
 
     def _run_name(self) -> str:
-        """The name under which spending is added up: the run's folder, or else its settings."""
+        """The name under which spending is recorded: the run's folder, or a hash of settings."""
         folder = self._context.folder
         if folder is not None:
             return str(folder.absolute())
-        told = f"{self._context.seed}\0{self._settings.model_dump_json(exclude={'budget'})}"
-        return sha256(told.encode()).hexdigest()
+        text = f"{self._context.seed}\0{self._settings.model_dump_json(exclude={'budget'})}"
+        return sha256(text.encode()).hexdigest()
 
     def _audit_path(self) -> Path | None:
         folder = self._context.folder

@@ -1,7 +1,7 @@
-"""Whether report text may leave this machine. The default is no.
+"""Decides whether report text may leave this machine. By default it may not.
 
-Local is what `local_hosts` names, and only where it leads to an address of this machine or of a
-private network: the name is looked up when a connection is opened (`hosts.py`).
+A server is local if `local_hosts` names it and its addresses are of this machine or of a private
+network; the name is resolved when a connection is opened (`hosts.py`).
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _PHYSIONET = (
     "PhysioNet's data use agreement forbids sending credentialed text to others "
     "(physionet.org/news/post/llm-responsible-use)"
 )
-# Names that no public name server answers for (RFC 6761, RFC 6762, RFC 8375, ICANN's .internal).
+# Names that public DNS does not resolve (RFC 6761, RFC 6762, RFC 8375, ICANN's .internal).
 _PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa")
 
 
 def address_of(settings: RewriteSettings) -> tuple[str, str]:
-    """The setting that says where report text goes, and what it says."""
+    """The setting with the server's address: its name and value."""
     if settings.backend == "azure":
         return "rewrite.azure.endpoint", settings.azure.endpoint or ""
     return "rewrite.base_url", settings.base_url
 
 
 def host_of(settings: RewriteSettings) -> str:
-    """The host that report text goes to, in lower case."""
+    """The host that receives report text, in lower case."""
     name, address = address_of(settings)
     host = host_in(address)
     if host is None:
@@ -47,20 +47,20 @@ def host_of(settings: RewriteSettings) -> str:
 
 
 def is_local(settings: RewriteSettings) -> bool:
-    """True where the server is one of `local_hosts`, by name or address; nothing is looked up."""
+    """True if the server is in `local_hosts`, by name or address; does not resolve names."""
     host = host_of(settings)
     return any(_matches(host, listed) for listed in settings.local_hosts)
 
 
 def private_addresses(settings: RewriteSettings) -> list[str]:
-    """The addresses of a local server, looked up. Raises where one of them is not private."""
+    """The resolved addresses of a local server. Raises if one of them is not private."""
     return resolve_host(host_of(settings))
 
 
 def refuse_if_remote(settings: RewriteSettings, access: str = "") -> None:
     """Raise `SettingsError` unless the server is local, or the settings let this text leave.
 
-    `access` is the source's terms, where they are known: what is proposed must suit them.
+    `access` is the source's terms, if known; the message proposes settings that suit them.
     """
     if settings.backend not in SERVERS or is_local(settings):
         return
@@ -83,7 +83,7 @@ def refuse_if_remote(settings: RewriteSettings, access: str = "") -> None:
 
 
 def refuse_source(settings: RewriteSettings, access: str) -> None:
-    """Raise `SettingsError` where credentialed text would go to a server that may keep it."""
+    """Raise `SettingsError` if credentialed text would go to a server that may keep it."""
     if settings.backend not in SERVERS or access != "credentialed" or is_local(settings):
         return
     if settings.data_policy != "zero-retention":
@@ -95,7 +95,7 @@ def refuse_source(settings: RewriteSettings, access: str) -> None:
 
 
 def _policy_for(access: str) -> str:
-    """The setting under which text of a source may leave."""
+    """The setting under which a source's text may leave."""
     if access == "public":
         return "rewrite.data_policy: public"
     if access == "credentialed":
@@ -104,20 +104,20 @@ def _policy_for(access: str) -> str:
 
 
 def _matches(host: str, listed: str) -> bool:
-    """True where `host` is what an entry of `local_hosts` names, which must be private."""
+    """True if `host` matches an entry of `local_hosts`, which must be private."""
     network = network_in(listed)
     if network is None:
         name = listed.rstrip(".").lower()
         is_usable = host_in(f"http://{name}") == name
         if not is_usable or ("." in name and not name.endswith(_PRIVATE_SUFFIXES)):
             raise SettingsError(
-                f"rewrite.local_hosts names {listed!r}, which could be anywhere; give the private "
-                "address of the server, or set rewrite.allow_remote and rewrite.data_policy"
+                f"rewrite.local_hosts names {listed!r}, which can resolve to any address; give "
+                "the server's private address, or set rewrite.allow_remote and rewrite.data_policy"
             )
         return host == name or (name == "localhost" and is_localhost(host))
     if not is_private(network):
         raise SettingsError(
-            f"rewrite.local_hosts names {listed}, which is not of a private network; set "
+            f"rewrite.local_hosts names {listed}, which is not in a private network; set "
             "rewrite.allow_remote and rewrite.data_policy for a server elsewhere"
         )
     address = address_in(host)

@@ -1,4 +1,4 @@
-"""Whether a language model's server is there, before any text is sent to it."""
+"""Checks that a language model's server answers, before any text is sent to it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _SECONDS = 10.0
 
 
 def look(settings: RewriteSettings) -> str:
-    """The server's reply to a request for its list of models, in words.
+    """The result of asking the server for its list of models, as a sentence.
 
-    Raises `BackendError` where it does not answer within seconds, or refuses the key. Any other
-    answer shows that it is there: not every server has such a list.
+    Raises `BackendError` if the server does not answer within seconds, or rejects the key. Any
+    other answer counts as reachable: not every server has such a list.
     """
     check_backend(settings)
-    # In a thread of its own: a notebook's has a loop that runs already.
+    # In a separate thread: in a notebook, this one already has a running loop.
     with EventLoopThread() as loop:
         return loop.run(_ask(settings))
 
@@ -44,7 +44,7 @@ async def _ask(settings: RewriteSettings) -> str:
                 f"{host} answers 401: the key is wrong; check what rewrite.api_key_env or "
                 "rewrite.api_key_file names"
             ) from None
-        return f"{host} answers; it lists no models (status {error.status_code})"
+        return f"{host} answers without a list of models (status {error.status_code})"
     except BadAnswerError:
         return f"{host} answers; its list of models cannot be read"
     except (openai.APIConnectionError, TimeoutError):
@@ -66,5 +66,5 @@ def _in_words(content: bytes, settings: RewriteSettings, host: str) -> str:
     wanted = settings.azure.deployment if settings.backend == "azure" else settings.model
     if wanted in models:
         return f"{host} answers, and has {wanted}"
-    # Azure lists models, not deployments; other servers take names that they do not list.
+    # Azure lists models, not deployments; other servers accept names that they do not list.
     return f"{host} answers; {wanted} is not among the {len(models)} models that it lists"

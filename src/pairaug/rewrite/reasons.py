@@ -1,4 +1,4 @@
-"""Why a report or its rewrite is dropped: the one list of reasons of this stage."""
+"""The drop reasons of the rewrite stage."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """A reason for which a pair leaves the run at `rewrite`."""
+    """A drop reason of `rewrite`."""
 
-    # Of a real pair.
+    # For a real pair.
     EMPTY_REPORT = "empty_report"
     REPORT_TOO_SHORT = "report_too_short"
-    # Of a child, before anything is asked.
+    # For a synthetic pair, before any request.
     REPORT_NOT_ENGLISH = "report_not_english"
     NOTHING_TO_CHANGE = "nothing_to_change"
-    # Of a child, for the last of its answers.
+    # For a synthetic pair, for its last answer.
     EMPTY_ANSWER = "empty_answer"
     ANSWER_NOT_ENGLISH = "answer_not_english"
     TOO_LONG = "too_long"
@@ -29,7 +29,7 @@ class Reason(StrEnum):
     UNCHANGED = "unchanged"
     CHANGED_TOO_MUCH = "changed_too_much"
     OFF_TARGET = "off_target"
-    # Of a child that no answer came for.
+    # For a synthetic pair without an answer.
     CONTEXT_LENGTH = "context_length"
     UNREADABLE_ANSWER = "unreadable_answer"
     BACKEND_ERROR = "backend_error"
@@ -38,24 +38,24 @@ class Reason(StrEnum):
 MEANINGS: dict[Reason, str] = {
     Reason.EMPTY_REPORT: "The pair has no report text.",
     Reason.REPORT_TOO_SHORT: "The report has fewer words than `rewrite.min_words`.",
-    Reason.REPORT_NOT_ENGLISH: "The report is not in English, so nothing could check its rewrite.",
-    Reason.NOTHING_TO_CHANGE: "The report says nothing of any finding on this image.",
-    Reason.EMPTY_ANSWER: "The answer has no text, only thoughts, or states no finding.",
+    Reason.REPORT_NOT_ENGLISH: "The report is not in English, so its rewrite cannot be checked.",
+    Reason.NOTHING_TO_CHANGE: "The report states no finding on this image that can be changed.",
+    Reason.EMPTY_ANSWER: "The answer is empty, has only thoughts, or states no finding.",
     Reason.ANSWER_NOT_ENGLISH: "The answer is not in English.",
     Reason.TOO_LONG: "The answer has more words than `rewrite.max_words`.",
-    Reason.REFUSAL: "The answer declines or speaks of itself.",
-    Reason.CONTENT_FILTER: "A filter of the server refuses the report or the answer.",
-    Reason.CUT: "The answer ends at `rewrite.max_tokens`, or where the model's window ends.",
+    Reason.REFUSAL: "The model refuses, or writes about itself.",
+    Reason.CONTENT_FILTER: "The server's content filter blocks the report or the answer.",
+    Reason.CUT: "The answer is cut off at `rewrite.max_tokens` or at the end of the window.",
     Reason.TOOL_CALL: "The model calls a tool instead of answering.",
-    Reason.MARKUP: "The answer holds headings, lists or other markup, or unreadable JSON.",
-    Reason.IDENTIFYING: "The answer holds a name, a date or a de-identification mark.",
-    Reason.COMPARES: "A new patient's report speaks of an earlier image.",
-    Reason.CONTRADICTION: "The answer states and denies a finding, or calls it slight and severe.",
-    Reason.UNCHANGED: "No stated finding is reversed (inter), or nothing changes (intra).",
-    Reason.CHANGED_TOO_MUCH: "An intra answer changes too many findings, or leaves one out.",
+    Reason.MARKUP: "The answer contains headings, lists or other markup, or unreadable JSON.",
+    Reason.IDENTIFYING: "The answer contains a name, a date or a de-identification mark.",
+    Reason.COMPARES: "The report of a new patient mentions an earlier image.",
+    Reason.CONTRADICTION: "The answer contradicts itself on a finding or on its severity.",
+    Reason.UNCHANGED: "No finding is reversed (inter), or nothing changes (intra).",
+    Reason.CHANGED_TOO_MUCH: "The intra answer changes too many findings, or leaves one out.",
     Reason.OFF_TARGET: "The answer leaves out the finding that was sampled for it.",
     Reason.CONTEXT_LENGTH: "The instruction and the report do not fit the model's window.",
-    Reason.UNREADABLE_ANSWER: "No answer could be read: no JSON, too large, not UTF-8, or deep.",
-    Reason.BACKEND_ERROR: "The language model gave no answer within the retries.",
+    Reason.UNREADABLE_ANSWER: "The response is not JSON or UTF-8, too large, or nested too deep.",
+    Reason.BACKEND_ERROR: "The language model did not answer within the retries.",
 }
-"""What each reason means, for the reference pages."""
+"""Reason → description, for the reference pages."""

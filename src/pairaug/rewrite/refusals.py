@@ -1,7 +1,7 @@
-"""Errors of servers with OpenAI's interface: what each asks for.
+"""Errors of servers with OpenAI's interface, and the response to each.
 
-One report is left out, the request is repeated, something is left out of all requests, or the run
-ends. A server's words are looked into and never passed on: they may quote the request.
+One report is dropped, the request is repeated, a parameter is left out of all requests, or the run
+ends. A server's message is inspected but never passed on: it may quote the request.
 """
 
 from __future__ import annotations
@@ -49,19 +49,19 @@ _UNSUPPORTED = (
 
 
 class ServerError(NamedTuple):
-    """A server's words about an error, in lower case."""
+    """A server's message about an error, in lower case."""
 
     status: int
     text: str
     param: str = ""
 
     def says(self, *words: str) -> bool:
-        """True where one of `words` is in it."""
+        """True if the message contains one of `words`."""
         return any(word in self.text for word in words)
 
 
 def error_of_response(status: int, content: bytes) -> ServerError:
-    """The error in a response of a status other than 200."""
+    """The error in a response with a status other than 200."""
     try:
         answer = parse_json(content)
     except JSONTextError:
@@ -71,7 +71,7 @@ def error_of_response(status: int, content: bytes) -> ServerError:
 
 
 def error_in_answer(answer: Mapping[str, Any], status: int | None) -> ServerError:
-    """The error in a JSON object; its status is in there too, where `status` is None."""
+    """The error in a JSON object; if `status` is None, it is read from the object."""
     error = answer.get("error") or answer
     if not isinstance(error, dict):
         return ServerError(status or 200, str(error).lower())
@@ -83,7 +83,7 @@ def error_in_answer(answer: Mapping[str, Any], status: int | None) -> ServerErro
 
 
 def _texts_in(value: Any) -> list[str]:
-    """All texts in a value, names included: servers put what they mean in many places."""
+    """All texts in a value, keys included: servers put the message in different fields."""
     if isinstance(value, dict):
         return [text for pair in value.items() for part in pair for text in _texts_in(part)]
     if isinstance(value, list):
@@ -91,55 +91,55 @@ def _texts_in(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def failure_of(told: ServerError, body: Mapping[str, Any], host: str) -> Failure:
-    """The meaning of an error for one request; a `BACKEND_ERROR` may be repeated.
+def failure_of(error: ServerError, body: Mapping[str, Any], host: str) -> Failure:
+    """The failure of one request from a server's error; a `BACKEND_ERROR` may be repeated.
 
-    Raises `BackendError` where no request can succeed, and `LackError` where the server can do
-    without something that is in `body`.
+    Raises `BackendError` if no request can succeed, and `LackError` if the server does not support
+    a part of `body` that can be left out.
     """
-    status = told.status
-    if status == 402 or told.says(*_QUOTA):
+    status = error.status
+    if status == 402 or error.says(*_QUOTA):
         raise BackendError(
             f"{host} answers {status}: the quota or the credit of this key is used up; answers "
-            "that are paid for are kept: add credit, then run again"
+            "that are paid for are kept; add credit, then run again"
         )
     if status == 429:
         return TOO_MANY_REQUESTS
-    if status in (400, 403, 422, 451) and told.says(*_FILTER):
+    if status in (400, 403, 422, 451) and error.says(*_FILTER):
         return FILTERED
-    if (status in (200, 400, 413, 422, 500) and told.says(*_WINDOW)) or status == 413:
+    if (status in (200, 400, 413, 422, 500) and error.says(*_WINDOW)) or status == 413:
         return TOO_LONG
-    if status == 400 and told.says("json_validate_failed", "failed_generation"):
+    if status == 400 and error.says("json_validate_failed", "failed_generation"):
         return _NO_VALID_JSON
     if status in (200, 400, 422, 500, 501):
-        _refuse_lack(told, body, host)
+        _refuse_lack(error, body, host)
     if status >= 500 or status in (200, 408, 409, 425):
         return Failure(f"status {status}" if status != 200 else "an error in place of an answer")
     hint = _STATUS_HINTS.get(status, "the request was refused")
     raise BackendError(f"{host} answers {status} ({hint})")
 
 
-def _refuse_lack(told: ServerError, body: Mapping[str, Any], host: str) -> None:
-    """Raise `LackError` where the error names something of `body` that can be left out."""
-    is_unsupported = told.says(*_UNSUPPORTED)
-    if is_unsupported and told.param in LACK_OF_PARAMETER and told.param in body:
-        raise LackError(LACK_OF_PARAMETER[told.param], host, told.status)
+def _refuse_lack(error: ServerError, body: Mapping[str, Any], host: str) -> None:
+    """Raise `LackError` if the error names a part of `body` that can be left out."""
+    is_unsupported = error.says(*_UNSUPPORTED)
+    if is_unsupported and error.param in LACK_OF_PARAMETER and error.param in body:
+        raise LackError(LACK_OF_PARAMETER[error.param], host, error.status)
     if body["messages"][0]["role"] == "system" and (
-        told.says(*_ROLES) or (is_unsupported and told.says(*_SYSTEM))
+        error.says(*_ROLES) or (is_unsupported and error.says(*_SYSTEM))
     ):
-        raise LackError(Lack.SYSTEM, host, told.status)
-    if "response_format" in body and told.says(*_SCHEMA):
-        raise LackError(Lack.SCHEMA, host, told.status)
+        raise LackError(Lack.SYSTEM, host, error.status)
+    if "response_format" in body and error.says(*_SCHEMA):
+        raise LackError(Lack.SCHEMA, host, error.status)
     for name, lack in LACK_OF_PARAMETER.items():
-        is_named = re.search(rf"(?<!\w){name}(?!\w)", told.text)
+        is_named = re.search(rf"(?<!\w){name}(?!\w)", error.text)
         if is_unsupported and is_named and name in body:
-            raise LackError(lack, host, told.status)
+            raise LackError(lack, host, error.status)
 
 
 _STATUS_HINTS = {
-    400: "it does not accept the request: check rewrite.model and what else the request holds",
+    400: "it does not accept the request: check rewrite.model and the other request settings",
     401: "the key is wrong: check what rewrite.api_key_env or rewrite.api_key_file names",
     403: "this key may not use the model: check rewrite.model",
-    404: "it knows no such model or path: check rewrite.model and rewrite.base_url, or "
+    404: "the model or path does not exist: check rewrite.model and rewrite.base_url, or "
     "rewrite.azure",
 }

@@ -1,6 +1,6 @@
-"""Answers written down with what they answered, and given again without the model that gave them.
+"""Records a model's answers, and replays them without the model.
 
-One line of JSON for each answer; a report is known by its hash, an answer is there as text.
+One line of JSON per answer, with the hash of the report and the text of the answer.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ def _key(request: Request) -> _Key:
 
 def as_json(failure: Failure) -> dict[str, Any]:
     """A failure as plain values, for a recording and for the cache."""
-    told: dict[str, Any] = {"failure": failure.reason.value, "why": failure.why}
-    return told | ({"again": True, "text": failure.text} if failure.again else {})
+    values: dict[str, Any] = {"failure": failure.reason.value, "why": failure.why}
+    return values | ({"again": True, "text": failure.text} if failure.again else {})
 
 
 def failure_in(found: Mapping[str, Any]) -> Failure:
-    """The failure in plain values. Raises `ValueError` or `KeyError` for other values."""
+    """The failure from plain values. Raises `ValueError` or `KeyError` for other values."""
     text = str(found.get("text", ""))
     return Failure(str(found["why"]), Reason(found["failure"]), bool(found.get("again")), text)
 
 
 class Recorder:
-    """Adds every answer to a file, which only its owner can read."""
+    """Appends every answer to a file that only its owner can read."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -53,7 +53,7 @@ class Recorder:
             ) from error
 
     def add(self, request: Request, outcome: str | Failure) -> None:
-        """Write down what a model answered, or why it did not."""
+        """Record a model's answer, or its failure."""
         report, branch, variant, attempt = _key(request)
         line: dict[str, Any] = {
             "report": report, "branch": branch, "variant": variant, "attempt": attempt,
@@ -71,19 +71,19 @@ class Recorder:
 
 
 class Recording:
-    """Where each answer begins in a recorded file, which can be larger than the memory."""
+    """An index of the answers in a recording, which can be larger than memory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.places: dict[_Key, int] = {}
-        digest, place = sha256(), 0
+        self.offsets: dict[_Key, int] = {}
+        digest, offset = sha256(), 0
         try:
             with path.open("rb") as file:
                 for number, line in enumerate(file, start=1):
                     digest.update(line)
-                    # Of two lines for one request the later counts: it is of a later run.
-                    self.places[self._key_in(number, line)] = place
-                    place += len(line)
+                    # Of two lines for one request, the later one counts: it is from a later run.
+                    self.offsets[self._key_in(number, line)] = offset
+                    offset += len(line)
         except OSError as error:
             raise SettingsError(
                 f"rewrite.recording cannot be read at {path}: {error.strerror}"
@@ -100,14 +100,14 @@ class Recording:
                 int(found["attempt"]),
             )  # fmt: skip
         except (ValueError, KeyError, TypeError, OverflowError):
-            # Not chained: the decoder's error carries the line, which holds a report.
+            # Not chained: the decoder's error contains the line, with report text.
             raise SettingsError(
-                f"rewrite.recording {self.path}: line {number} is no recorded answer"
+                f"rewrite.recording {self.path}: line {number} is not a recorded answer"
             ) from None
 
 
 class Replay:
-    """Gives the recorded answers again; what was not recorded has none."""
+    """Replays recorded answers; fails for requests that were not recorded."""
 
     name = "replay"
     concurrency = 1
@@ -116,24 +116,24 @@ class Replay:
     def __init__(self, recording: Recording, findings: Sequence[str]) -> None:
         self.model = f"recording-{recording.sha256[:12]}"
         self.findings = frozenset(findings)
-        self._places = recording.places
+        self._offsets = recording.offsets
         self._file = recording.path.open("rb")
 
     async def answer(self, request: Request) -> Answer | Failure:
-        place = self._places.get(_key(request))
-        if place is None:
+        offset = self._offsets.get(_key(request))
+        if offset is None:
             return Failure("the recording has no answer to it")
-        self._file.seek(place)
+        self._file.seek(offset)
         found = parse_json(self._file.readline())
         if "answer" in found:
             return read_answer(str(found["answer"]))
         return failure_in(found)
 
     def instruction_hash(self, branch: Branch) -> None:
-        """A recording follows none."""
+        """None: a recording has no instruction."""
 
     def spent(self) -> str:
-        """Nothing: it is paid for."""
+        """Empty: the answers are already paid for."""
         return ""
 
     async def close(self) -> None:

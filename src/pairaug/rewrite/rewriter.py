@@ -1,6 +1,6 @@
 """The rewrite stage: real pairs in, the same pairs and their rewritten children out.
 
-Which words a rewrite has is the backend's, whether it may be used is `check.py`'s.
+The backend writes the text; `check.py` accepts or rejects it.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from pairaug.rewrite.targets import Targets, count_stated
 from pairaug.rewrite.window import Window
 from pairaug.stage import RunContext, seed_for
 
-# Children begun ahead of the one that is waited for, for each request that may be in flight: a slow
-# answer at the head of the queue then leaves the others work to do.
+# Children started ahead, per request that may be in flight, so that a slow answer at the head of
+# the queue does not leave the other requests idle.
 _AHEAD = 4
 
 
 class RewriteTask(NamedTuple):
-    """One child to be made."""
+    """One child to rewrite."""
 
     parent: Pair
     branch: Branch
@@ -49,7 +49,7 @@ class RewriteTask(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """A pair that goes out as it is, and its children, which may still be in work."""
+    """A pair that is passed on, and its children, which may be unfinished."""
 
     pair: Pair
     children: tuple[Future[Pair], ...] = ()
@@ -57,10 +57,10 @@ class _Begun:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What the attempts at one child came to; accepted where `reason` is None."""
+    """The result of the attempts at one child; accepted if `reason` is None."""
 
     source: str
-    """The very text that was rewritten."""
+    """The text that was rewritten."""
     report: Report
     reason: Reason | None
     why: str
@@ -68,10 +68,10 @@ class _Outcome:
 
 
 class Rewrite:
-    """Makes `variants` inter and intra children of every living real pair, without images.
+    """Creates `variants` inter and intra children of every living real pair, without images.
 
-    A child that no attempt makes acceptable comes out dropped, with the last answer as its report
-    and what was wrong with it as its reason. Other pairs pass through.
+    A child without an accepted answer is dropped, with the last answer as its report and the
+    check's reason. Other pairs pass through.
     """
 
     name = "rewrite"
@@ -88,13 +88,13 @@ class Rewrite:
 
     @staticmethod
     def weights(settings: RewriteSettings) -> dict[str, str]:
-        """Hashes of what shapes the answers and is no setting; the rules have none."""
+        """Hashes of inputs that determine the answers, besides settings; empty for rules."""
         return hashes_of(settings)
 
     def fit(self, pairs: Iterable[Pair]) -> None:
-        """Count the findings of all of the run's real reports, where targets are balanced.
+        """Count the findings of all real reports of the run, for balanced targets.
 
-        Pass the whole manifest, not one part. Otherwise nothing is read.
+        Pass the whole manifest, not one part. Without balanced targets nothing is read.
         """
         if self._settings.targets == "balanced":
             reports = (
@@ -123,7 +123,7 @@ class Rewrite:
                         yield from self._finish(begun.popleft(), backend)
                 while begun:
                     yield from self._finish(begun.popleft(), backend)
-                self._status.tell(backend.spent(), now=True)
+                self._status.report(backend.spent(), now=True)
             finally:
                 loop.run(backend.close())
 
@@ -135,7 +135,7 @@ class Rewrite:
         if num_words == 0:
             return _Begun(pair.dropped(self.name, Reason.EMPTY_REPORT.value))
         in_english = is_english(pair.report.text)
-        # Not all languages part their words by spaces.
+        # Not all languages separate words by spaces.
         if in_english and num_words < self._settings.min_words:
             detail = f"{num_words} of at least {self._settings.min_words} words"
             return _Begun(pair.dropped(self.name, Reason.REPORT_TOO_SHORT.value, detail))
@@ -159,7 +159,7 @@ class Rewrite:
             self._context.report_progress(1)
         for child in children:
             self._status.count(child.drop is None)
-        self._status.tell(backend.spent())
+        self._status.report(backend.spent())
         yield begun.pair
         yield from children
 
@@ -193,7 +193,7 @@ class Rewrite:
         return Request(task.branch, source, stated, max_words, seed, task.variant, target)
 
     async def _attempt(self, request: Request, backend: Backend) -> _Outcome:
-        """The first acceptable answer, or the last one with what it lacks."""
+        """The first accepted answer, or the last one with the reason for its rejection."""
         entries: dict[str, Any] = {
             "backend": backend.name,
             "model": backend.model,
@@ -216,11 +216,11 @@ class Rewrite:
             report = answer.report
             source = request.report if answer.source is None else answer.source
             stated = request.stated if answer.source is None else extract(source)
-            verdict = check(request.branch, stated, report.text, request.max_words, request.target)
-            if verdict.reason is None:
-                entries["changes"] = [change.as_json() for change in verdict.changes]
+            result = check(request.branch, stated, report.text, request.max_words, request.target)
+            if result.reason is None:
+                entries["changes"] = [change.as_json() for change in result.changes]
                 return _Outcome(source, report, None, "", entries | _claim(answer))
-            reason, why = verdict.reason, verdict.detail
+            reason, why = result.reason, result.detail
             rejected.append(Rejected(answer.raw.strip() or report.text, why))
         entries["rejected"] = [one.why for one in rejected]
         return _Outcome(source, report, reason, why, entries)
@@ -228,7 +228,7 @@ class Rewrite:
     async def _fallen_back(
         self, request: Request, failed: _Outcome, rules: RulesBackend
     ) -> _Outcome:
-        """What the rules make of it, with what failed before; that itself where they fail too."""
+        """The rules' rewrite, with the earlier failure in its trace; else that failure."""
         target = request.target if request.target in rules.findings else None
         outcome = await self._attempt(replace(request, target=target), rules)
         if outcome.reason is not None:
@@ -255,7 +255,7 @@ class Rewrite:
         return child.with_trace(self.name, **entries, num_words=len(report.text.split()))
 
     def _seed(self, task: RewriteTask, source: str, backend: Backend) -> int:
-        """A seed for the child; where answers are shared, for its report."""
+        """The seed of the child, or of its report if equal reports share answers."""
         whose = f"{task.parent.id}~{task.name}"
         if backend.seeds_by == "report":
             whose = f"{sha256(source.encode()).hexdigest()}~{task.name}"
@@ -263,12 +263,12 @@ class Rewrite:
 
 
 def _access_of(pair: Pair) -> str:
-    """The terms of access of a pair's source; empty where they are not stated."""
+    """The terms of access of a pair's source; empty if not stated."""
     return str(pair.trace.get("read", {}).get("access", ""))
 
 
 def _with_access(pairs: Iterable[Pair]) -> tuple[Iterable[Pair], str]:
-    """The pairs, and the terms of access of the first: those of a run are of one source."""
+    """The pairs, and the terms of access of the first: all pairs of a run have one source."""
     iterator = iter(pairs)
     first = next(iterator, None)
     if first is None:
@@ -277,5 +277,5 @@ def _with_access(pairs: Iterable[Pair]) -> tuple[Iterable[Pair], str]:
 
 
 def _claim(answer: Answer) -> dict[str, Any]:
-    """For the trace: what the model says that it changed, where it says so."""
+    """The changes that the model claims, for the trace."""
     return {"claims": [asdict(claim) for claim in answer.claims]} if answer.claims else {}

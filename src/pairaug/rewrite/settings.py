@@ -22,7 +22,7 @@ _TARGETS = tuple(finding for finding in FINDINGS if finding != "no finding")
 
 
 class ServerSettings(StageSettings):
-    """Settings that say where a server is; none of them may hold a key."""
+    """Settings with a server's address; none of them may contain a key."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -35,62 +35,67 @@ class ServerSettings(StageSettings):
 
 
 class WorkedExample(StageSettings):
-    """A worked example that the language model is shown before the report."""
+    """A worked example, sent to the language model before the report."""
 
-    branch: Literal["inter", "intra"] = Field(description="Which instruction it belongs to.")
-    report: str = Field(min_length=1, description="A report, as it would be given.")
-    answer: str = Field(min_length=1, description="The rewrite that is wanted of it.")
+    branch: Literal["inter", "intra"] = Field(
+        description="Branch of the instruction it belongs to."
+    )
+    report: str = Field(min_length=1, description="Source report of the example.")
+    answer: str = Field(min_length=1, description="Expected rewrite.")
 
     @model_validator(mode="after")
     def _has_no_marks(self) -> WorkedExample:
         if DE_IDENTIFIED.search(self.report) or DE_IDENTIFIED.search(self.answer):
-            raise ValueError("an example holds a de-identification mark; take it out")
+            raise ValueError("an example contains a de-identification mark; remove it")
         return self
 
 
 class AzureSettings(ServerSettings):
-    """Where an Azure OpenAI deployment is; the model is `rewrite.model`, for prices and traces."""
+    """An Azure OpenAI deployment; set `rewrite.model` too, for prices and traces."""
 
     endpoint: str | None = Field(
-        default=None, description="Such as https://NAME.openai.azure.com, without a path."
+        default=None,
+        description="Endpoint without a path, for example https://NAME.openai.azure.com.",
     )
-    deployment: str | None = Field(default=None, description="The deployment's name.")
-    api_version: str = Field(default="2024-10-21", description="The version of Azure's interface.")
+    deployment: str | None = Field(default=None, description="Name of the deployment.")
+    api_version: str = Field(default="2024-10-21", description="API version.")
     token_env: str = Field(
         default="AZURE_OPENAI_AD_TOKEN",
-        description="The environment variable that holds an Entra token, used in place of a key.",
+        description="Environment variable with an Entra token, used instead of a key.",
     )
     token_file: Path | None = Field(
         default=None,
-        description="A file that holds an Entra token. It is read for every request, so that "
-        "another program can renew the token during a long run.",
+        description="File with an Entra token, read at every request, so that another program "
+        "can renew the token during a long run.",
     )
 
 
 class TransformersSettings(StageSettings):
     """A causal language model with a chat template, run in this process."""
 
-    model: str | None = Field(default=None, description="A hub id or a folder.")
-    revision: str | None = Field(default=None, description="The revision of a model from the hub.")
-    batch_size: int = Field(default=16, ge=1, description="Reports that are answered together.")
+    model: str | None = Field(default=None, description="Hub id or folder of the model.")
+    revision: str | None = Field(default=None, description="Revision of a hub model.")
+    batch_size: int = Field(default=16, ge=1, description="Reports per batch.")
 
 
 class BudgetSettings(StageSettings):
-    """What a run may spend; it stops before it would spend more, and keeps what is paid for."""
+    """A run's budget; the run stops before exceeding it, and keeps paid answers."""
 
     price_input: float | None = Field(
-        default=None, ge=0, description="What a million tokens of instruction and report cost."
+        default=None, ge=0, description="Price of a million input tokens."
     )
     price_output: float | None = Field(
-        default=None, ge=0, description="What a million tokens of answer cost."
+        default=None, ge=0, description="Price of a million output tokens."
     )
-    currency: str = Field(default="USD", description="The currency of prices and of `max_cost`.")
+    currency: str = Field(default="USD", description="Currency of the prices and of `max_cost`.")
     seconds_per_answer: float = Field(
-        default=2.0, gt=0, description="What an answer takes, for the estimate of a dry run."
+        default=2.0, gt=0, description="Seconds per answer, for the estimate of a dry run."
     )
-    max_cost: float | None = Field(default=None, gt=0, description="The most a run may cost.")
+    max_cost: float | None = Field(default=None, gt=0, description="Maximum cost of a run.")
     max_tokens: int | None = Field(
-        default=None, ge=1, description="The most tokens a run may use, in and out together."
+        default=None,
+        ge=1,
+        description="Maximum number of tokens of a run, input and output together.",
     )
 
     @model_validator(mode="after")
@@ -101,131 +106,137 @@ class BudgetSettings(StageSettings):
 
 
 class RewriteSettings(ServerSettings):
-    """How reports are rewritten; defaults are the paper's where it gives one."""
+    """Settings of rewriting; defaults are the paper's values where it states them."""
 
     backend: Literal["rules", "openai", "azure", "transformers", "replay"] = Field(
         default="rules",
-        description="What rewrites: rules (offline, private), a server with OpenAI's interface, "
-        "Azure OpenAI, a model of transformers in this process, or a recording.",
+        description="Backend that rewrites: rules (offline, private), a server with OpenAI's "
+        "interface, Azure OpenAI, a transformers model in this process, or a recording.",
     )
     fallback: Literal["none", "rules"] = Field(
         default="none",
-        description="What rewrites where no attempt was accepted: nothing, so that the pair is "
-        "dropped, or the rules.",
+        description="Backend used if no attempt is accepted: the rules, or none, so that the pair "
+        "is dropped.",
     )
     branches: tuple[Literal["inter", "intra"], ...] = Field(
         default=("inter", "intra"),
-        description="inter: new patients. intra: the same patient, changed.",
+        description="Branches: inter for new patients, intra for changes in the same patient.",
     )
     variants: int = Field(
-        default=1, ge=1, description="Texts per report and branch; the paper's is 1."
+        default=1, ge=1, description="Rewrites per report and branch; 1 in the paper."
     )
     targets: Literal["free", "balanced"] = Field(
         default="free",
-        description="free: what changes is up to who rewrites. balanced: a finding is sampled for "
+        description="free: the backend chooses the changes. balanced: a finding is sampled for "
         "each text, rare ones more often, and the text must state it (inter) or change it (intra).",
     )
     target_findings: tuple[str, ...] = Field(
         default=_TARGETS,
         min_length=1,
-        description="The findings that balanced targets are sampled from.",
+        description="Findings from which balanced targets are sampled.",
     )
     max_words: int = Field(
         default=50,
         ge=10,
-        description="Word limit of a rewrite. The paper states 50 and does not enforce it.",
+        description="Most words in a rewrite. The paper states 50 but does not enforce it.",
     )
     min_words: int = Field(
-        default=3, ge=1, description="Shorter reports are dropped, as in the paper's code."
+        default=3,
+        ge=1,
+        description="Fewest words in a report, as in the paper's code; shorter ones are dropped.",
     )
     attempts: int = Field(
         default=3,
         ge=1,
-        description="Candidates per text, each told what was wrong with the one before.",
+        description="Attempts per text; each gets the reason why the previous answer was rejected.",
     )
     tokenizer: str | None = Field(
         default=None,
-        description="The generator whose tokenizer counts each rewrite's tokens: bundled, a hub "
-        "id or a folder. What exceeds its window is marked in the trace.",
+        description="Generator whose tokenizer counts each rewrite's tokens: bundled, a hub id or "
+        "a folder. Rewrites longer than its window are marked in the trace.",
     )
     base_url: str = Field(
         default="http://127.0.0.1:8000/v1",
-        description="openai: where the server is; the default is vLLM's.",
+        description="Backend openai: address of the server; the default is vLLM's.",
     )
-    model: str | None = Field(default=None, description="Servers: the model's name.")
+    model: str | None = Field(default=None, description="Servers: name of the model.")
     transformers: TransformersSettings = Field(
-        default_factory=TransformersSettings, description="transformers: which model."
+        default_factory=TransformersSettings, description="Backend transformers: the model."
     )
     azure: AzureSettings = Field(
-        default_factory=AzureSettings, description="azure: where the deployment is."
+        default_factory=AzureSettings, description="Backend azure: the deployment."
     )
     recording: Path | None = Field(
-        default=None, description="replay: the file of answers that another run recorded."
+        default=None, description="Backend replay: file of answers recorded by another run."
     )
     record: Path | None = Field(
         default=None,
-        description="A file to which every answer is added, for replay. It holds report text.",
+        description="File to which every answer is appended, for replay. It contains report text.",
     )
     api_key_env: str | None = Field(
         default=None,
-        description="The environment variable that holds the key; without it, OPENAI_API_KEY or "
-        "AZURE_OPENAI_API_KEY. Keys are never settings.",
+        description="Environment variable with the key; the default is OPENAI_API_KEY or "
+        "AZURE_OPENAI_API_KEY. Do not put the key itself into the settings.",
     )
     api_key_file: Path | None = Field(
-        default=None, description="A file that holds the key, in place of the variable."
+        default=None, description="File with the key, instead of the variable."
     )
     answer_format: Literal["auto", "json", "text"] = Field(
         default="auto",
-        description="Language models: json asks for JSON by a schema, text for the report alone, "
-        "auto for JSON unless the server refuses schemas. In process there are no schemas.",
+        description="Language models: json requests JSON by a schema, text the report alone, auto "
+        "JSON unless the server does not support schemas. Backend transformers has no schemas.",
     )
-    temperature: float = Field(default=0.5, ge=0, le=2, description="The paper's 0.5.")
-    top_p: float = Field(default=1.0, gt=0, le=1, description="The paper's 1.")
-    max_tokens: int = Field(default=300, ge=1, description="Longest answer; the paper's 300.")
+    temperature: float = Field(
+        default=0.5, ge=0, le=2, description="Sampling temperature; 0.5 in the paper."
+    )
+    top_p: float = Field(default=1.0, gt=0, le=1, description="Nucleus sampling; 1 in the paper.")
+    max_tokens: int = Field(
+        default=300, ge=1, description="Maximum number of tokens of an answer; 300 in the paper."
+    )
     instructions: Path | None = Field(
         default=None,
-        description="A folder with inter.txt and intra.txt in place of the packaged ones.",
+        description="Folder with your inter.txt and intra.txt, instead of the packaged ones.",
     )
     examples: tuple[WorkedExample, ...] = Field(
-        default=(), description="Worked examples that the language model is shown."
+        default=(), description="Worked examples, sent to the language model before the report."
     )
     timeout_seconds: float = Field(
-        default=60.0, gt=0, description="Servers: longest wait for one answer."
+        default=60.0, gt=0, description="Servers: timeout of one answer."
     )
     retries: int = Field(
         default=5,
         ge=0,
-        description="Servers: repeats of a request after 429, 5xx, timeouts and broken answers.",
+        description="Servers: retries after status 429, 5xx, timeouts and incomplete answers.",
     )
     concurrency: int = Field(default=8, ge=1, description="Servers: requests in flight at once.")
     cache: Path | None = Field(
         default=None,
-        description="Language models: file of answers that are already paid for. By default, "
-        "pairaug/answers.sqlite in the user's cache folder (XDG_CACHE_HOME) for public sources, "
-        "answers.sqlite in the run's folder for all others.",
+        description="Language models: file that caches answers. Default: pairaug/answers.sqlite in "
+        "the user's cache folder (XDG_CACHE_HOME) for public sources, answers.sqlite in the run's "
+        "folder for all others.",
     )
     budget: BudgetSettings = Field(
-        default_factory=BudgetSettings, description="Servers: prices, and the most to spend."
+        default_factory=BudgetSettings, description="Servers: prices and budget."
     )
     audit: Path | None = Field(
         default=None,
-        description="Servers: file that notes when how many reports went where, and no text; by "
-        "default audit.jsonl in the run's folder.",
+        description="Servers: file that logs times, hosts and numbers of reports sent, without any "
+        "text; by default audit.jsonl in the run's folder.",
     )
     allow_remote: bool = Field(
         default=False,
-        description="Servers: let report text leave this machine; needs data_policy too.",
+        description="Servers: allow report text to leave this machine; set data_policy too.",
     )
     local_hosts: tuple[str, ...] = Field(
         default=("localhost", "127.0.0.0/8", "::1"),
-        description="Servers that count as local: addresses, networks or names of the loopback "
-        "interface or of a private network. A name must lead to such an address; it is looked up "
-        "before anything is sent.",
+        description="Servers that count as local: addresses, networks or names of this machine or "
+        "of a private network. Names are resolved before anything is sent, and must have such an "
+        "address.",
     )
     data_policy: Literal["public", "zero-retention", "credentialed"] | None = Field(
         default=None,
-        description="Servers: the terms under which text may leave: the reports are public, or "
-        "the server keeps nothing. Credentialed data never leaves.",
+        description="Servers: terms under which text may leave this machine: the reports are "
+        "public, or the server keeps nothing (zero-retention). Credentialed data never leaves.",
     )
 
     @model_validator(mode="after")
@@ -243,7 +254,7 @@ class RewriteSettings(ServerSettings):
             if not value:
                 raise ValueError(f"backend {self.backend} needs rewrite.{name}")
         if len(set(self.branches)) != len(self.branches):
-            raise ValueError("rewrite.branches names a branch twice")
+            raise ValueError("rewrite.branches contains a duplicate")
         unknown = sorted(set(self.target_findings) - set(_TARGETS))
         if unknown:
             raise ValueError(

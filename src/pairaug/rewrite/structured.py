@@ -1,4 +1,4 @@
-"""Answers as JSON by a schema, and reading them from whatever a model makes of that."""
+"""The JSON schema of answers, and reading answers that follow it more or less."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ RESPONSE_FORMAT: dict[str, Any] = {
         },
     },
 }
-"""What a server with OpenAI's interface takes as `response_format`."""
+"""The `response_format` for a server with OpenAI's interface."""
 
 _FENCE = re.compile(r"^(?:```|~~~)\w*\s*|\s*(?:```|~~~)$")
 _COMMA_BEFORE_END = re.compile(r",(\s*[}\]])")
 _BEGINS_DEEP = re.compile(rf"(?:[\[{{]\s*){{{MAX_DEPTH}}}")
-# Of text that is no JSON and has braces all over, so many are looked at.
+# Braces to try, for text that has many of them and is not JSON.
 _MAX_STARTS = 100
 
 _UNREADABLE = Failure("an answer that cannot be read", Reason.UNREADABLE_ANSWER, again=True)
@@ -59,11 +59,11 @@ _ONLY_THOUGHTS = Failure("thoughts without an end", Reason.EMPTY_ANSWER, again=T
 
 
 def read_answer(raw: str) -> Answer | Failure:
-    """The report in an answer: of the first JSON object that has one, else the text as it is.
+    """The report in an answer: that of the first JSON object with a report, else the whole text.
 
-    What models put around an object (thoughts, a fence, a sentence) is left out. Of an answer that
-    begins as JSON but cannot be read, the report is the answer itself, which no check lets pass.
-    A failure where there are only thoughts, or JSON that is too deep or holds what no file can.
+    Text around the object (thoughts, a code fence, a sentence) is removed. For an answer that
+    starts as JSON but cannot be read, the report is the answer itself, which the check rejects. A
+    failure for thoughts alone, and for JSON that is nested too deep or cannot be written to a file.
     """
     answer = without_thoughts(raw)
     if answer is None:
@@ -79,11 +79,11 @@ def read_answer(raw: str) -> Answer | Failure:
 
 
 def _object_in(text: str) -> dict[str, Any] | None:
-    """The first JSON object in `text` whose "report" is a text.
+    """The first JSON object in `text` with a text as its "report".
 
-    Raises `JSONTextError` for one that is nested too deep, or has half a surrogate pair.
+    Raises `JSONTextError` if it is nested too deep, or has half of a surrogate pair.
     """
-    decoder = json.JSONDecoder(strict=False)  # line breaks inside of texts are let pass
+    decoder = json.JSONDecoder(strict=False)  # allow line breaks inside texts
     for candidate in (text, _COMMA_BEFORE_END.sub(r"\1", text)):
         start, num_tried = candidate.find("{"), 0
         while start >= 0 and num_tried < _MAX_STARTS:
@@ -103,7 +103,7 @@ def _object_in(text: str) -> dict[str, Any] | None:
 
 
 def _claims(changes: Any) -> tuple[Claim, ...]:
-    """The changes in the schema's own words; others could be any text, and are left out."""
+    """The changes that use the schema's words; others could be any text, and are left out."""
     if not isinstance(changes, list):
         return ()
     found = []

@@ -1,8 +1,8 @@
-"""Which finding each rewrite is asked to show, so that rare ones are not left rare.
+"""Samples a target finding for each rewrite, so that rare findings become more frequent.
 
-A finding is sampled by the inverse of how often the run's real reports state it. The sample depends on
-the run's seed, the report and the variant; the counts on all real reports together. So parts, their
-order and resuming change nothing.
+A finding is sampled with the inverse of its frequency in the run's real reports. The sample depends
+on the run's seed, the report and the variant, and the frequencies on all real reports. So parts,
+their order and resuming change nothing.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pairaug.pair import Branch
 from pairaug.rewrite.topics import AIRSPACE, Change
 
 _FLOOR_FRACTION = 0.01
-"""A finding that fewer reports state is sampled as if so many did; else one would be all there is."""
+"""Lowest frequency used for the weights, so that one very rare finding does not dominate."""
 
 
 def count_stated(reports: Iterable[Sequence[Statement]]) -> tuple[int, Counter[str]]:
-    """How many reports there are, and how many of them state each finding."""
+    """The number of reports, and the number of reports that state each finding."""
     num_reports, counts = 0, Counter[str]()
     for stated in reports:
         num_reports += 1
@@ -42,10 +42,10 @@ class Targets:
     def sample(
         self, branch: Branch, stated: Sequence[Statement], seed: int, among: frozenset[str]
     ) -> str | None:
-        """A finding that this report can be given or, in `intra`, that can change in it.
+        """A finding to add to this report or, in `intra`, to change in it; None if impossible.
 
-        None where there is none. `among` is what the backend can write about. A new patient is
-        asked to have what the report does not state, so that at least that much is another.
+        `among` holds the findings that the backend can write about. For a new patient, the finding
+        is one that the report does not state, so that at least this finding differs.
         """
         possible = [finding for finding in self.weights if finding in among]
         if branch is Branch.INTER:
@@ -60,7 +60,7 @@ class Targets:
 def is_met(
     target: str, branch: Branch, after: Sequence[Statement], changes: Sequence[Change]
 ) -> bool:
-    """True where a rewrite states its target (inter), or changes what is said of it (intra)."""
+    """True if a rewrite states its target (inter) or changes a statement on it (intra)."""
     if branch is Branch.INTER:
         return any(s.finding == target and s.presence == "present" for s in after)
     return any(_kind(change.finding) == _kind(target) for change in changes)

@@ -1,4 +1,4 @@
-"""The instructions that language models get, kept as text files, and the messages made of them."""
+"""The instructions for language models, stored as text files, and the messages built from them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from pairaug.rewrite.topics import changes_between
 
 Message = dict[str, str]
 
-# Characters of a rejected answer that are shown again: one without end would fill the window.
+# Characters of a rejected answer to include; an endless answer would fill the window.
 _MAX_OF_REJECTED = 4000
 _OWN = ("inter", "intra")
 _FILES = (*_OWN, "again", "json", "text", "target-inter", "target-intra")
-# How a finding is named to a language model, where its name alone would leave it guessing.
+# Descriptions of findings whose names alone are unclear to a language model.
 _TARGET_WORDS = {
     "enlarged cardiomediastinum": "a widened mediastinum",
     "lung lesion": "a lung nodule or mass",
@@ -39,13 +39,13 @@ _TARGET_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """The texts by the names of their files, and worked examples; "{max_words}" is filled in."""
+    """The texts by file name, and worked examples; "{max_words}" is filled in."""
 
     texts: dict[str, str]
     examples: tuple[WorkedExample, ...] = ()
 
     def messages(self, request: Request, answer_format: Literal["json", "text"]) -> list[Message]:
-        """The conversation: instruction, examples, report, and each rejected answer with why."""
+        """The conversation: instruction, examples, report, and rejected answers with reasons."""
         branch = request.branch.value
         parts = [_fill(self.texts[branch], max_words=request.max_words)]
         if request.target:
@@ -71,26 +71,26 @@ class Instructions:
         return self.sha256(branch.value)[:12]
 
     def sha256(self, branch: str) -> str:
-        """The hash of everything that a model is told for a branch, the report aside."""
+        """The hash of everything in a branch's conversations except the report."""
         shown = [
             (example.report, example.answer)
             for example in self.examples
             if example.branch == branch
         ]
         texts = [text for name, text in sorted(self.texts.items()) if name not in _OWN]
-        told = json.dumps([self.texts[branch], texts, shown], ensure_ascii=False)
-        return sha256(told.encode()).hexdigest()
+        content = json.dumps([self.texts[branch], texts, shown], ensure_ascii=False)
+        return sha256(content.encode()).hexdigest()
 
 
 def instructions_of(settings: RewriteSettings) -> Instructions:
-    """The instructions and examples that the settings name."""
+    """The instructions and examples in the settings."""
     return load_instructions(settings.instructions, settings.examples)
 
 
 def load_instructions(
     folder: Path | None = None, examples: Sequence[WorkedExample] = ()
 ) -> Instructions:
-    """The packaged instructions, or those of `folder`, which must hold inter.txt and intra.txt."""
+    """The packaged instructions, or those in `folder`: inter.txt and intra.txt."""
     packaged = files("pairaug.rewrite").joinpath("instructions")
     texts = {
         name: packaged.joinpath(f"{name}.txt").read_text(encoding="utf-8").strip()
@@ -112,7 +112,7 @@ def load_instructions(
 
 
 def fold(messages: Sequence[Message]) -> list[Message]:
-    """The conversation for a model that knows no system message: it opens the user's first."""
+    """The conversation for a model without system messages: the user's message starts with it."""
     if len(messages) < 2 or messages[0]["role"] != "system":
         return list(messages)
     system, user, *rest = messages
@@ -127,12 +127,12 @@ def _as_answer(example: WorkedExample, answer_format: Literal["json", "text"]) -
     if answer_format == "text":
         return example.answer
     changes = changes_between(extract(example.report), extract(example.answer))
-    told = [{"finding": c.finding, "from": c.before, "to": c.after} for c in changes]
-    return json.dumps({"report": example.answer, "changes": told}, ensure_ascii=False)
+    changed = [{"finding": c.finding, "from": c.before, "to": c.after} for c in changes]
+    return json.dumps({"report": example.answer, "changes": changed}, ensure_ascii=False)
 
 
 def _fill(template: str, **values: object) -> str:
-    # Not str.format: a template may hold braces of its own, such as a JSON example.
+    # Not str.format: a template may contain other braces, such as a JSON example.
     for name, value in values.items():
         template = template.replace(f"{{{name}}}", str(value))
     return template

@@ -1,11 +1,11 @@
-"""Answers of models that think aloud, without their thoughts."""
+"""Removes the thoughts of reasoning models from their answers."""
 
 from __future__ import annotations
 
 import re
 
 _WORDS = r"think|thinking|thoughts?|reason|reasoning|reflection|analysis|scratchpad"
-# How thoughts open and close, by what the models that write so are trained on.
+# Opening and closing marks of thoughts, by model family.
 _MARKS = (
     (rf"<(?:seed:)?(?:{_WORDS})(?:\s[^<>]*)?>", rf"</(?:seed:)?(?:{_WORDS})\s*>"),
     (rf"\[(?:{_WORDS})\]", rf"\[/(?:{_WORDS})\]"),
@@ -18,7 +18,7 @@ _OPENS = re.compile("|".join(opening for opening, _ in _MARKS), _ANY_CASE)
 _CLOSES = re.compile("|".join(closing for _, closing in _MARKS), _ANY_CASE)
 _BLOCKS = re.compile("|".join(f"{a}(?:(?!{a}).)*?{b}" for a, b in _MARKS), _ANY_CASE)
 
-# The channels of gpt-oss, with their marks, and as a server leaves them that removes the marks.
+# The channels of gpt-oss, with their marks, and without them if the server removes the marks.
 _CHANNEL = re.compile(r"<\|channel\|>\s*\w+")
 _CONSTRAINT = r"(?:<\|constrain\|>[^<]*)?"
 _FINAL = re.compile(
@@ -34,9 +34,9 @@ _WRAPPERS = re.compile(
 
 
 def without_thoughts(text: str) -> str | None:
-    """The text after the thoughts; None where they have no end, so that no answer follows.
+    """The text after the thoughts; None if they do not end, so that there is no answer.
 
-    Templates often open the thoughts themselves: then only the closing mark is in the answer.
+    Templates often open the thoughts, so that only the closing mark is in the answer.
     """
     if _CHANNEL.search(text):
         finals = _FINAL.findall(text)

@@ -1,7 +1,7 @@
-"""What a report says of each topic, and how two reports differ in it.
+"""A report's statements by topic, and the differences between two reports.
 
-A topic is a finding, or a kind of lesion or device. Consolidation, pneumonia and opacity are one:
-reports use them for the same shadow.
+A topic is a finding, or a kind of lesion or device. Consolidation, pneumonia and opacity are one
+topic: reports use them for the same shadow.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pairaug.findings import Presence, Severity, Side, Statement, Zone
 AIRSPACE = ("consolidation", "pneumonia", "lung opacity")
 _WITH_DETAIL = ("lung lesion", "support devices")
 _RANK: dict[Presence, int] = {"absent": 1, "uncertain": 2, "present": 3}
-# Devices that stay: what is not mentioned was not taken out.
+# Permanent devices: not mentioned does not mean removed.
 LASTING_DEVICES = ("wires", "valve", None)
-# What "no acute disease" denies.
+# Findings that "no acute disease" denies.
 ACUTE = frozenset({"edema", "pneumothorax", "pleural effusion", *AIRSPACE})
 
 
@@ -30,7 +30,7 @@ class Topic(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How one finding differs; `before` and `after` are presences, severities, sides or zones."""
+    """One finding's change; `before` and `after` are presences, severities, sides or zones."""
 
     finding: str
     side: Side | None
@@ -40,7 +40,7 @@ class Change:
 
     @property
     def is_reversal(self) -> bool:
-        """True where what was stated or open is denied, or what was denied is stated."""
+        """True if a stated or open finding is denied, or a denied one is stated."""
         return (self.before, self.after) in {
             ("present", "absent"),
             ("uncertain", "absent"),
@@ -59,7 +59,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class _TopicStatements:
-    """What a report says of one topic."""
+    """A report's statements on one topic, combined."""
 
     presence: Presence
     sides: frozenset[str]
@@ -69,7 +69,7 @@ class _TopicStatements:
 
 
 def topic_of(statement: Statement) -> Topic:
-    """The topic of a statement; a scar is no shadow that comes and goes."""
+    """The topic of a statement; scars are a topic apart from other shadows."""
     if statement.detail == "scarring":
         return Topic(statement.finding, statement.detail)
     if statement.finding in AIRSPACE:
@@ -78,10 +78,10 @@ def topic_of(statement: Statement) -> Topic:
 
 
 def changes_between(before: Sequence[Statement], after: Sequence[Statement]) -> list[Change]:
-    """What `after` says otherwise than `before`, topic by topic.
+    """The changes from `before` to `after`, by topic.
 
-    A device that is no longer mentioned ("not stated") was taken out; anything else that is not
-    mentioned is not counted here (`lost_topics`).
+    A device that is no longer mentioned ("not stated") was removed; other topics that are not
+    mentioned are not counted here, but in `lost_topics`.
     """
     old, new = _said(before), _said(after)
     found: list[Change] = []
@@ -93,7 +93,7 @@ def changes_between(before: Sequence[Statement], after: Sequence[Statement]) -> 
 
 
 def lost_topics(before: Sequence[Statement], after: Sequence[Statement]) -> list[str]:
-    """Findings that `before` states or leaves open and `after` does not mention; no devices."""
+    """Findings that `before` states or leaves open and `after` does not mention, except devices."""
     old, new = _said(before), _said(after)
     return [
         topic.detail or topic.finding
@@ -106,7 +106,7 @@ def lost_topics(before: Sequence[Statement], after: Sequence[Statement]) -> list
 
 
 def contradictions_in(statements: Sequence[Statement]) -> list[str]:
-    """Findings that are stated and denied, or slight and severe, on the same side; each once."""
+    """Findings both stated and denied, or both slight and severe, on the same side; each once."""
     present = [s for s in statements if s.presence == "present" and s.finding != "no finding"]
     names = (
         statement.detail or statement.finding
@@ -127,7 +127,7 @@ def contradictions_in(statements: Sequence[Statement]) -> list[str]:
 
 
 def denies_normality(before: Sequence[Statement], after: Sequence[Statement]) -> bool:
-    """True where `before` says that all is well and `after` states a finding that is no device."""
+    """True if `before` is a normal report and `after` states a finding other than a device."""
     was_normal = any(s.finding == "no finding" for s in before)
     return was_normal and any(
         s.presence == "present" and s.finding not in ("no finding", "support devices")
@@ -179,7 +179,7 @@ def _sum(statements: Sequence[Statement]) -> _TopicStatements:
 
 
 def _find(topic: Topic, said: dict[Topic, _TopicStatements]) -> _TopicStatements | None:
-    """What is said of a topic; a denial of all lesions or devices is one of each kind."""
+    """The statements on a topic; a denial of all lesions or devices denies each kind."""
     own = said.get(topic)
     general = said.get(Topic(topic.finding))
     if own is None and general is not None and general.presence == "absent":
@@ -211,8 +211,8 @@ def _change(
             return None
         return _as_change(before, before.presence, "not stated")
     if before.presence != now.presence:
-        told = now if now.presence == "present" else before
-        return _as_change(told, before.presence, now.presence)
+        stated = now if now.presence == "present" else before
+        return _as_change(stated, before.presence, now.presence)
     if now.presence != "present":
         return None
     if before.severities and now.severities and before.severities != now.severities:

@@ -1,6 +1,6 @@
-"""How requests travel: to addresses that were looked up and found private, answers within bounds.
+"""HTTP transport to addresses that were resolved and found private, with a limit on answers.
 
-Imported where a client is opened only: httpx2 comes with the client library.
+Imported only when a client is opened: httpx2 comes with the client library.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pairaug.rewrite.completion import BadAnswerError
 __all__ = ["PrivateTransport", "Response", "limit_response"]
 
 MAX_ANSWER_BYTES = 1 << 22
-"""A rewritten report is a few hundred bytes; what thoughts a server adds is far below this."""
+"""Far above a rewritten report, a few hundred bytes, with the thoughts that a server adds."""
 
 
 class PrivateTransport(httpx2.AsyncHTTPTransport):
-    """Connects to one host by the addresses given, and to no other.
+    """Connects only to one host, at the addresses given.
 
-    The name is looked up once, before: what a name server says later changes nothing.
+    The name was resolved before, once: later answers of a name server have no effect.
     """
 
     def __init__(self, host: str, addresses: Sequence[str], verify: bool) -> None:
@@ -32,9 +32,9 @@ class PrivateTransport(httpx2.AsyncHTTPTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> Response:
         if request.url.host.rstrip(".").lower() != self._host:
-            raise httpx2.ConnectError("another host than the settings name", request=request)
+            raise httpx2.ConnectError("the host is not the one in the settings", request=request)
         named = request.url
-        # The host's name stays in the headers, and is what a certificate must be for.
+        # The headers keep the host's name, and certificates are checked against it.
         request.extensions = {**request.extensions, "sni_hostname": self._host}
         for address in tuple(self._addresses):
             request.url = named.copy_with(host=address)
@@ -54,14 +54,14 @@ class PrivateTransport(httpx2.AsyncHTTPTransport):
 
 
 async def limit_response(response: Response) -> None:
-    """Limits what is read of a response; a hook of the client."""
+    """Limits the size of a response; a hook of the client."""
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise BadAnswerError("packed")
     response.stream = _Bounded(response.stream)
 
 
 class _Bounded(AsyncByteStream):
-    """A stream that ends in `BadAnswerError` where it breaks, or grows too large."""
+    """A stream that raises `BadAnswerError` if it breaks or grows too large."""
 
     def __init__(self, stream: object) -> None:
         assert isinstance(stream, AsyncByteStream)

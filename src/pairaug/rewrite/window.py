@@ -1,4 +1,4 @@
-"""How many tokens a rewrite has for the generator that will be prompted with it."""
+"""Counts the tokens of a rewrite with the tokenizer of the generator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pairaug.diffusion.folder import encoders_of, model_folder
 
 
 def tokenizer_sha256(model: str) -> str:
-    """The SHA-256 over the files of a generator's tokenizer."""
+    """The SHA-256 of the files of a generator's tokenizer."""
     digest = hashlib.sha256()
     for path in sorted(_tokenizer_folder(model).iterdir()):
         if path.suffix in (".json", ".txt", ".model"):
@@ -19,7 +19,7 @@ def tokenizer_sha256(model: str) -> str:
 
 
 class Window:
-    """Counts a text's tokens as the generator `model` will."""
+    """Counts a text's tokens with the tokenizer of the generator `model`."""
 
     def __init__(self, model: str) -> None:
         from transformers import CLIPTokenizer
@@ -31,7 +31,7 @@ class Window:
         self.num_tokens = int(self._tokenizer.model_max_length)
 
     def marks(self, text: str) -> dict[str, Any]:
-        """For the trace: the tokens of `text`, and whether they fit."""
+        """The number of tokens of `text`, and True if they fit the window, for the trace."""
         num_tokens = len(self._tokenizer(text, verbose=False).input_ids)
         return {"num_tokens": num_tokens, "fits_window": num_tokens <= self.num_tokens}
 

@@ -13,13 +13,13 @@ from pairaug.rewrite.rules.intra import change_report
 from pairaug.rewrite.rules.kinds import KINDS
 
 EDITION = "4"
-"""Changes whenever the same seed gives other texts."""
+"""Increase it whenever the same seed gives other texts."""
 
 _NOTHING_TO_CHANGE = Failure("the rules know no change for it", Reason.NOTHING_TO_CHANGE)
 
 
 class RulesBackend:
-    """The backend that needs no model: each attempt is another sample from the request's seed."""
+    """The backend without a model: each attempt is another sample with the request's seed."""
 
     name = "rules"
     model = f"rules-{EDITION}"
@@ -40,11 +40,11 @@ class RulesBackend:
         return Answer(Report(findings=changed.after), source=changed.before)
 
     def instruction_hash(self, branch: Branch) -> None:
-        """Rules follow no instruction."""
+        """None: rules have no instruction."""
 
     def spent(self) -> str:
-        """Rules cost nothing."""
+        """Empty: rules are free."""
         return ""
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Does nothing."""

@@ -1,7 +1,7 @@
-"""One finding changed in a report, with every other sentence left as it stands.
+"""Changes one finding in a report, and keeps every other sentence.
 
-Each function takes the report's sentences and returns the new ones, or None where it cannot say the
-change in plain words.
+Each function takes the report's sentences and returns the new sentences, or None if it has no words
+for the change.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def _is_about(statement: Statement, topic: Topic) -> bool:
 
 
 def resolve(sentences: Sequence[str], topic: Topic) -> list[str] | None:
-    """The report with `topic` gone: denied where it was stated, or left out if it is a device."""
+    """The report with `topic` resolved: denied where it was stated, or left out for a device."""
     is_device = topic.finding == "support devices"
     kept: list[str] = []
-    place: int | None = None  # where the denial belongs
+    index: int | None = None  # position of the denial
     phrase = ""
-    has_gone = False  # what the next sentence may lean on
+    has_gone = False  # the next sentence may refer to it
     for sentence in sentences:
         own = [s for s in extract(sentence) if s.presence != "absent" and topic_of(s) == topic]
         is_remark = has_gone and leans_back(sentence)
@@ -66,33 +66,33 @@ def resolve(sentences: Sequence[str], topic: Topic) -> list[str] | None:
         heart = normal_heart(sentence) if topic.finding == "cardiomegaly" else None
         if heart is not None:
             kept.append(heart)
-            place, phrase = -1, heart  # said in place
+            index, phrase = -1, heart  # already in the text
             continue
         rest, gone = _without(sentence, topic)
         kept += rest
-        if place is None or (not rest and place >= 0 and not phrase):
-            place, phrase = len(kept), gone
+        if index is None or (not rest and index >= 0 and not phrase):
+            index, phrase = len(kept), gone
     kept = without_otherwise(kept)
     if is_device:
         return kept
-    if place is None:
+    if index is None:
         return None
-    if place >= 0:
+    if index >= 0:
         gone = _gone(topic, phrase, extract(" ".join(kept)))
         if gone == NORMAL_LUNGS[0] and any(_CLEAR.match(sentence) for sentence in kept):
-            gone = ""  # said already
-        kept.insert(place, gone)
+            gone = ""  # already stated
+        kept.insert(index, gone)
         if gone == NORMAL_LUNGS[0]:
-            # It says what "the left lung is clear" says, and more.
+            # It includes "the left lung is clear".
             kept = [s for s in kept if s == gone or not _ONE_CLEAR.match(s)]
     return _once(kept)
 
 
 def _gone(topic: Topic, phrase: str, others: Sequence[Statement]) -> str:
-    """The sentence that denies `topic`, or nothing where another one does so already.
+    """The sentence that denies `topic`; empty if another sentence already does.
 
-    It keeps the words that stated the finding where these are plain. Shadows of no plain name give
-    way to clear lungs, if there is nothing else in them.
+    It keeps the plain words that stated the finding. Shadows without a plain name become "the lungs
+    are clear" if there is no other finding in them.
     """
     if topic.finding == "cardiomegaly":
         return NORMAL_HEART[1]
@@ -112,7 +112,7 @@ def _gone(topic: Topic, phrase: str, others: Sequence[Statement]) -> str:
 
 
 def _without(sentence: str, topic: Topic) -> tuple[list[str], str]:
-    """The sentences that are left of one without `topic`, and the plain words that stated it."""
+    """The rest of a sentence without `topic`, as sentences, and the plain words that stated it."""
     listed = parse(sentence)
     if listed is None or listed.is_denial:
         others = [
@@ -137,7 +137,7 @@ def _any_about(statements: Sequence[Statement], topic: Topic) -> bool:
 
 
 def _plain(phrase: str) -> str:
-    """A noun phrase without article and degree if it is short and plain, else an empty string."""
+    """A noun phrase without article and degree if it is short and plain, else empty."""
     words = SEVERITY_WORD.sub("", _ARTICLE.sub("", phrase))
     words = " ".join(_ARTICLE.sub("", words.strip()).split())
     words = re.sub(r"\blayering\b|\bfocal\b", "", words).strip()
@@ -148,7 +148,7 @@ def _plain(phrase: str) -> str:
 
 
 def restate(statements: Sequence[Statement], source: str) -> list[str]:
-    """Plain sentences that say `statements`, which were read from `source`."""
+    """Plain sentences with the `statements` that were read from `source`."""
     said: list[str] = []
     denied: list[str] = []
     for statement in statements:
@@ -176,7 +176,7 @@ _ZONE_NAMES = {"upper": "upper lobe", "middle": "mid lung", "lower": "lower lobe
 
 
 def _words_of(statement: Statement, source: str) -> str:
-    """A noun phrase for a statement: its own noun, with side, zone and degree as they were read."""
+    """A noun phrase for a statement: its noun, with the side, zone and degree that were read."""
     kind = KIND_OF.get(topic_of(statement))
     noun = source[statement.start : statement.end]
     if kind is not None and statement.finding == kind.topic.finding:
@@ -198,8 +198,8 @@ def appear(
 ) -> list[str] | None:
     """The report with `finding` added as the sentence `words`, and no longer denied.
 
-    `phrase` is the noun phrase alone, which takes the place of "no acute disease". The sentence
-    stands where the finding was denied first, or else at the end.
+    `phrase` is the noun phrase alone; it replaces "no acute disease". The sentence replaces the
+    first denial of the finding, or else is appended.
     """
     topic = finding.kind.topic
     kept: list[str] = []
@@ -231,7 +231,7 @@ def appear(
 
 
 def _denies_all(statements: Sequence[Statement], topic: Topic) -> bool:
-    """True for "no acute disease" beside an acute finding, for "normal chest" beside any.
+    """True for "no acute disease" with an acute finding, and for "normal chest" with any finding.
 
     A device contradicts neither.
     """
@@ -252,7 +252,7 @@ def _denies(statement: Statement, finding: Described) -> bool:
 
 
 def _undenied(sentence: str, finding: Described, others: Sequence[Statement]) -> list[str]:
-    """What is left of a sentence that denied `finding`."""
+    """The rest of a sentence that denied `finding`, as sentences."""
     if _CLEAR.match(sentence):
         other: dict[Side | None, str] = {"left": "right", "right": "left"}
         side = other.get(finding.side)

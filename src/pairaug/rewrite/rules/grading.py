@@ -1,4 +1,4 @@
-"""A finding made worse or better: its words of degree replaced, or put in where there are none."""
+"""Makes a finding worse or better: replaces its words of degree, or inserts them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MODIFIERS = re.compile(
     r"glass|loculated|residual)\b[\s,\-]*)*$",
     re.IGNORECASE,
 )
-# After which a degree can be put in: nothing, an article, a verb, or the start of an item.
+# A degree can follow these: an article, a verb, or the start of an item or sentence.
 _TAKES_AN_ADJECTIVE = re.compile(
     r"(?:^|\b(?:an?|the|is|are|with|and|include|by)\s+|,\s+)$", re.IGNORECASE
 )
@@ -38,7 +38,7 @@ _TAKES_NO_DEGREE = re.compile(r"kerley|ground glass|collapse|veiling", re.IGNORE
 
 
 def grade(sentences: Sequence[str], topic: Topic, severity: Severity) -> list[str] | None:
-    """The report with another degree of `topic` where one is given, else at its first mention."""
+    """The report with another degree of `topic`, where one is stated, else at its first mention."""
     mentions = [
         number
         for number, sentence in enumerate(sentences)
@@ -78,22 +78,22 @@ def _grade(sentence: str, topic: Topic, severity: Severity) -> str | None:
             word = ADVERBS[severity]
         return tidy(f"{sentence[: chosen.start()]}{word}{sentence[chosen.end() :]}")
     if statement.severity:
-        return None  # it is given somewhere out of reach
+        return None  # its degree is elsewhere in the sentence
     head = _MODIFIERS.search(sentence[: statement.start])
-    place = head.start() if head else statement.start
-    if not _TAKES_AN_ADJECTIVE.search(sentence[:place]):
+    position = head.start() if head else statement.start
+    if not _TAKES_AN_ADJECTIVE.search(sentence[:position]):
         return None
-    rest = sentence[place:]
-    if place == 0 and not rest[1:2].isupper():
+    rest = sentence[position:]
+    if position == 0 and not rest[1:2].isupper():
         rest = rest[:1].lower() + rest[1:]
     word = _degree_word(topic, severity, "")
     if _TAKES_AN_ADVERB.match(rest):
         word = ADVERBS[severity]
-    return tidy(f"{sentence[:place]}{word} {rest}")
+    return tidy(f"{sentence[:position]}{word} {rest}")
 
 
 def _reach(sentence: str, statement: Statement) -> tuple[int, int]:
-    """The item around a statement, where its degree may stand."""
+    """Start and end of the item around a statement, within which its degree can be."""
     start = max(
         (match.end() for match in re.finditer(r"[,;]| and | with ", sentence[: statement.start])),
         default=0,

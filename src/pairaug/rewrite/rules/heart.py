@@ -1,4 +1,4 @@
-"""Sentences that say how large the heart is, turned into each other."""
+"""Rewrites sentences on the size of the heart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another plausible patient: part of what a report says reversed, and other findings added."""
+"""Another plausible patient: some of a report's findings reversed, and others added."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from pairaug.rewrite.rules.kinds import (
 from pairaug.rewrite.rules.wording import denial, noun_phrase, sentence
 from pairaug.rewrite.topics import AIRSPACE, Topic, topic_of
 
-# How many findings another patient has, devices aside, and with which weight: a quarter has none
-# or one, so that the new patients are not mostly normal.
+# Numbers of findings of a new patient, devices aside, with weights: a quarter has none or one, so
+# that the new patients are not mostly normal.
 _NUM_FINDINGS = (0, 1, 2, 3)
 _NUM_WEIGHTS = (0.1, 0.3, 0.4, 0.2)
 _KEPT_FRACTION = 0.35
@@ -32,7 +32,7 @@ _MIN_WORDS, _IMPRESSION_WORDS = 12, 12
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """Another patient: what is found, and what is denied, by topic."""
+    """A new patient: findings, and denied topics."""
 
     findings: tuple[Described, ...]
     denied: tuple[Topic, ...]
@@ -41,10 +41,10 @@ class Patient:
 def other_patient(
     stated: Sequence[Statement], rng: Random, target: str | None = None
 ) -> Patient | None:
-    """A patient for whom at least one finding that `stated` mentions is the other way round.
+    """A patient with at least one finding of `stated` reversed.
 
-    The patient has the finding `target`, if one is given. None where nothing that is said can be
-    reversed: devices, scars and granulomas alone.
+    The patient has the finding `target`, if given. None if nothing can be reversed: reports with
+    only devices, scars or granulomas.
     """
     present = _topics(stated, "present") | _topics(stated, "uncertain")
     absent = _topics(stated, "absent") - present
@@ -74,7 +74,7 @@ def other_patient(
 
 
 def _topics(stated: Sequence[Statement], presence: str) -> set[Topic]:
-    """Topics of one presence that can be reversed, in the report's own names."""
+    """Topics with one presence that can be reversed, in the report's terms."""
     found: set[Topic] = set()
     for statement in stated:
         if statement.presence != presence or statement.finding == "no finding":
@@ -87,7 +87,7 @@ def _topics(stated: Sequence[Statement], presence: str) -> set[Topic]:
 def _reversals(
     present: set[Topic], absent: set[Topic], rng: Random
 ) -> tuple[list[Topic], list[Topic]]:
-    """Which stated findings to deny and which denied ones to state; at least one of either."""
+    """The stated findings to deny and the denied ones to state; at least one in total."""
     deniable = sorted((topic for topic in present if _is_deniable(topic)), key=str)
     statable = sorted((topic for topic in absent if topic in KIND_OF), key=str)
     if any(topic == Topic("lung lesion") for topic in absent):
@@ -119,7 +119,7 @@ def _add(findings: list[Described], finding: Described) -> bool:
 
 
 def _fill(findings: list[Described], mentioned: set[Topic], min_findings: int, rng: Random) -> None:
-    """Add findings that the report does not mention, up to a number that is sampled; and a device."""
+    """Add findings that the report does not mention, up to a sampled number, and maybe a device."""
     target = max(min_findings, rng.choices(_NUM_FINDINGS, _NUM_WEIGHTS)[0])
     kinds = [k for k in KINDS.values() if not k.is_device and k.topic not in mentioned]
     while kinds and sum(not finding.kind.is_device for finding in findings) < target:
@@ -132,9 +132,9 @@ def _fill(findings: list[Described], mentioned: set[Topic], min_findings: int, r
 
 
 def written(patient: Patient, rng: Random, max_words: int, *, adds_normals: bool = True) -> Report:
-    """The patient's report: an impression, then findings with what is denied and normal.
+    """The patient's report: an impression, then findings with denials and normal statements.
 
-    `adds_normals`: say of further regions that they are normal, as a new patient's report may.
+    `adds_normals`: state that further regions are normal, as the report of a new patient may.
     """
     findings = list(patient.findings)
     rng.shuffle(findings)
@@ -188,7 +188,7 @@ def _num_words(said: Sequence[_PatientStatements]) -> int:
 
 
 def _impression(findings: Sequence[Described], patient: Patient, rng: Random) -> str:
-    """The findings in a few words; that all is well where there are none."""
+    """The findings in a few words; a normal statement without findings."""
     if not findings:
         return rng.choice(wording.ALL_NORMAL)
     phrases: list[str] = []
@@ -202,7 +202,7 @@ def _impression(findings: Sequence[Described], patient: Patient, rng: Random) ->
 
 
 def _denials(patient: Patient, rng: Random) -> list[tuple[str, str]]:
-    """(region, sentence) for what the patient does not have: the reversed ones before others."""
+    """(region, sentence) for denied findings: the reversed ones before others."""
     items: list[str] = []
     said: list[tuple[str, str]] = []
     for topic in patient.denied:
@@ -226,13 +226,13 @@ def _denials(patient: Patient, rng: Random) -> list[tuple[str, str]]:
 
 
 def _is_held(topic: Topic, patient: Patient) -> bool:
-    """True where the patient has something that a denial of `topic` would contradict."""
+    """True if the patient has a finding that a denial of `topic` would contradict."""
     held = {finding.kind.topic.finding for finding in patient.findings}
     return topic.finding in held or (topic.finding in AIRSPACE and bool(held & set(AIRSPACE)))
 
 
 def _normals(patient: Patient, rng: Random) -> list[tuple[str, str]]:
-    """(region, sentence) for regions in which the patient has nothing, in a sampled order."""
+    """(region, sentence) for regions without findings, in a sampled order."""
     held = {finding.kind.topic.finding for finding in patient.findings}
     denied = {topic.finding for topic in patient.denied}
     remarks: list[tuple[str, str]] = []

@@ -1,7 +1,7 @@
 """A plausible change in one patient: findings that resolve, appear, worsen or improve.
 
-The report keeps its words and order wherever nothing changes, so that its tokens stay aligned with
-those of the original.
+The unchanged parts keep their words and order, so that the report's tokens stay aligned with those
+of the original.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from pairaug.rewrite.rules.wording import noun_phrase, sentence
 from pairaug.rewrite.topics import Topic, topic_of
 
 Act = Literal["resolve", "appear", "worsen", "improve"]
-# How often each act is sampled, where a report allows it.
+# Weights of the acts that a report allows.
 _ACT_WEIGHTS: dict[Act, float] = {"resolve": 1.0, "appear": 1.0, "worsen": 0.8, "improve": 0.8}
 _SECOND_CHANGE = 0.2
-# How readily findings that the rules do not sample resolve or, as devices, are taken out.
+# Weights with which other findings resolve, or devices are removed.
 _OTHERS_RESOLVE = {"chest tube": 1.0, "enteric tube": 1.0, "circulatory support": 0.3}
-# A heart does not grow from normal to huge between two images.
+# A heart does not grow from normal to severely enlarged between two images.
 _APPEARS_AS: dict[str, tuple[Severity, ...]] = {"cardiomegaly": ("mild", "moderate")}
-# What the lungs keep is not told from what comes and goes, where both are called opacities.
+# Permanent and transient shadows are both called opacities, and cannot be told apart.
 _SHADOWS = (Topic("consolidation"), Topic("atelectasis"))
 _LASTING = re.compile(r"\b(?:calcif|granuloma|scar|fibro|cicatri|healed)", re.IGNORECASE)
 
 
 class Option(NamedTuple):
-    """One change that a report allows, and how plausible it is beside the others of its act."""
+    """One change that a report allows, with its weight among the changes of its act."""
 
     act: Act
     topic: Topic
@@ -44,7 +44,7 @@ class Option(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """A report before and after a change, both without what had to make room for it."""
+    """A report before and after a change, both without the sentences removed to make room."""
 
     before: str
     after: str
@@ -53,10 +53,10 @@ class Changed(NamedTuple):
 def change_report(
     report: str, rng: Random, max_words: int, target: str | None = None
 ) -> Changed | None:
-    """`report` after one change in the patient, now and then two; None where there is none.
+    """`report` after one change in the patient, sometimes two; None if no change is possible.
 
-    The first change is of the finding `target`, if one is given. Where a change needs more room
-    than there is, sentences that stay as they are leave both sides.
+    The first change is to the finding `target`, if given. If the changed report is too long,
+    unchanged sentences are removed from both versions.
     """
     num_changes = 2 if rng.random() < _SECOND_CHANGE else 1
     text = report
@@ -98,7 +98,7 @@ def _change_once(
 
 
 def _lasting(parts: Sequence[str]) -> set[Topic]:
-    """Shadows that a sentence calls calcified or a scar: they neither go nor grow."""
+    """Shadows described as calcified or as a scar: they neither resolve nor grow."""
     return {
         topic_of(statement)
         for part in parts
@@ -109,7 +109,7 @@ def _lasting(parts: Sequence[str]) -> set[Topic]:
 
 
 def _options(stated: Sequence[Statement]) -> list[Option]:
-    """Every change that the report allows."""
+    """All changes that the report allows."""
     present = _by_topic(stated)
     options: list[Option] = []
     for topic, own in present.items():
@@ -175,7 +175,7 @@ def _apply(
 
 
 def _sample(topic: Topic, stated: Sequence[Statement], rng: Random) -> Finding | None:
-    """A new finding that goes with those that the report states; None after a few attempts."""
+    """A new finding compatible with the stated ones; None after a few attempts."""
     kind = KIND_OF[topic]
     present = [
         Finding(KIND_OF[own], statement.side)

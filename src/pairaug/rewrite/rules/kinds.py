@@ -1,4 +1,4 @@
-"""The findings that the rules can write about: how each is placed, graded, worded and denied."""
+"""The findings that the rules can write about: zones, degrees, words and denials of each."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ ZONE_PLACES: dict[Zone, tuple[str, ...]] = {
 class Kind:
     """One finding as the rules write it.
 
-    `plausible` is how often it is sampled for a new patient, relative to the others. `resolves` and
-    `appears` say how readily it goes or comes between two images of one patient.
+    `plausible` is the weight for new patients, relative to other kinds. `resolves` and `appears`
+    are the weights with which it resolves or appears between two images of one patient.
     """
 
     topic: Topic
@@ -134,7 +134,7 @@ OTHER_DENIALS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A finding of a kind with its place and degree; what has none is None."""
+    """A finding of a kind with side, zone and degree; None where it has none."""
 
     kind: Kind
     side: Side | None = None
@@ -142,7 +142,7 @@ class Described:
     severity: Severity | None = None
 
 
-# Kinds that hide or contradict each other on one side of one image.
+# Kinds that hide or contradict each other on the same side.
 _EXCLUSIVE = (
     {"pneumothorax", "pleural effusion"},
     {"pneumothorax", "consolidation"},
@@ -152,7 +152,7 @@ _EXCLUSIVE = (
 
 
 def excludes(one: Described, other: Described) -> bool:
-    """True where the two do not go together in one report."""
+    """True if the two cannot be in one report."""
     if one.kind is other.kind:
         return True
     is_same_side = one.side == other.side or "bilateral" in (one.side, other.side)
@@ -160,7 +160,7 @@ def excludes(one: Described, other: Described) -> bool:
 
 
 def sample(kind: Kind, rng: Random, side: Side | None = None) -> Described:
-    """A finding of `kind`, each zone and degree as likely as the others."""
+    """A finding of `kind`; all zones and degrees are equally likely."""
     if side == "bilateral" and not kind.bilateral_fraction:
         side = None
     if kind.is_sided and side is None:
@@ -179,5 +179,5 @@ def sample(kind: Kind, rng: Random, side: Side | None = None) -> Described:
 
 
 def sample_kind(kinds: Sequence[Kind], weights: Sequence[float], rng: Random) -> Kind:
-    """One of `kinds` by weight."""
+    """One of `kinds`, sampled by weight."""
     return rng.choices(kinds, weights)[0]

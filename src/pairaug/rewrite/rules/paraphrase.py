@@ -1,6 +1,6 @@
-"""The same patient's report in other words: what is stated, denied and left open stays.
+"""The same report in other words: stated, denied and open findings stay the same.
 
-For the comparison with text alone: new reports for the images that are there.
+For the comparison with text augmentation alone: new reports for existing images.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _ATTEMPTS = 20
 
 
 def reworded(text: str, rng: Random, max_words: int) -> Report | None:
-    """`text` written anew, so that the rules read the same findings, sides, places and degrees.
+    """`text` in other words, with the same findings, sides, zones and degrees as read by the rules.
 
-    Sentences about findings that the rules cannot word, and about those left open, are kept as they
-    stand. None where no wording of at most `max_words` words reads as the original does.
+    Sentences about findings that the rules have no words for, and about open ones, are kept
+    unchanged. None if no wording of at most `max_words` words has the original's findings.
     """
     stated = tuple(extract(text))
     kept = _unwritable(text, stated)
@@ -38,7 +38,7 @@ def reworded(text: str, rng: Random, max_words: int) -> Report | None:
 
 
 def _patient(stated: Sequence[Statement]) -> Patient:
-    """What the rules can word of the findings: the most telling statement of each kind and side."""
+    """The findings that the rules have words for: the most precise statement by kind and side."""
     present: dict[tuple[Topic, str | None], Statement] = {}
     for statement in stated:
         if statement.presence == "present" and topic_of(statement) in KIND_OF:
@@ -50,7 +50,7 @@ def _patient(stated: Sequence[Statement]) -> Patient:
     findings = [
         _describe(statement)
         for (topic, side), statement in present.items()
-        # "Effusion" beside "left effusion" says nothing of its own.
+        # "Effusion" adds nothing to "left effusion".
         if side is not None or not any(t == topic and s is not None for t, s in present)
     ]
     denied = [
@@ -74,7 +74,7 @@ def _describe(statement: Statement) -> Described:
 
 
 def _unwritable(text: str, stated: Sequence[Statement]) -> list[str]:
-    """Sentences that say what the rules have no words for."""
+    """Sentences with statements that the rules have no words for."""
     kept = []
     for start, end in sentences(text):
         inside = [each for each in stated if start <= each.start and each.end <= end]
@@ -98,7 +98,7 @@ def _is_unwritable(statement: Statement) -> bool:
 
 
 def _reads_alike(before: Sequence[Statement], after: Sequence[Statement]) -> bool:
-    """True where nothing is stated, denied, placed or graded otherwise, either way."""
+    """True if both have the same findings, denials, sides, zones and degrees."""
     return not (
         changes_between(before, after)
         or lost_topics(before, after)
@@ -107,7 +107,7 @@ def _reads_alike(before: Sequence[Statement], after: Sequence[Statement]) -> boo
 
 
 def _is_new(statement: Statement, before: Sequence[Statement]) -> bool:
-    """True where a finding is stated or denied in so many words, and was not before."""
+    """True if a finding is explicitly stated or denied that was not before."""
     return not statement.implied and not any(
         other.presence == statement.presence and topic_of(other) == topic_of(statement)
         for other in before

@@ -1,4 +1,4 @@
-"""Sentences that lean on another one, mended where that has gone.
+"""Sentences that refer to another one, repaired if that was removed.
 
 "This may represent atelectasis" explains an opacity; "the lungs are otherwise clear" excepts one.
 """
@@ -23,12 +23,12 @@ _OTHERWISE = re.compile(r"^otherwise,? |,? \botherwise\b", re.IGNORECASE)
 
 
 def leans_back(sentence: str) -> bool:
-    """True for a remark on what the sentence before it states."""
+    """True for a remark on the finding in the sentence before."""
     return bool(_LEANS.match(sentence))
 
 
 def without_otherwise(sentences: Sequence[str]) -> list[str]:
-    """The sentences, "otherwise" left out where no finding is left that it could except."""
+    """The sentences, without "otherwise" if no finding is left that it could except."""
     kept: list[str] = []
     for sentence in sentences:
         is_bare = not any(_states(other) for other in (*kept, sentence))

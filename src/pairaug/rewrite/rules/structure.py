@@ -1,7 +1,7 @@
-"""Sentences taken apart into a frame and the items that it lists, so that one item can be changed.
+"""Splits sentences into a frame and its listed items, so that one item can be changed.
 
 "There is mild edema and a small left pleural effusion." has the frame "There is ... ." and two
-items. A sentence with a verb of its own among the items has no such structure.
+items. A sentence with another verb among the items has no such structure.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _VERB = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ListItem:
-    """One thing that a sentence lists, and what it states."""
+    """One item that a sentence lists, with its statements."""
 
     text: str
     statements: tuple[Statement, ...]
@@ -58,7 +58,7 @@ class Listed:
         return replace(self, items=tuple(items))
 
     def text(self) -> str:
-        """The sentence, its verb agreeing with what it lists."""
+        """The sentence, with the verb agreeing with the items."""
         word = "or" if self.is_denial else "and"
         texts = [item.text for item in self.items]
         listed = listing(texts, word, self.has_last_comma)
@@ -77,7 +77,7 @@ def _start(text: str) -> str:
 
 
 def parse(sentence: str) -> Listed | None:
-    """The sentence taken apart, or None where it is no plain list."""
+    """The sentence split into frame and items; None if it is not a plain list."""
     for frame in _FRAMES:
         match = frame.match(sentence)
         if match:
@@ -102,14 +102,14 @@ def _list(sentence: str, match: re.Match[str]) -> Listed | None:
 
 
 def _items(body: str, offset: int, statements: Sequence[Statement]) -> tuple[ListItem, ...] | None:
-    """The items of `body`, each with a statement; words that state nothing join a neighbour."""
+    """The items of `body`, each with a statement; words without one join a neighbour."""
     pieces = _SEPARATOR.split(body)
     texts, separators = pieces[::2], pieces[1::2]
     bounds: list[tuple[int, int]] = []
-    place = 0
+    position = 0
     for number, text in enumerate(texts):
-        bounds.append((place, place + len(text)))
-        place += len(text) + (len(separators[number]) if number < len(separators) else 0)
+        bounds.append((position, position + len(text)))
+        position += len(text) + (len(separators[number]) if number < len(separators) else 0)
     merged: list[tuple[int, int]] = []
     waiting: int | None = None
     for number, (start, end) in enumerate(bounds):

@@ -1,7 +1,7 @@
-"""Sentences for findings, their absence, and what is normal, in the words of plain reports.
+"""Sentences for findings, denials and normal regions, in the words of plain reports.
 
-The words for findings are those of the phantoms' reports, so that a generator that learned those
-understands these.
+Findings have the same words as in the phantoms' reports, so that a generator trained on those
+understands them.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def noun_phrase(finding: Described, rng: Random, short: bool = False) -> str:
     if short or is_bilateral or rng.random() < 0.6:
         zone = zones[0] if short else rng.choice(zones)
         return _SPACES.sub(" ", f"{degree} {side} {zone} {noun}").strip()
-    place = rng.choice(ZONE_PLACES[finding.zone]).format(side=side)
-    return _SPACES.sub(" ", f"{degree} {noun} {place}").strip()
+    phrase = rng.choice(ZONE_PLACES[finding.zone]).format(side=side)
+    return _SPACES.sub(" ", f"{degree} {noun} {phrase}").strip()
 
 
 def sentence(finding: Described, rng: Random) -> str:
