@@ -272,7 +272,7 @@ def test_no_report_text_in_any_log(
     text = "Small left pangolin effusion. No pneumothorax."
     (inter,) = rewrite([make_pair(text)], branches=["inter"], api_key_env="SECRET_KEY")
     assert inter.drop is None
-    assert "asking again" in caplog.text
+    assert "retrying in" in caplog.text
     for planted in ("pangolin", "axolotl", "quetzal", "patient-a"):
         assert planted not in caplog.text.lower()
 

@@ -30,9 +30,9 @@ def asked(url: str) -> RewriteSettings:
         (Reply(body=b'{"data": [{"id": "n"}]}'), "m is not among the 1 models that it lists"),
         (Reply(body=b"[" * 5000), "its list of models cannot be read"),
         (Reply(body=b"<html>"), "its list of models cannot be read"),
-        (Reply(status=404, body=b""), r"it lists no models \(status 404\)"),
-        (Reply(status=403, body=b""), r"it lists no models \(status 403\)"),
-        (Reply(status=501, body=b""), r"it lists no models \(status 501\)"),
+        (Reply(status=404, body=b""), r"without a list of models \(status 404\)"),
+        (Reply(status=403, body=b""), r"without a list of models \(status 403\)"),
+        (Reply(status=501, body=b""), r"without a list of models \(status 501\)"),
     ],
 )
 def test_a_server_that_answers_is_reachable(chat_server: ChatServer, reply: Reply, words: str):
