@@ -41,7 +41,10 @@ def pairs_of(make_pair: MakePair, number: int) -> list[Pair]:
         (error(401, "Incorrect API key provided: sk-quokka."), "the key is wrong"),
         (error(403, "Project does not have access to the model"), "may not use the model"),
         (error(404, "The model does not exist", "model_not_found"), "model or path does not"),
-        (Reply(status=404, body=b'{"object": "error", "message": "quokka"}'), "model or path does not"),
+        (
+            Reply(status=404, body=b'{"object": "error", "message": "quokka"}'),
+            "model or path does not",
+        ),
         (Reply(body=b'{"error": {"message": "quokka", "code": 401}}'), "the key is wrong"),
         (Reply(body=b'{"error": {"message": "quokka", "code": "insufficient_quota"}}'), "quota"),
     ],
