@@ -224,3 +224,119 @@ def test_no_report_leaves_the_machine_unasked():
     settings = {"model": "m", "base_url": "https://api.example.com/v1"}
     with pytest.raises(pairaug.PairAugError, match=r"send report text to api\.example\.com"):
         pairaug.rewrite("Mild edema is seen.", backend="openai", settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (Image.new("I", (0, 0)), "the image has no pixels"),
+        (Image.new("RGB", (0, 4)), "the image has no pixels"),
+        (b"\x89PNG", "an image is bytes; pass"),
+        (torch.eye(8).to_sparse(), "the tensor is sparse"),
+        (torch.empty(8, 8, device="meta"), "has no values"),
+        (np.array(0.5), r"an array of shape \(\) is not one image"),
+    ],
+)
+def test_an_image_without_pixels_is_one_line(image: Any, message: str):
+    with pytest.raises(pairaug.PairAugError, match=message):
+        read_image(image)
+
+
+def test_a_result_in_the_place_of_an_image_names_its_attribute(pipe: pairaug.Generator):
+    result = pipe.generate("Edema.", seed=0, num_inference_steps=1)
+    for given in (result, result[0]):
+        with pytest.raises(pairaug.PairAugError, match=r"GeneratedImages?; pass its \.image"):
+            read_image(given)
+
+
+def test_sixteen_bits_of_either_byte_order_are_the_same_image():
+    levels = LEVELS.astype(np.uint16) * 16
+    np.testing.assert_array_equal(read_image(levels.astype(">u2")), read_image(levels))
+
+
+def test_numpy_integers_are_seeds(pipe: pairaug.Generator):
+    def seeds(seed: Any) -> list[int]:
+        return pipe.generate(["Edema.", "Edema."], seed=seed, num_inference_steps=1).seeds
+
+    assert seeds(np.int64(3)) == [3, 4]
+    assert seeds(np.uint8(255)) == [255, 256]
+    assert seeds(np.array([5, 7])) == [5, 7]
+    report = "Moderate right pleural effusion. No pneumothorax."
+    again = pairaug.rewrite(report, seed=np.int64(9)).report  # type: ignore[arg-type]
+    assert again == pairaug.rewrite(report, seed=9).report
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, True, "3", 2**63, [True, 1], [1, -1], float("nan")])
+def test_a_wrong_seed_is_one_line(pipe: pairaug.Generator, seed: Any):
+    with pytest.raises(pairaug.PairAugError, match="a seed must be an integer"):
+        pipe.generate(["Edema.", "Edema."], seed=seed, num_inference_steps=1)
+    with pytest.raises(pairaug.PairAugError, match="a seed must be an integer"):
+        pairaug.rewrite("Moderate right pleural effusion.", seed=seed)
+
+
+def test_an_array_of_reports_is_several_reports(scorer: pairaug.Scorer):
+    reports = ["Edema.", "Clear lungs."]
+    expected = scorer.score(LEVELS, reports)
+    for kind in (object, str):
+        np.testing.assert_array_equal(scorer.score(LEVELS, np.array(reports, kind)), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"batch_size": 0}, "batch_size in load_scorer is 0"), ({"long_report": "x"}, "choose one")],
+)
+def test_a_wrong_option_of_the_scorer_is_one_line(options: dict[str, Any], message: str):
+    with pytest.raises(pairaug.PairAugError, match=message):
+        pairaug.load_scorer(**options)
+
+
+def test_scoring_no_image_is_one_line(scorer: pairaug.Scorer):
+    with pytest.raises(pairaug.PairAugError, match="there is no image"):
+        scorer.score([], "Edema.")
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (None, "the table is NoneType; pass a run or a pandas DataFrame"),
+        ({"branch": "inter", "score_image_report": ["a"]}, "the scores must be numbers"),
+        ({"branch": "inter", "scores": ["{}"]}, "must have a dictionary in each row"),
+    ],
+)
+def test_a_wrong_table_is_one_line(table: Any, message: str):
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(pairaug.PairAugError, match=message):
+        pairaug.prune(table if table is None else pandas.DataFrame(table))
+
+
+@pytest.mark.parametrize("rule", [pairaug.MeanMargin(), pairaug.Quantile(), pairaug.Threshold()])
+def test_pairs_without_any_score_are_not_kept(rule: Any):
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"branch": "intra", "score_image_report": [float("nan")] * 3})
+    pruned = pairaug.prune(table, intra=rule)
+    assert pruned["drop_reason"].tolist() == ["no_score"] * 3
+
+
+@pytest.mark.parametrize("given", [None, 3, ""])
+def test_no_path_is_one_line(given: Any):
+    with pytest.raises(pairaug.PairAugError, match="pass a path"):
+        pairaug.load_run(given)
+    with pytest.raises(pairaug.PairAugError, match="pass a path"):
+        pairaug.run({"preset": "demo"}, given if given is not None else "")
+    with pytest.raises(pairaug.PairAugError, match="pass a path"):
+        pairaug.run(given, "folder")
+
+
+def test_a_setting_with_dots_in_a_mapping_is_one_line():
+    with pytest.raises(pairaug.PairAugError, match="write a section as a mapping"):
+        pairaug.run({"preset": "demo", "read.num_patients": 2}, "folder")
+
+
+def test_a_file_is_no_run():
+    with pytest.raises(pairaug.PairAugError, match="is a file, not a run"):
+        pairaug.load_run(__file__)
+
+
+def test_lists_of_unequal_length_are_one_line(scorer: pairaug.Scorer):
+    with pytest.raises(pairaug.PairAugError, match="2 images and 3 reports; pass one of either"):
+        scorer.score([LEVELS, LEVELS], ["Edema."] * 3)

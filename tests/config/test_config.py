@@ -103,6 +103,9 @@ def test_a_section_without_content_is_no_error(write) -> None:
             r"unknown setting edit\.wholly_unlike .*; edit has: .*num_inference_steps",
         ),
         ("prune: {inter: {treshold: 1}}", r"did you mean prune\.inter\.threshold\?"),
+        ("edit: {num_steps: 3}", r"did you mean edit\.num_inference_steps\?"),
+        ("edit: {drift: false}", r"did you mean edit\.correct_drift\?"),
+        ("generate: {tries: 2}", r"unknown setting generate\.tries in demo\.yaml; generate has: "),
         (
             "prune: {intra: {rule: threshold, scores: [directional]}}",
             r"unknown setting prune\.intra\.scores in demo\.yaml; 'threshold' has no such setting",

@@ -304,7 +304,7 @@ class Generator:
             )
             for row, job in enumerate(jobs)
         ]
-        return results if is_several(new_report) else results[0]
+        return results if is_several_reports(new_report) else results[0]
 
     def __repr__(self) -> str:
         where = f"{self._pipeline.device}, {str(self._pipeline.dtype).removeprefix('torch.')}"
@@ -361,7 +361,7 @@ def read_reports(reports: str | Iterable[str]) -> list[str]:
 
     Raises `DataError` where one is missing or empty.
     """
-    several: list[Any] = list(reports) if is_several(reports) else [reports]
+    several: list[Any] = list(reports) if is_several_reports(reports) else [reports]
     for number, report in enumerate(several, start=1):
         which = f"report {number} of {len(several)}" if len(several) > 1 else "the report"
         is_missing = report is None or (isinstance(report, float) and math.isnan(report))
@@ -374,15 +374,30 @@ def read_reports(reports: str | Iterable[str]) -> list[str]:
     return several
 
 
+def is_several_reports(reports: Any) -> bool:
+    """True for a list or an array of reports, False for one report."""
+    return is_several(reports) or (isinstance(reports, np.ndarray) and reports.ndim == 1)
+
+
+def read_seed(seed: Any) -> int:
+    """A seed as an `int`, from a Python or NumPy integer, 0 to 2**63 - 1."""
+    is_integer = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not (is_integer and 0 <= seed < 2**63):
+        raise SettingsError("a seed must be an integer, at least 0 and below 2**63")
+    return int(seed)
+
+
 def _seeds(seed: int | Sequence[int] | None, number: int) -> list[int]:
     """A seed for each image."""
     if seed is None:
         seed = secrets.randbits(31)
-    seeds = list(seed) if isinstance(seed, Sequence) else [seed + row for row in range(number)]
+    if isinstance(seed, Sequence | np.ndarray) and not isinstance(seed, str | bytes):
+        seeds = [read_seed(each) for each in seed]
+    else:
+        first = read_seed(seed)
+        seeds = [read_seed(first + row) for row in range(number)]
     if len(seeds) != number:
-        raise SettingsError(f"got {len(seeds)} seeds for {number} images")
-    if not all(isinstance(each, int) and 0 <= each < 2**63 for each in seeds):
-        raise SettingsError("a seed must be an integer, at least 0, or a list of them")
+        raise SettingsError(f"got {len(seeds)} seeds for {number} images; pass one for each")
     return seeds
 
 

@@ -50,6 +50,8 @@ def read_image(image: ImageInput) -> np.ndarray:
     if _is_tensor(image):
         return _from_array(_from_tensor(image))
     given = "None" if image is None else type(image).__name__
+    if isinstance(getattr(image, "image", None), Image.Image):
+        raise DataError(f"an image is {given}; pass its .image")
     raise DataError(
         f"an image is {given}; pass a path, a PIL image, a NumPy array or a torch tensor"
     )
@@ -73,7 +75,7 @@ def read_images(images: ImageInput | Iterable[ImageInput]) -> list[np.ndarray]:
 
 def is_several(images: Any) -> bool:
     """True for a list of images, False for one image, of whatever kind."""
-    one = str | Path | Image.Image | np.ndarray | Mapping
+    one = str | bytes | Path | Image.Image | np.ndarray | Mapping
     return isinstance(images, Iterable) and not isinstance(images, one) and not _is_tensor(images)
 
 
@@ -99,6 +101,8 @@ def _from_pil(image: Image.Image) -> np.ndarray:
     upright = ImageOps.exif_transpose(image)
     if upright.mode == "F":
         return _from_array(np.asarray(upright))
+    if not upright.width * upright.height:
+        raise DataError(_NO_PIXELS)
     if upright.mode.startswith("I"):
         levels = np.asarray(upright)
         if levels.min() < 0 or levels.max() > 65535:
@@ -115,15 +119,19 @@ def _is_tensor(image: Any) -> bool:
 
 
 def _from_tensor(tensor: Any) -> np.ndarray:
-    tensor = tensor.detach().cpu()
-    # NumPy has no bfloat16.
-    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+    try:
+        tensor = tensor.detach().cpu()
+        # NumPy has no bfloat16.
+        return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+    except (NotImplementedError, RuntimeError, TypeError) as error:
+        raise DataError("the tensor is sparse, or has no values; pass a dense one") from error
 
 
 def _from_array(array: np.ndarray) -> np.ndarray:
     pixels = _one_channel(array)
     if not pixels.size:
-        raise DataError("the image has no pixels")
+        raise DataError(_NO_PIXELS)
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.dtype == np.uint8:
         return np.divide(pixels, np.float32(255.0), dtype=np.float32)
     if pixels.dtype == np.uint16:
@@ -148,7 +156,7 @@ def _one_channel(array: np.ndarray) -> np.ndarray:
     """The pixels as `row column`, from an array whose channels, if it has any, are equal."""
     if array.ndim == 2:
         return array
-    shape = " × ".join(map(str, array.shape))
+    shape = " × ".join(map(str, array.shape)) or "()"
     if array.ndim == 3 and array.shape[-1] in (1, 3, 4):
         channels = np.moveaxis(array, -1, 0)[:3]
     elif array.ndim == 3 and array.shape[0] in (1, 3):
@@ -162,6 +170,8 @@ def _one_channel(array: np.ndarray) -> np.ndarray:
         raise DataError(_IN_COLOUR)
     return channels[0]
 
+
+_NO_PIXELS = "the image has no pixels"
 
 _IN_COLOUR = (
     "the image is in colour, and a radiograph has one channel; if it is a radiograph all the same, "

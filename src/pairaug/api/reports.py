@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
-from pairaug.api.generator import read_reports
+from pairaug.api.generator import read_reports, read_seed
 from pairaug.api.html import table
-from pairaug.errors import DataError
+from pairaug.errors import DataError, SettingsError
 from pairaug.pair import Branch, Pair, Report
 
 BackendName = Literal["rules", "openai", "azure", "transformers", "replay"]
@@ -130,8 +130,10 @@ def rewrite(
     from pairaug.stage import RunContext
 
     (text,) = read_reports([report])
+    if not isinstance(settings, Mapping | None):
+        raise SettingsError(f"settings is {type(settings).__name__}; pass a dictionary")
     given = {**(settings or {}), "backend": backend, "branches": (branch,), "variants": variants}
-    stage = Rewrite(checked(RewriteSettings, "rewrite", **given), RunContext(seed))
+    stage = Rewrite(checked(RewriteSettings, "rewrite", **given), RunContext(read_seed(seed)))
     pair = Pair("report", Branch.REAL, "patient", Report(findings=text))
     stage.fit([pair])
     parent, *children = stage([pair])

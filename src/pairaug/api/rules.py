@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -181,6 +181,8 @@ def prune(
     rules = PruneRule(settings)
     if isinstance(table, str | Path):
         table = load_run(table)
+    if not isinstance(table, Run | pandas.DataFrame):
+        raise DataError(f"the table is {type(table).__name__}; pass a run or a pandas DataFrame")
     if isinstance(table, Run):
         table = table.to_pandas("score", embeddings=rules.needs_vectors)
     columns = _columns(table, with_vectors=rules.needs_vectors)
@@ -249,6 +251,8 @@ def _scores(table: DataFrame) -> pa.Array:
     """The scores as a run stores them, from flat columns or from a column of dictionaries."""
     if "scores" in table:
         found = [each or {} for each in table["scores"]]
+        if not all(isinstance(each, Mapping) for each in found):
+            raise DataError("the column scores must have a dictionary in each row")
         columns = {name: [each.get(name) for each in found] for name in SCORES}
     else:
         columns = {name: table[f"score_{name}"] for name in SCORES if f"score_{name}" in table}
@@ -256,9 +260,12 @@ def _scores(table: DataFrame) -> pa.Array:
         names = ", ".join(f"score_{name}" for name in SCORES)
         raise DataError(f"the table has no scores; it needs one or more of the columns {names}")
     missing = [None] * len(table)
-    arrays = [
-        pa.array(columns.get(name, missing), pa.float64(), from_pandas=True) for name in SCORES
-    ]
+    try:
+        arrays = [
+            pa.array(columns.get(name, missing), pa.float64(), from_pandas=True) for name in SCORES
+        ]
+    except pa.ArrowException as error:
+        raise DataError("the scores must be numbers; convert them with astype(float)") from error
     return pa.StructArray.from_arrays(arrays, list(SCORES))
 
 

@@ -91,9 +91,11 @@ def load_run(folder: str | Path) -> Run:
         >>> table = run.to_pandas()  # doctest: +SKIP
         >>> run.show(table.id[0])  # doctest: +SKIP
     """
-    found = RunFolder(Path(folder).expanduser())
+    found = RunFolder(_path(folder, "folder"))
     if not found.settings_path.is_file():
-        what = "is not a run: it has no run.yaml" if found.path.is_dir() else "does not exist"
+        what = "is not a run: it has no run.yaml"
+        if not found.path.is_dir():
+            what = "is a file, not a run" if found.path.exists() else "does not exist"
         raise RunError(f"{folder} {what}; name the folder that was given to pairaug run --out")
     found.load_record()  # of another version, or damaged: said now
     return Run(found)
@@ -209,6 +211,9 @@ class Run:
 
         return DataFrame(self._funnel(), columns=["stage", "branch", "kept", "dropped", "reasons"])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load_run, (self.path,)
+
     def __repr__(self) -> str:
         last = self.stages[-1] if self.stages else "no stage"
         return f"Run({str(self.path)!r}, complete up to {last})"
@@ -251,7 +256,7 @@ class Run:
         """The pairs of the part that has the pair `id`: its parent and its children are in it."""
         parts = self._parts(stage)
         index = self._index if stage is None else _index(parts)
-        if id not in index:
+        if not isinstance(id, str) or id not in index:
             raise DataError(
                 f"no pair of {self.path} has this id; the column id of run.to_pandas() lists them"
             )
@@ -314,16 +319,23 @@ def _settings(config: str | Path | Mapping[str, Any] | Settings, limit: int | No
     elif isinstance(config, Mapping):
         settings = settings_of(config, "pairaug.run")
     else:
-        settings = load_settings(settings_file(Path(config)))
+        settings = load_settings(settings_file(_path(config, "config")))
     if limit is None:
         return settings
     before = Layer("the settings", settings.model_dump(mode="json"))
     return validate(Settings, [before, Layer("pairaug.run", {"limit": limit})])
 
 
+def _path(given: Any, name: str) -> Path:
+    if not isinstance(given, str | Path) or not str(given):
+        shown = type(given).__name__ if given else repr(given)
+        raise RunError(f"{name} is {shown}; pass a path")
+    return Path(given).expanduser()
+
+
 def _folder(config: str | Path | Mapping[str, Any] | Settings, out: str | Path | None) -> Path:
     if out is not None:
-        return Path(out).expanduser()
+        return _path(out, "out")
     if not isinstance(config, str | Path):
         raise RunError("settings from no file need a folder: pairaug.run(settings, out=…)")
     return folder_for(settings_file(Path(config)))

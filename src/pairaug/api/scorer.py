@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, overload
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from pairaug.api.generator import read_reports
+from pairaug.api.generator import is_several_reports, read_reports
 from pairaug.api.images import ImageInput, is_several, read_images
 from pairaug.api.results import EditedImage
 from pairaug.errors import DataError, ModelError
@@ -64,9 +64,12 @@ def load_scorer(
         >>> scorer.encode_reports(["Clear lungs.", "Mild edema."]).shape
         (2, 128)
     """
+    from pairaug.api.settings import checked
     from pairaug.clip.folder import scorer_folder
     from pairaug.run.device import choose_device, quieten_model_libraries
+    from pairaug.score.settings import ScoreSettings
 
+    settings = checked(ScoreSettings, "load_scorer", batch_size=batch_size, long_report=long_report)
     quieten_model_libraries()
     folder = scorer_folder(str(model), revision, allow_pickle)
     device_name, dtype_name = choose_device(device, dtype)
@@ -76,8 +79,8 @@ def load_scorer(
         folder,
         device=device_name,
         dtype=dtype_name,
-        batch_size=batch_size,
-        window_policy=long_report,
+        batch_size=settings.batch_size,
+        window_policy=settings.long_report,
         allow_pickle=allow_pickle,
     )
     return Scorer(encoder, str(model))
@@ -130,13 +133,19 @@ class Scorer:
 
         images, reports = self.encode_images(image), self.encode_reports(report)
         number = max(len(images), len(reports))
+        if not len(images):
+            raise DataError("there is no image; pass one, or a list of them")
         if {len(images), len(reports)} - {1, number}:
-            raise DataError(f"got {len(images)} images and {len(reports)} reports; pass as many")
+            raise DataError(
+                f"got {len(images)} images and {len(reports)} reports; pass one of either, "
+                "or as many of both"
+            )
         scores = [
             _number(cosine(images[row % len(images)], reports[row % len(reports)]))
             for row in range(number)
         ]
-        return np.array(scores) if is_several(image) or is_several(report) else scores[0]
+        is_list = is_several(image) or is_several_reports(report)
+        return np.array(scores) if is_list else scores[0]
 
     def score_edit(self, edit: EditedImage) -> EditScores:
         """The three scores of an edit that a run prunes by.

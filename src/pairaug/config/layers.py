@@ -184,6 +184,8 @@ def _first_error(error: ValidationError, model: type[BaseModel], layers: Sequenc
     source = _source_of(path, layers)
     if problem["type"] == "extra_forbidden":
         if name in setting_names(model):
+            if len(problem["loc"]) < 2:
+                return f"unknown setting {quoted(name)} in {source}: write a section as a mapping"
             # A setting of another kind; the kind that was chosen precedes it in the location.
             return (
                 f"unknown setting {shown} in {source}; {problem['loc'][-2]!r} has no such setting"
@@ -258,13 +260,20 @@ def _has(values: Any, path: Sequence[str]) -> bool:
 
 def _suggest(name: str, model: type[BaseModel]) -> str:
     names = sorted(set(setting_names(model)))
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
+    section, _, last = name.rpartition(".")
+    inside = [known for known in names if known.rpartition(".")[0] == section]
+    # Compared without the section, which they share, and which would make any two alike.
+    candidates = {known.rpartition(".")[2]: known for known in inside} if inside else {}
+    words = set(last.split("_"))
+    longer = [known for known in candidates if words < set(known.split("_"))]
+    near = difflib.get_close_matches(last, longer or candidates, n=1, cutoff=0 if longer else 0.7)
+    if near:
+        return f"; did you mean {candidates[near[0]]}?"
+    nearest = [] if section and inside else difflib.get_close_matches(name, names, 1, 0.75)
     if nearest:
         return f"; did you mean {nearest[0]}?"
-    last = name.rpartition(".")[2]
     elsewhere = [known for known in names if known.rpartition(".")[2] == last]
     if elsewhere:
         return f"; did you mean {elsewhere[0]}?"
-    section = name.rpartition(".")[0]
-    inside = [known for known in names if known.rpartition(".")[0] == section]
-    return f"; {section or 'the settings'} has: {', '.join(k.rpartition('.')[2] for k in inside)}"
+    have = f"{section} has" if section else "the settings are"
+    return f"; {have}: {', '.join(k.rpartition('.')[2] for k in inside)}"

@@ -168,7 +168,7 @@ def _unpickle(path: Path, allow_pickle: bool) -> Any:
     if not allow_pickle:
         raise ModelError(
             f"{path} is a pickle, which can run code when loaded; allow it explicitly "
-            "(allow_pickle) if you trust its source"
+            "(allow_pickle, or --allow-pickle) if you trust its source"
         )
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)

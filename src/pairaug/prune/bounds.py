@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pairaug.pair import SCORES
 from pairaug.prune.columns import Columns
 from pairaug.prune.exact import ExactSum
 
@@ -65,8 +66,8 @@ def lacking(columns: Columns, names: Sequence[str]) -> Failures:
 
 def not_above(columns: Columns, bounds: Mapping[str, float], reason: str) -> Failures:
     """The rows in which a score is null or not above its bound."""
-    if not bounds:
-        return {}
+    if not bounds:  # fitted to no pair: each lacks a score
+        return lacking(columns, SCORES)
     names = list(bounds)
     values = columns.table_of(names)
     # A null is below every bound; it is named as a null.
