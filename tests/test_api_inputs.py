@@ -340,3 +340,25 @@ def test_a_file_is_no_run():
 def test_lists_of_unequal_length_are_one_line(scorer: pairaug.Scorer):
     with pytest.raises(pairaug.PairAugError, match="2 images and 3 reports; pass one of either"):
         scorer.score([LEVELS, LEVELS], ["Edema."] * 3)
+
+
+def test_each_image_is_edited_from_its_own_pixels(pipe: pairaug.Generator):
+    images = [LEVELS, np.ascontiguousarray(LEVELS[::-1])]
+    edits = pipe.edit(images, "Clear lungs.", ["Edema.", "Edema."], num_inference_steps=1)
+    for image, edit in zip(images, edits, strict=True):
+        alone = pipe.edit(image, "Clear lungs.", "Edema.", num_inference_steps=1)
+        assert edit.source.tobytes() == alone.source.tobytes()
+    assert edits[0].source.tobytes() != edits[1].source.tobytes()
+
+
+def test_a_shortened_new_report_is_noted(pipe: pairaug.Generator):
+    long = "Small left pleural effusion. " * 60
+    edit = pipe.edit(LEVELS, "Clear lungs.", long, num_inference_steps=1)
+    assert edit.trace["truncated"]
+
+
+def test_a_faintly_coloured_photograph_is_refused():
+    faint = np.stack([LEVELS] * 3, axis=-1)
+    faint[..., 2] += 30  # of 215 at most: no overflow
+    with pytest.raises(pairaug.PairAugError, match="the image is in colour"):
+        read_image(Image.fromarray(faint))
