@@ -200,6 +200,14 @@ def _first_error(error: ValidationError, model: type[BaseModel], layers: Sequenc
         return f"{shown} is not set in {source} and has no default"
     if problem["type"] == "union_tag_not_found":
         kind = str(problem.get("ctx", {}).get("discriminator", "")).strip("'")
+        known = setting_names(model)
+        given = problem["input"] if isinstance(problem["input"], Mapping) else {}
+        unknown = [str(key) for key in given if f"{name}.{key}" not in known]
+        if unknown:
+            return (
+                f"unknown setting {shown}.{unknown[0][:_MAX_SHOWN]} in {source}; "
+                f"{shown}.{kind} is needed"
+            )
         return f"{shown}.{kind} is not set in {source} and has no default"
     if path[:1] == ["rewrite"] and not isinstance(problem["input"], bool | float | str):
         # The value may be an address or the name of a key in the wrong setting: do not show it.
@@ -213,6 +221,14 @@ def _expected(problem: ErrorDetails) -> str:
     choices = context.get("expected_tags") or context.get("expected")
     if choices:
         return f"choose one of: {str(choices).replace(' or ', ', ')}"
+    match problem["type"]:
+        case "tuple_type" | "list_type":
+            return "it should be a list, in square brackets"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "it should be a section with settings of its own"
+        case "too_short":
+            number = context.get("min_length", 1)
+            return f"it needs at least {number} {'entry' if number == 1 else 'entries'}"
     return problem["msg"].replace("Input should", "it should")
 
 
