@@ -142,7 +142,9 @@ def test_pickled_weights_need_permission(copied: Path) -> None:
 
 def test_a_model_that_is_nowhere_says_where_was_looked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelError, match="nobody/no-such-model at revision v2: it is no local"):
+    with pytest.raises(
+        ModelError, match="nobody/no-such-model at revision v2: not found as a local"
+    ):
         model_folder("nobody/no-such-model", revision="v2")
 
 

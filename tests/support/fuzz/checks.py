@@ -310,7 +310,7 @@ def llm_body(case: tuple[int, bytes]) -> str:
     from pairaug.rewrite.backends import Answer, Failure
     from pairaug.rewrite.completion import Completion, read_completion
     from pairaug.rewrite.known import LackError
-    from pairaug.rewrite.refusals import Told, error_of_response, failure_of
+    from pairaug.rewrite.refusals import ServerError, error_of_response, failure_of
     from pairaug.rewrite.structured import read_answer
 
     status, content = case
@@ -318,7 +318,7 @@ def llm_body(case: tuple[int, bytes]) -> str:
     told: Any
     told = read_completion(content)[0] if status == 200 else error_of_response(status, content)
     try:
-        if isinstance(told, Told):
+        if isinstance(told, ServerError):
             told = failure_of(told, body, "host")
     except LackError:
         return "lack"
