@@ -212,7 +212,7 @@ def test_lists_of_other_lengths_are_refused(pipe: pairaug.Generator, scorer: pai
             lambda: pairaug.rewrite("Mild edema.", backend="gpt"),
             "backend in rewrite is 'gpt'",
         ),
-        (lambda: pairaug.rewrite("Mild edema.", settings={"modell": "x"}), "mean model?"),
+        (lambda: pairaug.rewrite("Mild edema.", settings={"modelx": "x"}), "mean model?"),
     ],
 )
 def test_a_rewrite_that_cannot_be_is_one_line(call: Any, message: str):
