@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: $(VENV)/.installed  ## the whole chain on simulated images, ends with runs/demo/summary.html
+demo: $(VENV)/.installed  ## every stage on simulated images, ends with runs/demo/summary.html
 	$(BIN)/pairaug demo
 
 install: $(VENV)/.installed  ## the package and what it runs on

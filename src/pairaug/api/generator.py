@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import math
-import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, Unpack, overload
 
 import numpy as np
 
-from pairaug.api.images import ImageInput, as_pil, is_several, read_images
+from pairaug.api.images import ImageInput, as_pil, read_images
+from pairaug.api.inputs import is_several_reports, read_reports, read_seeds
 from pairaug.api.results import EditedImage, GeneratedImage, GeneratedImages
-from pairaug.errors import DataError, ModelError, SettingsError
+from pairaug.errors import DataError, ModelError
 from pairaug.imaging.io import Fit, fit_square
 
 if TYPE_CHECKING:
@@ -154,7 +153,7 @@ class Generator:
         )
         reports = [text for text in read_reports(report) for _ in range(settings.num_images)]
         prompts = self._prompts(reports)
-        seeds = _seeds(seed, len(reports))
+        seeds = read_seeds(seed, len(reports))
         arrays: list[np.ndarray] = []
         for rows in batched(range(len(reports)), settings.batch_size):
             texts, own = [prompts[row].text for row in rows], [seeds[row] for row in rows]
@@ -266,7 +265,7 @@ class Generator:
         )
         images = [fit_square(each, self.image_size, settings.fit) for each in read_images(image)]
         jobs = self._jobs(len(images), read_reports(report), read_reports(new_report))
-        seeds = [None] * len(jobs) if seed is None else _seeds(seed, len(jobs))
+        seeds = [None] * len(jobs) if seed is None else read_seeds(seed, len(jobs))
         # Inverted once: an image under a prompt.
         sources = list(dict.fromkeys((job.image, job.prompt.text) for job in jobs))
         owners = [sources.index((job.image, job.prompt.text)) for job in jobs]
@@ -354,51 +353,6 @@ class _Job(NamedTuple):
     new_report: str
     prompt: Prompt
     new_prompt: Prompt
-
-
-def read_reports(reports: str | Iterable[str]) -> list[str]:
-    """The reports, one or several, as a list.
-
-    Raises `DataError` where one is missing or empty.
-    """
-    several: list[Any] = list(reports) if is_several_reports(reports) else [reports]
-    for number, report in enumerate(several, start=1):
-        which = f"report {number} of {len(several)}" if len(several) > 1 else "the report"
-        is_missing = report is None or (isinstance(report, float) and math.isnan(report))
-        if is_missing or (isinstance(report, str) and not report.strip()):
-            raise DataError(f"{which} is missing; pass the radiologist's text")
-        if not isinstance(report, str):
-            raise DataError(f"{which} is {type(report).__name__}, not text")
-    if not several:
-        raise DataError("there is no report; pass the radiologist's text")
-    return several
-
-
-def is_several_reports(reports: Any) -> bool:
-    """True for a list or an array of reports, False for one report."""
-    return is_several(reports) or (isinstance(reports, np.ndarray) and reports.ndim == 1)
-
-
-def read_seed(seed: Any) -> int:
-    """A seed as an `int`, from a Python or NumPy integer, 0 to 2**63 - 1."""
-    is_integer = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
-    if not (is_integer and 0 <= seed < 2**63):
-        raise SettingsError("a seed must be an integer, at least 0 and below 2**63")
-    return int(seed)
-
-
-def _seeds(seed: int | Sequence[int] | None, number: int) -> list[int]:
-    """A seed for each image."""
-    if seed is None:
-        seed = secrets.randbits(31)
-    if isinstance(seed, Sequence | np.ndarray) and not isinstance(seed, str | bytes):
-        seeds = [read_seed(each) for each in seed]
-    else:
-        first = read_seed(seed)
-        seeds = [read_seed(first + row) for row in range(number)]
-    if len(seeds) != number:
-        raise SettingsError(f"got {len(seeds)} seeds for {number} images; pass one for each")
-    return seeds
 
 
 def _enlarged(region: np.ndarray, side: int) -> np.ndarray:

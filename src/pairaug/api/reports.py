@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
-from pairaug.api.generator import read_reports, read_seed
 from pairaug.api.html import table
+from pairaug.api.inputs import read_reports, read_seed
 from pairaug.errors import DataError, SettingsError
 from pairaug.pair import Branch, Pair, Report
 

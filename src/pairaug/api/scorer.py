@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, overload
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from pairaug.api.generator import is_several_reports, read_reports
 from pairaug.api.images import ImageInput, is_several, read_images
+from pairaug.api.inputs import is_several_reports, read_reports
 from pairaug.api.results import EditedImage
 from pairaug.errors import DataError, ModelError
 
