@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from pairaug.diffusion.pipeline import load_pipeline
+from pairaug.edit import Edit
 from pairaug.errors import DataError
 from pairaug.evaluate.classifier import FindingsClassifier
 from pairaug.evaluate.counterfactual import (
-    METHODS,
     CounterfactualSettings,
     as_json,
     compare,
@@ -20,8 +22,10 @@ from pairaug.evaluate.counterfactual import (
     run_counterfactual,
     sample_edits,
 )
+from pairaug.evaluate.counterfactual_methods import METHODS, edit_options
 from pairaug.evaluate.edits import Rewritten
 from pairaug.phantom.study import sample_study
+from pairaug.stage import RunContext
 from support.tiny_generator import write_generator
 
 
@@ -75,8 +79,9 @@ def test_every_method_is_measured(pipeline, classifier_folder, edits):
     assert tuple(result.methods) == tuple(METHODS)
     assert result.changes == {"added": 5}
     assert result.methods["free"].ratio.value == pytest.approx(1.0)
-    for scores in result.methods.values():
-        assert 0 < scores.distance.value < 1
+    assert result.methods["answer"].distance.value == 0
+    for name, scores in result.methods.items():
+        assert 0 < scores.distance.value < 1 or name == "answer"
         assert scores.num_failed == 0
         assert math.isnan(scores.partial_success.value)
     values = [scores.distance.value for scores in result.methods.values()]
@@ -117,11 +122,34 @@ def test_images_that_failed_are_counted(pipeline, classifier_folder, edits, monk
     assert "Failed images" in format_counterfactual(result)
 
 
+def test_methods_are_settings_of_the_edit():
+    settings = CounterfactualSettings(num_inference_steps=7, blend_threshold=0.2, seed=5)
+    default = edit_options(settings.edit_settings("inverted"))
+    assert (default.num_inference_steps, default.blend_threshold) == (7, 0.2)
+    assert (default.cross_replace_steps, default.self_replace_steps) == (0.3, 0.1)
+    assert default.blends
+    assert not edit_options(settings.edit_settings("inverted_no_region")).blends
+    assert settings.edit_settings("regenerated").method == "regenerate"
+    unlike = edit_options(settings.edit_settings("inverted_no_correction"))
+    assert replace(unlike, correct_drift=True) == default
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.is_edit])
+def test_methods_have_the_options_of_the_stage(name):
+    settings = CounterfactualSettings().edit_settings(name)
+    assert edit_options(settings) == Edit(settings, RunContext(seed=0))._options
+
+
+def test_unknown_methods_are_refused():
+    with pytest.raises(ValidationError, match=r"'swapped' is not a method; the methods are inv"):
+        CounterfactualSettings(methods=("swapped",))
+
+
 def test_table_and_json(pipeline, classifier_folder, edits):
     result = _compare(pipeline, classifier_folder, edits, methods=("inverted",))
     table = format_counterfactual(result)
     assert "simulated" in table
-    assert METHODS["inverted"] in table
+    assert METHODS["inverted"].label in table
     content = json.loads(json.dumps(as_json(result), allow_nan=False))
     assert content["methods"]["inverted"]["success_rate_by_change"]["added"]["num"] == 5
     assert content["methods"]["inverted"]["partial_success"]["value"] is None

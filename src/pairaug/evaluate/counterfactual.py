@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pairaug.errors import DataError
+from pairaug.evaluate.counterfactual_methods import METHODS, EditBatch, EditingBenchmark
 from pairaug.evaluate.edits import (
     NOT_USED,
     CounterfactualEdit,
@@ -26,85 +26,39 @@ from pairaug.evaluate.edits import (
     make_edit,
     score_edits,
 )
-from pairaug.evaluate.models import PhantomBenchmark, open_classifier, open_generator
+from pairaug.evaluate.models import open_classifier, open_generator
 from pairaug.evaluate.results import text_table, write_result
 from pairaug.pair import Branch, Pair, Report
 from pairaug.phantom.study import Study, sample_study
 from pairaug.stage import RunContext, batched, seed_for
 
 if TYPE_CHECKING:
-    from pairaug.diffusion.edit_plan import EditOptions, NegativePrompt
-    from pairaug.diffusion.inversion import Inversion
     from pairaug.diffusion.pipeline import Pipeline
     from pairaug.evaluate.classifier import FindingsClassifier
-
-Method = Literal[
-    "inverted",
-    "inverted_no_region",
-    "inverted_no_swap",
-    "inverted_no_correction",
-    "inverted_source_prompt",
-    "inverted_source_prompt_no_correction",
-    "regenerated",
-    "free",
-    "untouched",
-    "source",
-    "truth",
-]
-
-METHODS: Mapping[str, str] = {
-    "inverted": "inverted source (default)",
-    "inverted_no_region": "no local blend",
-    "inverted_no_swap": "no attention swap",
-    "inverted_no_correction": "no drift correction",
-    "inverted_source_prompt": "source report as negative prompt",
-    "inverted_source_prompt_no_correction": "source report as negative prompt, no drift correction",
-    "regenerated": "regenerated source (paper)",
-    "free": "generated from the changed report",
-    "untouched": "unedited source",
-    "source": "autoencoder round trip of the source",
-    "truth": "autoencoder round trip of the true counterfactual",
-}
-"""The methods compared. `untouched` is the baseline without an edit, `truth` the upper bound."""
 
 # Phantoms tried for each edit wanted, before the benchmark gives up.
 _PATIENCE = 20
 
 
-class CounterfactualSettings(PhantomBenchmark):
+class CounterfactualSettings(EditingBenchmark):
     """Edits of phantoms against their true counterfactuals."""
 
     num_edits: int = Field(
-        64, ge=1, description="Number of edits, each of another phantom patient."
+        256, ge=1, description="Number of edits, each of another phantom patient."
     )
-    methods: tuple[Method, ...] = Field(
-        get_args(Method),
-        description="Methods to compare. `free`, the reference of the relative distance, is always "
-        "included.",
+    methods: tuple[str, ...] = Field(
+        tuple(METHODS),
+        description="Methods to compare; the default is all of them. `free`, the reference of the "
+        "relative distance, is always included.",
     )
-    cross_replace_steps: float = Field(
-        0.3,
-        ge=0,
-        le=1,
-        description="Fraction of the steps that use the source's cross-attention maps.",
-    )
-    self_replace_steps: float = Field(
-        0.1,
-        ge=0,
-        le=1,
-        description="Fraction of the steps that use the source's self-attention maps.",
-    )
-    alignment: Literal["refine", "replace"] = Field(
-        "refine", description="Tokens that reuse the source's attention maps, as in `edit`."
-    )
-    local_blend: Literal["none", "difference"] = Field(
-        "difference",
-        description="`difference` changes only the region where the model's predictions differ "
-        "between the two reports; `none` lets the whole image change.",
-    )
-    blend_threshold: float = Field(
-        0.35, gt=0, lt=1, description="Border of the region of `local_blend`, as in `edit`."
-    )
+
+    @field_validator("methods")
+    @classmethod
+    def _exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in METHODS:
+                raise ValueError(f"{name!r} is not a method; the methods are {', '.join(METHODS)}")
+        return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +159,14 @@ def compare(
     names = [name for name in METHODS if name in settings.methods or name == "free"]
     parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for group in batched(edits, settings.batch_size):
-        batch = _Batch(pipeline, group, settings)
+        batch = EditBatch(
+            pipeline,
+            np.stack([edit.source for edit in group]),
+            np.stack([edit.truth for edit in group]),
+            [(edit.before, edit.after) for edit in group],
+            [seed_for(settings.seed, edit.study.patient_id, "counterfactual") for edit in group],
+            settings,
+        )
         for name in names:
             parts[name].append(batch.images(name))
             report_progress(len(group))
@@ -232,7 +193,7 @@ def format_counterfactual(result: Counterfactual) -> str:
     """The table, one line per method, and the definitions of its columns."""
     rows = [
         [
-            METHODS[name],
+            METHODS[name].label,
             *(str(number) for number in (s.distance, s.ratio, s.skill, s.success_rate)),
             *(str(number) for number in (s.partial_success, s.preserved, s.hallucinated)),
         ]
@@ -293,95 +254,3 @@ def as_json(result: Counterfactual) -> dict[str, Any]:
             for name, scores in result.methods.items()
         },
     }
-
-
-class _Batch:
-    """A batch of edits, made by one method after the other; its sources are inverted once."""
-
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        edits: Sequence[CounterfactualEdit],
-        settings: CounterfactualSettings,
-    ) -> None:
-        self._pipeline = pipeline
-        self._settings = settings
-        self._source = np.stack([edit.source for edit in edits])
-        self._truth = np.stack([edit.truth for edit in edits])
-        prompts = [pipeline.fit_prompts(edit.before, edit.after) for edit in edits]
-        self._before = [before.text for before, _ in prompts]
-        self._after = [after.text for _, after in prompts]
-        # The same noise for free generation and for edits of a regenerated source.
-        self._seeds = [
-            seed_for(settings.seed, edit.study.patient_id, "counterfactual") for edit in edits
-        ]
-
-    def images(self, method: str) -> np.ndarray:
-        """The images of one method, float32 `image height width`, NaN where the model gave NaN."""
-        match method:
-            case "untouched":
-                return self._source.copy()
-            case "source" | "truth":
-                images = self._source if method == "source" else self._truth
-                return self._pipeline.decode_latents(self._pipeline.encode_latents(images))
-            case "free":
-                return self._free()
-            case "regenerated":
-                return self._regenerated()
-            case _:
-                return self._inverted(method)
-
-    @cached_property
-    def _inversion(self) -> Inversion:
-        from pairaug.diffusion.inversion import invert_images
-
-        return invert_images(
-            self._pipeline, self._source, self._before, self._settings.num_inference_steps
-        )
-
-    def _free(self) -> np.ndarray:
-        from pairaug.diffusion.sampling import SamplingOptions, generate_images
-
-        options = SamplingOptions(self._settings.num_inference_steps, self._settings.guidance_scale)
-        return generate_images(self._pipeline, self._after, self._seeds, options, len(self._seeds))
-
-    def _regenerated(self) -> np.ndarray:
-        from pairaug.diffusion.editing import edit_regenerated
-
-        options, seeds = self._options(blends=False), self._seeds
-        made = edit_regenerated(self._pipeline, self._before, self._after, seeds, options)
-        return made.images
-
-    def _inverted(self, method: str) -> np.ndarray:
-        from pairaug.diffusion.editing import edit_inverted
-
-        options = self._options(
-            swaps=method != "inverted_no_swap",
-            correct_drift=not method.endswith("_no_correction"),
-            blends=method != "inverted_no_region",
-            negative_prompt="source" if "source_prompt" in method else "empty",
-        )
-        places = range(len(self._after))
-        return edit_inverted(self._pipeline, self._inversion, self._after, options, places).images
-
-    def _options(
-        self,
-        swaps: bool = True,
-        correct_drift: bool = True,
-        blends: bool = True,
-        negative_prompt: NegativePrompt = "empty",
-    ) -> EditOptions:
-        from pairaug.diffusion.edit_plan import EditOptions
-
-        settings = self._settings
-        return EditOptions(
-            num_inference_steps=settings.num_inference_steps,
-            guidance_scale=settings.guidance_scale,
-            negative_prompt=negative_prompt,
-            correct_drift=correct_drift,
-            alignment=settings.alignment,
-            local_blend=settings.local_blend if blends else "none",
-            blend_threshold=settings.blend_threshold,
-            cross_replace_steps=settings.cross_replace_steps if swaps else 0.0,
-            self_replace_steps=settings.self_replace_steps if swaps else 0.0,
-        )
